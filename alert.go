@@ -1,0 +1,90 @@
+package brimline
+
+import (
+	"net/url"
+	"time"
+)
+
+// CandidateKind says what PostgreSQL is to be asked.
+type CandidateKind string
+
+// The kinds of candidates.
+const (
+	EdgeCandidate CandidateKind = "edge" // is Edge an edge?
+	LateCandidate CandidateKind = "late" // which edges are there from Edge to Until? Their rows reach below the retained history
+)
+
+// Candidate is a question to PostgreSQL. It carries its rule, so that one
+// raised before a change of rules is still judged by the rule that raised it.
+type Candidate struct {
+	Kind    CandidateKind
+	User    string
+	Rule    Rule
+	Edge    Time
+	Until   Time        // LateCandidate: the last time to ask about
+	Trigger Transaction // the row whose arrival raised it
+	Source  Source      // of the trigger
+	Stream  Figures     // what the window held when it was raised
+	Newest  []Transaction
+	Cause   Cause
+}
+
+// ID is the alert id of the candidate's edge.
+func (c *Candidate) ID() string { return AlertID(c.User, c.Rule.ID, c.Edge) }
+
+// AlertID is a pure function of user, rule and edge time:
+// `user/rule/2026-01-02T03:04:05.123456Z`, the first two path-escaped.
+func AlertID(user, rule string, edge Time) string {
+	return url.PathEscape(user) + "/" + url.PathEscape(rule) + "/" + edge.String()
+}
+
+// Figures are a rule's totals around one time.
+type Figures struct {
+	Before Total // over t-Window ≤ time < t
+	Total  Total // over t-Window ≤ time ≤ t
+	Count  int64 // transactions in Total
+}
+
+// IsEdge reports whether the figures are those of an edge.
+func (f Figures) IsEdge(limit Total) bool { return f.Before.Cmp(limit) <= 0 && f.Total.Cmp(limit) > 0 }
+
+// Status is the outcome of verification.
+type Status string
+
+// The outcomes. Only the first two are written to the alerts topic.
+const (
+	Verified   Status = "verified"
+	Unverified Status = "unverified" // verification is switched off
+	Dismissed  Status = "dismissed"
+)
+
+// Reasons why a candidate is dismissed.
+const (
+	ReasonAlreadyAbove = "already_above" // the total before the edge was above the limit: the true edge is an earlier one
+	ReasonNotAbove     = "not_above"     // the total at the edge is not above the limit: rows were changed or removed since
+	ReasonNoDatabase   = "no_database"   // a late candidate while verification is off
+)
+
+// Verification says who confirmed the figures, and when.
+type Verification struct {
+	Status   Status
+	At       Time          // when PostgreSQL answered; 0 when unverified
+	Duration time.Duration // how long it took
+	LSN      uint64        // the database's write-ahead log position after its answer
+}
+
+// Alert is one record of the alerts topic, or with Reason set of the dismissed topic.
+type Alert struct {
+	Candidate    Candidate
+	Database     *Figures // nil when unverified
+	Verification Verification
+	AsOfNow      *AsOf  // with `as_of: now`
+	Reason       string // why it was dismissed
+}
+
+// AsOf is a rule's total at a time of asking.
+type AsOf struct {
+	At    Time
+	Total Total
+	Count int64
+}

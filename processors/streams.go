@@ -1,0 +1,51 @@
+// Package processors declares the flow: which stages there are, what each
+// reads, writes and keeps, and what all of it is called. The stages themselves
+// are the packages below it.
+package processors
+
+// Streams names every topic, table and consumer group of one brimline group.
+// It is the only place where such a name is made.
+type Streams struct {
+	Group string // the name that the others start with
+
+	Source      string // the change stream, written by Debezium or `brimline capture`
+	Changes     string // changes keyed by user
+	DeadLetters string // records that could not be taken in
+	Candidates  string // questions to PostgreSQL
+	Dismissed   string // candidates that PostgreSQL did not confirm
+	Alerts      string // what it is all for
+	Rules       string // the rules in force, one record
+
+	RouteGroup  string // consumer groups
+	WindowGroup string
+	VerifyGroup string
+	IndexGroup  string
+
+	WindowTable string // goka tables, named by goka after their group
+	IndexTable  string
+	IndexLoop   string // goka's loop topic of the index group
+}
+
+// NewStreams names the parts of group; source and alerts are topics that others share.
+func NewStreams(group, source, alerts string) Streams {
+	return Streams{
+		Group:  group,
+		Source: source, Alerts: alerts,
+		Changes: group + "-changes", DeadLetters: group + "-deadletter",
+		Candidates: group + "-candidates", Dismissed: group + "-dismissed", Rules: group + "-rules",
+		RouteGroup: group + "-route", WindowGroup: group + "-window",
+		VerifyGroup: group + "-verify", IndexGroup: group + "-index",
+		WindowTable: group + "-window-table",
+		IndexTable:  group + "-index-table", IndexLoop: group + "-index-loop",
+	}
+}
+
+// Groups are the consumer groups in the order of the flow.
+func (s Streams) Groups() []string {
+	return []string{s.RouteGroup, s.WindowGroup, s.VerifyGroup, s.IndexGroup}
+}
+
+// Owned are the topics that belong to the group alone: what a reset deletes.
+func (s Streams) Owned() []string {
+	return []string{s.Changes, s.DeadLetters, s.Candidates, s.Dismissed, s.Rules, s.WindowTable, s.IndexTable, s.IndexLoop}
+}

@@ -1,0 +1,76 @@
+package processors
+
+import "slices"
+
+// StageName is a stage as `--stages` and metrics call it.
+type StageName string
+
+// The stages, in the order of the flow.
+const (
+	Route  StageName = "route"
+	Window StageName = "window"
+	Verify StageName = "verify"
+	Index  StageName = "index"
+)
+
+// StageNames are all stages in the order of the flow.
+func StageNames() []StageName { return []StageName{Route, Window, Verify, Index} }
+
+// Edge is one stream that a stage reads or writes.
+type Edge struct {
+	Topic string
+	Key   string // what its records are keyed by
+	What  string // what its records are
+}
+
+// Stage is one step of the flow.
+type Stage struct {
+	Name  StageName
+	Group string
+	In    []Edge
+	Out   []Edge
+	Table *Edge // goka table, nil for a stateless stage
+	Loop  *Edge // goka loop, nil where there is none
+}
+
+// Topology is the flow as data. `brimline topology` prints it, the app creates
+// topics from it, and a golden file guards it.
+func Topology(s Streams) []Stage {
+	changes := Edge{s.Changes, "user", "changes to a user's rows, and verify's answers"}
+	candidates := Edge{s.Candidates, "user", "edges to be asked of PostgreSQL"}
+	alerts := Edge{s.Alerts, "user/rule/edge-time", "verified alerts, each once"}
+	return []Stage{
+		{
+			Name: Route, Group: s.RouteGroup,
+			In:  []Edge{{s.Source, "primary key", "change events as Debezium writes them"}},
+			Out: []Edge{changes, {s.DeadLetters, "as it came", "records that could not be taken in"}},
+		},
+		{
+			Name: Window, Group: s.WindowGroup,
+			In:    []Edge{changes},
+			Out:   []Edge{candidates},
+			Table: &Edge{s.WindowTable, "user", "retained rows and announced edges"},
+		},
+		{
+			Name: Verify, Group: s.VerifyGroup,
+			In:  []Edge{candidates},
+			Out: []Edge{alerts, {s.Dismissed, "user/rule/edge-time", "candidates that PostgreSQL refuted"}, changes},
+		},
+		{
+			Name: Index, Group: s.IndexGroup,
+			In:    []Edge{alerts},
+			Table: &Edge{s.IndexTable, "user", "newest alerts"},
+			Loop:  &Edge{s.IndexLoop, "user", "alerts on their way to the user's partition"},
+		},
+	}
+}
+
+// StageOf finds a stage by name.
+func StageOf(s Streams, name StageName) (Stage, bool) {
+	all := Topology(s)
+	i := slices.IndexFunc(all, func(st Stage) bool { return st.Name == name })
+	if i < 0 {
+		return Stage{}, false
+	}
+	return all[i], true
+}

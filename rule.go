@@ -1,0 +1,136 @@
+package brimline
+
+import (
+	"encoding/binary"
+	"fmt"
+	"hash/fnv"
+	"strconv"
+	"time"
+)
+
+// Measure says what of a row is summed. The zero value is SumAbs.
+type Measure uint8
+
+// The measures, with their names in rules files. Shrinking measures are those
+// whose total may fall when a row is added.
+const (
+	SumAbs   Measure = iota // sum_abs: |amount|
+	Sum                     // sum: amount, signed
+	SumIn                   // sum_in: amounts above zero
+	SumOut                  // sum_out: amounts below zero, as positive figures
+	CountAll                // count: rows
+)
+
+var measureNames = [...]string{"sum_abs", "sum", "sum_in", "sum_out", "count"}
+
+func (m Measure) String() string {
+	if int(m) < len(measureNames) {
+		return measureNames[m]
+	}
+	return "measure(" + strconv.Itoa(int(m)) + ")"
+}
+
+// ParseMeasure reads a measure's name.
+func ParseMeasure(s string) (Measure, error) {
+	for i, name := range measureNames {
+		if s == name {
+			return Measure(i), nil
+		}
+	}
+	return 0, fmt.Errorf("unknown measure %q: one of sum_abs, sum, sum_in, sum_out, count", s)
+}
+
+// MarshalText is String.
+func (m Measure) MarshalText() ([]byte, error) { return []byte(m.String()), nil }
+
+// UnmarshalText is ParseMeasure.
+func (m *Measure) UnmarshalText(b []byte) (err error) {
+	*m, err = ParseMeasure(string(b))
+	return err
+}
+
+// Weigh gives what a row adds to the total, and whether it counts as one of the window's transactions.
+func (m Measure) Weigh(a Amount) (weight Amount, counts bool) {
+	switch m {
+	case Sum:
+		return a, true
+	case SumIn:
+		return max(a, 0), a > 0
+	case SumOut:
+		return max(-a, 0), a < 0
+	case CountAll:
+		return 1, true
+	default:
+		return a.Abs(), true
+	}
+}
+
+// Shrinks reports whether adding a row can lower the total.
+func (m Measure) Shrinks() bool { return m == Sum }
+
+// Scale is the number of decimals of the measure's totals, given that of the amounts.
+func (m Measure) Scale(amounts int) int {
+	if m == CountAll {
+		return 0
+	}
+	return amounts
+}
+
+// Rule raises an alert at each edge: a row time t of a user with
+// total(t-Window ≤ time < t) ≤ Limit < total(t-Window ≤ time ≤ t).
+type Rule struct {
+	ID          string
+	Window      time.Duration // exact, whole microseconds; 7d is 168 hours
+	Limit       Total         // at Measure.Scale
+	Measure     Measure
+	Where       string // expression over the row's columns; empty takes every row
+	Severity    string
+	Description string
+}
+
+// Fingerprint identifies what decides a rule's edges: id, window, limit,
+// measure and where. Severity and description may change without it.
+func (r *Rule) Fingerprint() uint64 {
+	h := fnv.New64a()
+	hi, lo := r.Limit.Words()
+	for _, s := range []string{r.ID, r.Window.String(), fmt.Sprint(hi, lo), r.Measure.String(), r.Where} {
+		_ = binary.Write(h, binary.BigEndian, uint32(len(s)))
+		h.Write([]byte(s))
+	}
+	return h.Sum64()
+}
+
+// RuleSet is everything that instances of one group must agree on.
+type RuleSet struct {
+	Scale    int           // decimals of amounts
+	Lateness time.Duration // how much longer than the longest window history is kept; 0 means as long again
+	Columns  []Column      // further columns that where expressions use
+	Rules    []Rule
+}
+
+// Longest is the longest window of the rules.
+func (s *RuleSet) Longest() time.Duration {
+	var d time.Duration
+	for i := range s.Rules {
+		d = max(d, s.Rules[i].Window)
+	}
+	return d
+}
+
+// Retention is how far behind a user's newest row the table keeps rows.
+func (s *RuleSet) Retention() time.Duration {
+	if s.Lateness == 0 {
+		return 2 * s.Longest()
+	}
+	return s.Longest() + s.Lateness
+}
+
+// Fingerprint identifies the set: instances with different ones never share a group's partitions.
+func (s *RuleSet) Fingerprint() uint64 {
+	h := fnv.New64a()
+	fmt.Fprintf(h, "%d %d %q", s.Scale, s.Retention(), s.Columns)
+	for i := range s.Rules {
+		_ = binary.Write(h, binary.BigEndian, s.Rules[i].Fingerprint())
+	}
+	return h.Sum64()
+}

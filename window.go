@@ -1,0 +1,55 @@
+package brimline
+
+// Window is one user's state in the group table.
+type Window struct {
+	// Last is the offset after the last folded change, and 0 before the first:
+	// a change at an offset below it is a replay.
+	Last int64
+	// Floor is the highest time of a row that is no longer (or never was)
+	// retained, MinTime while there is none: every row above it is in Rows.
+	Floor Time
+	Rows  []Transaction // by Compare; their User is left empty
+	Rules []RuleState
+}
+
+// RuleState is what one rule has announced to one user.
+type RuleState struct {
+	Rule  uint64 // Rule.Fingerprint
+	Edges []Edge // by Time
+}
+
+// Edge is one announced edge.
+type Edge struct {
+	Time   Time
+	Cause  Cause
+	Status EdgeStatus
+}
+
+// Cause says which input message brought a candidate about, and which of its
+// candidates it was. It is the order in which candidates of a partition are
+// announced, apart from replays.
+type Cause struct {
+	Offset int64
+	Index  int
+}
+
+// Compare orders causes as they happened.
+func (c Cause) Compare(o Cause) int {
+	switch {
+	case c.Offset < o.Offset || c.Offset == o.Offset && c.Index < o.Index:
+		return -1
+	case c == o:
+		return 0
+	}
+	return 1
+}
+
+// EdgeStatus is what is known about an announced edge.
+type EdgeStatus uint8
+
+// The states of an announced edge.
+const (
+	Announced EdgeStatus = iota // PostgreSQL has not refuted it
+	Disturbed                   // announced, and rows of its window were removed or lowered since
+	Disproved                   // PostgreSQL refuted it; rows of its window may bring it back
+)
