@@ -19,6 +19,7 @@ const (
 type Candidate struct {
 	Kind    CandidateKind
 	User    string
+	Scale   int // decimals of its amounts
 	Rule    Rule
 	Edge    Time
 	Until   Time        // LateCandidate: the last time to ask about

@@ -8,6 +8,7 @@ type Window struct {
 	// Floor is the highest time of a row that is no longer (or never was)
 	// retained, MinTime while there is none: every row above it is in Rows.
 	Floor Time
+	Scale int           // decimals of the amounts
 	Rows  []Transaction // by Compare; their User is left empty
 	Rules []RuleState
 }

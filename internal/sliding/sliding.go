@@ -1,0 +1,114 @@
+// Package sliding is the arithmetic of sliding windows over one user's rows:
+// pure, without clock or I/O. The definitions are those of docs/semantics.md:
+// a window is closed at both ends, rows of equal time belong together.
+package sliding
+
+import (
+	"sort"
+
+	"github.com/brimline/brimline"
+)
+
+// Rule is a rule ready to be applied to rows.
+type Rule struct {
+	brimline.Rule
+	Fingerprint uint64
+	// Takes is the compiled where expression; nil takes every row. It must be
+	// a pure function that is safe for concurrent use.
+	Takes func(*brimline.Transaction) bool
+}
+
+// Weigh gives what row adds to the rule's total, and whether it is one of its transactions.
+func (r *Rule) Weigh(row *brimline.Transaction) (brimline.Amount, bool) {
+	if r.Takes != nil && !r.Takes(row) {
+		return 0, false
+	}
+	return r.Measure.Weigh(row.Amount)
+}
+
+// FiguresAt are the rule's figures at time t over rows, which are in time order.
+func FiguresAt(rows []brimline.Transaction, rule *Rule, t brimline.Time) brimline.Figures {
+	var f brimline.Figures
+	for i := lowerBound(rows, t.Add(-rule.Window)); i < len(rows) && rows[i].Time <= t; i++ {
+		w, counts := rule.Weigh(&rows[i])
+		f.Total = f.Total.AddAmount(w)
+		if rows[i].Time < t {
+			f.Before = f.Before.AddAmount(w)
+		}
+		if counts {
+			f.Count++
+		}
+	}
+	return f
+}
+
+// Edge is an edge and the figures that make it one.
+type Edge struct {
+	Time    brimline.Time
+	Figures brimline.Figures
+}
+
+// Edges are the rule's edges at row times in [from, to], in time order. The
+// rows must be in time order and hold everything from from-Window on.
+func Edges(rows []brimline.Transaction, rule *Rule, from, to brimline.Time) []Edge {
+	var (
+		found []Edge
+		sum   brimline.Total // over [low, high)
+		count int64
+		low   = lowerBound(rows, from.Add(-rule.Window))
+		high  = low
+	)
+	enter := func() {
+		w, counts := rule.Weigh(&rows[high])
+		sum = sum.AddAmount(w)
+		if counts {
+			count++
+		}
+		high++
+	}
+	leave := func() {
+		w, counts := rule.Weigh(&rows[low])
+		sum = sum.Sub(w.Total())
+		if counts {
+			count--
+		}
+		low++
+	}
+	for high < len(rows) && rows[high].Time < from {
+		enter()
+	}
+	for high < len(rows) && rows[high].Time <= to {
+		t := rows[high].Time
+		for start := t.Add(-rule.Window); rows[low].Time < start; {
+			leave()
+		}
+		before := sum
+		for high < len(rows) && rows[high].Time == t {
+			enter()
+		}
+		if f := (brimline.Figures{Before: before, Total: sum, Count: count}); f.IsEdge(rule.Limit) {
+			found = append(found, Edge{t, f})
+		}
+	}
+	return found
+}
+
+// Newest are the newest n transactions of the rule's window that ends at t, newest first.
+func Newest(rows []brimline.Transaction, rule *Rule, t brimline.Time, n int) []brimline.Transaction {
+	var out []brimline.Transaction
+	start := t.Add(-rule.Window)
+	for i := upperBound(rows, t) - 1; i >= 0 && rows[i].Time >= start && len(out) < n; i-- {
+		if _, counts := rule.Weigh(&rows[i]); counts {
+			out = append(out, rows[i])
+		}
+	}
+	return out
+}
+
+func lowerBound(rows []brimline.Transaction, t brimline.Time) int {
+	return sort.Search(len(rows), func(i int) bool { return rows[i].Time >= t })
+}
+
+func upperBound(rows []brimline.Transaction, t brimline.Time) int {
+	return sort.Search(len(rows), func(i int) bool { return rows[i].Time > t })
+}

@@ -1,0 +1,209 @@
+// Package testkit is what the suites share: random histories, the events
+// Debezium would make of them, and PostgreSQL as the judge of what must come
+// out. Nothing in it is used by the program.
+package testkit
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/brimline/brimline"
+)
+
+// Table is a table of transactions in a test's database.
+type Table struct {
+	Conn *pgx.Conn
+	Name pgx.Identifier
+}
+
+// CreateTable makes a table like that of the README, with its index.
+func CreateTable(t testing.TB, conn *pgx.Conn, schema, name string) Table {
+	t.Helper()
+	table := Table{conn, pgx.Identifier{schema, name}}
+	table.exec(t, `CREATE SCHEMA IF NOT EXISTS `+pgx.Identifier{schema}.Sanitize())
+	table.exec(t, `CREATE TABLE `+table.Name.Sanitize()+` (
+		id bigint PRIMARY KEY, user_id bigint NOT NULL, amount numeric(12,2) NOT NULL,
+		"timestamp" timestamptz NOT NULL, description text)`)
+	table.exec(t, `CREATE INDEX ON `+table.Name.Sanitize()+` (user_id, "timestamp")`)
+	table.exec(t, `ALTER TABLE `+table.Name.Sanitize()+` REPLICA IDENTITY FULL`)
+	return table
+}
+
+func (tb Table) exec(t testing.TB, sql string, args ...any) {
+	t.Helper()
+	if _, err := tb.Conn.Exec(t.Context(), sql, args...); err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+}
+
+// Insert writes rows by COPY.
+func (tb Table) Insert(t testing.TB, rows []Row) {
+	t.Helper()
+	_, err := tb.Conn.CopyFrom(t.Context(), tb.Name, []string{"id", "user_id", "amount", "timestamp", "description"},
+		pgx.CopyFromSlice(len(rows), func(i int) ([]any, error) {
+			r := rows[i]
+			return []any{r.ID, r.User, r.Amount.Format(2), r.Time.Std(), r.Description}, nil
+		}))
+	if err != nil {
+		t.Fatalf("copy into %s: %v", tb.Name.Sanitize(), err)
+	}
+}
+
+// Update sets a row's user, amount and time.
+func (tb Table) Update(t testing.TB, r Row) {
+	t.Helper()
+	tb.exec(t, `UPDATE `+tb.Name.Sanitize()+` SET user_id = $2, amount = $3::text::numeric, "timestamp" = $4 WHERE id = $1`,
+		r.ID, r.User, r.Amount.Format(2), r.Time.Std())
+}
+
+// Delete removes a row.
+func (tb Table) Delete(t testing.TB, id int64) {
+	t.Helper()
+	tb.exec(t, `DELETE FROM `+tb.Name.Sanitize()+` WHERE id = $1`, id)
+}
+
+// Verdict is one edge as PostgreSQL sees it.
+type Verdict struct {
+	Before, Total string // with the measure's decimals
+	Count         int64
+}
+
+// measureSQL is what a row adds, and whether it counts.
+func measureSQL(m brimline.Measure) (weight, counts string) {
+	switch m {
+	case brimline.Sum:
+		return "amount", "true"
+	case brimline.SumIn:
+		return "GREATEST(amount, 0)", "amount > 0"
+	case brimline.SumOut:
+		return "GREATEST(-amount, 0)", "amount < 0"
+	case brimline.CountAll:
+		return "1", "true"
+	default:
+		return "ABS(amount)", "true"
+	}
+}
+
+// Edges asks PostgreSQL's own window query for all edges of a rule: alert id to
+// verdict. where is the rule's expression in SQL, empty for none.
+func (tb Table) Edges(t testing.TB, r brimline.Rule, where string) map[string]Verdict {
+	t.Helper()
+	weight, counts := measureSQL(r.Measure)
+	if where == "" {
+		where = "true"
+	}
+	rows, err := tb.Conn.Query(t.Context(), fmt.Sprintf(`
+		SELECT DISTINCT user_id::text, ts, total::text, before::text, count FROM (
+		  SELECT user_id, "timestamp" AS ts,
+		         SUM(%[1]s) OVER w AS total,
+		         COALESCE(SUM(%[1]s) OVER (PARTITION BY user_id ORDER BY "timestamp"
+		             RANGE BETWEEN $1::interval PRECEDING AND CURRENT ROW EXCLUDE GROUP), 0) AS before,
+		         COUNT(*) FILTER (WHERE %[2]s) OVER w AS count
+		  FROM %[3]s WHERE %[4]s
+		  WINDOW w AS (PARTITION BY user_id ORDER BY "timestamp" RANGE BETWEEN $1::interval PRECEDING AND CURRENT ROW)
+		) x WHERE total > $2::text::numeric AND before <= $2::text::numeric`, weight, counts, tb.Name.Sanitize(), where),
+		fmt.Sprintf("%d microseconds", r.Window.Microseconds()), r.Limit.Format(r.Measure.Scale(2)))
+	if err != nil {
+		t.Fatalf("the judge: %v", err)
+	}
+	edges := map[string]Verdict{}
+	var (
+		user string
+		ts   time.Time
+		v    Verdict
+	)
+	_, err = pgx.ForEachRow(rows, []any{&user, &ts, &v.Total, &v.Before, &v.Count}, func() error {
+		v.Before = normal(v.Before, r.Measure.Scale(2))
+		edges[brimline.AlertID(user, r.ID, brimline.TimeOf(ts))] = v
+		return nil
+	})
+	if err != nil {
+		t.Fatalf("the judge: %v", err)
+	}
+	return edges
+}
+
+// normal gives a numeric's text the decimals of the scale: COALESCE(…, 0) has none.
+func normal(s string, scale int) string {
+	if t, err := brimline.ParseTotal(s, scale); err == nil {
+		return t.Format(scale)
+	}
+	return s
+}
+
+// Totals asks PostgreSQL for each user's newest row time and the rule's total and count there.
+func (tb Table) Totals(t testing.TB, r brimline.Rule) map[string]Verdict {
+	t.Helper()
+	weight, counts := measureSQL(r.Measure)
+	rows, err := tb.Conn.Query(t.Context(), fmt.Sprintf(`
+		SELECT user_id::text, SUM(%[1]s)::text, COUNT(*) FILTER (WHERE %[2]s)
+		FROM (SELECT *, MAX("timestamp") OVER (PARTITION BY user_id) AS newest FROM %[3]s) x
+		WHERE "timestamp" >= newest - $1::interval GROUP BY user_id`, weight, counts, tb.Name.Sanitize()),
+		fmt.Sprintf("%d microseconds", r.Window.Microseconds()))
+	if err != nil {
+		t.Fatalf("the judge: %v", err)
+	}
+	totals := map[string]Verdict{}
+	var (
+		user string
+		v    Verdict
+	)
+	if _, err = pgx.ForEachRow(rows, []any{&user, &v.Total, &v.Count}, func() error {
+		v.Total = normal(v.Total, r.Measure.Scale(2))
+		totals[user] = v
+		return nil
+	}); err != nil {
+		t.Fatalf("the judge: %v", err)
+	}
+	return totals
+}
+
+// Compare reports alerts that are missing, extra, doubled or have other figures than the judge's.
+func Compare(t testing.TB, got []*brimline.Alert, want map[string]Verdict) {
+	t.Helper()
+	var wrong []string
+	seen := map[string]int{}
+	for _, a := range got {
+		id := a.Candidate.ID()
+		seen[id]++
+		v, ok := want[id]
+		switch {
+		case seen[id] == 2:
+			wrong = append(wrong, "doubled "+id)
+		case !ok:
+			wrong = append(wrong, "extra   "+id)
+		case a.Database == nil:
+			wrong = append(wrong, "without figures from the database "+id)
+		default:
+			scale := a.Candidate.Rule.Measure.Scale(a.Candidate.Scale)
+			if f := (Verdict{a.Database.Before.Format(scale), a.Database.Total.Format(scale), a.Database.Count}); f != v {
+				wrong = append(wrong, fmt.Sprintf("wrong   %s: %v, PostgreSQL says %v", id, f, v))
+			}
+		}
+	}
+	for id := range want {
+		if seen[id] == 0 {
+			wrong = append(wrong, "missing "+id)
+		}
+	}
+	if len(wrong) > 0 {
+		n := len(wrong)
+		t.Fatalf("%d alerts, PostgreSQL has %d edges; %d wrong:\n%s", len(got), len(want), n, strings.Join(wrong[:min(n, 20)], "\n"))
+	}
+}
+
+// Connect opens a connection that the test closes.
+func Connect(t testing.TB, url string) *pgx.Conn {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatalf("connect: %v", err)
+	}
+	t.Cleanup(func() { _ = conn.Close(context.WithoutCancel(t.Context())) })
+	return conn
+}

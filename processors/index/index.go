@@ -1,0 +1,95 @@
+// Package index is the stage that makes alerts askable by user.
+//
+// # In
+//
+// The alerts topic, keyed by alert id.
+//
+// # Out
+//
+// Nothing but its own loop: goka keeps a table value under the key of the
+// message at hand, so each alert goes once through the loop, keyed by user.
+//
+// # State
+//
+// Per user the newest alerts, newest first. A view directly on the alerts topic
+// would never recover: the last record of a transactional topic is a marker.
+//
+// # On replay
+//
+// An alert that is already in the list replaces itself.
+//
+// # On bad input
+//
+// The alerts topic is open to other writers; what is not an alert is counted
+// and passed over.
+package index
+
+import (
+	"slices"
+
+	"github.com/lovoo/goka"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/codecs"
+	"github.com/brimline/brimline/processors"
+)
+
+// Config is what the stage needs. All fields are required.
+type Config struct {
+	Streams processors.Streams
+	PerUser int // how many alerts of a user are kept
+	Metrics *Metrics
+}
+
+// Graph declares the goka group. Its consumer must read committed records only.
+func Graph(c Config) *goka.GroupGraph {
+	return goka.DefineGroup(goka.Group(c.Streams.IndexGroup),
+		goka.Input(goka.Stream(c.Streams.Alerts), codecs.Raw{}, func(ctx goka.Context, msg any) {
+			alert, err := codecs.Alert{}.Decode(msg.([]byte))
+			if err != nil {
+				c.Metrics.foreign.Inc()
+				return
+			}
+			ctx.Loopback(alert.(*brimline.Alert).Candidate.User, alert)
+		}),
+		goka.Loop(codecs.Alert{}, func(ctx goka.Context, msg any) {
+			log, _ := ctx.Value().([]*brimline.Alert)
+			ctx.SetValue(add(log, msg.(*brimline.Alert), c.PerUser))
+			c.Metrics.alerts.Inc()
+		}),
+		goka.Persist(codecs.AlertLog{}),
+	)
+}
+
+// add puts an alert at its place in a list that is newest edge first, and keeps the list to n.
+func add(log []*brimline.Alert, a *brimline.Alert, n int) []*brimline.Alert {
+	id := a.Candidate.ID()
+	log = slices.DeleteFunc(log, func(o *brimline.Alert) bool { return o.Candidate.ID() == id })
+	at := slices.IndexFunc(log, func(o *brimline.Alert) bool { return o.Candidate.Edge <= a.Candidate.Edge })
+	if at < 0 {
+		at = len(log)
+	}
+	log = slices.Insert(log, at, a)
+	return log[:min(n, len(log))]
+}
+
+// Metrics are the stage's own.
+type Metrics struct {
+	alerts  prometheus.Counter
+	foreign prometheus.Counter
+}
+
+// NewMetrics registers the stage's metrics with r.
+func NewMetrics(r prometheus.Registerer) *Metrics {
+	m := &Metrics{
+		alerts: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "brimline_index_alerts_total", Help: "Alerts put into the table of alerts by user.",
+		}),
+		foreign: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "brimline_index_foreign_records_total", Help: "Records of the alerts topic that are not alerts.",
+		}),
+	}
+	r.MustRegister(m.alerts, m.foreign)
+	return m
+}

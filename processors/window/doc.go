@@ -1,0 +1,31 @@
+// Package window is the stage that keeps every user's sliding window and
+// finds the edges.
+//
+// # In
+//
+// The changes stream, keyed by user: changes to rows from route, answers from
+// verify.
+//
+// # Out
+//
+// Candidates: edges to be confirmed by PostgreSQL, and spans that reach below
+// the retained history, of which PostgreSQL is asked for the edges.
+//
+// # State
+//
+// One brimline.Window per user: the rows of the retained history and the edges
+// announced so far. It is the one authority on what has been announced.
+//
+// # On replay
+//
+// The same message again, at its old offset (Window.Last is beyond it): the
+// value is written again and the candidates that it caused are emitted again,
+// because after a crash either may not have reached Kafka. The same change at
+// a new offset finds its row as it is and does nothing: its first message was
+// handled before it.
+//
+// # On bad input
+//
+// There is none: route has met it. A message that cannot be decoded all the
+// same goes to the dead letter stream.
+package window

@@ -1,0 +1,273 @@
+package window
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/internal/sliding"
+)
+
+// world is everything around a Folder, in miniature: a table that is complete
+// from the start, a changes stream, and a verify stage that judges by the
+// definition in the most literal way and drops replays by their cause.
+type world struct {
+	set       brimline.RuleSet
+	compiled  []sliding.Rule
+	fold      *Folder
+	table     []brimline.Transaction
+	stream    []brimline.Change
+	next      int // offset of the next message to fold
+	window    *brimline.Window
+	sent      []brimline.Candidate // emitted, not yet acknowledged: a crash loses them
+	watermark brimline.Cause
+	alerts    []string
+}
+
+func (w *world) figures(r *brimline.Rule, at brimline.Time) (f brimline.Figures, rows int) {
+	for i := range w.table {
+		row := &w.table[i]
+		weight, counts := r.Measure.Weigh(row.Amount)
+		if row.Time < at.Add(-r.Window) || row.Time > at {
+			continue
+		}
+		f.Total = f.Total.AddAmount(weight)
+		if counts {
+			f.Count++
+		}
+		if row.Time < at {
+			f.Before = f.Before.AddAmount(weight)
+		} else {
+			rows++
+		}
+	}
+	return f, rows
+}
+
+func (w *world) edges(r *brimline.Rule, from, to brimline.Time) []brimline.Time {
+	var out []brimline.Time
+	for i := range w.table {
+		t := w.table[i].Time
+		if f, _ := w.figures(r, t); from <= t && t <= to && f.IsEdge(r.Limit) && !slices.Contains(out, t) {
+			out = append(out, t)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// step folds one message. What comes of it is on its way to verify.
+func (w *world) step() {
+	candidates, _ := w.fold.Fold(w.window, Input{Change: &w.stream[w.next], Offset: int64(w.next)})
+	w.next++
+	w.sent = append(w.sent, candidates...)
+}
+
+// crash loses the last n candidates on their way; the offset had not moved
+// past the messages that caused them, while the table had their values.
+func (w *world) crash(n, back int) {
+	n = min(n, len(w.sent))
+	w.next = max(0, w.next-back)
+	if n > 0 {
+		w.next = min(w.next, int(w.sent[len(w.sent)-n].Cause.Offset))
+	}
+	w.sent = w.sent[:len(w.sent)-n]
+}
+
+// verify judges what has arrived.
+func (w *world) verify() {
+	arrived := w.sent
+	w.sent = nil
+	for i := range arrived {
+		c := &arrived[i]
+		if c.Cause.Compare(w.watermark) <= 0 {
+			continue
+		}
+		w.watermark = c.Cause
+		answer := brimline.Change{Kind: brimline.EdgesFound, User: c.User, Rule: c.Rule.Fingerprint(), Row: c.Trigger}
+		if c.Kind == brimline.LateCandidate {
+			answer.Edges = w.edges(&c.Rule, c.Edge, c.Until)
+		} else if f, rows := w.figures(&c.Rule, c.Edge); rows > 0 && f.IsEdge(c.Rule.Limit) {
+			w.alerts = append(w.alerts, c.ID())
+		} else {
+			answer.Kind, answer.Edges, answer.Cause = brimline.Refuted, []brimline.Time{c.Edge}, c.Cause.Offset
+		}
+		if len(answer.Edges) > 0 {
+			w.stream = append(w.stream, answer)
+		}
+	}
+}
+
+func (w *world) expected() []string {
+	var ids []string
+	for i := range w.set.Rules {
+		for _, t := range w.edges(&w.set.Rules[i], brimline.MinTime, brimline.MaxTime) {
+			ids = append(ids, brimline.AlertID("u", w.set.Rules[i].ID, t))
+		}
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+func drawWorld(t *rapid.T) *world {
+	w := &world{window: &brimline.Window{}, watermark: brimline.Cause{Offset: -1}}
+	hours := rapid.IntRange(1, 12)
+	for i := range rapid.IntRange(1, 5).Draw(t, "rules") {
+		r := brimline.Rule{
+			ID: "r" + strconv.Itoa(i), Window: time.Duration(hours.Draw(t, "window")) * time.Hour,
+			Measure: brimline.Measure(rapid.IntRange(0, 4).Draw(t, "measure")),
+		}
+		r.Limit = brimline.Amount(rapid.Int64Range(0, 60).Draw(t, "limit")).Total()
+		if r.Measure == brimline.CountAll {
+			r.Limit = brimline.Count(rapid.Int64Range(0, 4).Draw(t, "count"))
+		}
+		w.set.Rules = append(w.set.Rules, r)
+		w.compiled = append(w.compiled, sliding.Rule{Rule: r, Fingerprint: r.Fingerprint()})
+	}
+	w.set.Lateness = time.Duration(rapid.IntRange(1, 10).Draw(t, "lateness")) * time.Hour
+	w.fold = NewFolder(&w.set, w.compiled, time.Hour)
+	for i := range rapid.IntRange(1, 40).Draw(t, "rows") {
+		w.table = append(w.table, brimline.Transaction{
+			ID: strconv.Itoa(i), User: "u",
+			Amount: brimline.Amount(rapid.Int64Range(-30, 40).Draw(t, "amount")),
+			Time:   brimline.Time(rapid.Int64Range(0, 60).Draw(t, "hour") * 3600 * 1e6),
+		})
+	}
+	for _, row := range rapid.Permutation(w.table).Draw(t, "arrival") {
+		w.stream = append(w.stream, brimline.Change{Kind: brimline.Upsert, User: "u", Row: row})
+		if rapid.IntRange(0, 9).Draw(t, "again") == 0 { // Debezium redelivers an earlier row
+			w.stream = append(w.stream, w.stream[rapid.IntRange(0, len(w.stream)-1).Draw(t, "which")])
+		}
+	}
+	return w
+}
+
+func TestFoldFindsExactlyTheEdges(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := drawWorld(t)
+		for w.next < len(w.stream) {
+			w.step()
+			if rapid.IntRange(0, 9).Draw(t, "crash") == 0 {
+				w.crash(rapid.IntRange(0, 8).Draw(t, "lost"), rapid.IntRange(0, 8).Draw(t, "back"))
+			}
+			if w.next == len(w.stream) || rapid.IntRange(0, 2).Draw(t, "verify") == 0 {
+				w.verify()
+			}
+		}
+		slices.Sort(w.alerts)
+		if want := w.expected(); !slices.Equal(w.alerts, want) {
+			t.Fatalf("alerts\n %v\nwant\n %v", w.alerts, want)
+		}
+	})
+}
+
+func TestFoldAppliesUpdatesAndDeletes(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := drawWorld(t)
+		now := map[string]brimline.Transaction{}
+		var changes []brimline.Change
+		for _, c := range w.stream {
+			changes = append(changes, c)
+			if rapid.Bool().Draw(t, "change it") {
+				row := c.Row
+				row.Amount += 5
+				row.Time += brimline.Time(rapid.Int64Range(-1, 1).Draw(t, "move") * 3600 * 1e6)
+				changes = append(changes, brimline.Change{Kind: brimline.Upsert, User: "u", Row: row})
+			}
+			if rapid.IntRange(0, 3).Draw(t, "delete it") == 0 {
+				changes = append(changes, brimline.Change{Kind: brimline.Delete, User: "u", Row: c.Row})
+			}
+		}
+		for i := range changes {
+			w.fold.Fold(w.window, Input{Change: &changes[i], Offset: int64(i)})
+			if changes[i].Kind == brimline.Delete {
+				delete(now, changes[i].Row.ID)
+			} else {
+				now[changes[i].Row.ID] = changes[i].Row
+			}
+		}
+		w.table = w.table[:0]
+		for _, row := range now {
+			w.table = append(w.table, row)
+		}
+		for i := range w.compiled {
+			for _, row := range w.table {
+				if row.Time.Add(-w.compiled[i].Window) <= w.window.Floor {
+					continue
+				}
+				want, _ := w.figures(&w.set.Rules[i], row.Time)
+				if got := sliding.FiguresAt(w.window.Rows, &w.compiled[i], row.Time); got != want {
+					t.Fatalf("rule %+v at %v: %+v, want %+v", w.set.Rules[i], row.Time, got, want)
+				}
+			}
+		}
+	})
+}
+
+func TestRefutedEdgeComesBack(t *testing.T) {
+	r := brimline.Rule{ID: "net", Window: time.Hour, Limit: brimline.Count(10), Measure: brimline.Sum}
+	f := NewFolder(&brimline.RuleSet{Rules: []brimline.Rule{r}}, []sliding.Rule{{Rule: r, Fingerprint: r.Fingerprint()}}, time.Hour)
+	at := brimline.TimeOf(time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC))
+	upsert := func(id string, amount brimline.Amount, t brimline.Time) brimline.Change {
+		return brimline.Change{Kind: brimline.Upsert, User: "u", Row: brimline.Transaction{ID: id, User: "u", Amount: amount, Time: t}}
+	}
+	refuted := brimline.Change{Kind: brimline.Refuted, User: "u", Rule: r.Fingerprint(), Edges: []brimline.Time{at}, Cause: 0}
+	changed := upsert("2", 1, at-1)
+	for _, tc := range []struct {
+		name   string
+		stream []brimline.Change
+		want   []int64 // offsets that raise the candidate
+	}{
+		{"a refuted edge stays quiet", []brimline.Change{upsert("1", 11, at), refuted, upsert("2", -1, at+1)}, []int64{0}},
+		{"the no comes first", []brimline.Change{upsert("1", 11, at), refuted, changed}, []int64{0, 2}},
+		{"the change comes first", []brimline.Change{upsert("1", 11, at), changed, refuted}, []int64{0, 2}},
+		{"an old no means nothing", []brimline.Change{upsert("1", 11, at), refuted, changed, refuted, upsert("3", 0, at-2)}, []int64{0, 2}},
+	} {
+		w, got := &brimline.Window{}, []int64(nil)
+		for i := range tc.stream {
+			candidates, _ := f.Fold(w, Input{Change: &tc.stream[i], Offset: int64(i)})
+			for range candidates {
+				got = append(got, int64(i))
+			}
+		}
+		if !slices.Equal(got, tc.want) {
+			t.Errorf("%s: candidates at %v, want %v", tc.name, got, tc.want)
+		}
+	}
+}
+
+func TestNewRuleKeepsQuietAboutHistory(t *testing.T) {
+	rule := func(id string, limit int64) sliding.Rule {
+		r := brimline.Rule{ID: id, Window: time.Hour, Limit: brimline.Count(limit)}
+		return sliding.Rule{Rule: r, Fingerprint: r.Fingerprint()}
+	}
+	row := func(id int, amount brimline.Amount, at time.Duration) *brimline.Change {
+		return &brimline.Change{Kind: brimline.Upsert, User: "u", Row: brimline.Transaction{
+			ID: fmt.Sprint(id), User: "u", Amount: amount, Time: brimline.Time(at.Microseconds()),
+		}}
+	}
+	before := []sliding.Rule{rule("a", 100)}
+	after := []sliding.Rule{rule("a", 100), rule("b", 10)}
+	set := func(rules []sliding.Rule) *brimline.RuleSet {
+		s := &brimline.RuleSet{Lateness: 100 * time.Hour}
+		for _, r := range rules {
+			s.Rules = append(s.Rules, r.Rule)
+		}
+		return s
+	}
+	w := &brimline.Window{}
+	NewFolder(set(before), before, time.Hour).Fold(w, Input{Change: row(1, 50, 0), Offset: 0})
+	f := NewFolder(set(after), after, time.Hour)
+	if got, _ := f.Fold(w, Input{Change: row(2, 1, 10*time.Minute), Offset: 1}); len(got) != 0 {
+		t.Fatalf("a rule that is new alerted for history: %+v", got)
+	}
+	got, _ := f.Fold(w, Input{Change: row(3, 11, 5*time.Hour), Offset: 2})
+	if len(got) != 1 || got[0].Rule.ID != "b" {
+		t.Fatalf("the new rule's first edge after the change: %+v", got)
+	}
+}

@@ -1,0 +1,76 @@
+package window
+
+import (
+	"time"
+
+	"github.com/lovoo/goka"
+
+	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/codecs"
+	"github.com/brimline/brimline/internal/sliding"
+	"github.com/brimline/brimline/processors"
+)
+
+// Config is what the stage needs. All fields are required.
+type Config struct {
+	Streams     processors.Streams
+	Rules       brimline.RuleSet
+	Compiled    []sliding.Rule // of Rules, in its order
+	Keep        time.Duration  // how much longer than rows announced edges and idle users are remembered
+	Truncations *Truncations
+	Clock       func() time.Time
+	Metrics     *Metrics
+}
+
+// Graph declares the goka group. SweepVisitor names its visitor.
+func Graph(c Config) *goka.GroupGraph {
+	var (
+		fold       = NewFolder(&c.Rules, c.Compiled, c.Keep)
+		candidates = goka.Stream(c.Streams.Candidates)
+		dead       = goka.Stream(c.Streams.DeadLetters)
+		sweep      = newSweep(c)
+	)
+	return goka.DefineGroup(goka.Group(c.Streams.WindowGroup),
+		goka.Input(goka.Stream(c.Streams.Changes), codecs.Raw{}, func(ctx goka.Context, msg any) {
+			decoded, err := codecs.Change{}.Decode(msg.([]byte))
+			if err != nil {
+				ctx.Emit(dead, ctx.Key(), deadLetter(ctx, msg.([]byte), err, c.Clock()))
+				c.Metrics.undecodable.Inc()
+				return
+			}
+			change := decoded.(*brimline.Change)
+			change.Source.Topic = c.Streams.Source
+			if processors.IsMarker(ctx.Key()) {
+				c.Truncations.set(ctx.Partition(), ctx.Offset()+1)
+				ctx.SetValue(&brimline.Window{Last: ctx.Offset() + 1, Floor: brimline.MinTime, Scale: c.Rules.Scale})
+				return
+			}
+			w, known := ctx.Value().(*brimline.Window)
+			if !known {
+				w = &brimline.Window{}
+			}
+			replay := ctx.Offset() < w.Last
+			found, write := fold.Fold(w, Input{Change: change, Offset: ctx.Offset(), TruncatedAt: c.Truncations.at(ctx.Partition())})
+			if write {
+				ctx.SetValue(w)
+			}
+			for i := range found {
+				ctx.Emit(candidates, ctx.Key(), &found[i])
+			}
+			sweep.saw(ctx.Partition(), ctx.Offset(), change)
+			c.Metrics.observe(change, found, replay, write, len(w.Rows))
+		}),
+		goka.Output(candidates, codecs.Candidate{}),
+		goka.Output(dead, codecs.DeadLetter{}),
+		goka.Persist(codecs.Window{}),
+		goka.Visitor(SweepVisitor, sweep.visit),
+	)
+}
+
+func deadLetter(ctx goka.Context, value []byte, err error, now time.Time) *brimline.DeadLetter {
+	return &brimline.DeadLetter{
+		Topic: string(ctx.Topic()), Partition: ctx.Partition(), Offset: ctx.Offset(), Key: []byte(ctx.Key()), Value: value,
+		Kind: "bad_change", Error: err.Error(), At: brimline.TimeOf(now),
+		Remedy: "find out who else writes to this topic: it is brimline's own",
+	}
+}
