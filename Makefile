@@ -1,0 +1,50 @@
+# `make help` lists what can be done here. Nothing but Go is needed for build, demo and test.
+
+GO       ?= go
+# How tests are started; .ci/run counts them with GOTEST='go test -json'.
+GOTEST   ?= $(GO) test
+PKG      ?= ./...
+FUZZTIME ?= 10s
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo test test-race test-stack fuzz vet lint clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## bin/brimline
+	$(GO) build -trimpath -o bin/brimline ./cmd/brimline
+
+demo: build ## a real alert in under a minute: PostgreSQL and an in-process Kafka, state in .brimline/
+	bin/brimline demo
+
+test: ## everything that needs neither a JVM nor Docker; PKG=./codecs/... for a part
+	$(GOTEST) -timeout 10m $(PKG)
+
+test-race: ## the same under the race detector
+	$(GOTEST) -race -timeout 20m $(PKG)
+
+test-stack: ## the suites on real Kafka, Debezium and PostgreSQL (deploy/stack: needs a JDK, Maven and PostgreSQL)
+	BRIMLINE_STACK=1 $(GOTEST) -count=1 -run '^TestStack' -timeout 40m ./internal/e2e/...
+
+fuzz: ## every fuzz target for FUZZTIME (10s)
+	@set -e; for file in $$(grep -rl --include='*_test.go' '^func Fuzz' .); do \
+	  for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' "$$file"); do \
+	    echo "$$(dirname "$$file") $$target"; \
+	    $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$(dirname "$$file")"; \
+	  done; \
+	done
+
+vet: ## go vet
+	$(GO) vet ./...
+
+lint: ## gofmt, staticcheck and, where it is installed, shellcheck
+	@files=$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go' | while read -r f; do [ ! -f "$$f" ] || echo "$$f"; done)); \
+	  [ -z "$$files" ] || { printf 'run gofmt -w on:\n%s\n' "$$files"; exit 1; }
+	$(GO) run $(STATICCHECK) ./...
+	@if command -v shellcheck >/dev/null; then shellcheck -x -P SCRIPTDIR .ci/run deploy/stack/*.sh deploy/compose/*.sh; \
+	  else echo 'shellcheck is not installed: scripts not checked'; fi
+
+clean: ## what build made; the demo's state stays, see `brimline demo --help`
+	rm -rf bin
