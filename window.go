@@ -9,7 +9,7 @@ type Window struct {
 	// retained, MinTime while there is none: every row above it is in Rows.
 	Floor Time
 	Scale int           // decimals of the amounts
-	Rows  []Transaction // by Compare; their User is left empty
+	Rows  []Transaction // by Compare; the stored form leaves out their User, which is the key
 	Rules []RuleState
 }
 

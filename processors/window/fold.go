@@ -42,6 +42,9 @@ const keptEdges = 256
 // order of their causes, and whether w must be written to the table.
 func (f *Folder) Fold(w *brimline.Window, in Input) (candidates []brimline.Candidate, write bool) {
 	s := &step{Folder: f, w: w, in: in, index: len(f.rules)}
+	for i := range w.Rows { // the table's key says it, the value does not; rules may ask for it
+		w.Rows[i].User = in.Change.User
+	}
 	if in.Offset < w.Last {
 		s.again()
 		return s.out, true
@@ -127,7 +130,7 @@ func (s *step) alignRules() {
 
 func (s *step) upsert() bool {
 	row := s.in.Change.Row
-	row.User = ""
+	row.User = s.in.Change.User
 	var removed *brimline.Transaction
 	if at := find(s.w.Rows, &row); at >= 0 {
 		if s.w.Rows[at].SameRow(&row) {

@@ -1,0 +1,40 @@
+package rules_test
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/internal/rules"
+)
+
+// What docs/rules.md shows works.
+func TestDocumentedExamples(t *testing.T) {
+	page, err := os.ReadFile("../../docs/rules.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := strings.Split(string(page), "\n```")
+	var files, expressions int
+	columns := append(columns(), brimline.Column{Name: "country", Type: brimline.Text}, brimline.Column{Name: "card_present", Type: brimline.Boolean})
+	for i := 1; i < len(blocks); i += 2 {
+		language, text, _ := strings.Cut(blocks[i], "\n")
+		if language == "yaml" {
+			files++
+			if _, err := rules.Parse("rules.md", []byte(text)); err != nil {
+				t.Error(err)
+			}
+			continue
+		}
+		for where := range strings.Lines(text) {
+			expressions++
+			if _, err := rules.Compile(where, columns, 2); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	if files == 0 || expressions == 0 {
+		t.Errorf("%d files and %d expressions found", files, expressions)
+	}
+}

@@ -1,0 +1,245 @@
+package rules
+
+import (
+	"errors"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"gopkg.in/yaml.v3"
+
+	"github.com/brimline/brimline"
+)
+
+const (
+	maxSeverity    = 64 // characters
+	maxDescription = 1000
+)
+
+func fileFields() []string { return []string{"scale", "lateness", "columns", "rules"} }
+
+func ruleFields() []string {
+	return []string{"id", "window", "limit", "measure", "where", "severity", "description"}
+}
+
+func columnTypes() []string {
+	return []string{string(brimline.Text), string(brimline.Integer), string(brimline.Numeric), string(brimline.Boolean), string(brimline.Timestamp)}
+}
+
+// keywords of the expression language cannot name a column.
+func keywords() []string {
+	return []string{"and", "or", "not", "in", "contains", "startsWith", "endsWith", "matches", "true", "false", "nil", "let", "if", "else"}
+}
+
+func (r *reader) read() *Set {
+	root := r.document()
+	if root == nil {
+		return nil
+	}
+	top := r.known(root, "a rules file", fileFields())
+	if root.Kind != yaml.MappingNode {
+		return nil
+	}
+	s := &Set{}
+	scale, sure := r.scale(top["scale"])
+	s.Scale = scale
+	s.Lateness = r.duration(top["lateness"], "lateness")
+	s.Columns = r.columns(top["columns"])
+
+	list, given := top["rules"]
+	switch {
+	case !given:
+		r.problemAt(root, "rules are missing; list at least one")
+	case list == nil: // noted by mapping
+	case list.Kind != yaml.SequenceNode:
+		r.problemAt(list, "rules must be a list, and is %s", nodeKind(list))
+	case len(list.Content) == 0:
+		r.problemAt(list, "the list of rules is empty")
+	case len(list.Content) > MaxRules:
+		r.problemAt(list, "there are %d rules; at most %d are possible", len(list.Content), MaxRules)
+	default:
+		ids := make(map[string]int)
+		for _, n := range list.Content {
+			rule, p := r.rule(n, s, sure, ids)
+			s.Rules, s.predicates = append(s.Rules, rule), append(s.predicates, p)
+		}
+	}
+	return s
+}
+
+// scale reports false where it is not certain, so that nothing is said that follows from it.
+func (r *reader) scale(n *yaml.Node) (int, bool) {
+	text, ok := r.scalar(n, "scale")
+	if !ok {
+		return DefaultScale, n == nil
+	}
+	scale, err := strconv.Atoi(text)
+	if err != nil || scale < 0 || scale > brimline.MaxScale {
+		r.problemAt(n, "scale %q is not a whole number from 0 to %d", text, brimline.MaxScale)
+		return DefaultScale, false
+	}
+	return scale, true
+}
+
+func (r *reader) duration(n *yaml.Node, name string) time.Duration {
+	text, ok := r.scalar(n, name)
+	if !ok {
+		return 0
+	}
+	d, err := ParseWindow(text)
+	if err != nil {
+		r.problemAt(n, "%s: %v", name, err)
+	}
+	return d
+}
+
+func (r *reader) columns(n *yaml.Node) []brimline.Column {
+	if n == nil {
+		return nil
+	}
+	var columns []brimline.Column
+	name := regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+	for _, f := range r.mapping(n, "columns") {
+		switch {
+		case slices.Contains(builtIn[:], f.name):
+			r.problemAt(f.key, "column %q is built in and cannot be declared again", f.name)
+			continue
+		case slices.Contains(keywords(), f.name):
+			r.problemAt(f.key, "column %q cannot be used: it is a word of the expression language", f.name)
+			continue
+		case !name.MatchString(f.name):
+			r.problemAt(f.key, "column %q cannot be used: a name in an expression is letters, digits and underscores", f.name)
+			continue
+		}
+		column := brimline.Column{Name: f.name} // without a type, expressions that use it are not judged
+		if text, ok := r.scalar(f.value, "the type of column "+f.name); ok {
+			if slices.Contains(columnTypes(), text) {
+				column.Type = brimline.ColumnType(text)
+			} else {
+				r.problemAt(f.value, "unknown column type %q: one of %s%s", text, strings.Join(columnTypes(), ", "), suggest(text, columnTypes()))
+			}
+		}
+		columns = append(columns, column)
+	}
+	if len(columns) > MaxColumns {
+		r.problemAt(n, "there are %d columns; at most %d are possible", len(columns), MaxColumns)
+	}
+	return columns
+}
+
+func (r *reader) rule(n *yaml.Node, s *Set, sure bool, ids map[string]int) (rule brimline.Rule, p predicate) {
+	fields := r.known(n, "a rule", ruleFields())
+	if n.Kind != yaml.MappingNode {
+		return rule, p
+	}
+	for _, name := range [...]string{"id", "window", "limit"} {
+		if _, ok := fields[name]; !ok {
+			r.problemAt(n, "the rule has no %s", name)
+		}
+	}
+	rule.ID = r.id(fields["id"], ids)
+	rule.Window = r.duration(fields["window"], "window")
+	measured := true
+	if text, ok := r.scalar(fields["measure"], "measure"); ok {
+		m, err := brimline.ParseMeasure(text)
+		if measured = err == nil; !measured {
+			r.problemAt(fields["measure"], "%v%s", err, suggest(text, []string{"sum_abs", "sum", "sum_in", "sum_out", "count"}))
+		}
+		rule.Measure = m
+	}
+	rule.Limit = r.limit(fields["limit"], rule.Measure, s.Scale, sure && measured)
+	if where, ok := r.scalar(fields["where"], "where"); ok {
+		rule.Where = strings.TrimSpace(where)
+		p = r.where(fields["where"], where, s)
+	}
+	rule.Severity = r.label(fields["severity"], "severity", maxSeverity)
+	rule.Description = r.label(fields["description"], "description", maxDescription)
+	return rule, p
+}
+
+func (r *reader) id(n *yaml.Node, ids map[string]int) string {
+	id, ok := r.scalar(n, "id")
+	if !ok {
+		return ""
+	}
+	if !regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$`).MatchString(id) {
+		r.problemAt(n, "rule id %q must be 1 to 64 letters, digits, '_', '.' or '-', and start with a letter or digit", id)
+		return id
+	}
+	if line, ok := ids[id]; ok {
+		r.problemAt(n, "rule id %q is already used on line %d", id, line)
+		return id
+	}
+	ids[id] = n.Line
+	return id
+}
+
+// limit reads the node's text, which no float has touched.
+func (r *reader) limit(n *yaml.Node, m brimline.Measure, amounts int, sure bool) brimline.Total {
+	text, ok := r.scalar(n, "limit")
+	if !ok {
+		return brimline.Total{}
+	}
+	scale := m.Scale(amounts)
+	if !sure {
+		scale = brimline.MaxScale
+	}
+	limit, err := brimline.ParseTotal(text, scale)
+	switch {
+	case errors.Is(err, brimline.ErrAmountScale) && m == brimline.CountAll:
+		r.problemAt(n, "limit %q: the limit of a count is a whole number", text)
+	case errors.Is(err, brimline.ErrAmountScale):
+		r.problemAt(n, "limit %q has more decimals than the scale of amounts, %d", text, amounts)
+	case errors.Is(err, brimline.ErrAmountSyntax) && regexp.MustCompile(`^[-+]?[0-9][0-9eE,_' +.-]*$`).MatchString(text):
+		r.problemAt(n, "limit %q is not a plain decimal; write it without exponent or separators, such as 3000.00", text)
+	case errors.Is(err, brimline.ErrAmountSyntax):
+		r.problemAt(n, "limit %q is not a decimal number such as 3000.00", text)
+	case err != nil:
+		r.problemAt(n, "limit %q is too large", text)
+	case sure && limit.Sign() < 0 && m != brimline.Sum:
+		r.problemAt(n, "limit %q is below zero, where a total of %s never is; only the limit of sum can be", text, m)
+	}
+	return limit
+}
+
+// label reads a text that is passed on with alerts.
+func (r *reader) label(n *yaml.Node, name string, most int) string {
+	text, ok := r.scalar(n, name)
+	if !ok {
+		return ""
+	}
+	text = strings.TrimSpace(text)
+	if utf8.RuneCountInString(text) > most {
+		r.problemAt(n, "%s is longer than %d characters", name, most)
+	}
+	for _, c := range text {
+		if unicode.IsControl(c) && c != '\n' && c != '\t' {
+			r.problemAt(n, "%s holds the control character %q", name, c)
+			break
+		}
+	}
+	return text
+}
+
+func (r *reader) where(n *yaml.Node, text string, s *Set) predicate {
+	if strings.TrimSpace(text) == "" {
+		r.problemAt(n, "where is empty; leave it out to take every row")
+		return predicate{}
+	}
+	p, faults := compile(text, s.Columns, s.Scale)
+	for _, f := range faults {
+		if f.follows { // the column's declaration is in the list
+			continue
+		}
+		line, column := n.Line, n.Column
+		if len(r.problems.List) < maxListed {
+			line, column = r.locate(n, f.at)
+		}
+		r.problem(line, column, "where: %s", f.message)
+	}
+	return p
+}
