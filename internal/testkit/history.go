@@ -111,6 +111,11 @@ func Envelope(table, op string, before, after *Row, lsn int64) Event {
 	return Event{Key: key, Value: value}
 }
 
+// Truncation is the record of a TRUNCATE, which has no key.
+func Truncation(table string) Event {
+	return Event{Value: []byte(`{"before":null,"after":null,"op":"t","source":{"schema":"streaming","table":"` + table + `","txId":1,"lsn":1}}`)}
+}
+
 // Spread deals events to partitions by row id, as keys would, and mixes the
 // order within each by up to jitter places; 0 keeps it, a negative jitter shuffles fully.
 // Events of one row keep their order.

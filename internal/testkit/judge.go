@@ -34,6 +34,18 @@ func CreateTable(t testing.TB, conn *pgx.Conn, schema, name string) Table {
 	return table
 }
 
+// OpenTable connects to a table that is there already.
+func OpenTable(t testing.TB, url, schema, name string) Table {
+	t.Helper()
+	return Table{Connect(t, url), pgx.Identifier{schema, name}}
+}
+
+// Empty deletes all rows.
+func (tb Table) Empty(t testing.TB) {
+	t.Helper()
+	tb.exec(t, `TRUNCATE `+tb.Name.Sanitize())
+}
+
 func (tb Table) exec(t testing.TB, sql string, args ...any) {
 	t.Helper()
 	if _, err := tb.Conn.Exec(t.Context(), sql, args...); err != nil {

@@ -60,7 +60,7 @@ func (s *sweep) due(partition int32, meta any) (horizon brimline.Time, offset in
 		return brimline.MinTime, 0
 	}
 	if p.meta != meta {
-		p.meta, p.quiet, p.began = meta, p.began, p.offset
+		p.meta, p.quiet, p.began = meta, p.began, p.offset+1
 	}
 	return p.newest.Add(-s.after), p.quiet
 }

@@ -1,0 +1,161 @@
+package e2e
+
+import (
+	"context"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/internal/kafka"
+	"github.com/brimline/brimline/internal/testkit"
+	"github.com/brimline/brimline/views"
+)
+
+// TestTableFollowsUpdatesAndDeletes: rows are inserted, changed, moved to other
+// users and deleted, in any order over the partitions but that of each row. In
+// the end every user's totals in the window table are those of SQL over the table.
+func TestTableFollowsUpdatesAndDeletes(t *testing.T) {
+	seed := testkit.Seed(t)
+	r := testkit.Rand(seed)
+	partitions := 1 + r.IntN(8)
+	// Kept long enough that no row falls out of the history before it is changed.
+	j := newJob(t, parts(t), partitions, strings.Replace(drawRules(r, 5000), "lateness:", "lateness: 60d #", 1))
+	history := testkit.History{
+		Rows: 1500, Users: 20, Start: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
+		Span: 21 * 24 * time.Hour, Grain: time.Hour, MaxAmount: 10000,
+	}
+	events, ids := j.liveThrough(t, r, history.Draw(r), history.Users)
+	j.Produce(t, j.names.Source, testkit.Spread(r, events, ids, partitions, -1))
+	p := j.start(t, 0)
+	j.waitHandled(t, int64(len(events)/2))
+	p.Signal(syscall.SIGTERM)
+	j.mustEnd(t, p)
+	j.finish(t)
+	j.compareTotals(t)
+	if dead := j.deadLetters(t); len(dead) != 0 {
+		t.Errorf("%d dead letters, the first: %+v", len(dead), dead[0])
+	}
+}
+
+// liveThrough inserts the rows and then changes many of them, in the table and as events.
+func (j *job) liveThrough(t *testing.T, r *rand.Rand, rows []testkit.Row, users int) (events []testkit.Event, ids []int64) {
+	j.table.Insert(t, rows)
+	add := func(op string, before, after *testkit.Row) {
+		e := testkit.Envelope("transactions", op, before, after, int64(1000+len(events)))
+		id := after
+		if id == nil {
+			id = before
+		}
+		events, ids = append(events, e), append(ids, id.ID)
+	}
+	for i := range rows {
+		before := rows[i]
+		add("c", nil, &before)
+		for range r.IntN(3) {
+			after := before
+			switch r.IntN(4) {
+			case 0:
+				after.User = 1 + r.Int64N(int64(users))
+			case 1:
+				after.Time += brimline.Time(r.Int64N(48)-24) * 3600e6
+			case 2:
+				after.Amount = brimline.Amount(r.Int64N(20000) - 5000)
+			}
+			j.table.Update(t, after)
+			old := before
+			add("u", &old, &after)
+			before = after
+		}
+		if r.IntN(5) == 0 {
+			j.table.Delete(t, before.ID)
+			old := before
+			add("d", &old, nil)
+		}
+	}
+	return events, ids
+}
+
+// compareTotals compares every user's totals at their newest row with SQL over the table.
+func (j *job) compareTotals(t *testing.T) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	w, err := views.OpenWindows(ctx, views.Config{
+		Kafka: kafka.Options{Brokers: j.Brokers}, Streams: j.names, Rules: j.rules.Compiled(), Scale: 2,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- w.Run(ctx) }()
+	if err := w.WaitRecovered(ctx); err != nil {
+		t.Fatal(err)
+	}
+	users := map[string]bool{}
+	for i, rule := range j.rules.Rules {
+		totals := j.table.Totals(t, rule)
+		for _, id := range slices.Sorted(maps.Keys(totals)) {
+			users[id] = true
+			u, err := w.User(ctx, id, brimline.MaxTime)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(u.Rows) == 0 {
+				t.Errorf("user %s: no rows, PostgreSQL has some", id)
+				continue
+			}
+			if u, err = w.User(ctx, id, u.Rows[len(u.Rows)-1].Time); err != nil {
+				t.Fatal(err)
+			}
+			at := u.Rules[i].At
+			got := testkit.Verdict{Total: at.Total.Format(rule.Measure.Scale(2)), Count: at.Count}
+			if got != totals[id] {
+				t.Errorf("user %s, rule %s: %+v, PostgreSQL says %+v", id, rule.ID, got, totals[id])
+			}
+		}
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Errorf("view: %v", err)
+	}
+	t.Logf("%d users, %d rules: all totals alike", len(users), len(j.rules.Rules))
+}
+
+// TestTruncateEmptiesEveryWindow: after a TRUNCATE nobody has rows, and later rows count from nothing.
+func TestTruncateEmptiesEveryWindow(t *testing.T) {
+	j := newJob(t, parts(t), 2, "rules: [{id: r, window: 7d, limit: 100}]")
+	at := brimline.TimeOf(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
+	row := func(id, user int64, amount brimline.Amount) testkit.Row {
+		return testkit.Row{ID: id, User: user, Amount: amount, Time: at + brimline.Time(id)}
+	}
+	produce := func(rows ...testkit.Row) {
+		var events []testkit.Event
+		for i := range rows {
+			events = append(events, testkit.Envelope("transactions", "c", nil, &rows[i], rows[i].ID))
+		}
+		j.Produce(t, j.names.Source, events)
+	}
+	produce(row(1, 1, 9000), row(2, 2, 9000))
+	j.Produce(t, j.names.Source, []testkit.Event{testkit.Truncation("transactions")})
+	after := []testkit.Row{row(3, 1, 9000)}
+	j.table.Insert(t, after)
+	produce(after...)
+	j.finish(t)
+	j.compareTotals(t)
+	if alerts := j.alerts(t); len(alerts) != 0 {
+		t.Errorf("%d alerts from rows that a TRUNCATE took away", len(alerts))
+	}
+	again := []testkit.Row{row(4, 1, 1001)}
+	j.table.Insert(t, again)
+	produce(again...)
+	j.finish(t)
+	j.judge(t)
+	if alerts := j.alerts(t); len(alerts) != 1 || alerts[0].Candidate.Stream.Total.Format(2) != "100.01" {
+		t.Errorf("%d alerts, want one whose total in the stream is 100.01", len(alerts))
+	}
+}

@@ -1,0 +1,181 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/codecs"
+	"github.com/brimline/brimline/internal/testkit"
+)
+
+// ground is what a scenario runs on: the embedded parts with brimline's own
+// capture, or the real stack with Debezium.
+type ground struct {
+	*testkit.Parts
+	url    string // of a database of its own
+	source string // topic of the table streaming.transactions
+	// flow starts what brings the table's changes to the source topic.
+	flow func(ts *testscript.TestScript)
+	// begin, where it is set, empties what an earlier scenario left.
+	begin func(t testing.TB)
+}
+
+// scenarios runs every script of testdata/scenarios.
+func scenarios(t *testing.T, prepare func(t testing.TB, name string) ground) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 filepath.Join("..", "..", "testdata", "scenarios"),
+		RequireUniqueNames:  true,
+		RequireExplicitExec: true,
+		Setup: func(env *testscript.Env) error {
+			tb := env.T().(testing.TB)
+			g := prepare(tb, filepath.Base(env.WorkDir))
+			if g.begin != nil {
+				g.begin(tb)
+			}
+			group := testkit.Unique(tb)
+			env.Values["ground"], env.Values["tb"] = g, tb
+			for _, kv := range []string{
+				"BRIMLINE_BROKERS=" + strings.Join(g.Brokers, ","), "BRIMLINE_DATABASE_URL=" + g.url,
+				"BRIMLINE_SOURCE=" + g.source, "BRIMLINE_GROUP=" + group, "GROUP=" + group,
+				"BRIMLINE_ALERTS=alerts-" + group, "BRIMLINE_LISTEN=off", "BRIMLINE_RULES=rules.yaml",
+				"HOME=" + env.WorkDir,
+			} {
+				env.Vars = append(env.Vars, kv)
+			}
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"brimline":     runBrimline,
+			"psql":         runSQL,
+			"stream":       waitStream,
+			"handled":      checkHandled,
+			"alerts":       countAlerts,
+			"total":        checkTotal,
+			"delete-group": deleteGroup,
+		},
+	})
+}
+
+func on(ts *testscript.TestScript) ground { return ts.Value("ground").(ground) }
+
+// runBrimline: brimline ARG… runs the program; ! brimline expects it to fail.
+func runBrimline(ts *testscript.TestScript, neg bool, args []string) {
+	err := ts.Exec(binary, args...)
+	switch {
+	case err != nil && !neg:
+		ts.Fatalf("brimline %s: %v", strings.Join(args, " "), err)
+	case err == nil && neg:
+		ts.Fatalf("brimline %s succeeded", strings.Join(args, " "))
+	}
+}
+
+// runSQL: psql FILE runs a file of statements against the scenario's database.
+func runSQL(ts *testscript.TestScript, neg bool, args []string) {
+	tb := ts.Value("tb").(testing.TB)
+	conn := testkit.Connect(tb, on(ts).url)
+	if _, err := conn.Exec(context.Background(), ts.ReadFile(args[0])); (err != nil) != neg {
+		ts.Fatalf("%s: %v", args[0], err)
+	}
+}
+
+// waitStream: stream N waits until the source topic holds N records.
+func waitStream(ts *testscript.TestScript, _ bool, args []string) {
+	g := on(ts)
+	n, err := strconv.ParseInt(args[0], 10, 64)
+	ts.Check(err)
+	g.flow(ts)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := g.WaitRecords(ctx, g.source, n); err != nil {
+		ts.Fatalf("waiting for %d records in %s: %v", n, g.source, err)
+	}
+}
+
+var summary = regexp.MustCompile(`stage=route .*?messages=(\d+)`)
+
+// checkHandled: handled STAGE FIRST LAST says which messages the last run took;
+// messages are counted from 1 over all partitions. handled STAGE none: no message.
+func checkHandled(ts *testscript.TestScript, _ bool, args []string) {
+	log := ts.ReadFile("stderr")
+	want := 0
+	if args[1] != "none" {
+		first, err := strconv.Atoi(args[1])
+		ts.Check(err)
+		last, err := strconv.Atoi(args[2])
+		ts.Check(err)
+		want = last - first + 1
+	}
+	m := summary.FindStringSubmatch(log)
+	if m == nil {
+		ts.Fatalf("no summary of stage %s in\n%s", args[0], log)
+	}
+	if m[1] != fmt.Sprint(want) {
+		ts.Fatalf("stage %s handled %s messages, want %d", args[0], m[1], want)
+	}
+}
+
+func alertsOf(ts *testscript.TestScript) []*brimline.Alert {
+	var alerts []*brimline.Alert
+	for _, r := range on(ts).Records(ts.Value("tb").(testing.TB), ts.Getenv("BRIMLINE_ALERTS")) {
+		a, err := codecs.Alert{}.Decode(r.Value)
+		ts.Check(err)
+		alerts = append(alerts, a.(*brimline.Alert))
+	}
+	return alerts
+}
+
+// countAlerts: alerts N says how many records the alerts topic holds.
+func countAlerts(ts *testscript.TestScript, _ bool, args []string) {
+	if got := fmt.Sprint(len(alertsOf(ts))); got != args[0] {
+		ts.Fatalf("%s alerts, want %s", got, args[0])
+	}
+}
+
+// checkTotal: total USER AMOUNT says that the user has exactly one alert, verified, with that total from the database.
+func checkTotal(ts *testscript.TestScript, _ bool, args []string) {
+	var found int
+	for _, a := range alertsOf(ts) {
+		if a.Candidate.User != args[0] {
+			continue
+		}
+		found++
+		if a.Verification.Status != brimline.Verified || a.Database == nil || a.Database.Total.Format(a.Candidate.Scale) != args[1] {
+			ts.Fatalf("alert %+v, want a verified total of %s", a, args[1])
+		}
+	}
+	if found != 1 {
+		ts.Fatalf("%d alerts of user %s, want 1", found, args[0])
+	}
+}
+
+func deleteGroup(ts *testscript.TestScript, _ bool, args []string) {
+	on(ts).DeleteGroup(ts.Value("tb").(testing.TB), args[0])
+}
+
+// TestScenarios runs the scripts on the embedded parts, with brimline's own capture.
+func TestScenarios(t *testing.T) {
+	p := parts(t)
+	scenarios(t, func(t testing.TB, name string) ground {
+		g := ground{Parts: p, url: p.Database(t, "scenario_"+name)}
+		prefix := testkit.Unique(t)
+		g.source = prefix + ".streaming.transactions"
+		started := false
+		g.flow = func(*testscript.TestScript) {
+			if started {
+				return
+			}
+			started = true
+			testkit.Start(t, binary, []string{"BRIMLINE_DATABASE_URL=" + g.url}, "capture",
+				"--brokers", strings.Join(p.Brokers, ","), "--source", g.source, "--slot", prefix, "--publication", prefix)
+		}
+		return g
+	})
+}

@@ -1,0 +1,202 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/codecs"
+	"github.com/brimline/brimline/internal/rules"
+	"github.com/brimline/brimline/internal/testkit"
+	"github.com/brimline/brimline/processors"
+)
+
+// patience bounds every wait for the program; it is far beyond what is needed.
+const patience = 3 * time.Minute
+
+var (
+	binary   string
+	embedded = sync.OnceValues(startEmbedded)
+	stopAll  = func() {}
+)
+
+func startEmbedded() (*testkit.Parts, error) {
+	parts, stop, err := testkit.Embedded(context.Background())
+	if err == nil {
+		stopAll = stop
+	}
+	return parts, err
+}
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		dir, err := os.MkdirTemp("", "brimline-e2e-")
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer os.RemoveAll(dir)
+		if binary, err = testkit.Build(dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer func() { stopAll() }()
+		return m.Run()
+	}())
+}
+
+// parts are the embedded parts, started for the first test that needs them.
+func parts(t *testing.T) *testkit.Parts {
+	t.Helper()
+	p, err := embedded()
+	if err != nil {
+		t.Fatalf("embedded parts: %v", err)
+	}
+	return p
+}
+
+// job is one group with its own topics and database, on some parts.
+type job struct {
+	*testkit.Parts
+	table   testkit.Table
+	url     string // of the database
+	names   processors.Streams
+	rules   *rules.Set
+	where   map[string]string // a rule's where in SQL, by rule id
+	state   string
+	options []string // further flags of run
+}
+
+// newJob makes a database with an empty table, and a source topic.
+func newJob(t *testing.T, p *testkit.Parts, partitions int, rulesYAML string) *job {
+	t.Helper()
+	name := testkit.Unique(t)
+	j := &job{Parts: p, names: processors.NewStreams("g_"+name, "src_"+name, "alerts_"+name), state: t.TempDir()}
+	j.url = p.Database(t, "db_"+name)
+	j.table = testkit.CreateTable(t, testkit.Connect(t, j.url), "streaming", "transactions")
+	p.CreateTopic(t, j.names.Source, partitions)
+	j.setRules(t, rulesYAML)
+	return j
+}
+
+func (j *job) rulesFile() string { return filepath.Join(j.state, "rules.yaml") }
+
+func (j *job) setRules(t *testing.T, yaml string) {
+	t.Helper()
+	var err error
+	if j.rules, err = rules.Parse("rules.yaml", []byte(yaml)); err != nil {
+		t.Fatalf("rules: %v\n%s", err, yaml)
+	}
+	if err := os.WriteFile(j.rulesFile(), []byte(yaml), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// start runs `brimline run` as instance n.
+func (j *job) start(t *testing.T, n int, args ...string) *testkit.Process {
+	t.Helper()
+	args = append([]string{
+		"run", "--brokers", strings.Join(j.Brokers, ","), "--group", j.names.Group, "--source", j.names.Source,
+		"--alerts", j.names.Alerts, "--rules", j.rulesFile(), "--state-dir", filepath.Join(j.state, fmt.Sprint(n)),
+		"--listen", "off", "--log-level", "info",
+	}, append(args, j.options...)...)
+	return testkit.Start(t, binary, []string{"BRIMLINE_DATABASE_URL=" + j.url}, args...)
+}
+
+// finish runs the group until it has caught up.
+func (j *job) finish(t *testing.T) *testkit.Process {
+	t.Helper()
+	p := j.start(t, 0, "--until-caught-up")
+	j.mustEnd(t, p)
+	return p
+}
+
+func (j *job) mustEnd(t *testing.T, p *testkit.Process) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if code, err := p.Wait(ctx); err != nil || code != 0 {
+		t.Fatalf("run ended with code %d, %v", code, err)
+	}
+}
+
+// waitHandled waits until the window stage has committed n changes.
+func (j *job) waitHandled(t *testing.T, n int64) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	err := testkit.Eventually(ctx, func() (bool, error) {
+		have, err := j.Committed(ctx, j.names.WindowGroup, j.names.Changes)
+		return have >= n, err
+	})
+	if err != nil {
+		t.Fatalf("waiting for %d changes: %v", n, err)
+	}
+}
+
+// alerts are all records of the alerts topic.
+func (j *job) alerts(t *testing.T) []*brimline.Alert {
+	t.Helper()
+	var alerts []*brimline.Alert
+	for _, r := range j.Records(t, j.names.Alerts) {
+		a, err := codecs.Alert{}.Decode(r.Value)
+		if err != nil {
+			t.Fatalf("alert %s: %v", r.Value, err)
+		}
+		if got := a.(*brimline.Alert).Candidate.ID(); got != string(r.Key) {
+			t.Errorf("alert %s has the key %q", got, r.Key)
+		}
+		alerts = append(alerts, a.(*brimline.Alert))
+	}
+	return alerts
+}
+
+// deadLetters are all records of the dead letter topic.
+func (j *job) deadLetters(t *testing.T) []*brimline.DeadLetter {
+	t.Helper()
+	var letters []*brimline.DeadLetter
+	for _, r := range j.Records(t, j.names.DeadLetters) {
+		d, err := codecs.DeadLetter{}.Decode(r.Value)
+		if err != nil {
+			t.Fatalf("dead letter %s: %v", r.Value, err)
+		}
+		letters = append(letters, d.(*brimline.DeadLetter))
+	}
+	return letters
+}
+
+// judge compares the alerts with PostgreSQL's edges.
+func (j *job) judge(t *testing.T) {
+	t.Helper()
+	want := map[string]testkit.Verdict{}
+	for _, r := range j.rules.Rules {
+		for id, v := range j.table.Edges(t, r, j.where[r.ID]) {
+			want[id] = v
+		}
+	}
+	got := j.alerts(t)
+	testkit.Compare(t, got, want)
+	t.Logf("%d edges, %d alerts, all alike", len(want), len(got))
+}
+
+// drawRules makes a rules file with every measure, in YAML.
+func drawRules(r *rand.Rand, mean int64) (yaml string) {
+	var b strings.Builder
+	fmt.Fprintf(&b, "lateness: %dh\nrules:\n", 1+r.IntN(48))
+	for i, measure := range []string{"sum_abs", "sum", "sum_in", "sum_out", "count", "sum_abs"} {
+		hours := 1 + r.IntN(96)
+		limit := brimline.Amount(r.Int64N(mean * 6)).Format(2)
+		if measure == "count" {
+			limit = fmt.Sprint(r.IntN(8))
+		}
+		fmt.Fprintf(&b, "  - {id: r%d, window: %dh, limit: %q, measure: %s}\n", i, hours, limit, measure)
+	}
+	return b.String()
+}

@@ -1,0 +1,145 @@
+package window
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/lovoo/goka"
+	"github.com/lovoo/goka/tester"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/codecs"
+	"github.com/brimline/brimline/internal/sliding"
+	"github.com/brimline/brimline/processors"
+)
+
+// stage is the graph under goka's own tester.
+type stage struct {
+	*tester.Tester
+	t       *testing.T
+	streams processors.Streams
+	proc    *goka.Processor
+	found   *tester.QueueTracker
+}
+
+func start(t *testing.T) *stage {
+	t.Helper()
+	s := &stage{Tester: tester.New(t), t: t, streams: processors.NewStreams("g", "src", "alerts")}
+	rule := brimline.Rule{ID: "r", Window: time.Hour, Limit: brimline.Count(100)}
+	graph := Graph(Config{
+		Streams: s.streams, Rules: brimline.RuleSet{Rules: []brimline.Rule{rule}},
+		Compiled: []sliding.Rule{{Rule: rule, Fingerprint: rule.Fingerprint()}}, Keep: time.Hour,
+		Truncations: NewTruncations(1), Clock: func() time.Time { return time.Unix(1e9, 0) },
+		Metrics: NewMetrics(prometheus.NewRegistry()),
+	})
+	proc, err := goka.NewProcessor(nil, graph, goka.WithTester(s.Tester))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.proc, s.found = proc, s.NewQueueTracker(s.streams.Candidates)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- proc.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("processor: %v", err)
+		}
+	})
+	if err := proc.WaitForReadyContext(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func (s *stage) change(user string, c brimline.Change) {
+	c.User = user
+	b, err := codecs.Change{}.Encode(&c)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.Consume(s.streams.Changes, user, b)
+}
+
+func (s *stage) row(user, id string, amount brimline.Amount, at time.Duration) {
+	s.change(user, brimline.Change{Kind: brimline.Upsert, Row: brimline.Transaction{
+		ID: id, User: user, Amount: amount, Time: brimline.Time(at.Microseconds()),
+	}})
+}
+
+func (s *stage) window(user string) *brimline.Window {
+	w, _ := s.TableValue(goka.Table(s.streams.WindowTable), user).(*brimline.Window)
+	return w
+}
+
+// candidates are those emitted since the last call.
+func (s *stage) candidates() (ids []string) {
+	for {
+		_, v, ok := s.found.Next()
+		if !ok {
+			return ids
+		}
+		ids = append(ids, v.(*brimline.Candidate).ID())
+	}
+}
+
+func TestGraphEmitsAndKeeps(t *testing.T) {
+	s := start(t)
+	s.row("u", "1", 90, 0)
+	s.row("u", "2", 11, time.Minute)
+	s.row("v", "3", 100, 0)
+	if got := s.candidates(); len(got) != 1 || got[0] != "u/r/1970-01-01T00:01:00.000000Z" {
+		t.Errorf("candidates %v", got)
+	}
+	if w := s.window("u"); len(w.Rows) != 2 || w.Last != 2 {
+		t.Errorf("window %+v", w)
+	}
+}
+
+func TestGraphTruncates(t *testing.T) {
+	s := start(t)
+	s.row("u", "1", 90, 0)
+	s.change(processors.MarkerKey(0, 1), brimline.Change{Kind: brimline.Truncate})
+	s.row("u", "2", 90, time.Minute)
+	if got, w := s.candidates(), s.window("u"); len(got) != 0 || len(w.Rows) != 1 {
+		t.Errorf("candidates %v, window %+v", got, w)
+	}
+}
+
+func TestGraphKeepsWhatItCannotDecode(t *testing.T) {
+	s := start(t)
+	dead := s.NewQueueTracker(s.streams.DeadLetters)
+	s.Consume(s.streams.Changes, "u", []byte("?"))
+	_, v, ok := dead.Next()
+	if d, _ := v.(*brimline.DeadLetter); !ok || d.Kind != "bad_change" || string(d.Value) != "?" {
+		t.Errorf("dead letter %+v", v)
+	}
+	s.row("u", "1", 101, 0)
+	if len(s.candidates()) != 1 {
+		t.Error("the partition stopped")
+	}
+}
+
+func TestSweepForgetsOnlyTheIdle(t *testing.T) {
+	s := start(t)
+	sweep := func(meta int) {
+		t.Helper()
+		if err := s.proc.VisitAll(t.Context(), SweepVisitor, meta); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.row("old", "1", 90, 0)
+	s.row("new", "2", 90, 100*time.Hour)
+	s.row("late", "3", 90, time.Minute) // old by its time, but it has only just arrived
+	sweep(1)
+	if s.window("old") == nil || s.window("late") == nil {
+		t.Error("a user was forgotten who may still be replayed")
+	}
+	s.row("new", "4", 1, 101*time.Hour)
+	sweep(2)
+	if s.window("old") != nil || s.window("late") != nil || s.window("new") == nil {
+		t.Errorf("old %v, late %v, new %v", s.window("old"), s.window("late"), s.window("new"))
+	}
+}
