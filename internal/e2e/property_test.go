@@ -51,9 +51,10 @@ func TestAlertsAreExactlyTheEdges(t *testing.T) {
 			}
 			j.Produce(t, j.names.Source, testkit.Spread(r, events, ids, partitions, []int{-1, 0, 50}[r.IntN(3)]))
 
-			for range 2 { // stopped in the middle, twice
+			for i := range int64(2) { // stopped in the middle, twice
 				p := j.start(t, 0)
-				j.waitHandled(t, 1+r.Int64N(int64(len(rows))))
+				waitOutput(t, p, "starts at offset")
+				j.waitHandled(t, i*int64(len(rows))/2+r.Int64N(int64(len(rows))/2))
 				p.Signal(syscall.SIGTERM)
 				j.mustEnd(t, p)
 			}

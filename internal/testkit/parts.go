@@ -45,16 +45,16 @@ func Embedded(ctx context.Context) (p *Parts, stop func(), err error) {
 		broker.Close()
 		return nil, nil, err
 	}
-	stop = func() {
+	stopServers := func() {
 		_ = postgres.Stop(context.Background())
 		broker.Close()
 	}
 	p, err = Connected(broker.Addrs(), postgres.URL(""))
 	if err != nil {
-		stop()
+		stopServers()
 		return nil, nil, err
 	}
-	return p, func() { p.client.Close(); stop() }, nil
+	return p, func() { p.client.Close(); stopServers() }, nil
 }
 
 // Database makes a fresh database and gives its URL.

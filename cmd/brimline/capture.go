@@ -1,0 +1,63 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/internal/app"
+	"github.com/brimline/brimline/internal/config"
+)
+
+type captureCmd struct {
+	Slot        string `help:"Replication slot; it is the record of progress, and made when missing." default:"brimline" env:"BRIMLINE_SLOT" group:"PostgreSQL"`
+	Publication string `help:"Publication; made for the table when missing." default:"brimline" env:"BRIMLINE_PUBLICATION" group:"PostgreSQL"`
+
+	config.Database    `group:"PostgreSQL"`
+	config.TableName   `group:"PostgreSQL"`
+	config.Kafka       `group:"Kafka"`
+	config.SourceTopic `group:"Kafka"`
+	config.Topics      `group:"Kafka"`
+	config.Logging     `group:"Logs"`
+}
+
+func (captureCmd) Help() string {
+	return `Reads a table's changes by logical replication and writes them to Kafka as
+Debezium would: the same topic, keys and envelopes. The first start takes a
+snapshot that is consistent with the stream; every other resumes. Needs
+wal_level=logical, and rights to replicate; brimline doctor checks them. A slot
+that nobody reads makes PostgreSQL keep its log: drop it when it is not needed any
+more (SELECT pg_drop_replication_slot('brimline')).
+
+Example:
+
+	brimline capture --database-url postgres://cdc@db/app --brokers kafka:9092`
+}
+
+func (c *captureCmd) Run(w *world) error {
+	if err := config.Check(&c.Kafka, &c.SourceTopic, &c.Topics, &c.TableName, &c.Database, &c.Logging); err != nil {
+		return err
+	}
+	whole := config.Config{Kafka: c.Kafka, Database: c.Database}
+	if whole.DatabaseURL == "" && whole.DatabaseURLFile == "" {
+		return needsDatabase()
+	}
+	if err := whole.ReadSecrets(); err != nil {
+		return err
+	}
+	err := app.Capture(w, app.CaptureOptions{
+		Kafka: whole.Kafka, Topics: c.Topics, DatabaseURL: whole.DatabaseURL, Table: c.Table, Source: c.Source,
+		Slot: c.Slot, Publication: c.Publication, Log: w.logger(&c.Logging),
+	})
+	if w.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+func needsDatabase() error {
+	return &brimline.Error{
+		Class: brimline.ClassInput, Kind: "settings", Remedy: "set --database-url, --database-url-file or BRIMLINE_DATABASE_URL",
+		Err: errors.New("--database-url: is needed"),
+	}
+}

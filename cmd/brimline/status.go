@@ -1,0 +1,153 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/brimline/brimline/internal/app"
+	"github.com/brimline/brimline/internal/kafka"
+)
+
+type statusCmd struct {
+	JSON  bool          `name:"json" help:"As JSON."`
+	Watch bool          `help:"Show it again and again, until Ctrl-C."`
+	Every time.Duration `help:"Time over which rates are measured, and between two looks with --watch." default:"1s"`
+	Group
+}
+
+func (statusCmd) Help() string {
+	return `Per stage and partition: what is committed, what there is to read, how many
+messages are behind and how many are handled a second, and which instance has
+the partition. Asked of the brokers; no running instance is needed.
+
+Examples:
+
+	brimline status
+	brimline status --watch --group payments`
+}
+
+// partitionStatus is one line of the status.
+type partitionStatus struct {
+	Stage     string   `json:"stage"`
+	Group     string   `json:"group"`
+	Topic     string   `json:"topic"`
+	Partition int32    `json:"partition"`
+	Committed int64    `json:"committed"` // next offset to be read, -1 for none
+	End       int64    `json:"end"`
+	Lag       int64    `json:"lag"`
+	Lost      int64    `json:"lost,omitempty"` // deleted before they were read
+	Rate      *float64 `json:"rate,omitempty"` // messages a second
+	Member    string   `json:"member,omitempty"`
+}
+
+func (c *statusCmd) Run(w *world) error {
+	cluster, err := c.connect(w)
+	if err != nil {
+		return err
+	}
+	defer cluster.Close()
+	before, err := c.sample(w, cluster)
+	if err != nil {
+		return ended(w, c.notRunYet(err))
+	}
+	for {
+		began := time.Now()
+		select {
+		case <-time.After(c.Every):
+		case <-w.Done():
+			return nil
+		}
+		now, err := c.sample(w, cluster)
+		if err != nil {
+			return ended(w, c.notRunYet(err))
+		}
+		rate(before, now, time.Since(began))
+		if err := c.show(w, now); err != nil || !c.Watch {
+			return err
+		}
+		before = now
+	}
+}
+
+func (c *statusCmd) sample(ctx context.Context, cluster *kafka.Cluster) ([]partitionStatus, error) {
+	all, err := app.Lags(ctx, cluster, c.streams())
+	if err != nil {
+		return nil, err
+	}
+	var list []partitionStatus
+	for _, s := range all {
+		members, err := cluster.Members(ctx, s.Group)
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range s.Partitions {
+			list = append(list, partitionStatus{
+				Stage: string(s.Stage), Group: s.Group, Topic: p.Topic, Partition: p.Partition,
+				Committed: p.Committed, End: p.High, Lag: p.Lag, Lost: p.Lost, Member: holder(members, p),
+			})
+		}
+	}
+	return list, nil
+}
+
+func holder(members []kafka.Member, p kafka.PartitionLag) string {
+	for _, m := range members {
+		for _, n := range m.Assigned[p.Topic] {
+			if n == p.Partition {
+				return m.ClientID
+			}
+		}
+	}
+	return ""
+}
+
+func rate(before, now []partitionStatus, took time.Duration) {
+	committed := map[string]int64{}
+	key := func(p partitionStatus) string { return fmt.Sprint(p.Group, "/", p.Topic, "/", p.Partition) }
+	for _, p := range before {
+		committed[key(p)] = max(0, p.Committed)
+	}
+	for i := range now {
+		if from, ok := committed[key(now[i])]; ok {
+			r := float64(max(0, now[i].Committed)-from) / took.Seconds()
+			now[i].Rate = &r
+		}
+	}
+}
+
+func (c *statusCmd) show(w *world, list []partitionStatus) error {
+	if c.JSON {
+		enc := json.NewEncoder(w.out)
+		return enc.Encode(list)
+	}
+	var b strings.Builder
+	if c.Watch && isTerminal(w.out) {
+		b.WriteString("\x1b[H\x1b[2J")
+	}
+	rows := [][]string{{"STAGE", "TOPIC", "PARTITION", "COMMITTED", "END", "LAG", "RATE", "INSTANCE"}}
+	for _, p := range list {
+		committed, per, lag := "-", "", strconv.FormatInt(p.Lag, 10)
+		if p.Committed >= 0 {
+			committed = strconv.FormatInt(p.Committed, 10)
+		}
+		if p.Rate != nil {
+			per = fmt.Sprintf("%.0f/s", *p.Rate)
+		}
+		if p.Lost > 0 {
+			lag += fmt.Sprintf(" (%d lost)", p.Lost)
+		}
+		member := "nobody"
+		if p.Member != "" {
+			member = shown(p.Member)
+		}
+		rows = append(rows, []string{p.Stage, p.Topic, strconv.Itoa(int(p.Partition)), committed, strconv.FormatInt(p.End, 10), lag, per, member})
+	}
+	table(&b, []bool{false, false, true, true, true, true, true}, rows...)
+	_, err := io.WriteString(w.out, b.String())
+	return err
+}

@@ -1,0 +1,52 @@
+package main
+
+import (
+	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/internal/rules"
+	"github.com/brimline/brimline/views"
+)
+
+// userJSON is what `user --json` writes. Amounts are decimal strings.
+type userJSON struct {
+	User     string        `json:"user_id"`
+	Found    bool          `json:"found"`
+	Now      brimline.Time `json:"now"`
+	Retained int           `json:"retained_transactions"`
+	Rules    []userRule    `json:"rules"`
+	AsOf     userAsOf      `json:"as_of"`
+}
+
+type userRule struct {
+	ID       string           `json:"id"`
+	Window   string           `json:"window"`
+	Measure  brimline.Measure `json:"measure"`
+	Limit    string           `json:"limit"`
+	Total    string           `json:"total"`
+	Count    int64            `json:"count"`
+	Distance string           `json:"distance"` // limit less total
+	Above    bool             `json:"above"`
+	Complete bool             `json:"complete"` // false: the window reaches below the retained history
+}
+
+type userAsOf struct {
+	Partition int32 `json:"partition"`
+	Change    int64 `json:"change"`       // offset of the last change folded in, -1 for none
+	Table     int64 `json:"table_offset"` // newest record of the table that was read
+	Lag       int64 `json:"lag"`          // records not read yet, -1 when not known
+}
+
+func userRecord(u views.User) userJSON {
+	r := userJSON{
+		User: u.ID, Found: u.Found, Now: u.Now, Retained: len(u.Rows), Rules: []userRule{},
+		AsOf: userAsOf{u.AsOf.Partition, u.AsOf.Input, u.AsOf.Table, u.AsOf.Lag},
+	}
+	for i := range u.Rules {
+		f := &u.Rules[i]
+		r.Rules = append(r.Rules, userRule{
+			ID: f.Rule.ID, Window: rules.FormatWindow(f.Rule.Window), Measure: f.Rule.Measure,
+			Limit: f.Rule.Limit.Format(f.Scale), Total: f.At.Total.Format(f.Scale), Count: f.At.Count,
+			Distance: f.Distance.Format(f.Scale), Above: f.Above(), Complete: f.Complete,
+		})
+	}
+	return r
+}

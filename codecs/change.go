@@ -1,0 +1,141 @@
+package codecs
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/brimline/brimline"
+)
+
+// Change is the codec of *brimline.Change, the changes stream. Source.Topic is
+// not carried.
+//
+// Version 1: version, kind, parts; user; partition, offset, lsn, txid, commit;
+// then the parts there are. A row is [user] id amount time columns; an answer is
+// the rule's fingerprint in 8 bytes, the cause, and the edges, each as the
+// difference to the one before. All numbers are varints, signed ones zigzag.
+type Change struct{}
+
+const changeVersion = 1
+
+// Parts of an encoded change that are there when their bit is set.
+const (
+	changeRow     = 1 << iota
+	changeRowUser // the row's user is not the change's
+	changeAnswer
+	changeColumns
+	changeParts = 1<<iota - 1
+)
+
+// Encode takes a *brimline.Change.
+func (Change) Encode(v any) ([]byte, error) {
+	c, ok := v.(*brimline.Change)
+	if !ok {
+		return nil, mistyped("changes", v)
+	}
+	return AppendChange(make([]byte, 0, 96), c)
+}
+
+// AppendChange appends what Change encodes; the only error is a column value
+// of a type that brimline.Field does not allow.
+func AppendChange(b []byte, c *brimline.Change) ([]byte, error) {
+	parts := byte(0)
+	row := &c.Row
+	if row.ID != "" || row.User != "" || row.Amount != 0 || row.Time != 0 || row.Columns != nil {
+		parts |= changeRow
+		if row.User != c.User {
+			parts |= changeRowUser
+		}
+		if row.Columns != nil {
+			parts |= changeColumns
+		}
+	}
+	if c.Rule != 0 || c.Edges != nil || c.Cause != 0 {
+		parts |= changeAnswer
+	}
+	b = append(b, changeVersion, byte(c.Kind), parts)
+	b = appendID(b, c.User)
+	b = appendVarint(b, int64(c.Source.Partition))
+	b = appendVarint(b, c.Source.Offset)
+	b = binary.AppendUvarint(b, c.Source.LSN)
+	b = appendVarint(b, c.Source.TxID)
+	b = appendVarint(b, c.Source.Commit)
+	if parts&changeRow != 0 {
+		if parts&changeRowUser != 0 {
+			b = appendID(b, row.User)
+		}
+		b = appendID(b, row.ID)
+		b = appendVarint(b, int64(row.Amount))
+		b = appendVarint(b, row.Time)
+		if parts&changeColumns != 0 {
+			b = binary.AppendUvarint(b, uint64(len(row.Columns)))
+			for i := range row.Columns {
+				var err error
+				if b, err = appendColumnValue(appendText(b, row.Columns[i].Name), row.Columns[i].Value); err != nil {
+					return nil, err
+				}
+			}
+		}
+	}
+	if parts&changeAnswer != 0 {
+		b = binary.BigEndian.AppendUint64(b, c.Rule)
+		b = appendVarint(b, c.Cause)
+		b = binary.AppendUvarint(b, uint64(len(c.Edges)))
+		last := brimline.Time(0)
+		for _, t := range c.Edges {
+			b = appendVarint(b, t-last)
+			last = t
+		}
+	}
+	return b, nil
+}
+
+// Decode gives a *brimline.Change.
+func (Change) Decode(b []byte) (any, error) {
+	r := wireReader{b: b}
+	if v := r.byte(); r.err == nil && v != changeVersion {
+		return nil, newer("a record of the changes stream", int(v))
+	}
+	c := &brimline.Change{Kind: brimline.ChangeKind(r.byte())}
+	parts := r.byte()
+	if r.err == nil && (c.Kind < brimline.Upsert || c.Kind > brimline.Refuted || parts > changeParts) {
+		r.fail(fmt.Errorf("kind %d with parts %b", c.Kind, parts))
+	}
+	c.User = r.id()
+	c.Source.Partition = int32(r.varint())
+	c.Source.Offset = r.varint()
+	c.Source.LSN = r.uvarint()
+	c.Source.TxID = r.varint()
+	c.Source.Commit = brimline.Time(r.varint())
+	if parts&changeRow != 0 {
+		c.Row.User = c.User
+		if parts&changeRowUser != 0 {
+			c.Row.User = r.id()
+		}
+		c.Row.ID = r.id()
+		c.Row.Amount = brimline.Amount(r.varint())
+		c.Row.Time = brimline.Time(r.varint())
+		if parts&changeColumns != 0 {
+			c.Row.Columns = make([]brimline.Field, r.count(2))
+			for i := range c.Row.Columns {
+				c.Row.Columns[i] = brimline.Field{Name: r.text(), Value: r.columnValue()}
+			}
+		}
+	}
+	if parts&changeAnswer != 0 {
+		c.Rule = r.fixed64()
+		c.Cause = r.varint()
+		if n := r.count(1); n > 0 {
+			c.Edges = make([]brimline.Time, n)
+			last := brimline.Time(0)
+			for i := range c.Edges {
+				last += brimline.Time(r.varint())
+				c.Edges[i] = last
+			}
+		}
+	}
+	if err := r.end(); err != nil {
+		return nil, corrupt("a record of the changes stream", err)
+	}
+	return c, nil
+}

@@ -1,0 +1,189 @@
+package codecs_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/codecs"
+)
+
+const (
+	origin  = `"source":{"schema":"streaming","table":"transactions","lsn":7,"txId":8,"ts_ms":9,"ts_us":9001}`
+	goodRow = `{"id":1,"user_id":2,"amount":"1.50","timestamp":"2026-01-02T03:04:05Z"}`
+	zeroRow = `{"id":1,"user_id":0,"amount":"0.00","timestamp":"1970-01-01T00:00:00.000000Z"}`
+)
+
+func event(op, before, after string) string {
+	return fmt.Sprintf(`{"before":%s,"after":%s,%s,"op":%q}`, before, after, origin, op)
+}
+
+// with is goodRow with one column as given.
+func with(column, value string) string {
+	row := map[string]string{"id": "1", "user_id": "2", "amount": `"1.50"`, "timestamp": `"2026-01-02T03:04:05Z"`}
+	row[column] = value
+	return fmt.Sprintf(`{"id":%s,"user_id":%s,"amount":%s,"timestamp":%s}`, row["id"], row["user_id"], row["amount"], row["timestamp"])
+}
+
+func inserted(column, value string) string { return event("c", "null", with(column, value)) }
+
+func TestBadInput(t *testing.T) {
+	float := func(o *codecs.DebeziumOptions) { o.AllowFloatAmounts = true }
+	columns := func(o *codecs.DebeziumOptions) {
+		o.Columns = []brimline.Column{{Name: "note", Type: brimline.Text}, {Name: "n", Type: brimline.Integer},
+			{Name: "x", Type: brimline.Numeric}, {Name: "ok", Type: brimline.Boolean}, {Name: "at", Type: brimline.Timestamp}}
+	}
+	further := func(s string) string {
+		return event("c", "null", strings.TrimSuffix(goodRow, "}")+`,`+s+`}`)
+	}
+	for _, test := range []struct {
+		name   string
+		value  string
+		kind   string
+		remedy string // part of it
+		set    func(*codecs.DebeziumOptions)
+	}{
+		{"empty object of braces", `{`, codecs.KindBrokenJSON, "source topic", nil},
+		{"cut off", event("c", "null", goodRow)[:80], codecs.KindBrokenJSON, "source topic", nil},
+		{"trailing garbage", event("c", "null", goodRow) + "}", codecs.KindBrokenJSON, "source topic", nil},
+		{"invalid UTF-8", inserted("user_id", "\"\xff\""), codecs.KindBrokenJSON, "source topic", nil},
+		{"amount twice", inserted("amount", `"1.00","amount":"2.00"`), codecs.KindBrokenJSON, "source topic", nil},
+		{"op twice", `{"op":"c","op":"d","after":` + goodRow + `}`, codecs.KindBrokenJSON, "source topic", nil},
+		{"nested too deeply", event("c", "null", with("amount", strings.Repeat("[", 100_000))), codecs.KindBrokenJSON, "source topic", nil},
+		{"leading zero", inserted("id", "007"), codecs.KindBrokenJSON, "source topic", nil},
+		{"NaN literal", inserted("amount", "NaN"), codecs.KindBrokenJSON, "source topic", nil},
+		{"no object", `"hello"`, codecs.KindUnknownShape, "topic of the watched table", nil},
+		{"no JSON at all", "\x00\x00\x00\x00\x01avro", codecs.KindUnknownShape, "topic of the watched table", nil},
+		{"heartbeat", `{"ts_ms":1795428851563}`, codecs.KindUnknownShape, "topic of the watched table", nil},
+		{"schema change event", `{"source":{},"ddl":"…","tableChanges":[]}`, codecs.KindUnknownShape, "topic of the watched table", nil},
+		{"flat row, envelopes configured", goodRow, codecs.KindUnknownShape, "format", func(o *codecs.DebeziumOptions) { o.Format = codecs.FormatEnvelope }},
+		{"envelope, flat rows configured", event("c", "null", goodRow), codecs.KindUnknownShape, "format", func(o *codecs.DebeziumOptions) { o.Format = codecs.FormatFlat }},
+		{"insert without after", event("c", "null", "null"), codecs.KindUnknownShape, "format", nil},
+		{"payload is a list", `{"schema":null,"payload":[]}`, codecs.KindUnknownShape, "format", nil},
+		{"broken inline schema", `{"schema":{"fields":7},"payload":` + event("c", "null", goodRow) + `}`, codecs.KindUnknownShape, "format", nil},
+		{"inline schema with a wild scale", `{"schema":{"fields":[{"field":"amount","type":"bytes","name":"org.apache.kafka.connect.data.Decimal","parameters":{"scale":"99999"}}]},"payload":` + goodRow + `}`, codecs.KindUnknownShape, "format", nil},
+		{"unknown op", event("x", "null", goodRow), codecs.KindUnknownOp, "connector's version", nil},
+		{"unknown op of a flat row", strings.TrimSuffix(goodRow, "}") + `,"__op":"z"}`, codecs.KindUnknownOp, "connector's version", nil},
+		{"other table", strings.Replace(event("c", "null", goodRow), `"transactions"`, `"refunds"`, 1), codecs.KindOtherTable, "table.include.list", nil},
+		{"other schema", strings.Replace(event("c", "null", goodRow), `"streaming"`, `"public"`, 1), codecs.KindOtherTable, "table.include.list", nil},
+		{"truncation of another table", strings.Replace(event("t", "null", "null"), `"transactions"`, `"refunds"`, 1), codecs.KindOtherTable, "table.include.list", nil},
+		{"other table, flat", strings.TrimSuffix(goodRow, "}") + `,"__table":"refunds"}`, codecs.KindOtherTable, "table.include.list", nil},
+		{"source.lsn is text", strings.Replace(event("c", "null", goodRow), `"lsn":7`, `"lsn":"7"`, 1), codecs.KindWrongType, "column settings", nil},
+
+		{"id missing", event("c", "null", `{"user_id":2,"amount":"1.50","timestamp":"2026-01-02T03:04:05Z"}`), codecs.KindMissingColumn, "column settings", nil},
+		{"user missing", event("c", "null", `{"id":2,"amount":"1.50","timestamp":"2026-01-02T03:04:05Z"}`), codecs.KindMissingColumn, "column settings", nil},
+		{"amount missing", event("c", "null", `{"id":2,"user_id":2,"timestamp":"2026-01-02T03:04:05Z"}`), codecs.KindMissingColumn, "column settings", nil},
+		{"time missing", event("c", "null", `{"id":2,"user_id":2,"amount":"1.50"}`), codecs.KindMissingColumn, "column settings", nil},
+		{"further column missing", event("c", "null", goodRow), codecs.KindMissingColumn, "new snapshot", columns},
+		{"id null", inserted("id", "null"), codecs.KindMissingColumn, "NOT NULL", nil},
+		{"amount null", inserted("amount", "null"), codecs.KindMissingColumn, "NOT NULL", nil},
+		{"time null", inserted("timestamp", "null"), codecs.KindMissingColumn, "NOT NULL", nil},
+		{"user null", inserted("user_id", "null"), codecs.KindEmptyUser, "row filter", nil},
+		{"user empty", inserted("user_id", `""`), codecs.KindEmptyUser, "row filter", nil},
+		{"user is an object", inserted("user_id", `{}`), codecs.KindWrongType, "column settings", nil},
+		{"user with a NUL", inserted("user_id", `"a\u0000b"`), codecs.KindWrongType, "column settings", nil},
+		{"user with half a surrogate pair", inserted("user_id", `"a\ud800b"`), codecs.KindWrongType, "column settings", nil},
+		{"id is a fraction", inserted("id", `1.5`), codecs.KindWrongType, "column settings", nil},
+		{"id is a boolean", inserted("id", `true`), codecs.KindWrongType, "column settings", nil},
+
+		{"amount beyond scale", inserted("amount", `"1.005"`), codecs.KindAmountScale, "raise scale", nil},
+		{"amount beyond scale, struct", inserted("amount", `{"scale":3,"value":"fQ=="}`), codecs.KindAmountScale, "raise scale", nil},
+		{"amount beyond scale, float", inserted("amount", `1.005`), codecs.KindAmountScale, "raise scale", float},
+		{"amount beyond range", inserted("amount", `"92233720368547758.08"`), codecs.KindAmountRange, "lower scale", nil},
+		{"amount beyond range, base64", inserted("amount", `"AIAAAAAAAAAA"`), codecs.KindAmountRange, "lower scale", nil},
+		{"amount beyond range, integer", inserted("amount", `92233720368547759`), codecs.KindAmountRange, "lower scale", nil},
+		{"amount beyond range, exponent", inserted("amount", `1e300`), codecs.KindAmountRange, "lower scale", float},
+		{"amount beyond range, smallest", inserted("amount", `"gAAAAAAAAAA="`), codecs.KindAmountRange, "lower scale", nil},
+		{"amount with a bomb for exponent", inserted("amount", `1e999999999`), codecs.KindAmountSyntax, "numeric column", float},
+		{"amount NaN", inserted("amount", `"NaN"`), codecs.KindAmountNaN, "CHECK", nil},
+		{"amount infinite", inserted("amount", `"-Infinity"`), codecs.KindAmountNaN, "CHECK", nil},
+		{"amount infinite, as Debezium says it", inserted("amount", `"POSITIVE_INFINITY"`), codecs.KindAmountNaN, "CHECK", nil},
+		{"amount is a float", inserted("amount", `1.5`), codecs.KindFloatAmount, "decimal.handling.mode=string", nil},
+		{"amount is a float with exponent", inserted("amount", `1e2`), codecs.KindFloatAmount, "allow_float_amounts", nil},
+		{"amount is a word, which could be base64", inserted("amount", `"much"`), codecs.KindAmountSyntax, "numeric column", func(o *codecs.DebeziumOptions) { o.Decimals = codecs.DecimalsString }},
+		{"amount is words", inserted("amount", `"too much"`), codecs.KindAmountSyntax, "numeric column", nil},
+		{"amount is the empty text", inserted("amount", `""`), codecs.KindAmountSyntax, "numeric column", nil},
+		{"amount is both decimal and base64", inserted("amount", `"1234"`), codecs.KindAmountAmbiguous, "decimal.handling.mode=string", nil},
+		{"amount is a boolean", inserted("amount", `true`), codecs.KindWrongType, "column settings", nil},
+		{"amount is an array", inserted("amount", `[1]`), codecs.KindWrongType, "column settings", nil},
+		{"amount is another object", inserted("amount", `{"scale":"2","value":"fQ=="}`), codecs.KindAmountSyntax, "numeric column", nil},
+		{"amount of 1 MB", inserted("amount", `"`+strings.Repeat("A", 1<<20)+`"`), codecs.KindAmountSyntax, "numeric column", nil},
+		{"amount of 1 MB of digits", inserted("amount", `"`+strings.Repeat("9", 1<<20)+`.00"`), codecs.KindAmountRange, "lower scale", nil},
+
+		{"time infinite", inserted("timestamp", `"infinity"`), codecs.KindInfiniteTime, "infinity", nil},
+		{"time -infinite", inserted("timestamp", `"-infinity"`), codecs.KindInfiniteTime, "infinity", nil},
+		{"time infinite in µs", inserted("timestamp", `9223372036854775807`), codecs.KindInfiniteTime, "infinity", nil},
+		{"time -infinite in ms", inserted("timestamp", `-9223372036832400000`), codecs.KindInfiniteTime, "infinity", nil},
+		{"time is a word", inserted("timestamp", `"yesterday"`), codecs.KindBadTime, "timestamp column", nil},
+		{"time without offset", inserted("timestamp", `"2026-01-02T03:04:05"`), codecs.KindBadTime, "timestamp column", nil},
+		{"time finer than µs", inserted("timestamp", `"2026-01-02T03:04:05.1234567Z"`), codecs.KindBadTime, "timestamp column", nil},
+		{"time on 30 February", inserted("timestamp", `"2026-02-30T03:04:05Z"`), codecs.KindBadTime, "timestamp column", nil},
+		{"time beyond 64 bits", inserted("timestamp", `"+294276-12-31T00:00:00Z"`), codecs.KindBadTime, "timestamp column", nil},
+		{"time is a fraction", inserted("timestamp", `1.5`), codecs.KindBadTime, "timestamp column", nil},
+		{"time in ms beyond 64 bits of µs", inserted("timestamp", `9223372036854776`), codecs.KindBadTime, "time_unit", func(o *codecs.DebeziumOptions) { o.TimeUnit = codecs.UnitMs }},
+		{"time in ns, finer than µs", inserted("timestamp", `1770076803123456789`), codecs.KindBadTime, "time_unit", func(o *codecs.DebeziumOptions) { o.TimeUnit = codecs.UnitNs }},
+		{"time is a boolean", inserted("timestamp", `true`), codecs.KindWrongType, "column settings", nil},
+
+		{"delete without before", event("d", "null", "null"), codecs.KindDeleteWithoutBefore, "REPLICA IDENTITY FULL", nil},
+		{"delete with made-up before", event("d", zeroRow, "null"), codecs.KindMadeUpBefore, "REPLICA IDENTITY FULL", nil},
+		{"delete with made-up before, text user", event("d", strings.Replace(zeroRow, `"user_id":0`, `"user_id":""`, 1), "null"), codecs.KindMadeUpBefore, "REPLICA IDENTITY FULL", nil},
+		{"delete with made-up before, nullable columns", event("d", with("user_id", "null"), "null"), codecs.KindMadeUpBefore, "REPLICA IDENTITY FULL", nil},
+		{"delete with made-up before, precise, bare times", event("d", `{"id":1,"user_id":0,"amount":"AA==","timestamp":0}`, "null"), codecs.KindMadeUpBefore, "REPLICA IDENTITY FULL", nil},
+		{"update that moves from a made-up before", event("u", zeroRow, goodRow), codecs.KindMadeUpBefore, "REPLICA IDENTITY FULL", nil},
+		{"flat delete with made-up row", strings.TrimSuffix(zeroRow, "}") + `,"__deleted":"true"}`, codecs.KindMadeUpBefore, "REPLICA IDENTITY FULL", nil},
+		{"delete whose before lacks the user", event("d", `{"id":1}`, "null"), codecs.KindMissingColumn, "column settings", nil},
+		{"flat tombstone", `null`, codecs.KindFlatTombstone, "rewrite", nil},
+		{"flat tombstone with schema", `{"schema":{},"payload":null}`, codecs.KindFlatTombstone, "rewrite", nil},
+		{"no value, flat rows configured", ``, codecs.KindFlatTombstone, "rewrite", func(o *codecs.DebeziumOptions) { o.Format = codecs.FormatFlat }},
+		{"unavailable id", inserted("id", `"__debezium_unavailable_value"`), codecs.KindUnavailable, "REPLICA IDENTITY FULL", nil},
+		{"unavailable further column", further(`"note":"__debezium_unavailable_value","n":1,"x":1,"ok":true,"at":1`), codecs.KindUnavailable, "REPLICA IDENTITY FULL", columns},
+
+		{"text column is a number", further(`"note":1,"n":1,"x":1,"ok":true,"at":1`), codecs.KindWrongType, "right types", columns},
+		{"integer column is text", further(`"note":"","n":"1","x":1,"ok":true,"at":1`), codecs.KindWrongType, "right types", columns},
+		{"integer column beyond 64 bits", further(`"note":"","n":9223372036854775808,"x":1,"ok":true,"at":1`), codecs.KindWrongType, "right types", columns},
+		{"numeric column is NaN", further(`"note":"","n":1,"x":"NaN","ok":true,"at":1`), codecs.KindWrongType, "right types", columns},
+		{"numeric column of unknown scale", further(`"note":"","n":1,"x":"fQ==","ok":true,"at":1`), codecs.KindWrongType, "decimal.handling.mode=string", columns},
+		{"boolean column is text", further(`"note":"","n":1,"x":1,"ok":"true","at":1`), codecs.KindWrongType, "right types", columns},
+		{"timestamp column is infinite", further(`"note":"","n":1,"x":1,"ok":true,"at":"infinity"`), codecs.KindInfiniteTime, "infinity", columns},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			opt := options()
+			if test.set != nil {
+				test.set(&opt)
+			}
+			changes, err := decoder(t, opt).Decode([]byte(`{"id":1}`), []byte(test.value))
+			if got := describe(t, changes, err); got != test.kind {
+				t.Fatalf("got %s (%v), want %s", got, err, test.kind)
+			}
+			if e, _ := errors.AsType[*brimline.Error](err); !strings.Contains(e.Remedy, test.remedy) {
+				t.Errorf("remedy %q does not say %q", e.Remedy, test.remedy)
+			}
+		})
+	}
+}
+
+func TestEmptyKey(t *testing.T) {
+	for _, test := range []struct {
+		key   string
+		value string
+		want  string
+	}{
+		{``, event("c", "null", goodRow), codecs.KindEmptyKey},
+		{`null`, event("c", "null", goodRow), codecs.KindEmptyKey},
+		{`{}`, event("c", "null", goodRow), codecs.KindEmptyKey},
+		{`{"schema":null,"payload":null}`, event("c", "null", goodRow), codecs.KindEmptyKey},
+		{``, goodRow, codecs.KindEmptyKey},
+		{``, event("t", "null", "null"), "truncate"}, // truncations have no key
+		{``, `{"op":"m","source":{"schema":"","table":""},"message":{"prefix":"x"}}`, "nothing"},
+		{`{"schema":{},"payload":{"id":1}}`, event("c", "null", goodRow), "+1 2 1.50 2026-01-02T03:04:05.000000Z"},
+		{`7`, event("c", "null", goodRow), "+1 2 1.50 2026-01-02T03:04:05.000000Z"},
+		{`not JSON`, event("c", "null", goodRow), "+1 2 1.50 2026-01-02T03:04:05.000000Z"},
+	} {
+		changes, err := decoder(t, options()).Decode([]byte(test.key), []byte(test.value))
+		if got := describe(t, changes, err); got != test.want {
+			t.Errorf("key %s of %s: got %s, want %s", test.key, test.value, got, test.want)
+		}
+	}
+}

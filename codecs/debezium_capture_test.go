@@ -1,0 +1,353 @@
+package codecs_test
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/codecs"
+)
+
+// captured is one line of a file in testdata/debezium.
+type captured struct {
+	Topic      string
+	Key, Value *string
+}
+
+func (c captured) bytes() (key, value []byte) {
+	if c.Key != nil {
+		key = []byte(*c.Key)
+	}
+	if c.Value != nil {
+		value = []byte(*c.Value)
+	}
+	return key, value
+}
+
+func capture(t testing.TB, name string) []captured {
+	t.Helper()
+	text, err := os.ReadFile("../testdata/debezium/" + name + ".jsonl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []captured
+	lines := bufio.NewScanner(bytes.NewReader(text))
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		var c captured
+		if err := json.Unmarshal(lines.Bytes(), &c); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, c)
+	}
+	if len(all) == 0 {
+		t.Fatalf("%s is empty", name)
+	}
+	return all
+}
+
+// step is one change that the captures' SQL makes, and what its records decode to:
+//
+//	+ID user AMOUNT TIME    an upsert
+//	-ID user AMOUNT TIME    a delete; several changes of one record are joined by " & "
+//	nothing                 no change and no error
+//	KIND                    bad input of that kind
+type step struct {
+	sql      string
+	identity []string // records under the default replica identity
+	full     []string // with REPLICA IDENTITY FULL, where that differs
+}
+
+// steps are the statements that were made for each capture, in order.
+var steps = []step{
+	{"snapshot: card payment", []string{"+1 1 12.34 2026-01-02T03:04:05.123456Z"}, nil},
+	{"snapshot: negative, whole second", []string{"+2 1 -3441.50 2026-01-02T03:04:06.000000Z"}, nil},
+	{"snapshot: zero, trailing zeros, another zone", []string{"+3 2 0.00 2026-01-02T03:04:07.120000Z"}, nil},
+	{"snapshot: before 1970", []string{"+4 2 99999999.99 1969-12-31T23:59:59.999999Z"}, nil},
+	{"snapshot: lowest amount, infinity", []string{codecs.KindInfiniteTime}, nil},
+	{"snapshot: highest amount, -infinity", []string{codecs.KindInfiniteTime}, nil},
+	{"snapshot: unicode", []string{"+7 4 0.01 2026-01-02T03:04:05.000001Z"}, nil},
+	{"snapshot: before year 1", []string{"+8 4 128.00 -0043-03-15T12:00:00.000000Z"}, nil},
+	{"snapshot: last microsecond of 9999", []string{"+9 4 -0.01 9999-12-31T23:59:59.999999Z"}, nil},
+	{"snapshot: five-digit year", []string{"+10 4 1.28 +12026-01-02T03:04:05.000000Z"}, nil},
+	{"INSERT single", []string{"+11 1 12.34 2026-02-01T00:00:00.000001Z"}, nil},
+	{"INSERT three in one transaction", []string{
+		"+12 1 -3441.50 2026-02-01T00:00:01.500000Z",
+		"+13 2 99999999.99 2026-02-01T00:00:02.000000Z",
+		"+14 1 0.00 2026-02-01T00:00:03.999999Z"}, nil},
+	{"UPDATE amount = 56.78 WHERE id = 11", []string{"+11 1 56.78 2026-02-01T00:00:00.000001Z"}, nil},
+	{"UPDATE user_id = 7 WHERE id = 11", []string{"+11 7 56.78 2026-02-01T00:00:00.000001Z"},
+		[]string{"-11 1 56.78 2026-02-01T00:00:00.000001Z & +11 7 56.78 2026-02-01T00:00:00.000001Z"}},
+	{"UPDATE description = NULL WHERE id = 11", []string{"+11 7 56.78 2026-02-01T00:00:00.000001Z"}, nil},
+	{"UPDATE timestamp WHERE id = 11", []string{"+11 7 56.78 2026-02-02T00:00:00.250000Z"}, nil},
+	{"UPDATE amount = amount WHERE id = 11", []string{"+11 7 56.78 2026-02-02T00:00:00.250000Z"}, nil},
+	{"UPDATE id = 1000 WHERE id = 12", []string{codecs.KindMadeUpBefore, "nothing", "+1000 1 -3441.50 2026-02-01T00:00:01.500000Z"},
+		[]string{"-12 1 -3441.50 2026-02-01T00:00:01.500000Z", "nothing", "+1000 1 -3441.50 2026-02-01T00:00:01.500000Z"}},
+	{"DELETE WHERE id = 13", []string{codecs.KindMadeUpBefore, "nothing"},
+		[]string{"-13 2 99999999.99 2026-02-01T00:00:02.000000Z", "nothing"}},
+	{"INSERT infinity", []string{codecs.KindInfiniteTime}, nil},
+	{"INSERT -infinity", []string{codecs.KindInfiniteTime}, nil},
+	{"INSERT, UPDATE, DELETE 2000 in one transaction",
+		[]string{"+2000 5 1.00 2026-02-03T00:00:01.000000Z", "+2000 5 2.00 2026-02-03T00:00:01.000000Z", codecs.KindMadeUpBefore, "nothing"},
+		[]string{"+2000 5 1.00 2026-02-03T00:00:01.000000Z", "+2000 5 2.00 2026-02-03T00:00:01.000000Z", "-2000 5 2.00 2026-02-03T00:00:01.000000Z", "nothing"}},
+	{"INSERT large text", []string{"+3000 6 10.00 2026-02-03T00:00:02.000000Z"}, nil},
+	{"UPDATE amount beside an unchanged large text", []string{"+3000 6 20.00 2026-02-03T00:00:02.000000Z"}, nil},
+	{"COPY", []string{"+5000 1 1.00 2026-02-03T00:00:02.100000Z", "+5001 2 2.00 2026-02-03T00:00:02.200000Z", "+5002 3 3.00 2026-02-03T00:00:02.300000Z"}, nil},
+	{"INSERT after ALTER TABLE ADD COLUMN", []string{"+4000 6 1.10 2026-02-03T00:00:03.000000Z"}, nil},
+	{"UPDATE of the added columns to infinity", []string{"+4000 6 1.10 2026-02-03T00:00:03.000000Z"}, nil},
+	{"UPDATE amount = 57.00 WHERE id = 11", []string{"+11 7 57.00 2026-02-02T00:00:00.250000Z"}, nil},
+	{"TRUNCATE, of which Debezium says nothing", nil, nil},
+	{"INSERT end of capture", []string{"+9999 9 9.99 2026-02-03T00:00:04.000000Z"}, nil},
+	{"pg_logical_emit_message, on its own topic", []string{"nothing"}, nil},
+}
+
+// expectation is what each record of a capture decodes to, with the statement behind it.
+type expectation struct{ sql, want string }
+
+// expect lists the records of steps; change, if it is there, says how a variant
+// lays out the records of one step.
+func expect(full bool, change func(sql string, records []string) []string) []expectation {
+	var all []expectation
+	for _, s := range steps {
+		records := s.identity
+		if full && s.full != nil {
+			records = s.full
+		}
+		if change != nil {
+			records = change(s.sql, slices.Clone(records))
+		}
+		for _, want := range records {
+			all = append(all, expectation{s.sql, want})
+		}
+	}
+	return all
+}
+
+const moved = "UPDATE user_id = 7 WHERE id = 11"
+
+// flattened: an update has no before.
+func flattened(sql string, records []string) []string {
+	if sql == moved {
+		return []string{"+11 7 56.78 2026-02-01T00:00:00.000001Z"}
+	}
+	return records
+}
+
+// rewritten: flattened, and deletes have no tombstones.
+func rewritten(sql string, records []string) []string {
+	if strings.HasPrefix(sql, "pg_logical") {
+		return records
+	}
+	return slices.DeleteFunc(flattened(sql, records), func(s string) bool { return s == "nothing" })
+}
+
+// bare: flattened, and a delete is a tombstone and no more.
+func bare(sql string, records []string) []string {
+	records = rewritten(sql, records)
+	for i, r := range records {
+		if strings.HasPrefix(r, "-") || r == codecs.KindMadeUpBefore {
+			records[i] = codecs.KindFlatTombstone
+		}
+	}
+	return records
+}
+
+// keyedByUser: with REPLICA IDENTITY FULL it is the change of the user that
+// becomes a delete and an insert, and not that of the id.
+func keyedByUser(sql string, records []string) []string {
+	switch {
+	case sql == moved && strings.HasPrefix(records[0], "-"):
+		del, ins, _ := strings.Cut(records[0], " & ")
+		return []string{del, "nothing", ins}
+	case strings.HasPrefix(sql, "UPDATE id = 1000") && strings.HasPrefix(records[0], "-"):
+		return []string{records[0] + " & " + records[2]}
+	}
+	return records
+}
+
+// floats: a binary float is refused, whatever else there may be to say about its row.
+func floats(_ string, records []string) []string {
+	for i, r := range records {
+		if r != "nothing" {
+			records[i] = codecs.KindFloatAmount
+		}
+	}
+	return records
+}
+
+func listed(records ...string) []expectation {
+	all := make([]expectation, len(records))
+	for i, want := range records {
+		all[i].want = want
+	}
+	return all
+}
+
+func TestCaptures(t *testing.T) {
+	allowFloats := func(o *codecs.DebeziumOptions) { o.AllowFloatAmounts = true }
+	for _, test := range []struct {
+		file string
+		set  func(*codecs.DebeziumOptions)
+		want []expectation
+	}{
+		{"precise", nil, expect(false, nil)},
+		{"precise-full", nil, expect(true, nil)},
+		{"string", nil, expect(false, nil)},
+		{"string-full", nil, expect(true, nil)},
+		{"schemas", nil, expect(false, nil)},
+		{"schemas-full", nil, expect(true, nil)},
+		{"connect-time", nil, expect(false, nil)},
+		{"connect-time-full", nil, expect(true, nil)},
+		{"transactions", nil, expect(false, nil)},
+		{"transactions-full", nil, expect(true, nil)},
+		{"double", nil, expect(false, floats)},
+		{"double-full", nil, expect(true, floats)},
+		{"double", allowFloats, expect(false, nil)},
+		{"double-full", allowFloats, expect(true, nil)},
+		{"user-key", nil, expect(false, keyedByUser)},
+		{"user-key-full", nil, expect(true, keyedByUser)},
+		{"unwrap", nil, expect(false, bare)},
+		{"unwrap-full", nil, expect(true, bare)},
+		{"unwrap-rewrite", nil, expect(false, rewritten)},
+		{"unwrap-rewrite-full", nil, expect(true, rewritten)},
+		{"nan-string", nil, listed("+1 1 12.34 2026-01-02T03:04:05.123456Z", codecs.KindAmountNaN, codecs.KindAmountNaN,
+			"+12 1 1.00 2026-01-01T00:00:00.000000Z")},
+		{"nan-double", allowFloats, listed("+1 1 12.34 2026-01-02T03:04:05.123456Z", codecs.KindAmountNaN, codecs.KindAmountNaN,
+			"+12 1 1.00 2026-01-01T00:00:00.000000Z")},
+		{"crash-duplicates", nil, listed(
+			"+895660 648 426.48 2026-11-23T10:28:28.383709Z", "+895660 648 426.48 2026-11-23T10:28:28.383709Z",
+			"+895661 649 426.49 2026-11-23T10:28:28.383709Z", "+895661 649 426.49 2026-11-23T10:28:28.383709Z",
+			"+895662 650 426.50 2026-11-23T10:28:28.383709Z", "+895662 650 426.50 2026-11-23T10:28:28.383709Z")},
+	} {
+		for _, format := range []codecs.Format{codecs.FormatAuto, codecs.FormatEnvelope, codecs.FormatFlat} {
+			isFlat := strings.HasPrefix(test.file, "unwrap")
+			if format != codecs.FormatAuto && isFlat != (format == codecs.FormatFlat) {
+				continue
+			}
+			t.Run(fmt.Sprintf("%s/%s/floats=%v", test.file, format, test.set != nil), func(t *testing.T) {
+				opt := options()
+				opt.Format = format
+				if test.set != nil {
+					test.set(&opt)
+				}
+				compare(t, decoder(t, opt), capture(t, test.file), test.want)
+			})
+		}
+	}
+}
+
+func compare(t *testing.T, d *codecs.Debezium, records []captured, want []expectation) {
+	t.Helper()
+	n := 0
+	for _, r := range records {
+		key, value := r.bytes()
+		changes, err := d.Decode(key, value)
+		if strings.HasSuffix(r.Topic, ".transaction") {
+			if err != nil || len(changes) > 0 {
+				t.Errorf("transaction metadata: %v, %v: %s", changes, err, value)
+			}
+			continue
+		}
+		if n == len(want) {
+			t.Fatalf("more than the expected %d records: %s", n, value)
+		}
+		if got := describe(t, changes, err); got != want[n].want {
+			t.Errorf("record %d, %s:\n got %s\nwant %s\nfrom %s", n, want[n].sql, got, want[n].want, value)
+		}
+		n++
+		for _, c := range changes {
+			if wantSource := sourceOf(t, value); c.Source != wantSource {
+				t.Errorf("record %d: source %+v, want %+v", n, c.Source, wantSource)
+			}
+		}
+	}
+	if n != len(want) {
+		t.Errorf("%d records, want %d", n, len(want))
+	}
+}
+
+// describe writes a result in the words of step.
+func describe(t testing.TB, changes []brimline.Change, err error) string {
+	t.Helper()
+	if err != nil {
+		if len(changes) > 0 {
+			t.Errorf("changes and an error: %v", err)
+		}
+		return kindOf(t, err)
+	}
+	if len(changes) == 0 {
+		return "nothing"
+	}
+	var all []string
+	for _, c := range changes {
+		sign := map[brimline.ChangeKind]string{brimline.Upsert: "+", brimline.Delete: "-", brimline.Truncate: "truncate"}[c.Kind]
+		if c.Kind != brimline.Truncate {
+			if c.User != c.Row.User {
+				t.Errorf("a change of user %q to a row of user %q", c.User, c.Row.User)
+			}
+			sign += fmt.Sprintf("%s %s %s %s", c.Row.ID, c.User, c.Row.Amount.Format(2), c.Row.Time)
+		}
+		all = append(all, sign)
+	}
+	return strings.Join(all, " & ")
+}
+
+// kindOf gives the kind of an error that says all that a dead letter needs.
+func kindOf(t testing.TB, err error) string {
+	t.Helper()
+	e, ok := errors.AsType[*brimline.Error](err)
+	if !ok || e.Class != brimline.ClassInput || e.Kind == "" || e.Remedy == "" || e.Err == nil {
+		t.Fatalf("not a complete *brimline.Error of bad input: %#v", err)
+	}
+	if len(e.Error()) > 700 {
+		t.Errorf("an error of %d bytes: %.200s…", len(e.Error()), e.Error())
+	}
+	return e.Kind
+}
+
+// sourceOf reads the coordinates in another way than the decoder does.
+func sourceOf(t *testing.T, value []byte) brimline.Source {
+	t.Helper()
+	var v struct {
+		Payload json.RawMessage
+		Source  struct {
+			LSN  uint64
+			TxID int64 `json:"txId"`
+			TsUs int64 `json:"ts_us"`
+		}
+		LSN  uint64 `json:"__lsn"`
+		TxID int64  `json:"__txId"`
+		TsMs int64  `json:"__source_ts_ms"`
+	}
+	if err := json.Unmarshal(value, &v); err != nil {
+		t.Fatal(err)
+	}
+	if v.Payload != nil {
+		return sourceOf(t, v.Payload)
+	}
+	return brimline.Source{LSN: cmp.Or(v.Source.LSN, v.LSN), TxID: cmp.Or(v.Source.TxID, v.TxID),
+		Commit: brimline.Time(cmp.Or(v.Source.TsUs, v.TsMs*1000))}
+}
+
+func options() codecs.DebeziumOptions {
+	return codecs.DebeziumOptions{
+		Table: "streaming.transactions", ID: []string{"id"}, User: "user_id", Amount: "amount", Time: "timestamp", Scale: 2,
+	}
+}
+
+func decoder(t testing.TB, opt codecs.DebeziumOptions) *codecs.Debezium {
+	t.Helper()
+	d, err := codecs.NewDebezium(opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}

@@ -1,0 +1,213 @@
+package codecs_test
+
+import (
+	"math"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/brimline/brimline"
+)
+
+// Random values of the domain, for round trips.
+
+func anyID() *rapid.Generator[string] {
+	return rapid.OneOf(
+		rapid.SampledFrom([]string{"", "0", "-0", "-1", "007", "9223372036854775807", "9223372036854775808", "-9223372036854775808", "-9223372036854775809",
+			"12345678901234567890123", "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", "-", "+1"}),
+		rapid.Custom(func(t *rapid.T) string { return brimline.Amount(rapid.Int64().Draw(t, "n")).Format(0) }),
+		rapid.String(),
+	)
+}
+
+func anyTime() *rapid.Generator[brimline.Time] {
+	return rapid.Custom(func(t *rapid.T) brimline.Time {
+		return brimline.Time(rapid.OneOf(
+			rapid.Int64Range(1_700_000_000_000_000, 1_800_000_000_000_000),
+			rapid.Int64Range(-200_000_000_000_000_000, 9_000_000_000_000_000_000),
+			rapid.Just(int64(0)),
+		).Draw(t, "time"))
+	})
+}
+
+func anyAmount() *rapid.Generator[brimline.Amount] {
+	return rapid.Custom(func(t *rapid.T) brimline.Amount {
+		return brimline.Amount(rapid.Int64Range(-math.MaxInt64, math.MaxInt64).Draw(t, "amount"))
+	})
+}
+
+func anyTotal() *rapid.Generator[brimline.Total] {
+	return rapid.Custom(func(t *rapid.T) brimline.Total {
+		return brimline.TotalOf(rapid.Int64Range(-1<<60, 1<<60).Draw(t, "high"), rapid.Uint64().Draw(t, "low"))
+	})
+}
+
+func anyFields() *rapid.Generator[[]brimline.Field] {
+	return rapid.Custom(func(t *rapid.T) []brimline.Field {
+		var fields []brimline.Field
+		for _, name := range rapid.SampledFrom([][]string{nil, {"a"}, {"a", "b"}, {"b", "", "Zoë"}}).Draw(t, "names") {
+			f := brimline.Field{Name: name}
+			switch rapid.IntRange(0, 5).Draw(t, "type") {
+			case 0:
+				f.Value = rapid.String().Draw(t, "text")
+			case 1:
+				f.Value = rapid.Int64().Draw(t, "integer")
+			case 2:
+				f.Value = rapid.Bool().Draw(t, "boolean")
+			case 3:
+				f.Value = brimline.Decimal(rapid.SampledFrom([]string{"0", "-0.125", "12345678901234567890.5"}).Draw(t, "decimal"))
+			case 4:
+				f.Value = anyTime().Draw(t, "timestamp")
+			}
+			fields = append(fields, f)
+		}
+		return fields
+	})
+}
+
+func anyRow(user string) *rapid.Generator[brimline.Transaction] {
+	return rapid.Custom(func(t *rapid.T) brimline.Transaction {
+		return brimline.Transaction{ID: anyID().Draw(t, "id"), User: user, Amount: anyAmount().Draw(t, "amount"),
+			Time: anyTime().Draw(t, "time"), Columns: anyFields().Draw(t, "columns")}
+	})
+}
+
+func anySource() *rapid.Generator[brimline.Source] {
+	return rapid.Custom(func(t *rapid.T) brimline.Source {
+		return brimline.Source{Partition: rapid.Int32().Draw(t, "partition"), Offset: rapid.Int64().Draw(t, "offset"),
+			LSN: rapid.Uint64().Draw(t, "lsn"), TxID: rapid.Int64().Draw(t, "txid"), Commit: anyTime().Draw(t, "commit")}
+	})
+}
+
+func anyChange() *rapid.Generator[*brimline.Change] {
+	return rapid.Custom(func(t *rapid.T) *brimline.Change {
+		c := &brimline.Change{
+			Kind: brimline.ChangeKind(rapid.IntRange(1, 5).Draw(t, "kind")), User: anyID().Draw(t, "user"), Source: anySource().Draw(t, "source"),
+		}
+		switch c.Kind {
+		case brimline.EdgesFound:
+			c.Row = anyRow(c.User).Draw(t, "row")
+			c.Edges = rapid.SliceOfN(anyTime(), 0, 5).Draw(t, "edges")
+			c.Rule = rapid.Uint64().Draw(t, "rule")
+		case brimline.Refuted:
+			c.Edges, c.Rule, c.Cause = []brimline.Time{anyTime().Draw(t, "edge")}, rapid.Uint64().Draw(t, "rule"), rapid.Int64().Draw(t, "cause")
+		case brimline.Upsert, brimline.Delete:
+			c.Row = anyRow(anyID().Draw(t, "row's user")).Draw(t, "row")
+		}
+		if len(c.Edges) == 0 {
+			c.Edges = nil
+		}
+		return c
+	})
+}
+
+func anyWindow() *rapid.Generator[*brimline.Window] {
+	return rapid.Custom(func(t *rapid.T) *brimline.Window {
+		w := &brimline.Window{Last: rapid.Int64().Draw(t, "last"), Floor: brimline.MinTime, Scale: rapid.IntRange(0, brimline.MaxScale).Draw(t, "scale")}
+		if rapid.Bool().Draw(t, "with floor") {
+			w.Floor = anyTime().Draw(t, "floor")
+		}
+		w.Rows = none(rapid.SliceOf(anyRow("")).Draw(t, "rows"))
+		for range rapid.IntRange(0, 3).Draw(t, "rules") {
+			w.Rules = append(w.Rules, brimline.RuleState{Rule: rapid.Uint64().Draw(t, "rule"),
+				Edges: none(rapid.SliceOf(rapid.Custom(func(t *rapid.T) brimline.Edge {
+					return brimline.Edge{Time: anyTime().Draw(t, "time"), Cause: anyCause().Draw(t, "cause"),
+						Status: brimline.EdgeStatus(rapid.IntRange(0, 2).Draw(t, "status"))}
+				})).Draw(t, "edges"))})
+		}
+		return w
+	})
+}
+
+// none makes an empty slice nil, as decoders give it.
+func none[T any](s []T) []T {
+	if len(s) == 0 {
+		return nil
+	}
+	return s
+}
+
+func anyCause() *rapid.Generator[brimline.Cause] {
+	return rapid.Custom(func(t *rapid.T) brimline.Cause {
+		return brimline.Cause{Offset: rapid.Int64().Draw(t, "offset"), Index: rapid.Int().Draw(t, "index")}
+	})
+}
+
+func anyRule() *rapid.Generator[brimline.Rule] {
+	return rapid.Custom(func(t *rapid.T) brimline.Rule {
+		return brimline.Rule{
+			ID: rapid.String().Draw(t, "id"), Window: time.Duration(rapid.Int64Range(0, math.MaxInt64/1000).Draw(t, "window")) * time.Microsecond,
+			Limit: anyTotal().Draw(t, "limit"), Measure: brimline.Measure(rapid.IntRange(0, 4).Draw(t, "measure")),
+			Where: rapid.String().Draw(t, "where"), Severity: rapid.String().Draw(t, "severity"), Description: rapid.String().Draw(t, "description"),
+		}
+	})
+}
+
+func anyFigures() *rapid.Generator[brimline.Figures] {
+	return rapid.Custom(func(t *rapid.T) brimline.Figures {
+		return brimline.Figures{Before: anyTotal().Draw(t, "before"), Total: anyTotal().Draw(t, "total"), Count: rapid.Int64().Draw(t, "count")}
+	})
+}
+
+func anyCandidate() *rapid.Generator[*brimline.Candidate] {
+	return rapid.Custom(func(t *rapid.T) *brimline.Candidate {
+		user := anyID().Draw(t, "user")
+		c := &brimline.Candidate{
+			Kind: rapid.SampledFrom([]brimline.CandidateKind{brimline.EdgeCandidate, brimline.LateCandidate}).Draw(t, "kind"),
+			User: user, Scale: rapid.IntRange(0, brimline.MaxScale).Draw(t, "scale"), Rule: anyRule().Draw(t, "rule"),
+			Edge: anyTime().Draw(t, "edge"), Until: anyTime().Draw(t, "until"), Trigger: anyRow(user).Draw(t, "trigger"),
+			Source: anySource().Draw(t, "source"), Stream: anyFigures().Draw(t, "stream"),
+			Newest: none(rapid.SliceOfN(anyRow(user), 0, 3).Draw(t, "newest")), Cause: anyCause().Draw(t, "cause"),
+		}
+		c.Source.Topic = rapid.String().Draw(t, "topic")
+		return c
+	})
+}
+
+func anyAlert() *rapid.Generator[*brimline.Alert] {
+	return rapid.Custom(func(t *rapid.T) *brimline.Alert {
+		a := &brimline.Alert{
+			Candidate: *anyCandidate().Draw(t, "candidate"), Reason: rapid.String().Draw(t, "reason"),
+			Verification: brimline.Verification{
+				Status: rapid.SampledFrom([]brimline.Status{brimline.Verified, brimline.Unverified, brimline.Dismissed}).Draw(t, "status"),
+				At:     anyTime().Draw(t, "at"), LSN: rapid.Uint64().Draw(t, "lsn"),
+				Duration: time.Duration(rapid.Int64Range(0, 1e12).Draw(t, "took")) * time.Microsecond,
+			},
+		}
+		if rapid.Bool().Draw(t, "with database") {
+			f := anyFigures().Draw(t, "database")
+			a.Database = &f
+		}
+		if rapid.Bool().Draw(t, "as of now") {
+			a.AsOfNow = &brimline.AsOf{At: anyTime().Draw(t, "asked at"), Total: anyTotal().Draw(t, "total"), Count: rapid.Int64().Draw(t, "count")}
+		}
+		return a
+	})
+}
+
+func anyDeadLetter() *rapid.Generator[*brimline.DeadLetter] {
+	return rapid.Custom(func(t *rapid.T) *brimline.DeadLetter {
+		maybe := rapid.OneOf(rapid.Just([]byte(nil)), rapid.SliceOf(rapid.Byte()))
+		d := &brimline.DeadLetter{
+			Topic: rapid.String().Draw(t, "topic"), Partition: rapid.Int32().Draw(t, "partition"), Offset: rapid.Int64().Draw(t, "offset"),
+			Key: maybe.Draw(t, "key"), Value: maybe.Draw(t, "value"), Kind: rapid.String().Draw(t, "kind"), Error: rapid.String().Draw(t, "error"),
+			Remedy: rapid.String().Draw(t, "remedy"), At: anyTime().Draw(t, "at"),
+		}
+		for range rapid.IntRange(0, 3).Draw(t, "headers") {
+			d.Headers = append(d.Headers, brimline.Header{Key: string(rapid.SliceOf(rapid.Byte()).Draw(t, "name")), Value: maybe.Draw(t, "value")})
+		}
+		return d
+	})
+}
+
+func anyRuleSet() *rapid.Generator[*brimline.RuleSet] {
+	return rapid.Custom(func(t *rapid.T) *brimline.RuleSet {
+		return &brimline.RuleSet{
+			Scale: rapid.IntRange(0, brimline.MaxScale).Draw(t, "scale"), Lateness: time.Duration(rapid.IntRange(0, 1e9).Draw(t, "lateness")) * time.Millisecond,
+			Columns: none(rapid.SliceOfN(rapid.Custom(func(t *rapid.T) brimline.Column {
+				return brimline.Column{Name: rapid.String().Draw(t, "name"), Type: rapid.SampledFrom([]brimline.ColumnType{brimline.Text, brimline.Numeric}).Draw(t, "type")}
+			}), 0, 3).Draw(t, "columns")),
+			Rules: none(rapid.SliceOfN(anyRule(), 0, 3).Draw(t, "rules")),
+		}
+	})
+}

@@ -1,0 +1,331 @@
+package codecs
+
+import (
+	"encoding/binary"
+	"fmt"
+	"strconv"
+
+	"github.com/brimline/brimline"
+)
+
+// Window is the codec of *brimline.Window, the values of the window table.
+//
+// Version 1: version, flags, last, scale; floor, if there is one; the rows;
+// the rules. All numbers are varints, signed ones zigzag.
+//
+//   - A row is the time since the row before it, the id, the amount and its
+//     columns. Ids that are integers are differences to the integer id before.
+//   - Column names are kept once: the rows' different lists of names come before
+//     the rows, and a row names its list by number, 0 for none.
+//   - A rule is its fingerprint in 8 bytes and its edges: time and cause as
+//     differences to the edge before, then the status.
+type Window struct{}
+
+const windowVersion = 1
+
+const (
+	windowFloor      = 1 << iota // there is a floor
+	windowColumns                // rows carry columns
+	windowIntegerIDs             // all ids are integers
+	windowFlags      = 1<<iota - 1
+)
+
+// Smallest sizes in bytes, by which counts are checked before anything is allocated.
+const (
+	minRow  = 3
+	minRule = 9
+	minEdge = 4
+)
+
+// Encode takes a *brimline.Window.
+func (Window) Encode(v any) ([]byte, error) {
+	w, ok := v.(*brimline.Window)
+	if !ok {
+		return nil, mistyped("windows", v)
+	}
+	return AppendWindow(make([]byte, 0, 64+12*len(w.Rows)+32*len(w.Rules)), w)
+}
+
+// AppendWindow appends what Window encodes. It fails on a scale out of range and
+// on column values of a type that brimline.Field does not allow.
+func AppendWindow(b []byte, w *brimline.Window) ([]byte, error) {
+	if w.Scale < 0 || w.Scale > brimline.MaxScale {
+		return nil, fmt.Errorf("a window of scale %d", w.Scale)
+	}
+	flags := byte(windowIntegerIDs)
+	if w.Floor != brimline.MinTime {
+		flags |= windowFloor
+	}
+	for i := range w.Rows {
+		if w.Rows[i].Columns != nil {
+			flags |= windowColumns
+		}
+		if _, ok := integerID(w.Rows[i].ID); !ok {
+			flags &^= windowIntegerIDs
+		}
+	}
+	b = appendVarint(append(b, windowVersion, flags), w.Last)
+	b = append(b, byte(w.Scale))
+	if flags&windowFloor != 0 {
+		b = appendVarint(b, w.Floor)
+	}
+	b, err := appendRows(b, w.Rows, flags)
+	if err != nil {
+		return nil, err
+	}
+	b = binary.AppendUvarint(b, uint64(len(w.Rules)))
+	for i := range w.Rules {
+		b = appendRuleState(b, &w.Rules[i])
+	}
+	return b, nil
+}
+
+func appendRows(b []byte, rows []brimline.Transaction, flags byte) ([]byte, error) {
+	b = binary.AppendUvarint(b, uint64(len(rows)))
+	var lists columnLists
+	if flags&windowColumns != 0 {
+		lists = listsOf(rows)
+		b = lists.append(b, rows)
+	}
+	var (
+		lastTime brimline.Time
+		lastID   int64
+	)
+	for i := range rows {
+		row := &rows[i]
+		b = binary.AppendUvarint(b, uint64(row.Time-lastTime))
+		lastTime = row.Time
+		id, integer := integerID(row.ID)
+		switch {
+		case !integer:
+			b = appendText1(b, row.ID)
+		case flags&windowIntegerIDs == 0:
+			b = append(b, 0)
+			fallthrough
+		default:
+			b = binary.AppendVarint(b, id-lastID)
+			lastID = id
+		}
+		b = appendVarint(b, int64(row.Amount))
+		if flags&windowColumns == 0 {
+			continue
+		}
+		b = binary.AppendUvarint(b, uint64(lists.number(rows, i)))
+		for j := range row.Columns {
+			var err error
+			if b, err = appendColumnValue(b, row.Columns[j].Value); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return b, nil
+}
+
+func appendRuleState(b []byte, rule *brimline.RuleState) []byte {
+	b = binary.BigEndian.AppendUint64(b, rule.Rule)
+	b = binary.AppendUvarint(b, uint64(len(rule.Edges)))
+	var last brimline.Edge
+	for _, e := range rule.Edges {
+		b = binary.AppendUvarint(b, uint64(e.Time-last.Time))
+		b = binary.AppendVarint(b, e.Cause.Offset-last.Cause.Offset)
+		b = binary.AppendVarint(b, int64(e.Cause.Index))
+		b = append(b, byte(e.Status))
+		last = e
+	}
+	return b
+}
+
+// columnLists are the different lists of column names, each as the index of the first row that has it.
+type columnLists []int
+
+func listsOf(rows []brimline.Transaction) columnLists {
+	var lists columnLists
+	for i := range rows {
+		if rows[i].Columns != nil && lists.number(rows, i) == 0 {
+			lists = append(lists, i)
+		}
+	}
+	return lists
+}
+
+// number gives the number of row i's list, from 1; 0 for a row without columns or with a list not seen yet.
+func (l columnLists) number(rows []brimline.Transaction, i int) int {
+	if rows[i].Columns == nil {
+		return 0
+	}
+	for n, first := range l {
+		if sameNames(rows[first].Columns, rows[i].Columns) {
+			return n + 1
+		}
+	}
+	return 0
+}
+
+func sameNames(a, b []brimline.Field) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if a[i].Name != b[i].Name {
+			return false
+		}
+	}
+	return true
+}
+
+// append writes the lists, and how many values the rows hold in all.
+func (l columnLists) append(b []byte, rows []brimline.Transaction) []byte {
+	b = binary.AppendUvarint(b, uint64(len(l)))
+	for _, first := range l {
+		b = binary.AppendUvarint(b, uint64(len(rows[first].Columns)))
+		for i := range rows[first].Columns {
+			b = appendText(b, rows[first].Columns[i].Name)
+		}
+	}
+	values := 0
+	for i := range rows {
+		values += len(rows[i].Columns)
+	}
+	return binary.AppendUvarint(b, uint64(values))
+}
+
+// WindowLast gives Window.Last of an encoded value without decoding the rest,
+// and false where the value is not one.
+func WindowLast(b []byte) (last int64, ok bool) {
+	r := wireReader{b: b}
+	if r.byte() != windowVersion || r.byte() > windowFlags {
+		return 0, false
+	}
+	last = r.varint()
+	return last, r.err == nil
+}
+
+// Decode gives a *brimline.Window. Its rows share one allocation, their ids another.
+func (Window) Decode(b []byte) (any, error) {
+	r := wireReader{b: b}
+	if v := r.byte(); r.err == nil && v != windowVersion {
+		return nil, newer("a value of the window table", int(v))
+	}
+	flags := r.byte()
+	w := &brimline.Window{Last: r.varint(), Scale: int(r.byte()), Floor: brimline.MinTime}
+	if r.err == nil && (flags > windowFlags || w.Scale > brimline.MaxScale) {
+		r.fail(fmt.Errorf("flags %b and scale %d", flags, w.Scale))
+	}
+	if flags&windowFloor != 0 {
+		w.Floor = brimline.Time(r.varint())
+	}
+	w.Rows = r.rows(flags)
+	if n := r.count(minRule); n > 0 {
+		w.Rules = make([]brimline.RuleState, n)
+		for i := range w.Rules {
+			r.ruleState(&w.Rules[i])
+		}
+	}
+	if err := r.end(); err != nil {
+		return nil, corrupt("a value of the window table", err)
+	}
+	return w, nil
+}
+
+func (r *wireReader) rows(flags byte) []brimline.Transaction {
+	n := r.count(minRow)
+	var columns columnReader
+	if flags&windowColumns != 0 {
+		columns.begin(r)
+	}
+	if n == 0 || r.err != nil {
+		return nil
+	}
+	var (
+		rows = make([]brimline.Transaction, n)
+		ids  = make([]byte, 0, 12*n)
+		ends = make([]uint32, n)
+		time brimline.Time
+		id   int64
+	)
+	for i := range rows {
+		row := &rows[i]
+		time += brimline.Time(r.uvarint())
+		row.Time = time
+		text := uint64(0)
+		if flags&windowIntegerIDs == 0 {
+			text = r.uvarint()
+		}
+		if text > 0 {
+			ids = append(ids, r.bytes(text-1)...)
+		} else {
+			id += r.varint()
+			ids = strconv.AppendInt(ids, id, 10)
+		}
+		ends[i] = uint32(len(ids))
+		row.Amount = brimline.Amount(r.varint())
+		if flags&windowColumns != 0 {
+			row.Columns = columns.row(r)
+		}
+		if r.err != nil {
+			return nil
+		}
+	}
+	all, begin := string(ids), uint32(0)
+	for i, end := range ends {
+		rows[i].ID = all[begin:end]
+		begin = end
+	}
+	return rows
+}
+
+func (r *wireReader) ruleState(rule *brimline.RuleState) {
+	rule.Rule = r.fixed64()
+	n := r.count(minEdge)
+	if n == 0 {
+		return
+	}
+	rule.Edges = make([]brimline.Edge, n)
+	var last brimline.Edge
+	for i := range rule.Edges {
+		last.Time += brimline.Time(r.uvarint())
+		last.Cause.Offset += r.varint()
+		last.Cause.Index = int(r.varint())
+		last.Status = brimline.EdgeStatus(r.byte())
+		if last.Status > brimline.Disproved {
+			r.fail(fmt.Errorf("edge status %d", last.Status))
+			return
+		}
+		rule.Edges[i] = last
+	}
+}
+
+// columnReader reads the columns of a window's rows.
+type columnReader struct {
+	lists [][]string
+	slab  []brimline.Field // what is left of one allocation for all rows
+}
+
+func (c *columnReader) begin(r *wireReader) {
+	c.lists = make([][]string, r.count(1))
+	for i := range c.lists {
+		c.lists[i] = make([]string, r.count(1))
+		for j := range c.lists[i] {
+			c.lists[i][j] = r.text()
+		}
+	}
+	c.slab = make([]brimline.Field, r.count(1))
+}
+
+func (c *columnReader) row(r *wireReader) []brimline.Field {
+	n := r.uvarint()
+	if n == 0 {
+		return nil
+	}
+	if n > uint64(len(c.lists)) || len(c.lists[n-1]) > len(c.slab) {
+		r.fail(fmt.Errorf("column list %d", n))
+		return nil
+	}
+	names := c.lists[n-1]
+	fields := c.slab[:len(names):len(names)]
+	c.slab = c.slab[len(names):]
+	for i, name := range names {
+		fields[i] = brimline.Field{Name: name, Value: r.columnValue()}
+	}
+	return fields
+}

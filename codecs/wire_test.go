@@ -1,0 +1,318 @@
+package codecs_test
+
+import (
+	"bytes"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"flag"
+	"math"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/codecs"
+)
+
+// codec is goka's Codec.
+type codec interface {
+	Encode(any) ([]byte, error)
+	Decode([]byte) (any, error)
+}
+
+func encode(t rapid.TB, c codec, v any) []byte {
+	t.Helper()
+	b, err := c.Encode(v)
+	if err != nil {
+		t.Fatalf("encode: %v", err)
+	}
+	return b
+}
+
+func decode(t rapid.TB, c codec, b []byte) any {
+	t.Helper()
+	v, err := c.Decode(b)
+	if err != nil {
+		t.Fatalf("decode: %v\n%s", err, b)
+	}
+	return v
+}
+
+func roundTrip[T any](t *testing.T, c codec, any *rapid.Generator[T]) {
+	t.Run(reflect.TypeOf(c).Name(), rapid.MakeCheck(func(t *rapid.T) {
+		v := any.Draw(t, "value")
+		b := encode(t, c, v)
+		got := decode(t, c, b)
+		if !reflect.DeepEqual(got, v) {
+			t.Fatalf("got  %+v\nwant %+v\nfrom %s", got, v, b)
+		}
+		if again := encode(t, c, got); !bytes.Equal(again, b) {
+			t.Fatalf("encoded again: %s\nfirst:         %s", again, b)
+		}
+	}))
+}
+
+func TestRoundTrips(t *testing.T) {
+	roundTrip(t, codecs.Change{}, anyChange())
+	roundTrip(t, codecs.Window{}, anyWindow())
+	roundTrip(t, codecs.Candidate{}, anyCandidate())
+	roundTrip(t, codecs.Alert{}, anyAlert())
+	roundTrip(t, codecs.DeadLetter{}, anyDeadLetter())
+	roundTrip(t, codecs.RuleSet{}, anyRuleSet())
+	roundTrip(t, codecs.AlertLog{}, rapid.Custom(func(t *rapid.T) []*brimline.Alert {
+		return none(rapid.SliceOfN(anyAlert(), 0, 2).Draw(t, "alerts"))
+	}))
+	roundTrip(t, codecs.Raw{}, rapid.SliceOf(rapid.Byte()))
+}
+
+var update = flag.Bool("update", false, "write the golden files instead of comparing with them")
+
+func at(t testing.TB, s string) brimline.Time {
+	t.Helper()
+	v, err := brimline.ParseTime(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+func total(s string) brimline.Total { v, _ := brimline.ParseTotal(s, 2); return v }
+
+func exampleAlert(t testing.TB) *brimline.Alert {
+	edge := at(t, "2026-01-08T12:00:00.123456Z")
+	row := func(id string, amount brimline.Amount, time brimline.Time) brimline.Transaction {
+		return brimline.Transaction{ID: id, User: "27956157", Amount: amount, Time: time, Columns: []brimline.Field{
+			{Name: "currency", Value: "EUR"}, {Name: "branch", Value: int64(1 << 60)}, {Name: "fee", Value: brimline.Decimal("0.125")},
+			{Name: "online", Value: true}, {Name: "booked_at", Value: time}, {Name: "note"}}}
+	}
+	return &brimline.Alert{
+		Candidate: brimline.Candidate{
+			Kind: brimline.EdgeCandidate, User: "27956157", Scale: 2,
+			Rule: brimline.Rule{ID: "weekly", Window: 7 * 24 * time.Hour, Limit: total("3000"), Measure: brimline.SumAbs,
+				Where: `currency == "EUR"`, Severity: "high", Description: "More than <3000> in a week"},
+			Edge: edge, Trigger: row("200", -44150, edge),
+			Source: brimline.Source{Topic: "postgres.streaming.transactions", Partition: 3, Offset: 199, LSN: 0x16B374D848, TxID: 806, Commit: edge + 1500},
+			Stream: brimline.Figures{Before: total("2990"), Total: total("3431.50"), Count: 11},
+			Newest: []brimline.Transaction{row("200", -44150, edge), row("199", 99999, edge-1)},
+			Cause:  brimline.Cause{Offset: 4711, Index: 1},
+		},
+		Database:     &brimline.Figures{Before: total("3000"), Total: total("3441.50"), Count: 12},
+		Verification: brimline.Verification{Status: brimline.Verified, At: edge + 2_000_000, Duration: 1234 * time.Microsecond, LSN: 0x16B374D900},
+		AsOfNow:      &brimline.AsOf{At: edge + 2_000_500, Total: total("3441.50"), Count: 12},
+	}
+}
+
+func exampleDismissed(t testing.TB) *brimline.Alert {
+	a := exampleAlert(t)
+	a.Candidate.User, a.Candidate.Trigger.User, a.Candidate.Newest = "Zoë/\u202e1\x1b[31m", "Zoë/\u202e1\x1b[31m", nil
+	a.Candidate.Kind, a.Candidate.Until = brimline.LateCandidate, a.Candidate.Edge+1
+	a.Candidate.Rule = brimline.Rule{ID: "many", Window: 36*time.Hour + 90*time.Second, Limit: brimline.Count(100), Measure: brimline.CountAll}
+	a.Candidate.Stream = brimline.Figures{Before: brimline.Count(100), Total: brimline.Count(101), Count: 101}
+	a.Database = &brimline.Figures{Before: brimline.Count(99), Total: brimline.Count(100), Count: 100}
+	a.Reason, a.AsOfNow, a.Verification.Status = brimline.ReasonNotAbove, nil, brimline.Dismissed
+	return a
+}
+
+func exampleUnverified(t testing.TB) *brimline.Alert {
+	a := exampleAlert(t)
+	a.Database, a.AsOfNow, a.Verification = nil, nil, brimline.Verification{Status: brimline.Unverified}
+	a.Candidate.Source.LSN, a.Candidate.Source.TxID, a.Candidate.Source.Commit = 0, 0, 0
+	return a
+}
+
+func exampleWindow(t testing.TB) *brimline.Window {
+	edge := at(t, "2026-01-08T12:00:00.123456Z")
+	return &brimline.Window{
+		Last: 4712, Floor: brimline.MinTime, Scale: 2,
+		Rows: []brimline.Transaction{{ID: "7", Amount: 1234, Time: edge - 5_000_000}, {ID: "199", Amount: 99999, Time: edge - 1}, {ID: "200", Amount: -44150, Time: edge}},
+		Rules: []brimline.RuleState{{Rule: 0xdeadbeefcafe, Edges: []brimline.Edge{
+			{Time: edge - 5_000_000, Cause: brimline.Cause{Offset: 12}, Status: brimline.Disproved},
+			{Time: edge, Cause: brimline.Cause{Offset: 4711, Index: 1}}}}, {Rule: math.MaxUint64}},
+	}
+}
+
+func exampleMixedWindow(t testing.TB) *brimline.Window {
+	w := exampleWindow(t)
+	w.Floor = at(t, "2025-12-01T00:00:00Z")
+	w.Rows[1].ID = "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"
+	w.Rows[1].Columns = []brimline.Field{{Name: "currency", Value: "EUR"}, {Name: "online", Value: false}}
+	w.Rows[2].Columns = []brimline.Field{{Name: "currency"}, {Name: "online", Value: true}}
+	return w
+}
+
+func exampleChange(t testing.TB, kind brimline.ChangeKind) *brimline.Change {
+	a := exampleAlert(t).Candidate
+	c := &brimline.Change{Kind: kind, User: a.User, Row: a.Trigger, Source: a.Source}
+	c.Source.Topic = ""
+	switch kind {
+	case brimline.Delete:
+		c.Row.Columns = nil
+	case brimline.Truncate:
+		c.User, c.Row = "\x00brimline-3", brimline.Transaction{}
+	case brimline.EdgesFound:
+		c.Rule, c.Edges = 0xdeadbeefcafe, []brimline.Time{a.Edge - 5, a.Edge}
+	case brimline.Refuted:
+		c.Rule, c.Edges, c.Cause, c.Row = 0xdeadbeefcafe, []brimline.Time{a.Edge}, 4711, brimline.Transaction{}
+	}
+	return c
+}
+
+func TestGoldenBytes(t *testing.T) {
+	alert := exampleAlert(t)
+	for _, test := range []struct {
+		file  string
+		codec codec
+		value any
+	}{
+		{"change-v1/upsert.hex", codecs.Change{}, exampleChange(t, brimline.Upsert)},
+		{"change-v1/delete.hex", codecs.Change{}, exampleChange(t, brimline.Delete)},
+		{"change-v1/truncate.hex", codecs.Change{}, exampleChange(t, brimline.Truncate)},
+		{"change-v1/edges-found.hex", codecs.Change{}, exampleChange(t, brimline.EdgesFound)},
+		{"change-v1/refuted.hex", codecs.Change{}, exampleChange(t, brimline.Refuted)},
+		{"window-v1/integers.hex", codecs.Window{}, exampleWindow(t)},
+		{"window-v1/mixed.hex", codecs.Window{}, exampleMixedWindow(t)},
+		{"window-v1/empty.hex", codecs.Window{}, &brimline.Window{Floor: brimline.MinTime}},
+		{"candidate-v1/edge.json", codecs.Candidate{}, &alert.Candidate},
+		{"candidate-v1/late.json", codecs.Candidate{}, &exampleDismissed(t).Candidate},
+		{"alert-v1/verified.json", codecs.Alert{}, alert},
+		{"alert-v1/dismissed.json", codecs.Alert{}, exampleDismissed(t)},
+		{"alert-v1/unverified.json", codecs.Alert{}, exampleUnverified(t)},
+		{"alertlog-v1/two.json", codecs.AlertLog{}, []*brimline.Alert{alert, exampleUnverified(t)}},
+		{"ruleset-v1/two.json", codecs.RuleSet{}, &brimline.RuleSet{Scale: 2, Lateness: 36 * time.Hour, Columns: []brimline.Column{{Name: "currency", Type: brimline.Text}},
+			Rules: []brimline.Rule{alert.Candidate.Rule, exampleDismissed(t).Candidate.Rule}}},
+		{"deadletter-v1/text.json", codecs.DeadLetter{}, &brimline.DeadLetter{Topic: "postgres.streaming.transactions", Partition: 1, Offset: 2,
+			Key: []byte(`{"id":1}`), Value: []byte("{\"user_id\":\"\x1b[31m<b>\"}"), Headers: []brimline.Header{{Key: "h", Value: []byte{0, 255}}, {Key: "\xff"}},
+			Kind: "broken_json", Error: "not JSON", Remedy: "find out who writes", At: alert.Candidate.Edge}},
+		{"deadletter-v1/tombstone.json", codecs.DeadLetter{}, &brimline.DeadLetter{Topic: "t", Key: []byte{}, Kind: "flat_tombstone", Error: "nothing but its key"}},
+	} {
+		t.Run(test.file, func(t *testing.T) {
+			path := filepath.Join("..", "testdata", "wire", test.file)
+			got := encode(t, test.codec, test.value)
+			if *update {
+				text := append(bytes.Clone(got), '\n')
+				if strings.HasSuffix(path, ".hex") {
+					text = []byte(hex.EncodeToString(got) + "\n")
+				}
+				if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, text, 0o644)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			golden, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			golden = bytes.TrimSpace(golden)
+			if strings.HasSuffix(path, ".hex") {
+				if golden, err = hex.DecodeString(string(golden)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if !bytes.Equal(got, golden) {
+				t.Errorf("encoded: %q\ngolden:  %q", got, golden)
+			}
+			if v := decode(t, test.codec, golden); !reflect.DeepEqual(v, test.value) {
+				t.Errorf("decoded: %+v\nwant:    %+v", v, test.value)
+			}
+		})
+	}
+}
+
+// Whatever is cut off, added or of a newer version is told apart, and never accepted.
+func TestCorruptRecords(t *testing.T) {
+	alert := exampleAlert(t)
+	for _, test := range []struct {
+		codec codec
+		value any
+	}{
+		{codecs.Change{}, exampleChange(t, brimline.Upsert)}, {codecs.Change{}, exampleChange(t, brimline.EdgesFound)},
+		{codecs.Window{}, exampleWindow(t)}, {codecs.Window{}, exampleMixedWindow(t)},
+		{codecs.Candidate{}, &alert.Candidate}, {codecs.Alert{}, alert}, {codecs.AlertLog{}, []*brimline.Alert{alert}},
+		{codecs.RuleSet{}, &brimline.RuleSet{}}, {codecs.DeadLetter{}, &brimline.DeadLetter{}},
+	} {
+		good := encode(t, test.codec, test.value)
+		check := func(what string, b []byte, kind string) {
+			_, err := test.codec.Decode(b)
+			if e, ok := errors.AsType[*brimline.Error](err); !ok || e.Kind != kind || e.Remedy == "" || e.Where == "" {
+				t.Errorf("%T, %s: got %v, want %s", test.codec, what, err, kind)
+			}
+		}
+		for n := range good {
+			check("cut off", good[:n], codecs.KindCorruptRecord)
+		}
+		check("with a byte more", append(bytes.Clone(good), 'x'), codecs.KindCorruptRecord)
+		newer := bytes.Clone(good)
+		if newer[0] == '{' {
+			newer = bytes.Replace(newer, []byte(`"version":1`), []byte(`"version":2`), 1)
+			check("without version", []byte(`{}`), codecs.KindCorruptRecord)
+		} else {
+			newer[0] = 2
+		}
+		check("newer", newer, codecs.KindNewerFormat)
+		if _, err := test.codec.Encode("something else"); err == nil {
+			t.Errorf("%T encodes a string", test.codec)
+		}
+	}
+}
+
+func TestContradictionsAreRefused(t *testing.T) {
+	good := string(encode(t, codecs.Alert{}, exampleAlert(t)))
+	for _, change := range [][2]string{
+		{`"user_id":"27956157"`, `"user_id":"27956158"`},
+		{`"status":"verified"`, `"status":"dismissed"`},
+		{`"kind":"edge"`, `"kind":"other"`},
+		{`"limit":"3000.00"`, `"limit":"3000.001"`},
+		{`"limit":"3000.00"`, `"limit":3000.00`},
+		{`"window":"7d"`, `"window":"7x"`},
+		{`"window":"7d"`, `"window":"1h7d"`},
+		{`"window":"7d"`, `"window":"99999999999d"`},
+		{`"measure":"sum_abs"`, `"measure":"avg"`},
+		{`"lsn":"16/B374D848"`, `"lsn":"16-B374D848"`},
+		{`"scale":2`, `"scale":19`},
+		{`"type":"integer","value":"1152921504606846976"`, `"type":"integer","value":1152921504606846976`},
+		{`"type":"boolean","value":true`, `"type":"boolean","value":"true"`},
+		{`"type":"numeric"`, `"type":"money"`},
+	} {
+		bad := strings.Replace(good, change[0], change[1], 1)
+		if bad == good {
+			t.Fatalf("the example has no %s", change[0])
+		}
+		if _, err := (codecs.Alert{}).Decode([]byte(bad)); err == nil {
+			t.Errorf("%s is accepted", change[1])
+		}
+	}
+}
+
+func TestWindowLast(t *testing.T) {
+	for _, w := range []*brimline.Window{exampleWindow(t), exampleMixedWindow(t), {Floor: brimline.MinTime}, {Last: math.MaxInt64}} {
+		if last, ok := codecs.WindowLast(encode(t, codecs.Window{}, w)); !ok || last != w.Last {
+			t.Errorf("got %d, %v, want %d", last, ok, w.Last)
+		}
+	}
+	for _, b := range [][]byte{nil, {1}, {1, 4}, {2, 4, 2}, []byte("{}")} {
+		if last, ok := codecs.WindowLast(b); ok {
+			t.Errorf("%q has last %d", b, last)
+		}
+	}
+}
+
+// Nothing in a JSON record may act on a terminal or a page that shows it.
+func TestTextIsHarmless(t *testing.T) {
+	const nasty = "\x1b[31m\x7f\u009b\u202e\ufeff\u200b\u2028<script>&\U000E0001"
+	d := &brimline.DeadLetter{Error: nasty, Value: []byte(`{"a":"` + nasty + `"}`)}
+	b := encode(t, codecs.DeadLetter{}, d)
+	for _, c := range string(b) {
+		if c < ' ' || c > '~' || strings.ContainsRune("<>&", c) {
+			t.Errorf("%q in %s", c, b)
+		}
+	}
+	var r struct{ Error string }
+	if err := json.Unmarshal(b, &r); err != nil || r.Error != nasty {
+		t.Errorf("read back: %q, %v", r.Error, err)
+	}
+}

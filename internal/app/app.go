@@ -1,0 +1,370 @@
+// Package app wires everything: from a configuration it makes the stages, the
+// views and the HTTP API, creates their topics, and keeps them running.
+//
+// It is the only package that knows all others, and holds no logic of the flow
+// itself. A stage that ends is started again, with a pause that grows; why it
+// ended is logged once, counted, and told by /readyz. Nothing is ever unserved
+// in silence.
+//
+//	options.go   what a configuration means to each package below
+//	app.go       life: New, Start, Run, Stop          supervise.go  one part, again and again
+//	place.go     what this process has to itself      topics.go     topics of the flow
+//	gate.go      instances agree on their rules       records.go    the record of the rules in force
+//	stages.go    goka processors and their options    verify.go     the stage without goka
+//	traffic.go   where partitions start               lag.go        how far behind, and caught up
+//	serve.go     views and HTTP
+package app
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/codecs"
+	"github.com/brimline/brimline/internal/config"
+	"github.com/brimline/brimline/internal/kafka"
+	"github.com/brimline/brimline/internal/rules"
+	"github.com/brimline/brimline/internal/sliding"
+	"github.com/brimline/brimline/processors"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// How often things are looked at that nobody announces.
+const (
+	gateEvery   = time.Second
+	watchEvery  = 5 * time.Second
+	lagEvery    = 5 * time.Second
+	caughtEvery = 200 * time.Millisecond
+)
+
+// App is one instance of brimline. It is made by New and used once: Start or
+// Run, then Stop.
+type App struct {
+	config       config.Config
+	log          *slog.Logger
+	clock        func() time.Time
+	registry     *prometheus.Registry
+	metrics      *Metrics
+	stageMetrics stageMetrics
+
+	streams     processors.Streams
+	rules       *rules.Set
+	compiled    []sliding.Rule
+	fingerprint []byte
+	decoder     *codecs.Debezium
+
+	place      *place
+	kafka      kafka.Options
+	cluster    *kafka.Cluster
+	partitions partitionCounts
+	gate       *gate
+	serving    *serving
+
+	mu      sync.Mutex
+	parts   []*supervised // of the stages, while they run
+	cancel  context.CancelFunc
+	stopped bool
+	done    chan struct{} // closed when the stages have ended for good
+	err     error         // why, valid after done
+}
+
+// New checks everything that can be checked without a network: settings, rules
+// and decoder. Its errors are of ClassInput.
+func New(_ context.Context, o Options) (*App, error) {
+	a := &App{
+		config: o.Config, log: o.Log, clock: o.Clock, registry: o.Registry,
+		streams: Streams(&o.Config), done: make(chan struct{}),
+	}
+	if a.log == nil {
+		a.log = slog.New(slog.DiscardHandler)
+	}
+	if a.clock == nil {
+		a.clock = time.Now
+	}
+	if a.registry == nil {
+		a.registry = prometheus.NewRegistry()
+	}
+	if err := a.config.Validate(); err != nil {
+		return nil, err
+	}
+	var err error
+	if a.rules, err = rules.Load(a.config.Rules); err != nil {
+		return nil, err
+	}
+	a.fingerprint = fingerprint(&a.rules.RuleSet)
+	a.compiled = a.rules.Compiled()
+	if a.decoder, err = codecs.NewDebezium(DecoderOptions(&a.config, &a.rules.RuleSet)); err != nil {
+		return nil, err
+	}
+	a.metrics = NewMetrics(a.registry)
+	a.stageMetrics = newStageMetrics(a.registry)
+	return a, nil
+}
+
+// Registry is where the metrics are.
+func (a *App) Registry() *prometheus.Registry { return a.registry }
+
+// Instance is the name of this instance; empty before Start.
+func (a *App) Instance() string {
+	if a.place == nil {
+		return ""
+	}
+	return a.place.Instance
+}
+
+// Start brings the instance up: state directory, HTTP, checks, topics. It
+// returns when the stages may begin, and does not wait for them: other
+// instances with other rules may keep them waiting, which Status and /readyz
+// tell. ctx bounds the start only. After an error nothing is left running.
+func (a *App) Start(ctx context.Context) (err error) {
+	defer func() {
+		if err != nil {
+			a.abandon()
+		}
+	}()
+	if a.place, err = takePlace(a.config.StateDir, a.config.Group, a.config.Instance); err != nil {
+		return err
+	}
+	a.kafka = KafkaOptions(&a.config.Kafka, a.place.Instance)
+	a.log.Info("brimline starts", "group", a.config.Group, "instance", a.place.Instance, "stages", strings.Join(a.config.Stages, ","),
+		"rules", len(a.rules.Rules), "fingerprint", showFingerprint(a.fingerprint), "source", a.streams.Source, "state", a.place.Dir)
+	a.gate = &gate{
+		groups: a.streams.Groups(), topic: a.streams.Rules, set: &a.rules.RuleSet, ours: a.fingerprint, self: a.place.Instance,
+		log: a.log, gauge: a.metrics.strangers, every: gateEvery, write: a.writeRules, turnedAway: make(chan struct{}, 1),
+		reason: errors.New("starting"),
+	}
+	if err := a.listen(); err != nil {
+		return err
+	}
+	if a.cluster, err = kafka.Dial(ctx, a.kafka, kafka.Lasting); err != nil {
+		return err
+	}
+	a.gate.cluster = rulesTopic{a.cluster}
+	if err := a.preflight(ctx); err != nil {
+		return err
+	}
+	if a.partitions, err = ensureTopics(ctx, a.cluster, a.streams, a.config.Partitions, a.config.Replication, a.log); err != nil {
+		return err
+	}
+	a.openViews()
+	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	a.mu.Lock()
+	a.cancel = cancel
+	a.mu.Unlock()
+	go func() {
+		defer close(a.done)
+		a.err = a.conduct(running)
+	}()
+	return nil
+}
+
+// conduct runs the stages whenever the gate is open, until ctx ends.
+func (a *App) conduct(ctx context.Context) error {
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	beside.Go(func() { a.watchLag(ctx, lagEvery) })
+	for ctx.Err() == nil {
+		if err := a.gate.pass(ctx); err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return err
+		}
+		if a.runStages(ctx) {
+			a.log.Info("caught up: everything in the source topic has gone through all stages")
+			return nil
+		}
+	}
+	return nil
+}
+
+// runStages runs the stages until ctx ends, the gate closes, or, where that is
+// asked for, all is done, which it reports.
+func (a *App) runStages(ctx context.Context) (caughtUp bool) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	parts, reports := a.makeParts()
+	a.mu.Lock()
+	a.parts = parts
+	a.mu.Unlock()
+	var all sync.WaitGroup
+	for _, p := range parts {
+		all.Go(func() { p.run(ctx) })
+	}
+	all.Go(func() {
+		a.gate.watch(ctx, watchEvery)
+		cancel()
+	})
+	if a.config.UntilCaughtUp {
+		all.Go(func() {
+			if awaitCaughtUp(ctx, a.cluster, a.streams, caughtEvery) == nil {
+				caughtUp = true
+				cancel()
+			}
+		})
+	}
+	all.Wait()
+	for _, report := range reports {
+		report()
+	}
+	return caughtUp
+}
+
+// makeParts makes the configured stages.
+func (a *App) makeParts() (parts []*supervised, reports []func()) {
+	gokas := map[processors.StageName]func() *gokaStage{
+		processors.Route: a.routeStage, processors.Window: a.windowStage, processors.Index: a.indexStage,
+	}
+	for _, name := range processors.StageNames() {
+		if !a.config.Runs(name) {
+			continue
+		}
+		log := a.log.With("stage", string(name))
+		t := newTraffic(string(name), log, a.metrics.handled[name])
+		var attempt func(context.Context, func(bool)) error
+		if make, ok := gokas[name]; ok {
+			s := make()
+			s.traffic = t
+			attempt = a.attempt(s)
+		} else {
+			attempt = a.verifyAttempt(t)
+		}
+		parts = append(parts, newSupervised(string(name), a.log, a.metrics, attempt))
+		reports = append(reports, t.report)
+	}
+	return parts, reports
+}
+
+// Done is closed when the stages have ended: by Stop, by an error that trying
+// again does not help, or because everything was done that was asked for.
+func (a *App) Done() <-chan struct{} { return a.done }
+
+// Wait waits for Done and tells why.
+func (a *App) Wait() error {
+	<-a.done
+	return a.err
+}
+
+// Run is Start, then waiting until ctx ends or the stages do, then Stop within
+// the configured time.
+func (a *App) Run(ctx context.Context) error {
+	if err := a.Start(ctx); err != nil {
+		if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+			return nil // told to stop while starting
+		}
+		return err
+	}
+	select {
+	case <-ctx.Done():
+		a.log.Info("stopping", "within", a.config.StopTimeout)
+	case <-a.done:
+	}
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.config.StopTimeout)
+	defer cancel()
+	if err := a.Stop(stopping); err != nil {
+		return err
+	}
+	return a.Wait()
+}
+
+// Stop ends the stages, each after the messages it has begun, then views, HTTP
+// and connections. When ctx ends first, it names the stages that were still
+// busy; what they had begun is done again after the next start. Safe to call
+// twice, and after a failed Start.
+func (a *App) Stop(ctx context.Context) error {
+	a.mu.Lock()
+	cancel, stopped := a.cancel, a.stopped
+	a.stopped = true
+	a.mu.Unlock()
+	if cancel == nil || stopped {
+		return nil
+	}
+	cancel()
+	var late error
+	select {
+	case <-a.done:
+	case <-ctx.Done():
+		late = a.stillBusy()
+	}
+	a.abandon()
+	if late == nil {
+		a.log.Info("stopped")
+	}
+	return late
+}
+
+func (a *App) stillBusy() error {
+	var names []string
+	for _, s := range a.Status().Parts {
+		if s.Condition != Stopped {
+			names = append(names, s.Name)
+		}
+	}
+	return &brimline.Error{
+		Class: brimline.ClassRuntime, Kind: "stop_timeout", Where: "stopping",
+		Remedy: "give it longer with --stop-timeout, or leave it: the next start does again what was not finished",
+		Err:    fmt.Errorf("not finished in time: %s", cmp.Or(strings.Join(names, ", "), "start-up")),
+	}
+}
+
+// abandon closes what Start opened, in reverse.
+func (a *App) abandon() {
+	a.serving.close()
+	if a.cluster != nil {
+		_ = a.cluster.Close()
+	}
+	a.place.release()
+}
+
+// Status is what an instance is doing.
+type Status struct {
+	Closed error // why the stages are not allowed to run; nil when they are
+	Parts  []PartStatus
+}
+
+// Status may be asked at any time.
+func (a *App) Status() Status {
+	var s Status
+	if a.gate != nil {
+		s.Closed = a.gate.Closed()
+	} else {
+		s.Closed = errors.New("not started")
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, p := range a.parts {
+		s.Parts = append(s.Parts, p.Status())
+	}
+	return s
+}
+
+// Ready is nil when every stage of this instance serves, and otherwise tells
+// what it is waiting for.
+func (s Status) Ready() error {
+	if s.Closed != nil {
+		return s.Closed
+	}
+	var waiting []error
+	for _, p := range s.Parts {
+		if p.Condition == Serving {
+			continue
+		}
+		err := fmt.Errorf("stage %s is %s", p.Name, p.Condition)
+		if p.Cause != nil {
+			err = fmt.Errorf("%w after %w", err, p.Cause)
+		}
+		waiting = append(waiting, err)
+	}
+	if len(s.Parts) == 0 {
+		waiting = append(waiting, errors.New("the stages have not started"))
+	}
+	return errors.Join(waiting...)
+}

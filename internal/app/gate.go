@@ -1,0 +1,271 @@
+package app
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/internal/kafka"
+	"github.com/brimline/brimline/internal/rules"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// rulesKey is the key of the one record in the topic of rules.
+const rulesKey = "rules"
+
+// gate lets this instance judge only while every other instance of the group
+// judges by the same rules. It is passed before the stages join their groups;
+// while they run, the balance strategy of package kafka keeps partitions from
+// members that disagree with the leader, and the gate hears of it.
+type gate struct {
+	cluster rulesCluster
+	write   func(ctx context.Context, set *brimline.RuleSet) error // puts the record of rules in force
+	groups  []string
+	topic   string
+	set     *brimline.RuleSet
+	ours    []byte // fingerprint of set
+	self    string // our client id
+	log     *slog.Logger
+	gauge   prometheus.Gauge
+	every   time.Duration // between two looks
+
+	turnedAway chan struct{} // holds one when the leader left us out
+
+	mu     sync.Mutex
+	reason error // why it is closed; nil while it is open
+}
+
+// rulesCluster is the part of kafka.Cluster that the gate asks.
+type rulesCluster interface {
+	Members(ctx context.Context, group string) ([]kafka.Member, error)
+	lastRules(ctx context.Context, topic string) (*brimline.RuleSet, error)
+}
+
+// Closed is why this instance does not judge at the moment; nil when it may.
+func (g *gate) Closed() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.reason
+}
+
+func (g *gate) close(reason error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.reason = reason
+}
+
+// excluded is called by the balance strategy when the leader applies other rules.
+func (g *gate) excluded([]byte) {
+	select {
+	case g.turnedAway <- struct{}{}:
+	default:
+	}
+}
+
+// pass waits until no member of the group's consumer groups has other rules,
+// checks that the retained history suffices for ours, and writes them down as
+// the rules in force. It ends early with ctx's error.
+func (g *gate) pass(ctx context.Context) error {
+	said := ""
+	for {
+		others, err := g.strangers(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err != nil:
+			g.close(err)
+			if said != err.Error() {
+				g.log.Warn("cannot see which rules the other instances apply; looking again", "error", err)
+				said = err.Error()
+			}
+		case len(others) > 0:
+			reason := g.disagreement(others)
+			g.close(reason)
+			if said != reason.Error() {
+				g.log.Error("waiting: other instances of this group apply other rules", "error", reason)
+				said = reason.Error()
+			}
+		default:
+			err := g.open(ctx)
+			if err == nil || ctx.Err() != nil || brimline.ExitCode(err) == int(brimline.ClassInput) {
+				return err
+			}
+			g.close(err)
+			if said != err.Error() {
+				g.log.Warn("cannot agree on the rules; trying again", "error", err)
+				said = err.Error()
+			}
+		}
+		select {
+		case <-time.After(g.every):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (g *gate) open(ctx context.Context) error {
+	inForce, err := g.cluster.lastRules(ctx, g.topic)
+	if err != nil {
+		return err
+	}
+	if inForce != nil {
+		if err := reachable(inForce, g.set); err != nil {
+			g.close(err)
+			return err
+		}
+		g.tell(inForce)
+	}
+	if inForce == nil || inForce.Fingerprint() != g.set.Fingerprint() {
+		if err := g.write(ctx, g.set); err != nil {
+			return err
+		}
+	}
+	select { // what was said before concerns an earlier try
+	case <-g.turnedAway:
+	default:
+	}
+	g.close(nil)
+	return nil
+}
+
+// tell logs what a change of rules means.
+func (g *gate) tell(before *brimline.RuleSet) {
+	for i := range g.set.Rules {
+		r := &g.set.Rules[i]
+		if !has(before, r) {
+			g.log.Info("rule is new or changed: it starts from the retained history, without alerts for edges before now", "rule", r.ID)
+		}
+	}
+	for i := range before.Rules {
+		if !has(g.set, &before.Rules[i]) {
+			g.log.Info("rule is gone or changed", "rule", before.Rules[i].ID)
+		}
+	}
+}
+
+func has(set *brimline.RuleSet, rule *brimline.Rule) bool {
+	return slices.ContainsFunc(set.Rules, func(r brimline.Rule) bool { return r.Fingerprint() == rule.Fingerprint() })
+}
+
+// watch looks after the group while the stages run. It returns when ctx ends or
+// this instance was left out; then the gate must be passed again. Where two
+// instances with different rules started at the same moment, both have written
+// their rules down: the one that goes on does so again.
+func (g *gate) watch(ctx context.Context, look time.Duration) {
+	tick := time.NewTicker(look)
+	defer tick.Stop()
+	disputed := false
+	for {
+		select {
+		case <-tick.C:
+			others, err := g.strangers(ctx)
+			if err != nil {
+				continue // the stages meet the same trouble, and say so
+			}
+			g.gauge.Set(float64(len(others)))
+			if len(others) > 0 {
+				if !disputed {
+					g.log.Warn("other instances of this group apply other rules and wait", "error", g.disagreement(others))
+				}
+				disputed = true
+			} else if disputed {
+				disputed = g.reassert(ctx) != nil
+			}
+		case <-g.turnedAway:
+			g.log.Error("the instance that leads this group applies other rules; this one stops its stages and waits")
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (g *gate) reassert(ctx context.Context) error {
+	inForce, err := g.cluster.lastRules(ctx, g.topic)
+	if err == nil && (inForce == nil || inForce.Fingerprint() != g.set.Fingerprint()) {
+		err = g.write(ctx, g.set)
+	}
+	return err
+}
+
+// strangers are the members with other rules. One without a fingerprint is
+// either in the middle of a rebalance, of which the next look will show the
+// outcome, or another program under our group's name.
+func (g *gate) strangers(ctx context.Context) ([]kafka.Member, error) {
+	var found []kafka.Member
+	for _, group := range g.groups {
+		members, err := g.cluster.Members(ctx, group)
+		if err != nil {
+			return nil, err
+		}
+		for _, m := range members {
+			if m.ClientID != g.self && string(m.UserData) != string(g.ours) {
+				found = append(found, m)
+			}
+		}
+	}
+	return found, nil
+}
+
+func (g *gate) disagreement(others []kafka.Member) error {
+	var who []string
+	for _, m := range others {
+		what := "rules " + showFingerprint(m.UserData)
+		if len(m.UserData) == 0 {
+			what = "rules not told yet"
+		}
+		if line := fmt.Sprintf("%s at %s (%s)", m.ClientID, m.Host, what); !slices.Contains(who, line) {
+			who = append(who, line)
+		}
+	}
+	return &brimline.Error{
+		Class: brimline.ClassEnvironment, Kind: "rules_disagree",
+		Where:  fmt.Sprintf("rules %s of this instance", showFingerprint(g.ours)),
+		Remedy: "stop those instances, or start them with the same rules file; or give this one another --group",
+		Err:    fmt.Errorf("other rules are in use by %s", strings.Join(who, ", ")),
+	}
+}
+
+func showFingerprint(b []byte) string {
+	if len(b) != 8 {
+		return fmt.Sprintf("%x", b)
+	}
+	return fmt.Sprintf("%016x", binary.BigEndian.Uint64(b))
+}
+
+// reachable tells whether the history that was retained under the rules before
+// suffices to start the rules after.
+func reachable(before, after *brimline.RuleSet) error {
+	var problems []error
+	if before.Scale != after.Scale {
+		problems = append(problems, fmt.Errorf("amounts were kept with %d decimals, and now have %d", before.Scale, after.Scale))
+	}
+	for _, c := range after.Columns {
+		if !slices.Contains(before.Columns, c) {
+			problems = append(problems, fmt.Errorf("column %q (%s) was not kept", c.Name, c.Type))
+		}
+	}
+	for i := range after.Rules {
+		r := &after.Rules[i]
+		if !has(before, r) && r.Window > before.Retention() {
+			problems = append(problems, fmt.Errorf("rule %q has a window of %s, and only %s of history were kept",
+				r.ID, rules.FormatWindow(r.Window), rules.FormatWindow(before.Retention())))
+		}
+	}
+	if len(problems) == 0 {
+		return nil
+	}
+	return &brimline.Error{
+		Class: brimline.ClassInput, Kind: "rules_need_new_group", Where: "changed rules",
+		Remedy: "start them under a new name with --group, which reads the change stream from the beginning",
+		Err:    errors.Join(problems...),
+	}
+}

@@ -1,0 +1,117 @@
+package app
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/brimline/brimline/internal/kafka"
+	"github.com/brimline/brimline/processors"
+)
+
+// lagCluster is the part of kafka.Cluster that lag is asked of.
+type lagCluster interface {
+	Lag(ctx context.Context, group string, topics []string) ([]kafka.PartitionLag, error)
+}
+
+// inputs are the topics that a stage reads with its consumer group.
+func inputs(s processors.Stage) []string {
+	var topics []string
+	for _, e := range s.In {
+		topics = append(topics, e.Topic)
+	}
+	if s.Loop != nil {
+		topics = append(topics, s.Loop.Topic)
+	}
+	return topics
+}
+
+// StageLag is how far one stage is behind.
+type StageLag struct {
+	Stage      processors.StageName
+	Group      string
+	Partitions []kafka.PartitionLag
+}
+
+// Lags asks for the lag of every stage, in the order of the flow.
+func Lags(ctx context.Context, c lagCluster, s processors.Streams) ([]StageLag, error) {
+	var all []StageLag
+	for _, stage := range processors.Topology(s) {
+		lags, err := c.Lag(ctx, stage.Group, inputs(stage))
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, StageLag{stage.Name, stage.Group, lags})
+	}
+	return all, nil
+}
+
+// watchLag keeps the lag metrics current.
+func (a *App) watchLag(ctx context.Context, every time.Duration) {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		all, err := Lags(ctx, a.cluster, a.streams)
+		if err == nil {
+			for _, s := range all {
+				sums := map[int32]int64{}
+				for _, p := range s.Partitions {
+					sums[p.Partition] += p.Lag
+				}
+				for partition, lag := range sums {
+					a.metrics.lag[s.Stage].WithLabelValues(strconv.Itoa(int(partition))).Set(float64(lag))
+				}
+			}
+		} else if ctx.Err() == nil {
+			a.log.Debug("lag is not known", "error", err)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// awaitCaughtUp waits until everything in the source topic has gone through
+// all stages. A stage without lag can get new input from the one before it,
+// and verify's answers go back to window; so the whole flow is looked at twice
+// in its order, and it is at rest when nothing was written anywhere in between.
+func awaitCaughtUp(ctx context.Context, c lagCluster, s processors.Streams, every time.Duration) error {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	var before []int64
+	for {
+		all, err := Lags(ctx, c, s)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		ends, none := ends(all)
+		switch {
+		case err != nil || !none:
+			before = nil
+		case before != nil && slices.Equal(before, ends):
+			return nil
+		default:
+			before = ends
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// ends are the ends of all inputs, and whether nobody has anything left to read.
+func ends(all []StageLag) (ends []int64, none bool) {
+	none = len(all) > 0
+	for _, s := range all {
+		for _, p := range s.Partitions {
+			ends = append(ends, p.High)
+			none = none && p.Lag == 0
+		}
+	}
+	return ends, none
+}

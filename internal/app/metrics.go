@@ -1,0 +1,65 @@
+package app
+
+import (
+	"github.com/brimline/brimline/processors"
+	"github.com/brimline/brimline/processors/index"
+	"github.com/brimline/brimline/processors/route"
+	"github.com/brimline/brimline/processors/verify"
+	"github.com/brimline/brimline/processors/window"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Metrics are the figures of the app itself; the stages have their own.
+type Metrics struct {
+	restarts  *prometheus.CounterVec
+	up        *prometheus.GaugeVec
+	lag       map[processors.StageName]*prometheus.GaugeVec
+	handled   map[processors.StageName]*prometheus.CounterVec
+	strangers prometheus.Gauge
+	swept     prometheus.Counter
+}
+
+// NewMetrics registers the app's metrics, each at zero.
+func NewMetrics(r prometheus.Registerer) *Metrics {
+	m := &Metrics{
+		restarts: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "brimline_stage_restarts_total", Help: "Times a stage ended by an error and was started again.",
+		}, []string{"stage"}),
+		up: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "brimline_stage_up", Help: "1 while the stage is a member of its group and its tables are recovered.",
+		}, []string{"stage"}),
+		lag:     map[processors.StageName]*prometheus.GaugeVec{},
+		handled: map[processors.StageName]*prometheus.CounterVec{},
+		strangers: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "brimline_rules_disagreeing_members", Help: "Members of this group's consumer groups that run with other rules.",
+		}),
+		swept: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "brimline_window_sweeps_total", Help: "Walks over the window table to remove users whose rows have all aged out.",
+		}),
+	}
+	r.MustRegister(m.restarts, m.up, m.strangers, m.swept)
+	for _, stage := range processors.StageNames() {
+		m.restarts.WithLabelValues(string(stage))
+		m.up.WithLabelValues(string(stage))
+		m.lag[stage] = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "brimline_" + string(stage) + "_lag_messages", Help: "Input not yet handled, as the brokers see it.",
+		}, []string{"partition"})
+		m.handled[stage] = prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "brimline_" + string(stage) + "_handled_messages_total", Help: "Input messages taken in by this instance, replays included.",
+		}, []string{"partition"})
+		r.MustRegister(m.lag[stage], m.handled[stage])
+	}
+	return m
+}
+
+// stageMetrics are those of the stages, made once however often a stage is started again.
+type stageMetrics struct {
+	route  *route.Metrics
+	window *window.Metrics
+	verify *verify.Metrics
+	index  *index.Metrics
+}
+
+func newStageMetrics(r prometheus.Registerer) stageMetrics {
+	return stageMetrics{route: route.NewMetrics(r), window: window.NewMetrics(r), verify: verify.NewMetrics(r), index: index.NewMetrics(r)}
+}

@@ -1,0 +1,77 @@
+package app
+
+import (
+	"encoding/binary"
+	"log/slog"
+	"time"
+
+	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/codecs"
+	"github.com/brimline/brimline/internal/config"
+	"github.com/brimline/brimline/internal/kafka"
+	"github.com/brimline/brimline/internal/ledger"
+	"github.com/brimline/brimline/processors"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Options are what an App is made from.
+type Options struct {
+	// Config must have been validated, with its secrets read.
+	Config config.Config
+	// Log receives what operators should know; nil discards it.
+	Log *slog.Logger
+	// Registry receives all metrics; nil makes one. An App that is made twice needs two.
+	Registry *prometheus.Registry
+	// Clock is the time of dead letters and of the HTTP API's "now"; nil is time.Now.
+	Clock func() time.Time
+}
+
+// Streams are the names that a configuration gives to topics and groups.
+func Streams(c *config.Config) processors.Streams {
+	return processors.NewStreams(c.Group, c.Source, c.Alerts)
+}
+
+// KafkaOptions translate a configuration for package kafka. The client id
+// shows in the brokers' logs and in lists of members.
+func KafkaOptions(c *config.Kafka, clientID string) kafka.Options {
+	o := kafka.Options{
+		Brokers: c.Brokers, ClientID: clientID, SessionTimeout: c.SessionTimeout,
+		TLS: kafka.TLS{
+			Enabled: c.KafkaTLS || c.KafkaCAFile != "" || c.KafkaCertFile != "" || c.KafkaServerName != "",
+			CAFile:  c.KafkaCAFile, CertFile: c.KafkaCertFile, KeyFile: c.KafkaKeyFile, ServerName: c.KafkaServerName,
+		},
+		SASL: kafka.SASL{Mechanism: c.KafkaSASLMechanism, User: c.KafkaSASLUser, Password: c.KafkaSASLPassword.Reveal()},
+	}
+	if o.SASL.User != "" && o.SASL.Mechanism == "" {
+		o.SASL.Mechanism = kafka.SASLScramSHA512
+	}
+	return o
+}
+
+// DecoderOptions translate a configuration for the decoder of change records.
+func DecoderOptions(c *config.Config, rules *brimline.RuleSet) codecs.DebeziumOptions {
+	o := codecs.DebeziumOptions{
+		Table: c.Table, ID: c.IDColumn, User: c.UserColumn, Amount: c.AmountColumn, Time: c.TimeColumn,
+		Columns: rules.Columns, Scale: rules.Scale,
+		AllowFloatAmounts: c.AllowFloatAmounts, Decimals: codecs.Decimals(c.Decimals),
+		Format: codecs.Format(c.Format), TimeUnit: codecs.TimeUnit(c.TimeUnit),
+	}
+	if c.AmountColumnScale >= 0 {
+		o.AmountColumnScale = &c.AmountColumnScale
+	}
+	return o
+}
+
+// LedgerOptions translate a configuration for package ledger.
+func LedgerOptions(c *config.Config, rules *brimline.RuleSet) ledger.Options {
+	return ledger.Options{
+		URL: c.DatabaseURL.Reveal(), Table: c.Table,
+		Columns: ledger.Columns{ID: c.IDColumn, User: c.UserColumn, Amount: c.AmountColumn, Time: c.TimeColumn},
+		Extra:   rules.Columns, Scale: rules.Scale, Replica: c.Verify == "replica", Name: "brimline " + c.Group,
+	}
+}
+
+// fingerprint is what members of a consumer group show each other.
+func fingerprint(set *brimline.RuleSet) []byte {
+	return binary.BigEndian.AppendUint64(nil, set.Fingerprint())
+}

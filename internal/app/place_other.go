@@ -1,0 +1,6 @@
+//go:build !unix
+
+package app
+
+// isLocked: the library gives no error of its own for a lock that somebody else holds.
+func isLocked(err error) bool { return err != nil }

@@ -1,0 +1,13 @@
+//go:build unix
+
+package app
+
+import (
+	"errors"
+	"syscall"
+)
+
+// isLocked tells a lock that somebody else holds from a directory that cannot be used.
+func isLocked(err error) bool {
+	return errors.Is(err, syscall.EWOULDBLOCK) || errors.Is(err, syscall.EAGAIN)
+}

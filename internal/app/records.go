@@ -1,0 +1,61 @@
+package app
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/codecs"
+	"github.com/brimline/brimline/internal/kafka"
+	"github.com/brimline/brimline/processors"
+	"github.com/lovoo/goka"
+)
+
+// RulesInForce reads the rules that the group applies from its topic of rules;
+// nil where nothing has been written.
+func RulesInForce(ctx context.Context, c *kafka.Cluster, topic string) (*brimline.RuleSet, error) {
+	return rulesTopic{c}.lastRules(ctx, topic)
+}
+
+// rulesTopic is a cluster as the gate wants it.
+type rulesTopic struct{ *kafka.Cluster }
+
+func (c rulesTopic) lastRules(ctx context.Context, topic string) (*brimline.RuleSet, error) {
+	var last []byte
+	err := c.Tail(ctx, topic, kafka.Oldest, false, func(m *kafka.Message) error {
+		if string(m.Key) == rulesKey {
+			last = m.Value
+		}
+		return nil
+	})
+	if err != nil || last == nil {
+		return nil, err
+	}
+	set, err := codecs.RuleSet{}.Decode(last)
+	if err != nil {
+		return nil, &brimline.Error{
+			Class: brimline.ClassEnvironment, Kind: "rules_record", Where: fmt.Sprintf("topic %q", topic),
+			Remedy: "use the version of brimline that wrote it, or `brimline reset`", Err: err,
+		}
+	}
+	return set.(*brimline.RuleSet), nil
+}
+
+// writeRules puts the record of the rules in force.
+func (a *App) writeRules(_ context.Context, set *brimline.RuleSet) error {
+	e, err := goka.NewEmitter(a.config.Brokers, goka.Stream(a.streams.Rules), codecs.RuleSet{},
+		goka.WithEmitterProducerBuilder(producers(a.kafka)),
+		goka.WithEmitterTopicManagerBuilder(topicManagers(a.kafka)),
+		goka.WithEmitterHasher(processors.Hasher),
+		goka.WithEmitterClientID(a.kafka.ClientID),
+		goka.WithEmitterLogger(gokaLog{a.log}),
+	)
+	if err != nil {
+		return kafka.Explain(err, "writing down the rules")
+	}
+	err = e.EmitSync(rulesKey, set)
+	if closing := e.Finish(); err == nil {
+		err = closing
+	}
+	return kafka.Explain(err, "writing down the rules")
+}

@@ -1,0 +1,224 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash"
+	"path/filepath"
+	"time"
+
+	"github.com/brimline/brimline/internal/kafka"
+	"github.com/brimline/brimline/processors"
+	"github.com/brimline/brimline/processors/index"
+	"github.com/brimline/brimline/processors/route"
+	"github.com/brimline/brimline/processors/window"
+	"github.com/lovoo/goka"
+	"github.com/lovoo/goka/storage"
+)
+
+// gokaStage is a stage that runs as a goka processor.
+type gokaStage struct {
+	name    processors.StageName
+	inputs  []string
+	traffic *traffic
+	// define makes the group graph and the options that only this stage needs;
+	// once per attempt, because goka keeps state in neither but changes both.
+	define func(tables *kafka.Tables) (*goka.GroupGraph, []goka.ProcessorOption)
+	// beside runs next to the processor, from when it serves until it ends; nil for nothing.
+	beside func(context.Context, *goka.Processor)
+}
+
+func (a *App) routeStage() *gokaStage {
+	return &gokaStage{
+		name: processors.Route, inputs: []string{a.streams.Source},
+		define: func(*kafka.Tables) (*goka.GroupGraph, []goka.ProcessorOption) {
+			g := route.Graph(route.Config{
+				Streams: a.streams, Decoder: limited{a.decoder, a.config.MaxRecordBytes}, Partitions: a.partitions.users,
+				Clock: a.clock, Metrics: a.stageMetrics.route,
+			})
+			// In a flattened stream a tombstone is the delete itself.
+			return g, []goka.ProcessorOption{goka.WithNilHandling(goka.NilProcess)}
+		},
+	}
+}
+
+func (a *App) windowStage() *gokaStage {
+	return &gokaStage{
+		name: processors.Window, inputs: []string{a.streams.Changes},
+		define: func(tables *kafka.Tables) (*goka.GroupGraph, []goka.ProcessorOption) {
+			truncations := window.NewTruncations(a.partitions.users)
+			g := window.Graph(window.Config{
+				Streams: a.streams, Rules: a.rules.RuleSet, Compiled: a.compiled, Keep: a.config.KeepEdges,
+				Truncations: truncations, Clock: a.clock, Metrics: a.stageMetrics.window,
+			})
+			return g, []goka.ProcessorOption{
+				goka.WithStorageBuilder(truncations.Watch(escaped(tables.Build))),
+				goka.WithUpdateCallback(announced(tables, processors.KeepNewer)),
+			}
+		},
+		beside: a.sweep,
+	}
+}
+
+func (a *App) indexStage() *gokaStage {
+	return &gokaStage{
+		name: processors.Index, inputs: []string{a.streams.Alerts, a.streams.IndexLoop},
+		define: func(tables *kafka.Tables) (*goka.GroupGraph, []goka.ProcessorOption) {
+			g := index.Graph(index.Config{Streams: a.streams, PerUser: a.config.AlertsPerUser, Metrics: a.stageMetrics.index})
+			return g, []goka.ProcessorOption{
+				goka.WithStorageBuilder(escaped(tables.Build)),
+				goka.WithUpdateCallback(announced(tables, goka.DefaultUpdate)),
+			}
+		},
+	}
+}
+
+// escaped keeps user ids apart from goka's own key.
+func escaped(build storage.Builder) storage.Builder {
+	return func(topic string, partition int32) (storage.Storage, error) {
+		s, err := build(topic, partition)
+		if err != nil {
+			return nil, err
+		}
+		return processors.EscapeOffsetKey(s), nil
+	}
+}
+
+// announced tells the guard of a table which record is about to be applied.
+func announced(tables *kafka.Tables, update goka.UpdateCallback) goka.UpdateCallback {
+	return func(ctx goka.UpdateContext, s storage.Storage, key string, value []byte) error {
+		tables.Announce(string(ctx.Topic()), ctx.Partition(), ctx.Offset())
+		return update(ctx, s, key, value)
+	}
+}
+
+// attempt runs a goka stage once, with a processor of its own.
+func (a *App) attempt(s *gokaStage) func(context.Context, func(bool)) error {
+	return func(ctx context.Context, serving func(bool)) error {
+		tables := kafka.NewTables(kafka.TablesOptions{
+			Dir: filepath.Join(a.place.Dir, string(s.name)), Log: a.cluster, Logger: a.log.With("stage", s.name),
+		})
+		graph, options := s.define(tables)
+		options = append(a.gokaOptions(s), options...)
+		if a.config.HotStandby && graph.GroupTable() != nil {
+			options = append(options, goka.WithHotStandby(), goka.WithRecoverAhead())
+		}
+		p, err := goka.NewProcessor(a.config.Brokers, graph, options...)
+		if err != nil {
+			return kafka.Explain(err, fmt.Sprintf("starting stage %s", s.name))
+		}
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		ended := make(chan error, 1)
+		go func() { ended <- p.Run(ctx) }()
+		besides := make(chan struct{})
+		go func() {
+			defer close(besides)
+			observe(ctx, p, serving)
+		}()
+		var extra chan struct{}
+		if s.beside != nil {
+			extra = make(chan struct{})
+			go func() {
+				defer close(extra)
+				s.beside(ctx, p)
+			}()
+		}
+		err = <-ended
+		cancel()
+		<-besides
+		if extra != nil {
+			<-extra
+		}
+		return kafka.Explain(err, fmt.Sprintf("stage %s", s.name))
+	}
+}
+
+// observe tells whether the processor serves, through all its rebalances.
+func observe(ctx context.Context, p *goka.Processor, serving func(bool)) {
+	states := p.StateReader().ObserveStateChange()
+	defer states.Stop()
+	for {
+		select {
+		case s := <-states.C():
+			serving(s == goka.ProcStateRunning)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// gokaOptions are what all goka stages have in common: everything that goka
+// would otherwise choose itself, in a way that costs correctness or surprises.
+func (a *App) gokaOptions(s *gokaStage) []goka.ProcessorOption {
+	return []goka.ProcessorOption{
+		goka.WithClientID(a.kafka.ClientID),
+		goka.WithLogger(gokaLog{a.log.With("stage", s.name)}),
+		goka.WithHasher(processors.Hasher),
+		goka.WithNilHandling(goka.NilIgnore),
+		goka.WithConsumerGroupBuilder(a.kafka.GroupBuilder(kafka.Group{
+			Strategy: goka.CopartitioningStrategy, Rules: a.fingerprint, OnExcluded: a.gate.excluded,
+		})),
+		goka.WithConsumerSaramaBuilder(a.kafka.ConsumerBuilder()),
+		goka.WithProducerBuilder(producers(a.kafka)),
+		goka.WithTopicManagerBuilder(topicManagers(a.kafka)),
+		goka.WithContextWrapper(s.traffic.wrap(s.inputs)),
+		goka.WithRebalanceCallback(func(goka.Assignment) { s.traffic.assigned() }),
+	}
+}
+
+// producers makes goka producers; each with a configuration of its own, because goka changes what it is given.
+func producers(o kafka.Options) goka.ProducerBuilder {
+	return func(brokers []string, clientID string, hasher func() hash.Hash32) (goka.Producer, error) {
+		c, err := o.ProducerConfig()
+		if err != nil {
+			return nil, err
+		}
+		return goka.ProducerBuilderWithConfig(c)(brokers, clientID, hasher)
+	}
+}
+
+// topicManagers makes goka topic managers that look and never create: goka
+// would give tables two replicas, and loops a retention of an hour.
+func topicManagers(o kafka.Options) goka.TopicManagerBuilder {
+	return func(brokers []string) (goka.TopicManager, error) {
+		c, err := o.Config()
+		if err != nil {
+			return nil, err
+		}
+		m := goka.NewTopicManagerConfig()
+		m.NoCreate = true
+		m.MismatchBehavior = goka.TMConfigMismatchBehaviorIgnore // Ensure has checked everything, with better words
+		return goka.NewTopicManager(brokers, c, m)
+	}
+}
+
+// sweep removes aged-out users from the window table from time to time.
+func (a *App) sweep(ctx context.Context, p *goka.Processor) {
+	if a.config.SweepEvery == 0 {
+		return
+	}
+	tick := time.NewTicker(a.config.SweepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case at := <-tick.C:
+			if !p.Recovered() {
+				continue
+			}
+			users, err := p.VisitAllWithStats(ctx, window.SweepVisitor, at)
+			if ctx.Err() != nil {
+				return
+			}
+			if err != nil && !errors.Is(err, context.Canceled) { // a rebalance ends it; the next one makes up for it
+				a.log.Debug("sweep ended early", "error", err)
+				continue
+			}
+			a.metrics.swept.Inc()
+			a.log.Debug("window table swept", "users", users, "took", time.Since(at))
+		case <-ctx.Done():
+			return
+		}
+	}
+}

@@ -1,0 +1,131 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Backoff of a supervised part: the first pause, the longest, and how long an
+// attempt must have lasted for the next pause to be the first one again.
+const (
+	firstPause  = 200 * time.Millisecond
+	longestWait = 10 * time.Second
+	calmAfter   = 30 * time.Second
+)
+
+// Condition is what a supervised part is doing.
+type Condition string
+
+// The conditions of a part.
+const (
+	Waiting  Condition = "waiting"  // before its first attempt, or for the pause between two
+	Starting Condition = "starting" // joining its group, recovering its table
+	Serving  Condition = "serving"
+	Stopped  Condition = "stopped" // because it was told to
+)
+
+// PartStatus is a part's condition for /readyz and `status`.
+type PartStatus struct {
+	Name      string
+	Condition Condition
+	Since     time.Time
+	Restarts  int   // attempts after the first
+	Cause     error // why the last attempt ended; nil while there was only one
+}
+
+// supervised runs one part of the app again whenever it ends, until it is told
+// to stop. goka's processors end for good at many an error that passes by (a
+// broker's restart among them), so each attempt makes a new one.
+type supervised struct {
+	name     string
+	log      *slog.Logger
+	restarts prometheus.Counter
+	up       prometheus.Gauge
+	// attempt runs the part once. It calls serving when the part has begun its
+	// work and may call it with false when it is interrupted.
+	attempt func(ctx context.Context, serving func(bool)) error
+	after   func(time.Duration) <-chan time.Time
+
+	mu     sync.Mutex
+	status PartStatus
+}
+
+func newSupervised(name string, log *slog.Logger, m *Metrics, attempt func(context.Context, func(bool)) error) *supervised {
+	return &supervised{
+		name: name, log: log.With("stage", name), attempt: attempt, after: time.After,
+		restarts: m.restarts.WithLabelValues(name), up: m.up.WithLabelValues(name),
+		status: PartStatus{Name: name, Condition: Waiting, Since: time.Now()},
+	}
+}
+
+// run returns when ctx has ended and the part with it.
+func (s *supervised) run(ctx context.Context) {
+	defer s.set(Stopped)
+	pause := firstPause
+	for {
+		s.set(Starting)
+		began := time.Now()
+		err := s.attempt(ctx, func(up bool) {
+			if up {
+				s.set(Serving)
+			} else {
+				s.set(Starting)
+			}
+		})
+		if ctx.Err() != nil {
+			if err != nil && !errors.Is(err, context.Canceled) {
+				s.log.Warn("stopped with an error", "error", err)
+			}
+			return
+		}
+		if err == nil {
+			err = errors.New("it ended without an error")
+		}
+		if time.Since(began) >= calmAfter {
+			pause = firstPause
+		}
+		s.failed(err)
+		s.log.Error("stage ended and is started again", "error", err, "pause", pause)
+		select {
+		case <-s.after(pause):
+		case <-ctx.Done():
+			return
+		}
+		pause = min(2*pause, longestWait)
+	}
+}
+
+func (s *supervised) failed(cause error) {
+	s.restarts.Inc()
+	s.set(Waiting)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.status.Restarts++
+	s.status.Cause = cause
+}
+
+func (s *supervised) set(c Condition) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.status.Condition == c {
+		return
+	}
+	s.status.Condition, s.status.Since = c, time.Now()
+	if c == Serving {
+		s.up.Set(1)
+	} else {
+		s.up.Set(0)
+	}
+}
+
+// Status is what the part does now.
+func (s *supervised) Status() PartStatus {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.status
+}

@@ -1,0 +1,98 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+
+	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/internal/kafka"
+	"github.com/brimline/brimline/processors"
+)
+
+// partitionCounts are the numbers of partitions that goka wants equal: those
+// of everything keyed by user, and those of what is read together with alerts.
+type partitionCounts struct {
+	users  int
+	alerts int
+}
+
+// Kept without an end: alerts are few, and what they are all for. What was
+// refused is kept for as long as anybody is likely to ask.
+const (
+	forEver   = "-1"
+	thirtyDay = "2592000000"
+)
+
+// ensureTopics creates the topics that are missing, and checks the others.
+// wanted is the configured number of partitions; 0 keeps what the group began
+// with, and for a new group takes that of the source topic.
+func ensureTopics(ctx context.Context, c *kafka.Cluster, s processors.Streams, wanted, replication int, log *slog.Logger) (partitionCounts, error) {
+	var n partitionCounts
+	source, err := c.Partitions(s.Source)
+	if err != nil {
+		return n, sourceError(s.Source, err)
+	}
+	if n.users, err = countOr(c, s.Changes, wanted, source); err != nil {
+		return n, err
+	}
+	if n.alerts, err = countOr(c, s.Alerts, 0, n.users); err != nil {
+		return n, err
+	}
+	topics := []kafka.Topic{
+		{Name: s.Changes, Partitions: n.users},
+		{Name: s.WindowTable, Partitions: n.users, Kind: kafka.Table},
+		{Name: s.Candidates, Partitions: n.users},
+		{Name: s.Alerts, Partitions: n.alerts, Config: map[string]string{"retention.ms": forEver}},
+		{Name: s.IndexLoop, Partitions: n.alerts},
+		{Name: s.IndexTable, Partitions: n.alerts, Kind: kafka.Table},
+		{Name: s.Rules, Partitions: 1, Kind: kafka.Table},
+	}
+	// Nothing is joined with these two: an existing one may have any number.
+	for _, name := range []string{s.DeadLetters, s.Dismissed} {
+		count, err := countOr(c, name, 0, n.users)
+		if err != nil {
+			return n, err
+		}
+		topics = append(topics, kafka.Topic{Name: name, Partitions: count, Config: map[string]string{"retention.ms": thirtyDay}})
+	}
+	reports, err := c.Ensure(ctx, topics, kafka.Durability{Replication: replication})
+	for _, r := range reports {
+		if r.Created {
+			log.Info("topic created", "topic", r.Name, "partitions", r.Partitions, "replication", r.Replication)
+		}
+		for _, w := range r.Warnings {
+			log.Warn("topic", "topic", r.Name, "warning", w)
+		}
+	}
+	return n, err
+}
+
+// countOr is wanted, else the number of partitions that the topic has, else the fallback.
+func countOr(c *kafka.Cluster, topic string, wanted, fallback int) (int, error) {
+	if wanted > 0 {
+		return wanted, nil
+	}
+	have, err := c.Partitions(topic)
+	if IsMissing(err) {
+		return fallback, nil
+	}
+	return have, err
+}
+
+// IsMissing reports whether a topic is not there.
+func IsMissing(err error) bool {
+	e, ok := errors.AsType[*brimline.Error](err)
+	return ok && e.Kind == kafka.KindTopicMissing
+}
+
+func sourceError(topic string, err error) error {
+	if !IsMissing(err) {
+		return err
+	}
+	e, _ := errors.AsType[*brimline.Error](err)
+	return &brimline.Error{
+		Class: brimline.ClassEnvironment, Kind: "source_missing", Where: e.Where, Err: e.Err,
+		Remedy: "name the topic of the change stream with --source; Debezium or `brimline capture` creates it with its first record",
+	}
+}

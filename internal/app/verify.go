@@ -1,0 +1,87 @@
+package app
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/internal/kafka"
+	"github.com/brimline/brimline/internal/ledger"
+	"github.com/brimline/brimline/internal/rules"
+	"github.com/brimline/brimline/processors/verify"
+	"github.com/lovoo/goka"
+)
+
+// verifyAttempt runs the verify stage once. It is not a goka processor:
+// its alerts and its offset go into one transaction.
+func (a *App) verifyAttempt(t *traffic) func(context.Context, func(bool)) error {
+	return func(ctx context.Context, serving func(bool)) error {
+		c := verify.Config{
+			Brokers: a.config.Brokers, Streams: a.streams, Instance: a.place.Instance, Scale: a.rules.Scale,
+			ConsumerConfig: func() (*kafka.ClientConfig, error) {
+				c, err := a.kafka.ConsumerGroupConfig(kafka.Group{
+					// The one strategy of all groups: members of different ones never agree.
+					Strategy: goka.CopartitioningStrategy, Rules: a.fingerprint, OnExcluded: a.gate.excluded, ManualCommit: true,
+				})
+				if err == nil {
+					c.Consumer.Interceptors = []kafka.Interceptor{taken{t}}
+				}
+				return c, err
+			},
+			ProducerConfig: a.kafka.ProducerConfig,
+			Compile: func(where string) (func(*brimline.Transaction) bool, error) {
+				return rules.Compile(where, a.rules.Columns, a.rules.Scale)
+			},
+			Off: a.config.Verify == "off", AsOfNow: a.config.AsOf == "now",
+			Metrics: a.stageMetrics.verify, Log: a.log.With("stage", "verify"), Clock: a.clock,
+		}
+		if !c.Off {
+			l, err := ledger.Open(ctx, LedgerOptions(&a.config, &a.rules.RuleSet))
+			if err != nil {
+				return err
+			}
+			defer l.Close()
+			c.Ledger = l
+		}
+		stage, err := verify.New(c)
+		if err != nil {
+			return err
+		}
+		ctx, cancel := context.WithCancel(ctx)
+		var beside sync.WaitGroup
+		defer beside.Wait()
+		defer cancel()
+		t.assigned()
+		beside.Go(func() { a.observeMember(ctx, a.streams.VerifyGroup, serving) })
+		return kafka.Explain(stage.Run(ctx), "stage verify")
+	}
+}
+
+// observeMember tells whether this instance is a member of a settled group:
+// the brokers show a member's fingerprint only then.
+func (a *App) observeMember(ctx context.Context, group string, serving func(bool)) {
+	tick := time.NewTicker(500 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			members, err := a.cluster.Members(ctx, group)
+			if err != nil {
+				continue // the stage meets the same trouble, and says so
+			}
+			there := false
+			for _, m := range members {
+				there = there || m.ClientID == a.kafka.ClientID && len(m.UserData) > 0
+			}
+			serving(there)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// taken tells traffic of every message that is fetched.
+type taken struct{ *traffic }
+
+func (t taken) OnConsume(m *kafka.Message) { t.take(m.Topic, m.Partition, m.Offset) }

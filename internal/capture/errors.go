@@ -1,0 +1,119 @@
+package capture
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/brimline/brimline"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// outage marks a failure that may pass by waiting.
+type outage struct{ error }
+
+func (o *outage) Unwrap() error { return o.error }
+
+// unwrapOutage takes the mark off: it is for Run alone.
+func unwrapOutage(err error) error {
+	if down, ok := err.(*outage); ok {
+		return down.error
+	}
+	return err
+}
+
+// SQLSTATEs, of the appendix "PostgreSQL Error Codes".
+const (
+	codeBadPassword      = "28P01"
+	codeBadAuthorization = "28000"
+	codeNoDatabase       = "3D000"
+	codeNoRight          = "42501"
+	codeNoTable          = "42P01"
+	codeInUse            = "55006"
+	codeNotReady         = "55000" // object not in prerequisite state
+	codeLimit            = "53400"
+	codeExists           = "42710"
+)
+
+// failure says what an error of PostgreSQL means for the capture: an Error with
+// a remedy where waiting does not help, an outage where it may.
+func (c *Capture) failure(doing string, err error) error {
+	if err == nil || errors.Is(err, context.Canceled) {
+		return err
+	}
+	if _, ok := errors.AsType[*brimline.Error](err); ok {
+		return err
+	}
+	e := &brimline.Error{Class: brimline.ClassEnvironment, Where: doing, Err: err}
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok {
+		e.Kind, e.Remedy = "postgres_unreachable", "check that PostgreSQL runs there and that host and port are right"
+		return &outage{e}
+	}
+	e.Err = errors.New(pg.Message) // the rest repeats host and user
+	user := c.config.User
+	switch pg.Code {
+	case codeBadPassword:
+		e.Kind, e.Remedy = "postgres_auth", fmt.Sprintf("check the password of user %q", user)
+	case codeBadAuthorization:
+		e.Kind, e.Remedy = "postgres_auth", fmt.Sprintf("check that user %q exists, and that pg_hba.conf admits it", user)
+	case codeNoDatabase:
+		e.Kind, e.Remedy = "postgres_database", fmt.Sprintf("create database %q or name another", c.config.Database)
+	case codeNoTable:
+		e.Kind, e.Remedy = "postgres_table", "check the table's name, and create it before the capture starts"
+	case codeNoRight:
+		switch {
+		// "walsender" up to release 15, "WAL sender" since.
+		case strings.Contains(pg.Message, "walsender") || strings.Contains(pg.Message, "WAL sender") || strings.Contains(pg.Message, "replication"):
+			e.Kind, e.Remedy = "postgres_replication_right", fmt.Sprintf("ALTER ROLE %s REPLICATION (on a managed service, its own way to grant it)", quote(user))
+		case strings.Contains(doing, "publication"):
+			e.Kind, e.Remedy = "postgres_publication", fmt.Sprintf("as owner of the table: CREATE PUBLICATION %s FOR TABLE %s", quote(c.o.Publication), c.quotedTable())
+		default:
+			e.Kind, e.Remedy = "postgres_select_right", fmt.Sprintf("GRANT USAGE ON SCHEMA %s TO %s; GRANT SELECT ON %s TO %[2]s", quote(c.schema), quote(user), c.quotedTable())
+		}
+	case codeLimit:
+		e.Kind, e.Remedy = "postgres_slots", "drop slots that nobody uses, or raise max_replication_slots (a snapshot needs two for a moment)"
+	case codeInUse:
+		e.Kind, e.Remedy = "slot_in_use", "stop the other process, or give this capture a slot of its own"
+		return &outage{e}
+	case codeNotReady:
+		switch {
+		case strings.Contains(pg.Message, "wal_level"):
+			return errWalLevel(e.Err)
+		case strings.Contains(pg.Message, "can no longer") || strings.Contains(pg.Message, "invalidated") || strings.Contains(pg.Message, "cannot read from logical"):
+			return c.errSlotLost(e.Err)
+		}
+		e.Kind = "postgres_away"
+		return &outage{e}
+	default:
+		// The classes that a restart, a failover or a crowd brings about, and a
+		// refused statement, which no waiting mends.
+		switch class := (pg.Code + "00")[:2]; class {
+		case "08", "25", "53", "57", "58", "XX":
+			e.Kind = "postgres_away"
+			return &outage{e}
+		}
+		e.Kind = "postgres"
+	}
+	return e
+}
+
+func errWalLevel(err error) error {
+	return &brimline.Error{
+		Class: brimline.ClassEnvironment, Kind: "postgres_wal_level", Where: "PostgreSQL's settings",
+		Remedy: "ALTER SYSTEM SET wal_level = logical, then restart PostgreSQL", Err: err,
+	}
+}
+
+func (c *Capture) errSlotLost(err error) error {
+	return &brimline.Error{
+		Class: brimline.ClassEnvironment, Kind: "slot_lost", Where: fmt.Sprintf("replication slot %q", c.o.Slot),
+		Remedy: fmt.Sprintf("SELECT pg_drop_replication_slot('%s') and start again with a new snapshot; raise max_slot_wal_keep_size", c.o.Slot), Err: err,
+	}
+}
+
+// quote makes an SQL identifier.
+func quote(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
+
+func (c *Capture) quotedTable() string { return quote(c.schema) + "." + quote(c.table) }

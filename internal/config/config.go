@@ -1,0 +1,190 @@
+// Package config holds every setting of brimline in one place: what it is
+// called, what it means, its default, and what it must agree with.
+//
+// A setting has one name. As a flag it is `--kafka-ca-file`, in the
+// environment BRIMLINE_KAFKA_CA_FILE, in the YAML file `kafka_ca_file`. A flag
+// wins over the environment, the environment over the file, the file over the
+// default.
+package config
+
+import "time"
+
+// Config is everything that can be set. Its parts are separate types so that a
+// command can take those that concern it, and no others.
+type Config struct {
+	Kafka    `group:"Kafka"`
+	Names    `group:"Names"`
+	Topics   `group:"Topics"`
+	Watched  `group:"Watched table"`
+	Records  `group:"Change records"`
+	Judging  `group:"Rules and verification"`
+	Database `group:"PostgreSQL"`
+	State    `group:"State"`
+	Running  `group:"Running"`
+	Serving  `group:"Running"`
+	Logging  `group:"Logs"`
+}
+
+// Kafka is how to reach the brokers.
+type Kafka struct {
+	// Brokers are bootstrap addresses, host:port; the cluster names the others.
+	Brokers []string `help:"Bootstrap brokers, host:port." default:"127.0.0.1:9092" env:"BRIMLINE_BROKERS" placeholder:"HOST:PORT,..."`
+	// KafkaTLS encrypts connections; the certificate is checked against the
+	// system's authorities, or those of KafkaCAFile. Implied by the three files.
+	KafkaTLS bool `name:"kafka-tls" help:"Connect to Kafka with TLS; implied by the files below." env:"BRIMLINE_KAFKA_TLS"`
+	// KafkaCAFile holds the authorities to trust (PEM), in place of the system's.
+	KafkaCAFile string `name:"kafka-ca-file" help:"Certificate authorities to trust (PEM) instead of the system's." env:"BRIMLINE_KAFKA_CA_FILE" placeholder:"FILE"`
+	// KafkaCertFile and KafkaKeyFile are our certificate and its key (PEM), for
+	// brokers that ask for one; both or neither.
+	KafkaCertFile string `name:"kafka-cert-file" help:"Client certificate (PEM); goes with --kafka-key-file." env:"BRIMLINE_KAFKA_CERT_FILE" placeholder:"FILE"`
+	KafkaKeyFile  string `name:"kafka-key-file" help:"Key of the client certificate (PEM)." env:"BRIMLINE_KAFKA_KEY_FILE" placeholder:"FILE"`
+	// KafkaServerName is the name in the brokers' certificates, where it is not the address's.
+	KafkaServerName string `name:"kafka-server-name" help:"Name to expect in the brokers' certificates." env:"BRIMLINE_KAFKA_SERVER_NAME" placeholder:"NAME"`
+	// KafkaSASLMechanism is PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512. Default:
+	// none, or SCRAM-SHA-512 when a user is given.
+	KafkaSASLMechanism string `name:"kafka-sasl-mechanism" help:"PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512 (the default when a user is given)." env:"BRIMLINE_KAFKA_SASL_MECHANISM" placeholder:"NAME"`
+	KafkaSASLUser      string `name:"kafka-sasl-user" help:"User for SASL." env:"BRIMLINE_KAFKA_SASL_USER" placeholder:"NAME"`
+	// KafkaSASLPassword or KafkaSASLPasswordFile, not both. Prefer the file or
+	// the environment: command lines are seen by every user of a machine.
+	KafkaSASLPassword     Secret `name:"kafka-sasl-password" help:"Password for SASL; better in a file or in the environment." env:"BRIMLINE_KAFKA_SASL_PASSWORD" placeholder:"SECRET"`
+	KafkaSASLPasswordFile string `name:"kafka-sasl-password-file" help:"File with the password for SASL." env:"BRIMLINE_KAFKA_SASL_PASSWORD_FILE" placeholder:"FILE"`
+	// SessionTimeout is how long a silent instance keeps its partitions: after a
+	// kill, others take over this much later. Brokers accept 6 s to 30 min by default.
+	SessionTimeout time.Duration `help:"How long the partitions of a silent instance stay with it." default:"10s" env:"BRIMLINE_SESSION_TIMEOUT"`
+}
+
+// Names are what things are called in Kafka.
+type Names struct {
+	GroupName
+	SourceTopic
+	AlertsTopic
+}
+
+// GroupName is the name of this brimline.
+type GroupName struct {
+	// Group starts the name of every consumer group, table and topic of ours. A
+	// new name reprocesses everything from the beginning, the same name resumes.
+	Group string `help:"Name of this brimline; a new name starts from the beginning, the same name resumes." default:"brimline" env:"BRIMLINE_GROUP"`
+}
+
+// SourceTopic is where changes come from.
+type SourceTopic struct {
+	// Source is the change stream, written by Debezium or `brimline capture`.
+	Source string `help:"Topic of the change stream." default:"postgres.streaming.transactions" env:"BRIMLINE_SOURCE" placeholder:"TOPIC"`
+}
+
+// AlertsTopic is where alerts go.
+type AlertsTopic struct {
+	// Alerts is the topic of alerts; groups may share it only if they never run at the same rules.
+	Alerts string `help:"Topic of alerts." default:"alerts" env:"BRIMLINE_ALERTS" placeholder:"TOPIC"`
+}
+
+// Topics is what topics are created with; topics that exist are checked, never changed.
+type Topics struct {
+	// Partitions of our topics. 0 takes the number of the source topic.
+	Partitions int `help:"Partitions of topics that are created; 0: as many as the source topic." default:"0" env:"BRIMLINE_PARTITIONS"`
+	// Replication of our topics. 0: one copy per broker, at most three.
+	Replication int `help:"Replication of topics that are created; 0: one per broker, at most three." default:"0" env:"BRIMLINE_REPLICATION"`
+}
+
+// Watched is the table and its columns.
+type Watched struct {
+	TableName
+	// IDColumn is the primary key, in its order where it has several columns.
+	IDColumn     []string `name:"id-column" help:"Primary key; several columns by commas or by repeating." default:"id" env:"BRIMLINE_ID_COLUMN" placeholder:"NAME,..."`
+	UserColumn   string   `help:"The account a row belongs to." default:"user_id" env:"BRIMLINE_USER_COLUMN" placeholder:"NAME"`
+	AmountColumn string   `help:"The amount." default:"amount" env:"BRIMLINE_AMOUNT_COLUMN" placeholder:"NAME"`
+	TimeColumn   string   `help:"The row's own time." default:"timestamp" env:"BRIMLINE_TIME_COLUMN" placeholder:"NAME"`
+}
+
+// TableName is the watched table.
+type TableName struct {
+	// Table is schema.name. Records of other tables in the source topic become dead letters.
+	Table string `help:"The watched table, schema.name." default:"streaming.transactions" env:"BRIMLINE_TABLE" placeholder:"SCHEMA.NAME"`
+}
+
+// Records is how change records are written, where they do not say it themselves.
+type Records struct {
+	// Format is auto (look at each record), envelope (Debezium's before/after) or
+	// flat (as ExtractNewRecordState leaves it).
+	Format string `help:"auto, envelope, or flat (ExtractNewRecordState)." default:"auto" env:"BRIMLINE_FORMAT"`
+	// TimeUnit reads times that come as bare numbers: auto (from the inline
+	// schema, else by size), ms, us or ns.
+	TimeUnit string `help:"Unit of times that are bare numbers: auto, ms, us or ns." default:"auto" env:"BRIMLINE_TIME_UNIT"`
+	// Decimals tells precise decimals (base64) from string ones (digits) where the
+	// records do not: auto refuses texts that could be either.
+	Decimals string `help:"How decimals without inline schema are written: auto, precise or string." default:"auto" env:"BRIMLINE_DECIMALS"`
+	// AmountColumnScale is the column's number of decimals; needed for
+	// decimal.handling.mode=precise without inline schemas, whose bytes do not
+	// say it. -1: not known.
+	AmountColumnScale int `help:"Decimals of the amount column, for precise decimals without inline schema; -1: not known." default:"-1" env:"BRIMLINE_AMOUNT_COLUMN_SCALE"`
+	// AllowFloatAmounts takes amounts that went through a float
+	// (decimal.handling.mode=double). They are no longer exact; refused by default.
+	AllowFloatAmounts bool `help:"Take amounts that went through a float and may no longer be exact." env:"BRIMLINE_ALLOW_FLOAT_AMOUNTS"`
+	// MaxRecordBytes is the largest change record that is looked into; larger ones become dead letters.
+	MaxRecordBytes int `help:"Larger change records become dead letters." default:"1048576" env:"BRIMLINE_MAX_RECORD_BYTES"`
+}
+
+// Judging is what raises an alert, and who confirms it.
+type Judging struct {
+	// Rules is the rules file; see `brimline rules check`.
+	Rules string `help:"Rules file." default:"rules.yaml" env:"BRIMLINE_RULES" placeholder:"FILE"`
+	// Verify is on (ask PostgreSQL before an alert leaves), replica (the same,
+	// after waiting until the replica has replayed the row) or off (alerts carry
+	// the stream's figures and the status unverified; no database needed).
+	Verify string `help:"on, replica (wait until it has replayed the row), or off." default:"on" env:"BRIMLINE_VERIFY"`
+	// AsOf is none, or now: alerts also carry the total of the last window up to the time of asking.
+	AsOf string `help:"now: alerts also carry the total up to now; none." default:"none" env:"BRIMLINE_AS_OF"`
+}
+
+// Database is how to reach PostgreSQL. PGPASSWORD, PGSSLROOTCERT, ~/.pgpass and
+// the other ways of libpq fill in what the URL leaves out.
+type Database struct {
+	// DatabaseURL or DatabaseURLFile, not both. Needed unless verification is off.
+	DatabaseURL     Secret `name:"database-url" help:"postgres://user@host:port/database; PGPASSWORD and ~/.pgpass are honoured." env:"BRIMLINE_DATABASE_URL" placeholder:"URL"`
+	DatabaseURLFile string `name:"database-url-file" help:"File with the database URL." env:"BRIMLINE_DATABASE_URL_FILE" placeholder:"FILE"`
+}
+
+// State is what an instance keeps on its own disk. All of it can be lost: it
+// is read again from Kafka.
+type State struct {
+	StateDir string `help:"Directory for local state." default:".brimline/state" env:"BRIMLINE_STATE_DIR" placeholder:"DIR"`
+	// Instance names this process among those of the group, in the id of its
+	// transactions and in member lists. Two that run at once must differ; the
+	// same one should come back after a restart. Default: the host's name and a
+	// mark kept in the state directory, one for each process that runs there.
+	Instance string `help:"Name of this instance; default: host name and a mark kept in the state directory." env:"BRIMLINE_INSTANCE" placeholder:"NAME"`
+}
+
+// Running is how `run` behaves.
+type Running struct {
+	// Stages that this process runs; the others must run elsewhere.
+	Stages []string `help:"Stages to run here: ${stages}." default:"route,window,verify,index" env:"BRIMLINE_STAGES" placeholder:"NAME,..."`
+	// HotStandby keeps copies of the tables of other instances' partitions, for a
+	// quick takeover at the price of disk and network.
+	HotStandby bool `help:"Keep copies of other instances' tables, to take over quickly." env:"BRIMLINE_HOT_STANDBY"`
+	// StopTimeout bounds a stop: what was begun is finished within it, or left to the next start.
+	StopTimeout time.Duration `help:"How long a stop may take; what is not finished by then is left to the next start." default:"15s" env:"BRIMLINE_STOP_TIMEOUT"`
+	// SweepEvery is how often users whose rows have all aged out are looked for. 0: never.
+	SweepEvery time.Duration `help:"How often aged-out users are removed from the table; 0: never." default:"10m" env:"BRIMLINE_SWEEP_EVERY"`
+	// KeepEdges is how long announced edges are remembered beyond the rows. A
+	// replay of input older than this can announce an edge again.
+	KeepEdges time.Duration `help:"How long it is remembered which edges were announced." default:"2160h" env:"BRIMLINE_KEEP_EDGES"`
+	// AlertsPerUser is how many of a user's newest alerts the index keeps.
+	AlertsPerUser int `help:"Alerts of one user that the index keeps." default:"100" env:"BRIMLINE_ALERTS_PER_USER"`
+	// UntilCaughtUp stops, with success, once everything in the source topic has gone through all stages.
+	UntilCaughtUp bool `help:"Stop once everything in the source topic has gone through all stages." env:"BRIMLINE_UNTIL_CAUGHT_UP"`
+}
+
+// Serving is the HTTP API with health, metrics and the page.
+type Serving struct {
+	// Listen is host:port, or off. Nothing there asks who is asking: keep it on
+	// loopback or behind something that does.
+	Listen string `help:"Address of API, metrics and health; off: none." default:"127.0.0.1:8480" env:"BRIMLINE_LISTEN" placeholder:"HOST:PORT"`
+}
+
+// Logging is how logs are written, always to standard error.
+type Logging struct {
+	LogFormat string `help:"text or json." default:"text" env:"BRIMLINE_LOG_FORMAT"`
+	LogLevel  string `help:"debug, info, warn or error; debug shows user ids." default:"info" env:"BRIMLINE_LOG_LEVEL"`
+}

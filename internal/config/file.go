@@ -1,0 +1,216 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/alecthomas/kong"
+	"github.com/brimline/brimline"
+	"gopkg.in/yaml.v3"
+)
+
+// Places where the file is looked for when none is named, in order. The second
+// is written by `brimline demo`, so that the other commands find the demo when
+// they are called in the same directory.
+const (
+	FileHere = "brimline.yaml"
+	FileDemo = ".brimline/demo.yaml"
+)
+
+// File is a settings file that has been read.
+type File struct {
+	Path   string
+	values map[string]string // by flag name
+}
+
+// Find reads the file at path; with an empty path the first of FileHere and
+// FileDemo that exists. It is nil, without error, when there is none to read.
+func Find(path string) (*File, error) {
+	if path != "" {
+		return Read(path)
+	}
+	for _, place := range []string{FileHere, FileDemo} {
+		f, err := Read(place)
+		if err == nil || !errors.Is(err, fs.ErrNotExist) {
+			return f, err
+		}
+	}
+	return nil, nil
+}
+
+// Read reads a file and checks all of its keys and the types of their values.
+func Read(path string) (*File, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, &brimline.Error{
+			Class: brimline.ClassInput, Kind: "config_file", Where: "--config",
+			Remedy: "name a file that exists and can be read", Err: err,
+		}
+	}
+	f := &File{Path: path, values: map[string]string{}}
+	var problems []error
+	problem := func(line int, format string, args ...any) {
+		problems = append(problems, fmt.Errorf("%s:%d: %w", path, line, fmt.Errorf(format, args...)))
+	}
+	var doc yaml.Node
+	if err := yaml.NewDecoder(bytes.NewReader(text)).Decode(&doc); err != nil && !errors.Is(err, io.EOF) {
+		return nil, fileError(fmt.Errorf("%s: %w", path, err))
+	}
+	if len(doc.Content) == 1 && doc.Content[0].Tag != "!!null" {
+		root := doc.Content[0]
+		if root.Kind != yaml.MappingNode {
+			return nil, fileError(fmt.Errorf("%s:%d: not a list of settings, `name: value`", path, root.Line))
+		}
+		known := settings()
+		for i := 0; i+1 < len(root.Content); i += 2 {
+			key, value := root.Content[i], root.Content[i+1]
+			flag := strings.ReplaceAll(key.Value, "_", "-")
+			field, ok := known[flag]
+			switch {
+			case !ok:
+				problem(key.Line, "unknown setting %q%s", key.Value, suggest(flag, known))
+				continue
+			case strings.Contains(key.Value, "-"):
+				problem(key.Line, "unknown setting %q; in a file it is written %q", key.Value, strings.ReplaceAll(flag, "-", "_"))
+				continue
+			}
+			if _, twice := f.values[flag]; twice {
+				problem(key.Line, "%q is set twice", key.Value)
+				continue
+			}
+			text, err := scalar(value, field)
+			if err != nil {
+				problem(value.Line, "%s: %w", key.Value, err)
+				continue
+			}
+			f.values[flag] = text
+		}
+	}
+	if len(problems) > 0 {
+		return nil, fileError(errors.Join(problems...))
+	}
+	return f, nil
+}
+
+func fileError(err error) error {
+	return &brimline.Error{Class: brimline.ClassInput, Kind: "config_file", Where: "settings file", Err: err}
+}
+
+// scalar gives a value as the flag would take it; lists are joined by commas.
+func scalar(n *yaml.Node, field reflect.Type) (string, error) {
+	if n.Kind == yaml.AliasNode {
+		n = n.Alias
+	}
+	switch {
+	case n.Kind == yaml.SequenceNode && field.Kind() == reflect.Slice:
+		parts := make([]string, len(n.Content))
+		for i, item := range n.Content {
+			text, err := scalar(item, field.Elem())
+			if err != nil {
+				return "", err
+			}
+			parts[i] = text
+		}
+		return strings.Join(parts, ","), nil
+	case n.Kind != yaml.ScalarNode || n.Tag == "!!null":
+		return "", errors.New("expected a plain value")
+	case field.Kind() == reflect.Slice:
+		return n.Value, nil
+	case field.Kind() == reflect.String:
+		return n.Value, nil // also where YAML takes the bare word for something else: off, 1_000
+	}
+	if err := n.Decode(reflect.New(field).Interface()); err != nil {
+		return "", fmt.Errorf("expected a value such as %s, not %q", example(field), n.Value)
+	}
+	return n.Value, nil
+}
+
+func example(t reflect.Type) string {
+	switch {
+	case t.String() == "time.Duration":
+		return "15s"
+	case t.Kind() == reflect.Bool:
+		return "true"
+	default:
+		return "8"
+	}
+}
+
+// settings are the types of all settings by flag name.
+func settings() map[string]reflect.Type {
+	all := map[string]reflect.Type{}
+	var collect func(reflect.Type)
+	collect = func(part reflect.Type) {
+		for i := range part.NumField() {
+			if f := part.Field(i); f.Anonymous {
+				collect(f.Type)
+			} else {
+				all[flagName(f)] = f.Type
+			}
+		}
+	}
+	collect(reflect.TypeFor[Config]())
+	return all
+}
+
+// flagName is how kong names a field.
+func flagName(f reflect.StructField) string {
+	if name := f.Tag.Get("name"); name != "" {
+		return name
+	}
+	var b strings.Builder
+	for i, r := range f.Name {
+		if i > 0 && r >= 'A' && r <= 'Z' {
+			b.WriteByte('-')
+		}
+		b.WriteRune(r)
+	}
+	return strings.ToLower(b.String())
+}
+
+// suggest names the setting that shares the longest beginning, if it is long enough to be meant.
+func suggest(name string, known map[string]reflect.Type) string {
+	best, length := "", 2
+	names := make([]string, 0, len(known))
+	for k := range known {
+		names = append(names, k)
+	}
+	slices.Sort(names)
+	for _, k := range names {
+		n := 0
+		for n < len(k) && n < len(name) && k[n] == name[n] {
+			n++
+		}
+		if n > length {
+			best, length = k, n
+		}
+	}
+	if best == "" {
+		return ""
+	}
+	return fmt.Sprintf("; did you mean %q?", strings.ReplaceAll(best, "-", "_"))
+}
+
+// Validate is part of kong.Resolver; Read has checked everything already.
+func (f *File) Validate(*kong.Application) error { return nil }
+
+// Resolve gives a flag its value from the file, unless the environment has
+// one: kong asks resolvers after the environment and would let them win.
+func (f *File) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
+	for _, env := range flag.Tag.Envs {
+		if _, set := os.LookupEnv(env); set {
+			return nil, nil
+		}
+	}
+	if value, ok := f.values[flag.Name]; ok {
+		return value, nil
+	}
+	return nil, nil
+}

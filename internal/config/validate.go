@@ -1,0 +1,221 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/processors"
+)
+
+// problems collects what is wrong with settings, each by the name of its flag.
+type problems []error
+
+func (p *problems) add(flag, format string, args ...any) {
+	*p = append(*p, fmt.Errorf("--%s: %w", flag, fmt.Errorf(format, args...)))
+}
+
+func (p *problems) oneOf(flag, value string, choices ...string) {
+	if !slices.Contains(choices, value) {
+		p.add(flag, "%q is not one of %s", value, strings.Join(choices, ", "))
+	}
+}
+
+func (p *problems) atLeast(flag string, value, least int) {
+	if value < least {
+		p.add(flag, "%d is below %d", value, least)
+	}
+}
+
+func (p *problems) needed(flag, value string) {
+	if strings.TrimSpace(value) == "" {
+		p.add(flag, "must not be empty")
+	}
+}
+
+// Part is one of Config's parts.
+type Part interface{ check(*problems) }
+
+// Check looks at parts of a configuration and reports everything that is wrong in one error.
+func Check(parts ...Part) error {
+	var p problems
+	for _, part := range parts {
+		part.check(&p)
+	}
+	if len(p) == 0 {
+		return nil
+	}
+	return &brimline.Error{Class: brimline.ClassInput, Kind: "settings", Err: errors.Join(p...)}
+}
+
+// Validate checks every part, and what parts must agree on.
+func (c *Config) Validate() error {
+	return Check(&c.Kafka, &c.Names, &c.Topics, &c.Watched, &c.Records, &c.Judging, &c.Database,
+		&c.State, &c.Running, &c.Serving, &c.Logging, together{c})
+}
+
+// Runs reports whether this process runs a stage.
+func (r *Running) Runs(stage processors.StageName) bool {
+	return slices.Contains(r.Stages, string(stage))
+}
+
+// together are the checks across parts.
+type together struct{ *Config }
+
+func (t together) check(p *problems) {
+	if t.Verify != "off" && t.Runs(processors.Verify) && t.DatabaseURL == "" && t.DatabaseURLFile == "" {
+		p.add("database-url", "is needed to verify alerts; or set --verify=off")
+	}
+}
+
+// Settings that name a topic or a group follow Kafka's own rule.
+var topicName = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,200}$`)
+
+func (p *problems) topic(flag, name string) {
+	if !topicName.MatchString(name) || name == "." || name == ".." {
+		p.add(flag, "%q is not a name that Kafka takes: up to 200 of a-z A-Z 0-9 . _ -", name)
+	}
+}
+
+func (k *Kafka) check(p *problems) {
+	if len(k.Brokers) == 0 {
+		p.add("brokers", "must name at least one")
+	}
+	for _, b := range k.Brokers {
+		if host, port, err := net.SplitHostPort(b); err != nil || host == "" || port == "" {
+			p.add("brokers", "%q is not host:port", b)
+		}
+	}
+	if (k.KafkaCertFile == "") != (k.KafkaKeyFile == "") {
+		p.add("kafka-cert-file", "goes together with --kafka-key-file")
+	}
+	if k.KafkaSASLMechanism != "" {
+		p.oneOf("kafka-sasl-mechanism", k.KafkaSASLMechanism, "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
+		if k.KafkaSASLUser == "" {
+			p.add("kafka-sasl-user", "is needed with --kafka-sasl-mechanism")
+		}
+	}
+	if k.KafkaSASLPassword != "" && k.KafkaSASLPasswordFile != "" {
+		p.add("kafka-sasl-password", "and --kafka-sasl-password-file exclude each other")
+	}
+	if k.KafkaSASLUser != "" && k.KafkaSASLPassword == "" && k.KafkaSASLPasswordFile == "" {
+		p.add("kafka-sasl-password", "is needed with --kafka-sasl-user; better as --kafka-sasl-password-file")
+	}
+	if k.SessionTimeout < time.Second {
+		p.add("session-timeout", "%v is below 1s", k.SessionTimeout)
+	}
+}
+
+func (n *GroupName) check(p *problems)   { p.topic("group", n.Group) }
+func (s *SourceTopic) check(p *problems) { p.topic("source", s.Source) }
+func (a *AlertsTopic) check(p *problems) { p.topic("alerts", a.Alerts) }
+
+func (n *Names) check(p *problems) {
+	n.GroupName.check(p)
+	n.SourceTopic.check(p)
+	n.AlertsTopic.check(p)
+	if n.Source == n.Alerts {
+		p.add("alerts", "is the same topic as --source")
+	}
+}
+
+func (t *Topics) check(p *problems) {
+	p.atLeast("partitions", t.Partitions, 0)
+	p.atLeast("replication", t.Replication, 0)
+}
+
+func (t *TableName) check(p *problems) {
+	if schema, name, ok := strings.Cut(t.Table, "."); !ok || schema == "" || name == "" {
+		p.add("table", "%q is not schema.name", t.Table)
+	}
+}
+
+func (w *Watched) check(p *problems) {
+	w.TableName.check(p)
+	if len(w.IDColumn) == 0 {
+		p.add("id-column", "must name at least one column")
+	}
+	for _, c := range w.IDColumn {
+		p.needed("id-column", c)
+	}
+	p.needed("user-column", w.UserColumn)
+	p.needed("amount-column", w.AmountColumn)
+	p.needed("time-column", w.TimeColumn)
+}
+
+func (r *Records) check(p *problems) {
+	p.oneOf("format", r.Format, "auto", "envelope", "flat")
+	p.oneOf("time-unit", r.TimeUnit, "auto", "ms", "us", "ns")
+	p.oneOf("decimals", r.Decimals, "auto", "precise", "string")
+	if r.AmountColumnScale < -1 || r.AmountColumnScale > 1000 {
+		p.add("amount-column-scale", "%d is not between 0 and 1000, or -1", r.AmountColumnScale)
+	}
+	p.atLeast("max-record-bytes", r.MaxRecordBytes, 1)
+}
+
+func (j *Judging) check(p *problems) {
+	p.needed("rules", j.Rules)
+	p.oneOf("verify", j.Verify, "on", "replica", "off")
+	p.oneOf("as-of", j.AsOf, "now", "none")
+	if j.AsOf == "now" && j.Verify == "off" {
+		p.add("as-of", "now asks PostgreSQL, which --verify=off excludes")
+	}
+}
+
+func (d *Database) check(p *problems) {
+	if d.DatabaseURL != "" && d.DatabaseURLFile != "" {
+		p.add("database-url", "and --database-url-file exclude each other")
+	}
+}
+
+func (s *State) check(p *problems) {
+	p.needed("state-dir", s.StateDir)
+	if s.Instance != "" {
+		p.topic("instance", s.Instance)
+	}
+}
+
+func (r *Running) check(p *problems) {
+	names := make([]string, 0, 4)
+	for _, s := range processors.StageNames() {
+		names = append(names, string(s))
+	}
+	if len(r.Stages) == 0 {
+		p.add("stages", "must name at least one of %s", strings.Join(names, ", "))
+	}
+	for _, s := range r.Stages {
+		p.oneOf("stages", s, names...)
+	}
+	if r.UntilCaughtUp && len(r.Stages) < len(names) {
+		p.add("until-caught-up", "needs all stages in this process")
+	}
+	if r.StopTimeout <= 0 {
+		p.add("stop-timeout", "%v is not above 0", r.StopTimeout)
+	}
+	if r.SweepEvery < 0 {
+		p.add("sweep-every", "%v is below 0", r.SweepEvery)
+	}
+	if r.KeepEdges < 0 {
+		p.add("keep-edges", "%v is below 0", r.KeepEdges)
+	}
+	p.atLeast("alerts-per-user", r.AlertsPerUser, 1)
+}
+
+func (s *Serving) check(p *problems) {
+	if s.Listen == "off" {
+		return
+	}
+	if _, port, err := net.SplitHostPort(s.Listen); err != nil || port == "" {
+		p.add("listen", "%q is neither host:port nor off", s.Listen)
+	}
+}
+
+func (l *Logging) check(p *problems) {
+	p.oneOf("log-format", l.LogFormat, "text", "json")
+	p.oneOf("log-level", l.LogLevel, "debug", "info", "warn", "error")
+}

@@ -1,0 +1,161 @@
+package httpapi
+
+import (
+	"math/big"
+	"strconv"
+	"strings"
+
+	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/views"
+)
+
+// The charts' own units; the page stretches them. All positions are integers
+// computed from exact totals.
+const (
+	chartWidth  = 1000
+	chartHeight = 160
+	barWidth    = 1000
+)
+
+// chart is the course of a rule's total over two windows.
+type chart struct {
+	Line  string // SVG path of the total
+	Area  string // the same, closed at zero
+	Limit int    // y of the limit
+	Now   int    // x of now, -1 when it is not in the chart
+	Edges []mark
+	From  brimline.Time
+	To    brimline.Time
+	Peak  string // the highest total shown, formatted
+}
+
+type mark struct {
+	X    int
+	Time brimline.Time
+}
+
+// chartOf draws rule i of u, nil when there is nothing to draw. It ends now
+// or, when the user's last row is older than a window, where that row leaves.
+func chartOf(u *views.User, i int) *chart {
+	f := &u.Rules[i]
+	if len(u.Rows) == 0 {
+		return nil
+	}
+	to := u.Now
+	if newest := u.Rows[len(u.Rows)-1].Time; newest > to || newest.Add(f.Rule.Window) < to {
+		to = newest.Add(f.Rule.Window / 8)
+	}
+	from := to.Add(-2 * f.Rule.Window)
+	points := u.Course(i, from, to)
+	if len(points) == 0 {
+		return nil
+	}
+	top, bottom := f.Rule.Limit, brimline.Total{}
+	peak := points[0].Total
+	for _, p := range points {
+		if p.Total.Cmp(peak) > 0 {
+			peak = p.Total
+		}
+		if p.Total.Cmp(bottom) < 0 {
+			bottom = p.Total
+		}
+	}
+	if peak.Cmp(top) > 0 {
+		top = peak
+	}
+	if peak.Sign() == 0 && bottom.Sign() == 0 {
+		return nil
+	}
+	y := func(t brimline.Total) int {
+		// An eighth is left free above.
+		return chartHeight - scaled(t.Sub(bottom), top.Sub(bottom), chartHeight*7/8)
+	}
+	x := func(t brimline.Time) int {
+		return scaled(brimline.Count(int64(t-from)), brimline.Count(int64(to-from)), chartWidth)
+	}
+	c := &chart{Limit: y(f.Rule.Limit), Now: -1, From: from, To: to, Peak: amount(peak.Format(f.Scale))}
+	if u.Now <= to {
+		c.Now = x(u.Now)
+	}
+	for _, e := range f.Edges {
+		if e.Time >= from && e.Time <= to {
+			c.Edges = append(c.Edges, mark{x(e.Time), e.Time})
+		}
+	}
+	c.Line = steps(points, x, y)
+	zero := strconv.Itoa(y(brimline.Total{}))
+	c.Area = c.Line + "V" + zero + "H0Z"
+	return c
+}
+
+// steps draws points as stairs, at most a rise and a fall per unit of width:
+// of the points that share one, the highest and the last are drawn.
+func steps(points []views.Point, x func(brimline.Time) int, y func(brimline.Total) int) string {
+	var b strings.Builder
+	b.WriteString("M0 " + strconv.Itoa(y(points[0].Total)))
+	for i := 1; i < len(points); {
+		at := x(points[i].Time)
+		highest, last := y(points[i].Total), y(points[i].Total)
+		for i++; i < len(points) && x(points[i].Time) == at; i++ {
+			last = y(points[i].Total)
+			highest = min(highest, last)
+		}
+		b.WriteString("H" + strconv.Itoa(at) + "V" + strconv.Itoa(highest))
+		if last != highest {
+			b.WriteString("V" + strconv.Itoa(last))
+		}
+	}
+	b.WriteString("H" + strconv.Itoa(chartWidth))
+	return b.String()
+}
+
+// bar shows a total against its limit, which stands at four fifths unless the total is beyond the end.
+type bar struct {
+	Fill  int // width of the total
+	Limit int // x of the limit
+}
+
+func barOf(f *views.RuleFigures) bar {
+	limit, total := f.Rule.Limit, f.At.Total
+	if limit.Sign() <= 0 {
+		return bar{Fill: scaled(total, total, barWidth)}
+	}
+	at := barWidth * 4 / 5
+	if fill := scaled(total, limit, at); fill <= barWidth {
+		return bar{Fill: max(0, fill), Limit: at}
+	}
+	return bar{Fill: barWidth, Limit: scaled(limit, total, barWidth)}
+}
+
+// percent is total/limit in whole percent, cut off; -1 for a limit that is not above zero.
+func percent(f *views.RuleFigures) int {
+	if f.Rule.Limit.Sign() <= 0 {
+		return -1
+	}
+	return scaled(f.At.Total, f.Rule.Limit, 100)
+}
+
+// scaled is part/whole·size, cut off towards zero and bounded so that it is
+// always a number that can be drawn; 0 when whole is zero.
+func scaled(part, whole brimline.Total, size int) int {
+	if whole.Sign() == 0 {
+		return 0
+	}
+	n := integer(part)
+	n.Mul(n, big.NewInt(int64(size)))
+	n.Quo(n, integer(whole))
+	const bound = 1_000_000
+	switch {
+	case n.Cmp(big.NewInt(bound)) > 0:
+		return bound
+	case n.Cmp(big.NewInt(-bound)) < 0:
+		return -bound
+	}
+	return int(n.Int64())
+}
+
+func integer(t brimline.Total) *big.Int {
+	hi, lo := t.Words()
+	n := big.NewInt(hi)
+	return n.Lsh(n, 64).Add(n, new(big.Int).SetUint64(lo))
+}

@@ -1,0 +1,210 @@
+package httpapi
+
+import (
+	"context"
+	"embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"html/template"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/processors"
+	"github.com/brimline/brimline/views"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// Users gives a user's figures; *views.Windows does.
+type Users interface {
+	User(ctx context.Context, id string, now brimline.Time) (views.User, error)
+}
+
+// Alerts gives alerts; *views.Alerts does.
+type Alerts interface {
+	User(id string) ([]*brimline.Alert, error)
+	Recent(ctx context.Context, n int) ([]*brimline.Alert, error)
+}
+
+// Options are what the API answers from.
+type Options struct {
+	Users   Users                        // nil where this instance keeps no view: answered with 503
+	Alerts  Alerts                       // nil likewise
+	Status  func(context.Context) Status // must answer within a second, whatever is away
+	Rules   brimline.RuleSet             //
+	Streams processors.Streams           //
+	Metrics prometheus.Gatherer          //
+	Now     func() time.Time             // nil is time.Now
+}
+
+// The page and what it needs: nothing is loaded from anywhere else.
+//
+//go:embed assets
+var assets embed.FS
+
+type handler struct {
+	Options
+	page *template.Template
+}
+
+// New makes the handler of everything in the package comment.
+func New(o Options) http.Handler {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	h := &handler{Options: o}
+	h.page = template.Must(template.New("page.html").Funcs(pageFuncs()).ParseFS(assets, "assets/*.html"))
+
+	mux := http.NewServeMux()
+	mux.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) {
+		writeJSON(w, http.StatusOK, map[string]bool{"alive": true})
+	})
+	mux.HandleFunc("/readyz", h.ready)
+	mux.Handle("/metrics", promhttp.HandlerFor(o.Metrics, promhttp.HandlerOpts{}))
+	mux.HandleFunc("/api/v1/users/{id}", h.user)
+	mux.HandleFunc("/api/v1/users/{id}/alerts", h.userAlerts)
+	mux.HandleFunc("/api/v1/alerts", h.recentAlerts)
+	mux.HandleFunc("/api/v1/status", h.status)
+	mux.HandleFunc("/api/v1/rules", h.rules)
+	mux.HandleFunc("/api/v1/topology", h.topology)
+	mux.HandleFunc("/{$}", h.index)
+	for _, name := range []string{"style.css", "page.js", "icon.svg"} {
+		mux.Handle("/assets/"+name, asset(name))
+	}
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		writeError(w, http.StatusNotFound, &brimline.Error{
+			Class: brimline.ClassInput, Kind: "not_found", Remedy: "see / for the page and /api/v1/status for the API",
+			Err: errors.New("there is nothing at this address"),
+		})
+	})
+	return guarded(mux)
+}
+
+// guarded sets the security headers and refuses what changes things.
+func guarded(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		header := w.Header()
+		header.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+		header.Set("X-Content-Type-Options", "nosniff")
+		header.Set("X-Frame-Options", "DENY")
+		header.Set("Cross-Origin-Resource-Policy", "same-origin")
+		header.Set("Cross-Origin-Opener-Policy", "same-origin")
+		header.Set("Referrer-Policy", "no-referrer") // user ids are in addresses
+		header.Set("Cache-Control", "no-store")
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			header.Set("Allow", "GET, HEAD")
+			writeError(w, http.StatusMethodNotAllowed, &brimline.Error{
+				Class: brimline.ClassInput, Kind: "method_not_allowed", Remedy: "use GET", Err: fmt.Errorf("%s is not served: nothing can be changed here", strconv.Quote(r.Method)),
+			})
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func asset(name string) http.Handler {
+	content, err := assets.ReadFile("assets/" + name)
+	if err != nil {
+		panic(err) // a name that go:embed did not take: every test meets it
+	}
+	kinds := map[string]string{"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
+	kind := kinds[name[strings.LastIndexByte(name, '.')+1:]]
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", kind)
+		_, _ = w.Write(content)
+	})
+}
+
+func (h *handler) now() brimline.Time { return brimline.TimeOf(h.Now()) }
+
+// maxIDBytes bounds user ids: far longer than any key that Kafka would take with comfort.
+const maxIDBytes = 1024
+
+func (h *handler) lookUp(ctx context.Context, id string) (views.User, error) {
+	if h.Users == nil {
+		return views.User{}, errNoView("users")
+	}
+	if len(id) > maxIDBytes || !utf8.ValidString(id) {
+		return views.User{}, &brimline.Error{
+			Class: brimline.ClassInput, Kind: "bad_user_id", Remedy: "give the user id as it stands in the table",
+			Err: fmt.Errorf("no user has this id: %d bytes", len(id)),
+		}
+	}
+	return h.Users.User(ctx, id, h.now())
+}
+
+func errNoView(what string) error {
+	return &brimline.Error{
+		Class: brimline.ClassRuntime, Kind: "no_view", Remedy: "ask another instance, or `brimline user` and `brimline alerts`",
+		Err: fmt.Errorf("this instance does not know %s", what),
+	}
+}
+
+// number reads a query parameter that counts something.
+func number(r *http.Request, name string, standard, most int) (int, error) {
+	s := r.URL.Query().Get(name)
+	if s == "" {
+		return standard, nil
+	}
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 0 || n > most {
+		return 0, &brimline.Error{
+			Class: brimline.ClassInput, Kind: "bad_parameter", Where: name,
+			Remedy: fmt.Sprintf("give a whole number from 0 to %d", most), Err: fmt.Errorf("%q is not such a number", s),
+		}
+	}
+	return n, nil
+}
+
+// statusOf maps a failure to an HTTP status.
+func statusOf(err error) int {
+	e, ok := errors.AsType[*brimline.Error](err)
+	switch {
+	case !ok:
+		return http.StatusInternalServerError
+	case e.Class == brimline.ClassInput:
+		return http.StatusBadRequest
+	case e.Kind == "view_read":
+		return http.StatusInternalServerError
+	default: // not recovered yet, stopped, Kafka away: may pass
+		return http.StatusServiceUnavailable
+	}
+}
+
+type errorBody struct {
+	Kind    string `json:"kind"`
+	Message string `json:"message"`
+	Remedy  string `json:"remedy,omitempty"`
+}
+
+func describe(err error) errorBody {
+	e, ok := errors.AsType[*brimline.Error](err)
+	if !ok {
+		return errorBody{Kind: "internal", Message: err.Error()}
+	}
+	message := e.Err.Error()
+	if e.Where != "" {
+		message = e.Where + ": " + message
+	}
+	return errorBody{Kind: e.Kind, Message: message, Remedy: e.Remedy}
+}
+
+func writeError(w http.ResponseWriter, status int, err error) {
+	writeJSON(w, status, map[string]errorBody{"error": describe(err)})
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	// Encoded before anything is sent, so that a failure is not half an answer.
+	body, err := json.Marshal(v)
+	if err != nil {
+		status, body = http.StatusInternalServerError, []byte(`{"error":{"kind":"internal","message":"the answer cannot be written as JSON"}}`)
+	}
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = w.Write(append(body, '\n'))
+}

@@ -1,0 +1,234 @@
+package httpapi
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"html/template"
+	"net/http"
+	"slices"
+
+	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/internal/rules"
+	"github.com/brimline/brimline/processors"
+	"github.com/brimline/brimline/views"
+)
+
+const (
+	pageAlerts = 30
+	pageRows   = 200
+)
+
+// page is what the template is given.
+type page struct {
+	Now      brimline.Time
+	Status   Status
+	NotReady []string
+	Stages   []stageCell
+	Rules    []ruleBody
+
+	Asked  string // what was searched for
+	User   *userPage
+	Failed *errorBody // why there is no User
+
+	Recent       []alertRow
+	RecentFailed *errorBody
+}
+
+type stageCell struct {
+	StageStatus
+	What    string // what it does, in three words
+	Tone    string // ok, busy, bad, away: a class of the style sheet
+	Text    string // its state in words
+	Serving string // "8 of 8 partitions"
+}
+
+type userPage struct {
+	views.User
+	Rules     []ruleCard
+	Rows      []rowBody // newest first
+	Columns   []string  // further columns of any row
+	RowsTotal int
+	Alerts    []alertRow
+	AlertsErr *errorBody
+}
+
+type ruleCard struct {
+	ruleBody
+	Figures  views.RuleFigures
+	Total    string
+	Distance string // without its sign
+	Ahead    string // total at the newest row when that is in the future, else ""
+	Bar      bar
+	Percent  int
+	Chart    *chart
+}
+
+type alertRow struct {
+	User     string
+	Rule     string
+	Severity string
+	Window   string
+	Total    string
+	Limit    string
+	Count    int64
+	Edge     brimline.Time
+	Raised   brimline.Time
+	Status   brimline.Status
+	Note     string // where the total comes from
+}
+
+func pageFuncs() template.FuncMap {
+	return template.FuncMap{
+		"amount": amount, "clock": clock, "count": count, "ago": ago, "visible": visible, "column": columnText,
+		"iso": func(t brimline.Time) string { return t.String() },
+		"sub": func(a, b int) int { return a - b },
+	}
+}
+
+// columnText is a row's further column as text; nothing for NULL and for a column that it lacks.
+func columnText(row rowBody, name string) string {
+	v := row.Columns[name]
+	if v == nil {
+		return ""
+	}
+	return visible(fmt.Sprint(v))
+}
+
+func (h *handler) index(w http.ResponseWriter, r *http.Request) {
+	p := page{Now: h.now(), Status: h.Status(r.Context()), Asked: r.URL.Query().Get("user")}
+	p.NotReady = p.Status.NotReady()
+	for _, s := range p.Status.Stages {
+		p.Stages = append(p.Stages, cellOf(s))
+	}
+	for i := range h.Rules.Rules {
+		p.Rules = append(p.Rules, ruleOf(&h.Rules.Rules[i], h.Rules.Scale))
+	}
+	status := http.StatusOK
+	if p.Asked != "" {
+		user, err := h.userPage(r, p.Asked)
+		if err != nil {
+			status = statusOf(err)
+			p.Failed = new(describe(err))
+		}
+		p.User = user
+	}
+	recent, err := h.recent(r)
+	if err != nil {
+		p.RecentFailed = new(describe(err))
+	}
+	p.Recent = recent
+
+	var body bytes.Buffer
+	if err := h.page.Execute(&body, &p); err != nil {
+		writeError(w, http.StatusInternalServerError, err)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = w.Write(body.Bytes())
+}
+
+func (h *handler) userPage(r *http.Request, id string) (*userPage, error) {
+	u, err := h.lookUp(r.Context(), id)
+	if err != nil {
+		return nil, err
+	}
+	body := userOf(&u, pageRows)
+	p := &userPage{User: u, Rows: body.Rows, RowsTotal: len(u.Rows)}
+	for i := range u.Rules {
+		f := u.Rules[i]
+		distance := f.Distance
+		if f.Above() {
+			distance = brimline.Total{}.Sub(distance)
+		}
+		ahead := ""
+		if f.Ahead != nil {
+			ahead = amount(f.Ahead.Total.Format(f.Scale))
+		}
+		p.Rules = append(p.Rules, ruleCard{
+			ruleBody: body.Rules[i].ruleBody, Figures: f, Total: amount(f.At.Total.Format(f.Scale)), Distance: amount(distance.Format(f.Scale)),
+			Ahead: ahead, Bar: barOf(&f), Percent: percent(&f), Chart: chartOf(&u, i),
+		})
+	}
+	for _, row := range body.Rows {
+		for name := range row.Columns {
+			if !slices.Contains(p.Columns, name) {
+				p.Columns = append(p.Columns, name)
+			}
+		}
+	}
+	slices.Sort(p.Columns)
+	if h.Alerts != nil {
+		alerts, err := h.Alerts.User(id)
+		if err != nil {
+			p.AlertsErr = new(describe(err))
+		}
+		p.Alerts = alertRows(alerts)
+	}
+	return p, nil
+}
+
+func (h *handler) recent(r *http.Request) ([]alertRow, error) {
+	if h.Alerts == nil {
+		return nil, errNoView("alerts")
+	}
+	alerts, err := h.Alerts.Recent(r.Context(), pageAlerts)
+	return alertRows(alerts), err
+}
+
+func alertRows(alerts []*brimline.Alert) []alertRow {
+	rows := make([]alertRow, len(alerts))
+	for i, a := range alerts {
+		c := &a.Candidate
+		scale := c.Rule.Measure.Scale(c.Scale)
+		figures, note := c.Stream, "as the stream saw it"
+		if a.Database != nil {
+			figures, note = *a.Database, "confirmed by PostgreSQL"
+		}
+		rows[i] = alertRow{
+			User: c.User, Rule: c.Rule.ID, Severity: c.Rule.Severity, Window: rules.FormatWindow(c.Rule.Window),
+			Total: amount(figures.Total.Format(scale)), Limit: amount(c.Rule.Limit.Format(scale)), Count: figures.Count,
+			Edge: c.Edge, Raised: views.Raised(a), Status: a.Verification.Status, Note: note,
+		}
+	}
+	return rows
+}
+
+func cellOf(s StageStatus) stageCell {
+	c := stageCell{StageStatus: s, Text: string(s.State), Tone: "busy"}
+	switch s.Name {
+	case processors.Route:
+		c.What = "takes changes in"
+	case processors.Window:
+		c.What = "keeps the totals"
+	case processors.Verify:
+		c.What = "asks PostgreSQL"
+	case processors.Index:
+		c.What = "files the alerts"
+	}
+	own, running := 0, 0
+	for _, p := range s.Partitions {
+		if p.Own {
+			own++
+			if p.State == Running {
+				running++
+			}
+		}
+	}
+	switch {
+	case !s.Here:
+		c.Tone, c.Text = "away", "runs elsewhere"
+	case s.State == Running && running == own:
+		c.Tone = "ok"
+	case s.State == Running:
+		c.Text = string(Recovering)
+	case s.State == Failed:
+		c.Tone = "bad"
+	}
+	if s.Here {
+		c.Serving = fmt.Sprintf("%d of %d partitions here", running, len(s.Partitions))
+	}
+	c.Text = cmp.Or(c.Text, "unknown")
+	return c
+}

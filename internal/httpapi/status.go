@@ -1,0 +1,109 @@
+package httpapi
+
+import (
+	"fmt"
+
+	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/processors"
+)
+
+// Status is what an instance knows about itself and its group.
+type Status struct {
+	Group    string        `json:"group"`
+	Instance string        `json:"instance"`
+	Version  string        `json:"version"`
+	Started  brimline.Time `json:"started"`
+	At       brimline.Time `json:"at"`
+	Stages   []StageStatus `json:"stages"` // in the order of the flow
+	Views    []ViewStatus  `json:"views"`
+}
+
+// State is how far a stage or a partition has come.
+type State string
+
+// The states. Only Running is ready.
+const (
+	Starting   State = "starting"   // connecting, or waiting for partitions
+	Waiting    State = "waiting"    // for something to pass, which Reason names: other rules, PostgreSQL
+	Recovering State = "recovering" // reading its table
+	Running    State = "running"
+	Failed     State = "failed" // ended by an error; it is started again
+	Stopped    State = "stopped"
+)
+
+// StageStatus is one stage of the flow.
+type StageStatus struct {
+	Name  processors.StageName `json:"name"`
+	Group string               `json:"group"` // its consumer group
+	Here  bool                 `json:"here"`  // this instance runs it; the other fields but Lag and Partitions say nothing otherwise
+	State State                `json:"state"`
+	// Reason says in one sentence why State is not Running.
+	Reason string `json:"reason,omitempty"`
+	// Lag is the number of messages of the whole group not handled yet, -1 when the brokers could not be asked.
+	Lag int64 `json:"lag"`
+	// Rate is messages handled per second lately, by this instance; nil when not known.
+	Rate       *float64          `json:"rate,omitempty"`
+	Partitions []PartitionStatus `json:"partitions"`
+}
+
+// PartitionStatus is one input partition of a stage.
+type PartitionStatus struct {
+	Topic     string `json:"topic"`
+	Partition int32  `json:"partition"`
+	Own       bool   `json:"own"`              // assigned to this instance
+	State     State  `json:"state,omitempty"`  // of an own one
+	Committed int64  `json:"committed_offset"` // next offset to be handled, -1 when there is none
+	End       int64  `json:"end_offset"`       // offset after the newest message, -1 when not known
+	Lag       int64  `json:"lag"`              // -1 when not known
+	// TableOffset and TableEnd show how far the partition's table has been
+	// recovered; nil in a stage without a table.
+	TableOffset *int64 `json:"table_offset,omitempty"`
+	TableEnd    *int64 `json:"table_end,omitempty"`
+}
+
+// ViewStatus is a view that this API answers from.
+type ViewStatus struct {
+	Table     string `json:"table"`
+	Recovered bool   `json:"recovered"`
+	Connected bool   `json:"connected"` // follows its table; false while Kafka is away
+	Lag       int64  `json:"lag"`       // records not read yet, -1 when not known
+}
+
+// NotReady gives the reasons why the instance is not ready, none when it is:
+// every stage that it runs is running, and so is every partition of its own;
+// every view has recovered. A group whose partitions all belong to other
+// instances is ready: there is nothing for it to do.
+func (s *Status) NotReady() []string {
+	reasons := []string{}
+	for _, stage := range s.Stages {
+		if !stage.Here {
+			continue
+		}
+		if stage.State != Running {
+			reason := fmt.Sprintf("stage %s is %s", stage.Name, stage.State)
+			if stage.Reason != "" {
+				reason += ": " + stage.Reason
+			}
+			reasons = append(reasons, reason)
+			continue
+		}
+		for _, p := range stage.Partitions {
+			if p.Own && p.State != Running {
+				reasons = append(reasons, fmt.Sprintf("stage %s: partition %d of %s is %s%s", stage.Name, p.Partition, p.Topic, p.State, recovery(p)))
+			}
+		}
+	}
+	for _, v := range s.Views {
+		if !v.Recovered {
+			reasons = append(reasons, fmt.Sprintf("the view of %s is still reading its table", v.Table))
+		}
+	}
+	return reasons
+}
+
+func recovery(p PartitionStatus) string {
+	if p.TableOffset == nil || p.TableEnd == nil {
+		return ""
+	}
+	return fmt.Sprintf(", at %d of %d", *p.TableOffset+1, *p.TableEnd)
+}

@@ -1,0 +1,74 @@
+package kafka
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/IBM/sarama"
+	"github.com/twmb/franz-go/pkg/kfake"
+)
+
+// broker starts an in-process broker and tells how to reach it.
+func broker(t *testing.T, opts ...kfake.Opt) (*kfake.Cluster, Options) {
+	t.Helper()
+	k, err := kfake.NewCluster(append([]kfake.Opt{kfake.NumBrokers(1), kfake.GroupMinSessionTimeout(100 * time.Millisecond)}, opts...)...)
+	must(t, err)
+	t.Cleanup(k.Close)
+	return k, Options{Brokers: k.ListenAddrs(), SessionTimeout: 2 * time.Second}
+}
+
+func dialled(t *testing.T, o Options) *Cluster {
+	t.Helper()
+	c, err := Dial(t.Context(), o, Quick)
+	must(t, err)
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+func deadline(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// produce writes n records, named from from on, to one partition.
+func produce(t *testing.T, o Options, topic string, partition int32, from, n int) {
+	t.Helper()
+	config, err := o.ProducerConfig()
+	must(t, err)
+	config.Producer.Partitioner = sarama.NewManualPartitioner
+	p, err := sarama.NewSyncProducer(o.Brokers, config)
+	must(t, err)
+	defer p.Close()
+	for i := from; i < from+n; i++ {
+		_, _, err := p.SendMessage(record(topic, partition, i))
+		must(t, err)
+	}
+}
+
+func record(topic string, partition int32, i int) *sarama.ProducerMessage {
+	return &sarama.ProducerMessage{Topic: topic, Partition: partition, Key: sarama.StringEncoder("k"), Value: sarama.StringEncoder(fmt.Sprint(i))}
+}
+
+// transact writes n records in one transaction, then a marker; commit false aborts it.
+func transact(t *testing.T, o Options, topic string, from, n int, commit bool) {
+	t.Helper()
+	config, err := o.TransactionalConfig("test")
+	must(t, err)
+	config.Producer.Partitioner = sarama.NewManualPartitioner
+	p, err := sarama.NewSyncProducer(o.Brokers, config)
+	must(t, err)
+	defer p.Close()
+	must(t, p.BeginTxn())
+	for i := from; i < from+n; i++ {
+		_, _, err := p.SendMessage(record(topic, 0, i))
+		must(t, err)
+	}
+	if commit {
+		must(t, p.CommitTxn())
+	} else {
+		must(t, p.AbortTxn())
+	}
+}

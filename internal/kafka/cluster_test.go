@@ -1,0 +1,194 @@
+package kafka
+
+import (
+	"errors"
+	"net"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/IBM/sarama"
+	"github.com/brimline/brimline"
+	"github.com/twmb/franz-go/pkg/kfake"
+)
+
+func kindOf(err error) string {
+	if e, ok := errors.AsType[*brimline.Error](err); ok {
+		return e.Kind
+	}
+	return ""
+}
+
+func TestNobodyThere(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	addr := l.Addr().String()
+	must(t, l.Close())
+	_, err = Dial(deadline(t), Options{Brokers: []string{addr}}, Lasting)
+	if kindOf(err) != KindUnreachable || brimline.ExitCode(err) != int(brimline.ClassEnvironment) {
+		t.Fatalf("got %v", err)
+	}
+}
+
+// A broker that accepts connections and never answers must not hold anybody up.
+func TestNoAnswer(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	defer l.Close()
+	o := Options{Brokers: []string{l.Addr().String()}}
+	config, err := o.Probe()
+	must(t, err)
+	_, err = dial(deadline(t), o, config, 200*time.Millisecond)
+	if kindOf(err) != KindUnreachable {
+		t.Fatalf("got %v", err)
+	}
+}
+
+func TestPasswords(t *testing.T) {
+	t.Parallel()
+	_, o := broker(t, kfake.EnableSASL(), kfake.Superuser(SASLPlain, "plain", "secret"),
+		kfake.Superuser(SASLScramSHA256, "short", "secret"), kfake.Superuser(SASLScramSHA512, "long", "secret"))
+	for mechanism, user := range map[string]string{SASLPlain: "plain", SASLScramSHA256: "short", SASLScramSHA512: "long"} {
+		o.SASL = SASL{Mechanism: mechanism, User: user, Password: "secret"}
+		c, err := Dial(deadline(t), o, Quick)
+		if err != nil {
+			t.Errorf("%s: %v", mechanism, err)
+			continue
+		}
+		must(t, c.Close())
+		o.SASL.Password = "wrong"
+		// Kafka says so (KindAuth, see TestExplain); kfake hangs up without a word.
+		if _, err := Dial(deadline(t), o, Quick); kindOf(err) != KindAuth && kindOf(err) != KindUnreachable {
+			t.Errorf("%s with a wrong password: %v", mechanism, err)
+		}
+	}
+}
+
+func TestEnsureCreatesAndChecks(t *testing.T) {
+	t.Parallel()
+	_, o := broker(t, kfake.NumBrokers(3), kfake.SeedTopics(2, "source"))
+	c := dialled(t, o)
+	topics := []Topic{
+		{Name: "source", Kind: External},
+		{Name: "changes", Partitions: 4, Config: map[string]string{"retention.ms": "60000"}},
+		{Name: "table", Partitions: 4, Kind: Table},
+	}
+	reports, err := c.Ensure(deadline(t), topics, Durability{})
+	must(t, err)
+	for i, want := range []TopicReport{{Name: "source", Partitions: 2}, {Name: "changes", Created: true, Partitions: 4}, {Name: "table", Created: true, Partitions: 4}} {
+		got := reports[i]
+		if got.Name != want.Name || got.Created != want.Created || got.Partitions != want.Partitions || got.Replication != 3 || got.ID == "" {
+			t.Errorf("got %+v, want %+v", got, want)
+		}
+	}
+	for topic, want := range map[string]map[string]string{
+		"changes": {"cleanup.policy": "delete", "retention.ms": "60000", "min.insync.replicas": "2", "max.message.bytes": strconv.Itoa(16<<20 + 64<<10)},
+		"table":   {"cleanup.policy": "compact", "min.compaction.lag.ms": "3600000"},
+	} {
+		have, err := c.settingsOf(topic)
+		must(t, err)
+		for k, v := range want {
+			expect(t, topic+" "+k, have[k], v)
+		}
+	}
+
+	// again: nothing to do, nothing to complain about
+	reports, err = c.Ensure(deadline(t), topics, Durability{})
+	must(t, err)
+	for _, r := range reports {
+		if r.Created || len(r.Warnings) > 0 {
+			t.Errorf("again: %+v", r)
+		}
+	}
+
+	// every difference is named
+	_, err = c.Ensure(deadline(t), []Topic{
+		{Name: "changes", Partitions: 8}, {Name: "table", Partitions: 4}, {Name: "missing", Kind: External},
+	}, Durability{})
+	problems, _ := err.(interface{ Unwrap() []error })
+	if problems == nil || len(problems.Unwrap()) != 3 {
+		t.Fatalf("got %v", err)
+	}
+	for i, kind := range []string{KindTopicDiffers, KindTopicDiffers, KindTopicMissing} {
+		expect(t, "problem", kindOf(problems.Unwrap()[i]), kind)
+	}
+}
+
+// Instances that start together all find the topics ready.
+func TestEnsureMayRace(t *testing.T) {
+	t.Parallel()
+	_, o := broker(t)
+	errs := make(chan error)
+	for range 4 {
+		c := dialled(t, o)
+		go func() {
+			_, err := c.Ensure(deadline(t), []Topic{{Name: "a", Partitions: 3}, {Name: "b", Partitions: 3, Kind: Table}}, Durability{})
+			errs <- err
+		}()
+	}
+	for range 4 {
+		must(t, <-errs)
+	}
+}
+
+func TestTopicCreatedAnewHasAnotherID(t *testing.T) {
+	t.Parallel()
+	_, o := broker(t, kfake.SeedTopics(1, "t"))
+	c := dialled(t, o)
+	before, err := c.TopicID("t")
+	must(t, err)
+	must(t, c.Delete(deadline(t), "t", "never there"))
+	if _, err := c.TopicID("t"); kindOf(err) != KindTopicMissing {
+		t.Fatalf("it is still there: %v", err)
+	}
+	_, err = c.Ensure(deadline(t), []Topic{{Name: "t", Partitions: 1}}, Durability{})
+	must(t, err)
+	after, err := c.TopicID("t")
+	if must(t, err); before == "" || after == "" || before == after {
+		t.Fatalf("ids %q and %q", before, after)
+	}
+}
+
+func commit(t *testing.T, c *Cluster, group, topic string, partition int32, offset int64, metadata string) {
+	t.Helper()
+	_, err := c.admin.AlterConsumerGroupOffsets(group, map[string]map[int32]sarama.OffsetAndMetadata{
+		topic: {partition: {Offset: offset, Metadata: metadata, LeaderEpoch: -1}},
+	}, nil)
+	must(t, err)
+}
+
+func TestLag(t *testing.T) {
+	t.Parallel()
+	_, o := broker(t, kfake.SeedTopics(3, "in"), kfake.SeedTopics(1, "alerts"))
+	c := dialled(t, o)
+	produce(t, o, "in", 0, 0, 5)
+	produce(t, o, "in", 1, 0, 2)
+	must(t, c.admin.DeleteRecords("in", map[int32]int64{0: 3}))
+	commit(t, c, "g", "in", 0, 1, "")
+	commit(t, c, "g", "in", 1, 2, "watermark")
+	transact(t, o, "alerts", 0, 2, true)
+	commit(t, c, "g", "alerts", 0, 2, "") // all that can be read; the marker is at 2
+	lags, err := c.Lag(deadline(t), "g", []string{"in", "alerts"})
+	must(t, err)
+	want := []PartitionLag{
+		{Topic: "in", Partition: 0, Committed: 1, Low: 3, High: 5, Stable: 5, Lag: 2, Lost: 2},
+		{Topic: "in", Partition: 1, Committed: 2, Metadata: "watermark", High: 2, Stable: 2},
+		{Topic: "in", Partition: 2, Committed: -1},
+		{Topic: "alerts", Partition: 0, Committed: 2, High: 3, Stable: 3},
+	}
+	for i := range want {
+		if lags[i] != want[i] {
+			t.Errorf("got %+v\nwant %+v", lags[i], want[i])
+		}
+	}
+	if _, err := c.Lag(deadline(t), "g", []string{"missing"}); kindOf(err) != KindTopicMissing {
+		t.Errorf("a missing topic: %v", err)
+	}
+	must(t, c.DeleteGroups(deadline(t), "g", "never there"))
+	lags, err = c.Lag(deadline(t), "g", []string{"in"})
+	if must(t, err); lags[1].Committed != -1 {
+		t.Errorf("the group is still there: %+v", lags[1])
+	}
+}

@@ -1,0 +1,252 @@
+package kafka
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/IBM/sarama"
+	"github.com/brimline/brimline"
+)
+
+// Config is the one place that states what sarama is told, and why; the
+// functions below it add what one kind of client needs. Each call returns a
+// fresh copy, because goka's builders write into the one they are given.
+func (o Options) Config() (*sarama.Config, error) {
+	if err := o.Check(); err != nil {
+		return nil, err
+	}
+	o = o.withDefaults()
+	c := sarama.NewConfig()
+	c.ClientID = o.ClientID
+	c.MetricRegistry = o.Metrics
+
+	// The oldest protocol with everything that brimline needs: topic ids in metadata, static members, fenced
+	// transactional offsets. Each connection settles on what its broker has; Kafka 2.8 to 4.x and kfake work.
+	c.Version = sarama.V2_8_0_0
+
+	c.Net.DialTimeout = 10 * time.Second
+	c.Net.ReadTimeout = 30 * time.Second
+	c.Net.WriteTimeout = 30 * time.Second
+	// More than one request in flight can reorder records after a retry: changes of a user, and the guard's offsets.
+	c.Net.MaxOpenRequests = 1
+	if err := o.secure(c); err != nil {
+		return nil, err
+	}
+
+	// 240 × 500 ms: a broker's restart or a failover of two minutes is waited out. Giving up ends the whole processor.
+	c.Metadata.Retry.Max = 240
+	c.Metadata.Retry.Backoff = 500 * time.Millisecond
+	c.Metadata.RefreshFrequency = 5 * time.Minute
+	c.Metadata.Full = true // goka's topic manager finds topics and brokers only so
+	// A topic that springs up with the broker's defaults has the wrong partitions, policy and size limit.
+	c.Metadata.AllowAutoTopicCreation = false
+	c.Admin.Timeout = 30 * time.Second
+	c.Admin.Retry.Max = 20
+	c.Admin.Retry.Backoff = 250 * time.Millisecond
+
+	o.produce(c)
+	o.consume(c)
+	if err := c.Validate(); err != nil {
+		return nil, &brimline.Error{Class: brimline.ClassInput, Kind: "kafka_options", Where: "kafka options", Err: err}
+	}
+	return c, nil
+}
+
+func (o Options) produce(c *sarama.Config) {
+	// An acknowledged record must survive the loss of a leader: offsets are committed on the strength of it.
+	c.Producer.RequiredAcks = sarama.WaitForAll
+	// Retries neither double nor reorder records; without it the guard would take a retry for a second writer.
+	c.Producer.Idempotent = true
+	// 600 × 200 ms, for the same outages as Metadata.Retry.
+	c.Producer.Retry.Max = 600
+	c.Producer.Retry.Backoff = 200 * time.Millisecond
+	c.Producer.Timeout = 10 * time.Second
+	c.Producer.MaxMessageBytes = o.MaxMessageBytes
+	// Latency first: goka waits 100 ms in each of four stages. Under load the size limits send earlier than the clock.
+	c.Producer.Flush.Frequency = o.FlushEvery
+	c.Producer.Flush.Bytes = 256 << 10
+	c.Producer.Flush.Messages = 2000
+	// JSON and windows shrink several times, and snappy is the cheapest that every Kafka client reads.
+	c.Producer.Compression = sarama.CompressionSnappy
+	// goka resolves promises from both channels, and the synchronous producer demands them.
+	c.Producer.Return.Successes = true
+	c.Producer.Return.Errors = true
+	c.Producer.Transaction.Timeout = o.TransactionTimeout
+	c.Producer.Transaction.Retry.Max = 600
+	c.Producer.Transaction.Retry.Backoff = 200 * time.Millisecond
+}
+
+func (o Options) consume(c *sarama.Config) {
+	// A new group means: from the beginning. With "newest" everything before its first commit would be missed.
+	c.Consumer.Offsets.Initial = sarama.OffsetOldest
+	// An offset that the broker no longer has means lost input. It must be seen, not skipped over.
+	c.Consumer.Group.ResetInvalidOffsets = false
+	// Alerts are written in transactions, and so are some connectors' changes; what was aborted never happened.
+	c.Consumer.IsolationLevel = sarama.ReadCommitted
+	// Ordered consumers and Tail read the errors; goka does, too.
+	c.Consumer.Return.Errors = true
+	c.Consumer.MaxWaitTime = 250 * time.Millisecond
+	// A stage that waits (PostgreSQL away, a slow disk) is not a reason to resubscribe every 100 ms.
+	c.Consumer.MaxProcessingTime = time.Second
+	c.Consumer.Retry.Backoff = 250 * time.Millisecond
+	c.Consumer.Fetch.Default = 1 << 20 // grows by itself for a larger record
+
+	c.Consumer.Offsets.AutoCommit.Enable = true
+	c.Consumer.Offsets.AutoCommit.Interval = o.CommitEvery
+	c.Consumer.Offsets.Retry.Max = 10
+	c.Consumer.Group.Session.Timeout = o.SessionTimeout
+	c.Consumer.Group.Heartbeat.Interval = o.SessionTimeout / 4 // three may be lost
+	c.Consumer.Group.Rebalance.Timeout = o.RebalanceTimeout
+	// 600 × 200 ms. The backoff is also how soon a member asks again during a rebalance: the default of 2 s is most of it.
+	c.Consumer.Group.Rebalance.Retry.Max = 600
+	c.Consumer.Group.Rebalance.Retry.Backoff = 200 * time.Millisecond
+	c.Consumer.Group.InstanceId = o.InstanceID
+}
+
+// Group is what one consumer group adds to the options.
+type Group struct {
+	// Strategy shares out partitions. goka groups need goka.CopartitioningStrategy. Nil: sarama's range strategy.
+	Strategy sarama.BalanceStrategy
+	// Rules is a fingerprint of the rules that this member applies. If set, only members with the leader's
+	// fingerprint get partitions (see RulesStrategy), and Members shows it.
+	Rules []byte
+	// OnExcluded is called with the leader's fingerprint when this member was left out for its own, each time
+	// partitions are shared out. It must return at once. Nil: nobody is told.
+	OnExcluded func(leader []byte)
+	// ManualCommit leaves commits to the stage that commits in transactions.
+	ManualCommit bool
+}
+
+// ConsumerGroupConfig is Config for one consumer group.
+func (o Options) ConsumerGroupConfig(g Group) (*sarama.Config, error) {
+	c, err := o.Config()
+	if err != nil {
+		return nil, err
+	}
+	// A broker answers JoinGroup when all members have come, which takes up to the rebalance timeout; a client that
+	// hangs up before ends the processor.
+	if d := c.Consumer.Group.Rebalance.Timeout + 10*time.Second; d > c.Net.ReadTimeout {
+		c.Net.ReadTimeout = d
+	}
+	strategy := g.Strategy
+	if strategy == nil {
+		strategy = sarama.NewBalanceStrategyRange()
+	}
+	if len(g.Rules) > 0 {
+		strategy = RulesStrategy(strategy, g.Rules, g.OnExcluded)
+		c.Consumer.Group.Member.UserData = g.Rules
+	}
+	c.Consumer.Group.Rebalance.GroupStrategies = []sarama.BalanceStrategy{strategy}
+	c.Consumer.Offsets.AutoCommit.Enable = !g.ManualCommit
+	return c, nil
+}
+
+// ProducerConfig is Config for a producer without transactions: goka's, which
+// writes tables. (A transaction's marker at the end of a table makes goka's recovery wait for ever.)
+func (o Options) ProducerConfig() (*sarama.Config, error) { return o.Config() }
+
+// TransactionalConfig is Config for a producer of transactions. Of two producers
+// with the same id the newer fences the older: one id per instance. It must
+// exist before its consumer joins the group, else start-up fails on unstable offsets.
+func (o Options) TransactionalConfig(id string) (*sarama.Config, error) {
+	c, err := o.Config()
+	if err != nil {
+		return nil, err
+	}
+	c.Producer.Transaction.ID = id
+	return c, nil
+}
+
+// Probe is Config for first contact and for commands that a person waits for:
+// the same protocol, but an answer within ten seconds, be it "nobody there".
+func (o Options) Probe() (*sarama.Config, error) {
+	c, err := o.Config()
+	if err != nil {
+		return nil, err
+	}
+	c.Net.DialTimeout = 3 * time.Second
+	c.Net.ReadTimeout = 8 * time.Second
+	c.Net.WriteTimeout = 8 * time.Second
+	c.Metadata.Timeout = 7 * time.Second
+	c.Metadata.Retry.Max = 3
+	c.Metadata.Retry.Backoff = 250 * time.Millisecond
+	c.Admin.Timeout = 8 * time.Second
+	c.Admin.Retry.Max = 5
+	c.Producer.Retry.Max = 10
+	return c, nil
+}
+
+// GroupBuilder makes ordered consumer groups (see Ordered); it is a goka.ConsumerGroupBuilder.
+func (o Options) GroupBuilder(g Group) func(brokers []string, group, clientID string) (sarama.ConsumerGroup, error) {
+	return func(brokers []string, group, clientID string) (sarama.ConsumerGroup, error) {
+		c, err := o.ConsumerGroupConfig(g)
+		if err != nil {
+			return nil, err
+		}
+		c.ClientID = orElse(clientID, c.ClientID)
+		inner, err := sarama.NewConsumerGroup(brokers, group, c)
+		if err != nil {
+			return nil, Explain(err, fmt.Sprintf("joining group %q", group))
+		}
+		return Ordered(inner), nil
+	}
+}
+
+// ConsumerBuilder makes the consumers that read tables; it is a goka.SaramaConsumerBuilder.
+func (o Options) ConsumerBuilder() func(brokers []string, clientID string) (sarama.Consumer, error) {
+	return func(brokers []string, clientID string) (sarama.Consumer, error) {
+		c, err := o.Config()
+		if err != nil {
+			return nil, err
+		}
+		c.ClientID = orElse(clientID, c.ClientID)
+		consumer, err := sarama.NewConsumer(brokers, c)
+		if err != nil {
+			return nil, Explain(err, "connecting to read tables")
+		}
+		return consumer, nil
+	}
+}
+
+// secure sets TLS and SASL.
+func (o Options) secure(c *sarama.Config) error {
+	if t := o.TLS; t.Enabled {
+		tc := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: t.ServerName}
+		if t.CAFile != "" {
+			pem, err := os.ReadFile(t.CAFile)
+			if err != nil {
+				return tlsFile("the CA file", err)
+			}
+			if tc.RootCAs = x509.NewCertPool(); !tc.RootCAs.AppendCertsFromPEM(pem) {
+				return tlsFile("the CA file", fmt.Errorf("%s holds no PEM certificate", t.CAFile))
+			}
+		}
+		if t.CertFile != "" {
+			pair, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
+			if err != nil {
+				return tlsFile("the client certificate and its key", err)
+			}
+			tc.Certificates = []tls.Certificate{pair}
+		}
+		c.Net.TLS.Enable, c.Net.TLS.Config = true, tc
+	}
+	if s := o.SASL; s.Mechanism != "" {
+		c.Net.SASL.Enable = true
+		c.Net.SASL.Mechanism = sarama.SASLMechanism(s.Mechanism)
+		c.Net.SASL.User, c.Net.SASL.Password = s.User, s.Password
+		if s.Mechanism != SASLPlain {
+			c.Net.SASL.SCRAMClientGeneratorFunc = scramClients(s.Mechanism)
+		}
+	}
+	return nil
+}
+
+func tlsFile(what string, err error) error {
+	return &brimline.Error{
+		Class: brimline.ClassInput, Kind: "kafka_tls", Where: "kafka TLS",
+		Remedy: "check " + what, Err: err,
+	}
+}

@@ -1,0 +1,145 @@
+package kafka
+
+import (
+	"fmt"
+	"sync"
+
+	"github.com/brimline/brimline"
+	"github.com/lovoo/goka/storage"
+)
+
+// guard refuses a second writer of a table partition.
+//
+// goka stores the offset of each acknowledged table record as "read up to
+// here". That holds only while nobody else writes: after an instance froze, lost
+// its partition and thawed, its late records lie between those of the
+// successor, whose stored offset then skips them; values differ for ever between
+// LevelDB and the changelog. A sole idempotent writer gets consecutive offsets,
+// one per record in the order of writing. So guard counts what goka writes and
+// knows the offset that each acknowledgement must bring. Any other offset is
+// an error, which ends the processor; the stored offset stays where it was, and
+// the next start reads everything from there on again, the foreign records included.
+//
+// Two peculiarities of goka are allowed for: it reports no offset for a Delete
+// (a tombstone takes one all the same), and none for offset 0. With the second,
+// a foreign record at offset 0 is noticed only at the last acknowledgement, when
+// earlier ones have been stored; then the whole local state is given up.
+//
+// While a table is read (recovery, hot standby, views), offsets come from the log
+// instead; the update callback announces them (Tables.Announce). Between
+// recovery's end and the first write, goka stores nothing.
+type guard struct {
+	storage.Storage
+	topic     string
+	partition int32
+	release   func()       // forgets this guard; called by Close
+	distrust  func() error // makes the next opening start empty
+
+	mu        sync.Mutex
+	recovered bool
+	announced int64   // offset of the record being read; none if noOffset
+	base      int64   // offset of the last record read; -1 before the first
+	written   int64   // records written since base
+	due       []int64 // offsets of the written records that will be reported, in order
+	err       error   // the second writer; stays
+}
+
+const noOffset = -1
+
+// newGuard guards s. base is the offset of the last record that s holds or, if it holds none, of the last in the log.
+func newGuard(s storage.Storage, topic string, partition int32, base int64) *guard {
+	return &guard{
+		Storage: s, topic: topic, partition: partition, base: base, announced: noOffset,
+		release: func() {}, distrust: func() error { return nil },
+	}
+}
+
+// announce notes that the record at offset has been read and is about to be applied.
+func (g *guard) announce(offset int64) {
+	g.mu.Lock()
+	g.announced = offset
+	g.mu.Unlock()
+}
+
+// writes notes a write of goka's; reported says whether its acknowledgement will bring the offset.
+func (g *guard) writes(reported bool) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.recovered || g.announced != noOffset {
+		return nil // applied from the log
+	}
+	if g.err != nil {
+		return g.err
+	}
+	g.written++
+	if offset := g.base + g.written; reported && offset != 0 {
+		g.due = append(g.due, offset)
+	}
+	return nil
+}
+
+func (g *guard) Set(key string, value []byte) error {
+	if err := g.writes(true); err != nil {
+		return err
+	}
+	return g.Storage.Set(key, value)
+}
+
+func (g *guard) Delete(key string) error {
+	if err := g.writes(false); err != nil {
+		return err
+	}
+	return g.Storage.Delete(key)
+}
+
+func (g *guard) MarkRecovered() error {
+	g.mu.Lock()
+	g.recovered = true
+	g.mu.Unlock()
+	return g.Storage.MarkRecovered()
+}
+
+// SetOffset stores that the log is read, or written by us alone, up to offset.
+func (g *guard) SetOffset(offset int64) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.recovered || g.announced == offset {
+		g.announced, g.base, g.written, g.due = noOffset, offset, 0, nil
+		return g.Storage.SetOffset(offset)
+	}
+	if g.err != nil {
+		return g.err
+	}
+	if len(g.due) == 0 || g.due[0] != offset {
+		g.err = g.refuse(offset)
+		return g.err
+	}
+	g.due = g.due[1:]
+	return g.Storage.SetOffset(offset)
+}
+
+func (g *guard) refuse(offset int64) error {
+	due := g.base + g.written + 1
+	if len(g.due) > 0 {
+		due = g.due[0]
+	}
+	why := "another instance wrote in between"
+	if offset < due {
+		why = "the log has lost records" // an unclean leader election, or a topic created anew under our feet
+	}
+	err := fmt.Errorf("offset %d was acknowledged where %d was due: %s", offset, due, why)
+	if offset < due || g.base < 0 {
+		if e := g.distrust(); e != nil {
+			err = fmt.Errorf("%w; and the local state could not be set aside: %w", err, e)
+		}
+	}
+	return &brimline.Error{
+		Class: brimline.ClassRuntime, Kind: KindSecondWriter,
+		Where: fmt.Sprintf("table %q, partition %d", g.topic, g.partition), Err: err,
+	}
+}
+
+func (g *guard) Close() error {
+	g.release()
+	return g.Storage.Close()
+}

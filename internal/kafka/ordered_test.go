@@ -1,0 +1,255 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/IBM/sarama"
+	"github.com/twmb/franz-go/pkg/kfake"
+)
+
+// handler is a consumer group handler made of functions.
+type handler struct {
+	setup   func(sarama.ConsumerGroupSession) error
+	cleanup func(sarama.ConsumerGroupSession) error
+	claim   func(sarama.ConsumerGroupSession, sarama.ConsumerGroupClaim) error
+}
+
+func (h handler) Setup(s sarama.ConsumerGroupSession) error {
+	if h.setup == nil {
+		return nil
+	}
+	return h.setup(s)
+}
+
+func (h handler) Cleanup(s sarama.ConsumerGroupSession) error {
+	if h.cleanup == nil {
+		return nil
+	}
+	return h.cleanup(s)
+}
+
+func (h handler) ConsumeClaim(s sarama.ConsumerGroupSession, c sarama.ConsumerGroupClaim) error {
+	return h.claim(s, c)
+}
+
+func wait(s sarama.ConsumerGroupSession, _ sarama.ConsumerGroupClaim) error {
+	<-s.Context().Done()
+	return nil
+}
+
+// join consumes topic t as group g until the test is over or stop is called; the result of Consume comes on the channel.
+func join(t *testing.T, o Options, g Group, h handler) (stop func(), result <-chan error) {
+	t.Helper()
+	cg, err := o.GroupBuilder(g)(o.Brokers, "g", "client")
+	must(t, err)
+	ctx, cancel := context.WithCancel(deadline(t))
+	done, ended := make(chan error, 1), make(chan struct{})
+	go func() {
+		defer close(ended)
+		done <- cg.Consume(ctx, []string{"t"}, h)
+	}()
+	stop = func() {
+		cancel()
+		<-ended
+		_ = cg.Close()
+	}
+	t.Cleanup(stop)
+	return stop, done
+}
+
+// Message 1 is acknowledged before message 0, then the consumer dies: nothing may be committed.
+func TestCommitNeverPassesUnfinishedMessages(t *testing.T) {
+	t.Parallel()
+	_, o := broker(t, kfake.SeedTopics(1, "t"))
+	c := dialled(t, o)
+	produce(t, o, "t", 0, 0, 4)
+	committed := func() int64 {
+		lags, err := c.Lag(deadline(t), "g", []string{"t"})
+		must(t, err)
+		return lags[0].Committed
+	}
+	for _, step := range []struct {
+		finish []int64 // offsets, in this order
+		want   int64   // committed then
+	}{
+		{[]int64{1, 2}, -1},
+		{[]int64{2, 0}, 1},
+		{[]int64{3, 2, 1}, 4},
+	} {
+		marked := make(chan struct{})
+		stop, _ := join(t, o, Group{}, handler{claim: func(s sarama.ConsumerGroupSession, cl sarama.ConsumerGroupClaim) error {
+			for m := range cl.Messages() {
+				if m.Offset == 3 {
+					break
+				}
+			}
+			for _, offset := range step.finish {
+				s.MarkOffset("t", 0, offset+1, "")
+			}
+			close(marked)
+			return wait(s, cl)
+		}})
+		<-marked
+		stop()
+		if got := committed(); got != step.want {
+			t.Fatalf("finished %v: committed %d, want %d", step.finish, got, step.want)
+		}
+	}
+}
+
+func TestFailuresSurface(t *testing.T) {
+	t.Parallel()
+	broken := errors.New("broken")
+	for name, c := range map[string]struct {
+		h    handler
+		want error
+	}{
+		"claim":           {handler{claim: func(sarama.ConsumerGroupSession, sarama.ConsumerGroupClaim) error { return broken }}, broken},
+		"setup":           {handler{setup: func(sarama.ConsumerGroupSession) error { return broken }, claim: wait}, broken},
+		"claim, silently": {handler{claim: func(sarama.ConsumerGroupSession, sarama.ConsumerGroupClaim) error { return nil }}, nil},
+		// goka: the claim returns nil when its partition processor stops, and Cleanup knows why
+		"cleanup": {handler{
+			claim:   func(sarama.ConsumerGroupSession, sarama.ConsumerGroupClaim) error { return nil },
+			cleanup: func(sarama.ConsumerGroupSession) error { return broken },
+		}, broken},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, o := broker(t, kfake.SeedTopics(2, "t"))
+			_, result := join(t, o, Group{}, c.h)
+			if err := <-result; err == nil || c.want != nil && !errors.Is(err, c.want) {
+				t.Fatalf("got %v, want %v", err, c.want)
+			}
+		})
+	}
+}
+
+// Input that was deleted before it was read is an error with a remedy, not a jump to what is left.
+func TestLostInputSurfaces(t *testing.T) {
+	t.Parallel()
+	_, o := broker(t, kfake.SeedTopics(1, "t"))
+	c := dialled(t, o)
+	produce(t, o, "t", 0, 0, 5)
+	commit(t, c, "g", "t", 0, 1, "")
+	must(t, c.admin.DeleteRecords("t", map[int32]int64{0: 3}))
+	_, result := join(t, o, Group{}, handler{claim: wait})
+	if err := <-result; kindOf(err) != KindOffsetLost {
+		t.Fatalf("got %v", err)
+	}
+}
+
+// A rebalance starts the next generation by itself; a stop is no failure.
+func TestGenerationsFollowEachOther(t *testing.T) {
+	t.Parallel()
+	_, o := broker(t, kfake.SeedTopics(2, "t"))
+	claims := func(got chan<- int) handler {
+		return handler{claim: wait, setup: func(s sarama.ConsumerGroupSession) error {
+			got <- len(s.Claims()["t"])
+			return nil
+		}}
+	}
+	first, second := make(chan int, 16), make(chan int, 16)
+	_, firstResult := join(t, o, Group{}, claims(first))
+	expect(t, "partitions of the first alone", <-first, 2)
+	stop, secondResult := join(t, o, Group{}, claims(second))
+	expect(t, "partitions of the second", <-second, 1)
+	expect(t, "partitions of the first beside it", <-first, 1)
+	stop()
+	must(t, <-secondResult)
+	expect(t, "partitions of the first alone again", <-first, 2)
+	select {
+	case err := <-firstResult:
+		t.Fatalf("the first ended: %v", err)
+	default:
+	}
+}
+
+// While rules are rolled out, members with other rules than the leader get nothing and know it; Members shows whose they are.
+func TestMembersWithOtherRulesGetNothing(t *testing.T) {
+	t.Parallel()
+	_, o := broker(t, kfake.SeedTopics(2, "t"))
+	c := dialled(t, o)
+	claimed := make(chan string, 16)
+	member := func(rules string) (func(), Group, handler) {
+		g := Group{Rules: []byte(rules), OnExcluded: func(leader []byte) { claimed <- rules + " excluded by " + string(leader) }}
+		h := handler{claim: wait, setup: func(s sarama.ConsumerGroupSession) error {
+			claimed <- fmt.Sprint(rules, " ", len(s.Claims()["t"]))
+			return nil
+		}}
+		stop, _ := join(t, o, g, h)
+		return stop, g, h
+	}
+	until := func(want string) {
+		t.Helper()
+		for {
+			select {
+			case got := <-claimed:
+				if got == want {
+					return
+				}
+			case <-deadline(t).Done():
+				t.Fatalf("never saw %q", want)
+			}
+		}
+	}
+	stopOld, _, _ := member("old")
+	until("old 2")
+	member("new")
+	until("new excluded by old")
+	until("new 0")
+	members, err := c.Members(deadline(t), "g")
+	must(t, err)
+	seen := map[string]int{}
+	for _, m := range members {
+		seen[string(m.UserData)] = len(m.Assigned["t"])
+	}
+	if len(members) != 2 || seen["old"] != 2 || seen["new"] != 0 {
+		t.Errorf("members %+v", members)
+	}
+	if err := c.DeleteGroups(deadline(t), "g"); kindOf(err) != KindGroupActive {
+		t.Errorf("deleting a group with members: %v", err)
+	}
+	stopOld()
+	until("new 2")
+}
+
+// Passing messages on is on the hot path of every stage; "direct" is what it costs without.
+func BenchmarkClaim(b *testing.B) {
+	for _, ordered := range []bool{false, true} {
+		name := "direct"
+		if ordered {
+			name = "ordered"
+		}
+		b.Run(name, func(b *testing.B) {
+			in := make(chan *sarama.ConsumerMessage, 256)
+			messages := make([]sarama.ConsumerMessage, 4096)
+			go func() {
+				defer close(in)
+				for i := range b.N {
+					m := &messages[i%len(messages)]
+					m.Offset = int64(i)
+					in <- m
+				}
+			}()
+			var out <-chan *sarama.ConsumerMessage = in
+			w := &lowWater{}
+			if ordered {
+				out = orderClaim(benchClaim{in: in}, w).Messages()
+			}
+			for m := range out {
+				if ordered {
+					w.finished(m.Offset, "")
+				}
+			}
+		})
+	}
+}
+
+type benchClaim struct {
+	sarama.ConsumerGroupClaim
+	in chan *sarama.ConsumerMessage
+}
+
+func (c benchClaim) Messages() <-chan *sarama.ConsumerMessage { return c.in }

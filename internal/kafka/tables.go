@@ -1,0 +1,326 @@
+package kafka
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/brimline/brimline"
+	"github.com/lovoo/goka/storage"
+	"github.com/syndtr/goleveldb/leveldb"
+	ldberrors "github.com/syndtr/goleveldb/leveldb/errors"
+	"github.com/syndtr/goleveldb/leveldb/filter"
+	"github.com/syndtr/goleveldb/leveldb/opt"
+)
+
+// Log is the changelog behind a table, as far as local state must agree with it. Cluster is one.
+type Log interface {
+	// TopicID changes when the topic is created anew; "" if the broker knows no ids.
+	TopicID(topic string) (string, error)
+	// NextOffset is the offset that the partition's next record will get.
+	NextOffset(topic string, partition int32) (int64, error)
+}
+
+// TablesOptions are those of Tables. Dir and Log are required.
+type TablesOptions struct {
+	// Dir holds the local state, one directory per topic and partition. One process, and in it one
+	// processor or view, at a time: a second one that opens a partition fails.
+	Dir string
+	// Log is the changelog that the state must agree with.
+	Log Log
+	// Now stamps what is set aside. Default time.Now.
+	Now func() time.Time
+	// Logger is told what is set aside and why. Default: nobody.
+	Logger *slog.Logger
+}
+
+// Tables keeps goka tables in LevelDB. The state is a copy of the changelog, so
+// whatever is doubtful about it (damage, another topic id, offsets beyond the
+// changelog's end) is set aside and read again. Each storage is guarded
+// against a second writer (see guard).
+type Tables struct {
+	o       TablesOptions
+	mu      sync.Mutex
+	open    map[topicPartition]*guard
+	failure error
+}
+
+// NewTables makes the storages of one processor or one view.
+func NewTables(o TablesOptions) *Tables {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Tables{o: o, open: make(map[topicPartition]*guard)}
+}
+
+// Announce must be called by the update callback, before it writes, with the record's place.
+func (t *Tables) Announce(topic string, partition int32, offset int64) {
+	t.mu.Lock()
+	g := t.open[topicPartition{topic, partition}]
+	t.mu.Unlock()
+	if g != nil {
+		g.announce(offset)
+	}
+}
+
+// Build opens the state of a partition; it is a goka storage.Builder.
+func (t *Tables) Build(topic string, partition int32) (storage.Storage, error) {
+	g, err := t.build(topic, partition)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err != nil {
+		t.failure = err
+		return nil, err
+	}
+	t.open[topicPartition{topic, partition}] = g
+	return g, nil
+}
+
+// Failure is what the last failed Build returned, nil if none failed. goka keeps
+// only the text of it in the error that its processor ends with.
+func (t *Tables) Failure() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.failure
+}
+
+func (t *Tables) build(topic string, partition int32) (*guard, error) {
+	home := filepath.Join(t.o.Dir, fmt.Sprintf("%s.%d", topic, partition))
+	if err := t.bind(topic, home); err != nil {
+		return nil, t.fail(home, err)
+	}
+	s, err := t.openSound(home)
+	if err != nil {
+		return nil, t.fail(home, err)
+	}
+	next, err := t.o.Log.NextOffset(topic, partition)
+	if err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	base, err := s.GetOffset(noOffset)
+	if err != nil {
+		return nil, errors.Join(t.fail(home, err), s.close())
+	}
+	if base >= next {
+		// goka would log it and serve values that the log does not have.
+		t.o.Logger.Warn("local state is ahead of its topic and is read again", "topic", topic, "partition", partition, "local", base, "next", next)
+		if s, err = t.reopenEmpty(home, s, topic); err != nil {
+			return nil, t.fail(home, err)
+		}
+		base = noOffset
+	}
+	if base == noOffset {
+		base = next - 1 // if recovery finds nothing to read, the first write gets next
+	}
+	g := newGuard(s, topic, partition, base)
+	place := topicPartition{topic, partition}
+	g.distrust = func() error { return distrust(home) }
+	g.release = func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		if t.open[place] == g {
+			delete(t.open, place)
+		}
+	}
+	return g, nil
+}
+
+func (t *Tables) fail(home string, err error) error {
+	e := &brimline.Error{
+		Class: brimline.ClassEnvironment, Kind: "state_dir", Where: fmt.Sprintf("local state in %q", home),
+		Remedy: "check that the directory can be written and the disk is not full", Err: err,
+	}
+	if _, ok := errors.AsType[*brimline.Error](err); ok {
+		return err
+	}
+	if errors.Is(err, syscall.EAGAIN) { // flock
+		e.Kind, e.Remedy = "state_dir_locked", "give each instance a state directory of its own, or stop the one that uses this one"
+	}
+	return e
+}
+
+const idFile = "topic-id"
+
+// bind makes sure that the state in home is of the topic as it is now, or that there is none.
+func (t *Tables) bind(topic, home string) error {
+	id, err := t.o.Log.TopicID(topic)
+	if err != nil {
+		return err
+	}
+	if err := removeLeftovers(home); err != nil {
+		return err
+	}
+	if id == "" {
+		t.o.Logger.Warn("the brokers give topics no ids: delete the local state whenever the topic is created anew", "topic", topic, "dir", home)
+		return os.MkdirAll(home, 0o755)
+	}
+	known, err := os.ReadFile(filepath.Join(home, idFile))
+	if err == nil && string(known) == id {
+		return nil
+	}
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	if _, err := os.Stat(home); err == nil {
+		t.o.Logger.Warn("local state is of another topic with the same name, or distrusted, and is read again", "topic", topic, "dir", home)
+		if err := t.discard(home); err != nil {
+			return err
+		}
+	}
+	return writeID(home, id)
+}
+
+// writeID comes before the state, never after it: state without an id is not trusted.
+func writeID(home, id string) error {
+	if err := os.MkdirAll(home, 0o755); err != nil {
+		return err
+	}
+	name := filepath.Join(home, idFile)
+	if err := os.WriteFile(name+".new", []byte(id), 0o644); err != nil {
+		return err
+	}
+	return os.Rename(name+".new", name)
+}
+
+func distrust(home string) error {
+	err := os.Remove(filepath.Join(home, idFile))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+const (
+	stale   = ".stale-"
+	damaged = ".damaged-"
+)
+
+// discard deletes home. It is renamed first: deletion cut short must not leave half a state behind.
+func (t *Tables) discard(home string) error {
+	aside := home + stale + t.stamp()
+	if err := os.Rename(home, aside); err != nil {
+		return err
+	}
+	return os.RemoveAll(aside)
+}
+
+func removeLeftovers(home string) error {
+	found, err := filepath.Glob(quoteGlob(home) + stale + "*")
+	for _, f := range found {
+		err = errors.Join(err, os.RemoveAll(f))
+	}
+	return err
+}
+
+// setAside keeps home for whoever wants to know what happened to it; only the newest such copy is kept.
+func (t *Tables) setAside(home string) (string, error) {
+	older, err := filepath.Glob(quoteGlob(home) + damaged + "*")
+	for _, f := range older {
+		err = errors.Join(err, os.RemoveAll(f))
+	}
+	if err != nil {
+		return "", err
+	}
+	aside := home + damaged + t.stamp()
+	return aside, os.Rename(home, aside)
+}
+
+func (t *Tables) stamp() string { return t.o.Now().UTC().Format("20060102T150405.000") }
+
+func quoteGlob(path string) string {
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
+}
+
+// openSound opens the database in home, an empty one if it is damaged.
+func (t *Tables) openSound(home string) (*store, error) {
+	s, err := openStore(home)
+	if !ldberrors.IsCorrupted(err) {
+		return s, err
+	}
+	id, idErr := os.ReadFile(filepath.Join(home, idFile))
+	aside, asideErr := t.setAside(home)
+	if asideErr != nil {
+		return nil, errors.Join(err, asideErr)
+	}
+	t.o.Logger.Error("local state is damaged; it is set aside and read again from the topic", "dir", home, "aside", aside, "error", err)
+	if idErr == nil {
+		if err := writeID(home, string(id)); err != nil {
+			return nil, err
+		}
+	}
+	return openStore(home)
+}
+
+func (t *Tables) reopenEmpty(home string, s *store, topic string) (*store, error) {
+	if err := errors.Join(s.close(), t.discard(home), t.bind(topic, home)); err != nil {
+		return nil, err
+	}
+	return openStore(home)
+}
+
+// store is LevelDB below goka's storage. goka's own wraps errors in text; here damage met while reading or writing is
+// recognised, so that the next start does not meet it again.
+type store struct {
+	storage.Storage
+	db   *leveldb.DB
+	home string
+}
+
+func openStore(home string) (*store, error) {
+	db, err := leveldb.OpenFile(filepath.Join(home, "db"), &opt.Options{
+		// Most lookups of a new user end here instead of on disk.
+		Filter: filter.NewBloomFilter(10),
+		// The default of LevelDB drops what it cannot read of its journal and goes on. A value lost from the middle,
+		// while a later offset survives, is a wrong total for ever. The price: a kill in the middle of a write of several
+		// blocks leaves a torn end, which is indistinguishable, and the partition is read again from its topic.
+		Strict: opt.StrictAll &^ opt.StrictRecovery,
+		// There is one database per partition and table; 500 open files each, the default, exceed usual limits.
+		OpenFilesCacheCapacity: 64,
+		BlockCacheCapacity:     8 * opt.MiB,
+		WriteBuffer:            8 * opt.MiB,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s := &store{db: db, home: home}
+	s.Storage, err = storage.New(db)
+	return s, err
+}
+
+// close is for a store that goka has not got yet; goka's Close needs its Open.
+func (s *store) close() error { return s.db.Close() }
+
+func (s *store) heed(err error) error {
+	if ldberrors.IsCorrupted(err) {
+		return errors.Join(err, distrust(s.home))
+	}
+	return err
+}
+
+func (s *store) Get(key string) ([]byte, error) {
+	value, err := s.db.Get([]byte(key), nil)
+	if errors.Is(err, leveldb.ErrNotFound) {
+		return nil, nil
+	}
+	return value, s.heed(err)
+}
+
+func (s *store) Has(key string) (bool, error) {
+	ok, err := s.db.Has([]byte(key), nil)
+	return ok, s.heed(err)
+}
+
+func (s *store) Set(key string, value []byte) error {
+	return s.heed(s.db.Put([]byte(key), value, nil))
+}
+
+func (s *store) Delete(key string) error { return s.heed(s.db.Delete([]byte(key), nil)) }

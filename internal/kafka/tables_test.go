@@ -1,0 +1,154 @@
+package kafka
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/brimline/brimline"
+	"github.com/lovoo/goka/storage"
+)
+
+type fakeLog struct {
+	id   string
+	next int64
+}
+
+func (l *fakeLog) TopicID(string) (string, error)          { return l.id, nil }
+func (l *fakeLog) NextOffset(string, int32) (int64, error) { return l.next, nil }
+
+func tables(t *testing.T, log *fakeLog) (*Tables, string) {
+	dir := t.TempDir()
+	return NewTables(TablesOptions{Dir: dir, Log: log, Now: func() time.Time { return time.Unix(0, 0) }}), dir
+}
+
+func openTable(t *testing.T, tb *Tables) storage.Storage {
+	t.Helper()
+	s, err := tb.Build("g-table", 3)
+	must(t, err)
+	must(t, s.Open())
+	return s
+}
+
+// put stores one value as recovery does.
+func put(t *testing.T, tb *Tables, s storage.Storage, offset int64, key string) {
+	t.Helper()
+	tb.Announce("g-table", 3, offset)
+	must(t, s.Set(key, []byte("value of "+key)))
+	must(t, s.SetOffset(offset))
+}
+
+func holds(t *testing.T, s storage.Storage, key string) bool {
+	t.Helper()
+	v, err := s.Get(key)
+	must(t, err)
+	return string(v) == "value of "+key
+}
+
+func TestStateSurvivesARestart(t *testing.T) {
+	tb, _ := tables(t, &fakeLog{id: "one", next: 5})
+	s := openTable(t, tb)
+	put(t, tb, s, 4, "k")
+	must(t, s.MarkRecovered())
+	must(t, s.Close())
+	s = openTable(t, tb)
+	defer s.Close()
+	at, err := s.GetOffset(-1)
+	if must(t, err); at != 4 || !holds(t, s, "k") {
+		t.Fatalf("offset %d, k there: %v", at, holds(t, s, "k"))
+	}
+}
+
+func TestStateThatTheLogDoesNotBackIsDropped(t *testing.T) {
+	for name, change := range map[string]func(*fakeLog, string){
+		"topic created anew":     func(l *fakeLog, _ string) { l.id = "two" },
+		"log shorter than state": func(l *fakeLog, _ string) { l.next = 4 },
+		"id lost":                func(_ *fakeLog, home string) { must(t, distrust(home)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			log := &fakeLog{id: "one", next: 5}
+			tb, dir := tables(t, log)
+			s := openTable(t, tb)
+			put(t, tb, s, 4, "k")
+			must(t, s.MarkRecovered())
+			must(t, s.Close())
+			change(log, filepath.Join(dir, "g-table.3"))
+			s = openTable(t, tb)
+			defer s.Close()
+			if at, _ := s.GetOffset(-1); at != -1 || holds(t, s, "k") {
+				t.Fatalf("stale state is served, offset %d", at)
+			}
+			if left, _ := filepath.Glob(filepath.Join(dir, "*"+stale+"*")); len(left) > 0 {
+				t.Errorf("left behind: %v", left)
+			}
+		})
+	}
+}
+
+func TestDamagedStateIsSetAside(t *testing.T) {
+	tb, dir := tables(t, &fakeLog{id: "one", next: 5})
+	for round := range 2 {
+		s := openTable(t, tb)
+		if holds(t, s, "k") {
+			t.Fatal("it is not empty")
+		}
+		put(t, tb, s, 4, "k")
+		must(t, s.MarkRecovered())
+		must(t, s.Close())
+		tear(t, filepath.Join(dir, "g-table.3", "db"))
+		s = openTable(t, tb)
+		if holds(t, s, "k") {
+			t.Fatal("the damage did nothing")
+		}
+		must(t, s.Close())
+		aside, _ := filepath.Glob(filepath.Join(dir, "g-table.3"+damaged+"*"))
+		if len(aside) != 1 {
+			t.Fatalf("round %d: set aside: %v", round, aside)
+		}
+	}
+}
+
+// tear cuts the last write short, as a kill in the middle of it does.
+func tear(t *testing.T, db string) {
+	t.Helper()
+	logs, err := filepath.Glob(filepath.Join(db, "*.log"))
+	must(t, err)
+	for _, l := range logs {
+		info, err := os.Stat(l)
+		must(t, err)
+		if info.Size() > 3 {
+			must(t, os.Truncate(l, info.Size()-3))
+			return
+		}
+	}
+	t.Fatalf("no journal to tear in %v", logs)
+}
+
+func TestStateInUseIsExplained(t *testing.T) {
+	tb, dir := tables(t, &fakeLog{id: "one"})
+	s := openTable(t, tb)
+	defer s.Close()
+	other := NewTables(TablesOptions{Dir: dir, Log: &fakeLog{id: "one"}})
+	_, err := other.Build("g-table", 3)
+	if e, ok := errors.AsType[*brimline.Error](err); !ok || e.Kind != "state_dir_locked" || !strings.Contains(e.Remedy, "own") {
+		t.Fatalf("got %v", err)
+	}
+	if !errors.Is(other.Failure(), err) {
+		t.Fatalf("the failure is %v", other.Failure())
+	}
+}
+
+// A guard from Build knows where the log stands.
+func TestBuiltStorageIsGuarded(t *testing.T) {
+	tb, _ := tables(t, &fakeLog{id: "one", next: 7})
+	s := openTable(t, tb)
+	defer s.Close()
+	must(t, s.MarkRecovered())
+	must(t, s.Set("k", []byte("v")))
+	if err := s.SetOffset(8); err == nil {
+		t.Fatal("7 was due")
+	}
+}

@@ -1,0 +1,272 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/IBM/sarama"
+)
+
+// Kind is what a topic is for, and with it the settings that it must have.
+type Kind int
+
+const (
+	// Stream passes records on; they are deleted when they are old.
+	Stream Kind = iota
+	// Table keeps the last value of each key; goka reads it as a table.
+	Table
+	// External is written by others: it is never created, only looked at.
+	External
+)
+
+func (k Kind) String() string { return [...]string{"stream", "table", "external topic"}[k] }
+
+// Topic is a topic as brimline needs it.
+type Topic struct {
+	Name       string
+	Partitions int // 0 in an External topic: any number
+	Kind       Kind
+	// Config overrides the settings of Kind, by Kafka's names: retention.ms of a stream, say.
+	Config map[string]string
+}
+
+// Durability is how often records are kept.
+type Durability struct {
+	// Replication is the number of copies. Default: one per broker, at most three.
+	Replication int
+	// MinISR is how many copies must be written before a record counts. Default: all but one, at least one;
+	// so that one of three brokers may be away and an acknowledged record still survives the loss of another.
+	MinISR int
+}
+
+// TopicReport is what Ensure found or made of a topic.
+type TopicReport struct {
+	Name        string
+	ID          string
+	Created     bool
+	Partitions  int
+	Replication int
+	Warnings    []string // what is allowed but worth knowing
+}
+
+const (
+	retention = 7 * 24 * time.Hour
+	// A value that a frozen and thawed instance wrote over a newer one can be told from it only while both are
+	// there (see guard); compaction must leave them for longer than anyone stays frozen.
+	compactionLag = time.Hour
+)
+
+// settings are the topic's settings by Kafka's names.
+func (t Topic) settings(minISR, maxMessage int) map[string]string {
+	s := map[string]string{
+		"min.insync.replicas": strconv.Itoa(minISR),
+		// What a producer may write uncompressed fits even if it does not compress, with room for the batch around it.
+		"max.message.bytes": strconv.Itoa(maxMessage + 64<<10),
+	}
+	switch t.Kind {
+	case Stream:
+		s["cleanup.policy"] = "delete"
+		s["retention.ms"] = strconv.FormatInt(retention.Milliseconds(), 10)
+	case Table:
+		s["cleanup.policy"] = "compact"
+		s["min.compaction.lag.ms"] = strconv.FormatInt(compactionLag.Milliseconds(), 10)
+	}
+	maps.Copy(s, t.Config)
+	return s
+}
+
+// Ensure creates the topics that are missing and checks those that exist.
+// Another instance doing the same at the same time does no harm. Every problem
+// is reported, not only the first; topics without one are ready when it returns.
+func (c *Cluster) Ensure(ctx context.Context, topics []Topic, d Durability) ([]TopicReport, error) {
+	brokers, _, err := c.admin.DescribeCluster()
+	if err != nil {
+		return nil, Explain(err, "counting brokers")
+	}
+	d.Replication = orElse(d.Replication, min(3, max(1, len(brokers))))
+	d.MinISR = orElse(d.MinISR, max(1, d.Replication-1))
+	var (
+		reports  []TopicReport
+		problems []error
+	)
+	for _, t := range topics {
+		r, err := c.ensure(ctx, t, d)
+		if err != nil {
+			if ctx.Err() != nil {
+				return reports, ctx.Err()
+			}
+			problems = append(problems, err)
+			continue
+		}
+		if r.Replication < min(3, len(brokers)) {
+			r.Warnings = append(r.Warnings, fmt.Sprintf("%d of %d brokers hold a copy", r.Replication, len(brokers)))
+		}
+		reports = append(reports, r)
+	}
+	return reports, errors.Join(problems...)
+}
+
+func (c *Cluster) ensure(ctx context.Context, t Topic, d Durability) (TopicReport, error) {
+	where := fmt.Sprintf("topic %q", t.Name)
+	found, err := c.describe(t.Name)
+	if err == nil {
+		return c.check(t, found)
+	}
+	if t.Kind == External || !errors.Is(err, sarama.ErrUnknownTopicOrPartition) {
+		return TopicReport{}, err
+	}
+	detail := &sarama.TopicDetail{
+		NumPartitions: int32(t.Partitions), ReplicationFactor: int16(d.Replication),
+		ConfigEntries: make(map[string]*string),
+	}
+	for name, value := range t.settings(d.MinISR, c.maxSize) {
+		detail.ConfigEntries[name] = &value
+	}
+	created := true
+	if err := c.admin.CreateTopic(t.Name, detail, false); errors.Is(err, sarama.ErrTopicAlreadyExists) {
+		created = false // another instance was faster
+	} else if err != nil {
+		return TopicReport{}, Explain(err, "creating "+where)
+	}
+	if found, err = c.awaitLeaders(ctx, t.Name); err != nil {
+		return TopicReport{}, err
+	}
+	r, err := c.check(t, found)
+	r.Created = created
+	return r, err
+}
+
+// awaitLeaders waits until a new topic can be used: goka fails on one that its broker does not know yet.
+func (c *Cluster) awaitLeaders(ctx context.Context, topic string) (*sarama.TopicMetadata, error) {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	for {
+		found, err := c.describe(topic)
+		if err == nil && len(found.Partitions) > 0 && !slices.ContainsFunc(found.Partitions, func(p *sarama.PartitionMetadata) bool {
+			return p.Err != sarama.ErrNoError || p.Leader < 0
+		}) {
+			return found, nil
+		}
+		if pause(ctx, 50*time.Millisecond) != nil {
+			if err == nil {
+				err = Explain(sarama.ErrLeaderNotAvailable, fmt.Sprintf("topic %q", topic))
+			}
+			return nil, err
+		}
+	}
+}
+
+// check compares an existing topic with what is needed.
+func (c *Cluster) check(t Topic, found *sarama.TopicMetadata) (TopicReport, error) {
+	where := fmt.Sprintf("topic %q", t.Name)
+	r := TopicReport{Name: t.Name, ID: idOf(found), Partitions: len(found.Partitions)}
+	if len(found.Partitions) > 0 {
+		r.Replication = len(found.Partitions[0].Replicas)
+	}
+	var problems []error
+	if t.Partitions > 0 && r.Partitions != t.Partitions {
+		problems = append(problems, environment(KindTopicDiffers, where,
+			"keep the number of partitions that the group began with, or start a new --group",
+			"it has %d partitions, %d are wanted", r.Partitions, t.Partitions))
+	}
+	if t.Kind == External {
+		return r, errors.Join(problems...)
+	}
+	have, err := c.settingsOf(t.Name)
+	if err != nil {
+		r.Warnings = append(r.Warnings, "its settings could not be read: "+err.Error())
+		return r, errors.Join(problems...)
+	}
+	want := t.settings(1, c.maxSize)
+	if h, w := have["cleanup.policy"], want["cleanup.policy"]; h != w {
+		problems = append(problems, environment(KindTopicDiffers, where,
+			fmt.Sprintf("set cleanup.policy=%s on it (kafka-configs.sh --alter --entity-type topics), or delete it if nothing else uses it", w),
+			"a %s with cleanup.policy %q, %q is wanted", t.Kind, h, w))
+	}
+	for _, name := range []string{"max.message.bytes", "min.compaction.lag.ms", "retention.ms"} {
+		if h, w := have[name], want[name]; w != "" && less(h, w) {
+			r.Warnings = append(r.Warnings, fmt.Sprintf("%s is %s, less than the %s that brimline would set", name, h, w))
+		}
+	}
+	return r, errors.Join(problems...)
+}
+
+// less compares two of Kafka's numbers, of which -1 means unlimited.
+func less(have, want string) bool {
+	h, err1 := strconv.ParseInt(have, 10, 64)
+	w, err2 := strconv.ParseInt(want, 10, 64)
+	if err1 != nil || err2 != nil || h == -1 {
+		return false
+	}
+	return w == -1 || h < w
+}
+
+func (c *Cluster) settingsOf(topic string) (map[string]string, error) {
+	results, err := c.admin.DescribeConfigs([]*sarama.ConfigResource{{Type: sarama.TopicResource, Name: topic}}, sarama.DescribeConfigsOptions{})
+	if err != nil {
+		return nil, err
+	}
+	settings := make(map[string]string)
+	for _, r := range results {
+		if r.ErrorCode != sarama.ErrNoError {
+			return nil, fmt.Errorf("%w %s", r.ErrorCode, r.ErrorMsg)
+		}
+		for _, e := range r.Configs {
+			settings[e.Name] = e.Value
+		}
+	}
+	return settings, nil
+}
+
+// Delete deletes topics and waits until they are gone; one that is not there is no error.
+func (c *Cluster) Delete(ctx context.Context, topics ...string) error {
+	var problems []error
+	for _, topic := range topics {
+		if err := ctx.Err(); err != nil {
+			return errors.Join(append(problems, err)...)
+		}
+		err := c.admin.DeleteTopic(topic)
+		switch {
+		case errors.Is(err, sarama.ErrUnknownTopicOrPartition):
+		case err != nil:
+			problems = append(problems, Explain(err, fmt.Sprintf("deleting topic %q", topic)))
+		default:
+			if err := c.awaitGone(ctx, topic); err != nil {
+				problems = append(problems, err)
+			}
+		}
+	}
+	return errors.Join(problems...)
+}
+
+func (c *Cluster) awaitGone(ctx context.Context, topic string) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	for {
+		if _, err := c.describe(topic); errors.Is(err, sarama.ErrUnknownTopicOrPartition) {
+			return nil
+		}
+		if err := pause(ctx, 50*time.Millisecond); err != nil {
+			return fmt.Errorf("waiting for topic %q to be gone: %w", topic, err)
+		}
+	}
+}
+
+// DeleteGroups forgets the offsets of groups; one that is not there is no error, one with members is.
+func (c *Cluster) DeleteGroups(ctx context.Context, groups ...string) error {
+	var problems []error
+	for _, group := range groups {
+		if err := ctx.Err(); err != nil {
+			return errors.Join(append(problems, err)...)
+		}
+		if err := c.admin.DeleteConsumerGroup(group); err != nil && !errors.Is(err, sarama.ErrGroupIDNotFound) {
+			problems = append(problems, Explain(err, fmt.Sprintf("deleting group %q", group)))
+		}
+	}
+	return errors.Join(problems...)
+}

@@ -1,0 +1,22 @@
+// Package ledger asks PostgreSQL the questions that decide an alert: what is a
+// user's total around a time, and which edges are in a span. It only reads:
+// every session is read-only, in UTC, and bounded by a statement timeout.
+//
+// A login needs no more than this, and the start fails with the missing GRANT
+// in its text where something is lacking:
+//
+//	GRANT CONNECT ON DATABASE … TO brimline;
+//	GRANT USAGE ON SCHEMA streaming TO brimline;
+//	GRANT SELECT (id, user_id, amount, "timestamp") ON streaming.transactions TO brimline;
+//
+// plus SELECT on the further columns that rules ask about. Every question is
+// over one user and a span of time: an index on (user, time) answers it
+// without touching other rows.
+//
+// The answers are PostgreSQL's. Figures of a plain rule are summed there;
+// rows of a rule with a where expression are fetched and judged here, by the
+// same function that judges them in the stream, because SQL and the expression
+// language would differ somewhere. Sums travel as text and are read as exact
+// decimals. Rows whose amount is NULL are not there, as in the stream, where
+// they are bad input.
+package ledger

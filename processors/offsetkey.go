@@ -1,0 +1,49 @@
+package processors
+
+import "github.com/lovoo/goka/storage"
+
+// goka keeps a partition's offset among the values of its LevelDB, under this key.
+const offsetKey = "__offset"
+
+// A key that no user has, in place of the one above.
+const escapedOffsetKey = "\x00user:" + offsetKey
+
+// EscapeOffsetKey keeps a user called "__offset" from overwriting goka's
+// offset, which would end every recovery of that partition. Every LevelDB of a
+// table keyed by user goes through it.
+func EscapeOffsetKey(s storage.Storage) storage.Storage { return escaping{s} }
+
+type escaping struct{ storage.Storage }
+
+func escape(key string) string {
+	if key == offsetKey {
+		return escapedOffsetKey
+	}
+	return key
+}
+
+func (s escaping) Has(key string) (bool, error)        { return s.Storage.Has(escape(key)) }
+func (s escaping) Get(key string) ([]byte, error)      { return s.Storage.Get(escape(key)) }
+func (s escaping) Set(key string, value []byte) error  { return s.Storage.Set(escape(key), value) }
+func (s escaping) Delete(key string) error             { return s.Storage.Delete(escape(key)) }
+func (s escaping) Iterator() (storage.Iterator, error) { return unescaped(s.Storage.Iterator()) }
+func (s escaping) IteratorWithRange(start, limit []byte) (storage.Iterator, error) {
+	return unescaped(s.Storage.IteratorWithRange(start, limit))
+}
+
+func unescaped(i storage.Iterator, err error) (storage.Iterator, error) {
+	if err != nil {
+		return nil, err
+	}
+	return unescaping{i}, nil
+}
+
+type unescaping struct{ storage.Iterator }
+
+func (i unescaping) Key() []byte {
+	key := i.Iterator.Key()
+	if string(key) == escapedOffsetKey {
+		return []byte(offsetKey)
+	}
+	return key
+}

@@ -1,0 +1,147 @@
+package verify
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/IBM/sarama"
+
+	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/codecs"
+)
+
+// RetryHeader marks a candidate that was put back from the dead letters: the
+// watermark has long passed it, and it does not move it.
+const RetryHeader = "brimline-retry"
+
+// batch is consecutive messages of one partition, from their reading to their commit.
+type batch struct {
+	partition int32
+	messages  []*sarama.ConsumerMessage
+	items     []item                    // parallel to messages
+	records   []*sarama.ProducerMessage // the outputs, in the order of their candidates
+	watermark brimline.Cause            // after the batch
+}
+
+// next is the offset to commit.
+func (b *batch) next() int64 { return b.messages[len(b.messages)-1].Offset + 1 }
+
+// prepare decides everything about a batch; what is left is to commit it. The
+// only error is the end of ctx.
+func (s *Stage) prepare(ctx context.Context, b *batch) error {
+	b.items = make([]item, len(b.messages))
+	for i, m := range b.messages {
+		s.take(&b.items[i], m, &b.watermark)
+	}
+	if s.Off {
+		for i := range b.items {
+			if it := &b.items[i]; !it.replay && it.out.dead == nil {
+				it.out = withoutDatabase(it.candidate)
+			}
+		}
+	} else if err := s.askAll(ctx, plan(b.items)); err != nil {
+		return err
+	}
+	for i, m := range b.messages {
+		if it := &b.items[i]; it.question != nil {
+			if it.question.err != nil {
+				it.out = outcome{dead: s.deadLetter(m, it.question.err)}
+			} else {
+				settle(it)
+			}
+		}
+		b.records = append(b.records, s.records(m, &b.items[i])...)
+	}
+	return nil
+}
+
+// take decodes a message and moves the watermark over it.
+func (s *Stage) take(it *item, m *sarama.ConsumerMessage, watermark *brimline.Cause) {
+	decoded, err := codecs.Candidate{}.Decode(m.Value)
+	if err != nil {
+		it.out.dead = s.deadLetter(m, err)
+		return
+	}
+	c, ok := decoded.(*brimline.Candidate)
+	if !ok {
+		it.out.dead = s.deadLetter(m, fmt.Errorf("a %T in the candidates stream", decoded))
+		return
+	}
+	it.candidate = c
+	if !isRetry(m) {
+		if c.Cause.Compare(*watermark) <= 0 {
+			it.replay = true
+			return
+		}
+		*watermark = c.Cause
+	}
+	if c.Scale != s.Scale {
+		it.out.dead = s.deadLetter(m, brimline.BadInput("changed_scale", "start a new group for the new scale",
+			"the candidate's amounts have %d decimals, the group's %d", c.Scale, s.Scale))
+		return
+	}
+	if it.rule, err = s.rules.of(&c.Rule); err != nil {
+		it.out.dead = s.deadLetter(m, err)
+	}
+}
+
+func isRetry(m *sarama.ConsumerMessage) bool {
+	for _, h := range m.Headers {
+		if string(h.Key) == RetryHeader {
+			return true
+		}
+	}
+	return false
+}
+
+// askAll answers questions, several at a time. An error of ClassInput stays
+// with its question; the only error returned is the end of ctx.
+func (s *Stage) askAll(ctx context.Context, questions []*question) error {
+	var running sync.WaitGroup
+	work := make(chan *question)
+	for range min(s.Questions, len(questions)) {
+		running.Go(func() {
+			for q := range work {
+				q.err = s.outage.endure(ctx, func() error { return s.ask(ctx, q) })
+			}
+		})
+	}
+	for _, q := range questions {
+		work <- q // once ctx has ended, every question ends at once
+	}
+	close(work)
+	running.Wait()
+	return ctx.Err()
+}
+
+// ask puts one question, once.
+func (s *Stage) ask(ctx context.Context, q *question) (err error) {
+	select { // Questions is for all partitions together
+	case s.slots <- struct{}{}:
+		defer func() { <-s.slots }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	start := s.Clock()
+	var lsn uint64
+	if q.late {
+		q.edges, lsn, err = s.Ledger.Edges(ctx, q.user, q.rule, q.from, q.to, q.after...)
+	} else {
+		q.figures, lsn, err = s.Ledger.Figures(ctx, q.user, q.rule, q.from, q.after...)
+	}
+	end := s.Clock()
+	s.Metrics.queries.Observe(end.Sub(start).Seconds())
+	if err != nil {
+		return err
+	}
+	q.verification = brimline.Verification{At: brimline.TimeOf(end), Duration: end.Sub(start), LSN: lsn}
+	if s.AsOfNow && !q.late && q.figures.IsEdge(q.rule.Limit) {
+		asOf, err := s.Ledger.AsOf(ctx, q.user, q.rule, brimline.TimeOf(end))
+		if err != nil {
+			return err
+		}
+		q.asOf = &asOf
+	}
+	return nil
+}

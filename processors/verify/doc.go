@@ -1,0 +1,47 @@
+// Package verify is the stage that asks PostgreSQL about candidates and turns
+// them into alerts, each once.
+//
+// # In
+//
+// The candidates stream, keyed by user. Its partition p holds the candidates
+// of partition p of the changes stream, in the order of their causes apart
+// from replays.
+//
+// # Out
+//
+// Confirmed edges go to alerts, others to dismissed with the reason and both
+// figures; both are keyed by alert id and partitioned by the user alone, so
+// that one user's alerts stay in order. The window stage hears of edges that
+// were refuted, and of edges that PostgreSQL found in the span of a late
+// candidate, through the changes stream: it alone decides what is announced.
+//
+// # State
+//
+// The committed offset of each partition and, in its metadata, the watermark:
+// the cause of the last candidate that was handled. One Kafka transaction holds
+// the outputs, the offset and the watermark of the partitions that have
+// something at that moment, so either all of it happened or none.
+//
+// A transaction is fenced twice: by the producer's transactional id, against
+// an older life of the same instance, and by the consumer group's generation,
+// against an instance that lost its partitions and does not know it yet. The
+// producer is made before the consumer joins, because making it ends what an
+// older life left open, and a claim starts only from an offset that no open
+// transaction can still change.
+//
+// # On replay
+//
+// A candidate whose cause is not above the watermark has been handled: the
+// window stage, or the broker, wrote it twice. It is dropped and counted. The
+// same candidate at the same offset does not come again, unless its
+// transaction was aborted, and then nothing of it was ever visible.
+//
+// # On bad input
+//
+// A candidate that cannot be judged however often one tries (its bytes cannot
+// be decoded, its rule does not compile, its user's rows cannot be read as
+// amounts) goes to the dead letter stream whole, in the same transaction, and
+// the partition goes on. The header RetryHeader lets it pass the watermark when
+// it is put back. PostgreSQL being away is no such case: the partition waits,
+// its offset stays, and a stop or a rebalance ends the wait at once.
+package verify

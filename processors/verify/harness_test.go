@@ -1,0 +1,336 @@
+package verify
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/IBM/sarama"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/codecs"
+	"github.com/brimline/brimline/internal/embedded"
+	"github.com/brimline/brimline/internal/kafka"
+	"github.com/brimline/brimline/internal/sliding"
+	"github.com/brimline/brimline/processors"
+)
+
+const patience = 60 * time.Second
+
+// world is a broker with the topics of one group, and a database that answers as told.
+type world struct {
+	t       testing.TB
+	brokers []string
+	options kafka.Options
+	streams processors.Streams
+	ledger  *fakeLedger
+	metrics *prometheus.Registry
+	client  *kgo.Client
+	count   int // partitions of each topic
+	config  func(*Config) // changes the stage's settings
+	stage   func(*Stage)  // changes the stage itself
+}
+
+// newWorld takes the brokers of BRIMLINE_TEST_BROKERS, or one in this process.
+func newWorld(t testing.TB, partitions int32) *world {
+	t.Helper()
+	w := &world{t: t, ledger: &fakeLedger{}, metrics: prometheus.NewRegistry(), config: func(*Config) {}, stage: func(*Stage) {}}
+	if external := os.Getenv("BRIMLINE_TEST_BROKERS"); external != "" {
+		w.brokers = strings.Split(external, ",")
+	} else {
+		b, err := embedded.StartBroker(t.Context(), embedded.BrokerOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(b.Close)
+		w.brokers = b.Addrs()
+	}
+	w.options = kafka.Options{Brokers: w.brokers, SessionTimeout: 6 * time.Second, TransactionTimeout: 3 * time.Second}
+	group := fmt.Sprintf("verify-%x", rand.Uint64())
+	w.streams = processors.NewStreams(group, group+"-source", group+"-alerts")
+	var err error
+	if w.client, err = kgo.NewClient(kgo.SeedBrokers(w.brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner())); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(w.client.Close)
+	admin := kadm.NewClient(w.client)
+	topics := w.topics()
+	for _, r := range must(admin.CreateTopics(t.Context(), partitions, 1, nil, topics...)) {
+		if r.Err != nil {
+			t.Fatal(r.Err)
+		}
+	}
+	w.count = int(partitions)
+	deadline := time.Now().Add(patience)
+	for known := 0; known < len(topics)*w.count; { // a real broker knows new topics a little later
+		known = 0
+		must(admin.ListTopics(t.Context(), topics...)).EachPartition(func(p kadm.PartitionDetail) {
+			if p.Leader >= 0 && p.Err == nil {
+				known++
+			}
+		})
+		if time.Now().After(deadline) {
+			t.Fatal("the topics do not come up")
+		}
+	}
+	t.Cleanup(func() { _, _ = admin.DeleteTopics(context.Background(), topics...) })
+	return w
+}
+
+func (w *world) topics() []string {
+	return []string{w.streams.Candidates, w.streams.Changes, w.streams.Alerts, w.streams.Dismissed, w.streams.DeadLetters}
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+// instance is a running stage.
+type instance struct {
+	*Stage
+	stop context.CancelFunc
+	done chan error
+}
+
+func (w *world) start(name string) *instance {
+	w.t.Helper()
+	metrics := prometheus.NewRegistry()
+	w.metrics = metrics
+	c := Config{
+		Brokers: w.brokers, Streams: w.streams, Instance: name, Scale: 2, Ledger: w.ledger,
+		ConsumerConfig: func() (*sarama.Config, error) { return w.options.ConsumerGroupConfig(kafka.Group{ManualCommit: true}) },
+		ProducerConfig: w.options.ProducerConfig,
+		Compile: func(where string) (func(*brimline.Transaction) bool, error) {
+			return nil, errors.New("no such column")
+		},
+		Metrics: NewMetrics(metrics), Log: slog.New(slog.NewTextHandler(testLog{w.t}, nil)), Patience: 50 * time.Millisecond,
+	}
+	w.config(&c)
+	s, err := New(c)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.stage(s)
+	ctx, cancel := context.WithCancel(context.Background())
+	i := &instance{s, cancel, make(chan error, 1)}
+	go func() { i.done <- s.Run(ctx) }()
+	w.t.Cleanup(func() {
+		cancel()
+		select {
+		case <-i.done:
+		case <-time.After(patience):
+			w.t.Error("the stage did not end")
+		}
+	})
+	return i
+}
+
+// end stops an instance, or awaits its own end, and gives what Run returned.
+func (i *instance) end(t testing.TB, stop bool) error {
+	t.Helper()
+	if stop {
+		i.stop()
+	}
+	select {
+	case err := <-i.done:
+		i.done <- nil // for the cleanup
+		return err
+	case <-time.After(patience):
+		t.Fatal("the stage did not end")
+		return nil
+	}
+}
+
+func (i *instance) stopped(t testing.TB) {
+	t.Helper()
+	if err := i.end(t, true); err != nil {
+		t.Errorf("a stop gave %v", err)
+	}
+}
+
+// put writes candidates to the partition of their user.
+func (w *world) put(candidates ...*brimline.Candidate) {
+	w.t.Helper()
+	var records []*kgo.Record
+	n := w.count
+	for _, c := range candidates {
+		records = append(records, &kgo.Record{
+			Topic: w.streams.Candidates, Partition: processors.Partition(c.User, n), Key: []byte(c.User), Value: must(codecs.Candidate{}.Encode(c)),
+		})
+	}
+	w.putRaw(records...)
+}
+
+func (w *world) putRaw(records ...*kgo.Record) {
+	w.t.Helper()
+	if err := w.client.ProduceSync(w.t.Context(), records...).FirstErr(); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// caughtUp waits until everything in candidates is committed.
+func (w *world) caughtUp() {
+	w.t.Helper()
+	admin := kadm.NewClient(w.client)
+	deadline := time.Now().Add(patience)
+	for {
+		ends := must(admin.ListEndOffsets(w.t.Context(), w.streams.Candidates))
+		committed, err := admin.FetchOffsets(w.t.Context(), w.streams.VerifyGroup)
+		behind := err != nil
+		ends.Each(func(end kadm.ListedOffset) {
+			got, _ := committed.Lookup(end.Topic, end.Partition)
+			behind = behind || end.Offset > max(got.At, 0)
+		})
+		if !behind {
+			return
+		}
+		if time.Now().After(deadline) {
+			w.t.Fatalf("the stage did not catch up: %v of %v, %v", committed, ends, err)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// read gives all committed records of a topic: up to a last one that it adds
+// to every partition itself, behind whatever transaction is open.
+func (w *world) read(topic string) (records []*kgo.Record) {
+	w.t.Helper()
+	n := w.count
+	const last = "\x00last"
+	for p := range int32(n) {
+		w.putRaw(&kgo.Record{Topic: topic, Partition: p, Key: []byte(last)})
+	}
+	reader := must(kgo.NewClient(kgo.SeedBrokers(w.brokers...), kgo.ConsumeTopics(topic), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxWait(100*time.Millisecond)))
+	defer reader.Close()
+	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
+	defer cancel()
+	// Counted from the end: earlier reads have left their marks in between.
+	ends := must(kadm.NewClient(w.client).ListEndOffsets(ctx, topic))
+	for open := n; open > 0; {
+		fetches := reader.PollFetches(ctx)
+		if err := fetches.Err(); err != nil {
+			w.t.Fatal(err)
+		}
+		fetches.EachRecord(func(r *kgo.Record) {
+			if string(r.Key) != last {
+				records = append(records, r)
+			} else if end, _ := ends.Lookup(topic, r.Partition); r.Offset == end.Offset-1 {
+				open--
+			}
+		})
+	}
+	return records
+}
+
+func decoded[T any](t testing.TB, codec interface{ Decode([]byte) (any, error) }, records []*kgo.Record) (values []T) {
+	t.Helper()
+	for _, r := range records {
+		v, err := codec.Decode(r.Value)
+		if err != nil {
+			t.Fatalf("%s/%d@%d: %v", r.Topic, r.Partition, r.Offset, err)
+		}
+		values = append(values, v.(T))
+	}
+	return values
+}
+
+func (w *world) metric(name string) (sum float64) {
+	w.t.Helper()
+	for _, family := range must(w.metrics.Gather()) {
+		if family.GetName() == "brimline_verify_"+name {
+			for _, m := range family.GetMetric() {
+				sum += m.GetCounter().GetValue() + m.GetGauge().GetValue()
+			}
+		}
+	}
+	return sum
+}
+
+// fakeLedger confirms every edge at an even hour, refutes the others, and finds an edge in every half hour.
+type fakeLedger struct {
+	mu    sync.Mutex
+	err   error
+	asked int
+	took  chan struct{} // gets one when a question comes, if there is room
+	hold  chan struct{} // if set, a question waits until it is closed
+}
+
+func (l *fakeLedger) set(err error, hold chan struct{}) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.err, l.hold, l.took = err, hold, make(chan struct{}, 1)
+}
+
+func (l *fakeLedger) question(ctx context.Context) error {
+	l.mu.Lock()
+	l.asked++
+	err, hold := l.err, l.hold
+	select {
+	case l.took <- struct{}{}:
+	default:
+	}
+	l.mu.Unlock()
+	if hold != nil {
+		select {
+		case <-hold:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return err
+}
+
+func (l *fakeLedger) Figures(ctx context.Context, user string, rule *sliding.Rule, at brimline.Time, _ ...brimline.Source) (brimline.Figures, uint64, error) {
+	if err := l.question(ctx); err != nil {
+		return brimline.Figures{}, 0, err
+	}
+	f := brimline.Figures{Before: total(50), Total: total(150), Count: 2}
+	if at/hour%2 != 0 {
+		f.Before = total(101)
+	}
+	return f, 99, nil
+}
+
+func (l *fakeLedger) Edges(ctx context.Context, user string, rule *sliding.Rule, from, to brimline.Time, _ ...brimline.Source) (edges []brimline.Time, _ uint64, _ error) {
+	for t := from - from%(hour/2); t <= to; t += hour / 2 {
+		if t >= from {
+			edges = append(edges, t)
+		}
+	}
+	return edges, 99, l.question(ctx)
+}
+
+func (l *fakeLedger) AsOf(_ context.Context, _ string, _ *sliding.Rule, at brimline.Time) (brimline.AsOf, error) {
+	return brimline.AsOf{At: at, Total: total(7), Count: 1}, nil
+}
+
+type testLog struct{ t testing.TB }
+
+func (l testLog) Write(b []byte) (int, error) {
+	if os.Getenv("BRIMLINE_TEST_LOG") != "" {
+		return os.Stderr.Write(b)
+	}
+	return io.Discard.Write(b)
+}
+
+func seedOf(t testing.TB) *rand.Rand {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	return rand.New(rand.NewPCG(seed, cmp.Or(seed, 1)))
+}

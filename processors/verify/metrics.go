@@ -1,0 +1,86 @@
+package verify
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/brimline/brimline"
+)
+
+// Metrics are the stage's own; lag and restarts are counted by the app for every stage alike.
+type Metrics struct {
+	candidates   *prometheus.CounterVec
+	alerts       prometheus.Counter
+	dismissed    *prometheus.CounterVec
+	edgesFound   prometheus.Counter
+	replays      prometheus.Counter
+	dead         prometheus.Counter
+	queries      prometheus.Histogram
+	transactions prometheus.Histogram
+	aborts       prometheus.Counter
+	waiting      prometheus.Gauge
+}
+
+// NewMetrics registers the stage's metrics with r, counters at zero. All but
+// the histograms and waiting count what was committed.
+func NewMetrics(r prometheus.Registerer) *Metrics {
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Name: "brimline_verify_" + name, Help: help})
+	}
+	m := &Metrics{
+		candidates: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "brimline_verify_candidates_total", Help: "Candidates judged, by kind; replays are not among them.",
+		}, []string{"kind"}),
+		alerts: counter("alerts_total", "Alerts written."),
+		dismissed: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "brimline_verify_dismissed_total", Help: "Candidates dismissed, by reason.",
+		}, []string{"reason"}),
+		edgesFound: counter("edges_found_total", "Edges that PostgreSQL found for late candidates."),
+		replays:    counter("replays_total", "Candidates dropped because they had been handled before."),
+		dead:       counter("deadletters_total", "Candidates written to the dead letter topic."),
+		queries: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "brimline_verify_query_duration_seconds", Help: "Time of one question to PostgreSQL, the wait for a replica included.",
+			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 15),
+		}),
+		transactions: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "brimline_verify_transaction_duration_seconds", Help: "Time of one Kafka transaction from begin to commit.",
+			Buckets: prometheus.ExponentialBuckets(0.001, 2, 14),
+		}),
+		aborts:  counter("aborts_total", "Kafka transactions aborted; their candidates are handled again."),
+		waiting: prometheus.NewGauge(prometheus.GaugeOpts{Name: "brimline_verify_waiting", Help: "1 while PostgreSQL does not answer, else 0."}),
+	}
+	r.MustRegister(m.candidates, m.alerts, m.dismissed, m.edgesFound, m.replays, m.dead, m.queries, m.transactions, m.aborts, m.waiting)
+	for _, kind := range []brimline.CandidateKind{brimline.EdgeCandidate, brimline.LateCandidate} {
+		m.candidates.WithLabelValues(string(kind))
+	}
+	for _, reason := range []string{brimline.ReasonAlreadyAbove, brimline.ReasonNotAbove, brimline.ReasonNoDatabase} {
+		m.dismissed.WithLabelValues(reason)
+	}
+	return m
+}
+
+// count adds what a committed batch did.
+func (m *Metrics) count(items []item) {
+	for i := range items {
+		it := &items[i]
+		switch {
+		case it.replay:
+			m.replays.Inc()
+			continue
+		case it.out.dead != nil:
+			m.dead.Inc()
+			continue
+		}
+		m.candidates.WithLabelValues(string(it.candidate.Kind)).Inc()
+		if it.out.alert != nil {
+			m.alerts.Inc()
+		}
+		if it.out.dismissed != nil {
+			m.dismissed.WithLabelValues(it.out.dismissed.Reason).Inc()
+		}
+		for _, c := range it.out.answers {
+			if c.Kind == brimline.EdgesFound {
+				m.edgesFound.Add(float64(len(c.Edges)))
+			}
+		}
+	}
+}

@@ -1,0 +1,79 @@
+package verify
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/brimline/brimline"
+)
+
+// outage is the stage's view of PostgreSQL: who waits for it, and since when.
+type outage struct {
+	s       *Stage
+	mu      sync.Mutex
+	waiting int
+	since   time.Time
+	kind    string // of the error that was logged last
+}
+
+// endure asks until there is an answer, an error that no waiting mends, or the end of ctx.
+func (o *outage) endure(ctx context.Context, ask func() error) error {
+	waits := false
+	for pause := 20 * time.Millisecond; ; pause = min(2*pause, o.s.Patience) {
+		err := ask()
+		if err == nil || ctx.Err() != nil || isInput(err) {
+			if waits {
+				o.leave(ctx.Err() == nil)
+			}
+			return err
+		}
+		o.enter(err, !waits)
+		waits = true
+		timer := time.NewTimer(min(pause, o.s.Patience))
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+		}
+	}
+}
+
+func isInput(err error) bool {
+	e, ok := errors.AsType[*brimline.Error](err)
+	return ok && e.Class == brimline.ClassInput
+}
+
+// enter logs the first failure of an outage and every change of its kind.
+func (o *outage) enter(err error, first bool) {
+	kind := ""
+	if e, ok := errors.AsType[*brimline.Error](err); ok {
+		kind = e.Kind
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if first {
+		o.waiting++
+	}
+	if o.waiting == 1 && first {
+		o.since = o.s.Clock()
+		o.s.Metrics.waiting.Set(1)
+	} else if kind == o.kind {
+		return
+	}
+	o.kind = kind
+	o.s.Log.Error("PostgreSQL does not answer; alerts wait for it, nothing is lost", "error", err)
+}
+
+func (o *outage) leave(answered bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.waiting--; o.waiting > 0 {
+		return
+	}
+	o.s.Metrics.waiting.Set(0)
+	if answered {
+		o.s.Log.Info("PostgreSQL answers again", "after", o.s.Clock().Sub(o.since).Round(time.Millisecond))
+	}
+}

@@ -1,0 +1,92 @@
+package verify
+
+import (
+	"errors"
+
+	"github.com/IBM/sarama"
+
+	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/codecs"
+	"github.com/brimline/brimline/processors"
+)
+
+// records are the outputs of one candidate.
+func (s *Stage) records(m *sarama.ConsumerMessage, it *item) []*sarama.ProducerMessage {
+	out, err := s.encode(it)
+	if err != nil {
+		it.out = outcome{dead: s.deadLetter(m, err)}
+		out = nil
+	}
+	if it.out.dead == nil {
+		return out
+	}
+	value, err := codecs.DeadLetter{}.Encode(it.out.dead)
+	if err != nil { // a dead letter holds nothing but text, bytes and numbers
+		value = m.Value
+	}
+	s.Log.Warn("a candidate cannot be judged; it is in the dead letter topic",
+		"partition", m.Partition, "offset", m.Offset, "kind", it.out.dead.Kind, "error", it.out.dead.Error)
+	return []*sarama.ProducerMessage{record(s.Streams.DeadLetters, processors.Partition(string(m.Key), s.partitions.deadLetters), m.Key, value)}
+}
+
+func (s *Stage) encode(it *item) (out []*sarama.ProducerMessage, err error) {
+	alert := func(topic string, partitions int, a *brimline.Alert) error {
+		if a == nil {
+			return nil
+		}
+		value, err := fit(a, s.MaxAlertBytes)
+		out = append(out, record(topic, processors.Partition(a.Candidate.User, partitions), []byte(a.Candidate.ID()), value))
+		return err
+	}
+	if err := alert(s.Streams.Alerts, s.partitions.alerts, it.out.alert); err != nil {
+		return nil, err
+	}
+	if err := alert(s.Streams.Dismissed, s.partitions.dismissed, it.out.dismissed); err != nil {
+		return nil, err
+	}
+	for _, c := range it.out.answers {
+		value, err := codecs.Change{}.Encode(c)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, record(s.Streams.Changes, processors.Partition(c.User, s.partitions.changes), []byte(c.User), value))
+	}
+	return out, nil
+}
+
+// fit encodes an alert within a bound where that is possible: a record that
+// the broker refuses would stop its partition for ever.
+func fit(a *brimline.Alert, most int) ([]byte, error) {
+	value, err := codecs.Alert{}.Encode(a)
+	if err == nil && len(value) > most {
+		a.Candidate.Newest = nil
+		value, err = codecs.Alert{}.Encode(a)
+	}
+	if err == nil && len(value) > most {
+		a.Candidate.Trigger.Columns = nil
+		value, err = codecs.Alert{}.Encode(a)
+	}
+	if err == nil && len(value) > most {
+		err = brimline.BadInput("alert_too_large", "shorten the rule's description", "the alert has %d bytes, of at most %d", len(value), most)
+	}
+	return value, err
+}
+
+func record(topic string, partition int32, key, value []byte) *sarama.ProducerMessage {
+	return &sarama.ProducerMessage{Topic: topic, Partition: partition, Key: sarama.ByteEncoder(key), Value: sarama.ByteEncoder(value)}
+}
+
+func (s *Stage) deadLetter(m *sarama.ConsumerMessage, err error) *brimline.DeadLetter {
+	d := &brimline.DeadLetter{
+		Topic: m.Topic, Partition: m.Partition, Offset: m.Offset, Key: m.Key, Value: m.Value,
+		Kind: "bad_candidate", Error: err.Error(), At: brimline.TimeOf(s.Clock()),
+		Remedy: "find out who else writes to this topic: it is brimline's own",
+	}
+	for _, h := range m.Headers {
+		d.Headers = append(d.Headers, brimline.Header{Key: string(h.Key), Value: h.Value})
+	}
+	if e, ok := errors.AsType[*brimline.Error](err); ok {
+		d.Kind, d.Error, d.Remedy = e.Kind, e.Err.Error(), e.Remedy
+	}
+	return d
+}

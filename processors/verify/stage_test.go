@@ -1,0 +1,402 @@
+package verify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/codecs"
+	"github.com/brimline/brimline/processors"
+)
+
+// history is a candidate log as the window stage leaves it: in the order of
+// causes within a partition, with stretches written again.
+type history struct {
+	all     []*brimline.Candidate
+	alerts  map[string]int // by id, how many are expected
+	refuted map[string]int
+}
+
+func (w *world) newHistory(n int) history {
+	rnd := seedOf(w.t)
+	h := history{alerts: map[string]int{}, refuted: map[string]int{}}
+	for i := range n {
+		user := fmt.Sprintf("user %d/ü", rnd.IntN(40))
+		edge := brimline.Time(i) * hour
+		c := edgeCandidate(user, edge, int64(i))
+		c.Cause.Index = rnd.IntN(3)
+		h.all = append(h.all, c)
+		if i%2 == 0 {
+			h.alerts[c.ID()]++
+		} else {
+			h.refuted[c.ID()]++
+		}
+		if rnd.IntN(20) == 0 { // a crash of the window stage: the last few again
+			again := h.all[max(0, len(h.all)-rnd.IntN(30)):]
+			h.all = append(h.all, slices.Clone(again)...)
+		}
+	}
+	return h
+}
+
+// check compares what a reader of committed records sees with what is expected.
+func (w *world) check(h history) {
+	w.t.Helper()
+	n := w.count
+	for topic, want := range map[string]map[string]int{w.streams.Alerts: h.alerts, w.streams.Dismissed: h.refuted} {
+		got := map[string]int{}
+		last := map[string]brimline.Time{}
+		records := w.read(topic)
+		for i, a := range decoded[*brimline.Alert](w.t, codecs.Alert{}, records) {
+			user := a.Candidate.User
+			got[string(records[i].Key)]++
+			if string(records[i].Key) != a.Candidate.ID() || records[i].Partition != processors.Partition(user, n) {
+				w.t.Fatalf("alert of %q under key %q in partition %d", user, records[i].Key, records[i].Partition)
+			}
+			if a.Candidate.Edge < last[user] {
+				w.t.Errorf("%q: %v after %v", user, a.Candidate.Edge, last[user])
+			}
+			last[user] = a.Candidate.Edge
+		}
+		compare(w.t, topic, got, want)
+	}
+	refuted := map[string]int{}
+	for _, c := range decoded[*brimline.Change](w.t, codecs.Change{}, w.read(w.streams.Changes)) {
+		refuted[brimline.AlertID(c.User, "weekly", c.Edges[0])]++
+	}
+	compare(w.t, "answers", refuted, h.refuted)
+}
+
+func compare(t testing.TB, what string, got, want map[string]int) {
+	t.Helper()
+	missing, extra := 0, 0
+	for id, n := range want {
+		missing += max(0, n-got[id])
+	}
+	for id, n := range got {
+		extra += max(0, n-want[id])
+	}
+	if missing+extra > 0 {
+		t.Errorf("%s: %d missing, %d extra, of %d", what, missing, extra, len(want))
+	}
+}
+
+func TestEachOnce(t *testing.T) {
+	w := newWorld(t, 3)
+	h := w.newHistory(1500)
+	w.put(h.all[:len(h.all)/2]...)
+	one := w.start("one")
+	w.put(h.all[len(h.all)/2:]...)
+	w.caughtUp()
+	if got := w.metric("alerts_total") + w.metric("dismissed_total") + w.metric("replays_total"); int(got) != len(h.all) {
+		t.Errorf("the metrics count %v of %d candidates", got, len(h.all))
+	}
+	if w.metric("replays_total") == 0 {
+		t.Error("no replay was tried")
+	}
+	one.stopped(t)
+	// Everything once more, to a stage that knows it from the watermark alone.
+	w.put(h.all...)
+	w.start("one")
+	w.caughtUp()
+	if got := w.metric("replays_total"); int(got) != len(h.all) {
+		t.Errorf("%v of %d replays were dropped", got, len(h.all))
+	}
+	w.check(h)
+}
+
+// frozen stops instances at a named point until they are thawed.
+type frozen struct {
+	point string
+	after int // transactions that pass before
+	mu    sync.Mutex
+	there chan struct{}
+	thaw  chan struct{}
+}
+
+func freeze(point string, after int) *frozen {
+	return &frozen{point: point, after: after, there: make(chan struct{}), thaw: make(chan struct{})}
+}
+
+func (f *frozen) pause(point string) {
+	f.mu.Lock()
+	f.after--
+	now := point == f.point && f.after == -1
+	f.mu.Unlock()
+	if now {
+		close(f.there)
+		<-f.thaw
+	}
+}
+
+func (f *frozen) await(t testing.TB) {
+	t.Helper()
+	select {
+	case <-f.there:
+	case <-time.After(patience):
+		t.Fatal("nobody came to the point ", f.point)
+	}
+}
+
+// TestKilled leaves an instance behind in the middle of its transactions, as a
+// kill does, lets its next life go on, and then lets the old one try to finish.
+func TestKilled(t *testing.T) {
+	w := newWorld(t, 2)
+	w.options.TransactionTimeout = 10 * time.Minute
+	h := w.newHistory(600)
+	w.config = func(c *Config) { c.Batch, c.StopTimeout = 20, 100*time.Millisecond }
+	var left []*frozen
+	for life := range 4 {
+		f := freeze("sent", life)
+		w.stage = func(s *Stage) { s.pause = f.pause }
+		i := w.start("one")
+		from := life * len(h.all) / 4
+		w.put(h.all[from : (life+1)*len(h.all)/4]...)
+		f.await(t)
+		if err := i.end(t, true); err != nil {
+			t.Errorf("life %d: %v", life, err)
+		}
+		left = append(left, f)
+	}
+	w.stage = func(*Stage) {}
+	w.config = func(*Config) {}
+	w.start("one")
+	w.caughtUp()
+	w.check(h) // long before the left transactions time out: readers do not wait for them
+	for _, f := range left {
+		close(f.thaw)
+	}
+	w.put(h.all[len(h.all)-50:]...)
+	w.caughtUp()
+	w.check(h)
+}
+
+// TestThawed freezes an instance until its partitions are another's, and thaws it.
+func TestThawed(t *testing.T) {
+	w := newWorld(t, 2)
+	h := w.newHistory(200)
+	f := freeze("sent", 1)
+	w.stage = func(s *Stage) { s.pause = f.pause }
+	w.config = func(c *Config) { c.Batch, c.StopTimeout = 20, 100*time.Millisecond }
+	one := w.start("one")
+	w.put(h.all...)
+	f.await(t)
+	w.stage = func(*Stage) {}
+	w.start("two") // joins at once; one cannot give its transaction up, and its batch is refused
+	one.stop()
+	w.caughtUp()
+	close(f.thaw)
+	if err := one.end(t, true); err != nil {
+		t.Log("the thawed instance ended with:", err)
+	}
+	w.check(h)
+}
+
+func TestRebalance(t *testing.T) {
+	w := newWorld(t, 4)
+	h := w.newHistory(1200)
+	part := func(i int) []*brimline.Candidate { return h.all[i*len(h.all)/4 : (i+1)*len(h.all)/4] }
+	one := w.start("one")
+	w.put(part(0)...)
+	w.start("two")
+	w.put(part(1)...)
+	three := w.start("three")
+	w.put(part(2)...)
+	one.stopped(t)
+	w.put(part(3)...)
+	w.caughtUp()
+	three.stopped(t)
+	w.caughtUp()
+	w.check(h)
+}
+
+func TestDatabaseAway(t *testing.T) {
+	w := newWorld(t, 2)
+	h := w.newHistory(50)
+	away := &brimline.Error{Class: brimline.ClassEnvironment, Kind: "postgres_away", Err: errors.New("connection refused")}
+	w.ledger.set(away, nil)
+	one := w.start("one")
+	w.put(h.all...)
+	for range 2 { // questions come again and again
+		<-w.ledger.took
+	}
+	if w.metric("waiting") != 1 || w.metric("alerts_total") != 0 {
+		t.Errorf("waiting %v, alerts %v", w.metric("waiting"), w.metric("alerts_total"))
+	}
+	began := time.Now()
+	one.stopped(t) // in the middle of the outage
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("a stop during an outage took %v", took)
+	}
+	if w.metric("waiting") != 0 {
+		t.Error("a stopped stage waits")
+	}
+	w.start("one")
+	<-w.ledger.took
+	w.start("two") // a rebalance in the middle of the outage
+	w.ledger.set(nil, nil)
+	w.caughtUp()
+	if w.metric("waiting") != 0 {
+		t.Error("still waiting")
+	}
+	w.check(h)
+}
+
+// TestStopWhileAsked stops while a question is under way.
+func TestStopWhileAsked(t *testing.T) {
+	w := newWorld(t, 1)
+	hold := make(chan struct{})
+	w.ledger.set(nil, hold)
+	h := w.newHistory(10)
+	w.put(h.all...)
+	one := w.start("one")
+	<-w.ledger.took
+	one.stopped(t)
+	close(hold)
+	w.start("one")
+	w.caughtUp()
+	w.check(h)
+}
+
+func TestLateCandidates(t *testing.T) {
+	w := newWorld(t, 1)
+	w.put(lateCandidate("u", 0, hour, 1), lateCandidate("u", hour/2, 2*hour, 2), lateCandidate("v", hour+1, hour+2, 3))
+	w.config = func(c *Config) { c.AsOfNow = true }
+	w.start("one")
+	w.put(edgeCandidate("u", 4*hour, 4))
+	w.caughtUp()
+	var edges []brimline.Time
+	for _, c := range decoded[*brimline.Change](t, codecs.Change{}, w.read(w.streams.Changes)) {
+		if c.Kind != brimline.EdgesFound || c.User != "u" || c.Row.ID == "" || c.Source.LSN == 0 {
+			t.Errorf("answer %+v", c)
+		}
+		edges = append(edges, c.Edges...)
+	}
+	slices.Sort(edges)
+	if want := []brimline.Time{0, hour / 2, hour, 3 * hour / 2, 2 * hour}; !slices.Equal(slices.Compact(edges), want) {
+		t.Errorf("edges %v, want %v", edges, want)
+	}
+	alerts := decoded[*brimline.Alert](t, codecs.Alert{}, w.read(w.streams.Alerts))
+	if len(alerts) != 1 || alerts[0].AsOfNow == nil || alerts[0].AsOfNow.Count != 1 || alerts[0].Verification.LSN != 99 || alerts[0].Verification.At == 0 {
+		t.Errorf("alerts %+v", alerts)
+	}
+}
+
+func TestOff(t *testing.T) {
+	w := newWorld(t, 1)
+	w.config = func(c *Config) { c.Off, c.Ledger = true, nil }
+	w.put(edgeCandidate("u", hour, 1), lateCandidate("u", 0, hour, 2))
+	w.start("one")
+	w.caughtUp()
+	alerts := decoded[*brimline.Alert](t, codecs.Alert{}, w.read(w.streams.Alerts))
+	dismissed := decoded[*brimline.Alert](t, codecs.Alert{}, w.read(w.streams.Dismissed))
+	if len(alerts) != 1 || alerts[0].Verification.Status != brimline.Unverified || alerts[0].Database != nil {
+		t.Errorf("alerts %+v", alerts)
+	}
+	if len(dismissed) != 1 || dismissed[0].Reason != brimline.ReasonNoDatabase || len(w.read(w.streams.Changes)) != 0 {
+		t.Errorf("dismissed %+v", dismissed)
+	}
+}
+
+func TestBadCandidates(t *testing.T) {
+	w := newWorld(t, 1)
+	encoded := func(c *brimline.Candidate) *kgo.Record {
+		return &kgo.Record{Topic: w.streams.Candidates, Key: []byte(c.User), Value: must(codecs.Candidate{}.Encode(c))}
+	}
+	scale := edgeCandidate("u", 2*hour, 2)
+	scale.Scale = 3
+	where := edgeCandidate("u", 4*hour, 3)
+	where.Rule.Where = "gone > 1"
+	broken := encoded(edgeCandidate("u", 2*hour, 1))
+	broken.Value = broken.Value[:len(broken.Value)-5]
+	broken.Headers = []kgo.RecordHeader{{Key: "h", Value: []byte("v")}}
+	nothing := &kgo.Record{Topic: w.streams.Candidates}
+	retried := encoded(edgeCandidate("u", 6*hour, 1)) // below the watermark by now
+	retried.Headers = []kgo.RecordHeader{{Key: RetryHeader}}
+	w.putRaw(broken, nothing, encoded(scale), encoded(where), encoded(edgeCandidate("u", 8*hour, 4)), encoded(edgeCandidate("u", 10*hour, 3)), retried)
+	one := w.start("one")
+	w.caughtUp()
+	var ids []string
+	for _, a := range decoded[*brimline.Alert](t, codecs.Alert{}, w.read(w.streams.Alerts)) {
+		ids = append(ids, a.Candidate.ID())
+	}
+	if want := []string{brimline.AlertID("u", "weekly", 8*hour), brimline.AlertID("u", "weekly", 6*hour)}; !slices.Equal(ids, want) {
+		t.Errorf("alerts %v, want %v", ids, want)
+	}
+	dead := decoded[*brimline.DeadLetter](t, codecs.DeadLetter{}, w.read(w.streams.DeadLetters))
+	if len(dead) != 4 || string(dead[0].Value) != string(broken.Value) || string(dead[0].Key) != "u" || len(dead[0].Headers) != 1 {
+		t.Fatalf("dead letters %+v", dead)
+	}
+	for i, kind := range []string{codecs.KindCorruptRecord, codecs.KindCorruptRecord, "changed_scale", "bad_rule"} {
+		if d := dead[i]; i > 1 && d.Kind != kind || d.Offset != int64(i) || d.Topic != w.streams.Candidates || d.Error == "" || d.Remedy == "" {
+			t.Errorf("dead letter %+v, want %s", d, kind)
+		}
+	}
+	if w.metric("deadletters_total") != 4 || w.metric("replays_total") != 1 {
+		t.Errorf("%v dead letters, %v replays", w.metric("deadletters_total"), w.metric("replays_total"))
+	}
+	// A row that PostgreSQL's answer cannot be read for.
+	w.ledger.set(brimline.BadInput("postgres_amount", "correct the row", "NaN"), nil)
+	w.putRaw(encoded(edgeCandidate("u", 12*hour, 5)), encoded(lateCandidate("u", 12*hour, 13*hour, 6)))
+	w.caughtUp()
+	if dead := w.read(w.streams.DeadLetters); len(dead) != 6 {
+		t.Errorf("%d dead letters, want 6", len(dead))
+	}
+	one.stopped(t)
+}
+
+// TestStartErrors are those of an environment that is not as it must be.
+func TestStartErrors(t *testing.T) {
+	w := newWorld(t, 1)
+	admin := kadm.NewClient(w.client)
+	expect := func(name, kind string) {
+		t.Helper()
+		err := w.start("one").end(t, false)
+		if e, ok := errors.AsType[*brimline.Error](err); !ok || e.Kind != kind || e.Class != brimline.ClassEnvironment || e.Remedy == "" {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	commit := func(offset int64, metadata string) {
+		t.Helper()
+		var offsets kadm.Offsets
+		offsets.Add(kadm.Offset{Topic: w.streams.Candidates, At: offset, LeaderEpoch: -1, Metadata: metadata})
+		if err := admin.CommitAllOffsets(t.Context(), w.streams.VerifyGroup, offsets); err != nil {
+			t.Fatal(err)
+		}
+	}
+	commit(0, "9:1:2")
+	expect("a watermark of another version", "watermark")
+	commit(1000, "1:5:0")
+	expect("an offset that is not there", "offset_out_of_range")
+	streams := w.streams
+	for _, topic := range []*string{&w.streams.Alerts, &w.streams.Candidates} {
+		*topic = "missing-" + *topic
+		expect("a missing topic", "topic")
+		w.streams = streams
+	}
+	w.streams.Changes = w.streams.Group + "-other"
+	must(admin.CreateTopic(t.Context(), 2, 1, nil, w.streams.Changes))
+	expect("unequal partitions", "copartitioning")
+	if _, err := New(Config{}); err == nil || len(err.(interface{ Unwrap() []error }).Unwrap()) != 8 {
+		t.Errorf("an empty configuration: %v", err)
+	}
+}
+
+// TestNoBroker ends promptly while there is nobody to talk to.
+func TestNoBroker(t *testing.T) {
+	w := newWorld(t, 1)
+	w.config = func(c *Config) { c.Brokers = []string{"127.0.0.1:1"} }
+	one := w.start("one")
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	<-ctx.Done()
+	one.stopped(t)
+}

@@ -1,0 +1,147 @@
+package views
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"sync"
+
+	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/codecs"
+	"github.com/brimline/brimline/processors"
+	"github.com/lovoo/goka"
+	"github.com/lovoo/goka/storage"
+)
+
+// RecentKept is how many of the newest alerts Alerts keeps at hand.
+const RecentKept = 500
+
+// Alerts answers from the index of alerts by user. Its methods are safe for concurrent use.
+type Alerts struct {
+	*table
+	recent recent
+}
+
+// OpenAlerts makes a view of the index table, as OpenWindows does of the window table.
+func OpenAlerts(ctx context.Context, c Config) (*Alerts, error) {
+	a := &Alerts{}
+	t, err := openTable(ctx, &c, c.Streams.IndexTable, codecs.AlertLog{}, a.update)
+	if err != nil {
+		return nil, err
+	}
+	a.table = t
+	return a, nil
+}
+
+// User gives the alerts of a user that the index keeps, newest edge first; none is not an error.
+func (a *Alerts) User(id string) ([]*brimline.Alert, error) {
+	var alerts []*brimline.Alert
+	err := a.read(func() error {
+		v, err := a.get(id)
+		if err != nil || v == nil {
+			return err
+		}
+		alerts = slices.Clone(v.([]*brimline.Alert))
+		return nil
+	})
+	slices.SortFunc(alerts, func(x, y *brimline.Alert) int {
+		return cmp.Or(cmp.Compare(y.Candidate.Edge, x.Candidate.Edge), cmp.Compare(x.Candidate.Rule.ID, y.Candidate.Rule.ID))
+	})
+	return alerts, err
+}
+
+// Recent gives the newest n alerts of all users, newest first by Raised; at
+// most RecentKept. The first call walks the whole index, later ones do not.
+func (a *Alerts) Recent(_ context.Context, n int) ([]*brimline.Alert, error) {
+	var alerts []*brimline.Alert
+	err := a.read(func() error {
+		err := a.recent.fill(func() error {
+			return a.each(func(key string, value any) bool {
+				a.recent.add(value.([]*brimline.Alert))
+				return true
+			})
+		})
+		alerts = a.recent.newest(n)
+		return err
+	})
+	return alerts, err
+}
+
+// Raised is when an alert came to be: when PostgreSQL confirmed it, or where
+// it was not asked, when the triggering row was committed, or else its edge.
+func Raised(a *brimline.Alert) brimline.Time {
+	return cmp.Or(a.Verification.At, a.Candidate.Source.Commit, a.Candidate.Edge)
+}
+
+// update stores a record of the index and keeps the recent alerts up to date.
+func (a *Alerts) update(ctx goka.UpdateContext, s storage.Storage, key string, value []byte) error {
+	if err := goka.DefaultUpdate(ctx, s, key, value); err != nil {
+		return err
+	}
+	if value == nil || processors.IsMarker(key) || !a.recent.wanted() {
+		return nil
+	}
+	// A value that cannot be read fails the reads of its own user, not the view.
+	if v, err := (codecs.AlertLog{}).Decode(value); err == nil {
+		a.recent.add(v.([]*brimline.Alert))
+	}
+	return nil
+}
+
+// recent are the newest alerts of all users. They are collected from the first
+// question on: a view for one user's figures never needs them.
+type recent struct {
+	filling sync.Mutex
+	mu      sync.Mutex
+	want    bool
+	filled  bool
+	alerts  []*brimline.Alert // newest first, each id once
+}
+
+// fill runs walk, which adds all alerts of the table, unless that was done before.
+func (r *recent) fill(walk func() error) error {
+	r.filling.Lock()
+	defer r.filling.Unlock()
+	if r.filled {
+		return nil
+	}
+	// Wanted before the walk begins, so that what comes in meanwhile is not missed.
+	r.mu.Lock()
+	r.want = true
+	r.mu.Unlock()
+	if err := walk(); err != nil {
+		return err
+	}
+	r.filled = true
+	return nil
+}
+
+func (r *recent) wanted() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.want
+}
+
+func (r *recent) add(alerts []*brimline.Alert) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, a := range alerts {
+		at, found := slices.BinarySearchFunc(r.alerts, a, compareRecent)
+		if found || at == RecentKept {
+			continue
+		}
+		r.alerts = slices.Insert(r.alerts, at, a)
+		r.alerts = r.alerts[:min(len(r.alerts), RecentKept)]
+	}
+}
+
+func (r *recent) newest(n int) []*brimline.Alert {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.alerts[:max(0, min(n, len(r.alerts)))])
+}
+
+// compareRecent orders newest first; equal only for the same alert.
+func compareRecent(x, y *brimline.Alert) int {
+	return cmp.Or(cmp.Compare(Raised(y), Raised(x)), cmp.Compare(x.Candidate.ID(), y.Candidate.ID()))
+}

@@ -1,0 +1,134 @@
+package views
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/codecs"
+)
+
+// alert of a user with its edge and its raising in hours from noon.
+func alert(user string, edge, raised int) *brimline.Alert {
+	at := noon.Add(time.Duration(edge) * time.Hour)
+	total := brimline.Count(344150)
+	figures := brimline.Figures{Before: brimline.Count(290000), Total: total, Count: 12}
+	return &brimline.Alert{
+		Candidate: brimline.Candidate{
+			Kind: brimline.EdgeCandidate, User: user, Scale: 2, Rule: week.Rule, Edge: at,
+			Trigger: brimline.Transaction{ID: "7", User: user, Amount: 54150, Time: at}, Stream: figures,
+		},
+		Database:     &figures,
+		Verification: brimline.Verification{Status: brimline.Verified, At: noon.Add(time.Duration(raised) * time.Hour)},
+	}
+}
+
+func ids(alerts []*brimline.Alert) string {
+	s := ""
+	for _, a := range alerts {
+		s += fmt.Sprintf("%s%+d ", a.Candidate.User, a.Candidate.Edge.Std().Sub(noon.Std())/time.Hour)
+	}
+	return s
+}
+
+func TestAlerts(t *testing.T) {
+	f := newFixture(t)
+	put := func(pairs ...any) { f.put(f.streams.IndexTable, codecs.AlertLog{}, pairs...) }
+	put("a", []*brimline.Alert{alert("a", -30, -9), alert("a", -3, -3)}, "b", []*brimline.Alert{alert("b", -2, -4)})
+	v, err := OpenAlerts(t.Context(), Config{Kafka: f.kafka, Streams: f.streams, Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	run(t, v)
+	got, err := v.User("a")
+	if err != nil || ids(got) != "a-3 a-30 " {
+		t.Errorf("of a: %s (%v)", ids(got), err)
+	}
+	if got, err := v.User("nobody"); err != nil || len(got) != 0 {
+		t.Errorf("of nobody: %s (%v)", ids(got), err)
+	}
+	recent := func(n int) string {
+		got, err := v.Recent(t.Context(), n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ids(got)
+	}
+	// By when they were raised: a late alert about an old edge is news.
+	if got := recent(9); got != "a-3 b-2 a-30 " {
+		t.Errorf("recent: %s", got)
+	}
+	if got := recent(1) + recent(0) + recent(-1); got != "a-3 " {
+		t.Errorf("the newest one: %s", got)
+	}
+	put("b", []*brimline.Alert{alert("b", -2, -4), alert("b", -50, -1)})
+	eventually(t, "the new alert is on top, the old one not twice", func() bool { return recent(9) == "b-50 a-3 b-2 a-30 " })
+}
+
+func TestRecentIsBounded(t *testing.T) {
+	var r recent
+	for i := range RecentKept + 50 {
+		r.add([]*brimline.Alert{alert("u", i, i)})
+	}
+	got := r.newest(RecentKept * 2)
+	if len(got) != RecentKept || got[0].Candidate.Edge != noon.Add(time.Duration(RecentKept+49)*time.Hour) {
+		t.Errorf("%d kept, the first of %v", len(got), got[0].Candidate.Edge)
+	}
+}
+
+func TestRaised(t *testing.T) {
+	a := alert("u", -5, -1)
+	if Raised(a) != a.Verification.At {
+		t.Error("verified: when PostgreSQL answered")
+	}
+	a.Verification.At, a.Candidate.Source.Commit = 0, noon
+	if Raised(a) != noon {
+		t.Error("unverified: the commit")
+	}
+	a.Candidate.Source.Commit = 0
+	if Raised(a) != a.Candidate.Edge {
+		t.Error("else: the edge")
+	}
+}
+
+func TestMemory(t *testing.T) {
+	m := newMemory()
+	for _, key := range []string{"b", "a", "c", "ab"} {
+		if err := m.Set(key, []byte(key)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	walk := func(start, limit string) (keys string) {
+		i, err := m.IteratorWithRange([]byte(start), []byte(limit))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer i.Release()
+		for i.Next() {
+			v, _ := i.Value()
+			if string(v) != string(i.Key()) {
+				t.Errorf("%s at %s", v, i.Key())
+			}
+			keys += string(i.Key()) + " "
+		}
+		return keys
+	}
+	for _, c := range []struct{ start, limit, want string }{
+		{"", "", "a ab b c "}, {"a", "", "a ab "}, {"ab", "c", "ab b "}, {"z", "", ""},
+	} {
+		if got := walk(c.start, c.limit); got != c.want {
+			t.Errorf("[%s, %s): %s, want %s", c.start, c.limit, got, c.want)
+		}
+	}
+	i, _ := m.Iterator()
+	if !i.Seek([]byte("aa")) || string(i.Key()) != "ab" || i.Seek([]byte("d")) || i.Key() != nil {
+		t.Error("Seek")
+	}
+	if m.Set("x", nil) == nil {
+		t.Error("a nil value was taken")
+	}
+	if err := m.Delete("a"); err != nil || walk("", "") != "ab b c " {
+		t.Error("Delete")
+	}
+}

@@ -1,0 +1,64 @@
+package views
+
+import (
+	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/internal/sliding"
+)
+
+// Point is a moment from which a rule's total has a value, until the next point.
+type Point struct {
+	Time  brimline.Time
+	Total brimline.Total
+}
+
+// Course is how the total of u.Rules[rule] went from from to to: at each time
+// t the total over [t-Window, t] of the retained rows. The first point is at
+// from; equal neighbours are left out. Nil when from is after to, or when u
+// was not made by Judge.
+func (u *User) Course(rule int, from, to brimline.Time) []Point {
+	if rule < 0 || rule >= len(u.compiled) || from > to {
+		return nil
+	}
+	r := &u.compiled[rule]
+	var total brimline.Total
+	in, out := 0, 0 // rows that have entered, and left
+	points := []Point{}
+	put := func(t brimline.Time) {
+		t = max(t, from)
+		if n := len(points); n > 0 && points[n-1].Time == t {
+			points[n-1].Total = total
+		} else if n == 0 || points[n-1].Total != total {
+			points = append(points, Point{t, total})
+		}
+	}
+	put(from)
+	for in < len(u.Rows) || out < in {
+		// A row leaves a microsecond after its window's closed end.
+		leaves := brimline.MaxTime
+		if out < in {
+			leaves = u.Rows[out].Time.Add(r.Window).Add(1000)
+		}
+		if in < len(u.Rows) && u.Rows[in].Time < leaves {
+			t := u.Rows[in].Time
+			if t > to {
+				break
+			}
+			total = total.AddAmount(weight(r, &u.Rows[in]))
+			in++
+			put(t)
+			continue
+		}
+		if leaves > to || leaves == brimline.MaxTime {
+			break
+		}
+		total = total.Sub(weight(r, &u.Rows[out]).Total())
+		out++
+		put(leaves)
+	}
+	return points
+}
+
+func weight(r *sliding.Rule, row *brimline.Transaction) brimline.Amount {
+	w, _ := r.Weigh(row)
+	return w
+}

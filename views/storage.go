@@ -1,0 +1,124 @@
+package views
+
+import (
+	"errors"
+	"io/fs"
+	"log/slog"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync/atomic"
+	"syscall"
+
+	"github.com/lovoo/goka/storage"
+	"github.com/syndtr/goleveldb/leveldb"
+	leveldberrors "github.com/syndtr/goleveldb/leveldb/errors"
+)
+
+// partitionCopy is the local copy of one partition. goka tells how far it has
+// read to the storage and to nobody else, so the copy notes it.
+type partitionCopy struct {
+	storage.Storage // set when goka opens it
+	onRecovered     func()
+	offset          atomic.Int64 // newest record of the table in it, -1 for none
+	recovered       atomic.Bool
+}
+
+func newPartitionCopy(onRecovered func()) *partitionCopy {
+	c := &partitionCopy{onRecovered: onRecovered}
+	c.offset.Store(-1)
+	return c
+}
+
+func (c *partitionCopy) Open() error {
+	if err := c.Storage.Open(); err != nil {
+		return err
+	}
+	offset, err := c.Storage.GetOffset(-1)
+	if err != nil {
+		return err
+	}
+	c.offset.Store(offset)
+	return nil
+}
+
+func (c *partitionCopy) SetOffset(offset int64) error {
+	if err := c.Storage.SetOffset(offset); err != nil {
+		return err
+	}
+	c.offset.Store(offset)
+	return nil
+}
+
+func (c *partitionCopy) MarkRecovered() error {
+	if err := c.Storage.MarkRecovered(); err != nil {
+		return err
+	}
+	if !c.recovered.Swap(true) {
+		c.onRecovered()
+	}
+	return nil
+}
+
+// tableDir is where copies of a topic are kept, one folder per topic id, and
+// "" for copies in memory. A copy of a topic that was deleted and created anew
+// would be served as if it were the new one's: folders of other ids are deleted.
+func tableDir(c *Config, topic, id string) string {
+	if c.Dir == "" || id == "" {
+		return ""
+	}
+	id = "id-" + url.PathEscape(id)
+	all := filepath.Join(c.Dir, "views", topic)
+	others, err := os.ReadDir(all)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		c.Log.Warn("view keeps its copy in memory", "table", topic, "error", err)
+		return ""
+	}
+	for _, other := range others {
+		if other.Name() != id {
+			c.Log.Info("deleting the local copy of an earlier table of this name", "table", topic)
+			if err := os.RemoveAll(filepath.Join(all, other.Name())); err != nil {
+				c.Log.Warn("cannot delete the local copy of an earlier table", "table", topic, "error", err)
+			}
+		}
+	}
+	return filepath.Join(all, id)
+}
+
+// openStorage opens the copy of a partition in dir, or in memory where that
+// is not possible: a view can always be read again from Kafka.
+func openStorage(dir, topic string, partition int32, log *slog.Logger) storage.Storage {
+	if dir == "" {
+		return newMemory()
+	}
+	log = log.With("table", topic, "partition", partition)
+	path := filepath.Join(dir, strconv.Itoa(int(partition)))
+	db, err := openLevelDB(path)
+	if leveldberrors.IsCorrupted(err) {
+		log.Warn("the local copy is damaged and is read anew", "path", path, "error", err)
+		if err = os.RemoveAll(path); err == nil {
+			db, err = openLevelDB(path)
+		}
+	}
+	if err == nil {
+		var s storage.Storage
+		if s, err = storage.New(db); err == nil {
+			return s
+		}
+		db.Close()
+	}
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		log.Debug("another process has the local copy open; this one keeps its own in memory", "path", path)
+	} else {
+		log.Warn("view keeps its copy in memory", "path", path, "error", err)
+	}
+	return newMemory()
+}
+
+func openLevelDB(path string) (*leveldb.DB, error) {
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		return nil, err
+	}
+	return leveldb.OpenFile(path, nil)
+}

@@ -1,0 +1,325 @@
+package views
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/internal/kafka"
+	"github.com/brimline/brimline/processors"
+	"github.com/lovoo/goka"
+	"github.com/lovoo/goka/storage"
+)
+
+// table is a goka view with what goka leaves out: how far it has read, reads
+// that are refused until it has once read everything, and an end that waits
+// for readers and closes the clients.
+type table struct {
+	name      string
+	view      *goka.View
+	codec     goka.Codec
+	copies    []*partitionCopy // by partition
+	remaining atomic.Int32
+	recovered chan struct{} // closed when every partition has been read to its end once
+	ends      *ends
+	clients   []interface{ Close() error }
+
+	mu      sync.RWMutex // held for reading by reads; written to stop them
+	started bool
+	stopped bool
+}
+
+func openTable(ctx context.Context, c *Config, name string, codec goka.Codec, update goka.UpdateCallback) (_ *table, err error) {
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	t := &table{name: name, codec: codec, recovered: make(chan struct{})}
+	defer func() {
+		if err != nil {
+			_ = t.closeClients()
+			err = openError(name, err)
+		}
+	}()
+	cluster, err := kafka.Dial(ctx, c.Kafka, kafka.Quick)
+	if err != nil {
+		return nil, err
+	}
+	t.clients = append(t.clients, cluster)
+	t.ends = newEnds(cluster, name)
+	partitions, err := cluster.Partitions(name)
+	if err != nil {
+		return nil, err
+	}
+	id, err := cluster.TopicID(name)
+	if err != nil {
+		return nil, err
+	}
+	// Clients that give up soon: the view itself tries again for ever, and only
+	// between its tries can it be stopped.
+	config, err := c.Kafka.Probe()
+	if err != nil {
+		return nil, err
+	}
+	// goka closes neither the consumer nor the topic manager of a view.
+	consumer, err := goka.SaramaConsumerBuilderWithConfig(config)(c.Kafka.Brokers, "brimline-view")
+	if err != nil {
+		return nil, err
+	}
+	t.clients = append(t.clients, consumer)
+	if config, err = c.Kafka.Probe(); err != nil { // goka writes into the one it is given
+		return nil, err
+	}
+	admin, err := goka.NewTopicManager(c.Kafka.Brokers, config, goka.NewTopicManagerConfig())
+	if err != nil {
+		return nil, err
+	}
+	t.clients = append(t.clients, admin)
+	dir, log := tableDir(c, name, id), c.Log
+	storages := func(topic string, partition int32) (storage.Storage, error) {
+		t.copies[partition].Storage = processors.EscapeOffsetKey(openStorage(dir, topic, partition, log))
+		return t.copies[partition], nil
+	}
+	for range partitions {
+		t.copies = append(t.copies, newPartitionCopy(t.partitionRecovered))
+	}
+	t.remaining.Store(int32(partitions))
+	t.view, err = goka.NewView(c.Kafka.Brokers, goka.Table(name), codec,
+		goka.WithViewHasher(processors.Hasher),
+		goka.WithViewCallback(update),
+		goka.WithViewStorageBuilder(storages),
+		goka.WithViewAutoReconnect(),
+		goka.WithViewBackoffBuilder(func() (goka.Backoff, error) {
+			// goka's default waits up to two minutes after the broker is back.
+			return goka.NewSimpleBackoff(250*time.Millisecond, 5*time.Second), nil
+		}),
+		goka.WithViewConsumerSaramaBuilder(always(consumer)),
+		goka.WithViewTopicManagerBuilder(func([]string) (goka.TopicManager, error) { return shared{admin}, nil }),
+		goka.WithViewLogger(gokaLog{log.With("table", name)}),
+	)
+	if err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+// always is a builder of the same client. Its type parameter keeps sarama's name out of this package.
+func always[C any](c C) func([]string, string) (C, error) {
+	return func([]string, string) (C, error) { return c, nil }
+}
+
+// shared is a topic manager that outlives the several times goka closes it.
+type shared struct{ goka.TopicManager }
+
+func (shared) Close() error { return nil }
+
+// Run follows the table until ctx ends, which is not an error. It may be
+// called once; afterwards the view is closed.
+func (t *table) Run(ctx context.Context) error {
+	t.mu.Lock()
+	if t.started || t.stopped {
+		t.mu.Unlock()
+		return errStopped(t.name)
+	}
+	t.started = true
+	t.mu.Unlock()
+
+	// goka closes its stores as soon as its context ends: end the reads first.
+	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		t.stopReads()
+		cancel()
+	})
+	err := t.view.Run(inner)
+	stop()
+	cancel()
+	t.stopReads()
+	closeErr := t.closeClients()
+	if ctx.Err() != nil {
+		return nil
+	}
+	if err = errors.Join(err, closeErr); err == nil {
+		return errStopped(t.name)
+	}
+	return &brimline.Error{
+		Class: brimline.ClassEnvironment, Kind: "view_failed", Where: fmt.Sprintf("view of table %q", t.name),
+		Remedy: "check the state directory's disk and rights", Err: err,
+	}
+}
+
+// Close releases what Open took when Run is never called. After Run it does nothing.
+func (t *table) Close() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.started || t.stopped {
+		return nil
+	}
+	t.stopped = true
+	return t.closeClients()
+}
+
+func (t *table) stopReads() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.stopped = true
+}
+
+func (t *table) closeClients() error {
+	var errs []error
+	for _, c := range t.clients {
+		errs = append(errs, c.Close())
+	}
+	t.clients = nil
+	return errors.Join(errs...)
+}
+
+func (t *table) partitionRecovered() {
+	if t.remaining.Add(-1) == 0 {
+		close(t.recovered)
+	}
+}
+
+// Recovered reports whether the view has read its whole table once and serves reads.
+func (t *table) Recovered() bool {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return !t.stopped && t.isRecovered()
+}
+
+func (t *table) isRecovered() bool {
+	select {
+	case <-t.recovered:
+		return true
+	default:
+		return false
+	}
+}
+
+// WaitRecovered waits until Recovered, or until ctx ends, whose error it gives.
+func (t *table) WaitRecovered(ctx context.Context) error {
+	select {
+	case <-t.recovered:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("waiting for the view of table %q: %w", t.name, context.Cause(ctx))
+	}
+}
+
+// Connected reports whether every partition is being followed: false while recovering and while Kafka is away.
+func (t *table) Connected() bool { return t.view.CurrentState() == goka.ViewStateRunning }
+
+// Progress is how far each partition has been read.
+func (t *table) Progress(ctx context.Context) []Progress {
+	out := make([]Progress, len(t.copies))
+	var each sync.WaitGroup
+	for i, at := range t.copies {
+		out[i] = Progress{Partition: int32(i), Recovered: at.recovered.Load(), Offset: at.offset.Load()}
+		each.Go(func() { out[i].End = t.ends.of(ctx, int32(i)) })
+	}
+	each.Wait()
+	return out
+}
+
+func (t *table) partition(key string) int32 {
+	return processors.Partition(key, len(t.copies))
+}
+
+// get reads a key's value, nil where there is none.
+//
+// It reads the copy itself: goka's View.Get follows the states of its
+// partitions with a delay and refuses reads at random for a moment after recovery.
+func (t *table) get(key string) (any, error) {
+	p := t.partition(key)
+	if p < 0 {
+		// FNV-1a of one key in 2^32 is the one int32 without a positive counterpart: no producer can place it either.
+		return nil, nil
+	}
+	raw, err := t.copies[p].Get(key)
+	if err != nil {
+		return nil, readError(t.name, err)
+	}
+	return t.decode(raw)
+}
+
+// each calls visit with every value of the table until it returns false.
+func (t *table) each(visit func(key string, value any) bool) error {
+	for _, c := range t.copies {
+		more, err := t.eachOf(c, visit)
+		if err != nil || !more {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *table) eachOf(c *partitionCopy, visit func(key string, value any) bool) (more bool, err error) {
+	i, err := c.Iterator()
+	if err != nil {
+		return false, readError(t.name, err)
+	}
+	defer i.Release()
+	for i.Next() {
+		raw, err := i.Value()
+		if err != nil {
+			return false, readError(t.name, err)
+		}
+		v, err := t.decode(raw)
+		if err != nil {
+			return false, err
+		}
+		if v != nil && !visit(string(i.Key()), v) {
+			return false, nil
+		}
+	}
+	if err := i.Err(); err != nil {
+		return false, readError(t.name, err)
+	}
+	return true, nil
+}
+
+func (t *table) decode(raw []byte) (any, error) {
+	if raw == nil {
+		return nil, nil
+	}
+	v, err := t.codec.Decode(raw)
+	if err != nil {
+		return nil, readError(t.name, err)
+	}
+	return v, nil
+}
+
+// read runs f while the view is readable and does not end.
+func (t *table) read(f func() error) error {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	if err := t.readable(); err != nil {
+		return err
+	}
+	return f()
+}
+
+func (t *table) readable() error {
+	switch {
+	case t.stopped:
+		return errStopped(t.name)
+	case !t.isRecovered():
+		progress := make([]Progress, len(t.copies))
+		for i, at := range t.copies {
+			progress[i].Recovered = at.recovered.Load()
+		}
+		return errNotRecovered(t.name, progress)
+	}
+	return nil
+}
+
+// gokaLog passes goka's reports on at debug level: what an operator should
+// hear of a view it says itself, in errors and in its progress.
+type gokaLog struct{ log *slog.Logger }
+
+func (l gokaLog) Print(v ...any)                 { l.log.Debug(fmt.Sprint(v...)) }
+func (l gokaLog) Println(v ...any)               { l.log.Debug(fmt.Sprint(v...)) }
+func (l gokaLog) Printf(format string, v ...any) { l.log.Debug(fmt.Sprintf(format, v...)) }

@@ -1,0 +1,160 @@
+package views
+
+import (
+	"context"
+	"errors"
+
+	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/codecs"
+	"github.com/brimline/brimline/internal/sliding"
+	"github.com/brimline/brimline/processors"
+)
+
+// User is what the window table says about one user, judged at one time.
+type User struct {
+	ID    string
+	Found bool                   // the table holds something about the user; a user whose rows have all aged out may be gone from it
+	Scale int                    // decimals of amounts
+	Now   brimline.Time          // when the figures are of
+	Rules []RuleFigures          // as in Config.Rules
+	Rows  []brimline.Transaction // all retained rows, oldest first, those later than Now included
+	// Floor is the highest time of a row that is not retained, MinTime when there is none.
+	Floor brimline.Time
+	AsOf  AsOf
+
+	compiled []sliding.Rule // of Rules
+}
+
+// RuleFigures are one rule's figures for one user.
+type RuleFigures struct {
+	Rule  brimline.Rule
+	Scale int              // decimals of the totals, the limit and the distance
+	At    brimline.Figures // of the window that ends at User.Now
+	// Distance is Limit - At.Total: how much more the user can move before the
+	// next alert. Below zero the user is above the limit.
+	Distance brimline.Total
+	// Complete is false when the window reaches down to rows that are not
+	// retained any more, so that the figures may be too low.
+	Complete bool
+	// Newest is the time of the newest transaction in the window; nil when the window is empty.
+	Newest *brimline.Time
+	// Ahead are the figures at the user's newest row when that is later than
+	// User.Now (a clock that is ahead, a payment dated forward); nil otherwise.
+	Ahead *brimline.Figures
+	// Edges are those announced to the user, oldest first.
+	Edges []brimline.Edge
+}
+
+// Above reports whether the total is above the limit.
+func (r *RuleFigures) Above() bool { return r.Distance.Sign() < 0 }
+
+// Windows answers from the window table. Its methods are safe for concurrent use.
+type Windows struct {
+	*table
+	rules []sliding.Rule
+	scale int
+}
+
+// OpenWindows makes a view of the window table and connects to the brokers;
+// nothing is read before Run. A *brimline.Error of ClassEnvironment says what
+// is missing.
+func OpenWindows(ctx context.Context, c Config) (*Windows, error) {
+	t, err := openTable(ctx, &c, c.Streams.WindowTable, codecs.Window{}, processors.KeepNewer)
+	if err != nil {
+		return nil, err
+	}
+	return &Windows{table: t, rules: c.Rules, scale: c.Scale}, nil
+}
+
+// User gives the figures of a user as of now. An unknown user is not an error:
+// Found is false and all totals are zero. The key is the user id's canonical text.
+func (w *Windows) User(ctx context.Context, id string, now brimline.Time) (User, error) {
+	if id == "" || processors.IsMarker(id) {
+		return User{}, &brimline.Error{
+			Class: brimline.ClassInput, Kind: "bad_user_id", Where: "looking up a user",
+			Remedy: "give the user id as it stands in the table", Err: errors.New("no user has this id"),
+		}
+	}
+	partition := w.partition(id)
+	var window, truncated *brimline.Window
+	err := w.read(func() (err error) {
+		if window, err = w.window(id); err != nil {
+			return err
+		}
+		truncated, err = w.window(processors.MarkerKey(max(0, partition), len(w.copies)))
+		return err
+	})
+	if err != nil {
+		return User{}, err
+	}
+	u := Judge(id, Truncated(window, truncated), w.rules, w.scale, now)
+	u.AsOf.Partition = partition
+	if partition >= 0 {
+		// Read after the values, so that the answer is never older than it says.
+		p := Progress{Offset: w.copies[partition].offset.Load(), End: w.ends.of(ctx, partition)}
+		u.AsOf.Table, u.AsOf.Lag = p.Offset, p.Lag()
+	}
+	return u, nil
+}
+
+func (w *Windows) window(key string) (*brimline.Window, error) {
+	v, err := w.get(key)
+	if err != nil || v == nil {
+		return nil, err
+	}
+	return v.(*brimline.Window), nil
+}
+
+// Truncated applies the truncation that a partition's marker records to a
+// user's window: rows folded before it are gone. Either may be nil. What was
+// announced stays.
+func Truncated(window, marker *brimline.Window) *brimline.Window {
+	if window == nil || marker == nil || window.Last > marker.Last {
+		return window
+	}
+	emptied := *window
+	emptied.Rows, emptied.Floor = nil, brimline.MinTime
+	return &emptied
+}
+
+// Judge gives the figures of a window as of now; nil is a user who is not in the table.
+func Judge(id string, window *brimline.Window, rules []sliding.Rule, scale int, now brimline.Time) User {
+	u := User{ID: id, Scale: scale, Now: now, Floor: brimline.MinTime, AsOf: AsOf{Input: -1, Table: -1, Lag: -1}, compiled: rules}
+	if window != nil {
+		u.Found, u.Scale, u.Floor = true, window.Scale, window.Floor
+		u.AsOf.Input = window.Last - 1
+		u.Rows = make([]brimline.Transaction, len(window.Rows))
+		for i, row := range window.Rows {
+			row.User = id
+			u.Rows[i] = row
+		}
+	}
+	for i := range rules {
+		u.Rules = append(u.Rules, u.figures(&rules[i], window))
+	}
+	return u
+}
+
+func (u *User) figures(rule *sliding.Rule, window *brimline.Window) RuleFigures {
+	at := sliding.FiguresAt(u.Rows, rule, u.Now)
+	f := RuleFigures{
+		Rule: rule.Rule, Scale: rule.Measure.Scale(u.Scale),
+		At: at, Distance: rule.Limit.Sub(at.Total),
+		Complete: u.Floor < u.Now.Add(-rule.Window),
+	}
+	if newest := sliding.Newest(u.Rows, rule, u.Now, 1); len(newest) > 0 {
+		f.Newest = &newest[0].Time
+	}
+	if n := len(u.Rows); n > 0 && u.Rows[n-1].Time > u.Now {
+		ahead := sliding.FiguresAt(u.Rows, rule, u.Rows[n-1].Time)
+		f.Ahead = &ahead
+	}
+	if window != nil {
+		for _, state := range window.Rules {
+			if state.Rule == rule.Fingerprint {
+				f.Edges = state.Edges
+			}
+		}
+	}
+	return f
+}
