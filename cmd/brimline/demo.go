@@ -46,8 +46,9 @@ func (c *demoCmd) Run(w *world) error {
 	began := time.Now()
 	return demo.Run(w, demo.Options{
 		Dir: c.Dir, Rate: max(0, c.Rate), Backlog: max(12, c.Backlog), Seed: c.Seed, For: c.For, Fresh: c.Fresh, Listen: c.Listen,
-		Log:  w.logger(&logging),
-		Step: func(what string) { fmt.Fprintf(w.out, "%6s  %s\n", since(time.Since(began)), what) },
+		Version: version(),
+		Log:     w.logger(&logging),
+		Step:    func(what string) { fmt.Fprintf(w.out, "%6s  %s\n", since(time.Since(began)), what) },
 		Ready: func(p demo.Place) {
 			fmt.Fprintf(w.out, "%6s  running; Ctrl-C stops it, and the next start goes on from here\n\n", since(time.Since(began)))
 			c.tell(w, p)
@@ -74,5 +75,9 @@ func (c *demoCmd) tell(w *world, p demo.Place) {
 	}
 	fmt.Fprintln(w.out, "Look further from another terminal:")
 	table(w.out, nil, rows...)
-	fmt.Fprintf(w.out, "\nRules: %s\n\n", p.Rules)
+	fmt.Fprintf(w.out, "\nRules: %s\n", p.Rules)
+	if p.Resumed {
+		fmt.Fprintln(w.out, "Resumed: what was raised before is not repeated here.")
+	}
+	fmt.Fprintln(w.out)
 }

@@ -24,13 +24,13 @@ Examples:
 
 func (c *runCmd) Run(w *world) error {
 	// Checked before the secrets' files are read, so that every problem is told at once.
-	if err := c.Config.Validate(); err != nil {
+	if err := c.Config.Valid(); err != nil {
 		return err
 	}
 	if err := c.Config.ReadSecrets(); err != nil {
 		return err
 	}
-	a, err := app.New(w, app.Options{Config: c.Config, Log: w.logger(&c.Config.Logging)})
+	a, err := app.New(w, app.Options{Config: c.Config, Log: w.logger(&c.Config.Logging), Version: version()})
 	if err != nil {
 		return err
 	}

@@ -134,4 +134,3 @@ func (c *userCmd) print(w *world, u views.User) {
 	}
 	fmt.Fprintf(w.out, "as of %s, change %d of partition %d, %s\n", u.Now.Std().Format("2006-01-02 15:04:05 MST"), u.AsOf.Input, u.AsOf.Partition, behind)
 }
-

@@ -28,6 +28,7 @@ import (
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/codecs"
 	"github.com/brimline/brimline/internal/config"
+	"github.com/brimline/brimline/internal/httpapi"
 	"github.com/brimline/brimline/internal/kafka"
 	"github.com/brimline/brimline/internal/rules"
 	"github.com/brimline/brimline/internal/sliding"
@@ -39,7 +40,7 @@ import (
 const (
 	gateEvery   = time.Second
 	watchEvery  = 5 * time.Second
-	lagEvery    = 5 * time.Second
+	lagEvery    = 3 * time.Second
 	caughtEvery = 200 * time.Millisecond
 )
 
@@ -49,6 +50,8 @@ type App struct {
 	config       config.Config
 	log          *slog.Logger
 	clock        func() time.Time
+	version      string
+	started      time.Time
 	registry     *prometheus.Registry
 	metrics      *Metrics
 	stageMetrics stageMetrics
@@ -67,7 +70,8 @@ type App struct {
 	serving    *serving
 
 	mu      sync.Mutex
-	parts   []*supervised // of the stages, while they run
+	parts   []part // of the stages, while they run
+	lags    []StageLag
 	cancel  context.CancelFunc
 	stopped bool
 	done    chan struct{} // closed when the stages have ended for good
@@ -78,7 +82,7 @@ type App struct {
 // and decoder. Its errors are of ClassInput.
 func New(_ context.Context, o Options) (*App, error) {
 	a := &App{
-		config: o.Config, log: o.Log, clock: o.Clock, registry: o.Registry,
+		config: o.Config, log: o.Log, clock: o.Clock, registry: o.Registry, version: o.Version,
 		streams: Streams(&o.Config), done: make(chan struct{}),
 	}
 	if a.log == nil {
@@ -90,7 +94,7 @@ func New(_ context.Context, o Options) (*App, error) {
 	if a.registry == nil {
 		a.registry = prometheus.NewRegistry()
 	}
-	if err := a.config.Validate(); err != nil {
+	if err := a.config.Valid(); err != nil {
 		return nil, err
 	}
 	var err error
@@ -102,6 +106,7 @@ func New(_ context.Context, o Options) (*App, error) {
 	if a.decoder, err = codecs.NewDebezium(DecoderOptions(&a.config, &a.rules.RuleSet)); err != nil {
 		return nil, err
 	}
+	a.started = a.clock()
 	a.metrics = NewMetrics(a.registry)
 	a.stageMetrics = newStageMetrics(a.registry)
 	return a, nil
@@ -152,7 +157,7 @@ func (a *App) Start(ctx context.Context) (err error) {
 	if a.partitions, err = ensureTopics(ctx, a.cluster, a.streams, a.config.Partitions, a.config.Replication, a.log); err != nil {
 		return err
 	}
-	a.openViews()
+	a.openViews(ctx)
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	a.mu.Lock()
 	a.cancel = cancel
@@ -170,7 +175,9 @@ func (a *App) conduct(ctx context.Context) error {
 	defer beside.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	beside.Go(func() { a.watchLag(ctx, lagEvery) })
+	if a.serving != nil { // nobody else would ask
+		beside.Go(func() { a.watchLag(ctx, lagEvery) })
+	}
 	for ctx.Err() == nil {
 		if err := a.gate.pass(ctx); err != nil {
 			if ctx.Err() != nil {
@@ -191,7 +198,7 @@ func (a *App) conduct(ctx context.Context) error {
 func (a *App) runStages(ctx context.Context) (caughtUp bool) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	parts, reports := a.makeParts()
+	parts := a.makeParts()
 	a.mu.Lock()
 	a.parts = parts
 	a.mu.Unlock()
@@ -212,14 +219,22 @@ func (a *App) runStages(ctx context.Context) (caughtUp bool) {
 		})
 	}
 	all.Wait()
-	for _, report := range reports {
-		report()
+	for _, p := range parts {
+		p.traffic.report()
 	}
 	return caughtUp
 }
 
+// part is a stage of this instance while it runs.
+type part struct {
+	*supervised
+	stage   processors.StageName
+	traffic *traffic
+	own     ownPartitions
+}
+
 // makeParts makes the configured stages.
-func (a *App) makeParts() (parts []*supervised, reports []func()) {
+func (a *App) makeParts() (parts []part) {
 	gokas := map[processors.StageName]func() *gokaStage{
 		processors.Route: a.routeStage, processors.Window: a.windowStage, processors.Index: a.indexStage,
 	}
@@ -227,20 +242,21 @@ func (a *App) makeParts() (parts []*supervised, reports []func()) {
 		if !a.config.Runs(name) {
 			continue
 		}
-		log := a.log.With("stage", string(name))
-		t := newTraffic(string(name), log, a.metrics.handled[name])
-		var attempt func(context.Context, func(bool)) error
-		if make, ok := gokas[name]; ok {
-			s := make()
-			s.traffic = t
-			attempt = a.attempt(s)
+		p := part{stage: name, traffic: newTraffic(string(name), a.log.With("stage", string(name)), a.metrics.handled[name])}
+		var run attempt
+		if define, ok := gokas[name]; ok {
+			s, own := define(), &gokaPartitions{}
+			s.traffic, s.own, p.own = p.traffic, own, own
+			run = a.attempt(s)
 		} else {
-			attempt = a.verifyAttempt(t)
+			own := &memberPartitions{}
+			p.own = own
+			run = a.verifyAttempt(p.traffic, own)
 		}
-		parts = append(parts, newSupervised(string(name), a.log, a.metrics, attempt))
-		reports = append(reports, t.report)
+		p.supervised = newSupervised(string(name), a.log, a.metrics, run)
+		parts = append(parts, p)
 	}
-	return parts, reports
+	return parts
 }
 
 // Done is closed when the stages have ended: by Stop, by an error that trying
@@ -303,11 +319,13 @@ func (a *App) Stop(ctx context.Context) error {
 
 func (a *App) stillBusy() error {
 	var names []string
-	for _, s := range a.Status().Parts {
-		if s.Condition != Stopped {
+	a.mu.Lock()
+	for _, p := range a.parts {
+		if s := p.Status(); s.State != httpapi.Stopped {
 			names = append(names, s.Name)
 		}
 	}
+	a.mu.Unlock()
 	return &brimline.Error{
 		Class: brimline.ClassRuntime, Kind: "stop_timeout", Where: "stopping",
 		Remedy: "give it longer with --stop-timeout, or leave it: the next start does again what was not finished",
@@ -322,49 +340,4 @@ func (a *App) abandon() {
 		_ = a.cluster.Close()
 	}
 	a.place.release()
-}
-
-// Status is what an instance is doing.
-type Status struct {
-	Closed error // why the stages are not allowed to run; nil when they are
-	Parts  []PartStatus
-}
-
-// Status may be asked at any time.
-func (a *App) Status() Status {
-	var s Status
-	if a.gate != nil {
-		s.Closed = a.gate.Closed()
-	} else {
-		s.Closed = errors.New("not started")
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for _, p := range a.parts {
-		s.Parts = append(s.Parts, p.Status())
-	}
-	return s
-}
-
-// Ready is nil when every stage of this instance serves, and otherwise tells
-// what it is waiting for.
-func (s Status) Ready() error {
-	if s.Closed != nil {
-		return s.Closed
-	}
-	var waiting []error
-	for _, p := range s.Parts {
-		if p.Condition == Serving {
-			continue
-		}
-		err := fmt.Errorf("stage %s is %s", p.Name, p.Condition)
-		if p.Cause != nil {
-			err = fmt.Errorf("%w after %w", err, p.Cause)
-		}
-		waiting = append(waiting, err)
-	}
-	if len(s.Parts) == 0 {
-		waiting = append(waiting, errors.New("the stages have not started"))
-	}
-	return errors.Join(waiting...)
 }

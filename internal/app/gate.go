@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -222,7 +223,7 @@ func (g *gate) disagreement(others []kafka.Member) error {
 		if len(m.UserData) == 0 {
 			what = "rules not told yet"
 		}
-		if line := fmt.Sprintf("%s at %s (%s)", m.ClientID, m.Host, what); !slices.Contains(who, line) {
+		if line := fmt.Sprintf("%s at %s (%s)", m.ClientID, host(m.Host), what); !slices.Contains(who, line) {
 			who = append(who, line)
 		}
 	}
@@ -232,6 +233,15 @@ func (g *gate) disagreement(others []kafka.Member) error {
 		Remedy: "stop those instances, or start them with the same rules file; or give this one another --group",
 		Err:    fmt.Errorf("other rules are in use by %s", strings.Join(who, ", ")),
 	}
+}
+
+// host is a member's address without what differs from one connection to the next.
+func host(address string) string {
+	address = strings.TrimPrefix(address, "/") // Kafka's own way to write it
+	if h, _, err := net.SplitHostPort(address); err == nil {
+		return h
+	}
+	return address
 }
 
 func showFingerprint(b []byte) string {

@@ -54,6 +54,9 @@ func (a *App) watchLag(ctx context.Context, every time.Duration) {
 	for {
 		all, err := Lags(ctx, a.cluster, a.streams)
 		if err == nil {
+			a.mu.Lock()
+			a.lags = all
+			a.mu.Unlock()
 			for _, s := range all {
 				sums := map[int32]int64{}
 				for _, p := range s.Partitions {

@@ -22,6 +22,8 @@ type Options struct {
 	Log *slog.Logger
 	// Registry receives all metrics; nil makes one. An App that is made twice needs two.
 	Registry *prometheus.Registry
+	// Version of this program, for the status.
+	Version string
 	// Clock is the time of dead letters and of the HTTP API's "now"; nil is time.Now.
 	Clock func() time.Time
 }

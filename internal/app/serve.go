@@ -3,14 +3,12 @@ package app
 import (
 	"context"
 	"errors"
-	"fmt"
-	"net"
-	"net/http"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/internal/httpapi"
+	"github.com/brimline/brimline/processors"
 	"github.com/brimline/brimline/views"
 )
 
@@ -18,8 +16,7 @@ import (
 // tables. HTTP is up from the start, so that /readyz can tell what an instance
 // waits for; the views come when their tables are there.
 type serving struct {
-	server  *http.Server
-	addr    net.Addr
+	server  *httpapi.Server
 	windows atomic.Pointer[views.Windows]
 	alerts  atomic.Pointer[views.Alerts]
 
@@ -27,70 +24,77 @@ type serving struct {
 	running sync.WaitGroup
 }
 
-// httpStop bounds how long requests may go on after everything else has stopped.
-const httpStop = 2 * time.Second
-
-// listen opens the HTTP port.
+// listen opens the HTTP port and begins to answer.
 func (a *App) listen() error {
 	if a.config.Listen == "off" {
 		return nil
 	}
-	l, err := net.Listen("tcp", a.config.Listen)
+	server, err := httpapi.Listen(a.config.Listen, a.log)
 	if err != nil {
-		return &brimline.Error{
-			Class: brimline.ClassEnvironment, Kind: "listen", Where: "--listen " + a.config.Listen,
-			Remedy: "choose another address with --listen, port 0 for any free one, or off", Err: errors.Unwrap(err),
-		}
+		return err
 	}
-	s := &serving{addr: l.Addr()}
-	s.server = &http.Server{Handler: a.handler(s), ReadHeaderTimeout: 10 * time.Second}
-	s.running.Go(func() { _ = s.server.Serve(l) })
+	s := &serving{server: server}
 	a.serving = s
-	if host, _, _ := net.SplitHostPort(l.Addr().String()); !net.ParseIP(host).IsLoopback() {
-		a.log.Warn("the HTTP API is open beyond this machine, and asks nobody who they are", "listen", l.Addr().String())
+	handler := httpapi.New(httpapi.Options{
+		Users: usersNow{s}, Alerts: alertsNow{s}, Status: a.Status,
+		Rules: a.rules.RuleSet, Streams: a.streams, Metrics: a.registry, Now: a.clock,
+	})
+	var ctx context.Context
+	ctx, s.cancel = context.WithCancel(context.Background())
+	s.running.Go(func() {
+		if err := server.Serve(ctx, handler); err != nil {
+			a.log.Error("HTTP has ended", "error", err)
+		}
+	})
+	if !server.Loopback() {
+		a.log.Warn("HTTP is open beyond this machine, and asks nobody who they are", "url", server.URL())
 	}
-	a.log.Info("listening", "address", "http://"+l.Addr().String())
+	a.log.Info("listening", "url", server.URL())
 	return nil
 }
 
-// Addr is where HTTP listens; empty when it is off or not yet on.
-func (a *App) Addr() string {
+// URL is where HTTP answers; empty when it is off or not yet on.
+func (a *App) URL() string {
 	if a.serving == nil {
 		return ""
 	}
-	return a.serving.addr.String()
+	return a.serving.server.URL()
 }
 
 // openViews starts to follow the tables, for HTTP alone.
-func (a *App) openViews() {
+func (a *App) openViews(ctx context.Context) {
 	s := a.serving
 	if s == nil {
 		return
 	}
-	var ctx context.Context
-	ctx, s.cancel = context.WithCancel(context.Background())
 	config := views.Config{
 		Kafka: a.kafka, Streams: a.streams, Dir: a.place.Dir, Rules: a.compiled, Scale: a.rules.Scale, Log: a.log,
 	}
-	follow := func(name string, attempt func(context.Context, func(bool)) error) {
-		part := newSupervised(name, a.log, a.metrics, attempt)
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stopHTTP := s.cancel
+	s.cancel = func() {
+		cancel()
+		stopHTTP()
+	}
+	follow := func(name string, run attempt) {
+		part := newSupervised(name, a.log, a.metrics, run)
 		s.running.Go(func() { part.run(ctx) })
 	}
-	follow("windows-view", func(ctx context.Context, serving func(bool)) error {
+	follow("windows-view", func(ctx context.Context, tell func(httpapi.State)) error {
 		v, err := views.OpenWindows(ctx, config)
 		if err != nil {
 			return err
 		}
 		s.windows.Store(v)
-		return followView(ctx, v, serving)
+		return followView(ctx, v, tell)
 	})
-	follow("alerts-view", func(ctx context.Context, serving func(bool)) error {
+	follow("alerts-view", func(ctx context.Context, tell func(httpapi.State)) error {
 		v, err := views.OpenAlerts(ctx, config)
 		if err != nil {
 			return err
 		}
 		s.alerts.Store(v)
-		return followView(ctx, v, serving)
+		return followView(ctx, v, tell)
 	})
 }
 
@@ -100,45 +104,91 @@ type view interface {
 	WaitRecovered(context.Context) error
 }
 
-func followView(ctx context.Context, v view, serving func(bool)) error {
+func followView(ctx context.Context, v view, tell func(httpapi.State)) error {
+	tell(httpapi.Recovering)
 	ctx, cancel := context.WithCancel(ctx)
 	var wait sync.WaitGroup
 	defer wait.Wait()
 	defer cancel()
 	wait.Go(func() {
 		if v.WaitRecovered(ctx) == nil {
-			serving(true)
+			tell(httpapi.Running)
 		}
 	})
 	return v.Run(ctx)
 }
 
-// close ends the views, then HTTP.
+// close ends views and HTTP.
 func (s *serving) close() {
 	if s == nil {
 		return
 	}
-	if s.cancel != nil {
-		s.cancel()
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), httpStop)
-	defer cancel()
-	if s.server.Shutdown(ctx) != nil {
-		_ = s.server.Close()
-	}
+	s.cancel()
 	s.running.Wait()
 }
 
-// handler is the HTTP API.
-func (a *App) handler(*serving) http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if err := a.Status().Ready(); err != nil {
-			http.Error(w, err.Error(), http.StatusServiceUnavailable)
-			return
+// status tells how far the views are; nothing where HTTP is off.
+func (s *serving) status(ctx context.Context, names processors.Streams) []httpapi.ViewStatus {
+	if s == nil {
+		return nil
+	}
+	var all []httpapi.ViewStatus
+	add := func(table string, recovered, connected bool, progress []views.Progress) {
+		v := httpapi.ViewStatus{Table: table, Recovered: recovered, Connected: connected}
+		for _, p := range progress {
+			if p.Lag() < 0 {
+				v.Lag = -1
+				break
+			}
+			v.Lag += p.Lag()
 		}
-		fmt.Fprintln(w, "ready")
-	})
-	return mux
+		all = append(all, v)
+	}
+	if v := s.windows.Load(); v != nil {
+		add(names.WindowTable, v.Recovered(), v.Connected(), v.Progress(ctx))
+	} else {
+		all = append(all, httpapi.ViewStatus{Table: names.WindowTable, Lag: -1})
+	}
+	if v := s.alerts.Load(); v != nil {
+		add(names.IndexTable, v.Recovered(), v.Connected(), v.Progress(ctx))
+	} else {
+		all = append(all, httpapi.ViewStatus{Table: names.IndexTable, Lag: -1})
+	}
+	return all
+}
+
+// usersNow and alertsNow are the views of the moment: one that ended is opened again.
+type usersNow struct{ *serving }
+
+func (s usersNow) User(ctx context.Context, id string, now brimline.Time) (views.User, error) {
+	v := s.windows.Load()
+	if v == nil {
+		return views.User{}, errNotOpen()
+	}
+	return v.User(ctx, id, now)
+}
+
+type alertsNow struct{ *serving }
+
+func (s alertsNow) User(id string) ([]*brimline.Alert, error) {
+	v := s.alerts.Load()
+	if v == nil {
+		return nil, errNotOpen()
+	}
+	return v.User(id)
+}
+
+func (s alertsNow) Recent(ctx context.Context, n int) ([]*brimline.Alert, error) {
+	v := s.alerts.Load()
+	if v == nil {
+		return nil, errNotOpen()
+	}
+	return v.Recent(ctx, n)
+}
+
+func errNotOpen() error {
+	return &brimline.Error{
+		Class: brimline.ClassRuntime, Kind: "view_not_recovered", Remedy: "ask again in a moment",
+		Err: errors.New("this instance is still starting"),
+	}
 }

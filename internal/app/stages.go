@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"hash"
 	"path/filepath"
+	"sync"
 	"time"
 
+	"github.com/brimline/brimline/internal/httpapi"
 	"github.com/brimline/brimline/internal/kafka"
 	"github.com/brimline/brimline/processors"
 	"github.com/brimline/brimline/processors/index"
@@ -22,6 +24,7 @@ type gokaStage struct {
 	name    processors.StageName
 	inputs  []string
 	traffic *traffic
+	own     *gokaPartitions
 	// define makes the group graph and the options that only this stage needs;
 	// once per attempt, because goka keeps state in neither but changes both.
 	define func(tables *kafka.Tables) (*goka.GroupGraph, []goka.ProcessorOption)
@@ -94,8 +97,8 @@ func announced(tables *kafka.Tables, update goka.UpdateCallback) goka.UpdateCall
 }
 
 // attempt runs a goka stage once, with a processor of its own.
-func (a *App) attempt(s *gokaStage) func(context.Context, func(bool)) error {
-	return func(ctx context.Context, serving func(bool)) error {
+func (a *App) attempt(s *gokaStage) attempt {
+	return func(ctx context.Context, tell func(httpapi.State)) error {
 		tables := kafka.NewTables(kafka.TablesOptions{
 			Dir: filepath.Join(a.place.Dir, string(s.name)), Log: a.cluster, Logger: a.log.With("stage", s.name),
 		})
@@ -108,41 +111,35 @@ func (a *App) attempt(s *gokaStage) func(context.Context, func(bool)) error {
 		if err != nil {
 			return kafka.Explain(err, fmt.Sprintf("starting stage %s", s.name))
 		}
+		s.own.follow(p)
+		defer s.own.follow(nil)
 		ctx, cancel := context.WithCancel(ctx)
+		var beside sync.WaitGroup
+		defer beside.Wait()
 		defer cancel()
-		ended := make(chan error, 1)
-		go func() { ended <- p.Run(ctx) }()
-		besides := make(chan struct{})
-		go func() {
-			defer close(besides)
-			observe(ctx, p, serving)
-		}()
-		var extra chan struct{}
+		states := p.StateReader().ObserveStateChange()
+		beside.Go(func() { observe(ctx, states, graph.GroupTable() != nil, tell) })
 		if s.beside != nil {
-			extra = make(chan struct{})
-			go func() {
-				defer close(extra)
-				s.beside(ctx, p)
-			}()
+			beside.Go(func() { s.beside(ctx, p) })
 		}
-		err = <-ended
-		cancel()
-		<-besides
-		if extra != nil {
-			<-extra
-		}
-		return kafka.Explain(err, fmt.Sprintf("stage %s", s.name))
+		return kafka.Explain(p.Run(ctx), fmt.Sprintf("stage %s", s.name))
 	}
 }
 
-// observe tells whether the processor serves, through all its rebalances.
-func observe(ctx context.Context, p *goka.Processor, serving func(bool)) {
-	states := p.StateReader().ObserveStateChange()
+// observe tells what the processor does, through all its rebalances.
+func observe(ctx context.Context, states *goka.StateChangeObserver, hasTable bool, tell func(httpapi.State)) {
 	defer states.Stop()
 	for {
 		select {
 		case s := <-states.C():
-			serving(s == goka.ProcStateRunning)
+			switch {
+			case s == goka.ProcStateRunning:
+				tell(httpapi.Running)
+			case s == goka.ProcStateSetup && hasTable:
+				tell(httpapi.Recovering)
+			default:
+				tell(httpapi.Starting)
+			}
 		case <-ctx.Done():
 			return
 		}

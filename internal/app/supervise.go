@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/brimline/brimline/internal/httpapi"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -18,24 +19,13 @@ const (
 	calmAfter   = 30 * time.Second
 )
 
-// Condition is what a supervised part is doing.
-type Condition string
-
-// The conditions of a part.
-const (
-	Waiting  Condition = "waiting"  // before its first attempt, or for the pause between two
-	Starting Condition = "starting" // joining its group, recovering its table
-	Serving  Condition = "serving"
-	Stopped  Condition = "stopped" // because it was told to
-)
-
-// PartStatus is a part's condition for /readyz and `status`.
+// PartStatus is what a supervised part is doing.
 type PartStatus struct {
-	Name      string
-	Condition Condition
-	Since     time.Time
-	Restarts  int   // attempts after the first
-	Cause     error // why the last attempt ended; nil while there was only one
+	Name     string
+	State    httpapi.State
+	Since    time.Time
+	Restarts int   // attempts after the first
+	Cause    error // why the last attempt ended; nil while there was only one
 }
 
 // supervised runs one part of the app again whenever it ends, until it is told
@@ -46,37 +36,34 @@ type supervised struct {
 	log      *slog.Logger
 	restarts prometheus.Counter
 	up       prometheus.Gauge
-	// attempt runs the part once. It calls serving when the part has begun its
-	// work and may call it with false when it is interrupted.
-	attempt func(ctx context.Context, serving func(bool)) error
+	// attempt runs the part once and tells what it is doing.
+	attempt attempt
 	after   func(time.Duration) <-chan time.Time
 
 	mu     sync.Mutex
 	status PartStatus
 }
 
-func newSupervised(name string, log *slog.Logger, m *Metrics, attempt func(context.Context, func(bool)) error) *supervised {
+// attempt runs a part until ctx ends or something fails. tell is for the
+// states between: Starting, with which an attempt begins, Recovering and Running.
+type attempt func(ctx context.Context, tell func(httpapi.State)) error
+
+func newSupervised(name string, log *slog.Logger, m *Metrics, attempt attempt) *supervised {
 	return &supervised{
 		name: name, log: log.With("stage", name), attempt: attempt, after: time.After,
 		restarts: m.restarts.WithLabelValues(name), up: m.up.WithLabelValues(name),
-		status: PartStatus{Name: name, Condition: Waiting, Since: time.Now()},
+		status: PartStatus{Name: name, State: httpapi.Starting, Since: time.Now()},
 	}
 }
 
 // run returns when ctx has ended and the part with it.
 func (s *supervised) run(ctx context.Context) {
-	defer s.set(Stopped)
+	defer s.set(httpapi.Stopped)
 	pause := firstPause
 	for {
-		s.set(Starting)
+		s.set(httpapi.Starting)
 		began := time.Now()
-		err := s.attempt(ctx, func(up bool) {
-			if up {
-				s.set(Serving)
-			} else {
-				s.set(Starting)
-			}
-		})
+		err := s.attempt(ctx, s.set)
 		if ctx.Err() != nil {
 			if err != nil && !errors.Is(err, context.Canceled) {
 				s.log.Warn("stopped with an error", "error", err)
@@ -102,21 +89,21 @@ func (s *supervised) run(ctx context.Context) {
 
 func (s *supervised) failed(cause error) {
 	s.restarts.Inc()
-	s.set(Waiting)
+	s.set(httpapi.Failed)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.status.Restarts++
 	s.status.Cause = cause
 }
 
-func (s *supervised) set(c Condition) {
+func (s *supervised) set(state httpapi.State) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.status.Condition == c {
+	if s.status.State == state {
 		return
 	}
-	s.status.Condition, s.status.Since = c, time.Now()
-	if c == Serving {
+	s.status.State, s.status.Since = state, time.Now()
+	if state == httpapi.Running {
 		s.up.Set(1)
 	} else {
 		s.up.Set(0)

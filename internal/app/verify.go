@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/internal/httpapi"
 	"github.com/brimline/brimline/internal/kafka"
 	"github.com/brimline/brimline/internal/ledger"
 	"github.com/brimline/brimline/internal/rules"
@@ -15,8 +16,8 @@ import (
 
 // verifyAttempt runs the verify stage once. It is not a goka processor:
 // its alerts and its offset go into one transaction.
-func (a *App) verifyAttempt(t *traffic) func(context.Context, func(bool)) error {
-	return func(ctx context.Context, serving func(bool)) error {
+func (a *App) verifyAttempt(t *traffic, own *memberPartitions) attempt {
+	return func(ctx context.Context, tell func(httpapi.State)) error {
 		c := verify.Config{
 			Brokers: a.config.Brokers, Streams: a.streams, Instance: a.place.Instance, Scale: a.rules.Scale,
 			ConsumerConfig: func() (*kafka.ClientConfig, error) {
@@ -53,14 +54,15 @@ func (a *App) verifyAttempt(t *traffic) func(context.Context, func(bool)) error 
 		defer beside.Wait()
 		defer cancel()
 		t.assigned()
-		beside.Go(func() { a.observeMember(ctx, a.streams.VerifyGroup, serving) })
+		beside.Go(func() { a.observeMember(ctx, a.streams.VerifyGroup, own, tell) })
 		return kafka.Explain(stage.Run(ctx), "stage verify")
 	}
 }
 
 // observeMember tells whether this instance is a member of a settled group:
 // the brokers show a member's fingerprint only then.
-func (a *App) observeMember(ctx context.Context, group string, serving func(bool)) {
+func (a *App) observeMember(ctx context.Context, group string, own *memberPartitions, tell func(httpapi.State)) {
+	defer own.set(nil)
 	tick := time.NewTicker(500 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -70,11 +72,14 @@ func (a *App) observeMember(ctx context.Context, group string, serving func(bool
 			if err != nil {
 				continue // the stage meets the same trouble, and says so
 			}
-			there := false
+			state := httpapi.Starting
 			for _, m := range members {
-				there = there || m.ClientID == a.kafka.ClientID && len(m.UserData) > 0
+				if m.ClientID == a.kafka.ClientID && len(m.UserData) > 0 {
+					state = httpapi.Running
+					own.set(m.Assigned)
+				}
 			}
-			serving(there)
+			tell(state)
 		case <-ctx.Done():
 			return
 		}

@@ -144,9 +144,21 @@ func database(t *testing.T) (*pgx.Conn, string) {
 	exec(t, admin, "CREATE DATABASE "+quote(name))
 	t.Cleanup(func() {
 		ctx := context.Background()
-		// Other tests of this server need the slots.
-		_, _ = admin.Exec(ctx, `SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = $1 AND NOT active`, name)
-		_, _ = admin.Exec(ctx, "DROP DATABASE "+quote(name)+" WITH (FORCE)")
+		// Other tests of this server need the slots, and a slot holds its database.
+		// It is free a moment after its user is gone.
+		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+			_, err := admin.Exec(ctx, `SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = $1`, name)
+			if err == nil {
+				_, err = admin.Exec(ctx, "DROP DATABASE "+quote(name)+" WITH (FORCE)")
+			}
+			if err == nil {
+				return
+			}
+			if time.Now().After(deadline) {
+				t.Error(err)
+				return
+			}
+		}
 	})
 	return dial(t, p.URL(name)), p.URL(name)
 }

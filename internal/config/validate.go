@@ -53,8 +53,8 @@ func Check(parts ...Part) error {
 	return &brimline.Error{Class: brimline.ClassInput, Kind: "settings", Err: errors.Join(p...)}
 }
 
-// Validate checks every part, and what parts must agree on.
-func (c *Config) Validate() error {
+// Valid checks every part, and what parts must agree on. (kong would call a method named Validate, too early.)
+func (c *Config) Valid() error {
 	return Check(&c.Kafka, &c.Names, &c.Topics, &c.Watched, &c.Records, &c.Judging, &c.Database,
 		&c.State, &c.Running, &c.Serving, &c.Logging, together{c})
 }

@@ -32,6 +32,7 @@ type Row struct {
 type Generator struct {
 	rand    *rand.Rand
 	pending []Row // of bursts, by time
+	begun   bool  // Live was called
 }
 
 // NewGenerator makes the same rows for the same seed and the same times of asking.
@@ -104,8 +105,8 @@ func (g *Generator) between(low, high int64) brimline.Amount {
 // travel is a journey: a flight, a hotel, and what comes with them.
 func (g *Generator) travel(from time.Time, apart time.Duration) []Row {
 	user := g.anyone()
-	rows := []Row{{user, -g.between(58_000, 165_000), from, "Flight"}, {user, -g.between(62_000, 158_000), from, "Hotel"}}
-	for range 3 + g.rand.IntN(4) {
+	rows := []Row{{user, -g.between(88_000, 175_000), from, "Flight"}, {user, -g.between(92_000, 168_000), from, "Hotel"}}
+	for range 4 + g.rand.IntN(4) {
 		kind := []shop{{"Restaurant", 4_500, 19_000, 0}, {"Car rental", 22_000, 64_000, 0}, {"Museum", 1_800, 6_500, 0}, {"Souvenirs", 2_500, 24_000, 0}}
 		s := kind[g.rand.IntN(len(kind))]
 		rows = append(rows, Row{user, -g.between(s.low, s.high), from, s.name})
@@ -175,10 +176,15 @@ func (g *Generator) Backlog(now time.Time, n int) []Row {
 	return rows
 }
 
-// Live are n transactions of about now. One in fifty arrives late, by up to an
+// Live are n transactions of about now. A journey begins with the first call, so
+// that whoever starts a demo soon sees an alert come. One in fifty arrives late, by up to an
 // hour; every few hundred a journey begins, or a stolen card is tried out.
 func (g *Generator) Live(now time.Time, n int) []Row {
 	var rows []Row
+	if !g.begun {
+		g.begun = true
+		g.pending = append(g.pending, g.travel(now, time.Second)...)
+	}
 	for range n {
 		if g.rand.IntN(250) == 0 {
 			g.pending = append(g.pending, g.travel(now, 4*time.Second)...)

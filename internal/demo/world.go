@@ -34,6 +34,7 @@ type Options struct {
 	For     time.Duration // ends the demo by itself; 0 does not
 	Fresh   bool          // begins anew
 	Listen  string        // preferred address of HTTP, or off; another port is taken where it is in use
+	Version string        // of this program
 	Log     *slog.Logger
 
 	Step    func(what string)       // what is being done
@@ -145,7 +146,7 @@ func (w *world) flow(ctx context.Context, table *table, generator *Generator) er
 	if w.resumed {
 		from = kafka.Newest
 	}
-	a, err := app.New(ctx, app.Options{Config: w.config, Log: w.Log})
+	a, err := app.New(ctx, app.Options{Config: w.config, Log: w.Log, Version: w.Version})
 	if err != nil {
 		return err
 	}
@@ -193,9 +194,7 @@ func (w *world) place(a *app.App) Place {
 		Brokers: strings.Join(w.config.Brokers, ","), Database: w.config.DatabaseURL.Reveal(),
 		Settings: w.settingsFile(), Rules: w.config.Rules, Resumed: w.resumed,
 	}
-	if a.Addr() != "" {
-		p.HTTP = "http://" + a.Addr()
-	}
+	p.HTTP = a.URL()
 	return p
 }
 

@@ -195,11 +195,11 @@ func (h *handler) ready(w http.ResponseWriter, r *http.Request) {
 		Ready   bool     `json:"ready"`
 		Reasons []string `json:"reasons"`
 		Status
-	}{len(reasons) == 0, reasons, s})
+	}{len(reasons) == 0, reasons, s.complete()})
 }
 
 func (h *handler) status(w http.ResponseWriter, r *http.Request) {
-	writeJSON(w, http.StatusOK, h.Status(r.Context()))
+	writeJSON(w, http.StatusOK, h.Status(r.Context()).complete())
 }
 
 func (h *handler) rules(w http.ResponseWriter, _ *http.Request) {

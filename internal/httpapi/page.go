@@ -80,9 +80,25 @@ type alertRow struct {
 
 func pageFuncs() template.FuncMap {
 	return template.FuncMap{
-		"amount": amount, "clock": clock, "count": count, "ago": ago, "visible": visible, "column": columnText,
+		"amount": amount, "clock": clock, "count": count, "ago": ago, "visible": visible, "column": columnText, "measure": measureText,
 		"iso": func(t brimline.Time) string { return t.String() },
 		"sub": func(a, b int) int { return a - b },
+	}
+}
+
+// measureText says a measure in words.
+func measureText(name string) string {
+	switch m, _ := brimline.ParseMeasure(name); m {
+	case brimline.Sum:
+		return "sum of amounts"
+	case brimline.SumIn:
+		return "sum of amounts above zero"
+	case brimline.SumOut:
+		return "sum of amounts below zero"
+	case brimline.CountAll:
+		return "number of transactions"
+	default:
+		return "sum of absolute amounts"
 	}
 }
 

@@ -69,6 +69,20 @@ type ViewStatus struct {
 	Lag       int64  `json:"lag"`       // records not read yet, -1 when not known
 }
 
+// complete has no nil lists, which JSON would show as null.
+func (s Status) complete() Status {
+	if s.Views == nil {
+		s.Views = []ViewStatus{}
+	}
+	s.Stages = append([]StageStatus{}, s.Stages...)
+	for i := range s.Stages {
+		if s.Stages[i].Partitions == nil {
+			s.Stages[i].Partitions = []PartitionStatus{}
+		}
+	}
+	return s
+}
+
 // NotReady gives the reasons why the instance is not ready, none when it is:
 // every stage that it runs is running, and so is every partition of its own;
 // every view has recovered. A group whose partitions all belong to other

@@ -63,7 +63,7 @@ func (d *database) checkTable(ctx context.Context) error {
 	case "r", "p":
 		d.ok("postgres_table", "table %s exists", d.Table)
 	default:
-		d.add(Error, "postgres_table", "name the table beneath it with --table", "%s is not a table: nothing else has a change stream", d.Table)
+		d.add(Warning, "postgres_table", "name the table beneath it with --table", "%s is not a table: totals can be asked of it, but only tables have a change stream", d.Table)
 	}
 	rows, err := d.conn.Query(ctx, `SELECT a.attname, a.attnum, b.typname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
 		CASE WHEN a.atttypid = 'numeric'::regtype AND a.atttypmod >= 4 THEN ((((a.atttypmod - 4) & 2047) # 1024) - 1024) ELSE -1 END
@@ -181,13 +181,13 @@ func (d *database) checkColumns(context.Context) error {
 func columnTypes(t brimline.ColumnType) []string {
 	switch t {
 	case brimline.Integer:
-		return []string{"int2", "int4", "int8"}
+		return []string{"int2", "int4", "int8", "numeric"}
 	case brimline.Numeric:
-		return []string{"numeric", "int2", "int4", "int8"}
+		return []string{"numeric", "int2", "int4", "int8", "float4", "float8"}
 	case brimline.Boolean:
 		return []string{"bool"}
 	case brimline.Timestamp:
-		return []string{"timestamptz", "timestamp", "date"}
+		return []string{"timestamptz", "timestamp"}
 	default:
 		return nil
 	}
@@ -230,4 +230,28 @@ func (d *database) columnNames() []string {
 	}
 	slices.SortFunc(names, func(a, b string) int { return int(d.table.columns[a].number) - int(d.table.columns[b].number) })
 	return names
+}
+
+// AmountScale is the number of decimals that PostgreSQL gives the amount
+// column; not known where it cannot be asked or the column takes any number.
+func AmountScale(ctx context.Context, o DatabaseOptions) (scale int, known bool) {
+	conn, err := pgx.Connect(ctx, o.URL)
+	if err != nil {
+		return 0, false
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	d := &database{DatabaseOptions: o, config: conn.Config(), conn: conn}
+	if err := d.checkTable(ctx); err != nil {
+		return 0, false
+	}
+	c, ok := d.table.columns[o.Amount]
+	switch {
+	case !ok:
+		return 0, false
+	case c.base == "numeric":
+		return c.scale, c.scale >= 0
+	case c.base == "int2" || c.base == "int4" || c.base == "int8":
+		return 0, true
+	}
+	return 0, false
 }

@@ -136,5 +136,11 @@ func (c *Config) producer() (*sarama.Config, error) {
 	s.Producer.Return.Errors = true
 	// The end of the batch is known: waiting for more would only add to every alert's delay.
 	s.Producer.Flush.Frequency, s.Producer.Flush.Messages, s.Producer.Flush.Bytes = 0, 0, 0
+	// The brokers finish a transaction after they have answered its end, and refuse the next one until
+	// then, for a few milliseconds: ask again soon, and as slowly as the caller says only when it lasts.
+	longest := s.Producer.Transaction.Retry.Backoff
+	s.Producer.Transaction.Retry.BackoffFunc = func(retries, _ int) time.Duration {
+		return min(time.Millisecond<<min(retries, 20), longest)
+	}
 	return s, nil
 }

@@ -38,7 +38,7 @@ type world struct {
 	ledger  *fakeLedger
 	metrics *prometheus.Registry
 	client  *kgo.Client
-	count   int // partitions of each topic
+	count   int           // partitions of each topic
 	config  func(*Config) // changes the stage's settings
 	stage   func(*Stage)  // changes the stage itself
 }
@@ -61,7 +61,7 @@ func newWorld(t testing.TB, partitions int32) *world {
 	group := fmt.Sprintf("verify-%x", rand.Uint64())
 	w.streams = processors.NewStreams(group, group+"-source", group+"-alerts")
 	var err error
-	if w.client, err = kgo.NewClient(kgo.SeedBrokers(w.brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner())); err != nil {
+	if w.client, err = kgo.NewClient(kgo.SeedBrokers(w.brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.MetadataMinAge(20*time.Millisecond)); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(w.client.Close)
@@ -210,19 +210,18 @@ func (w *world) caughtUp() {
 // to every partition itself, behind whatever transaction is open.
 func (w *world) read(topic string) (records []*kgo.Record) {
 	w.t.Helper()
-	n := w.count
 	const last = "\x00last"
-	for p := range int32(n) {
-		w.putRaw(&kgo.Record{Topic: topic, Partition: p, Key: []byte(last)})
+	marks := make([]*kgo.Record, w.count)
+	for p := range marks {
+		marks[p] = &kgo.Record{Topic: topic, Partition: int32(p), Key: []byte(last)}
 	}
+	w.putRaw(marks...)
 	reader := must(kgo.NewClient(kgo.SeedBrokers(w.brokers...), kgo.ConsumeTopics(topic), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxWait(100*time.Millisecond)))
 	defer reader.Close()
 	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
 	defer cancel()
-	// Counted from the end: earlier reads have left their marks in between.
-	ends := must(kadm.NewClient(w.client).ListEndOffsets(ctx, topic))
-	for open := n; open > 0; {
+	for open := w.count; open > 0; {
 		fetches := reader.PollFetches(ctx)
 		if err := fetches.Err(); err != nil {
 			w.t.Fatal(err)
@@ -230,7 +229,7 @@ func (w *world) read(topic string) (records []*kgo.Record) {
 		fetches.EachRecord(func(r *kgo.Record) {
 			if string(r.Key) != last {
 				records = append(records, r)
-			} else if end, _ := ends.Lookup(topic, r.Partition); r.Offset == end.Offset-1 {
+			} else if r.Offset == marks[r.Partition].Offset { // and not that of an earlier read
 				open--
 			}
 		})

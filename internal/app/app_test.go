@@ -1,0 +1,297 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/codecs"
+	"github.com/brimline/brimline/internal/config"
+	"github.com/brimline/brimline/internal/embedded"
+	"github.com/brimline/brimline/internal/kafka"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// ground is a broker of its own with a source topic of two partitions.
+type ground struct {
+	config  config.Config
+	cluster *kafka.Cluster
+	retry   *Retry
+	log     *lines
+}
+
+// lines is a log that tests can read while it is written.
+type lines struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+func newGround(t *testing.T) *ground {
+	t.Helper()
+	broker, err := embedded.StartBroker(t.Context(), embedded.BrokerOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(broker.Close)
+	dir := t.TempDir()
+	c := config.Default()
+	c.Brokers, c.Verify, c.Listen = broker.Addrs(), "off", "127.0.0.1:0"
+	c.Source, c.StateDir, c.Rules = "src.streaming.transactions", filepath.Join(dir, "state"), filepath.Join(dir, "rules.yaml")
+	if err := os.WriteFile(c.Rules, []byte("rules: [{id: r, window: 7d, limit: 100}]"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	o := KafkaOptions(&c.Kafka, "test")
+	cluster, err := kafka.Dial(t.Context(), o, kafka.Quick)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cluster.Close() })
+	g := &ground{config: c, cluster: cluster, retry: NewRetry(o), log: &lines{}}
+	t.Cleanup(func() {
+		_ = g.retry.Close()
+		if t.Failed() {
+			t.Log(g.log.String())
+		}
+	})
+	return g
+}
+
+func (g *ground) createSource(t *testing.T) {
+	t.Helper()
+	if err := EnsureSource(t.Context(), &g.config.Kafka, &config.Topics{Partitions: 2}, g.config.Source); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// insert writes rows of user 7 with the given amounts, an hour apart, from id on.
+func (g *ground) insert(t *testing.T, id int, amounts ...string) {
+	t.Helper()
+	for i, amount := range amounts {
+		n := id + i
+		err := g.retry.Send(&brimline.DeadLetter{
+			Topic: g.config.Source, Partition: int32(n % 2), Key: fmt.Appendf(nil, `{"id":%d}`, n),
+			Value: fmt.Appendf(nil, `{"before":null,"after":{"id":%d,"user_id":7,"amount":"%s","timestamp":"2026-01-01T%02d:00:00.000000Z"},"op":"c",`+
+				`"source":{"schema":"streaming","table":"transactions"}}`, n, amount, n),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func (g *ground) app(t *testing.T) *App {
+	t.Helper()
+	a, err := New(t.Context(), Options{Config: g.config, Log: slog.New(slog.NewTextHandler(g.log, nil)), Registry: prometheus.NewRegistry()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+func (g *ground) alerts(t *testing.T) (found []string) {
+	t.Helper()
+	err := g.cluster.Tail(t.Context(), g.config.Alerts, kafka.Oldest, false, func(m *kafka.Message) error {
+		v, err := codecs.Alert{}.Decode(m.Value)
+		if err == nil {
+			a := v.(*brimline.Alert)
+			found = append(found, fmt.Sprintf("%s %s %s", a.Candidate.User, a.Candidate.Stream.Total.Format(2), a.Verification.Status))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+// noLeaks looks for goroutines that were not there when it was called, apart from the broker's.
+func noLeaks(t *testing.T) func() {
+	before := goleak.IgnoreCurrent()
+	return func() {
+		goleak.VerifyNone(t, before,
+			goleak.IgnoreAnyFunction("github.com/twmb/franz-go/pkg/kfake.(*clientConn).read"),
+			goleak.IgnoreAnyFunction("github.com/twmb/franz-go/pkg/kfake.(*clientConn).read.func1"),
+			goleak.IgnoreAnyFunction("github.com/twmb/franz-go/pkg/kfake.(*clientConn).write"),
+			// It looks for the end of its database once a second.
+			goleak.IgnoreTopFunction("github.com/syndtr/goleveldb/leveldb.(*DB).mpoolDrain"),
+		)
+	}
+}
+
+// The whole life: from the beginning, on from where it was, ready and stopped, with nothing left behind.
+func TestLife(t *testing.T) {
+	g := newGround(t)
+	defer noLeaks(t)()
+	g.createSource(t)
+	g.insert(t, 1, "60.00", "-39.99")
+	g.config.UntilCaughtUp = true
+	if err := g.app(t).Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := g.alerts(t); len(got) != 0 {
+		t.Errorf("alerts %v below the limit", got)
+	}
+	g.insert(t, 3, "0.02")
+	if err := g.app(t).Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(g.alerts(t), ", "); got != "7 100.01 unverified" {
+		t.Errorf("alerts: %s", got)
+	}
+	if !strings.Contains(g.log.String(), "route: partition 1 starts at offset 1") {
+		t.Error("the second run did not start where the first had stopped")
+	}
+
+	g.config.UntilCaughtUp = false
+	a := g.app(t)
+	if err := a.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for why := "?"; why != ""; {
+		status := a.Status(t.Context())
+		why = strings.Join(status.NotReady(), "; ")
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-a.Done():
+			t.Fatalf("ended: %v", a.Wait())
+		case <-t.Context().Done():
+			t.Fatalf("not ready: %s", why)
+		}
+	}
+	for path, want := range map[string]string{
+		"/readyz": `"ready":true`, "/metrics": `brimline_stage_up{stage="verify"} 1`, "/api/v1/users/7": `"total":"100.01"`,
+	} {
+		if got := get(t, a.URL()+path); !strings.Contains(got, want) {
+			t.Errorf("%s lacks %s:\n%s", path, want, got)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	for range 2 { // the second does nothing
+		if err := a.Stop(ctx); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := a.Wait(); err != nil {
+		t.Error(err)
+	}
+	http.DefaultClient.CloseIdleConnections()
+}
+
+func get(t *testing.T, url string) string {
+	t.Helper()
+	response, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(body)
+}
+
+func TestStartsThatFail(t *testing.T) {
+	g := newGround(t)
+	defer noLeaks(t)()
+	for _, x := range []struct {
+		what   string
+		change func(*config.Config)
+		code   brimline.Class
+		says   string
+	}{
+		{"no source topic", func(*config.Config) {}, brimline.ClassEnvironment, "--source"},
+		{"Kafka is away", func(c *config.Config) { c.Brokers = []string{closedPort(t)} }, brimline.ClassEnvironment, "broker"},
+		{"a port in use", func(c *config.Config) { c.Listen = g.config.Brokers[0] }, brimline.ClassEnvironment, "--listen"},
+		{"no rules", func(c *config.Config) { c.Rules = "missing.yaml" }, brimline.ClassInput, "missing.yaml"},
+		{"bad settings", func(c *config.Config) { c.Table = "transactions" }, brimline.ClassInput, "--table"},
+		{"PostgreSQL is away", func(c *config.Config) {
+			c.Verify, c.DatabaseURL = "on", config.Secret("postgres://me:hunter2@"+closedPort(t)+"/app")
+		}, brimline.ClassEnvironment, "PostgreSQL"},
+	} {
+		t.Run(x.what, func(t *testing.T) {
+			c := g.config
+			x.change(&c)
+			a, err := New(t.Context(), Options{Config: c})
+			if err == nil {
+				err = a.Run(t.Context())
+			}
+			if brimline.ExitCode(err) != int(x.code) || !strings.Contains(fmt.Sprint(err), x.says) || strings.Contains(fmt.Sprint(err), "hunter2") {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+}
+
+// closedPort is an address at which nobody answers.
+func closedPort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+func TestStopWhileWaitingForOtherRules(t *testing.T) {
+	g := newGround(t)
+	defer noLeaks(t)()
+	g.createSource(t)
+	g.config.Listen = "off"
+	first := g.app(t)
+	if err := first.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for ready := false; !ready; { // it is a member now
+		status := first.Status(t.Context())
+		ready = len(status.NotReady()) == 0
+		<-time.After(20 * time.Millisecond)
+	}
+	if err := os.WriteFile(g.config.Rules, []byte("rules: [{id: other, window: 1d, limit: 5}]"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	second := g.app(t)
+	if err := second.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for !strings.Contains(g.log.String(), "other rules") {
+		<-time.After(20 * time.Millisecond)
+	}
+	status := second.Status(t.Context())
+	if why := strings.Join(status.NotReady(), "; "); !strings.Contains(why, first.Instance()) || !strings.Contains(why, "--group") {
+		t.Errorf("not ready because %q, which should name %s", why, first.Instance())
+	}
+	for _, a := range []*App{second, first} {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		if err := a.Stop(ctx); err != nil {
+			t.Error(err)
+		}
+		cancel()
+	}
+}

@@ -1,0 +1,181 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/internal/kafka"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// fakeRules plays the brokers: what members there are at each look, and the record of rules.
+type fakeRules struct {
+	looks  [][]kafka.Member // the last one stays
+	err    error
+	record *brimline.RuleSet
+}
+
+func (f *fakeRules) Members(_ context.Context, group string) ([]kafka.Member, error) {
+	if group != "g-route" || len(f.looks) == 0 {
+		return nil, f.err
+	}
+	now := f.looks[0]
+	if len(f.looks) > 1 {
+		f.looks = f.looks[1:]
+	}
+	return now, f.err
+}
+
+func (f *fakeRules) lastRules(context.Context, string) (*brimline.RuleSet, error) {
+	return f.record, nil
+}
+
+func ruleSet(window time.Duration, columns ...brimline.Column) *brimline.RuleSet {
+	return &brimline.RuleSet{Scale: 2, Columns: columns, Rules: []brimline.Rule{{ID: "r", Window: window, Limit: brimline.Count(1)}}}
+}
+
+func newGate(f *fakeRules, set *brimline.RuleSet, log *strings.Builder) *gate {
+	return &gate{
+		cluster: f, groups: []string{"g-route", "g-window"}, topic: "g-rules", set: set, ours: fingerprint(set), self: "me",
+		log: slog.New(slog.NewTextHandler(log, nil)), gauge: prometheus.NewGauge(prometheus.GaugeOpts{}), every: time.Millisecond,
+		turnedAway: make(chan struct{}, 1),
+		write: func(_ context.Context, s *brimline.RuleSet) error {
+			f.record = s
+			return nil
+		},
+	}
+}
+
+const day = 24 * time.Hour
+
+func TestGateWaitsForOtherRules(t *testing.T) {
+	set, other := ruleSet(day), ruleSet(2*day)
+	stranger := kafka.Member{ClientID: "them", Host: "10.0.0.7", UserData: fingerprint(other)}
+	f := &fakeRules{looks: [][]kafka.Member{
+		{{ClientID: "me", UserData: fingerprint(other)}, stranger}, // our own ghost does not count
+		{stranger},
+		{{ClientID: "them"}}, // in the middle of a rebalance
+		{{ClientID: "them", UserData: fingerprint(set)}},
+	}}
+	var log strings.Builder
+	g := newGate(f, set, &log)
+	if err := g.pass(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if len(f.looks) != 1 || f.record != set || g.Closed() != nil {
+		t.Errorf("passed with %d looks to come, record %v, %v", len(f.looks)-1, f.record, g.Closed())
+	}
+	for _, want := range []string{"other rules", "them", "10.0.0.7", showFingerprint(fingerprint(other)), "--group"} {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("the log lacks %q:\n%s", want, log.String())
+		}
+	}
+	if n := strings.Count(log.String(), "level=ERROR"); n != 2 { // once for each reason, not for each look
+		t.Errorf("%d errors logged:\n%s", n, log.String())
+	}
+}
+
+func TestGateEndsWithItsContext(t *testing.T) {
+	set := ruleSet(day)
+	f := &fakeRules{looks: [][]kafka.Member{{{ClientID: "them", UserData: []byte("other")}}}}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	var log strings.Builder
+	g := newGate(f, set, &log)
+	if err := g.pass(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Error(err)
+	}
+	if err := g.Closed(); err == nil || f.record != nil {
+		t.Errorf("closed: %v, record %v", err, f.record)
+	}
+}
+
+func TestGateWaitsOutAnOutage(t *testing.T) {
+	set := ruleSet(day)
+	f := &fakeRules{err: errors.New("nobody there")}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	var log strings.Builder
+	if err := newGate(f, set, &log).pass(ctx); !errors.Is(err, context.DeadlineExceeded) || strings.Count(log.String(), "nobody there") != 1 {
+		t.Errorf("%v\n%s", err, log.String())
+	}
+}
+
+func TestGateTurnedAway(t *testing.T) {
+	f := &fakeRules{}
+	var log strings.Builder
+	g := newGate(f, ruleSet(day), &log)
+	g.excluded([]byte("theirs"))
+	g.excluded([]byte("theirs")) // must not block
+	g.watch(t.Context(), time.Hour)
+	g.excluded([]byte("theirs"))
+	if err := g.pass(t.Context()); err != nil { // what was said before is over
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	g.watch(ctx, time.Hour)
+}
+
+// Two that started at once with different rules have both written theirs down; the one that goes on does so again.
+func TestWatchReassertsTheRules(t *testing.T) {
+	set, other := ruleSet(day), ruleSet(2*day)
+	f := &fakeRules{record: other, looks: [][]kafka.Member{
+		{{ClientID: "them", UserData: fingerprint(other)}}, {{ClientID: "them", UserData: fingerprint(other)}}, {},
+	}}
+	var log strings.Builder
+	g := newGate(f, set, &log)
+	ctx, cancel := context.WithCancel(t.Context())
+	g.write = func(_ context.Context, s *brimline.RuleSet) error {
+		f.record = s
+		cancel()
+		return nil
+	}
+	g.watch(ctx, time.Millisecond)
+	if f.record != set || strings.Count(log.String(), "level=WARN") != 1 {
+		t.Errorf("record %v\n%s", f.record, log.String())
+	}
+}
+
+func TestReachable(t *testing.T) {
+	color, size := brimline.Column{Name: "color", Type: brimline.Text}, brimline.Column{Name: "size", Type: brimline.Integer}
+	before := ruleSet(7*day, color) // 14 days are kept
+	changed := func(change func(*brimline.RuleSet)) *brimline.RuleSet {
+		s := ruleSet(7*day, color)
+		change(s)
+		return s
+	}
+	for _, x := range []struct {
+		what  string
+		after *brimline.RuleSet
+		ok    bool
+	}{
+		{"the same", ruleSet(7*day, color), true},
+		{"a longer window within the history", ruleSet(14*day, color), true},
+		{"a window beyond the history", ruleSet(14*day+time.Microsecond, color), false},
+		{"one column less", ruleSet(7 * day), true},
+		{"a column that was not kept", ruleSet(7*day, color, size), false},
+		{"a column of another type", ruleSet(7*day, brimline.Column{Name: "color", Type: brimline.Integer}), false},
+		{"other decimals", changed(func(s *brimline.RuleSet) { s.Scale = 3 }), false},
+		{"less history, same rule", changed(func(s *brimline.RuleSet) { s.Lateness = time.Hour }), true},
+	} {
+		err := reachable(before, x.after)
+		if (err == nil) != x.ok {
+			t.Errorf("%s: %v", x.what, err)
+		}
+		if e, ok := errors.AsType[*brimline.Error](err); err != nil && (!ok || e.Kind != "rules_need_new_group" || e.Class != brimline.ClassInput || !strings.Contains(e.Remedy, "--group")) {
+			t.Errorf("%s: %v", x.what, err)
+		}
+	}
+	// A rule that stays need not fit a history that an earlier, shorter set has left.
+	short := ruleSet(7 * day)
+	short.Lateness = time.Nanosecond
+	if err := reachable(short, ruleSet(7*day)); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,212 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/alecthomas/kong"
+	"github.com/brimline/brimline"
+)
+
+// grammar is a command line with every setting.
+type grammar struct {
+	Config Config `embed:""`
+}
+
+// parse reads a command line as the program does, with a settings file if text is not empty.
+func parse(t *testing.T, text string, args ...string) (Config, error) {
+	t.Helper()
+	var g grammar
+	options := []kong.Option{kong.Vars{"stages": ""}, kong.Exit(func(int) { t.Fatal("exit") }), kong.Writers(io.Discard, io.Discard)}
+	if text != "" {
+		f, err := Read(file(t, text))
+		if err != nil {
+			return Config{}, err
+		}
+		options = append(options, kong.Resolvers(f))
+	}
+	p, err := kong.New(&g, options...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = p.Parse(args)
+	return g.Config, err
+}
+
+func file(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "brimline.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestPrecedence(t *testing.T) {
+	const yaml = "group: file\nbrokers: [a:1, b:2]\nstop_timeout: 3s\nverify: off\nuser_column: owner"
+	t.Setenv("BRIMLINE_GROUP", "environment")
+	t.Setenv("BRIMLINE_STOP_TIMEOUT", "4s")
+	c, err := parse(t, yaml, "--stop-timeout=5s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, x := range []struct{ what, got, want string }{
+		{"flag over environment and file", c.StopTimeout.String(), "5s"},
+		{"environment over file", c.Group, "environment"},
+		{"file over default", strings.Join(c.Brokers, " "), "a:1 b:2"},
+		{"a word that YAML takes for a boolean", c.Verify, "off"},
+		{"underscores in the file", c.UserColumn, "owner"},
+		{"default", c.Source, "postgres.streaming.transactions"},
+	} {
+		if x.got != x.want {
+			t.Errorf("%s: %q, want %q", x.what, x.got, x.want)
+		}
+	}
+}
+
+func TestFileProblems(t *testing.T) {
+	_, err := Read(file(t, "group: x\nuser_colum: owner\nhot_standby: maybe\nstop_timeout: soon\nid-column: id\npartitions: [1]\ngroup: y\n"))
+	e, ok := errors.AsType[*brimline.Error](err)
+	if !ok || e.Class != brimline.ClassInput {
+		t.Fatalf("%v is not an error of what the user wrote", err)
+	}
+	for _, want := range []string{
+		`:2: unknown setting "user_colum"; did you mean "user_column"?`,
+		`:3: hot_standby: expected a value such as true, not "maybe"`,
+		`:4: stop_timeout: expected a value such as 15s, not "soon"`,
+		`:5: unknown setting "id-column"; in a file it is written "id_column"`,
+		`:6: partitions: expected a plain value`,
+		`:7: "group" is set twice`,
+	} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%q lacks %q", err, want)
+		}
+	}
+	if _, err := Read(file(t, "- a list")); err == nil {
+		t.Error("a list was taken")
+	}
+	if _, err := Read(file(t, "a: [")); err == nil {
+		t.Error("broken YAML was taken")
+	}
+	if f, err := Read(file(t, "# nothing\n")); err != nil || len(f.values) != 0 {
+		t.Errorf("an empty file: %v", err)
+	}
+}
+
+func TestFind(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if f, err := Find(""); f != nil || err != nil {
+		t.Errorf("nothing there: %v, %v", f, err)
+	}
+	if _, err := Find("missing.yaml"); brimline.ExitCode(err) != int(brimline.ClassInput) {
+		t.Errorf("a named file that is missing: %v", err)
+	}
+	if err := os.MkdirAll(filepath.Dir(FileDemo), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{FileDemo, FileHere} { // the second wins
+		if err := os.WriteFile(path, []byte("group: x"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if f, err := Find(""); err != nil || f == nil || f.Path != path {
+			t.Errorf("%s: %v, %v", path, f, err)
+		}
+	}
+}
+
+// Every setting has one name in three spellings, and a default that kong and Default agree on.
+func TestSettings(t *testing.T) {
+	for _, kv := range os.Environ() {
+		if name, _, _ := strings.Cut(kv, "="); strings.HasPrefix(name, "BRIMLINE_") {
+			t.Setenv(name, "") // restored at the end
+			os.Unsetenv(name)
+		}
+	}
+	var visit func(reflect.Type)
+	visit = func(part reflect.Type) {
+		for i := range part.NumField() {
+			f := part.Field(i)
+			if f.Anonymous {
+				visit(f.Type)
+				continue
+			}
+			want := "BRIMLINE_" + strings.ToUpper(strings.ReplaceAll(flagName(f), "-", "_"))
+			if got := f.Tag.Get("env"); got != want {
+				t.Errorf("--%s has the environment name %q, want %q", flagName(f), got, want)
+			}
+			if f.Type == reflect.TypeFor[Secret]() && f.Tag.Get("default") != "" {
+				t.Errorf("--%s shows a secret as its default", flagName(f))
+			}
+		}
+	}
+	visit(reflect.TypeFor[Config]())
+	c, err := parse(t, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := Default(); !reflect.DeepEqual(c, d) {
+		t.Errorf("defaults differ:\n%+v\n%+v", c, d)
+	}
+	c.Verify = "off" // all else has a default that is valid
+	if err := c.Valid(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestValidateTellsEverything(t *testing.T) {
+	c := Default()
+	c.Brokers, c.Group, c.Table, c.Format, c.Verify = []string{"nowhere"}, "a b", "transactions", "xml", "maybe"
+	c.Stages, c.Listen, c.LogLevel, c.StopTimeout, c.SweepEvery = []string{"verify", "nap"}, "8480", "loud", 0, -time.Second
+	c.KafkaCertFile, c.KafkaSASLUser, c.AsOf, c.AmountColumnScale, c.Partitions = "cert.pem", "me", "later", -2, -1
+	c.Alerts, c.AlertsPerUser, c.UserColumn, c.UntilCaughtUp = c.Source, 0, " ", true
+	err := c.Valid()
+	if brimline.ExitCode(err) != int(brimline.ClassInput) {
+		t.Fatalf("%v is not an error of what the user wrote", err)
+	}
+	for _, flag := range []string{
+		"brokers", "group", "table", "format", "verify", "stages", "listen", "log-level", "stop-timeout", "sweep-every", "kafka-cert-file",
+		"kafka-sasl-password", "as-of", "amount-column-scale", "partitions", "alerts", "alerts-per-user", "user-column", "until-caught-up", "database-url",
+	} {
+		if !strings.Contains(err.Error(), "--"+flag+": ") {
+			t.Errorf("--%s is not named in\n%v", flag, err)
+		}
+	}
+}
+
+func TestSecretsAreNotShown(t *testing.T) {
+	c := Default()
+	c.DatabaseURL = "postgres://me:hunter2@db/app"
+	var log strings.Builder
+	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "url", c.DatabaseURL, "config", c)
+	for _, shown := range []string{
+		fmt.Sprint(c.DatabaseURL), fmt.Sprintf("%s %q %x %v %#v %d", c.DatabaseURL, c.DatabaseURL, c.DatabaseURL, c.DatabaseURL, c.DatabaseURL, c.DatabaseURL),
+		fmt.Sprintf("%+v", c), fmt.Sprintf("%#v", c), log.String(),
+	} {
+		if strings.Contains(shown, "hunter2") || strings.Contains(shown, fmt.Sprintf("%x", "hunter2")) {
+			t.Errorf("shown: %s", shown)
+		}
+	}
+	if c.DatabaseURL.Reveal() != "postgres://me:hunter2@db/app" || Secret("").String() != "" {
+		t.Error("Reveal and the empty secret")
+	}
+}
+
+func TestReadSecrets(t *testing.T) {
+	c := Default()
+	c.DatabaseURLFile = file(t, "postgres://db/app\n")
+	if err := c.ReadSecrets(); err != nil || c.DatabaseURL.Reveal() != "postgres://db/app" {
+		t.Errorf("%q, %v", c.DatabaseURL.Reveal(), err)
+	}
+	c.KafkaSASLPasswordFile = filepath.Join(t.TempDir(), "none")
+	if err := c.ReadSecrets(); brimline.ExitCode(err) != int(brimline.ClassInput) || !strings.Contains(err.Error(), "--kafka-sasl-password-file") {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,103 @@
+package httpapi
+
+import (
+	"math"
+	"regexp"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/internal/sliding"
+	"github.com/brimline/brimline/views"
+)
+
+func judged(limit string, hours ...int) views.User {
+	w := &brimline.Window{Last: 1, Floor: brimline.MinTime, Scale: 2}
+	for i, h := range hours {
+		w.Rows = append(w.Rows, brimline.Transaction{ID: strconv.Itoa(i), Amount: amountOf("1000.00"), Time: noon.Add(time.Duration(h) * time.Hour)})
+	}
+	r := brimline.Rule{ID: "r", Window: 24 * time.Hour, Limit: total(limit)}
+	return views.Judge("u", w, []sliding.Rule{{Rule: r, Fingerprint: r.Fingerprint()}}, 2, noon)
+}
+
+func TestChart(t *testing.T) {
+	u := judged("1500.00", -36, -14, -12)
+	c := chartOf(&u, 0)
+	// Two days wide: a rise after 12 h, its fall and a rise 22 and 24 h later, one more rise.
+	if c == nil || c.From != noon.Add(-48*time.Hour) || c.To != noon || c.Now != chartWidth {
+		t.Fatalf("%+v", c)
+	}
+	// At -12 h the first row is still in, for [-36 h, -12 h] is closed: a peak of three for a microsecond.
+	if want := "M0 160H250V114H708V67H750V20V67H1000"; c.Line != want || c.Area != want+"V160H0Z" {
+		t.Errorf("line %s, want %s", c.Line, want)
+	}
+	if c.Limit != 90 {
+		t.Errorf("limit at %d, want 90: the middle between 0 and 3,000 at 20", c.Limit)
+	}
+	if c.Peak != "3,000.00" {
+		t.Errorf("peak %s, want 3,000.00: three rows are within 24 h, both ends counting", c.Peak)
+	}
+	for _, number := range regexp.MustCompile(`V(-?\d+)`).FindAllStringSubmatch(c.Line+c.Area, -1) {
+		if y, _ := strconv.Atoi(number[1]); y < 0 || y > chartHeight {
+			t.Errorf("drawn outside: %s", c.Line)
+		}
+	}
+
+	if u := judged("1500.00"); chartOf(&u, 0) != nil {
+		t.Error("a chart of nothing")
+	}
+	old := judged("1500.00", -24*30)
+	if c := chartOf(&old, 0); c == nil || c.To > noon.Add(-28*24*time.Hour) || c.Now != -1 {
+		t.Errorf("old rows are shown where they are: %+v", c)
+	}
+	ahead := judged("1500.00", -1, 5)
+	if c := chartOf(&ahead, 0); c == nil || c.To <= noon.Add(5*time.Hour) || c.Now < 0 || c.Now >= chartWidth {
+		t.Errorf("a row ahead is shown: %+v", c)
+	}
+}
+
+func TestChartOfManyRowsIsSmall(t *testing.T) {
+	hours := make([]int, 0, 20000)
+	for i := range 20000 {
+		hours = append(hours, -40+i/500)
+	}
+	u := judged("1500.00", hours...)
+	for i := range u.Rows {
+		u.Rows[i].Time = noon.Add(-47 * time.Hour).Add(time.Duration(i) * 8 * time.Second)
+	}
+	if c := chartOf(&u, 0); len(c.Line) > 24*chartWidth {
+		t.Errorf("a path of %d bytes", len(c.Line))
+	}
+}
+
+func TestBar(t *testing.T) {
+	for _, c := range []struct {
+		limit string
+		rows  int
+		want  bar
+	}{
+		{"2000.00", 0, bar{0, 800}}, {"2000.00", 1, bar{400, 800}}, {"2000.00", 2, bar{800, 800}},
+		{"1000.00", 4, bar{1000, 250}}, {"0.00", 1, bar{1000, 0}}, {"0.00", 0, bar{0, 0}},
+	} {
+		u := judged(c.limit, []int{-1, -2, -3, -4}[4-c.rows:]...)
+		if got := barOf(&u.Rules[0]); got != c.want {
+			t.Errorf("%d rows of a limit of %s: %+v, want %+v", c.rows, c.limit, got, c.want)
+		}
+	}
+}
+
+func TestScaled(t *testing.T) {
+	huge := brimline.TotalOf(math.MaxInt64, math.MaxUint64)
+	for _, c := range []struct {
+		part, whole brimline.Total
+		want        int
+	}{
+		{huge, huge, 100}, {brimline.TotalOf(math.MinInt64, 0), huge, -100}, {huge, brimline.Count(1), 1_000_000},
+		{brimline.TotalOf(math.MinInt64, 0), brimline.Count(1), -1_000_000}, {brimline.Count(1), brimline.Count(3), 33}, {huge, brimline.Total{}, 0},
+	} {
+		if got := scaled(c.part, c.whole, 100); got != c.want {
+			t.Errorf("%v of %v: %d, want %d", c.part, c.whole, got, c.want)
+		}
+	}
+}

@@ -1,0 +1,293 @@
+package httpapi
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/brimline/brimline"
+)
+
+func get(t *testing.T, h http.Handler, target string) *http.Response {
+	t.Helper()
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, target, nil))
+	return w.Result()
+}
+
+// getJSON decodes an answer of the wanted status.
+func getJSON(t *testing.T, h http.Handler, target string, status int) map[string]any {
+	t.Helper()
+	r := get(t, h, target)
+	body, _ := io.ReadAll(r.Body)
+	if r.StatusCode != status {
+		t.Errorf("%s: status %d, want %d: %s", target, r.StatusCode, status, body)
+	}
+	var v map[string]any
+	if err := json.Unmarshal(body, &v); err != nil {
+		t.Fatalf("%s: %v in %s", target, err, body)
+	}
+	return v
+}
+
+// at walks into decoded JSON: at(v, "rules", 0, "total").
+func at(v any, path ...any) any {
+	for _, p := range path {
+		switch p := p.(type) {
+		case string:
+			m, _ := v.(map[string]any)
+			v = m[p]
+		case int:
+			l, _ := v.([]any)
+			if p >= len(l) {
+				return nil
+			}
+			v = l[p]
+		}
+	}
+	return v
+}
+
+func want(t *testing.T, v any, value any, path ...any) {
+	t.Helper()
+	if got := at(v, path...); got != value {
+		t.Errorf("%v is %v, want %v", path, got, value)
+	}
+}
+
+func TestUser(t *testing.T) {
+	h := New(newFakes().options())
+	v := getJSON(t, h, "/api/v1/users/27956157", 200)
+	want(t, v, true, "found")
+	want(t, v, "3441.50", "rules", 0, "total")
+	want(t, v, 12.0, "rules", 0, "count")
+	want(t, v, "-441.50", "rules", 0, "distance")
+	want(t, v, true, "rules", 0, "above")
+	want(t, v, "7d", "rules", 0, "window")
+	want(t, v, "announced", "rules", 0, "edges", 0, "status")
+	want(t, v, "10", "rules", 2, "limit")
+	want(t, v, "2026-03-08T12:00:00.000000Z", "now")
+	want(t, v, 199.0, "as_of", "input_offset")
+	want(t, v, "841.50", "rows", 0, "amount")
+	want(t, v, "NL", "rows", 0, "columns", "country")
+	want(t, v, 12.0, "rows_total")
+
+	v = getJSON(t, h, "/api/v1/users/27956157?rows=2", 200)
+	if n := len(at(v, "rows").([]any)); n != 2 {
+		t.Errorf("%d rows, want 2", n)
+	}
+	v = getJSON(t, h, "/api/v1/users/small", 200)
+	want(t, v, false, "rules", 0, "complete")
+	want(t, v, "201.00", "rules", 0, "ahead", "total")
+	want(t, v, "2026-03-07T12:00:00.000000Z", "dropped_to")
+	v = getJSON(t, h, "/api/v1/users/nobody", 200)
+	want(t, v, false, "found")
+	want(t, v, "0.00", "rules", 0, "total")
+	want(t, v, -1.0, "as_of", "input_offset")
+}
+
+func TestHostileUserIDs(t *testing.T) {
+	h := New(newFakes().options())
+	for _, id := range []string{hostile, "a/b", "..", ".", "a//b", "%2F", "?#&", " ", "\x00", "ü", `{"a":1}`} {
+		v := getJSON(t, h, "/api/v1/users/"+strings.ReplaceAll(url.PathEscape(id), ".", "%2E"), 200)
+		want(t, v, id, "id")
+		r := get(t, h, "/?user="+url.QueryEscape(id))
+		body, _ := io.ReadAll(r.Body)
+		if r.StatusCode != 200 || strings.Contains(string(body), "<script>alert") {
+			t.Errorf("page for %q: status %d, or the id is markup", id, r.StatusCode)
+		}
+	}
+	want(t, getJSON(t, h, "/api/v1/users/"+strings.Repeat("x", maxIDBytes+1), 400), "bad_user_id", "error", "kind")
+	want(t, getJSON(t, h, "/api/v1/users/%FF", 400), "bad_user_id", "error", "kind")
+}
+
+func TestAlerts(t *testing.T) {
+	h := New(newFakes().options())
+	v := getJSON(t, h, "/api/v1/alerts?limit=3", 200)
+	if n := len(at(v, "alerts").([]any)); n != 3 {
+		t.Errorf("%d alerts, want 3", n)
+	}
+	want(t, v, "27956157", "alerts", 0, "user_id")
+	want(t, v, "3441.50", "alerts", 0, "database", "total")
+	v = getJSON(t, h, "/api/v1/users/27956157/alerts", 200)
+	if n := len(at(v, "alerts").([]any)); n != 2 {
+		t.Errorf("%d alerts of the user, want 2", n)
+	}
+	v = getJSON(t, h, "/api/v1/users/nobody/alerts", 200)
+	if n := len(at(v, "alerts").([]any)); n != 0 {
+		t.Errorf("%d alerts of nobody", n)
+	}
+	for _, limit := range []string{"x", "-1", "501", "1e2"} {
+		want(t, getJSON(t, h, "/api/v1/alerts?limit="+limit, 400), "bad_parameter", "error", "kind")
+	}
+}
+
+func TestReady(t *testing.T) {
+	f := newFakes()
+	h := New(f.options())
+	want(t, getJSON(t, h, "/healthz", 200), true, "alive")
+	want(t, getJSON(t, h, "/readyz", 200), true, "ready")
+
+	f.status.Stages[1].Partitions[7].State = Recovering // another instance's
+	f.status.Stages[3].Here, f.status.Stages[3].State = false, Stopped
+	want(t, getJSON(t, h, "/readyz", 200), true, "ready")
+
+	offset, end := int64(1199), int64(5000)
+	p := &f.status.Stages[1].Partitions[2]
+	p.State, p.TableOffset, p.TableEnd = Recovering, &offset, &end
+	v := getJSON(t, h, "/readyz", 503)
+	want(t, v, "stage window: partition 2 of brimline-changes is recovering, at 1200 of 5000", "reasons", 0)
+	want(t, v, "recovering", "stages", 1, "partitions", 2, "state")
+
+	f.status.Stages[2].State, f.status.Stages[2].Reason = Waiting, "PostgreSQL does not answer"
+	f.status.Views[0].Recovered = false
+	v = getJSON(t, h, "/readyz", 503)
+	want(t, v, "stage verify is waiting: PostgreSQL does not answer", "reasons", 1)
+	want(t, v, "the view of brimline-window-table is still reading its table", "reasons", 2)
+	// Being alive is another question.
+	want(t, getJSON(t, h, "/healthz", 200), true, "alive")
+}
+
+func TestErrors(t *testing.T) {
+	f := newFakes()
+	f.err = errNotYet
+	h := New(f.options())
+	for _, target := range []string{"/api/v1/users/1", "/api/v1/users/1/alerts", "/api/v1/alerts"} {
+		v := getJSON(t, h, target, 503)
+		want(t, v, "view_not_recovered", "error", "kind")
+		want(t, v, "view: 2 of 8 partitions are complete", "error", "message")
+		want(t, v, "ask again in a moment", "error", "remedy")
+	}
+	r := get(t, h, "/?user=1")
+	body, _ := io.ReadAll(r.Body)
+	if r.StatusCode != 503 || !strings.Contains(string(body), "2 of 8 partitions are complete") {
+		t.Errorf("the page does not say why: status %d", r.StatusCode)
+	}
+	f.err = errors.New("odd")
+	want(t, getJSON(t, h, "/api/v1/users/1", 500), "internal", "error", "kind")
+
+	o := f.options()
+	o.Users, o.Alerts = nil, nil
+	h = New(o)
+	for _, target := range []string{"/api/v1/users/1", "/api/v1/users/1/alerts", "/api/v1/alerts"} {
+		want(t, getJSON(t, h, target, 503), "no_view", "error", "kind")
+	}
+	if r := get(t, h, "/"); r.StatusCode != 200 {
+		t.Errorf("the page without views: status %d", r.StatusCode)
+	}
+	for _, target := range []string{"/nothing", "/api/v1/users/", "/api/v2/status", "/assets/", "/assets/page.html"} {
+		want(t, getJSON(t, h, target, 404), "not_found", "error", "kind")
+	}
+}
+
+func TestRulesAndTopology(t *testing.T) {
+	h := New(newFakes().options())
+	v := getJSON(t, h, "/api/v1/rules", 200)
+	want(t, v, "3000.00", "rules", 0, "limit")
+	want(t, v, "14d", "retention")
+	want(t, v, `amount < -500 && country != "DE"`, "rules", 1, "where")
+	v = getJSON(t, h, "/api/v1/topology", 200)
+	want(t, v, "route", "stages", 0, "name")
+	want(t, v, "brimline-window-table", "stages", 1, "table", "topic")
+	v = getJSON(t, h, "/api/v1/status", 200)
+	want(t, v, 1284.0, "stages", 2, "lag")
+}
+
+func TestMetrics(t *testing.T) {
+	r := get(t, New(newFakes().options()), "/metrics")
+	body, _ := io.ReadAll(r.Body)
+	if !strings.Contains(string(body), "brimline_test_gauge 0") {
+		t.Errorf("metrics: %s", body)
+	}
+}
+
+func TestHeadersAndMethods(t *testing.T) {
+	h := New(newFakes().options())
+	for _, target := range []string{"/", "/healthz", "/metrics", "/api/v1/status", "/nothing", "/assets/page.js"} {
+		r := get(t, h, target)
+		for header, part := range map[string]string{
+			"Content-Security-Policy": "default-src 'none'", "X-Content-Type-Options": "nosniff",
+			"X-Frame-Options": "DENY", "Referrer-Policy": "no-referrer", "Cross-Origin-Resource-Policy": "same-origin", "Cache-Control": "no-store",
+		} {
+			if !strings.Contains(r.Header.Get(header), part) {
+				t.Errorf("%s: %s is %q", target, header, r.Header.Get(header))
+			}
+		}
+		for _, method := range []string{"POST", "PUT", "DELETE", "OPTIONS", "TRACE"} {
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, httptest.NewRequest(method, target, nil))
+			if w.Code != http.StatusMethodNotAllowed || w.Header().Get("Allow") != "GET, HEAD" {
+				t.Errorf("%s %s: status %d", method, target, w.Code)
+			}
+		}
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest(http.MethodHead, target, nil))
+		if w.Code != r.StatusCode {
+			t.Errorf("HEAD %s: status %d", target, w.Code)
+		}
+	}
+}
+
+// The policy forbids what a browser would otherwise run or load from the page itself.
+func TestPageKeepsItsPolicy(t *testing.T) {
+	f := newFakes()
+	f.status.Stages[1].Reason = hostile
+	f.rules.Rules[0].Description, f.rules.Rules[0].Severity, f.rules.Rules[0].ID = hostile, hostile, hostile
+	f.windows["27956157"].Rows[3].ID, f.windows["27956157"].Rows[3].Columns[0].Value = hostile, hostile
+	f.windows["27956157"].Rows[3].Columns[1].Name = hostile
+	f.status.Group, f.status.Instance = hostile, hostile
+	h := New(f.options())
+	for _, target := range []string{"/", "/?user=27956157", "/?user=" + url.QueryEscape(hostile)} {
+		body, _ := io.ReadAll(get(t, h, target).Body)
+		for _, forbidden := range []string{`(?i)<script>`, `(?i)\sstyle\s*=`, `(?i)<[^>]*\son[a-z]+\s*=`, `(?i)javascript:`, `(?:src|href)="(?:https?:)?//`} {
+			if m := regexp.MustCompile(forbidden).Find(body); m != nil {
+				t.Errorf("%s: %s", target, m)
+			}
+		}
+	}
+}
+
+func TestPageWithoutScript(t *testing.T) {
+	h := New(newFakes().options())
+	body, _ := io.ReadAll(get(t, h, "/?user=27956157").Body)
+	for _, part := range []string{"3,441.50", "441.50 above the limit", "of 3,000.00 in 7d", "−640.00", "input offset 199 of partition 3", "1,284", `<form action="/" method="get"`, "verified"} {
+		if !strings.Contains(string(body), part) {
+			t.Errorf("the page lacks %q", part)
+		}
+	}
+	// Parts that the script exchanges are found by their ids in both pages.
+	if n := len(regexp.MustCompile(`<section id="[a-z]+"[^>]* data-live`).FindAll(body, -1)) + strings.Count(string(body), `id="recent" data-live`); n < 3 {
+		t.Errorf("%d live parts, want 3", n)
+	}
+}
+
+func TestVisible(t *testing.T) {
+	for in, out := range map[string]string{"27956157": "27956157", "a\u200bb": "a‹U+200B›b", "x\ny": "x‹U+000A›y", "Zoë 1": "Zoë 1", "\u202e": "‹U+202E›"} {
+		if got := visible(in); got != out {
+			t.Errorf("%q: %q, want %q", in, got, out)
+		}
+	}
+}
+
+func TestFormats(t *testing.T) {
+	for in, out := range map[string]string{"0.00": "0.00", "-1234567.89": "−1,234,567.89", "999": "999", "1000": "1,000", "-999.5": "−999.5"} {
+		if got := amount(in); got != out {
+			t.Errorf("amount(%s) = %s, want %s", in, got, out)
+		}
+	}
+	for d, out := range map[brimline.Time]string{0: "just now", 90e6: "1 min ago", -7200e6: "in 2 h", 400 * 86400e6: "1 y ago"} {
+		if got := ago(noon-d, noon); got != out {
+			t.Errorf("ago(%d) = %s, want %s", d, got, out)
+		}
+	}
+	if got := fmt.Sprint(clock(noon), " ", clock(-62198755200000000)); got != "2026-03-08 12:00:00 -0002-01-01 00:00:00" && !strings.HasPrefix(got, "2026-03-08 12:00:00 ") {
+		t.Error(got)
+	}
+}
