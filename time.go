@@ -68,8 +68,14 @@ func ParseTime(s string) (Time, error) {
 	if std.Nanosecond()%1000 != 0 {
 		return 0, fmt.Errorf("%q is finer than a microsecond", s)
 	}
+	if max(year, -year) > maxYear {
+		return 0, fmt.Errorf("%q is outside the range of microseconds in 64 bits", s)
+	}
 	return TimeOf(std) + Time(cycles)*146097*24*3600*1e6, nil
 }
+
+// maxYear keeps times clear of MinTime and MaxTime; PostgreSQL's own range ends at 294276.
+const maxYear = 292000
 
 func cutYear(s string) (year int, rest string, err error) {
 	digits := s

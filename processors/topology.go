@@ -38,23 +38,24 @@ type Stage struct {
 func Topology(s Streams) []Stage {
 	changes := Edge{s.Changes, "user", "changes to a user's rows, and verify's answers"}
 	candidates := Edge{s.Candidates, "user", "edges to be asked of PostgreSQL"}
+	dead := Edge{s.DeadLetters, "as it came", "records that could not be taken in"}
 	alerts := Edge{s.Alerts, "user/rule/edge-time", "verified alerts, each once"}
 	return []Stage{
 		{
 			Name: Route, Group: s.RouteGroup,
 			In:  []Edge{{s.Source, "primary key", "change events as Debezium writes them"}},
-			Out: []Edge{changes, {s.DeadLetters, "as it came", "records that could not be taken in"}},
+			Out: []Edge{changes, dead},
 		},
 		{
 			Name: Window, Group: s.WindowGroup,
 			In:    []Edge{changes},
-			Out:   []Edge{candidates},
+			Out:   []Edge{candidates, dead},
 			Table: &Edge{s.WindowTable, "user", "retained rows and announced edges"},
 		},
 		{
 			Name: Verify, Group: s.VerifyGroup,
 			In:  []Edge{candidates},
-			Out: []Edge{alerts, {s.Dismissed, "user/rule/edge-time", "candidates that PostgreSQL refuted"}, changes},
+			Out: []Edge{alerts, {s.Dismissed, "user/rule/edge-time", "candidates that PostgreSQL refuted"}, changes, dead},
 		},
 		{
 			Name: Index, Group: s.IndexGroup,

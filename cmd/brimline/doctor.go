@@ -12,7 +12,8 @@ import (
 )
 
 type doctorCmd struct {
-	JSON bool `name:"json" help:"As JSON."`
+	JSON       bool   `name:"json" help:"As JSON."`
+	ConnectURL string `name:"connect-url" help:"Also ask Kafka Connect about its connector." env:"BRIMLINE_CONNECT_URL" placeholder:"URL"`
 
 	config.Kafka    `group:"Kafka"`
 	config.Names    `group:"Names"`
@@ -44,7 +45,7 @@ func (c *doctorCmd) Run(w *world) error {
 	if err := all.ReadSecrets(); err != nil {
 		return err
 	}
-	findings := app.Examine(w, &all)
+	findings := app.Examine(w, &all, c.ConnectURL)
 	if w.Err() != nil {
 		return nil
 	}
@@ -66,9 +67,9 @@ func (c *doctorCmd) show(w *world, findings []preflight.Finding) error {
 		return enc.Encode(findings)
 	}
 	for _, f := range findings {
-		fmt.Fprintf(w.out, "%-8s %-24s %s\n", f.Level, f.Check, f.What)
+		fmt.Fprintf(w.out, "%-8s %-28s %s\n", f.Level, f.Check, f.What)
 		if f.Remedy != "" {
-			fmt.Fprintf(w.out, "%-8s %-24s remedy: %s\n", "", "", f.Remedy)
+			fmt.Fprintf(w.out, "%-8s %-28s remedy: %s\n", "", "", f.Remedy)
 		}
 	}
 	return nil

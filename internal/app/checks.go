@@ -1,14 +1,13 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/internal/config"
-	"github.com/brimline/brimline/internal/kafka"
 	"github.com/brimline/brimline/internal/preflight"
 	"github.com/brimline/brimline/internal/rules"
 	"github.com/brimline/brimline/processors"
@@ -45,45 +44,71 @@ func (a *App) preflight(ctx context.Context) error {
 	return nil
 }
 
-// Examine runs all checks of `brimline doctor`. Whatever cannot be asked is a finding, too.
-func Examine(ctx context.Context, c *config.Config) []preflight.Finding {
+// newestLooked is how many of the newest records of the source topic are looked at.
+const newestLooked = 50
+
+// Examine runs all checks of `brimline doctor`. Whatever cannot be asked is a
+// finding, too. connectURL is Kafka Connect's REST interface; empty where there is none to ask.
+func Examine(ctx context.Context, c *config.Config, connectURL string) []preflight.Finding {
 	var findings []preflight.Finding
-	add := func(level preflight.Level, check, what, remedy string) {
-		findings = append(findings, preflight.Finding{Check: check, Level: level, What: what, Remedy: remedy})
-	}
-	failed := func(check string, err error) {
-		e, ok := errors.AsType[*brimline.Error](err)
-		if !ok {
-			add(preflight.Error, check, err.Error(), "")
-			return
-		}
-		add(preflight.Error, check, strings.TrimPrefix(e.Where+": ", ": ")+e.Err.Error(), e.Remedy)
-	}
 	ruleSet := brimline.RuleSet{Scale: rules.DefaultScale}
 	if set, err := rules.Load(c.Rules); err != nil {
-		failed("rules", err)
+		findings = append(findings, rulesFinding(err))
 	} else {
 		ruleSet = set.RuleSet
-		add(preflight.OK, "rules", fmt.Sprintf("%s: %d rules", c.Rules, len(set.Rules)), "")
+		findings = append(findings, preflight.Finding{Check: "rules", What: fmt.Sprintf("%s is in order, with %d rules", c.Rules, len(set.Rules))})
 	}
-	if cluster, err := kafka.Dial(ctx, KafkaOptions(&c.Kafka, "brimline-doctor"), kafka.Quick); err != nil {
-		failed("kafka", err)
-	} else {
-		defer cluster.Close()
-		add(preflight.OK, "kafka", "connected to "+strings.Join(c.Brokers, ","), "")
-		if n, err := cluster.Partitions(c.Source); err != nil {
-			failed("kafka_source", sourceError(c.Source, err))
-		} else {
-			add(preflight.OK, "kafka_source", fmt.Sprintf("topic %q has %d partitions", c.Source, n), "")
-		}
-	}
-	switch {
-	case c.Verify == "off":
-		add(preflight.Note, "postgres", "not looked at: --verify is off", "")
-	case c.DatabaseURL == "":
-		add(preflight.Error, "postgres", "no database URL is given", "set --database-url, or --verify=off")
-	default:
-		findings = append(findings, preflight.Database(ctx, DatabaseChecks(c, &ruleSet))...)
+	findings = append(findings, examineDatabase(ctx, c, &ruleSet)...)
+	findings = append(findings, examineKafka(ctx, c, &ruleSet)...)
+	if connectURL != "" {
+		findings = append(findings, preflight.Connect(ctx, preflight.ConnectOptions{URL: connectURL, Table: c.Table})...)
 	}
 	return findings
+}
+
+func rulesFinding(err error) preflight.Finding {
+	f := preflight.Finding{Check: "rules", Level: preflight.Error, What: err.Error(), Remedy: "see `brimline rules check`"}
+	if e, ok := errors.AsType[*brimline.Error](err); ok {
+		f.What = e.Err.Error()
+		f.Remedy = cmp.Or(e.Remedy, f.Remedy)
+	}
+	return f
+}
+
+func examineDatabase(ctx context.Context, c *config.Config, ruleSet *brimline.RuleSet) []preflight.Finding {
+	switch {
+	case c.DatabaseURL != "":
+		return preflight.Database(ctx, DatabaseChecks(c, ruleSet))
+	case c.Verify == "off":
+		return []preflight.Finding{{Check: "postgres_connection", Level: preflight.Note, What: "PostgreSQL was not looked at: --verify is off"}}
+	}
+	return []preflight.Finding{{
+		Check: "postgres_connection", Level: preflight.Error, What: "no database URL is given", Remedy: "set --database-url, or --verify=off",
+	}}
+}
+
+func examineKafka(ctx context.Context, c *config.Config, ruleSet *brimline.RuleSet) []preflight.Finding {
+	cluster, findings := preflight.Dial(ctx, KafkaOptions(&c.Kafka, "brimline-doctor"))
+	if cluster == nil {
+		return findings
+	}
+	defer cluster.Close()
+	findings = append(findings, preflight.Kafka(ctx, cluster, preflight.KafkaOptions{
+		Streams: Streams(c), Partitions: c.Partitions, Replication: c.Replication, History: ruleSet.Retention(),
+	})...)
+	newest, err := cluster.Last(ctx, c.Source, newestLooked)
+	if err != nil {
+		return findings // said of the topic already
+	}
+	o := preflight.ConnectorOptions{Debezium: DecoderOptions(c, ruleSet)}
+	if c.DatabaseURL != "" {
+		if scale, known := preflight.AmountScale(ctx, DatabaseChecks(c, ruleSet)); known {
+			o.TableScale = &scale
+		}
+	}
+	var samples []preflight.Sample
+	for _, m := range newest {
+		samples = append(samples, preflight.Sample{Key: m.Key, Value: m.Value})
+	}
+	return append(findings, preflight.Connector(samples, o)...)
 }

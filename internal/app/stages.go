@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/brimline/brimline/internal/failpoint"
 	"github.com/brimline/brimline/internal/httpapi"
 	"github.com/brimline/brimline/internal/kafka"
 	"github.com/brimline/brimline/processors"
@@ -57,7 +58,7 @@ func (a *App) windowStage() *gokaStage {
 			})
 			return g, []goka.ProcessorOption{
 				goka.WithStorageBuilder(truncations.Watch(escaped(tables.Build))),
-				goka.WithUpdateCallback(announced(tables, processors.KeepNewer)),
+				goka.WithUpdateCallback(announced(tables, newest())),
 			}
 		},
 		beside: a.sweep,
@@ -86,6 +87,14 @@ func escaped(build storage.Builder) storage.Builder {
 		}
 		return processors.EscapeOffsetKey(s), nil
 	}
+}
+
+// newest keeps the value that has folded more input.
+func newest() goka.UpdateCallback {
+	if failpoint.Without(failpoint.KeepNewer) {
+		return goka.DefaultUpdate
+	}
+	return processors.KeepNewer
 }
 
 // announced tells the guard of a table which record is about to be applied.

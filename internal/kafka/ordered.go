@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/IBM/sarama"
+
+	"github.com/brimline/brimline/internal/failpoint"
 )
 
 // Ordered wraps a consumer group in three promises that goka needs and neither
@@ -178,6 +180,11 @@ type orderedSession struct {
 }
 
 func (s *orderedSession) MarkOffset(topic string, partition int32, offset int64, metadata string) {
+	failpoint.Hit(failpoint.BeforeMark)
+	if failpoint.Without(failpoint.OrderedMarks) {
+		s.ConsumerGroupSession.MarkOffset(topic, partition, offset, metadata)
+		return
+	}
 	s.g.mu.RLock()
 	w := s.g.marks[topicPartition{topic, partition}]
 	s.g.mu.RUnlock()

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/internal/failpoint"
 	"github.com/lovoo/goka/storage"
 	"github.com/syndtr/goleveldb/leveldb"
 	ldberrors "github.com/syndtr/goleveldb/leveldb/errors"
@@ -210,6 +211,7 @@ func (t *Tables) discard(home string) error {
 	if err := os.Rename(home, aside); err != nil {
 		return err
 	}
+	failpoint.Hit(failpoint.StateSetAside)
 	return os.RemoveAll(aside)
 }
 

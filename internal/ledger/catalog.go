@@ -28,11 +28,11 @@ func (o *Options) poolConfig() (*pgxpool.Config, error) {
 	if err != nil {
 		return nil, o.badURL(err)
 	}
-	if config.ConnConfig.DefaultQueryExecMode == pgx.QueryExecModeSimpleProtocol {
+	if mode := config.ConnConfig.DefaultQueryExecMode; mode == pgx.QueryExecModeSimpleProtocol || mode == pgx.QueryExecModeExec {
 		return nil, &brimline.Error{
 			Class: brimline.ClassInput, Kind: "postgres_url", Where: "PostgreSQL URL",
-			Remedy: "use default_query_exec_mode=exec, which works behind poolers as well",
-			Err:    errors.New("the simple protocol sends times as text, which is not exact"),
+			Remedy: "use default_query_exec_mode=cache_describe, which works behind poolers as well",
+			Err:    fmt.Errorf("query mode %q sends times as text, which does not hold every year", mode),
 		}
 	}
 	config.MaxConns = int32(o.MaxConns)

@@ -22,6 +22,8 @@ type Columns struct {
 type Options struct {
 	// URL is a PostgreSQL URL or keyword string; what it leaves out comes from
 	// PGPASSWORD, ~/.pgpass and libpq's other ways. It never appears in an error.
+	// Behind a transaction pooler add default_query_exec_mode=cache_describe, and let the
+	// pooler ignore the start-up parameters that Open sets.
 	URL string
 	// Table is schema.name; without a schema, public is meant.
 	Table   string

@@ -28,6 +28,7 @@ func TestLedger(t *testing.T) {
 	t.Run("index", func(t *testing.T) { usesIndex(t, s) })
 	t.Run("opening errors", func(t *testing.T) { openErrors(t, s) })
 	t.Run("session", func(t *testing.T) { session(t, s) })
+	t.Run("pooler mode", func(t *testing.T) { poolerMode(t, s) })
 	t.Run("outage", func(t *testing.T) { outage(t, s) })
 }
 

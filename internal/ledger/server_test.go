@@ -106,7 +106,8 @@ func openErrors(t *testing.T, s *server) {
 		"bad port":       {Options{URL: "postgres://u:" + password + "@localhost:port/x"}, "postgres_url", "cannot be read"},
 		"a slash":        {Options{URL: "postgres://u:" + password + "/@localhost:x/x"}, "postgres_url", "cannot be read"},
 		"keywords":       {Options{URL: "user=u password='" + password + " host=h"}, "postgres_url", "cannot be read"},
-		"simple":         {Options{URL: s.url() + "&default_query_exec_mode=simple_protocol"}, "postgres_url", "exact"},
+		"simple":         {Options{URL: s.url() + "&default_query_exec_mode=simple_protocol"}, "postgres_url", "every year"},
+		"exec":           {Options{URL: s.url() + "&default_query_exec_mode=exec"}, "postgres_url", "every year"},
 	} {
 		l, err := Open(t.Context(), c.o)
 		if err == nil {
@@ -195,4 +196,22 @@ func retried(t *testing.T, ask func() error) (err error) {
 		t.Log("asked again after:", err)
 	}
 	return err
+}
+
+// poolerMode is how one connects through a pooler that knows no prepared
+// statements; times must come through it as exactly.
+func poolerMode(t *testing.T, s *server) {
+	o := transactions()
+	o.URL = s.url() + "&default_query_exec_mode=cache_describe"
+	l := s.open(t, o)
+	s.exec(t, "INSERT INTO streaming.transactions VALUES (-77, -77, 5, $1)", instant{at: 1<<62 + 1, valid: true})
+	rule := &sliding.Rule{Rule: brimline.Rule{Window: time.Microsecond}}
+	for at, want := range map[brimline.Time]int64{1 << 62: 0, 1<<62 + 1: 1, 1<<62 + 2: 1, 1<<62 + 3: 0} {
+		if f, _, err := l.Figures(t.Context(), "-77", rule, at); err != nil || f.Count != want {
+			t.Errorf("at %v: %+v, want %d: %v", at, f, want, err)
+		}
+		if e, _, err := l.Edges(t.Context(), "-77", rule, at, at); err != nil || len(e) == 1 != (at == 1<<62+1) {
+			t.Errorf("edges at %v: %v %v", at, e, err)
+		}
+	}
 }

@@ -32,7 +32,7 @@ func (s *statements) figures(m brimline.Measure) (string, error) {
 func build(o *Options, user string, moment timeType) (s statements) {
 	amount := quote(o.Columns.Amount) + "::numeric"
 	stamp := quote(o.Columns.Time)
-	from := fmt.Sprintf("FROM %s WHERE %s = $1::text::%s AND %s > $2::%s AND %[4]s <= $3::%[5]s AND %[6]s IS NOT NULL",
+	from := fmt.Sprintf("FROM %s WHERE %s = $1::text::%s AND %s >= $2::%s AND %[4]s <= $3::%[5]s AND %[6]s IS NOT NULL",
 		quoteTable(o.Table), quote(o.Columns.User), user, stamp, moment, quote(o.Columns.Amount))
 
 	// The same as Measure.Weigh: what is summed, and which rows count.

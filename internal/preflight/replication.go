@@ -152,7 +152,7 @@ func (d *database) judgePublication(p publicationFacts) {
 	if p.columns != nil {
 		var absent []string
 		for _, name := range d.needed() {
-			if !slices.Contains(p.columns, name) {
+			if _, exists := d.table.columns[name]; exists && !slices.Contains(p.columns, name) {
 				absent = append(absent, name)
 			}
 		}

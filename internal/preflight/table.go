@@ -66,8 +66,9 @@ func (d *database) checkTable(ctx context.Context) error {
 		d.add(Warning, "postgres_table", "name the table beneath it with --table", "%s is not a table: totals can be asked of it, but only tables have a change stream", d.Table)
 	}
 	rows, err := d.conn.Query(ctx, `SELECT a.attname, a.attnum, b.typname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
-		CASE WHEN a.atttypid = 'numeric'::regtype AND a.atttypmod >= 4 THEN ((((a.atttypmod - 4) & 2047) # 1024) - 1024) ELSE -1 END
+		CASE WHEN b.typname = 'numeric' AND m.typmod >= 4 THEN (((m.typmod - 4) & 2047) # 1024) - 1024 ELSE -1 END
 		FROM pg_attribute a JOIN pg_type ty ON ty.oid = a.atttypid
+		CROSS JOIN LATERAL (SELECT CASE WHEN ty.typtype = 'd' THEN ty.typtypmod ELSE a.atttypmod END AS typmod) m
 		JOIN pg_type b ON b.oid = CASE WHEN ty.typtype = 'd' THEN ty.typbasetype ELSE ty.oid END
 		WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped`, t.oid)
 	if err != nil {

@@ -7,15 +7,16 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
 )
 
-// Build compiles the program into dir, and gives its path.
-func Build(dir string) (string, error) {
+// Build compiles the program into dir, with build tags if any, and gives its path.
+func Build(dir string, tags ...string) (string, error) {
 	bin := filepath.Join(dir, "brimline")
-	out, err := exec.Command("go", "build", "-o", bin, "github.com/brimline/brimline/cmd/brimline").CombinedOutput()
+	out, err := exec.Command("go", "build", "-tags", strings.Join(tags, ","), "-o", bin, "github.com/brimline/brimline/cmd/brimline").CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("go build: %w\n%s", err, out)
 	}

@@ -32,6 +32,7 @@ import (
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/codecs"
+	"github.com/brimline/brimline/internal/failpoint"
 	"github.com/brimline/brimline/processors"
 )
 
@@ -56,6 +57,7 @@ func Graph(c Config) *goka.GroupGraph {
 		goka.Loop(codecs.Alert{}, func(ctx goka.Context, msg any) {
 			log, _ := ctx.Value().([]*brimline.Alert)
 			ctx.SetValue(add(log, msg.(*brimline.Alert), c.PerUser))
+			failpoint.Hit(failpoint.IndexSet)
 			c.Metrics.alerts.Inc()
 		}),
 		goka.Persist(codecs.AlertLog{}),

@@ -7,6 +7,7 @@ import (
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/codecs"
+	"github.com/brimline/brimline/internal/failpoint"
 	"github.com/brimline/brimline/processors"
 )
 
@@ -40,6 +41,7 @@ func Graph(c Config) *goka.GroupGraph {
 			if out.dead != nil {
 				ctx.Emit(dead, ctx.Key(), out.dead)
 			}
+			failpoint.Hit(failpoint.RouteEmitted)
 			c.Metrics.observe(out, now)
 		}),
 		goka.Output(changes, codecs.Change{}),

@@ -9,6 +9,7 @@ import (
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/codecs"
+	"github.com/brimline/brimline/internal/failpoint"
 )
 
 // RetryHeader marks a candidate that was put back from the dead letters: the
@@ -70,7 +71,7 @@ func (s *Stage) take(it *item, m *sarama.ConsumerMessage, watermark *brimline.Ca
 	}
 	it.candidate = c
 	if !isRetry(m) {
-		if c.Cause.Compare(*watermark) <= 0 {
+		if c.Cause.Compare(*watermark) <= 0 && !failpoint.Without(failpoint.Watermark) {
 			it.replay = true
 			return
 		}

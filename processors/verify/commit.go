@@ -8,6 +8,7 @@ import (
 	"github.com/IBM/sarama"
 
 	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/internal/failpoint"
 )
 
 // commitRequest is a prepared batch on its way into a transaction. done gets
@@ -118,14 +119,24 @@ func (c *committer) transact(requests []*commitRequest) error {
 	if err := c.producer.BeginTxn(); err != nil {
 		return c.failed("beginning a transaction", err)
 	}
+	failpoint.Hit(failpoint.TransactionBegun)
 	err := c.send(requests)
 	c.s.pause("sent")
+	failpoint.Hit(failpoint.VerifySent)
+	if err == nil && failpoint.Without(failpoint.Transaction) {
+		if err = c.producer.CommitTxn(); err == nil {
+			failpoint.Hit(failpoint.VerifyBetween)
+			err = c.producer.BeginTxn()
+		}
+	}
 	if err == nil {
 		err = c.addOffsets(requests)
 	}
+	failpoint.Hit(failpoint.VerifyOffsets)
 	if err == nil {
 		err = c.producer.CommitTxn()
 	}
+	failpoint.Hit(failpoint.VerifyCommitted)
 	if err != nil {
 		c.s.Metrics.aborts.Inc()
 		lost := isLostPartition(err)

@@ -1,7 +1,6 @@
 package verify
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -9,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/brimline/brimline"
@@ -350,53 +348,5 @@ func TestBadCandidates(t *testing.T) {
 	if dead := w.read(w.streams.DeadLetters); len(dead) != 6 {
 		t.Errorf("%d dead letters, want 6", len(dead))
 	}
-	one.stopped(t)
-}
-
-// TestStartErrors are those of an environment that is not as it must be.
-func TestStartErrors(t *testing.T) {
-	w := newWorld(t, 1)
-	admin := kadm.NewClient(w.client)
-	expect := func(name, kind string) {
-		t.Helper()
-		err := w.start("one").end(t, false)
-		if e, ok := errors.AsType[*brimline.Error](err); !ok || e.Kind != kind || e.Class != brimline.ClassEnvironment || e.Remedy == "" {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-	commit := func(offset int64, metadata string) {
-		t.Helper()
-		var offsets kadm.Offsets
-		offsets.Add(kadm.Offset{Topic: w.streams.Candidates, At: offset, LeaderEpoch: -1, Metadata: metadata})
-		if err := admin.CommitAllOffsets(t.Context(), w.streams.VerifyGroup, offsets); err != nil {
-			t.Fatal(err)
-		}
-	}
-	commit(0, "9:1:2")
-	expect("a watermark of another version", "watermark")
-	commit(1000, "1:5:0")
-	expect("an offset that is not there", "offset_out_of_range")
-	streams := w.streams
-	for _, topic := range []*string{&w.streams.Alerts, &w.streams.Candidates} {
-		*topic = "missing-" + *topic
-		expect("a missing topic", "topic")
-		w.streams = streams
-	}
-	w.streams.Changes = w.streams.Group + "-other"
-	must(admin.CreateTopic(t.Context(), 2, 1, nil, w.streams.Changes))
-	expect("unequal partitions", "copartitioning")
-	if _, err := New(Config{}); err == nil || len(err.(interface{ Unwrap() []error }).Unwrap()) != 8 {
-		t.Errorf("an empty configuration: %v", err)
-	}
-}
-
-// TestNoBroker ends promptly while there is nobody to talk to.
-func TestNoBroker(t *testing.T) {
-	w := newWorld(t, 1)
-	w.config = func(c *Config) { c.Brokers = []string{"127.0.0.1:1"} }
-	one := w.start("one")
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-	defer cancel()
-	<-ctx.Done()
 	one.stopped(t)
 }

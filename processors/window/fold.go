@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/internal/failpoint"
 	"github.com/brimline/brimline/internal/sliding"
 )
 
@@ -46,6 +47,9 @@ func (f *Folder) Fold(w *brimline.Window, in Input) (candidates []brimline.Candi
 		w.Rows[i].User = in.Change.User
 	}
 	if in.Offset < w.Last {
+		if failpoint.Without(failpoint.Replay) {
+			return nil, false
+		}
 		s.again()
 		return s.out, true
 	}

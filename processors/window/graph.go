@@ -7,6 +7,7 @@ import (
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/codecs"
+	"github.com/brimline/brimline/internal/failpoint"
 	"github.com/brimline/brimline/internal/sliding"
 	"github.com/brimline/brimline/processors"
 )
@@ -53,9 +54,13 @@ func Graph(c Config) *goka.GroupGraph {
 			found, write := fold.Fold(w, Input{Change: change, Offset: ctx.Offset(), TruncatedAt: c.Truncations.at(ctx.Partition())})
 			if write {
 				ctx.SetValue(w)
+				failpoint.Hit(failpoint.WindowSet)
 			}
 			for i := range found {
 				ctx.Emit(candidates, ctx.Key(), &found[i])
+			}
+			if len(found) > 0 {
+				failpoint.Hit(failpoint.WindowEmitted)
 			}
 			sweep.saw(ctx.Partition(), ctx.Offset(), change)
 			c.Metrics.observe(change, found, replay, write, len(w.Rows))

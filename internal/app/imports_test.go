@@ -1,0 +1,142 @@
+package app
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/brimline/brimline"
+
+// layer is a row of the table of layers in docs/architecture.md. Paths are
+// without the module's; "." is the root, "x/..." everything below x.
+type layer struct {
+	path   string
+	ours   []string
+	others []string // modules; the standard library is open to all
+}
+
+// Modules that more than one package may use.
+const (
+	gokaModule    = "github.com/lovoo/goka"
+	saramaModule  = "github.com/IBM/sarama"
+	pgxModule     = "github.com/jackc/pgx/v5"
+	metricsModule = "github.com/prometheus/client_golang"
+	leveldbModule = "github.com/syndtr/goleveldb"
+	yamlModule    = "gopkg.in/yaml.v3"
+	kongModule    = "github.com/alecthomas/kong"
+)
+
+// layers is in the order of the tree: a row may name only rows above it, so the table cannot hold a cycle.
+func layers() []layer {
+	stage := []string{".", "codecs", "processors", "internal/sliding"}
+	return []layer{
+		{".", nil, nil},
+		{"internal/sliding", []string{"."}, nil},
+		{"codecs", []string{"."}, []string{"github.com/valyala/fastjson"}},
+		{"internal/rules", []string{".", "internal/sliding"}, []string{yamlModule, "github.com/expr-lang/expr"}},
+		{"internal/ledger", []string{".", "internal/sliding"}, []string{pgxModule}},
+		{"internal/kafka", []string{"."}, []string{saramaModule, gokaModule + "/storage", leveldbModule, "github.com/rcrowley/go-metrics", "github.com/xdg-go/scram"}},
+		{"internal/capture", []string{"."}, []string{pgxModule}},
+		{"internal/capture/kafkasink", []string{"internal/capture"}, []string{saramaModule}},
+		{"internal/embedded", []string{"."}, []string{"github.com/twmb/franz-go/pkg/kfake", "github.com/fergusstrange/embedded-postgres", pgxModule}},
+		{"processors", []string{".", "codecs"}, []string{gokaModule}},
+		{"processors/route", stage, []string{gokaModule, metricsModule}},
+		{"processors/window", stage, []string{gokaModule, metricsModule}},
+		{"processors/verify", stage, []string{saramaModule, metricsModule}},
+		{"processors/index", stage, []string{gokaModule, metricsModule}},
+		{"views", []string{".", "codecs", "processors", "internal/sliding", "internal/kafka"}, []string{gokaModule, leveldbModule}},
+		{"internal/preflight", []string{".", "codecs", "processors", "internal/kafka", "internal/rules"}, []string{pgxModule, "github.com/dustin/go-humanize"}},
+		{"internal/httpapi", []string{".", "codecs", "processors", "internal/rules", "views"}, []string{metricsModule}},
+		{"internal/config", []string{".", "processors"}, []string{kongModule, yamlModule}},
+		{"internal/app", []string{
+			".", "codecs", "processors", "processors/route", "processors/window", "processors/verify", "processors/index", "views",
+			"internal/sliding", "internal/rules", "internal/ledger", "internal/kafka", "internal/capture", "internal/capture/kafkasink",
+			"internal/preflight", "internal/httpapi", "internal/config",
+		}, []string{gokaModule, metricsModule, leveldbModule}},
+		{"internal/demo", []string{".", "codecs", "internal/embedded", "internal/kafka", "internal/config", "internal/app"}, []string{pgxModule}},
+		{"internal/testkit", []string{".", "codecs", "internal/embedded", "internal/sliding", "internal/rules"}, []string{pgxModule, "github.com/twmb/franz-go"}},
+		{"internal/e2e", nil, nil}, // tests only
+		{"internal/tools/counttests", nil, nil},
+		{"deploy", nil, nil}, // tests only
+		{"cmd/brimline", []string{
+			".", "codecs", "processors", "views", "internal/sliding", "internal/rules", "internal/kafka", "internal/preflight",
+			"internal/config", "internal/app", "internal/demo",
+		}, []string{kongModule, "golang.org/x/term"}},
+	}
+}
+
+func TestImportsPointOneWay(t *testing.T) {
+	table := layers()
+	for i, l := range table {
+		for _, o := range l.ours {
+			if !slices.ContainsFunc(table[:i], func(above layer) bool { return above.path == o }) {
+				t.Errorf("the table lets %s import %s, which is not above it", l.path, o)
+			}
+		}
+	}
+	seen := map[string]bool{}
+	for path, imports := range realImports(t) {
+		i := slices.IndexFunc(table, func(l layer) bool { return l.path == path })
+		if i < 0 {
+			t.Errorf("%s is not in the table of layers: say where it belongs", path)
+			continue
+		}
+		seen[path] = true
+		for _, imported := range imports {
+			if !allowed(table[i], imported) {
+				t.Errorf("%s must not import %s", path, imported)
+			}
+		}
+	}
+	for _, l := range table {
+		if !seen[l.path] {
+			t.Errorf("%s is in the table of layers, and not in the tree", l.path)
+		}
+	}
+}
+
+func allowed(l layer, imported string) bool {
+	if imported == module {
+		return slices.Contains(l.ours, ".")
+	}
+	if ours, ok := strings.CutPrefix(imported, module+"/"); ok {
+		return slices.Contains(l.ours, ours)
+	}
+	if first, _, _ := strings.Cut(imported, "/"); !strings.Contains(first, ".") {
+		return true
+	}
+	return slices.ContainsFunc(l.others, func(m string) bool { return imported == m || strings.HasPrefix(imported, m+"/") })
+}
+
+// realImports are those of every package's own files, tests left out.
+func realImports(t *testing.T) map[string][]string {
+	t.Helper()
+	cmd := exec.Command("go", "list", "-json=ImportPath,Imports", "./...")
+	cmd.Dir = "../.."
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	all := map[string][]string{}
+	for d := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p struct {
+			ImportPath string
+			Imports    []string
+		}
+		if err := d.Decode(&p); err == io.EOF {
+			return all
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		path := "."
+		if p.ImportPath != module {
+			path = strings.TrimPrefix(p.ImportPath, module+"/")
+		}
+		all[path] = p.Imports
+	}
+}

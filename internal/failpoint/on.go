@@ -1,0 +1,43 @@
+//go:build crash
+
+package failpoint
+
+import (
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+)
+
+// crashAt reads BRIMLINE_CRASH_AT=point:n.
+var crashAt = sync.OnceValues(func() (point string, n *counter) {
+	point, count, _ := strings.Cut(os.Getenv("BRIMLINE_CRASH_AT"), ":")
+	left, _ := strconv.Atoi(count)
+	return point, &counter{left: left}
+})
+
+type counter struct {
+	mu   sync.Mutex
+	left int
+}
+
+// Hit kills this process with SIGKILL when it passes point for the nth time, if BRIMLINE_CRASH_AT=point:n.
+func Hit(point string) {
+	at, n := crashAt()
+	if at != point {
+		return
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.left--; n.left == 0 {
+		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		select {} // the signal is on its way
+	}
+}
+
+var without = sync.OnceValue(func() []string { return strings.Split(os.Getenv("BRIMLINE_WITHOUT"), ",") })
+
+// Without says whether BRIMLINE_WITHOUT=a,b,… takes the protection away.
+func Without(protection string) bool { return slices.Contains(without(), protection) }

@@ -1,0 +1,349 @@
+package preflight
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/internal/embedded"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgproto3"
+)
+
+// server is one PostgreSQL for all tests of the package; each has a database of its own.
+type server struct {
+	once sync.Once
+	pg   *embedded.Postgres
+	err  error
+	n    int
+}
+
+var shared server //nolint:gochecknoglobals // started by the first test that needs it, ended by TestMain
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if shared.pg != nil {
+		_ = shared.pg.Stop(context.Background())
+	}
+	os.Exit(code)
+}
+
+const schema = `
+	CREATE SCHEMA streaming;
+	CREATE TABLE streaming.transactions (
+		id bigserial PRIMARY KEY, user_id bigint NOT NULL, amount numeric(12,2) NOT NULL,
+		"timestamp" timestamptz NOT NULL DEFAULT now(), country text, risky boolean
+	);
+	CREATE INDEX transactions_user_time ON streaming.transactions (user_id, "timestamp");
+	ALTER TABLE streaming.transactions REPLICA IDENTITY FULL;
+	CREATE PUBLICATION %[1]s FOR TABLE streaming.transactions;`
+
+const createSlot = "SELECT pg_create_logical_replication_slot(current_database(), 'pgoutput')"
+
+// newDatabase is a fresh one in which everything is as it should be. It has no slot: making one takes seconds.
+func newDatabase(t *testing.T) (DatabaseOptions, func(sql string)) {
+	t.Helper()
+	shared.once.Do(func() {
+		shared.pg, shared.err = embedded.StartPostgres(context.Background(), embedded.PostgresOptions{
+			NoSync: true, Settings: map[string]string{"max_replication_slots": "40", "max_wal_senders": "10"},
+		})
+	})
+	if shared.err != nil {
+		t.Fatal(shared.err)
+	}
+	shared.n++
+	name := fmt.Sprintf("d%d", shared.n)
+	execute(t, shared.pg.URL("postgres"), "CREATE DATABASE "+name)
+	url := shared.pg.URL(name)
+	run := func(sql string) { t.Helper(); execute(t, url, sql) }
+	run(fmt.Sprintf(schema, name))
+	t.Cleanup(func() {
+		execute(t, shared.pg.URL("postgres"), fmt.Sprintf(
+			`SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = '%s' AND NOT active`, name))
+	})
+	return DatabaseOptions{
+		URL: url, Table: "streaming.transactions", ID: []string{"id"}, User: "user_id", Amount: "amount", Time: "timestamp", Scale: 2,
+		Columns: []brimline.Column{{Name: "country", Type: brimline.Text}, {Name: "risky", Type: brimline.Boolean}},
+	}, run
+}
+
+// nameOf is the database's name, which is also that of its publication and slot.
+func nameOf(t *testing.T, o DatabaseOptions) string {
+	t.Helper()
+	config, err := pgx.ParseConfig(o.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return config.Database
+}
+
+func execute(t *testing.T, url, sql string) {
+	t.Helper()
+	conn, err := pgx.Connect(context.Background(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	if _, err := conn.PgConn().Exec(context.Background(), sql).ReadAll(); err != nil {
+		t.Fatalf("%v in %s", err, sql)
+	}
+}
+
+// expectFinding wants exactly one finding of the check at the level with the words in it.
+func expectFinding(t *testing.T, findings []Finding, level Level, check string, words ...string) {
+	t.Helper()
+	var of []Finding
+	for _, f := range findings {
+		if f.Check != check {
+			continue
+		}
+		of = append(of, f)
+		if f.Level != level {
+			continue
+		}
+		found := true
+		for _, w := range words {
+			found = found && strings.Contains(f.What+"\n"+f.Remedy, w)
+		}
+		if found {
+			if level > OK && f.Remedy == "" {
+				t.Errorf("no remedy: %+v", f)
+			}
+			return
+		}
+	}
+	t.Errorf("no %s of %s with %q, but %+v", level, check, words, of)
+}
+
+func quietOn(t *testing.T, findings []Finding, checks ...string) {
+	t.Helper()
+	for _, f := range findings {
+		for _, check := range checks {
+			if f.Check == check && f.Level > OK {
+				t.Errorf("should be silent: %+v", f)
+			}
+		}
+	}
+}
+
+func TestDatabaseAsItShouldBe(t *testing.T) {
+	o, _ := newDatabase(t)
+	findings := Database(t.Context(), o)
+	for _, f := range findings {
+		if f.Level > Note {
+			t.Errorf("%+v", f)
+		}
+	}
+	for _, check := range []string{
+		"postgres_connection", "postgres_version", "postgres_clock", "postgres_table", "postgres_select", "postgres_columns", "postgres_primary_key",
+		"postgres_replica_identity", "postgres_index", "postgres_wal_level", "postgres_replication_limits", "postgres_publication",
+	} {
+		expectFinding(t, findings, OK, check)
+	}
+	if err := Err(findings); err != nil {
+		t.Error(err)
+	}
+}
+
+// Each case breaks one thing; the finding must come, and the others must stay away.
+func TestDatabaseFindings(t *testing.T) {
+	const all = "postgres_table postgres_select postgres_row_security postgres_columns postgres_primary_key postgres_replica_identity postgres_index postgres_wal_level postgres_publication postgres_clock"
+	for _, c := range []struct {
+		name  string
+		sql   string
+		with  func(*DatabaseOptions)
+		level Level
+		check string
+		words []string
+		also  string // checks that cannot be silent then
+	}{
+		{"no table", "", func(o *DatabaseOptions) { o.Table = "streaming.nothing" }, Error, "postgres_table", []string{"no table streaming.nothing", "--table"}, ""},
+		{"view", "CREATE VIEW streaming.v AS SELECT * FROM streaming.transactions", func(o *DatabaseOptions) { o.Table = "streaming.v" }, Warning, "postgres_table", []string{"is not a table"}, all},
+		{"missing column", "", func(o *DatabaseOptions) { o.Amount = "betrag" }, Error, "postgres_columns", []string{`no column "betrag"`, "--amount-column", "id, user_id, amount"}, "postgres_publication"},
+		{"missing rule column", "", func(o *DatabaseOptions) { o.Columns[0].Name = "land" }, Error, "postgres_columns", []string{`no column "land"`, "rules file"}, ""},
+		{"rule column of another type", "", func(o *DatabaseOptions) { o.Columns[0].Type = brimline.Integer }, Error, "postgres_columns", []string{"country", "is text", "int4"}, ""},
+		{"float amounts", "ALTER TABLE streaming.transactions ALTER amount TYPE float8", nil, Error, "postgres_columns", []string{"double precision", `TYPE numeric(18,2)`}, ""},
+		{"money", "ALTER TABLE streaming.transactions ALTER amount TYPE money", nil, Error, "postgres_columns", []string{"is money"}, ""},
+		{"domain over numeric", "CREATE DOMAIN eur AS numeric(12,2); ALTER TABLE streaming.transactions ALTER amount TYPE eur", nil, OK, "postgres_columns", nil, ""},
+		{"finer amounts", "ALTER TABLE streaming.transactions ALTER amount TYPE numeric(14,4)", nil, Warning, "postgres_columns", []string{"numeric(14,4)", "scale: 4"}, ""},
+		{"unbounded amounts", "ALTER TABLE streaming.transactions ALTER amount TYPE numeric", nil, Note, "postgres_columns", []string{"any scale"}, ""},
+		{"nullable user", "ALTER TABLE streaming.transactions ALTER user_id DROP NOT NULL", nil, Warning, "postgres_columns", []string{"user column user_id may be NULL", "SET NOT NULL"}, ""},
+		{"padded user", "ALTER TABLE streaming.transactions ALTER user_id TYPE char(12)", nil, Error, "postgres_columns", []string{"character(12)", "TYPE text"}, ""},
+		{"time without zone", `ALTER TABLE streaming.transactions ALTER "timestamp" TYPE timestamp`, nil, Note, "postgres_columns", []string{"without time zone", "UTC"}, ""},
+		{"time as number", `ALTER TABLE streaming.transactions ALTER "timestamp" DROP DEFAULT, ALTER "timestamp" TYPE bigint USING 0`, nil, Error, "postgres_columns", []string{"is bigint", "--time-column"}, ""},
+		{"no primary key", "ALTER TABLE streaming.transactions DROP CONSTRAINT transactions_pkey", nil, Error, "postgres_primary_key", []string{"no primary key", `ADD PRIMARY KEY ("id")`}, ""},
+		{"another primary key", "ALTER TABLE streaming.transactions DROP CONSTRAINT transactions_pkey, ADD PRIMARY KEY (user_id, id)", nil, Error, "postgres_primary_key", []string{"--id-column=user_id,id"}, ""},
+		{"default identity", "ALTER TABLE streaming.transactions REPLICA IDENTITY DEFAULT", nil, Warning, "postgres_replica_identity", []string{"deletes become dead letters", "REPLICA IDENTITY FULL"}, ""},
+		{"no identity", "ALTER TABLE streaming.transactions REPLICA IDENTITY NOTHING", nil, Warning, "postgres_replica_identity", []string{"refuses updates"}, ""},
+		{"no index", "DROP INDEX streaming.transactions_user_time", nil, Warning, "postgres_index", []string{`CREATE INDEX CONCURRENTLY ON "streaming"."transactions" ("user_id", "timestamp")`}, ""},
+		{"index on user alone", "DROP INDEX streaming.transactions_user_time; CREATE INDEX ON streaming.transactions (user_id)", nil, Warning, "postgres_index", nil, ""},
+		{"index the wrong way round", `DROP INDEX streaming.transactions_user_time; CREATE INDEX ON streaming.transactions ("timestamp", user_id)`, nil, Warning, "postgres_index", nil, ""},
+		{"partial index", `DROP INDEX streaming.transactions_user_time; CREATE INDEX part ON streaming.transactions (user_id, "timestamp") WHERE amount > 0`, nil, Warning, "postgres_index", []string{"part has these columns and covers only a part"}, ""},
+		{"expression in the index", `DROP INDEX streaming.transactions_user_time; CREATE INDEX ON streaming.transactions (abs(user_id), "timestamp")`, nil, Warning, "postgres_index", nil, ""},
+		{"index with more columns", `DROP INDEX streaming.transactions_user_time; CREATE INDEX more ON streaming.transactions (user_id, "timestamp" DESC, amount) INCLUDE (country)`, nil, OK, "postgres_index", []string{"more"}, ""},
+		{"not published", "ALTER PUBLICATION %s DROP TABLE streaming.transactions", nil, Note, "postgres_publication", []string{"not in a publication", "CREATE PUBLICATION"}, ""},
+		{"published elsewhere", "", func(o *DatabaseOptions) { o.Publication = "other" }, Note, "postgres_publication", []string{`publication "other"`}, ""},
+		{"publication without deletes", "ALTER PUBLICATION %s SET (publish = 'insert, update')", nil, Warning, "postgres_publication", []string{"leaves out delete, truncate"}, ""},
+		{"publication with a filter", "ALTER PUBLICATION %s SET TABLE streaming.transactions WHERE (amount > 0)", nil, Warning, "postgres_publication", []string{"row filter"}, ""},
+		{"publication without a column", `ALTER PUBLICATION %s SET TABLE streaming.transactions (id, user_id, "timestamp", country, risky)`, nil, Error, "postgres_publication", []string{"leaves out column amount"}, ""},
+		{"all tables", "DROP PUBLICATION %s; CREATE PUBLICATION everything FOR ALL TABLES", nil, OK, "postgres_publication", nil, ""},
+		{"clock ahead", "", func(o *DatabaseOptions) { o.Clock = func() time.Time { return time.Now().Add(-time.Minute) } }, Warning, "postgres_clock", []string{"1m0s ahead of"}, ""},
+		{"clock behind", "", func(o *DatabaseOptions) { o.Clock = func() time.Time { return time.Now().Add(time.Hour) } }, Warning, "postgres_clock", []string{"1h0m0s behind"}, ""},
+		{"slot that nobody reads", createSlot, nil, Warning, "postgres_slot", []string{"nobody reads slot", "pg_drop_replication_slot"}, ""},
+		{"no slot", "", nil, Note, "postgres_slot", []string{"no logical replication slot"}, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			o, run := newDatabase(t)
+			if c.sql != "" {
+				sql := c.sql
+				if strings.Contains(sql, "%s") {
+					sql = fmt.Sprintf(sql, nameOf(t, o))
+				}
+				run(sql)
+			}
+			if c.with != nil {
+				c.with(&o)
+			}
+			findings := Database(t.Context(), o)
+			expectFinding(t, findings, c.level, c.check, c.words...)
+			for _, check := range strings.Fields(all) {
+				if check != c.check && !strings.Contains(c.also, check) {
+					quietOn(t, findings, check)
+				}
+			}
+		})
+	}
+}
+
+func TestDatabaseRights(t *testing.T) {
+	o, run := newDatabase(t)
+	run(`DROP ROLE IF EXISTS reader; CREATE ROLE reader LOGIN`)
+	admin := o.URL
+	o.URL = strings.Replace(admin, embedded.Superuser+"@", "reader@", 1)
+	if o.URL == admin {
+		t.Fatalf("no user to replace in %s", admin)
+	}
+	findings := Database(t.Context(), o)
+	expectFinding(t, findings, Error, "postgres_select", `may not use the schema`, `GRANT USAGE ON SCHEMA "streaming" TO "reader"`)
+	expectFinding(t, findings, Error, "postgres_select", "may not read columns amount, country, id, risky, timestamp, user_id", `GRANT SELECT ON "streaming"."transactions" TO "reader"`)
+	if err := Err(findings); brimline.ExitCode(err) != int(brimline.ClassEnvironment) || !strings.Contains(err.Error(), "2 problems") {
+		t.Errorf("%v", err)
+	}
+
+	run(`GRANT USAGE ON SCHEMA streaming TO reader; GRANT SELECT (id, user_id, amount, "timestamp", country) ON streaming.transactions TO reader`)
+	expectFinding(t, Database(t.Context(), o), Error, "postgres_select", "may not read column risky")
+	run(`GRANT SELECT (risky) ON streaming.transactions TO reader`)
+	findings = Database(t.Context(), o)
+	quietOn(t, findings, "postgres_select", "postgres_row_security", "postgres_replication_right")
+	expectFinding(t, findings, OK, "postgres_select")
+
+	o.Capture = true
+	expectFinding(t, Database(t.Context(), o), Error, "postgres_replication_right", `ALTER ROLE "reader" REPLICATION`)
+	run(`ALTER ROLE reader REPLICATION`)
+	quietOn(t, Database(t.Context(), o), "postgres_replication_right")
+
+	run(`ALTER TABLE streaming.transactions ENABLE ROW LEVEL SECURITY`)
+	expectFinding(t, Database(t.Context(), o), Error, "postgres_row_security", "BYPASSRLS")
+	run(`ALTER ROLE reader BYPASSRLS`)
+	quietOn(t, Database(t.Context(), o), "postgres_row_security")
+	run(`DROP OWNED BY reader; DROP ROLE reader`)
+}
+
+func TestDatabasePartitioned(t *testing.T) {
+	o, run := newDatabase(t)
+	run(`CREATE TABLE streaming.parted (id bigint, user_id bigint NOT NULL, amount numeric(12,2) NOT NULL, "timestamp" timestamptz NOT NULL, country text, risky boolean,
+		PRIMARY KEY (id, "timestamp")) PARTITION BY RANGE ("timestamp");
+		CREATE TABLE streaming.parted_1 PARTITION OF streaming.parted DEFAULT;
+		ALTER TABLE streaming.parted REPLICA IDENTITY FULL; ALTER TABLE streaming.parted_1 REPLICA IDENTITY FULL;
+		CREATE PUBLICATION parted FOR TABLE streaming.parted`)
+	o.Table, o.ID, o.Publication = "streaming.parted", []string{"id", "timestamp"}, "parted"
+	findings := Database(t.Context(), o)
+	expectFinding(t, findings, Warning, "postgres_publication", "names the partitions", "publish_via_partition_root")
+	expectFinding(t, findings, Warning, "postgres_index", `CREATE INDEX ON "streaming"."parted"`)
+	run(`ALTER PUBLICATION parted SET (publish_via_partition_root = true); CREATE INDEX ON streaming.parted (user_id, "timestamp")`)
+	quietOn(t, Database(t.Context(), o), "postgres_publication", "postgres_index", "postgres_primary_key")
+}
+
+func TestDatabaseSlotBeingRead(t *testing.T) {
+	o, run := newDatabase(t)
+	run(createSlot)
+	name := nameOf(t, o)
+	o.Slot = name
+	config, err := pgx.ParseConfig(o.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.RuntimeParams["replication"] = "database"
+	conn, err := pgx.ConnectConfig(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	start := fmt.Sprintf(`START_REPLICATION SLOT "%s" LOGICAL 0/0 (proto_version '1', publication_names '%s')`, name, name)
+	conn.PgConn().Frontend().SendQuery(&pgproto3.Query{String: start})
+	if err := conn.PgConn().Frontend().Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.PgConn().ReceiveMessage(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	expectFinding(t, Database(t.Context(), o), OK, "postgres_slot", "is being read")
+}
+
+func TestDatabaseCannotConnect(t *testing.T) {
+	o, _ := newDatabase(t)
+	good := o.URL
+	o.URL = strings.Replace(good, embedded.Superuser+"@", "nobody:secret@", 1)
+	findings := Database(t.Context(), o)
+	expectFinding(t, findings, Error, "postgres_login", `"nobody"`, "--database-url")
+	if strings.Contains(fmt.Sprint(findings), "secret") {
+		t.Errorf("the password is shown: %+v", findings)
+	}
+
+	name := nameOf(t, DatabaseOptions{URL: good})
+	o.URL = strings.Replace(good, "/"+name, "/nowhere", 1)
+	expectFinding(t, Database(t.Context(), o), Error, "postgres_database", "nowhere")
+
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	o.URL = "postgres://u:secret@" + l.Addr().String() + "/app"
+	findings = Database(t.Context(), o)
+	expectFinding(t, findings, Error, "postgres_connection", "cannot reach PostgreSQL at "+l.Addr().String(), "refused")
+	if e := Err(findings); !strings.Contains(e.Error(), "remedy: check that PostgreSQL runs") {
+		t.Error(e)
+	}
+
+	o.URL = good + map[bool]string{true: "&", false: "?"}[strings.Contains(good, "?")] + "sslmode=require"
+	o.URL = strings.Replace(o.URL, "sslmode=disable&", "", 1)
+	expectFinding(t, Database(t.Context(), o), Error, "postgres_tls", "sslmode")
+
+	o.URL = "postgres://u:secret@host:port/app"
+	findings = Database(t.Context(), o)
+	expectFinding(t, findings, Error, "postgres_url")
+	if strings.Contains(fmt.Sprint(findings), "secret") {
+		t.Errorf("the password is shown: %+v", findings)
+	}
+}
+
+func TestAmountScale(t *testing.T) {
+	o, run := newDatabase(t)
+	for _, c := range []struct {
+		kind  string
+		scale int
+		known bool
+	}{{"numeric(12,2)", 2, true}, {"numeric(14,4)", 4, true}, {"numeric(14)", 0, true}, {"numeric", -1, false}, {"bigint", 0, true}, {"float8", 0, false}} {
+		run("ALTER TABLE streaming.transactions ALTER amount TYPE " + c.kind)
+		if scale, known := AmountScale(t.Context(), o); scale != c.scale || known != c.known {
+			t.Errorf("%s: %d, %v", c.kind, scale, known)
+		}
+	}
+}

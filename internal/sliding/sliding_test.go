@@ -1,0 +1,89 @@
+package sliding
+
+import (
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/brimline/brimline"
+)
+
+func drawRows(t *rapid.T) []brimline.Transaction {
+	rows := make([]brimline.Transaction, rapid.IntRange(0, 30).Draw(t, "rows"))
+	for i := range rows {
+		rows[i] = brimline.Transaction{
+			ID: strconv.Itoa(i), Amount: brimline.Amount(rapid.Int64Range(-20, 30).Draw(t, "amount")),
+			Time: brimline.Time(rapid.Int64Range(0, 40).Draw(t, "time")),
+		}
+	}
+	slices.SortFunc(rows, func(a, b brimline.Transaction) int { return a.Compare(&b) })
+	return rows
+}
+
+func drawRule(t *rapid.T) *Rule {
+	r := &Rule{Rule: brimline.Rule{
+		Window:  time.Duration(rapid.IntRange(1, 15).Draw(t, "window")) * time.Microsecond,
+		Limit:   brimline.Amount(rapid.Int64Range(-5, 60).Draw(t, "limit")).Total(),
+		Measure: brimline.Measure(rapid.IntRange(0, 4).Draw(t, "measure")),
+	}}
+	if rapid.Bool().Draw(t, "where") {
+		r.Takes = func(row *brimline.Transaction) bool { return row.Amount%3 != 0 }
+	}
+	return r
+}
+
+// literal is the definition, word by word.
+func literal(rows []brimline.Transaction, r *Rule, t brimline.Time) (f brimline.Figures) {
+	for i := range rows {
+		row := &rows[i]
+		if row.Time < t-brimline.Time(r.Window.Microseconds()) || row.Time > t || r.Takes != nil && !r.Takes(row) {
+			continue
+		}
+		w, counts := r.Measure.Weigh(row.Amount)
+		f.Total = f.Total.AddAmount(w)
+		if row.Time != t {
+			f.Before = f.Before.AddAmount(w)
+		}
+		if counts {
+			f.Count++
+		}
+	}
+	return f
+}
+
+func TestFiguresAndEdgesFollowTheDefinition(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		rows, rule := drawRows(t), drawRule(t)
+		from := brimline.Time(rapid.Int64Range(-5, 45).Draw(t, "from"))
+		to := from + brimline.Time(rapid.Int64Range(0, 50).Draw(t, "span"))
+		var want []Edge
+		for i := range rows {
+			at := rows[i].Time
+			f := literal(rows, rule, at)
+			if got := FiguresAt(rows, rule, at); got != f {
+				t.Fatalf("at %d: %+v, want %+v", at, got, f)
+			}
+			if from <= at && at <= to && f.IsEdge(rule.Limit) && (i == 0 || rows[i-1].Time != at) {
+				want = append(want, Edge{at, f})
+			}
+		}
+		if got := Edges(rows, rule, from, to); !slices.Equal(got, want) {
+			t.Fatalf("edges %+v, want %+v", got, want)
+		}
+	})
+}
+
+func TestNewestAreThoseThatCount(t *testing.T) {
+	rows := []brimline.Transaction{{ID: "1", Amount: 1, Time: 0}, {ID: "2", Amount: -1, Time: 5}, {ID: "3", Amount: 2, Time: 6}, {ID: "4", Amount: 3, Time: 6}, {ID: "5", Amount: 4, Time: 7}}
+	rule := &Rule{Rule: brimline.Rule{Window: 5 * time.Microsecond, Measure: brimline.SumIn}}
+	var ids []string
+	for _, row := range Newest(rows, rule, 6, 5) {
+		ids = append(ids, row.ID)
+	}
+	if !slices.Equal(ids, []string{"4", "3"}) {
+		t.Errorf("newest %v", ids)
+	}
+}

@@ -1,0 +1,109 @@
+package processors
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/lovoo/goka"
+	"github.com/lovoo/goka/storage"
+
+	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/codecs"
+)
+
+func TestMarkersAreSpreadAndNoUsers(t *testing.T) {
+	for _, n := range []int{1, 3, 8, 64} {
+		for p := range int32(n) {
+			if key := MarkerKey(p, n); Partition(key, n) != p || !IsMarker(key) {
+				t.Errorf("partition %d of %d: %q", p, n, key)
+			}
+		}
+	}
+	if IsMarker("27956157") || IsMarker("brimline-0") {
+		t.Error("a user is taken for a marker")
+	}
+}
+
+func TestEveryStreamIsInTheTopology(t *testing.T) {
+	s := NewStreams("g", "source", "alerts")
+	seen := map[string]bool{s.Rules: true} // read at start-up, no part of the flow
+	for _, st := range Topology(s) {
+		for _, e := range append(append([]Edge{}, st.In...), st.Out...) {
+			seen[e.Topic] = true
+		}
+		for _, e := range []*Edge{st.Table, st.Loop} {
+			if e != nil {
+				seen[e.Topic] = true
+			}
+		}
+		if st.Table != nil && st.Table.Topic != string(goka.GroupTable(goka.Group(st.Group))) {
+			t.Errorf("goka calls the table of %s %s", st.Group, goka.GroupTable(goka.Group(st.Group)))
+		}
+	}
+	for _, topic := range append(s.Owned(), s.Source, s.Alerts) {
+		if !seen[topic] {
+			t.Errorf("%s is in no stage", topic)
+		}
+	}
+}
+
+func TestKeepNewerKeepsWhatFoldedMore(t *testing.T) {
+	value := func(last int64, id string) []byte {
+		b, err := codecs.AppendWindow(nil, &brimline.Window{Last: last, Rows: []brimline.Transaction{{ID: id}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	for _, tc := range []struct {
+		name      string
+		held, new []byte
+		want      []byte
+	}{
+		{"nothing held", nil, value(3, "n"), value(3, "n")},
+		{"newer", value(2, "h"), value(3, "n"), value(3, "n")},
+		{"the same again", value(3, "h"), value(3, "n"), value(3, "n")},
+		{"stale", value(4, "h"), value(3, "n"), value(4, "h")},
+		{"deleted", value(4, "h"), nil, nil},
+		{"not ours", value(4, "h"), []byte("?"), []byte("?")},
+	} {
+		s := storage.NewMemory()
+		if tc.held != nil {
+			if err := s.Set("u", tc.held); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := KeepNewer(goka.DefaultUpdateContext{}, s, "u", tc.new); err != nil {
+			t.Fatal(err)
+		}
+		if got, _ := s.Get("u"); string(got) != string(tc.want) {
+			t.Errorf("%s: %x, want %x", tc.name, got, tc.want)
+		}
+	}
+}
+
+func TestUsersCannotReachGokasOffset(t *testing.T) {
+	inner := storage.NewMemory()
+	s := EscapeOffsetKey(inner)
+	if err := s.Set(offsetKey, []byte("user")); err != nil {
+		t.Fatal(err)
+	}
+	if v, _ := inner.Get(offsetKey); v != nil {
+		t.Errorf("the offset is now %q", v)
+	}
+	if v, _ := s.Get(offsetKey); string(v) != "user" {
+		t.Errorf("the user's value is %q", v)
+	}
+	it, err := s.Iterator()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer it.Release()
+	var keys []string
+	for it.Next() {
+		keys = append(keys, string(it.Key()))
+	}
+	if fmt.Sprint(keys) != "["+offsetKey+"]" {
+		t.Errorf("keys %q", keys)
+	}
+}
