@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+	"fmt"
 	"log/slog"
 
 	"github.com/brimline/brimline"
@@ -40,11 +42,13 @@ func (g *Group) log(w *world) *slog.Logger { return w.logger(&g.Logging) }
 
 // notRunYet explains a topic of ours that is not there.
 func (g *Group) notRunYet(err error) error {
-	if !app.IsMissing(err) {
+	missing, ok := errors.AsType[*brimline.Error](err)
+	if !ok || !app.IsMissing(err) {
 		return err
 	}
 	return &brimline.Error{
 		Class: brimline.ClassEnvironment, Kind: "group_unknown", Where: "group " + shown(g.Names.Group),
-		Remedy: "check --group and --brokers; `brimline run` creates its topics at the first start", Err: err,
+		Remedy: "check --group and --brokers; `brimline run` creates its topics at the first start",
+		Err:    fmt.Errorf("%s: %w", missing.Where, missing.Err), // without its own remedy: this one knows better
 	}
 }

@@ -67,11 +67,17 @@ func plural(n int64, what string) string {
 	return strconv.FormatInt(n, 10) + " " + what + "s"
 }
 
+// maxShown is how much of a text is shown, in bytes: enough for every id that is one.
+const maxShown = 256
+
 // shown makes text that others chose safe for a terminal: plain words stay as
 // they are, anything that could move the cursor, hide or pretend is quoted and escaped.
 func shown(s string) string {
 	if s == "" {
 		return `""`
+	}
+	if len(s) > maxShown {
+		return fmt.Sprintf("%s… (%d bytes)", shown(strings.ToValidUTF8(s[:maxShown], "")), len(s))
 	}
 	for _, r := range s {
 		if r == unicode.ReplacementChar || r == '"' || r == '\\' || !unicode.IsGraphic(r) || unicode.IsSpace(r) {

@@ -68,7 +68,8 @@ type world struct {
 // logger writes to standard error as the flags say.
 func (w *world) logger(l *config.Logging) *slog.Logger { return l.Logger(w.err) }
 
-func execute(args []string, in io.Reader, out, errOut io.Writer) int {
+func execute(args []string, in io.Reader, stdout, stderr io.Writer) int {
+	out, errOut := &output{to: stdout}, &output{to: stderr}
 	exit := -1
 	parser, err := kong.New(&commands{},
 		kong.Name("brimline"),
@@ -100,11 +101,18 @@ func execute(args []string, in io.Reader, out, errOut io.Writer) int {
 	var stop func()
 	w.Context, stop = signals()
 	defer stop()
-	if err := ctx.Run(w); err != nil {
-		report(errOut, err)
-		return brimline.ExitCode(err)
+	var cancel context.CancelFunc
+	w.Context, cancel = context.WithCancel(w.Context)
+	defer cancel()
+	out.stop = cancel // what is followed or watched has no end of its own
+	err = ctx.Run(w)
+	if failed := out.failure(); failed != nil {
+		err = failed
 	}
-	return 0
+	if err != nil {
+		report(errOut, err)
+	}
+	return brimline.ExitCode(err)
 }
 
 // called is the command as far as it was understood.

@@ -15,7 +15,7 @@ import (
 type resetCmd struct {
 	Yes        bool   `short:"y" help:"Do not ask."`
 	WithAlerts bool   `help:"Also delete the topic of alerts, which other groups and programs may be reading."`
-	StateDir   string `help:"Directory for local state." default:".brimline/state" env:"BRIMLINE_STATE_DIR" placeholder:"DIR"`
+	StateDir   string `help:"Directory for local state." default:".brimline/state" env:"BRIMLINE_STATE_DIR"`
 	Group
 }
 

@@ -5,11 +5,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/http"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/brimline/brimline/internal/app"
+	"github.com/brimline/brimline/internal/config"
+	"github.com/brimline/brimline/internal/httpapi"
 	"github.com/brimline/brimline/internal/kafka"
 )
 
@@ -17,13 +20,17 @@ type statusCmd struct {
 	JSON  bool          `name:"json" help:"As JSON."`
 	Watch bool          `help:"Show it again and again, until Ctrl-C."`
 	Every time.Duration `help:"Time over which rates are measured, and between two looks with --watch." default:"1s"`
+
+	config.Serving `group:"Instance"`
 	Group
 }
 
 func (statusCmd) Help() string {
 	return `Per stage and partition: what is committed, what there is to read, how many
 messages are behind and how many are handled a second, and which instance has
-the partition. Asked of the brokers; no running instance is needed.
+the partition. Asked of the brokers; no running instance is needed. Where one
+answers at --listen, what it is doing is shown as well: how far tables are
+recovered, and what a stage waits for.
 
 Examples:
 
@@ -43,6 +50,7 @@ type partitionStatus struct {
 	Lost      int64    `json:"lost,omitempty"` // deleted before they were read
 	Rate      *float64 `json:"rate,omitempty"` // messages a second
 	Member    string   `json:"member,omitempty"`
+	State     string   `json:"state,omitempty"` // as the instance at --listen tells
 }
 
 func (c *statusCmd) Run(w *world) error {
@@ -67,6 +75,7 @@ func (c *statusCmd) Run(w *world) error {
 			return ended(w, c.notRunYet(err))
 		}
 		rate(before, now, time.Since(began))
+		c.ask(w, now)
 		if err := c.show(w, now); err != nil || !c.Watch {
 			return err
 		}
@@ -120,6 +129,52 @@ func rate(before, now []partitionStatus, took time.Duration) {
 	}
 }
 
+// ask fills in what an instance of this group says about its own partitions.
+// There need not be one.
+func (c *statusCmd) ask(ctx context.Context, list []partitionStatus) {
+	if c.Listen == "off" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+c.Listen+"/api/v1/status", nil)
+	if err != nil {
+		return
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return
+	}
+	defer response.Body.Close()
+	var status httpapi.Status
+	if json.NewDecoder(io.LimitReader(response.Body, 16<<20)).Decode(&status) != nil || status.Group != c.Group.Names.Group {
+		return
+	}
+	for _, stage := range status.Stages {
+		for i := range list {
+			p := &list[i]
+			if p.Stage != string(stage.Name) || !stage.Here {
+				continue
+			}
+			if stage.State != httpapi.Running {
+				p.State = strings.TrimSpace(string(stage.State) + " " + stage.Reason)
+			}
+			for _, own := range stage.Partitions {
+				if own.Own && own.Topic == p.Topic && own.Partition == p.Partition {
+					p.State = state(own)
+				}
+			}
+		}
+	}
+}
+
+func state(p httpapi.PartitionStatus) string {
+	if p.TableOffset == nil || p.TableEnd == nil {
+		return string(p.State)
+	}
+	return fmt.Sprintf("%s, at %d of %d", p.State, *p.TableOffset+1, *p.TableEnd)
+}
+
 func (c *statusCmd) show(w *world, list []partitionStatus) error {
 	if c.JSON {
 		enc := json.NewEncoder(w.out)
@@ -129,7 +184,7 @@ func (c *statusCmd) show(w *world, list []partitionStatus) error {
 	if c.Watch && isTerminal(w.out) {
 		b.WriteString("\x1b[H\x1b[2J")
 	}
-	rows := [][]string{{"STAGE", "TOPIC", "PARTITION", "COMMITTED", "END", "LAG", "RATE", "INSTANCE"}}
+	rows := [][]string{{"STAGE", "TOPIC", "PARTITION", "COMMITTED", "END", "LAG", "RATE", "INSTANCE", "STATE"}}
 	for _, p := range list {
 		committed, per, lag := "-", "", strconv.FormatInt(p.Lag, 10)
 		if p.Committed >= 0 {
@@ -145,7 +200,7 @@ func (c *statusCmd) show(w *world, list []partitionStatus) error {
 		if p.Member != "" {
 			member = shown(p.Member)
 		}
-		rows = append(rows, []string{p.Stage, p.Topic, strconv.Itoa(int(p.Partition)), committed, strconv.FormatInt(p.End, 10), lag, per, member})
+		rows = append(rows, []string{p.Stage, p.Topic, strconv.Itoa(int(p.Partition)), committed, strconv.FormatInt(p.End, 10), lag, per, member, text(p.State)})
 	}
 	table(&b, []bool{false, false, true, true, true, true, true}, rows...)
 	_, err := io.WriteString(w.out, b.String())

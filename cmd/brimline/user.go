@@ -21,7 +21,7 @@ type userCmd struct {
 	Rows  bool   `help:"Also list the retained transactions."`
 	Money `group:"Output"`
 	Group
-	StateDir string        `help:"Where a copy of the table is kept, so that the next question is answered sooner." default:".brimline/state" env:"BRIMLINE_STATE_DIR" placeholder:"DIR" group:"State"`
+	StateDir string        `help:"Where a copy of the table is kept, so that the next question is answered sooner." default:".brimline/state" env:"BRIMLINE_STATE_DIR" group:"State"`
 	Wait     time.Duration `help:"How long reading the table may take." default:"60s"`
 }
 

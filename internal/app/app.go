@@ -28,6 +28,7 @@ import (
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/codecs"
 	"github.com/brimline/brimline/internal/config"
+	"github.com/brimline/brimline/internal/failpoint"
 	"github.com/brimline/brimline/internal/httpapi"
 	"github.com/brimline/brimline/internal/kafka"
 	"github.com/brimline/brimline/internal/rules"
@@ -89,7 +90,7 @@ func New(_ context.Context, o Options) (*App, error) {
 		a.log = slog.New(slog.DiscardHandler)
 	}
 	if a.clock == nil {
-		a.clock = time.Now
+		a.clock = failpoint.Clock(time.Now)
 	}
 	if a.registry == nil {
 		a.registry = prometheus.NewRegistry()

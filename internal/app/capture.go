@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"time"
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/internal/capture"
@@ -24,6 +25,8 @@ type CaptureOptions struct {
 	Slot        string
 	Publication string
 	Log         *slog.Logger
+	// Streaming is called once, when the snapshot is done and changes are followed; nil tells nobody.
+	Streaming func()
 }
 
 // capturePartitions is how many partitions the source topic is created with
@@ -59,7 +62,26 @@ func Capture(ctx context.Context, o CaptureOptions) error {
 	if err != nil {
 		return err
 	}
+	if o.Streaming != nil {
+		watching, cancel := context.WithCancel(ctx)
+		defer cancel()
+		go whenStreaming(watching, c, o.Streaming)
+	}
 	return c.Run(ctx)
+}
+
+// whenStreaming calls f when the capture has come so far, and not at all when ctx ends before.
+func whenStreaming(ctx context.Context, c *capture.Capture, f func()) {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for !c.Stats().Streaming {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+	f()
 }
 
 // EnsureSource creates the source topic of a capture where it is missing.
@@ -70,7 +92,11 @@ func EnsureSource(ctx context.Context, k *config.Kafka, t *config.Topics, topic 
 	}
 	partitions, err := countOr(cluster, topic, t.Partitions, capturePartitions)
 	if err == nil {
-		_, err = cluster.Ensure(ctx, []kafka.Topic{{Name: topic, Partitions: partitions}}, kafka.Durability{Replication: t.Replication})
+		_, err = cluster.Ensure(ctx, []kafka.Topic{{
+			Name: topic, Partitions: partitions,
+			// A new group reads everything from the beginning, so there must be one.
+			Config: map[string]string{"retention.ms": forEver},
+		}}, kafka.Durability{Replication: t.Replication})
 	}
 	return errors.Join(err, cluster.Close())
 }

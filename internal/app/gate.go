@@ -18,6 +18,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
+// unsettledPatience is after how many looks a group that does not settle is
+// worth a warning: a rebalance takes a few seconds, another program stays.
+const unsettledPatience = 15
+
 // rulesKey is the key of the one record in the topic of rules.
 const rulesKey = "rules"
 
@@ -74,35 +78,37 @@ func (g *gate) excluded([]byte) {
 // checks that the retained history suffices for ours, and writes them down as
 // the rules in force. It ends early with ctx's error.
 func (g *gate) pass(ctx context.Context) error {
-	said := ""
+	said, unsettledLooks := "", 0
+	// say closes the gate for a reason, and logs each reason once.
+	say := func(level slog.Level, message string, reason error) {
+		g.close(reason)
+		if said != reason.Error() {
+			g.log.Log(ctx, level, message, "error", reason)
+			said = reason.Error()
+		}
+	}
 	for {
-		others, err := g.strangers(ctx)
+		others, unsettled, err := g.strangers(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case err != nil:
-			g.close(err)
-			if said != err.Error() {
-				g.log.Warn("cannot see which rules the other instances apply; looking again", "error", err)
-				said = err.Error()
-			}
+			say(slog.LevelWarn, "cannot see which rules the other instances apply; looking again", err)
 		case len(others) > 0:
-			reason := g.disagreement(others)
-			g.close(reason)
-			if said != reason.Error() {
-				g.log.Error("waiting: other instances of this group apply other rules", "error", reason)
-				said = reason.Error()
+			say(slog.LevelError, "waiting: other instances of this group apply other rules", g.disagreement(others))
+		case len(unsettled) > 0:
+			level := slog.LevelDebug
+			if unsettledLooks++; unsettledLooks >= unsettledPatience {
+				level, said = slog.LevelWarn, ""
+				unsettledLooks = 0
 			}
+			say(level, "waiting: members of this group do not tell their rules", g.disagreement(unsettled))
 		default:
 			err := g.open(ctx)
 			if err == nil || ctx.Err() != nil || brimline.ExitCode(err) == int(brimline.ClassInput) {
 				return err
 			}
-			g.close(err)
-			if said != err.Error() {
-				g.log.Warn("cannot agree on the rules; trying again", "error", err)
-				said = err.Error()
-			}
+			say(slog.LevelWarn, "cannot agree on the rules; trying again", err)
 		}
 		select {
 		case <-time.After(g.every):
@@ -167,7 +173,7 @@ func (g *gate) watch(ctx context.Context, look time.Duration) {
 	for {
 		select {
 		case <-tick.C:
-			others, err := g.strangers(ctx)
+			others, _, err := g.strangers(ctx)
 			if err != nil {
 				continue // the stages meet the same trouble, and say so
 			}
@@ -197,23 +203,26 @@ func (g *gate) reassert(ctx context.Context) error {
 	return err
 }
 
-// strangers are the members with other rules. One without a fingerprint is
-// either in the middle of a rebalance, of which the next look will show the
-// outcome, or another program under our group's name.
-func (g *gate) strangers(ctx context.Context) ([]kafka.Member, error) {
-	var found []kafka.Member
+// strangers are the members with other rules. The unsettled show no
+// fingerprint: either their group is in the middle of a rebalance, of which the
+// next look will show the outcome, or it is another program under our name.
+func (g *gate) strangers(ctx context.Context) (others, unsettled []kafka.Member, err error) {
 	for _, group := range g.groups {
 		members, err := g.cluster.Members(ctx, group)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		for _, m := range members {
-			if m.ClientID != g.self && string(m.UserData) != string(g.ours) {
-				found = append(found, m)
+			switch {
+			case m.ClientID == g.self:
+			case len(m.UserData) == 0:
+				unsettled = append(unsettled, m)
+			case string(m.UserData) != string(g.ours):
+				others = append(others, m)
 			}
 		}
 	}
-	return found, nil
+	return others, unsettled, nil
 }
 
 func (g *gate) disagreement(others []kafka.Member) error {
@@ -221,7 +230,7 @@ func (g *gate) disagreement(others []kafka.Member) error {
 	for _, m := range others {
 		what := "rules " + showFingerprint(m.UserData)
 		if len(m.UserData) == 0 {
-			what = "rules not told yet"
+			what = "rules not told"
 		}
 		if line := fmt.Sprintf("%s at %s (%s)", m.ClientID, host(m.Host), what); !slices.Contains(who, line) {
 			who = append(who, line)
@@ -231,7 +240,7 @@ func (g *gate) disagreement(others []kafka.Member) error {
 		Class: brimline.ClassEnvironment, Kind: "rules_disagree",
 		Where:  fmt.Sprintf("rules %s of this instance", showFingerprint(g.ours)),
 		Remedy: "stop those instances, or start them with the same rules file; or give this one another --group",
-		Err:    fmt.Errorf("other rules are in use by %s", strings.Join(who, ", ")),
+		Err:    fmt.Errorf("other rules than ours are in use by %s", strings.Join(who, ", ")),
 	}
 }
 

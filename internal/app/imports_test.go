@@ -33,14 +33,16 @@ const (
 
 // layers is in the order of the tree: a row may name only rows above it, so the table cannot hold a cycle.
 func layers() []layer {
-	stage := []string{".", "codecs", "processors", "internal/sliding"}
+	stage := []string{".", "codecs", "processors", "internal/sliding", "internal/failpoint"}
 	return []layer{
 		{".", nil, nil},
+		{"internal/failpoint", nil, nil},
+		{"internal/plain", nil, nil},
 		{"internal/sliding", []string{"."}, nil},
-		{"codecs", []string{"."}, []string{"github.com/valyala/fastjson"}},
+		{"codecs", []string{"."}, nil},
 		{"internal/rules", []string{".", "internal/sliding"}, []string{yamlModule, "github.com/expr-lang/expr"}},
 		{"internal/ledger", []string{".", "internal/sliding"}, []string{pgxModule}},
-		{"internal/kafka", []string{"."}, []string{saramaModule, gokaModule + "/storage", leveldbModule, "github.com/rcrowley/go-metrics", "github.com/xdg-go/scram"}},
+		{"internal/kafka", []string{".", "internal/failpoint"}, []string{saramaModule, gokaModule + "/storage", leveldbModule, "github.com/rcrowley/go-metrics", "github.com/xdg-go/scram"}},
 		{"internal/capture", []string{"."}, []string{pgxModule}},
 		{"internal/capture/kafkasink", []string{"internal/capture"}, []string{saramaModule}},
 		{"internal/embedded", []string{"."}, []string{"github.com/twmb/franz-go/pkg/kfake", "github.com/fergusstrange/embedded-postgres", pgxModule}},
@@ -51,21 +53,23 @@ func layers() []layer {
 		{"processors/index", stage, []string{gokaModule, metricsModule}},
 		{"views", []string{".", "codecs", "processors", "internal/sliding", "internal/kafka"}, []string{gokaModule, leveldbModule}},
 		{"internal/preflight", []string{".", "codecs", "processors", "internal/kafka", "internal/rules"}, []string{pgxModule, "github.com/dustin/go-humanize"}},
-		{"internal/httpapi", []string{".", "codecs", "processors", "internal/rules", "views"}, []string{metricsModule}},
+		{"internal/httpapi", []string{".", "codecs", "processors", "internal/plain", "internal/rules", "views"}, []string{metricsModule}},
 		{"internal/config", []string{".", "processors"}, []string{kongModule, yamlModule}},
 		{"internal/app", []string{
 			".", "codecs", "processors", "processors/route", "processors/window", "processors/verify", "processors/index", "views",
 			"internal/sliding", "internal/rules", "internal/ledger", "internal/kafka", "internal/capture", "internal/capture/kafkasink",
-			"internal/preflight", "internal/httpapi", "internal/config",
+			"internal/preflight", "internal/httpapi", "internal/config", "internal/failpoint",
 		}, []string{gokaModule, metricsModule, leveldbModule}},
 		{"internal/demo", []string{".", "codecs", "internal/embedded", "internal/kafka", "internal/config", "internal/app"}, []string{pgxModule}},
-		{"internal/testkit", []string{".", "codecs", "internal/embedded", "internal/sliding", "internal/rules"}, []string{pgxModule, "github.com/twmb/franz-go"}},
-		{"internal/e2e", nil, nil}, // tests only
+		{"internal/testkit", []string{".", "codecs", "processors", "views", "internal/sliding", "internal/rules", "internal/kafka", "internal/embedded"}, []string{pgxModule, "github.com/twmb/franz-go"}},
+		{"internal/e2e", nil, nil},      // tests only
+		{"internal/crash", nil, nil},    // tests only
+		{"internal/security", nil, nil}, // tests only
 		{"internal/tools/counttests", nil, nil},
 		{"deploy", nil, nil}, // tests only
 		{"cmd/brimline", []string{
-			".", "codecs", "processors", "views", "internal/sliding", "internal/rules", "internal/kafka", "internal/preflight",
-			"internal/config", "internal/app", "internal/demo",
+			".", "codecs", "processors", "views", "internal/plain", "internal/sliding", "internal/rules", "internal/kafka", "internal/preflight",
+			"internal/httpapi", "internal/config", "internal/app", "internal/demo",
 		}, []string{kongModule, "golang.org/x/term"}},
 	}
 }

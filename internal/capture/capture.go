@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"regexp"
 	"strings"
@@ -122,8 +123,13 @@ func New(o Options, sink Sink) (*Capture, error) {
 	}
 	config, err := pgx.ParseConfig(o.DatabaseURL)
 	if err != nil {
-		// The text of err would repeat the connection string, without its password.
-		return nil, inputError("database_url", "the database URL", "write it as postgres://user:password@host:port/database", err)
+		// The text of err would repeat the connection string, without what pgx takes for its password.
+		said := errors.New("it cannot be read (it is not shown here: it may hold a password)")
+		if file, ok := errors.AsType[*fs.PathError](err); ok {
+			said = file
+		}
+		return nil, inputError("database_url", "the database URL",
+			"write it as postgres://user@host:port/database, with special characters escaped as %XX, and the password in PGPASSWORD or ~/.pgpass", said)
 	}
 	// Values are read in PostgreSQL's text form, so its form must not depend on
 	// settings of the server, the role or the environment.

@@ -56,6 +56,8 @@ func TestFailures(t *testing.T) {
 		"bad slot":     {func(o *Options) { o.Slot = "Has-Dashes" }, "capture_slot", "lower-case"},
 		"bad table":    {func(o *Options) { o.Table = "transactions" }, "capture_table", "schema.name"},
 		"bad URL":      {func(o *Options) { o.DatabaseURL = "postgres://u:secret@h:port/" }, "database_url", "postgres://"},
+		"no URL":       {func(o *Options) { o.DatabaseURL = "secret" }, "database_url", "postgres://"},
+		"no TLS":       {func(o *Options) { o.DatabaseURL = strings.Replace(url, "sslmode=disable", "sslmode=require", 1) }, "postgres_tls", "sslmode"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := Options{DatabaseURL: url, Table: "streaming.transactions", Slot: slotName(t)}

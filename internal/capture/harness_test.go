@@ -99,16 +99,6 @@ func (m *memory) set(f func(*memory)) {
 	f(m)
 }
 
-func (m *memory) release() {
-	m.mu.Lock()
-	held := m.held
-	m.held, m.hold = nil, false
-	m.mu.Unlock()
-	for _, acked := range held {
-		acked(nil)
-	}
-}
-
 func (m *memory) all() []Record {
 	m.mu.Lock()
 	defer m.mu.Unlock()

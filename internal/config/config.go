@@ -28,7 +28,7 @@ type Config struct {
 // Kafka is how to reach the brokers.
 type Kafka struct {
 	// Brokers are bootstrap addresses, host:port; the cluster names the others.
-	Brokers []string `help:"Bootstrap brokers, host:port." default:"127.0.0.1:9092" env:"BRIMLINE_BROKERS" placeholder:"HOST:PORT,..."`
+	Brokers []string `help:"Bootstrap brokers, host:port." default:"127.0.0.1:9092" env:"BRIMLINE_BROKERS"`
 	// KafkaTLS encrypts connections; the certificate is checked against the
 	// system's authorities, or those of KafkaCAFile. Implied by the three files.
 	KafkaTLS bool `name:"kafka-tls" help:"Connect to Kafka with TLS; implied by the files below." env:"BRIMLINE_KAFKA_TLS"`
@@ -70,13 +70,13 @@ type GroupName struct {
 // SourceTopic is where changes come from.
 type SourceTopic struct {
 	// Source is the change stream, written by Debezium or `brimline capture`.
-	Source string `help:"Topic of the change stream." default:"postgres.streaming.transactions" env:"BRIMLINE_SOURCE" placeholder:"TOPIC"`
+	Source string `help:"Topic of the change stream." default:"postgres.streaming.transactions" env:"BRIMLINE_SOURCE"`
 }
 
 // AlertsTopic is where alerts go.
 type AlertsTopic struct {
 	// Alerts is the topic of alerts; groups may share it only if they never run at the same rules.
-	Alerts string `help:"Topic of alerts." default:"alerts" env:"BRIMLINE_ALERTS" placeholder:"TOPIC"`
+	Alerts string `help:"Topic of alerts." default:"alerts" env:"BRIMLINE_ALERTS"`
 }
 
 // Topics is what topics are created with; topics that exist are checked, never changed.
@@ -91,16 +91,16 @@ type Topics struct {
 type Watched struct {
 	TableName
 	// IDColumn is the primary key, in its order where it has several columns.
-	IDColumn     []string `name:"id-column" help:"Primary key; several columns by commas or by repeating." default:"id" env:"BRIMLINE_ID_COLUMN" placeholder:"NAME,..."`
-	UserColumn   string   `help:"The account a row belongs to." default:"user_id" env:"BRIMLINE_USER_COLUMN" placeholder:"NAME"`
-	AmountColumn string   `help:"The amount." default:"amount" env:"BRIMLINE_AMOUNT_COLUMN" placeholder:"NAME"`
-	TimeColumn   string   `help:"The row's own time." default:"timestamp" env:"BRIMLINE_TIME_COLUMN" placeholder:"NAME"`
+	IDColumn     []string `name:"id-column" help:"Primary key; several columns by commas or by repeating." default:"id" env:"BRIMLINE_ID_COLUMN"`
+	UserColumn   string   `help:"The account a row belongs to." default:"user_id" env:"BRIMLINE_USER_COLUMN"`
+	AmountColumn string   `help:"The amount." default:"amount" env:"BRIMLINE_AMOUNT_COLUMN"`
+	TimeColumn   string   `help:"The row's own time." default:"timestamp" env:"BRIMLINE_TIME_COLUMN"`
 }
 
 // TableName is the watched table.
 type TableName struct {
 	// Table is schema.name. Records of other tables in the source topic become dead letters.
-	Table string `help:"The watched table, schema.name." default:"streaming.transactions" env:"BRIMLINE_TABLE" placeholder:"SCHEMA.NAME"`
+	Table string `help:"The watched table, schema.name." default:"streaming.transactions" env:"BRIMLINE_TABLE"`
 }
 
 // Records is how change records are written, where they do not say it themselves.
@@ -128,7 +128,7 @@ type Records struct {
 // Judging is what raises an alert, and who confirms it.
 type Judging struct {
 	// Rules is the rules file; see `brimline rules check`.
-	Rules string `help:"Rules file." default:"rules.yaml" env:"BRIMLINE_RULES" placeholder:"FILE"`
+	Rules string `help:"Rules file." default:"rules.yaml" env:"BRIMLINE_RULES"`
 	// Verify is on (ask PostgreSQL before an alert leaves), replica (the same,
 	// after waiting until the replica has replayed the row) or off (alerts carry
 	// the stream's figures and the status unverified; no database needed).
@@ -148,7 +148,7 @@ type Database struct {
 // State is what an instance keeps on its own disk. All of it can be lost: it
 // is read again from Kafka.
 type State struct {
-	StateDir string `help:"Directory for local state." default:".brimline/state" env:"BRIMLINE_STATE_DIR" placeholder:"DIR"`
+	StateDir string `help:"Directory for local state." default:".brimline/state" env:"BRIMLINE_STATE_DIR"`
 	// Instance names this process among those of the group, in the id of its
 	// transactions and in member lists. Two that run at once must differ; the
 	// same one should come back after a restart. Default: the host's name and a
@@ -159,7 +159,7 @@ type State struct {
 // Running is how `run` behaves.
 type Running struct {
 	// Stages that this process runs; the others must run elsewhere.
-	Stages []string `help:"Stages to run here: ${stages}." default:"route,window,verify,index" env:"BRIMLINE_STAGES" placeholder:"NAME,..."`
+	Stages []string `help:"Stages to run here: ${stages}." default:"route,window,verify,index" env:"BRIMLINE_STAGES"`
 	// HotStandby keeps copies of the tables of other instances' partitions, for a
 	// quick takeover at the price of disk and network.
 	HotStandby bool `help:"Keep copies of other instances' tables, to take over quickly." env:"BRIMLINE_HOT_STANDBY"`
@@ -180,7 +180,7 @@ type Running struct {
 type Serving struct {
 	// Listen is host:port, or off. Nothing there asks who is asking: keep it on
 	// loopback or behind something that does.
-	Listen string `help:"Address of API, metrics and health; off: none." default:"127.0.0.1:8480" env:"BRIMLINE_LISTEN" placeholder:"HOST:PORT"`
+	Listen string `help:"Address of API, metrics and health; off: none." default:"127.0.0.1:8480" env:"BRIMLINE_LISTEN"`
 }
 
 // Logging is how logs are written, always to standard error.

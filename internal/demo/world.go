@@ -135,17 +135,25 @@ func (w *world) flow(ctx context.Context, table *table, generator *Generator) er
 			}
 		})
 	}
-	w.Step("starting capture and the stages route, window, verify, index")
+	w.Step("starting capture")
+	streaming := make(chan struct{})
 	follow("capture", func(ctx context.Context) error {
 		return app.Capture(ctx, app.CaptureOptions{
-			Kafka: w.config.Kafka, Topics: w.config.Topics, DatabaseURL: w.config.DatabaseURL, Table: w.config.Table,
+			Streaming: func() { close(streaming) },
+			Kafka:     w.config.Kafka, Topics: w.config.Topics, DatabaseURL: w.config.DatabaseURL, Table: w.config.Table,
 			Source: w.config.Source, Slot: "brimline", Publication: "brimline", Log: w.Log,
 		})
 	})
+	select { // else the checks of the stages wonder who reads the slot
+	case <-streaming:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 	from := kafka.Oldest
 	if w.resumed {
 		from = kafka.Newest
 	}
+	w.Step("starting the stages route, window, verify, index")
 	a, err := app.New(ctx, app.Options{Config: w.config, Log: w.Log, Version: w.Version})
 	if err != nil {
 		return err

@@ -1,19 +1,14 @@
 package e2e
 
 import (
-	"context"
-	"maps"
 	"math/rand/v2"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/brimline/brimline"
-	"github.com/brimline/brimline/internal/kafka"
 	"github.com/brimline/brimline/internal/testkit"
-	"github.com/brimline/brimline/views"
 )
 
 // TestTableFollowsUpdatesAndDeletes: rows are inserted, changed, moved to other
@@ -83,47 +78,7 @@ func (j *job) liveThrough(t *testing.T, r *rand.Rand, rows []testkit.Row, users 
 // compareTotals compares every user's totals at their newest row with SQL over the table.
 func (j *job) compareTotals(t *testing.T) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	w, err := views.OpenWindows(ctx, views.Config{
-		Kafka: kafka.Options{Brokers: j.Brokers}, Streams: j.names, Rules: j.rules.Compiled(), Scale: 2,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- w.Run(ctx) }()
-	if err := w.WaitRecovered(ctx); err != nil {
-		t.Fatal(err)
-	}
-	users := map[string]bool{}
-	for i, rule := range j.rules.Rules {
-		totals := j.table.Totals(t, rule)
-		for _, id := range slices.Sorted(maps.Keys(totals)) {
-			users[id] = true
-			u, err := w.User(ctx, id, brimline.MaxTime)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if len(u.Rows) == 0 {
-				t.Errorf("user %s: no rows, PostgreSQL has some", id)
-				continue
-			}
-			if u, err = w.User(ctx, id, u.Rows[len(u.Rows)-1].Time); err != nil {
-				t.Fatal(err)
-			}
-			at := u.Rules[i].At
-			got := testkit.Verdict{Total: at.Total.Format(rule.Measure.Scale(2)), Count: at.Count}
-			if got != totals[id] {
-				t.Errorf("user %s, rule %s: %+v, PostgreSQL says %+v", id, rule.ID, got, totals[id])
-			}
-		}
-	}
-	cancel()
-	if err := <-ended; err != nil {
-		t.Errorf("view: %v", err)
-	}
-	t.Logf("%d users, %d rules: all totals alike", len(users), len(j.rules.Rules))
+	j.CompareTotals(t, j.names, j.rules, j.table)
 }
 
 // TestTruncateEmptiesEveryWindow: after a TRUNCATE nobody has rows, and later rows count from nothing.

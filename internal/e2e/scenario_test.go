@@ -42,14 +42,12 @@ func scenarios(t *testing.T, prepare func(t testing.TB, name string) ground) {
 			}
 			group := testkit.Unique(tb)
 			env.Values["ground"], env.Values["tb"] = g, tb
-			for _, kv := range []string{
-				"BRIMLINE_BROKERS=" + strings.Join(g.Brokers, ","), "BRIMLINE_DATABASE_URL=" + g.url,
-				"BRIMLINE_SOURCE=" + g.source, "BRIMLINE_GROUP=" + group, "GROUP=" + group,
-				"BRIMLINE_ALERTS=alerts-" + group, "BRIMLINE_LISTEN=off", "BRIMLINE_RULES=rules.yaml",
-				"HOME=" + env.WorkDir,
-			} {
-				env.Vars = append(env.Vars, kv)
-			}
+			env.Vars = append(env.Vars,
+				"BRIMLINE_BROKERS="+strings.Join(g.Brokers, ","), "BRIMLINE_DATABASE_URL="+g.url,
+				"BRIMLINE_SOURCE="+g.source, "BRIMLINE_GROUP="+group, "GROUP="+group,
+				"BRIMLINE_ALERTS=alerts-"+group, "BRIMLINE_LISTEN=off", "BRIMLINE_RULES=rules.yaml",
+				"HOME="+env.WorkDir,
+			)
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){

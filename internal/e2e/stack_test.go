@@ -1,12 +1,9 @@
 package e2e
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -24,53 +21,29 @@ const stackTopic = "postgres.streaming.transactions"
 // stack is the real stack of deploy/stack, one for the whole run.
 type stack struct {
 	*testkit.Parts
-	dir   string
-	env   map[string]string // what up.sh exports
+	*testkit.Stack
 	table testkit.Table
 }
 
 var startStack = sync.OnceValues(func() (*stack, error) {
-	dir, err := os.MkdirTemp("", "brimline-stack-")
-	if err != nil {
+	s := &stack{}
+	var err error
+	if s.Stack, err = testkit.NewStack(filepath.Join("..", "..", "deploy", "stack")); err != nil {
 		return nil, err
 	}
-	// PostgreSQL runs as another user when we are root.
-	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // see above
-		return nil, err
-	}
-	s := &stack{dir: dir, env: map[string]string{}}
 	embeddedStop := stopAll
 	stopAll = func() {
 		embeddedStop()
-		if _, err := s.script("down.sh", nil, "--wipe"); err != nil {
+		if err := s.Wipe(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 		}
 	}
-	out, err := s.script("up.sh", []string{"STACK_PORTS=auto"})
-	if err != nil {
+	if err := s.Up(nil); err != nil {
 		return nil, err
 	}
-	for lines := bufio.NewScanner(bytes.NewReader(out)); lines.Scan(); {
-		if name, value, ok := strings.Cut(strings.TrimPrefix(lines.Text(), "export "), "="); ok {
-			s.env[name] = strings.Trim(value, "'")
-		}
-	}
-	s.Parts, err = testkit.Connected(strings.Split(s.env["KAFKA_BROKERS"], ","), s.env["DATABASE_URL"])
+	s.Parts, err = testkit.Connected(strings.Split(s.Env["KAFKA_BROKERS"], ","), s.Env["DATABASE_URL"])
 	return s, err
 })
-
-// script runs one of deploy/stack's scripts and gives what it printed.
-func (s *stack) script(name string, env []string, args ...string) ([]byte, error) {
-	cmd := exec.Command(filepath.Join("..", "..", "deploy", "stack", name), args...)
-	cmd.Env = append(append(os.Environ(), "STACK_DIR="+s.dir), env...)
-	var problems bytes.Buffer
-	cmd.Stderr = &problems
-	out, err := cmd.Output()
-	if err != nil {
-		return nil, fmt.Errorf("%s %q: %w\n%s", name, args, err, problems.Bytes())
-	}
-	return out, nil
-}
 
 // realStack starts the stack for the first test that needs it.
 func realStack(t *testing.T) *stack {
@@ -89,15 +62,15 @@ func realStack(t *testing.T) *stack {
 // any, are there for its snapshot. It gives a job on the stack's own table and topic.
 func (s *stack) begin(t *testing.T, variant, rulesYAML string, rows []testkit.Row) *job {
 	t.Helper()
-	s.table = testkit.OpenTable(t, s.env["DATABASE_URL"], "streaming", "transactions")
+	s.table = testkit.OpenTable(t, s.Env["DATABASE_URL"], "streaming", "transactions")
 	s.table.Empty(t)
 	s.table.Insert(t, rows)
-	if _, err := s.script("switch.sh", []string{"KAFKA_PARTITIONS=8", "REPLICA_IDENTITY=FULL"}, variant); err != nil {
+	if _, err := s.Script("switch.sh", []string{"KAFKA_PARTITIONS=8", "REPLICA_IDENTITY=FULL"}, variant); err != nil {
 		t.Fatal(err)
 	}
 	name := testkit.Unique(t)
 	j := &job{
-		Parts: s.Parts, table: s.table, url: s.env["BRIMLINE_DATABASE_URL"], state: t.TempDir(),
+		Parts: s.Parts, table: s.table, url: s.Env["BRIMLINE_DATABASE_URL"], state: t.TempDir(),
 		names: processors.NewStreams("g_"+name, stackTopic, "alerts_"+name),
 	}
 	j.setRules(t, rulesYAML)
@@ -181,9 +154,9 @@ func TestStackVariants(t *testing.T) {
 func TestStackScenarios(t *testing.T) {
 	s := realStack(t)
 	scenarios(t, func(t testing.TB, _ string) ground {
-		return ground{Parts: s.Parts, url: s.env["DATABASE_URL"], source: stackTopic, flow: func(*testscript.TestScript) {}, begin: func(tb testing.TB) {
-			testkit.OpenTable(tb, s.env["DATABASE_URL"], "streaming", "transactions").Empty(tb)
-			if _, err := s.script("switch.sh", nil, "string,fast-poll"); err != nil {
+		return ground{Parts: s.Parts, url: s.Env["DATABASE_URL"], source: stackTopic, flow: func(*testscript.TestScript) {}, begin: func(tb testing.TB) {
+			testkit.OpenTable(tb, s.Env["DATABASE_URL"], "streaming", "transactions").Empty(tb)
+			if _, err := s.Script("switch.sh", nil, "string,fast-poll"); err != nil {
 				tb.Fatal(err)
 			}
 		}}

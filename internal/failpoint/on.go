@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 )
 
 // crashAt reads BRIMLINE_CRASH_AT=point:n.
@@ -34,6 +35,23 @@ func Hit(point string) {
 	if n.left--; n.left == 0 {
 		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		select {} // the signal is on its way
+	}
+}
+
+// Clock steps now back and forth if BRIMLINE_CRASH_CLOCK=step,every (two durations).
+func Clock(now func() time.Time) func() time.Time {
+	size, every, _ := strings.Cut(os.Getenv("BRIMLINE_CRASH_CLOCK"), ",")
+	step, _ := time.ParseDuration(size)
+	period, err := time.ParseDuration(every)
+	if err != nil {
+		return now
+	}
+	start := time.Now()
+	return func() time.Time {
+		if time.Since(start)/period%2 == 1 {
+			return now().Add(-step)
+		}
+		return now().Add(step)
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/internal/plain"
 	"github.com/brimline/brimline/processors"
 	"github.com/brimline/brimline/views"
 	"github.com/prometheus/client_golang/prometheus"
@@ -206,5 +207,5 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 	}
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.WriteHeader(status)
-	_, _ = w.Write(append(body, '\n'))
+	_, _ = w.Write(append(plain.Append(nil, body), '\n')) // people look at it with curl
 }

@@ -48,6 +48,7 @@ func (o Options) Config() (*sarama.Config, error) {
 	c.Admin.Retry.Backoff = 250 * time.Millisecond
 
 	o.produce(c)
+	disturb(c)
 	o.consume(c)
 	if err := c.Validate(); err != nil {
 		return nil, &brimline.Error{Class: brimline.ClassInput, Kind: "kafka_options", Where: "kafka options", Err: err}

@@ -16,15 +16,14 @@ import (
 	"github.com/jackc/pgx/v5/pgproto3"
 )
 
-// server is one PostgreSQL for all tests of the package; each has a database of its own.
+// server is one PostgreSQL for all tests of the package, which run one after another.
 type server struct {
 	once sync.Once
 	pg   *embedded.Postgres
 	err  error
-	n    int
 }
 
-var shared server //nolint:gochecknoglobals // started by the first test that needs it, ended by TestMain
+var shared server // started by the first test that needs it, ended by TestMain
 
 func TestMain(m *testing.M) {
 	code := m.Run()
@@ -35,6 +34,10 @@ func TestMain(m *testing.M) {
 }
 
 const schema = `
+	DO $$ DECLARE p text; BEGIN
+		FOR p IN SELECT pubname FROM pg_publication LOOP EXECUTE format('DROP PUBLICATION %I', p); END LOOP;
+	END $$;
+	DROP SCHEMA IF EXISTS streaming CASCADE;
 	CREATE SCHEMA streaming;
 	CREATE TABLE streaming.transactions (
 		id bigserial PRIMARY KEY, user_id bigint NOT NULL, amount numeric(12,2) NOT NULL,
@@ -42,45 +45,29 @@ const schema = `
 	);
 	CREATE INDEX transactions_user_time ON streaming.transactions (user_id, "timestamp");
 	ALTER TABLE streaming.transactions REPLICA IDENTITY FULL;
-	CREATE PUBLICATION %[1]s FOR TABLE streaming.transactions;`
+	CREATE PUBLICATION app FOR TABLE streaming.transactions;`
 
 const createSlot = "SELECT pg_create_logical_replication_slot(current_database(), 'pgoutput')"
 
-// newDatabase is a fresh one in which everything is as it should be. It has no slot: making one takes seconds.
+// newDatabase gives one in which everything is as it should be. It has no slot.
 func newDatabase(t *testing.T) (DatabaseOptions, func(sql string)) {
 	t.Helper()
 	shared.once.Do(func() {
-		shared.pg, shared.err = embedded.StartPostgres(context.Background(), embedded.PostgresOptions{
-			NoSync: true, Settings: map[string]string{"max_replication_slots": "40", "max_wal_senders": "10"},
-		})
+		shared.pg, shared.err = embedded.StartPostgres(context.Background(), embedded.PostgresOptions{NoSync: true})
+		if shared.err == nil {
+			execute(t, shared.pg.URL("postgres"), "CREATE DATABASE app")
+		}
 	})
 	if shared.err != nil {
 		t.Fatal(shared.err)
 	}
-	shared.n++
-	name := fmt.Sprintf("d%d", shared.n)
-	execute(t, shared.pg.URL("postgres"), "CREATE DATABASE "+name)
-	url := shared.pg.URL(name)
+	url := shared.pg.URL("app")
 	run := func(sql string) { t.Helper(); execute(t, url, sql) }
-	run(fmt.Sprintf(schema, name))
-	t.Cleanup(func() {
-		execute(t, shared.pg.URL("postgres"), fmt.Sprintf(
-			`SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = '%s' AND NOT active`, name))
-	})
+	run(schema)
 	return DatabaseOptions{
 		URL: url, Table: "streaming.transactions", ID: []string{"id"}, User: "user_id", Amount: "amount", Time: "timestamp", Scale: 2,
 		Columns: []brimline.Column{{Name: "country", Type: brimline.Text}, {Name: "risky", Type: brimline.Boolean}},
 	}, run
-}
-
-// nameOf is the database's name, which is also that of its publication and slot.
-func nameOf(t *testing.T, o DatabaseOptions) string {
-	t.Helper()
-	config, err := pgx.ParseConfig(o.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return config.Database
 }
 
 func execute(t *testing.T, url, sql string) {
@@ -170,7 +157,7 @@ func TestDatabaseFindings(t *testing.T) {
 		{"rule column of another type", "", func(o *DatabaseOptions) { o.Columns[0].Type = brimline.Integer }, Error, "postgres_columns", []string{"country", "is text", "int4"}, ""},
 		{"float amounts", "ALTER TABLE streaming.transactions ALTER amount TYPE float8", nil, Error, "postgres_columns", []string{"double precision", `TYPE numeric(18,2)`}, ""},
 		{"money", "ALTER TABLE streaming.transactions ALTER amount TYPE money", nil, Error, "postgres_columns", []string{"is money"}, ""},
-		{"domain over numeric", "CREATE DOMAIN eur AS numeric(12,2); ALTER TABLE streaming.transactions ALTER amount TYPE eur", nil, OK, "postgres_columns", nil, ""},
+		{"domain over numeric", "CREATE DOMAIN streaming.eur AS numeric(12,2); ALTER TABLE streaming.transactions ALTER amount TYPE streaming.eur", nil, OK, "postgres_columns", nil, ""},
 		{"finer amounts", "ALTER TABLE streaming.transactions ALTER amount TYPE numeric(14,4)", nil, Warning, "postgres_columns", []string{"numeric(14,4)", "scale: 4"}, ""},
 		{"unbounded amounts", "ALTER TABLE streaming.transactions ALTER amount TYPE numeric", nil, Note, "postgres_columns", []string{"any scale"}, ""},
 		{"nullable user", "ALTER TABLE streaming.transactions ALTER user_id DROP NOT NULL", nil, Warning, "postgres_columns", []string{"user column user_id may be NULL", "SET NOT NULL"}, ""},
@@ -187,30 +174,29 @@ func TestDatabaseFindings(t *testing.T) {
 		{"partial index", `DROP INDEX streaming.transactions_user_time; CREATE INDEX part ON streaming.transactions (user_id, "timestamp") WHERE amount > 0`, nil, Warning, "postgres_index", []string{"part has these columns and covers only a part"}, ""},
 		{"expression in the index", `DROP INDEX streaming.transactions_user_time; CREATE INDEX ON streaming.transactions (abs(user_id), "timestamp")`, nil, Warning, "postgres_index", nil, ""},
 		{"index with more columns", `DROP INDEX streaming.transactions_user_time; CREATE INDEX more ON streaming.transactions (user_id, "timestamp" DESC, amount) INCLUDE (country)`, nil, OK, "postgres_index", []string{"more"}, ""},
-		{"not published", "ALTER PUBLICATION %s DROP TABLE streaming.transactions", nil, Note, "postgres_publication", []string{"not in a publication", "CREATE PUBLICATION"}, ""},
+		{"not published", "ALTER PUBLICATION app DROP TABLE streaming.transactions", nil, Note, "postgres_publication", []string{"not in a publication", "CREATE PUBLICATION"}, ""},
 		{"published elsewhere", "", func(o *DatabaseOptions) { o.Publication = "other" }, Note, "postgres_publication", []string{`publication "other"`}, ""},
-		{"publication without deletes", "ALTER PUBLICATION %s SET (publish = 'insert, update')", nil, Warning, "postgres_publication", []string{"leaves out delete, truncate"}, ""},
-		{"publication with a filter", "ALTER PUBLICATION %s SET TABLE streaming.transactions WHERE (amount > 0)", nil, Warning, "postgres_publication", []string{"row filter"}, ""},
-		{"publication without a column", `ALTER PUBLICATION %s SET TABLE streaming.transactions (id, user_id, "timestamp", country, risky)`, nil, Error, "postgres_publication", []string{"leaves out column amount"}, ""},
-		{"all tables", "DROP PUBLICATION %s; CREATE PUBLICATION everything FOR ALL TABLES", nil, OK, "postgres_publication", nil, ""},
+		{"publication without deletes", "ALTER PUBLICATION app SET (publish = 'insert, update')", nil, Warning, "postgres_publication", []string{"leaves out delete, truncate"}, ""},
+		{"publication with a filter", "ALTER PUBLICATION app SET TABLE streaming.transactions WHERE (amount > 0)", nil, Warning, "postgres_publication", []string{"row filter"}, ""},
+		{"publication without a column", `ALTER PUBLICATION app SET TABLE streaming.transactions (id, user_id, "timestamp", country, risky)`, nil, Error, "postgres_publication", []string{"leaves out column amount"}, ""},
+		{"all tables", "DROP PUBLICATION app; CREATE PUBLICATION everything FOR ALL TABLES", nil, OK, "postgres_publication", nil, ""},
 		{"clock ahead", "", func(o *DatabaseOptions) { o.Clock = func() time.Time { return time.Now().Add(-time.Minute) } }, Warning, "postgres_clock", []string{"1m0s ahead of"}, ""},
 		{"clock behind", "", func(o *DatabaseOptions) { o.Clock = func() time.Time { return time.Now().Add(time.Hour) } }, Warning, "postgres_clock", []string{"1h0m0s behind"}, ""},
-		{"slot that nobody reads", createSlot, nil, Warning, "postgres_slot", []string{"nobody reads slot", "pg_drop_replication_slot"}, ""},
 		{"no slot", "", nil, Note, "postgres_slot", []string{"no logical replication slot"}, ""},
+		{"slot that nobody reads", createSlot, nil, Warning, "postgres_slot", []string{"nobody reads slot", "pg_drop_replication_slot"}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			o, run := newDatabase(t)
 			if c.sql != "" {
-				sql := c.sql
-				if strings.Contains(sql, "%s") {
-					sql = fmt.Sprintf(sql, nameOf(t, o))
-				}
-				run(sql)
+				run(c.sql)
 			}
 			if c.with != nil {
 				c.with(&o)
 			}
 			findings := Database(t.Context(), o)
+			if c.sql == createSlot {
+				run("SELECT pg_drop_replication_slot(current_database())")
+			}
 			expectFinding(t, findings, c.level, c.check, c.words...)
 			for _, check := range strings.Fields(all) {
 				if check != c.check && !strings.Contains(c.also, check) {
@@ -273,8 +259,8 @@ func TestDatabasePartitioned(t *testing.T) {
 func TestDatabaseSlotBeingRead(t *testing.T) {
 	o, run := newDatabase(t)
 	run(createSlot)
-	name := nameOf(t, o)
-	o.Slot = name
+	defer run("SELECT pg_drop_replication_slot(current_database())")
+	o.Slot = "app"
 	config, err := pgx.ParseConfig(o.URL)
 	if err != nil {
 		t.Fatal(err)
@@ -285,7 +271,7 @@ func TestDatabaseSlotBeingRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close(context.Background())
-	start := fmt.Sprintf(`START_REPLICATION SLOT "%s" LOGICAL 0/0 (proto_version '1', publication_names '%s')`, name, name)
+	const start = `START_REPLICATION SLOT app LOGICAL 0/0 (proto_version '1', publication_names 'app')`
 	conn.PgConn().Frontend().SendQuery(&pgproto3.Query{String: start})
 	if err := conn.PgConn().Frontend().Flush(); err != nil {
 		t.Fatal(err)
@@ -306,8 +292,7 @@ func TestDatabaseCannotConnect(t *testing.T) {
 		t.Errorf("the password is shown: %+v", findings)
 	}
 
-	name := nameOf(t, DatabaseOptions{URL: good})
-	o.URL = strings.Replace(good, "/"+name, "/nowhere", 1)
+	o.URL = strings.Replace(good, "/app", "/nowhere", 1)
 	expectFinding(t, Database(t.Context(), o), Error, "postgres_database", "nowhere")
 
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -330,6 +315,13 @@ func TestDatabaseCannotConnect(t *testing.T) {
 	findings = Database(t.Context(), o)
 	expectFinding(t, findings, Error, "postgres_url")
 	if strings.Contains(fmt.Sprint(findings), "secret") {
+		t.Errorf("the password is shown: %+v", findings)
+	}
+	if code := brimline.ExitCode(Err(findings)); code != int(brimline.ClassInput) {
+		t.Errorf("exit code %d", code)
+	}
+	o.URL = "secret" // a password where the URL belongs
+	if findings = Database(t.Context(), o); strings.Contains(fmt.Sprint(findings), "secret") {
 		t.Errorf("the password is shown: %+v", findings)
 	}
 }

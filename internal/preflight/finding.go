@@ -50,7 +50,7 @@ func Worst(findings []Finding) Level {
 }
 
 // Err is nil unless a finding is of level Error; then it is a *brimline.Error
-// of ClassEnvironment whose kind is the first such finding's check. It names
+// of ClassEnvironment (ClassInput for a URL that cannot be read) whose kind is the first such finding's check. It names
 // all of them, so that they can be mended in one go.
 func Err(findings []Finding) error {
 	var bad []Finding
@@ -65,6 +65,9 @@ func Err(findings []Finding) error {
 	e := &brimline.Error{
 		Class: brimline.ClassEnvironment, Kind: bad[0].Check, Where: "checks before the start",
 		Remedy: bad[0].Remedy, Err: errors.New(bad[0].What),
+	}
+	if e.Kind == "postgres_url" { // nobody was asked yet
+		e.Class = brimline.ClassInput
 	}
 	if len(bad) > 1 {
 		var b strings.Builder

@@ -175,10 +175,16 @@ func (tb Table) Totals(t testing.TB, r brimline.Rule) map[string]Verdict {
 	return totals
 }
 
-// Compare reports alerts that are missing, extra, doubled or have other figures than the judge's.
+// Compare fails the test where alerts differ from the judge's edges.
 func Compare(t testing.TB, got []*brimline.Alert, want map[string]Verdict) {
 	t.Helper()
-	var wrong []string
+	if wrong := Differences(got, want); len(wrong) > 0 {
+		t.Fatalf("%d alerts, PostgreSQL has %d edges; %d wrong:\n%s", len(got), len(want), len(wrong), strings.Join(wrong[:min(len(wrong), 20)], "\n"))
+	}
+}
+
+// Differences are the alerts that are missing, extra, doubled or have other figures than the judge's.
+func Differences(got []*brimline.Alert, want map[string]Verdict) (wrong []string) {
 	seen := map[string]int{}
 	for _, a := range got {
 		id := a.Candidate.ID()
@@ -203,10 +209,7 @@ func Compare(t testing.TB, got []*brimline.Alert, want map[string]Verdict) {
 			wrong = append(wrong, "missing "+id)
 		}
 	}
-	if len(wrong) > 0 {
-		n := len(wrong)
-		t.Fatalf("%d alerts, PostgreSQL has %d edges; %d wrong:\n%s", len(got), len(want), n, strings.Join(wrong[:min(n, 20)], "\n"))
-	}
+	return wrong
 }
 
 // Connect opens a connection that the test closes.

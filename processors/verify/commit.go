@@ -1,9 +1,11 @@
 package verify
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/IBM/sarama"
 
@@ -50,7 +52,13 @@ func newCommitter(s *Stage, producer sarama.AsyncProducer, instance string) *com
 // producer itself: one that is closed in the middle of a call panics.
 func (c *committer) run(ctx context.Context) {
 	defer close(c.closed)
-	defer c.producer.Close()
+	defer func() {
+		if c.fenced() {
+			go c.producer.Close() // waits for records that sarama goes on trying in vain
+			return
+		}
+		c.producer.Close()
+	}()
 	defer close(c.ended)
 	go func() {
 		for range c.producer.Successes() {
@@ -139,6 +147,9 @@ func (c *committer) transact(requests []*commitRequest) error {
 	failpoint.Hit(failpoint.VerifyCommitted)
 	if err != nil {
 		c.s.Metrics.aborts.Inc()
+		if c.fenced() { // there is nothing to abort, and it would wait for the records
+			return c.failed("a transaction", err)
+		}
 		lost := isLostPartition(err)
 		// What is left open ends with the next producer of this id at the latest.
 		if aborted := c.producer.AbortTxn(); aborted != nil {
@@ -153,7 +164,13 @@ func (c *committer) transact(requests []*commitRequest) error {
 	return nil
 }
 
+// fenceEvery is how often a producer that owes acknowledgements is asked
+// whether it can still get any.
+const fenceEvery = 200 * time.Millisecond
+
 // send hands all records to the producer and waits until the brokers have them.
+// sarama tries the records of a producer that was fenced again and again, for as
+// long as it waits for brokers, and each time in vain; nobody waits for that here.
 func (c *committer) send(requests []*commitRequest) (failed error) {
 	var records []*sarama.ProducerMessage
 	for _, r := range requests {
@@ -162,6 +179,8 @@ func (c *committer) send(requests []*commitRequest) (failed error) {
 			records = append(records, &copied)
 		}
 	}
+	look := time.NewTicker(fenceEvery)
+	defer look.Stop()
 	for sent, acked := 0, 0; acked < len(records); {
 		var input chan<- *sarama.ProducerMessage
 		var record *sarama.ProducerMessage
@@ -176,9 +195,18 @@ func (c *committer) send(requests []*commitRequest) (failed error) {
 			if err != nil && failed == nil {
 				failed = err
 			}
+		case <-look.C:
+			if c.fenced() {
+				return cmp.Or(failed, error(sarama.ErrProducerFenced))
+			}
 		}
 	}
 	return failed
+}
+
+// fenced reports whether the producer can never again do anything.
+func (c *committer) fenced() bool {
+	return c.producer.TxnStatus()&sarama.ProducerTxnFlagFatalError != 0
 }
 
 // addOffsets adds the offsets with their watermarks, under the generation in

@@ -1,0 +1,128 @@
+package crash
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/brimline/brimline/internal/testkit"
+)
+
+func number(t *testing.T, name string, fallback int) int {
+	s := os.Getenv(name)
+	if s == "" {
+		return fallback
+	}
+	n, err := strconv.Atoi(s)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return n
+}
+
+// chosen are the faults of this run.
+func chosen(t *testing.T) (list []fault) {
+	all := faults()
+	switch names := os.Getenv("BRIMLINE_CRASH_FAULTS"); names {
+	case "all":
+		return all
+	case "":
+		return slices.DeleteFunc(all, func(f fault) bool { return !f.short })
+	default:
+		for _, name := range strings.Split(names, ",") {
+			i := slices.IndexFunc(all, func(f fault) bool { return f.name == name })
+			if i < 0 {
+				t.Fatalf("BRIMLINE_CRASH_FAULTS: there is no fault %q", name)
+			}
+			list = append(list, all[i])
+		}
+		return list
+	}
+}
+
+// TestCrash runs the rounds, one after the other.
+func TestCrash(t *testing.T) {
+	if os.Getenv("BRIMLINE_CRASH") == "" {
+		t.Skip("the crash suite (a JVM, Maven, minutes) runs in `make test-crash`: BRIMLINE_CRASH is not set")
+	}
+	var (
+		list   = chosen(t)
+		first  = testkit.Seed(t)
+		rows   = number(t, "BRIMLINE_CRASH_ROWS", 20_000)
+		rounds = number(t, "BRIMLINE_CRASH_ROUNDS", len(list))
+		out    report
+	)
+	t.Logf("BRIMLINE_SEED=%d", first)
+	// Rounds on equal stacks follow each other.
+	order := make([]fault, rounds)
+	for n := range order {
+		order[n] = list[n%len(list)]
+	}
+	slices.SortStableFunc(order, func(a, b fault) int { return a.brokers - b.brokers })
+	for n, f := range order {
+		seed := first + uint64(n)
+		t.Run(fmt.Sprintf("%s/seed%d", f.name, seed), func(t *testing.T) {
+			line := line{fault: f.name, seed: seed, began: time.Now(), result: "failed"}
+			defer func() {
+				if t.Skipped() {
+					line.result = "skipped"
+				}
+				line.took = time.Since(line.began)
+				out.add(t, line)
+			}()
+			r := newRound(t, f, seed, rows)
+			line.events = len(r.events)
+			wrong := r.run()
+			if len(wrong) > 0 {
+				t.Errorf("%d wrong:\n%s", len(wrong), strings.Join(wrong[:min(len(wrong), 30)], "\n"))
+			}
+			line.did, line.caughtUp, line.alerts = r.did, r.caughtUp, r.alerts
+			if !t.Failed() {
+				line.result = "exact"
+			}
+		})
+	}
+	out.write(t, first)
+}
+
+// run is a whole round; it gives what is wrong in the end.
+func (r *round) run() []string {
+	r.begin(r.fault.lasts(r.rowCount))
+	r.fault.do(r)
+	r.caughtUp = r.catchUp()
+	r.stop()
+	return r.judge()
+}
+
+// TestProofFailsWithout takes one protection away at a time and wants the judge to see it, within a few rounds.
+func TestProofFailsWithout(t *testing.T) {
+	if os.Getenv("BRIMLINE_CRASH") == "" || os.Getenv("BRIMLINE_CRASH_PROOFS") == "" {
+		t.Skip("runs with BRIMLINE_CRASH=1 BRIMLINE_CRASH_PROOFS=1")
+	}
+	first := testkit.Seed(t)
+	rows := number(t, "BRIMLINE_CRASH_ROWS", 20_000)
+	for _, proof := range proofs() {
+		t.Run(strings.Join(proof.without, ","), func(t *testing.T) {
+			for n := range uint64(5) {
+				var wrong []string
+				ok := t.Run(fmt.Sprint(proof.name, "/seed", first+n), func(t *testing.T) {
+					r := newRound(t, proof.fault, first+n, rows)
+					r.env = append(r.env, "BRIMLINE_WITHOUT="+strings.Join(proof.without, ","))
+					wrong = r.run()
+				})
+				if !ok {
+					return
+				}
+				if len(wrong) > 0 {
+					t.Logf("PROOF without %s, %s, BRIMLINE_SEED=%d: %d wrong, the first: %s", proof.without, proof.name, first+n, len(wrong), wrong[0])
+					return
+				}
+			}
+			t.Errorf("without %s nothing was wrong in 5 rounds of %s", proof.without, proof.name)
+		})
+	}
+}

@@ -1,0 +1,159 @@
+package crash
+
+import (
+	"context"
+	"fmt"
+	"syscall"
+	"time"
+
+	"github.com/brimline/brimline/internal/failpoint"
+)
+
+// fault is what one kind of round does while the load runs.
+type fault struct {
+	name      string
+	brokers   int // 0 is one
+	instances int // 0 is two
+	short     bool
+	env       []string      // of every instance
+	changes   bool          // rows are updated, moved and deleted as well; only totals are judged
+	debezium  bool          // the rows come by a real connector
+	load      time.Duration // how long the load is spread out; 0 is 25 s for 20,000 rows
+	do        func(*round)
+}
+
+func (f fault) lasts(rows int) time.Duration {
+	if f.load != 0 {
+		return f.load
+	}
+	return max(20*time.Second, time.Duration(rows)*25*time.Second/20_000)
+}
+
+func faults() []fault {
+	list := []fault{
+		{name: "nothing", do: func(r *round) { r.while(5 * time.Second) }},
+		{name: "kill-one", short: true, instances: 3, do: killOne},
+		{name: "kill-all", short: true, do: killAll},
+		{name: "freeze", short: true, do: freeze},
+		{name: "freeze-changes", changes: true, short: true, do: freeze},
+		{name: "kill-changes", changes: true, instances: 3, do: killOne},
+		{name: "rebalance", short: true, instances: 3, do: rebalance},
+		{name: "clock", env: []string{"BRIMLINE_CRASH_CLOCK=2400h,2s"}, do: func(r *round) {
+			r.while(5 * time.Second)
+			r.any().kill()
+			r.while(5 * time.Second)
+			r.do("the program's own clock stepped by 200 days back and forth every 2 s")
+		}},
+	}
+	for _, point := range []string{
+		failpoint.RouteEmitted, failpoint.WindowSet, failpoint.WindowEmitted, failpoint.BeforeMark, failpoint.TransactionBegun,
+		failpoint.VerifySent, failpoint.VerifyOffsets, failpoint.VerifyCommitted, failpoint.IndexSet, failpoint.Recovering,
+	} {
+		list = append(list, fault{name: "at-" + point, load: 45 * time.Second, do: func(r *round) { killAt(r, point) }})
+	}
+	return append(append(list, databaseFaults()...), append(stateFaults(), brokerFaults()...)...)
+}
+
+// while is how long a fault lasts.
+func (r *round) while(d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-r.Context().Done():
+	}
+}
+
+// between gives a random duration.
+func (r *round) between(from, to time.Duration) time.Duration {
+	return from + time.Duration(r.r.Int64N(int64(to-from)))
+}
+
+func (r *round) any() *instance { return r.fleet[r.r.IntN(len(r.fleet))] }
+
+func killOne(r *round) {
+	for range 8 {
+		r.while(r.between(200*time.Millisecond, 4*time.Second))
+		r.any().kill()
+		r.do("kill -9 of one instance")
+	}
+}
+
+func killAll(r *round) {
+	for range 4 {
+		r.while(r.between(time.Second, 6*time.Second))
+		for _, i := range r.fleet {
+			i.kill()
+		}
+		r.do("kill -9 of all instances")
+	}
+}
+
+// killAt kills at a named point, some time after the start, several times.
+func killAt(r *round, point string) {
+	most := 400
+	switch point {
+	case failpoint.Recovering:
+		most = 30
+	case failpoint.TransactionBegun, failpoint.VerifySent, failpoint.VerifyOffsets, failpoint.VerifyCommitted, failpoint.VerifyBetween:
+		most = 15
+	}
+	for range 3 {
+		i, n := r.any(), 1+r.r.IntN(most)
+		i.kill(fmt.Sprintf("BRIMLINE_CRASH_AT=%s:%d", point, n))
+		ctx, cancel := context.WithTimeout(r.Context(), 20*time.Second)
+		reached := i.awaitCrash(ctx)
+		cancel()
+		if !reached {
+			i.kill()
+			r.do("not reached: %s", point)
+			continue
+		}
+		r.do("killed at %s", point)
+	}
+}
+
+// freeze stops a process beyond the session timeout, so that another one takes over, and thaws it.
+func freeze(r *round) {
+	for range 2 {
+		i := r.any()
+		i.signal(syscall.SIGSTOP)
+		r.while(r.between(7*time.Second, 11*time.Second))
+		i.signal(syscall.SIGCONT)
+		r.do("an instance frozen beyond the session timeout and thawed")
+		r.while(r.between(time.Second, 3*time.Second))
+	}
+}
+
+// rebalance takes instances out and in.
+func rebalance(r *round) {
+	for range 5 {
+		i := r.any()
+		ctx, cancel := context.WithTimeout(r.Context(), time.Minute)
+		if err := i.stop(ctx); err != nil {
+			r.Error(err)
+		}
+		cancel()
+		r.while(r.between(500*time.Millisecond, 3*time.Second))
+		i.start()
+		r.do("an instance left and came back")
+		r.while(r.between(500*time.Millisecond, 3*time.Second))
+	}
+}
+
+// proof is a fault that shows what a protection is for.
+type proof struct {
+	fault
+	without []string
+}
+
+func proofs() []proof {
+	at := func(point string) fault {
+		return fault{name: "at-" + point, load: 45 * time.Second, do: func(r *round) { killAt(r, point) }}
+	}
+	return []proof{
+		{fault{name: "kill-one", instances: 3, do: killOne}, []string{failpoint.Watermark}},
+		{at(failpoint.VerifyBetween), []string{failpoint.Transaction}},
+		{at(failpoint.WindowSet), []string{failpoint.Replay}},
+		{fault{name: "freeze", do: freeze}, []string{failpoint.TableGuard, failpoint.KeepNewer}},
+		{fault{name: "kill-one", instances: 3, do: killOne}, []string{failpoint.OrderedMarks}},
+	}
+}

@@ -1,0 +1,47 @@
+// Package plain makes text harmless to whoever looks at it: what is written
+// through it cannot move a cursor, change a colour, hide a word or turn its
+// order, whoever chose the text.
+package plain
+
+import (
+	"fmt"
+	"io"
+	"unicode"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// Append appends b with every character that has no shape of its own (control
+// characters, terminal escapes in one byte or two, marks that turn the
+// direction of writing, soft hyphens, unassigned ones) written as \u001b is in
+// JSON; a byte that is not UTF-8 becomes \ufffd. Line ends and tabs stay. JSON
+// stays the same JSON, because such characters stand in its strings alone.
+func Append(to, b []byte) []byte {
+	for len(b) > 0 {
+		r, n := utf8.DecodeRune(b)
+		switch {
+		case r == '\n' || r == '\t' || unicode.IsGraphic(r) && (r != utf8.RuneError || n > 1):
+			to = append(to, b[:n]...)
+		case r > 0xffff:
+			high, low := utf16.EncodeRune(r)
+			to = fmt.Appendf(to, `\u%04x\u%04x`, high, low)
+		default:
+			to = fmt.Appendf(to, `\u%04x`, r)
+		}
+		b = b[n:]
+	}
+	return to
+}
+
+// Writer is Append in front of w. Each Write must hold whole characters, as
+// those of packages fmt and log/slog do.
+func Writer(w io.Writer) io.Writer { return writer{w} }
+
+type writer struct{ to io.Writer }
+
+func (w writer) Write(b []byte) (int, error) {
+	if _, err := w.to.Write(Append(make([]byte, 0, len(b)), b)); err != nil {
+		return 0, err
+	}
+	return len(b), nil
+}

@@ -1,0 +1,63 @@
+package plain
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"unicode"
+	"unicode/utf8"
+)
+
+func TestAppend(t *testing.T) {
+	for _, c := range []struct{ in, want string }{
+		{"", ""},
+		{"plain, ünïcode, 漢字, $1\n\tindented", "plain, ünïcode, 漢字, $1\n\tindented"},
+		{"\x1b[31mred\x1b[0m", `\u001b[31mred\u001b[0m`},
+		{"a\x00b\rc\x7f", `a\u0000b\u000dc\u007f`},
+		{"\u009b31m", `\u009b31m`},
+		{"\x9b31m", `\ufffd31m`},
+		{"abc\u202ecba", `abc\u202ecba`},
+		{"\U000E0041", `\udb40\udc41`},
+		{"\ufffd", "\ufffd"},
+		{"ü"[:1], `\ufffd`},
+	} {
+		if got := string(Append(nil, []byte(c.in))); got != c.want {
+			t.Errorf("%q: %q, want %q", c.in, got, c.want)
+		}
+	}
+}
+
+// FuzzAppend: nothing dangerous is left, doing it again changes nothing, and JSON means what it meant.
+func FuzzAppend(f *testing.F) {
+	f.Add("\x1b]0;title\a")
+	f.Add("\u2028\U0001F468\u200d\U0001F469")
+	f.Fuzz(func(t *testing.T, s string) {
+		once := string(Append(nil, []byte(s)))
+		for _, r := range once {
+			if r != '\n' && r != '\t' && !unicode.IsGraphic(r) {
+				t.Fatalf("%q: %q is left", s, r)
+			}
+		}
+		if again := string(Append(nil, []byte(once))); again != once {
+			t.Fatalf("%q: %q the second time", once, again)
+		}
+		if !utf8.ValidString(s) {
+			return
+		}
+		encoded, err := json.Marshal(map[string]string{s: s})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var back map[string]string
+		if err := json.Unmarshal(Append(nil, encoded), &back); err != nil || back[s] != s || len(back) != 1 {
+			t.Fatalf("%q came back as %q, %v", s, back, err)
+		}
+	})
+}
+
+func TestWriter(t *testing.T) {
+	var b strings.Builder
+	if n, err := Writer(&b).Write([]byte("\x1bü")); n != 3 || err != nil || b.String() != `\u001bü` {
+		t.Error(n, err, b.String())
+	}
+}

@@ -1,0 +1,151 @@
+package preflight
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/internal/embedded"
+	"github.com/brimline/brimline/internal/kafka"
+	"github.com/brimline/brimline/processors"
+)
+
+// fakeCluster has the topics that it was given.
+type fakeCluster struct {
+	brokers int
+	topics  map[string]kafka.Facts
+}
+
+func (f fakeCluster) BrokerCount(context.Context) (int, error) { return f.brokers, nil }
+
+func (f fakeCluster) Facts(_ context.Context, topic string) (kafka.Facts, error) {
+	if facts, ok := f.topics[topic]; ok {
+		return facts, nil
+	}
+	return kafka.Facts{}, &brimline.Error{Class: brimline.ClassEnvironment, Kind: kafka.KindTopicMissing, Err: context.Canceled}
+}
+
+var streams = processors.NewStreams("g", "source", "alerts")
+
+// healthy are three brokers with all topics as brimline creates them.
+func healthy() fakeCluster {
+	f := fakeCluster{brokers: 3, topics: map[string]kafka.Facts{}}
+	add := func(policy, retention string, names ...string) {
+		for _, name := range names {
+			f.topics[name] = kafka.Facts{Topic: name, Partitions: 8, Replication: 3, Records: 100,
+				Settings: map[string]string{"cleanup.policy": policy, "retention.ms": retention, "min.insync.replicas": "2"}}
+		}
+	}
+	add("delete", "604800000", streams.Changes, streams.Candidates, streams.IndexLoop, streams.DeadLetters, streams.Dismissed)
+	add("delete", "-1", streams.Source, streams.Alerts)
+	add("compact", "604800000", streams.WindowTable, streams.IndexTable, streams.Rules)
+	return f
+}
+
+func (f fakeCluster) change(topic string, with func(*kafka.Facts)) {
+	facts := f.topics[topic]
+	facts.Settings = map[string]string{}
+	for k, v := range f.topics[topic].Settings {
+		facts.Settings[k] = v
+	}
+	with(&facts)
+	f.topics[topic] = facts
+}
+
+func TestKafkaFindings(t *testing.T) {
+	set := func(name, value string) func(*kafka.Facts) { return func(f *kafka.Facts) { f.Settings[name] = value } }
+	for _, c := range []struct {
+		name   string
+		topic  string
+		change func(*kafka.Facts)
+		with   func(*fakeCluster, *KafkaOptions)
+		level  Level
+		check  string
+		words  []string
+	}{
+		{"missing source", "", nil, func(f *fakeCluster, _ *KafkaOptions) { delete(f.topics, "source") }, Error, "kafka_source", []string{`no topic "source"`, "--source"}},
+		{"finite source", "source", set("retention.ms", "1814400000"), nil, Note, "kafka_source", []string{"21d", "very beginning"}},
+		{"source shorter than the rules", "source", set("retention.ms", "604800000"), nil, Warning, "kafka_source", []string{"7d", "look back 14d", "retention.ms=1209600000"}},
+		{"compacted source", "source", set("cleanup.policy", "compact"), nil, Warning, "kafka_source", []string{"compacted"}},
+		{"source that lost records", "source", func(f *kafka.Facts) { f.Removed = 77 }, nil, Note, "kafka_source", []string{"first 77 records"}},
+		{"source without leaders", "source", func(f *kafka.Facts) { f.Offline = 2 }, nil, Error, "kafka_source", []string{"2 of 8 partitions", "no leader"}},
+		{"one broker", "", nil, func(f *fakeCluster, _ *KafkaOptions) {
+			f.brokers = 1
+			for name := range f.topics {
+				f.change(name, func(t *kafka.Facts) { t.Replication = 1; t.Settings["min.insync.replicas"] = "1" })
+			}
+		}, Note, "kafka_brokers", []string{"one broker"}},
+		{"more copies than brokers", "", nil, func(_ *fakeCluster, o *KafkaOptions) { o.Replication = 5 }, Error, "kafka_brokers", []string{"--replication is 5", "3 brokers are up"}},
+		{"table that deletes", streams.WindowTable, set("cleanup.policy", "delete"), nil, Error, "kafka_topics", []string{"g-window-table", "cleanup.policy=compact"}},
+		{"stream that compacts", streams.Changes, set("cleanup.policy", "compact,delete"), nil, Error, "kafka_topics", []string{"g-changes", "cleanup.policy=delete"}},
+		{"alerts that age", "alerts", set("retention.ms", "86400000"), nil, Note, "kafka_topics", []string{"keeps alerts for 1d"}},
+		{"other partitions", streams.Candidates, func(f *kafka.Facts) { f.Partitions = 4 }, nil, Error, "kafka_topics", []string{"8 and 4 partitions"}},
+		{"partitions changed", "", nil, func(_ *fakeCluster, o *KafkaOptions) { o.Partitions = 16 }, Error, "kafka_topics", []string{"--partitions is 16", "began with 8"}},
+		{"few copies", streams.WindowTable, func(f *kafka.Facts) { f.Replication = 2 }, nil, Warning, "kafka_topics", []string{"on 2 brokers of 3"}},
+		{"weak acknowledgement", streams.WindowTable, set("min.insync.replicas", "1"), nil, Warning, "kafka_topics", []string{"one of 3 copies", "min.insync.replicas=2"}},
+		{"no acknowledgement possible", streams.WindowTable, set("min.insync.replicas", "4"), nil, Error, "kafka_topics", []string{"nothing can be written"}},
+		{"copy behind", streams.Alerts, func(f *kafka.Facts) { f.UnderReplicated = 1 }, nil, Warning, "kafka_topics", []string{"lags behind"}},
+		{"settings not readable", streams.Rules, func(f *kafka.Facts) { f.Settings = nil }, nil, Note, "kafka_topics", []string{"may not be read"}},
+		{"some missing", "", nil, func(f *fakeCluster, _ *KafkaOptions) { delete(f.topics, streams.Dismissed) }, Note, "kafka_topics", []string{"not there yet: g-dismissed"}},
+		{"new group", "", nil, func(f *fakeCluster, o *KafkaOptions) {
+			o.Streams = processors.NewStreams("new", "source", "others-alerts")
+		}, OK, "kafka_topics", []string{`"new" is new`}},
+		{"healthy", "", nil, nil, OK, "kafka_topics", []string{"as they should be"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f, o := healthy(), KafkaOptions{Streams: streams, History: 14 * 24 * time.Hour}
+			if c.change != nil {
+				f.change(c.topic, c.change)
+			}
+			if c.with != nil {
+				c.with(&f, &o)
+			}
+			findings := Kafka(t.Context(), f, o)
+			expectFinding(t, findings, c.level, c.check, c.words...)
+			for _, check := range []string{"kafka_brokers", "kafka_source", "kafka_topics"} {
+				if check != c.check {
+					quietOn(t, findings, check)
+				}
+			}
+		})
+	}
+}
+
+func TestKafkaOnABroker(t *testing.T) {
+	broker, err := embedded.StartBroker(t.Context(), embedded.BrokerOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(broker.Close)
+	cluster, findings := Dial(t.Context(), kafka.Options{Brokers: broker.Addrs()})
+	if cluster == nil {
+		t.Fatal(findings)
+	}
+	t.Cleanup(func() { _ = cluster.Close() })
+	expectFinding(t, findings, OK, "kafka_connection", broker.Addrs()[0])
+
+	o := KafkaOptions{Streams: streams}
+	expectFinding(t, Kafka(t.Context(), cluster, o), Error, "kafka_source")
+	_, err = cluster.Ensure(t.Context(), []kafka.Topic{
+		{Name: "source", Partitions: 2, Config: map[string]string{"retention.ms": "-1"}},
+		{Name: streams.Changes, Partitions: 2}, {Name: streams.WindowTable, Partitions: 2}, // not a table
+	}, kafka.Durability{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	findings = Kafka(t.Context(), cluster, o)
+	quietOn(t, findings, "kafka_source")
+	expectFinding(t, findings, Error, "kafka_topics", `"g-window-table" is a table with cleanup.policy "delete"`)
+	expectFinding(t, findings, Note, "kafka_topics", "not there yet: g-candidates, alerts")
+
+	broker.Close()
+	nobody, findings := Dial(t.Context(), kafka.Options{Brokers: broker.Addrs()})
+	if nobody != nil {
+		t.Error("connected to nobody")
+	}
+	expectFinding(t, findings, Error, "kafka_connection")
+	if err := Err(findings); brimline.ExitCode(err) != int(brimline.ClassEnvironment) {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,71 @@
+package testkit
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/internal/kafka"
+	"github.com/brimline/brimline/internal/rules"
+	"github.com/brimline/brimline/processors"
+	"github.com/brimline/brimline/views"
+)
+
+// CompareTotals fails the test where a user's totals in the window table, at their newest row, differ from SQL over the table.
+func (p *Parts) CompareTotals(t testing.TB, names processors.Streams, set *rules.Set, table Table) {
+	t.Helper()
+	if wrong := p.WrongTotals(t, names, set, table); len(wrong) > 0 {
+		t.Errorf("%d totals differ:\n%s", len(wrong), strings.Join(wrong[:min(len(wrong), 20)], "\n"))
+	}
+}
+
+// WrongTotals are the differences between every user's totals in the window table and SQL over the table.
+func (p *Parts) WrongTotals(t testing.TB, names processors.Streams, set *rules.Set, table Table) (wrong []string) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	w, err := views.OpenWindows(ctx, views.Config{
+		Kafka: kafka.Options{Brokers: p.Brokers}, Streams: names, Rules: set.Compiled(), Scale: 2,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- w.Run(ctx) }()
+	if err := w.WaitRecovered(ctx); err != nil {
+		t.Fatal(err)
+	}
+	users := map[string]bool{}
+	for i, rule := range set.Rules {
+		totals := table.Totals(t, rule)
+		for _, id := range slices.Sorted(maps.Keys(totals)) {
+			users[id] = true
+			u, err := w.User(ctx, id, brimline.MaxTime)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(u.Rows) == 0 {
+				wrong = append(wrong, fmt.Sprintf("user %s: no rows, PostgreSQL has some", id))
+				continue
+			}
+			if u, err = w.User(ctx, id, u.Rows[len(u.Rows)-1].Time); err != nil {
+				t.Fatal(err)
+			}
+			at := u.Rules[i].At
+			got := Verdict{Total: at.Total.Format(rule.Measure.Scale(2)), Count: at.Count}
+			if got != totals[id] {
+				wrong = append(wrong, fmt.Sprintf("user %s, rule %s: %+v, PostgreSQL says %+v", id, rule.ID, got, totals[id]))
+			}
+		}
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Errorf("view: %v", err)
+	}
+	t.Logf("%d users, %d rules: %d totals differ", len(users), len(set.Rules), len(wrong))
+	return wrong
+}
