@@ -103,14 +103,19 @@ func New(_ context.Context, o Options) (*App, error) {
 		return nil, err
 	}
 	a.fingerprint = fingerprint(&a.rules.RuleSet)
-	a.compiled = a.rules.Compiled()
 	if a.decoder, err = codecs.NewDebezium(DecoderOptions(&a.config, &a.rules.RuleSet)); err != nil {
 		return nil, err
 	}
 	a.started = a.clock()
 	a.metrics = NewMetrics(a.registry)
+	a.compiled = a.rules.Compiled(a.whereFailed())
 	a.stageMetrics = newStageMetrics(a.registry)
 	return a, nil
+}
+
+// whereFailed counts what a rule's where expression could not judge.
+func (a *App) whereFailed() rules.Option {
+	return rules.OnFailure(func(error) { a.metrics.unjudged.Inc() })
 }
 
 // Registry is where the metrics are.

@@ -17,6 +17,7 @@ type Metrics struct {
 	handled   map[processors.StageName]*prometheus.CounterVec
 	strangers prometheus.Gauge
 	swept     prometheus.Counter
+	unjudged  prometheus.Counter
 }
 
 // NewMetrics registers the app's metrics, each at zero.
@@ -36,8 +37,11 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		swept: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "brimline_window_sweeps_total", Help: "Walks over the window table to remove users whose rows have all aged out.",
 		}),
+		unjudged: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "brimline_rules_where_failures_total", Help: "Times that a rule's where expression could not be evaluated on a row, which then does not match.",
+		}),
 	}
-	r.MustRegister(m.restarts, m.up, m.strangers, m.swept)
+	r.MustRegister(m.restarts, m.up, m.strangers, m.swept, m.unjudged)
 	for _, stage := range processors.StageNames() {
 		m.restarts.WithLabelValues(string(stage))
 		m.up.WithLabelValues(string(stage))

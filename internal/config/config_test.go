@@ -202,8 +202,16 @@ func TestSecretsAreNotShown(t *testing.T) {
 func TestReadSecrets(t *testing.T) {
 	c := Default()
 	c.DatabaseURLFile = file(t, "postgres://db/app\n")
-	if err := c.ReadSecrets(); err != nil || c.DatabaseURL.Reveal() != "postgres://db/app" {
-		t.Errorf("%q, %v", c.DatabaseURL.Reveal(), err)
+	c.KafkaSASLUser, c.KafkaSASLPasswordFile = "me", file(t, "hunter2")
+	if err := c.ReadSecrets(); err != nil || c.DatabaseURL.Reveal() != "postgres://db/app" || c.KafkaSASLPassword.Reveal() != "hunter2" {
+		t.Errorf("%q, %q, %v", c.DatabaseURL.Reveal(), c.KafkaSASLPassword.Reveal(), err)
+	}
+	if err := c.Valid(); err != nil {
+		t.Errorf("no longer valid: %v", err)
+	}
+	c.DatabaseURLFile = file(t, "\n")
+	if err := c.ReadSecrets(); brimline.ExitCode(err) != int(brimline.ClassInput) {
+		t.Errorf("an empty file: %v", err)
 	}
 	c.KafkaSASLPasswordFile = filepath.Join(t.TempDir(), "none")
 	if err := c.ReadSecrets(); brimline.ExitCode(err) != int(brimline.ClassInput) || !strings.Contains(err.Error(), "--kafka-sasl-password-file") {

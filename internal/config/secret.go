@@ -35,25 +35,33 @@ func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
 // ReadSecrets replaces the secrets that are given as files by their contents,
-// without the line's end.
+// without the line's end. The files are then no longer named, so that the
+// result is valid: file and secret exclude each other.
 func (c *Config) ReadSecrets() error {
-	if err := readSecret("--kafka-sasl-password-file", c.KafkaSASLPasswordFile, &c.KafkaSASLPassword); err != nil {
+	if err := readSecret("--kafka-sasl-password-file", &c.KafkaSASLPasswordFile, &c.KafkaSASLPassword); err != nil {
 		return err
 	}
-	return readSecret("--database-url-file", c.DatabaseURLFile, &c.DatabaseURL)
+	return readSecret("--database-url-file", &c.DatabaseURLFile, &c.DatabaseURL)
 }
 
-func readSecret(flag, path string, into *Secret) error {
-	if path == "" {
+func readSecret(flag string, path *string, into *Secret) error {
+	if *path == "" {
 		return nil
 	}
-	text, err := os.ReadFile(path)
+	text, err := os.ReadFile(*path)
 	if err != nil {
 		return &brimline.Error{
 			Class: brimline.ClassInput, Kind: "secret_file", Where: flag,
 			Remedy: "name a file that this user may read", Err: err,
 		}
 	}
-	*into = Secret(strings.TrimRight(string(text), "\r\n"))
+	secret := Secret(strings.TrimRight(string(text), "\r\n"))
+	if secret == "" {
+		return &brimline.Error{
+			Class: brimline.ClassInput, Kind: "secret_file", Where: flag,
+			Remedy: "write the secret into it", Err: fmt.Errorf("%s is empty", *path),
+		}
+	}
+	*into, *path = secret, ""
 	return nil
 }
