@@ -5,10 +5,12 @@ GO       ?= go
 GOTEST   ?= $(GO) test
 PKG      ?= ./...
 FUZZTIME ?= 10s
+# Of all rounds together; 50 rounds with 200,000 rows take some hours.
+CRASH_TIMEOUT ?= 8h
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-race test-stack fuzz vet lint clean
+.PHONY: help build demo test test-race test-stack test-crash test-proofs fuzz vet lint clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,7 +28,13 @@ test-race: ## the same under the race detector
 	$(GOTEST) -race -timeout 20m $(PKG)
 
 test-stack: ## the suites on real Kafka, Debezium and PostgreSQL (deploy/stack: needs a JDK, Maven and PostgreSQL)
-	BRIMLINE_STACK=1 $(GOTEST) -count=1 -run '^TestStack' -timeout 40m ./internal/e2e/...
+	BRIMLINE_STACK=1 $(GOTEST) -count=1 -run '^TestStack' -timeout 40m ./internal/e2e/... ./internal/security/...
+
+test-crash: ## the crash suite, a few minutes; internal/crash/doc.go lists the variables for longer runs
+	BRIMLINE_CRASH=1 $(GOTEST) -count=1 -run '^TestCrash' -timeout $(CRASH_TIMEOUT) ./internal/crash
+
+test-proofs: ## each protection taken away once: the crash suite must notice
+	BRIMLINE_CRASH=1 BRIMLINE_CRASH_PROOFS=1 $(GOTEST) -count=1 -v -run '^TestProof' -timeout $(CRASH_TIMEOUT) ./internal/crash
 
 fuzz: ## every fuzz target for FUZZTIME (10s)
 	@set -e; for file in $$(grep -rl --include='*_test.go' '^func Fuzz' .); do \

@@ -11,12 +11,26 @@ type Window struct {
 	Scale int           // decimals of the amounts
 	Rows  []Transaction // by Compare; the stored form leaves out their User, which is the key
 	Rules []RuleState
+	// Changed are the rows of this user that were changed, moved away or deleted, by ID. An instance that was
+	// frozen and thawed writes old changes once more; one that lies before a row's newest must not bring back what it was.
+	Changed []RowVersion
+}
+
+// RowVersion is the place in the source of the newest change to a row that is no longer as it was inserted.
+type RowVersion struct {
+	ID        string
+	Partition int32
+	Offset    int64
+	Time      Time // the highest that the row ever had here; the version is forgotten with the rows of that time
 }
 
 // RuleState is what one rule has announced to one user.
 type RuleState struct {
 	Rule  uint64 // Rule.Fingerprint
 	Edges []Edge // by Time
+	// Quiet is the time up to which edges lie before the rule was there, and
+	// before the history it started from; 0 for a rule that was there from the beginning.
+	Quiet Time
 }
 
 // Edge is one announced edge.

@@ -98,7 +98,7 @@ func (Change) Decode(b []byte) (any, error) {
 	}
 	c := &brimline.Change{Kind: brimline.ChangeKind(r.byte())}
 	parts := r.byte()
-	if r.err == nil && (c.Kind < brimline.Upsert || c.Kind > brimline.Refuted || parts > changeParts) {
+	if r.err == nil && (c.Kind < brimline.Upsert || c.Kind > brimline.Sweep || parts > changeParts) {
 		r.fail(fmt.Errorf("kind %d with parts %b", c.Kind, parts))
 	}
 	c.User = r.id()

@@ -110,11 +110,16 @@ func anyWindow() *rapid.Generator[*brimline.Window] {
 		w.Rows = none(rapid.SliceOf(anyRow("")).Draw(t, "rows"))
 		for range rapid.IntRange(0, 3).Draw(t, "rules") {
 			w.Rules = append(w.Rules, brimline.RuleState{Rule: rapid.Uint64().Draw(t, "rule"),
+				Quiet: brimline.Time(rapid.Int64Range(-5, 5).Draw(t, "quiet")),
 				Edges: none(rapid.SliceOf(rapid.Custom(func(t *rapid.T) brimline.Edge {
 					return brimline.Edge{Time: anyTime().Draw(t, "time"), Cause: anyCause().Draw(t, "cause"),
 						Status: brimline.EdgeStatus(rapid.IntRange(0, 2).Draw(t, "status"))}
 				})).Draw(t, "edges"))})
 		}
+		w.Changed = none(rapid.SliceOf(rapid.Custom(func(t *rapid.T) brimline.RowVersion {
+			return brimline.RowVersion{ID: rapid.String().Draw(t, "id"), Partition: rapid.Int32().Draw(t, "partition"),
+				Offset: rapid.Int64().Draw(t, "offset"), Time: anyTime().Draw(t, "time")}
+		})).Draw(t, "changed"))
 		return w
 	})
 }

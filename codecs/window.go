@@ -11,14 +11,15 @@ import (
 // Window is the codec of *brimline.Window, the values of the window table.
 //
 // Version 1: version, flags, last, scale; floor, if there is one; the rows;
-// the rules. All numbers are varints, signed ones zigzag.
+// the rules; changed rows, if there are any. All numbers are varints, signed ones zigzag.
 //
 //   - A row is the time since the row before it, the id, the amount and its
 //     columns. Ids that are integers are differences to the integer id before.
 //   - Column names are kept once: the rows' different lists of names come before
 //     the rows, and a row names its list by number, 0 for none.
 //   - A rule is its fingerprint in 8 bytes and its edges: time and cause as
-//     differences to the edge before, then the status.
+//     differences to the edge before, then the status; after them its quiet time, if any rule has one.
+//   - A changed row is its id, partition, and offset and time as differences to the one before.
 type Window struct{}
 
 const windowVersion = 1
@@ -27,14 +28,17 @@ const (
 	windowFloor      = 1 << iota // there is a floor
 	windowColumns                // rows carry columns
 	windowIntegerIDs             // all ids are integers
+	windowChanged                // some rows were changed
+	windowQuiet                  // some rules came later
 	windowFlags      = 1<<iota - 1
 )
 
 // Smallest sizes in bytes, by which counts are checked before anything is allocated.
 const (
-	minRow  = 3
-	minRule = 9
-	minEdge = 4
+	minRow     = 3
+	minRule    = 9
+	minEdge    = 4
+	minChanged = 4
 )
 
 // Encode takes a *brimline.Window.
@@ -56,6 +60,14 @@ func AppendWindow(b []byte, w *brimline.Window) ([]byte, error) {
 	if w.Floor != brimline.MinTime {
 		flags |= windowFloor
 	}
+	if len(w.Changed) > 0 {
+		flags |= windowChanged
+	}
+	for i := range w.Rules {
+		if w.Rules[i].Quiet != 0 {
+			flags |= windowQuiet
+		}
+	}
 	for i := range w.Rows {
 		if w.Rows[i].Columns != nil {
 			flags |= windowColumns
@@ -76,6 +88,12 @@ func AppendWindow(b []byte, w *brimline.Window) ([]byte, error) {
 	b = binary.AppendUvarint(b, uint64(len(w.Rules)))
 	for i := range w.Rules {
 		b = appendRuleState(b, &w.Rules[i])
+		if flags&windowQuiet != 0 {
+			b = binary.AppendVarint(b, int64(w.Rules[i].Quiet))
+		}
+	}
+	if flags&windowChanged != 0 {
+		b = appendChanged(b, w.Changed)
 	}
 	return b, nil
 }
@@ -119,6 +137,19 @@ func appendRows(b []byte, rows []brimline.Transaction, flags byte) ([]byte, erro
 		}
 	}
 	return b, nil
+}
+
+func appendChanged(b []byte, changed []brimline.RowVersion) []byte {
+	b = binary.AppendUvarint(b, uint64(len(changed)))
+	var last brimline.RowVersion
+	for _, v := range changed {
+		b = appendText(b, v.ID)
+		b = binary.AppendVarint(b, int64(v.Partition))
+		b = binary.AppendVarint(b, v.Offset-last.Offset)
+		b = binary.AppendVarint(b, int64(v.Time-last.Time))
+		last = v
+	}
+	return b
 }
 
 func appendRuleState(b []byte, rule *brimline.RuleState) []byte {
@@ -219,7 +250,13 @@ func (Window) Decode(b []byte) (any, error) {
 		w.Rules = make([]brimline.RuleState, n)
 		for i := range w.Rules {
 			r.ruleState(&w.Rules[i])
+			if flags&windowQuiet != 0 {
+				w.Rules[i].Quiet = brimline.Time(r.varint())
+			}
 		}
+	}
+	if flags&windowChanged != 0 {
+		w.Changed = r.changed()
 	}
 	if err := r.end(); err != nil {
 		return nil, corrupt("a value of the window table", err)
@@ -272,6 +309,19 @@ func (r *wireReader) rows(flags byte) []brimline.Transaction {
 		begin = end
 	}
 	return rows
+}
+
+func (r *wireReader) changed() []brimline.RowVersion {
+	changed := make([]brimline.RowVersion, r.count(minChanged))
+	var last brimline.RowVersion
+	for i := range changed {
+		last.ID = r.text()
+		last.Partition = int32(r.varint())
+		last.Offset += r.varint()
+		last.Time += brimline.Time(r.varint())
+		changed[i] = last
+	}
+	return changed
 }
 
 func (r *wireReader) ruleState(rule *brimline.RuleState) {

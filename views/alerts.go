@@ -75,7 +75,7 @@ func Raised(a *brimline.Alert) brimline.Time {
 
 // update stores a record of the index and keeps the recent alerts up to date.
 func (a *Alerts) update(ctx goka.UpdateContext, s storage.Storage, key string, value []byte) error {
-	if err := goka.DefaultUpdate(ctx, s, key, value); err != nil {
+	if err := processors.KeepAlerts(ctx, s, key, value); err != nil {
 		return err
 	}
 	if value == nil || processors.IsMarker(key) || !a.recent.wanted() {

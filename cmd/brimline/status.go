@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/internal/app"
 	"github.com/brimline/brimline/internal/config"
 	"github.com/brimline/brimline/internal/httpapi"
@@ -38,6 +39,9 @@ Examples:
 	brimline status --watch --group payments`
 }
 
+// leastEvery keeps a watch from asking the brokers without a pause.
+const leastEvery = 10 * time.Millisecond
+
 // partitionStatus is one line of the status.
 type partitionStatus struct {
 	Stage     string   `json:"stage"`
@@ -54,6 +58,12 @@ type partitionStatus struct {
 }
 
 func (c *statusCmd) Run(w *world) error {
+	if c.Every < leastEvery {
+		return &brimline.Error{
+			Class: brimline.ClassInput, Kind: "settings", Where: "--every",
+			Remedy: fmt.Sprintf("choose %v or more", leastEvery), Err: fmt.Errorf("%v is too short to measure anything", c.Every),
+		}
+	}
 	cluster, err := c.connect(w)
 	if err != nil {
 		return err

@@ -157,6 +157,9 @@ func (a *App) Start(ctx context.Context) (err error) {
 		return err
 	}
 	a.gate.cluster = rulesTopic{a.cluster}
+	if err := a.mayDescribe(ctx); err != nil {
+		return err
+	}
 	if err := a.preflight(ctx); err != nil {
 		return err
 	}

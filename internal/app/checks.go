@@ -8,6 +8,7 @@ import (
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/internal/config"
+	"github.com/brimline/brimline/internal/kafka"
 	"github.com/brimline/brimline/internal/preflight"
 	"github.com/brimline/brimline/internal/rules"
 	"github.com/brimline/brimline/processors"
@@ -19,6 +20,23 @@ func DatabaseChecks(c *config.Config, rules *brimline.RuleSet) preflight.Databas
 		URL: c.DatabaseURL.Reveal(), Table: c.Table, ID: c.IDColumn, User: c.UserColumn, Amount: c.AmountColumn, Time: c.TimeColumn,
 		Columns: rules.Columns, Scale: rules.Scale,
 	}
+}
+
+// mayDescribe ends the start where this login must not look at the group: a
+// lasting client takes the refusal for a coordinator that is away, and asks for minutes.
+func (a *App) mayDescribe(ctx context.Context) error {
+	quick, err := kafka.Dial(ctx, a.kafka, kafka.Quick)
+	if err != nil {
+		return err
+	}
+	defer quick.Close()
+	for _, group := range a.streams.Groups() {
+		_, err := quick.Members(ctx, group)
+		if e, ok := errors.AsType[*brimline.Error](err); ok && e.Kind == kafka.KindPermission {
+			return err
+		}
+	}
+	return ctx.Err()
 }
 
 // preflight ends the start where going on is pointless, and logs what will

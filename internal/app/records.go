@@ -43,7 +43,23 @@ func (c rulesTopic) lastRules(ctx context.Context, topic string) (*brimline.Rule
 
 // writeRules puts the record of the rules in force.
 func (a *App) writeRules(_ context.Context, set *brimline.RuleSet) error {
-	e, err := goka.NewEmitter(a.config.Brokers, goka.Stream(a.streams.Rules), codecs.RuleSet{},
+	return a.emit(a.streams.Rules, codecs.RuleSet{}, map[string]any{rulesKey: set}, "writing down the rules")
+}
+
+// announceSweep tells every partition of the window table that users who have
+// aged out are about to be forgotten. Several instances may say so.
+func (a *App) announceSweep() error {
+	changes := map[string]any{}
+	for p := range a.partitions.users {
+		key := processors.MarkerKey(int32(p), a.partitions.users)
+		changes[key] = &brimline.Change{Kind: brimline.Sweep, User: key}
+	}
+	return a.emit(a.streams.Changes, codecs.Change{}, changes, "announcing a sweep")
+}
+
+// emit writes a few records and waits for them.
+func (a *App) emit(topic string, codec goka.Codec, records map[string]any, doing string) error {
+	e, err := goka.NewEmitter(a.config.Brokers, goka.Stream(topic), codec,
 		goka.WithEmitterProducerBuilder(producers(a.kafka)),
 		goka.WithEmitterTopicManagerBuilder(topicManagers(a.kafka)),
 		goka.WithEmitterHasher(processors.Hasher),
@@ -51,11 +67,15 @@ func (a *App) writeRules(_ context.Context, set *brimline.RuleSet) error {
 		goka.WithEmitterLogger(gokaLog{a.log}),
 	)
 	if err != nil {
-		return kafka.Explain(err, "writing down the rules")
+		return kafka.Explain(err, doing)
 	}
-	err = e.EmitSync(rulesKey, set)
+	for key, record := range records {
+		if err = e.EmitSync(key, record); err != nil {
+			break
+		}
+	}
 	if closing := e.Finish(); err == nil {
 		err = closing
 	}
-	return kafka.Explain(err, "writing down the rules")
+	return kafka.Explain(err, doing)
 }

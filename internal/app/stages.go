@@ -51,14 +51,14 @@ func (a *App) windowStage() *gokaStage {
 	return &gokaStage{
 		name: processors.Window, inputs: []string{a.streams.Changes},
 		define: func(tables *kafka.Tables) (*goka.GroupGraph, []goka.ProcessorOption) {
-			truncations := window.NewTruncations(a.partitions.users)
+			markers := window.NewMarkers(a.partitions.users)
 			g := window.Graph(window.Config{
 				Streams: a.streams, Rules: a.rules.RuleSet, Compiled: a.compiled, Keep: a.config.KeepEdges,
-				Truncations: truncations, Clock: a.clock, Metrics: a.stageMetrics.window,
+				Markers: markers, Clock: a.clock, Metrics: a.stageMetrics.window,
 			})
 			return g, []goka.ProcessorOption{
-				goka.WithStorageBuilder(truncations.Watch(escaped(tables.Build))),
-				goka.WithUpdateCallback(announced(tables, newest())),
+				goka.WithStorageBuilder(markers.Watch(escaped(tables.Build))),
+				goka.WithUpdateCallback(announced(tables, keeping(processors.KeepNewer))),
 			}
 		},
 		beside: a.sweep,
@@ -72,7 +72,7 @@ func (a *App) indexStage() *gokaStage {
 			g := index.Graph(index.Config{Streams: a.streams, PerUser: a.config.AlertsPerUser, Metrics: a.stageMetrics.index})
 			return g, []goka.ProcessorOption{
 				goka.WithStorageBuilder(escaped(tables.Build)),
-				goka.WithUpdateCallback(announced(tables, goka.DefaultUpdate)),
+				goka.WithUpdateCallback(announced(tables, keeping(processors.KeepAlerts))),
 			}
 		},
 	}
@@ -89,12 +89,12 @@ func escaped(build storage.Builder) storage.Builder {
 	}
 }
 
-// newest keeps the value that has folded more input.
-func newest() goka.UpdateCallback {
+// keeping is update, unless the crash suite takes it away.
+func keeping(update goka.UpdateCallback) goka.UpdateCallback {
 	if failpoint.Without(failpoint.KeepNewer) {
 		return goka.DefaultUpdate
 	}
-	return processors.KeepNewer
+	return update
 }
 
 // announced tells the guard of a table which record is about to be applied.
@@ -211,6 +211,10 @@ func (a *App) sweep(ctx context.Context, p *goka.Processor) {
 		select {
 		case at := <-tick.C:
 			if !p.Recovered() {
+				continue
+			}
+			if err := a.announceSweep(); err != nil {
+				a.log.Warn("sweep put off", "error", err)
 				continue
 			}
 			users, err := p.VisitAllWithStats(ctx, window.SweepVisitor, at)

@@ -50,8 +50,8 @@ func Read(path string) (*File, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, &brimline.Error{
-			Class: brimline.ClassInput, Kind: "config_file", Where: "--config",
-			Remedy: "name a file that exists and can be read", Err: err,
+			Class: brimline.ClassInput, Kind: "config_file", Where: "settings file",
+			Remedy: "name a file that exists and can be read with --config", Err: err,
 		}
 	}
 	f := &File{Path: path, values: map[string]string{}}

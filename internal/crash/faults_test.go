@@ -45,10 +45,12 @@ func faults() []fault {
 			r.do("the program's own clock stepped by 200 days back and forth every 2 s")
 		}},
 	}
-	for _, point := range []string{
+	points := []string{
 		failpoint.RouteEmitted, failpoint.WindowSet, failpoint.WindowEmitted, failpoint.BeforeMark, failpoint.TransactionBegun,
 		failpoint.VerifySent, failpoint.VerifyOffsets, failpoint.VerifyCommitted, failpoint.IndexSet, failpoint.Recovering,
-	} {
+	}
+	list = append(list, fault{name: "at-a-point", short: true, load: 45 * time.Second, do: func(r *round) { killAt(r, points[r.r.IntN(len(points))]) }})
+	for _, point := range points {
 		list = append(list, fault{name: "at-" + point, load: 45 * time.Second, do: func(r *round) { killAt(r, point) }})
 	}
 	return append(append(list, databaseFaults()...), append(stateFaults(), brokerFaults()...)...)
@@ -154,6 +156,7 @@ func proofs() []proof {
 		{at(failpoint.VerifyBetween), []string{failpoint.Transaction}},
 		{at(failpoint.WindowSet), []string{failpoint.Replay}},
 		{fault{name: "freeze", do: freeze}, []string{failpoint.TableGuard, failpoint.KeepNewer}},
+		{fault{name: "freeze-changes", changes: true, do: freeze}, []string{failpoint.RowVersions}},
 		{fault{name: "kill-one", instances: 3, do: killOne}, []string{failpoint.OrderedMarks}},
 	}
 }

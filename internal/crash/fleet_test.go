@@ -89,7 +89,7 @@ func (i *instance) live(done chan struct{}) {
 			i.crashed <- struct{}{}
 		case i.killed && byKill, i.stopped && err == nil:
 		default:
-			i.odd = append(i.odd, fmt.Sprintf("%s, life %d: %v", i.name, i.lives, err))
+			i.odd = append(i.odd, fmt.Sprintf("%s, life %d: %v\n%s", i.name, i.lives, err, lastLines(i.log, 4000)))
 		}
 		i.cmd = nil
 		i.mu.Unlock()
@@ -151,4 +151,13 @@ func (i *instance) awaitCrash(ctx context.Context) bool {
 	case <-ctx.Done():
 		return false
 	}
+}
+
+// lastLines are about the last n bytes of a file.
+func lastLines(name string, n int) string {
+	b, err := os.ReadFile(name)
+	if err != nil {
+		return err.Error()
+	}
+	return string(b[max(0, len(b)-n):])
 }

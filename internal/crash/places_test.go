@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -22,6 +21,19 @@ import (
 func (r *round) script(name string, env []string, args ...string) {
 	r.Helper()
 	if _, err := r.g.Script(name, env, args...); err != nil {
+		r.Fatal(err)
+	}
+}
+
+// again starts a part of the stack, trying until it succeeds.
+func (r *round) again(part string) {
+	r.Helper()
+	ctx, cancel := r.bounded()
+	defer cancel()
+	if err := testkit.Eventually(ctx, func() (bool, error) {
+		_, err := r.g.Script("up.sh", nil, part)
+		return err == nil, err
+	}); err != nil {
 		r.Fatal(err)
 	}
 }
@@ -45,7 +57,7 @@ func databaseFaults() []fault {
 		{name: "postgres-killed", do: func(r *round) {
 			for range 2 {
 				r.script("down.sh", []string{"SIGNAL=KILL"}, "postgres")
-				r.script("up.sh", nil, "postgres")
+				r.again("postgres") // its children hold on to the shared memory for a moment
 				r.do("PostgreSQL killed and started")
 				r.while(3 * time.Second)
 			}
@@ -190,13 +202,13 @@ func fillDisk(r *round) {
 	i := r.any()
 	i.down()
 	r.must(errors.Join(os.RemoveAll(i.dir), os.Mkdir(i.dir, 0o700)))
-	if err := syscall.Mount("tmpfs", i.dir, "tmpfs", 0, "size=32m"); err != nil {
+	if err := mountSmall(i.dir); err != nil {
 		close(r.hurry)
 		r.Skipf("a disk of its own for the state directory: %v", err)
 	}
 	r.Cleanup(func() {
 		i.down()
-		_ = syscall.Unmount(i.dir, syscall.MNT_DETACH)
+		unmount(i.dir)
 	})
 	i.start()
 	r.while(6 * time.Second)

@@ -87,7 +87,7 @@ func (w *world) run(ctx context.Context) error {
 	w.resumed = statErr == nil
 
 	w.Step("starting an in-process Kafka (for trying out only, never for production)")
-	broker, err := embedded.StartBroker(ctx, embedded.BrokerOptions{Dir: filepath.Join(w.Dir, "kafka"), Log: quiet(w.Log)})
+	broker, err := embedded.StartBroker(ctx, embedded.BrokerOptions{Dir: filepath.Join(w.Dir, "kafka"), Log: w.Log, Announced: true})
 	if err != nil {
 		return err
 	}
@@ -245,6 +245,3 @@ func dirError(dir string, err error) error {
 		Remedy: "choose one that can be written to with --dir", Err: err,
 	}
 }
-
-// quiet keeps the broker's own warning out: Step has said it.
-func quiet(log *slog.Logger) *slog.Logger { return log.With("part", "in-process Kafka") }

@@ -97,26 +97,42 @@ func waitStream(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-var summary = regexp.MustCompile(`stage=route .*?messages=(\d+)`)
+// startLine is where a partition of a stage began, endLine what a stage did.
+var (
+	startLine = regexp.MustCompile(`msg="(\w+): partition \d+ starts at offset (\d+)" stage=\w+ topic=(\S+)`)
+	endLine   = regexp.MustCompile(`msg="stage ended" stage=(\w+) messages=(\d+)`)
+)
 
-// checkHandled: handled STAGE FIRST LAST says which messages the last run took;
-// messages are counted from 1 over all partitions. handled STAGE none: no message.
+// checkHandled: handled STAGE FIRST LAST says which messages of its input the
+// last run took; messages are counted from 1 over all partitions. handled STAGE none: no message.
 func checkHandled(ts *testscript.TestScript, _ bool, args []string) {
 	log := ts.ReadFile("stderr")
-	want := 0
-	if args[1] != "none" {
-		first, err := strconv.Atoi(args[1])
-		ts.Check(err)
-		last, err := strconv.Atoi(args[2])
-		ts.Check(err)
-		want = last - first + 1
+	before, taken := 0, -1
+	for _, m := range startLine.FindAllStringSubmatch(log, -1) {
+		if m[1] == args[0] && m[3] == on(ts).source {
+			n, err := strconv.Atoi(m[2])
+			ts.Check(err)
+			before += n
+		}
 	}
-	m := summary.FindStringSubmatch(log)
-	if m == nil {
+	for _, m := range endLine.FindAllStringSubmatch(log, -1) {
+		if m[1] == args[0] {
+			n, err := strconv.Atoi(m[2])
+			ts.Check(err)
+			taken = n
+		}
+	}
+	if taken < 0 {
 		ts.Fatalf("no summary of stage %s in\n%s", args[0], log)
 	}
-	if m[1] != fmt.Sprint(want) {
-		ts.Fatalf("stage %s handled %s messages, want %d", args[0], m[1], want)
+	if args[1] == "none" {
+		if taken != 0 {
+			ts.Fatalf("stage %s handled %d messages, want none", args[0], taken)
+		}
+		return
+	}
+	if got := []string{fmt.Sprint(before + 1), fmt.Sprint(before + taken)}; got[0] != args[1] || got[1] != args[2] {
+		ts.Fatalf("stage %s handled messages %s to %s, want %s to %s\n%s", args[0], got[0], got[1], args[1], args[2], log)
 	}
 }
 

@@ -21,6 +21,8 @@ type BrokerOptions struct {
 	Port int
 	// Log receives what the broker reports; nil discards it.
 	Log *slog.Logger
+	// Announced is set by a caller who has told the user what this broker is not for; else the start is a warning.
+	Announced bool
 }
 
 // Broker is a one-node Kafka inside this process. Topics are never created by
@@ -81,7 +83,11 @@ func StartBroker(ctx context.Context, o BrokerOptions) (*Broker, error) {
 		}
 	}
 	b.addrs = b.cluster.ListenAddrs()
-	o.Log.Warn("in-process Kafka started: for the demo, development and tests, never for production",
+	level := slog.LevelWarn
+	if o.Announced {
+		level = slog.LevelInfo
+	}
+	o.Log.Log(ctx, level, "in-process Kafka started: for the demo, development and tests, never for production",
 		"addr", b.addrs[0], "dir", o.Dir)
 	return b, nil
 }

@@ -25,7 +25,8 @@ const (
 	OrderedMarks = "ordered-marks" // marks are a low watermark
 	Replay       = "replay"        // a replayed change writes and emits again
 	TableGuard   = "table-guard"   // consecutive acknowledged offsets
-	KeepNewer    = "keep-newer"    // of two values the one that has folded more input
+	KeepNewer    = "keep-newer"    // of two values the one that has folded more input, of two lists of alerts both
+	RowVersions  = "row-versions"  // an old change to a row does not undo a newer one
 	Watermark    = "watermark"     // a candidate at or below it is a replay
 	Transaction  = "transaction"   // alerts and offsets are committed together
 )

@@ -89,7 +89,7 @@ func symptoms() []symptom {
 		},
 		{
 			[]error{sarama.ErrTopicAuthorizationFailed, sarama.ErrGroupAuthorizationFailed, sarama.ErrClusterAuthorizationFailed, sarama.ErrTransactionalIDAuthorizationFailed},
-			KindPermission, "grant this user the rights that `brimline doctor` lists",
+			KindPermission, "grant this user the rights in Kafka that docs/security.md lists",
 		},
 		{
 			[]error{sarama.ErrOffsetOutOfRange},

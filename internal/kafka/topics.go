@@ -67,6 +67,9 @@ func (t Topic) settings(minISR, maxMessage int) map[string]string {
 		"min.insync.replicas": strconv.Itoa(minISR),
 		// What a producer may write uncompressed fits even if it does not compress, with room for the batch around it.
 		"max.message.bytes": strconv.Itoa(maxMessage + 64<<10),
+		// Retention and compaction go by the broker's clock. By the writer's, an instance whose clock is ahead is refused
+		// (message.timestamp.after.max.ms is an hour), and what one writes whose clock is behind is deleted unread.
+		"message.timestamp.type": "LogAppendTime",
 	}
 	switch t.Kind {
 	case Stream:

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"github.com/brimline/brimline"
@@ -52,6 +53,8 @@ type Ledger struct {
 	where string // for errors: server, database and table
 	time  timeType
 	sql   statements
+	// settled is what the primary said last: all transactions below it have ended; 0 while it has not been asked.
+	settled atomic.Uint64
 }
 
 // Open connects, looks the columns up in the catalog and checks that they can
@@ -188,8 +191,8 @@ func (l *Ledger) fetch(ctx context.Context, sql string, scan rowScan, user strin
 	return rows, lsn, nil
 }
 
-// ask runs one question on one connection, after the wait for a replica on the
-// same connection: a URL with several hosts reaches replicas that are not equally far.
+// ask runs one question on one connection, once the rows of after are visible
+// there: a URL with several hosts reaches replicas that are not equally far.
 func (l *Ledger) ask(ctx context.Context, after []brimline.Source, doing string, question func(context.Context, *pgx.Conn) error) error {
 	wait, cancel := context.WithTimeout(ctx, l.o.Timeout)
 	defer cancel()
@@ -199,8 +202,8 @@ func (l *Ledger) ask(ctx context.Context, after []brimline.Source, doing string,
 	}
 	defer conn.Release()
 	for i := range after {
-		if l.o.Replica && after[i].LSN != 0 {
-			if err := awaitReplay(wait, conn.Conn(), after[i]); err != nil {
+		if l.o.Replica && after[i].LSN != 0 || !l.o.Replica && !l.isSettled(after[i]) {
+			if err := l.await(wait, conn.Conn(), after[i]); err != nil {
 				return l.fail(ctx, doing, err)
 			}
 		}

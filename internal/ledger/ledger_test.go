@@ -23,6 +23,7 @@ func TestLedger(t *testing.T) {
 	t.Run("extreme times", func(t *testing.T) { extremeTimes(t, s) })
 	t.Run("amounts", func(t *testing.T) { amounts(t, s) })
 	t.Run("columns", func(t *testing.T) { columnTypes(t, s) })
+	t.Run("not visible yet", func(t *testing.T) { notVisibleYet(t, s) })
 	t.Run("user types", func(t *testing.T) { userTypes(t, s) })
 	t.Run("rights", func(t *testing.T) { rights(t, s) })
 	t.Run("index", func(t *testing.T) { usesIndex(t, s) })

@@ -28,13 +28,14 @@ func TestReplayHas(t *testing.T) {
 		src  brimline.Source
 		want bool
 	}{
-		"a primary":             {replay{false, 0, "unknown"}, row, true},
-		"not there":             {replay{true, 100, "committed"}, row, false},
-		"row there, not commit": {replay{true, 101, "in progress"}, row, false},
-		"not heard of":          {replay{true, 101, "unknown"}, row, false},
-		"committed":             {replay{true, 101, "committed"}, row, true},
-		"long ago":              {replay{true, 101, "forgotten"}, row, true},
-		"no transaction id":     {replay{true, 101, "unknown"}, brimline.Source{LSN: 100}, true},
+		"a primary":             {replay{false, 0, "unknown", 0}, row, true},
+		"a primary, in commit":  {replay{false, 0, "in progress", 0}, row, false},
+		"not there":             {replay{true, 100, "committed", 0}, row, false},
+		"row there, not commit": {replay{true, 101, "in progress", 0}, row, false},
+		"not heard of":          {replay{true, 101, "unknown", 0}, row, false},
+		"committed":             {replay{true, 101, "committed", 0}, row, true},
+		"long ago":              {replay{true, 101, "forgotten", 0}, row, true},
+		"no transaction id":     {replay{true, 101, "unknown", 0}, brimline.Source{LSN: 100}, true},
 	} {
 		if got := c.r.has(c.src); got != c.want {
 			t.Errorf("%s: %v", name, got)

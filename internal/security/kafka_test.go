@@ -39,6 +39,7 @@ func pass(t *testing.T, addr string, env []string, args ...string) said {
 func secret(password string) []string { return []string{"BRIMLINE_KAFKA_SASL_PASSWORD=" + password} }
 
 func TestKafkaTLS(t *testing.T) {
+	t.Parallel()
 	ours, theirs := newAuthority(t, "ours"), newAuthority(t, "theirs")
 	addr := broker(t, kfake.TLS(ours.server(t, nil, "127.0.0.1", "kafka.example")))
 	elsewhere := broker(t, kfake.TLS(ours.server(t, nil, "kafka.example")))
@@ -74,6 +75,7 @@ func TestKafkaTLS(t *testing.T) {
 }
 
 func TestKafkaClientCertificate(t *testing.T) {
+	t.Parallel()
 	ours, theirs := newAuthority(t, "ours"), newAuthority(t, "theirs")
 	addr := broker(t, kfake.TLS(ours.server(t, ours, "127.0.0.1")))
 	cert, key := ours.issue(t, "client")
@@ -91,6 +93,7 @@ func TestKafkaClientCertificate(t *testing.T) {
 }
 
 func TestKafkaLogin(t *testing.T) {
+	t.Parallel()
 	ours := newAuthority(t, "ours")
 	for _, mechanism := range []string{"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"} {
 		t.Run(mechanism, func(t *testing.T) {

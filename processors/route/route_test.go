@@ -46,6 +46,13 @@ func TestTruncationReachesEveryPartition(t *testing.T) {
 	}
 }
 
+func TestWhatIsTooLargeIsNotCarried(t *testing.T) {
+	r := record{source: source, key: []byte("k"), value: make([]byte, maxKept)}
+	if d := route(decoded{err: errors.New("odd")}, 1, r).dead; d == nil || d.Value != nil || d.Offset != 42 || !strings.Contains(d.Error, "source topic") {
+		t.Errorf("%+v", d)
+	}
+}
+
 func TestBadInputBecomesADeadLetter(t *testing.T) {
 	for _, tc := range []struct {
 		name string
@@ -56,6 +63,9 @@ func TestBadInputBecomesADeadLetter(t *testing.T) {
 		{"an error of no class", decoded{err: errors.New("odd")}, "unknown"},
 		{"a user that is no text", decoded{changes: []brimline.Change{{Kind: brimline.Upsert, User: "a\x00b"}}}, "bad_user"},
 		{"a marker in place of a user", decoded{changes: []brimline.Change{{Kind: brimline.Upsert, User: processors.MarkerKey(0, 1)}}}, "bad_user"},
+		{"endless columns", decoded{changes: []brimline.Change{{Kind: brimline.Upsert, User: "u", Row: brimline.Transaction{
+			Columns: []brimline.Field{{Name: "note", Value: strings.Repeat("x", maxColumns+1)}},
+		}}}}, "columns_too_long"},
 		{"an endless id", decoded{changes: []brimline.Change{{Kind: brimline.Upsert, User: strings.Repeat("x", maxID+1)}}}, "id_too_long"},
 	} {
 		r := record{source: source, key: []byte("k"), value: []byte("v"), headers: map[string][]byte{"b": nil, "a": []byte("1")}, at: 7}

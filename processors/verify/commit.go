@@ -239,6 +239,7 @@ func (c *committer) failed(doing string, err error) error {
 	switch {
 	case errors.Is(err, sarama.ErrProducerFenced), errors.Is(err, sarama.ErrInvalidProducerEpoch), errors.Is(err, sarama.ErrFencedInstancedId):
 		e.Kind = "fenced"
+		e.Err = fmt.Errorf("another producer took over, or the brokers gave this one up: %w", err)
 		e.Remedy = "if it happens again and again, another process runs under this instance name: give each its own"
 	case errors.Is(err, sarama.ErrMessageSizeTooLarge):
 		e.Remedy = "raise max.message.bytes of the topics alerts, dismissed, changes and deadletter"

@@ -31,6 +31,9 @@ type Input struct {
 	// TruncatedAt is the offset after the partition's latest Truncate, 0 if
 	// there was none: rows folded before it are gone.
 	TruncatedAt int64
+	// SweptBefore is the time up to which users may have been forgotten with
+	// all their rows, 0 for none.
+	SweptBefore brimline.Time
 }
 
 // newestShown is how many contributing transactions a candidate carries.
@@ -42,7 +45,7 @@ const keptEdges = 256
 // Fold folds one message into w. It returns the candidates to emit, in the
 // order of their causes, and whether w must be written to the table.
 func (f *Folder) Fold(w *brimline.Window, in Input) (candidates []brimline.Candidate, write bool) {
-	s := &step{Folder: f, w: w, in: in, index: len(f.rules)}
+	s := &step{Folder: f, w: w, in: in}
 	for i := range w.Rows { // the table's key says it, the value does not; rules may ask for it
 		w.Rows[i].User = in.Change.User
 	}
@@ -51,14 +54,17 @@ func (f *Folder) Fold(w *brimline.Window, in Input) (candidates []brimline.Candi
 			return nil, false
 		}
 		s.again()
-		return s.out, true
+		return s.ordered(), true
 	}
 	if w.Last == 0 {
 		w.Floor = brimline.MinTime
+		if in.SweptBefore != 0 {
+			w.Floor = in.SweptBefore
+		}
 	}
 	w.Scale = f.scale
 	if w.Last != 0 && w.Last <= in.TruncatedAt {
-		w.Rows, w.Floor = nil, brimline.MinTime
+		s.truncate()
 	}
 	s.alignRules()
 	switch in.Change.Kind {
@@ -75,7 +81,7 @@ func (f *Folder) Fold(w *brimline.Window, in Input) (candidates []brimline.Candi
 		w.Last = in.Offset + 1
 		s.evict()
 	}
-	return s.out, write
+	return s.ordered(), write
 }
 
 // step is the folding of one message.
@@ -84,17 +90,42 @@ type step struct {
 	w   *brimline.Window
 	in  Input
 	out []brimline.Candidate
-	// index numbers the message's edge candidates. The numbers below
-	// len(rules) belong to late candidates, so that a replay, which may find
-	// more rows late than the first time, numbers the edges the same.
+	// index numbers the message's edge candidates, from 0. Late candidates have
+	// negative numbers made of their rule (lateIndex), so that a replay, which may
+	// find more rows late than the first time or meet other rules, numbers
+	// everything as before.
 	index int
+}
+
+// lateIndex numbers the late candidate of a rule among those of one message.
+func lateIndex(r *sliding.Rule) int { return -1 - int(r.Fingerprint>>34) }
+
+// ordered are the candidates in the order of their causes.
+func (s *step) ordered() []brimline.Candidate {
+	slices.SortFunc(s.out, func(a, b brimline.Candidate) int { return a.Cause.Compare(b.Cause) })
+	return s.out
+}
+
+// truncate empties the window. What was announced is remembered, but what
+// PostgreSQL said of it holds no longer.
+func (s *step) truncate() {
+	s.w.Rows, s.w.Floor, s.w.Changed = nil, brimline.MinTime, nil
+	for i := range s.w.Rules {
+		disturb(&s.w.Rules[i], brimline.MinTime, brimline.MaxTime)
+	}
 }
 
 // again emits what the message caused when it was folded first.
 func (s *step) again() {
-	if s.in.Change.Kind == brimline.Upsert {
+	c := s.in.Change
+	switch c.Kind {
+	case brimline.Upsert, brimline.Delete:
 		for i := range s.rules {
-			s.askLate(i, s.in.Change.Row.Time)
+			s.askLate(i, &c.Row, nil)
+		}
+	case brimline.Refuted:
+		if i := s.ruleOf(c.Rule); i >= 0 && len(c.Edges) == 1 && c.Edges[0] < s.judgeable(i) {
+			s.ask(i, c.Edges[0], c.Edges[0])
 		}
 	}
 	for i := range s.w.Rules {
@@ -108,7 +139,6 @@ func (s *step) again() {
 			}
 		}
 	}
-	slices.SortFunc(s.out, func(a, b brimline.Candidate) int { return a.Cause.Compare(b.Cause) })
 }
 
 // alignRules makes w.Rules parallel to the rules in force. A rule that the
@@ -126,6 +156,9 @@ func (s *step) alignRules() {
 			s.w.Rules[i] = old[at]
 			continue
 		}
+		if s.w.Floor != brimline.MinTime {
+			s.w.Rules[i].Quiet = s.judgeable(i) - 1
+		}
 		for _, e := range sliding.Edges(s.w.Rows, &s.rules[i], s.judgeable(i), brimline.MaxTime) {
 			s.w.Rules[i].Edges = append(s.w.Rules[i].Edges, brimline.Edge{Time: e.Time, Cause: brimline.Cause{Offset: -1}})
 		}
@@ -133,6 +166,9 @@ func (s *step) alignRules() {
 }
 
 func (s *step) upsert() bool {
+	if s.isEcho() {
+		return false
+	}
 	row := s.in.Change.Row
 	row.User = s.in.Change.User
 	var removed *brimline.Transaction
@@ -143,12 +179,13 @@ func (s *step) upsert() bool {
 		old := s.w.Rows[at]
 		removed, s.w.Rows = &old, slices.Delete(s.w.Rows, at, at+1)
 	}
+	s.noteVersion(removed)
 	if row.Time > s.w.Floor {
 		at, _ := slices.BinarySearchFunc(s.w.Rows, &row, func(a brimline.Transaction, b *brimline.Transaction) int { return a.Compare(b) })
 		s.w.Rows = slices.Insert(s.w.Rows, at, row)
 	}
 	for i := range s.rules {
-		s.askLate(i, row.Time)
+		s.askLate(i, &row, removed)
 	}
 	for i := range s.rules {
 		if removed != nil {
@@ -162,12 +199,25 @@ func (s *step) upsert() bool {
 }
 
 func (s *step) delete() bool {
-	at := find(s.w.Rows, &s.in.Change.Row)
-	if at < 0 {
+	if s.isEcho() {
 		return false
 	}
+	at := find(s.w.Rows, &s.in.Change.Row)
+	if at < 0 {
+		// Noted all the same: the row may be inserted again, and then deleted by an echo.
+		if s.in.Change.Row.Time <= s.w.Floor {
+			return false
+		}
+		s.noteVersion(&s.in.Change.Row)
+		return true
+	}
 	t := s.w.Rows[at].Time
+	s.noteVersion(&s.w.Rows[at])
+	gone := s.w.Rows[at]
 	s.w.Rows = slices.Delete(s.w.Rows, at, at+1)
+	for i := range s.rules {
+		s.askLate(i, &gone, nil)
+	}
 	for i := range s.rules {
 		s.judge(i, t, true)
 	}
@@ -181,7 +231,7 @@ func (s *step) judge(i int, t brimline.Time, mayFall bool) {
 	rule := &s.rules[i]
 	from, to := max(t, s.judgeable(i)), t.Add(rule.Window)
 	if mayFall {
-		s.disturb(i, t, to)
+		disturb(&s.w.Rules[i], t, to)
 	}
 	if from > to {
 		return
@@ -202,16 +252,21 @@ func (s *step) judgeable(i int) brimline.Time {
 }
 
 // askLate asks PostgreSQL for the edges at those window ends of rule i, among
-// the ones that a row at t belongs to, whose rows are not all retained.
-func (s *step) askLate(i int, t brimline.Time) {
+// the ones that row, or what it was before, belongs to, whose rows are not all retained.
+func (s *step) askLate(i int, row, before *brimline.Transaction) {
 	first := s.judgeable(i)
-	if t >= first {
-		return
+	from, last := brimline.MaxTime, brimline.MinTime
+	for _, r := range []*brimline.Transaction{row, before} {
+		if r == nil || r.Time >= first {
+			continue
+		}
+		if weight, _ := s.rules[i].Weigh(r); weight != 0 || before != nil {
+			from, last = min(from, r.Time), max(last, r.Time)
+		}
 	}
-	if weight, _ := s.rules[i].Weigh(&s.in.Change.Row); weight == 0 {
-		return
+	if from <= last {
+		s.ask(i, from, min(last.Add(s.rules[i].Window), first-1))
 	}
-	s.ask(i, t, min(t.Add(s.rules[i].Window), first-1))
 }
 
 // ask emits the question for all edges of rule i in [from, until].
@@ -219,15 +274,14 @@ func (s *step) ask(i int, from, until brimline.Time) {
 	s.out = append(s.out, brimline.Candidate{
 		Kind: brimline.LateCandidate, User: s.in.Change.User, Scale: s.scale, Rule: s.rules[i].Rule,
 		Edge: from, Until: until, Trigger: s.in.Change.Row, Source: s.in.Change.Source,
-		Cause: brimline.Cause{Offset: s.in.Offset, Index: i},
+		Cause: brimline.Cause{Offset: s.in.Offset, Index: lateIndex(&s.rules[i])},
 	})
 }
 
-// disturb marks the announced edges of rule i in [from, to]: rows below them
-// were removed or lowered, so an edge that PostgreSQL refuted may have come
-// back, and one that it is being asked about may be judged on the old rows.
-func (s *step) disturb(i int, from, to brimline.Time) {
-	state := &s.w.Rules[i]
+// disturb marks a rule's announced edges in [from, to]: rows below them were
+// removed or lowered, so an edge that PostgreSQL refuted may have come back,
+// and one that it is being asked about may be judged on the old rows.
+func disturb(state *brimline.RuleState, from, to brimline.Time) {
 	state.Edges = slices.DeleteFunc(state.Edges, func(e brimline.Edge) bool {
 		return e.Status == brimline.Disproved && from <= e.Time && e.Time <= to
 	})
@@ -251,6 +305,9 @@ func (s *step) edgesFound() bool {
 		}
 		if known {
 			s.forget(i, at)
+		}
+		if quiet := s.w.Rules[i].Quiet; quiet != 0 && t <= quiet {
+			continue
 		}
 		s.announce(i, t, sliding.FiguresAt(s.w.Rows, &s.rules[i], t))
 	}
@@ -333,18 +390,51 @@ func (s *step) evict() {
 	for n < len(s.w.Rows) && s.w.Rows[n].Time < horizon {
 		n++
 	}
-	if n > 0 {
+	if n += excess(s.w.Rows[n:]); n > 0 {
 		s.w.Floor = max(s.w.Floor, s.w.Rows[n-1].Time)
 		s.w.Rows = slices.Delete(s.w.Rows, 0, n)
 	}
+	s.w.Changed = slices.DeleteFunc(s.w.Changed, func(v brimline.RowVersion) bool { return v.Time < horizon })
 	forgotten := horizon.Add(-s.keep)
 	for i := range s.w.Rules {
 		edges := s.w.Rules[i].Edges
-		for len(edges) > keptEdges && edges[0].Time < forgotten {
+		for len(edges) > keptEdges && edges[0].Time < forgotten && edges[0].Cause.Offset != s.in.Offset {
 			edges = edges[1:]
 		}
 		s.w.Rules[i].Edges = edges
 	}
+}
+
+// mostBytes bounds the rows of one value, well below what a Kafka record may
+// hold. A user with more loses history early, and PostgreSQL is asked instead.
+const mostBytes = 8 << 20
+
+// excess is how many of the oldest rows are too many for one value.
+func excess(rows []brimline.Transaction) (n int) {
+	total := 0
+	for i := range rows {
+		total += weight(&rows[i])
+	}
+	for ; total > mostBytes && n < len(rows)-1; n++ {
+		total -= weight(&rows[n])
+	}
+	return n
+}
+
+// weight is about the most bytes that a row takes in a value.
+func weight(row *brimline.Transaction) int {
+	n := 24 + len(row.ID)
+	for i := range row.Columns {
+		switch v := row.Columns[i].Value.(type) {
+		case string:
+			n += 4 + len(v)
+		case brimline.Decimal:
+			n += 4 + len(v)
+		default:
+			n += 12
+		}
+	}
+	return n
 }
 
 // find gives the index of the row with row's id, or -1.

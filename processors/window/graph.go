@@ -14,13 +14,13 @@ import (
 
 // Config is what the stage needs. All fields are required.
 type Config struct {
-	Streams     processors.Streams
-	Rules       brimline.RuleSet
-	Compiled    []sliding.Rule // of Rules, in its order
-	Keep        time.Duration  // how much longer than rows announced edges and idle users are remembered
-	Truncations *Truncations
-	Clock       func() time.Time
-	Metrics     *Metrics
+	Streams  processors.Streams
+	Rules    brimline.RuleSet
+	Compiled []sliding.Rule // of Rules, in its order
+	Keep     time.Duration  // how much longer than rows announced edges and idle users are remembered
+	Markers  *Markers
+	Clock    func() time.Time
+	Metrics  *Metrics
 }
 
 // Graph declares the goka group. SweepVisitor names its visitor.
@@ -42,8 +42,7 @@ func Graph(c Config) *goka.GroupGraph {
 			change := decoded.(*brimline.Change)
 			change.Source.Topic = c.Streams.Source
 			if processors.IsMarker(ctx.Key()) {
-				c.Truncations.set(ctx.Partition(), ctx.Offset()+1)
-				ctx.SetValue(&brimline.Window{Last: ctx.Offset() + 1, Floor: brimline.MinTime, Scale: c.Rules.Scale})
+				ctx.SetValue(mark(ctx, change, c.Markers, sweep, c.Rules.Scale))
 				return
 			}
 			w, known := ctx.Value().(*brimline.Window)
@@ -51,7 +50,10 @@ func Graph(c Config) *goka.GroupGraph {
 				w = &brimline.Window{}
 			}
 			replay := ctx.Offset() < w.Last
-			found, write := fold.Fold(w, Input{Change: change, Offset: ctx.Offset(), TruncatedAt: c.Truncations.at(ctx.Partition())})
+			marker := c.Markers.get(ctx.Partition())
+			found, write := fold.Fold(w, Input{
+				Change: change, Offset: ctx.Offset(), TruncatedAt: marker.truncatedAt, SweptBefore: marker.sweptBefore,
+			})
 			if write {
 				ctx.SetValue(w)
 				failpoint.Hit(failpoint.WindowSet)
@@ -70,6 +72,18 @@ func Graph(c Config) *goka.GroupGraph {
 		goka.Persist(codecs.Window{}),
 		goka.Visitor(SweepVisitor, sweep.visit),
 	)
+}
+
+// mark takes a message for all users of the partition, and gives its marker's new value.
+func mark(ctx goka.Context, c *brimline.Change, m *Markers, s *sweep, scale int) *brimline.Window {
+	var w *brimline.Window
+	if c.Kind == brimline.Truncate {
+		w = m.truncated(ctx.Partition(), ctx.Offset())
+	} else {
+		w = m.swept(ctx.Partition(), s.horizon(ctx.Partition()))
+	}
+	w.Scale = scale
+	return w
 }
 
 func deadLetter(ctx goka.Context, value []byte, err error, now time.Time) *brimline.DeadLetter {

@@ -31,7 +31,7 @@ func start(t *testing.T) *stage {
 	graph := Graph(Config{
 		Streams: s.streams, Rules: brimline.RuleSet{Rules: []brimline.Rule{rule}},
 		Compiled: []sliding.Rule{{Rule: rule, Fingerprint: rule.Fingerprint()}}, Keep: time.Hour,
-		Truncations: NewTruncations(1), Clock: func() time.Time { return time.Unix(1e9, 0) },
+		Markers: NewMarkers(1), Clock: func() time.Time { return time.Unix(1e9, 0) },
 		Metrics: NewMetrics(prometheus.NewRegistry()),
 	})
 	proc, err := goka.NewProcessor(nil, graph, goka.WithTester(s.Tester))
@@ -126,6 +126,7 @@ func TestSweepForgetsOnlyTheIdle(t *testing.T) {
 	s := start(t)
 	sweep := func(meta int) {
 		t.Helper()
+		s.change(processors.MarkerKey(0, 1), brimline.Change{Kind: brimline.Sweep})
 		if err := s.proc.VisitAll(t.Context(), SweepVisitor, meta); err != nil {
 			t.Fatal(err)
 		}
@@ -141,5 +142,10 @@ func TestSweepForgetsOnlyTheIdle(t *testing.T) {
 	sweep(2)
 	if s.window("old") != nil || s.window("late") != nil || s.window("new") == nil {
 		t.Errorf("old %v, late %v, new %v", s.window("old"), s.window("late"), s.window("new"))
+	}
+	s.candidates()
+	s.row("old", "5", 20, time.Minute) // with row 1 it is over the limit
+	if got := s.candidates(); len(got) != 1 {
+		t.Errorf("an old row of a forgotten user asked %v", got)
 	}
 }

@@ -17,7 +17,7 @@ type Metrics struct {
 
 var changeKinds = map[brimline.ChangeKind]string{
 	brimline.Upsert: "upsert", brimline.Delete: "delete", brimline.Truncate: "truncate",
-	brimline.EdgesFound: "edges_found", brimline.Refuted: "refuted",
+	brimline.EdgesFound: "edges_found", brimline.Refuted: "refuted", brimline.Sweep: "sweep",
 }
 
 // NewMetrics registers the stage's metrics with r, counters at zero.

@@ -50,19 +50,30 @@ func (s *sweep) saw(partition int32, offset int64, c *brimline.Change) {
 	}
 }
 
-// due reports the limits of the sweep named by meta in a partition: users whose
-// newest time lies before horizon, and who were folded before offset.
-func (s *sweep) due(partition int32, meta any) (horizon brimline.Time, offset int64) {
+// horizon is the time before which users of a partition have aged out; MinTime
+// while nothing is known of it.
+func (s *sweep) horizon(partition int32) brimline.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p := s.seen[partition]; p != nil {
+		return p.newest.Add(-s.after)
+	}
+	return brimline.MinTime
+}
+
+// quiet is the offset that the partition had reached when the sweep before the
+// one named by meta began: a user folded later may still be replayed.
+func (s *sweep) quiet(partition int32, meta any) int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p := s.seen[partition]
 	if p == nil {
-		return brimline.MinTime, 0
+		return 0
 	}
 	if p.meta != meta {
 		p.meta, p.quiet, p.began = meta, p.began, p.offset+1
 	}
-	return p.newest.Add(-s.after), p.quiet
+	return p.quiet
 }
 
 func (s *sweep) visit(ctx goka.Context, meta any) {
@@ -73,8 +84,9 @@ func (s *sweep) visit(ctx goka.Context, meta any) {
 	if !ok {
 		return
 	}
-	horizon, offset := s.due(ctx.Partition(), meta)
-	if w.Last <= offset && newest(w) < horizon {
+	// Only as far as the marker says, which was written down before.
+	swept := s.Markers.get(ctx.Partition()).sweptBefore
+	if swept != 0 && w.Last <= s.quiet(ctx.Partition(), meta) && newest(w) < swept {
 		ctx.Delete()
 		s.Metrics.swept.Inc()
 	}
@@ -84,6 +96,9 @@ func newest(w *brimline.Window) brimline.Time {
 	t := w.Floor
 	if n := len(w.Rows); n > 0 {
 		t = max(t, w.Rows[n-1].Time)
+	}
+	for i := range w.Changed {
+		t = max(t, w.Changed[i].Time)
 	}
 	for _, r := range w.Rules {
 		if n := len(r.Edges); n > 0 {

@@ -1,0 +1,44 @@
+package window
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/internal/failpoint"
+)
+
+// isEcho says whether a newer change to the same row has been folded. An
+// instance of route that was frozen and thawed writes what it had read once more, after its successor has gone on.
+func (s *step) isEcho() bool {
+	at, known := s.version()
+	if !known || failpoint.Without(failpoint.RowVersions) {
+		return false
+	}
+	// Offsets of different partitions have no order: the row has moved, because the topic got more of them.
+	v, from := s.w.Changed[at], s.in.Change.Source
+	return v.Partition == from.Partition && from.Offset < v.Offset
+}
+
+// noteVersion remembers where the change at hand stands in the source if it
+// changes a row, which removed was before, or one that was changed earlier.
+func (s *step) noteVersion(removed *brimline.Transaction) {
+	c := s.in.Change
+	at, known := s.version()
+	if !known {
+		if removed == nil {
+			return
+		}
+		s.w.Changed = slices.Insert(s.w.Changed, at, brimline.RowVersion{ID: c.Row.ID, Time: removed.Time})
+	}
+	v := &s.w.Changed[at]
+	v.Partition, v.Offset = c.Source.Partition, c.Source.Offset
+	if c.Kind == brimline.Upsert {
+		v.Time = max(v.Time, c.Row.Time)
+	}
+}
+
+// version finds the change's row among the changed ones, or where it would stand.
+func (s *step) version() (at int, known bool) {
+	return slices.BinarySearchFunc(s.w.Changed, s.in.Change.Row.ID, func(v brimline.RowVersion, id string) int { return strings.Compare(v.ID, id) })
+}
