@@ -158,7 +158,8 @@ func stateFaults() []fault {
 			for range 4 {
 				i := r.any()
 				i.down()
-				r.do("%d files of an instance's LevelDB overwritten in places", damage(r, i.dir))
+				r.Logf("%d files damaged", damage(r, i.dir))
+				r.do("a third of the files of a killed instance's LevelDB overwritten in places")
 				i.start()
 				r.while(r.between(3*time.Second, 6*time.Second))
 			}

@@ -381,10 +381,14 @@ func (s *step) ruleOf(fingerprint uint64) int {
 // evict drops the rows that the retention has passed, and the announcements
 // that nobody can ask about again.
 func (s *step) evict() {
-	if len(s.w.Rows) == 0 {
-		return
+	newest := brimline.MinTime
+	if n := len(s.w.Rows); n > 0 {
+		newest = s.w.Rows[n-1].Time
+	} else {
+		for i := range s.w.Changed {
+			newest = max(newest, s.w.Changed[i].Time)
+		}
 	}
-	newest := s.w.Rows[len(s.w.Rows)-1].Time
 	horizon := newest.Add(-s.retention)
 	n := 0
 	for n < len(s.w.Rows) && s.w.Rows[n].Time < horizon {
