@@ -4,7 +4,8 @@
 // # In
 //
 // The changes stream, keyed by user: changes to rows from route, answers from
-// verify.
+// verify; keyed by a partition's marker: truncations, and the clock's
+// announcement that users who have aged out are about to be forgotten.
 //
 // # Out
 //

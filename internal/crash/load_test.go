@@ -1,0 +1,192 @@
+package crash
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/internal/testkit"
+	"github.com/brimline/brimline/processors"
+)
+
+// history draws the table: ties, zeros, negative amounts, one heavy user.
+func history(rows int) testkit.History {
+	return testkit.History{
+		Rows: rows, Users: max(10, rows/50), Start: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
+		Span: 28 * 24 * time.Hour, Grain: time.Minute, MaxAmount: 100_00, Heavy: 0.03,
+	}
+}
+
+func drawRules(r *rand.Rand) string {
+	return fmt.Sprintf(`lateness: %dh
+rules:
+  - {id: week, window: 7d, limit: "%d.00"}
+  - {id: often, window: 30h, limit: %d, measure: count}
+  - {id: signed, window: 24h, limit: "%d.00", measure: sum}
+  - {id: out, window: 96h, limit: "%d.00", measure: sum_out}
+`, 6+r.IntN(42), 300+r.IntN(600), 3+r.IntN(3), 80+r.IntN(150), 40+r.IntN(100))
+}
+
+// drawEvents makes the stream of rows: some late, some twice, some records broken.
+func (r *round) drawEvents(rows []testkit.Row, partitions int) {
+	var (
+		events []testkit.Event
+		ids    []int64
+	)
+	add := func(i int) {
+		events, ids = append(events, testkit.Envelope("transactions", "c", nil, &rows[i], int64(1000+i))), append(ids, rows[i].ID)
+	}
+	var late []int
+	for i := range rows {
+		if r.r.IntN(50) == 0 {
+			late = append(late, i)
+		} else {
+			add(i)
+		}
+		if len(late) > 0 && r.r.IntN(60) == 0 {
+			n := r.r.IntN(len(late))
+			add(late[n])
+			late = slices.Delete(late, n, n+1)
+		}
+		if r.r.IntN(20) == 0 { // redelivered, a short while ago or long ago
+			back := 1 + r.r.IntN(200)
+			if r.r.IntN(4) == 0 {
+				back = 1 + r.r.IntN(i+1)
+			}
+			if n := len(events) - back; n >= 0 {
+				events, ids = append(events, events[n]), append(ids, ids[n])
+			}
+		}
+	}
+	for _, n := range late {
+		add(n)
+	}
+	r.events = testkit.Spread(r.r, events, ids, partitions, 20)
+	r.bad = map[string]bool{}
+	for n := range 12 {
+		key, _ := json.Marshal(map[string]any{"id": n})
+		e := testkit.Event{Partition: int32(r.r.IntN(partitions)), Key: key, Value: fmt.Appendf(nil, `{"before":null,"after":{"id":%d,"broken":`, n)}
+		r.bad[string(e.Value)] = true
+		r.events = slices.Insert(r.events, r.r.IntN(len(r.events)), e)
+	}
+}
+
+// drawChanges makes a stream in which rows are changed, moved to other users and
+// deleted, and gives the table that is left.
+func (r *round) drawChanges(rows []testkit.Row, partitions int) (left []testkit.Row) {
+	var (
+		events []testkit.Event
+		ids    []int64
+		users  = int64(max(10, len(rows)/50))
+	)
+	add := func(op string, id int64, before, after *testkit.Row) {
+		events, ids = append(events, testkit.Envelope("transactions", op, before, after, int64(1000+len(events)))), append(ids, id)
+	}
+	for i := range rows[:len(rows)/2] {
+		now := rows[i]
+		add("c", now.ID, nil, &now)
+		for range r.r.IntN(4) {
+			before := now
+			switch r.r.IntN(3) {
+			case 0:
+				now.User = 1 + r.r.Int64N(users)
+			case 1:
+				now.Time += brimline.Time(r.r.Int64N(48)-24) * 3600e6
+			case 2:
+				now.Amount = brimline.Amount(r.r.Int64N(20000) - 5000)
+			}
+			add("u", now.ID, &before, &now)
+		}
+		if r.r.IntN(5) == 0 {
+			before := now
+			add("d", now.ID, &before, nil)
+		} else {
+			left = append(left, now)
+		}
+	}
+	r.events = testkit.Spread(r.r, events, ids, partitions, len(events)/4)
+	return left
+}
+
+// openTable makes a database with all rows, and a source topic that gets them by and by.
+func (r *round) openTable(rows []testkit.Row, partitions int) {
+	conn := testkit.Connect(r, r.g.Database(r, r.database))
+	table := testkit.CreateTable(r, conn, "streaming", "transactions")
+	for _, sql := range []string{`GRANT USAGE ON SCHEMA streaming TO brimline`, `GRANT SELECT ON streaming.transactions TO brimline`} {
+		if _, err := conn.Exec(r.Context(), sql); err != nil {
+			r.Fatal(err)
+		}
+	}
+	if r.fault.changes {
+		rows = r.drawChanges(rows, partitions)
+	} else {
+		r.drawEvents(rows, partitions)
+	}
+	table.Insert(r, rows)
+	_ = conn.Close(r.Context())
+	r.g.CreateTopic(r, r.names.Source, partitions)
+}
+
+// openConnector fills the stack's own table: half of the rows come by Debezium's snapshot, half from the log.
+func (r *round) openConnector(rows []testkit.Row, partitions int) {
+	r.database, r.names = "app", processors.NewStreams(r.names.Group, "postgres.streaming.transactions", r.names.Alerts)
+	table := testkit.OpenTable(r, r.adminURL(), "streaming", "transactions")
+	table.Empty(r)
+	half := len(rows) / 2
+	table.Insert(r, rows[:half])
+	r.script("switch.sh", []string{fmt.Sprint("KAFKA_PARTITIONS=", partitions)}, "string,fast-poll")
+	r.script("down.sh", nil, "connect")
+	table.Insert(r, rows[half:])
+}
+
+// produce writes the events, over about the given time until somebody is in a hurry.
+func (r *round) produce(ctx context.Context, over time.Duration) error {
+	client, err := kgo.NewClient(kgo.SeedBrokers(r.g.Brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	const beat = 50 * time.Millisecond
+	var (
+		tick   = time.NewTicker(beat)
+		perTic = max(1, len(r.events)*int(beat)/int(over))
+		failed = make(chan error, 1)
+	)
+	defer tick.Stop()
+	for rest := r.events; len(rest) > 0; {
+		select {
+		case <-tick.C:
+		case <-r.hurry:
+			perTic = len(rest)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		n := min(perTic, len(rest))
+		for _, e := range rest[:n] {
+			client.Produce(ctx, &kgo.Record{Topic: r.names.Source, Partition: e.Partition, Key: e.Key, Value: e.Value}, func(_ *kgo.Record, err error) {
+				if err != nil {
+					select {
+					case failed <- err:
+					default:
+					}
+				}
+			})
+		}
+		rest = rest[n:]
+	}
+	if err := client.Flush(ctx); err != nil {
+		return err
+	}
+	select {
+	case err := <-failed:
+		return err
+	default:
+		return nil
+	}
+}
