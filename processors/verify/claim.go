@@ -30,6 +30,9 @@ func (h handler) ConsumeClaim(session sarama.ConsumerGroupSession, claim sarama.
 
 func (h handler) consume(session sarama.ConsumerGroupSession, claim sarama.ConsumerGroupClaim) error {
 	ctx := session.Context()
+	if err := h.c.settle(ctx); err != nil {
+		return err
+	}
 	next, watermark, err := h.s.position(ctx, claim.Partition())
 	if err != nil {
 		return err

@@ -21,6 +21,10 @@ type commitRequest struct {
 	done    chan error
 }
 
+// errNotTaken ends a stage whose records the brokers did not take in time. After
+// a broker's restart a producer may try for many minutes what its successor, which fences it, does at once.
+var errNotTaken = errors.New("the brokers did not take the records before the transaction timed out")
+
 // errAborted is the result of a transaction of which nothing became visible,
 // because one of its partitions had moved to another instance. The others try again.
 var errAborted = errors.New("transaction aborted")
@@ -33,14 +37,17 @@ type committer struct {
 	s        *Stage
 	producer sarama.AsyncProducer
 	instance *string // the consumer's static membership, if any
+	// timeout is that of a transaction: what is not with the brokers by then can no longer be committed.
+	timeout  time.Duration
 	requests chan *commitRequest
+	settling chan struct{} // taken between two transactions
 	acks     chan error    // the fate of each record sent
 	ended    chan struct{} // no further request is taken
 	closed   chan struct{} // and the producer is closed
 }
 
 func newCommitter(s *Stage, producer sarama.AsyncProducer, instance string) *committer {
-	c := &committer{s: s, producer: producer, requests: make(chan *commitRequest), acks: make(chan error), ended: make(chan struct{}), closed: make(chan struct{})}
+	c := &committer{s: s, producer: producer, requests: make(chan *commitRequest), settling: make(chan struct{}), acks: make(chan error), ended: make(chan struct{}), closed: make(chan struct{})}
 	if instance != "" {
 		c.instance = &instance
 	}
@@ -75,6 +82,8 @@ func (c *committer) run(ctx context.Context) {
 		select {
 		case r := <-c.requests:
 			requests = c.collect(r)
+		case <-c.settling:
+			continue
 		case <-ctx.Done():
 			return
 		}
@@ -89,6 +98,22 @@ func (c *committer) run(ctx context.Context) {
 			c.s.fail(err)
 			return
 		}
+	}
+}
+
+// settle waits until no transaction runs. A session that lost its connection
+// leaves its transaction behind, and a member that joins again before the group
+// has rebalanced gets the same generation once more: then the transaction can
+// still commit. Whoever reads a committed offset must wait for it, or what it
+// holds is done twice.
+func (c *committer) settle(ctx context.Context) error {
+	select {
+	case c.settling <- struct{}{}:
+		return nil
+	case <-c.ended:
+		return errAborted
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 
@@ -145,6 +170,10 @@ func (c *committer) transact(requests []*commitRequest) error {
 		err = c.producer.CommitTxn()
 	}
 	failpoint.Hit(failpoint.VerifyCommitted)
+	if errors.Is(err, errNotTaken) {
+		c.s.Metrics.aborts.Inc()
+		return c.failed("a transaction", err) // aborting would wait for the same records
+	}
 	if err != nil {
 		c.s.Metrics.aborts.Inc()
 		if c.fenced() { // there is nothing to abort, and it would wait for the records
@@ -181,6 +210,8 @@ func (c *committer) send(requests []*commitRequest) (failed error) {
 	}
 	look := time.NewTicker(fenceEvery)
 	defer look.Stop()
+	timer := time.NewTimer(c.timeout)
+	defer timer.Stop()
 	for sent, acked := 0, 0; acked < len(records); {
 		var input chan<- *sarama.ProducerMessage
 		var record *sarama.ProducerMessage
@@ -199,6 +230,8 @@ func (c *committer) send(requests []*commitRequest) (failed error) {
 			if c.fenced() {
 				return cmp.Or(failed, error(sarama.ErrProducerFenced))
 			}
+		case <-timer.C:
+			return errors.Join(errNotTaken, failed)
 		}
 	}
 	return failed

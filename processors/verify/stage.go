@@ -93,6 +93,7 @@ func (s *Stage) run(ctx context.Context) (err error) {
 		return kafkaError("starting transactions of "+s.transactionalID(), err)
 	}
 	c := newCommitter(s, transactions, consumer.Consumer.Group.InstanceId)
+	c.timeout = producer.Producer.Transaction.Timeout
 	committing, stop := context.WithCancel(context.WithoutCancel(ctx)) // it outlives the claims
 	go c.run(committing)
 	defer func() {
