@@ -269,6 +269,12 @@ func compactTables(r *round) {
 func brokerFaults() []fault {
 	return []fault{
 		{name: "broker-restart", short: true, do: func(r *round) {
+			r.script("down.sh", nil, "kafka-1")
+			r.script("up.sh", nil, "kafka")
+			r.do("the only broker stopped and started")
+			r.while(5 * time.Second)
+		}},
+		{name: "only-broker-killed", do: func(r *round) {
 			r.script("down.sh", []string{"SIGNAL=KILL"}, "kafka-1")
 			r.script("up.sh", nil, "kafka")
 			r.do("the only broker killed and started")
