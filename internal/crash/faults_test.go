@@ -16,6 +16,7 @@ type fault struct {
 	instances int // 0 is two
 	short     bool
 	env       []string      // of every instance
+	beyond    bool          // more than is promised: run only by name
 	changes   bool          // rows are updated, moved and deleted as well; only totals are judged
 	debezium  bool          // the rows come by a real connector
 	load      time.Duration // how long the load is spread out; 0 is 25 s for 20,000 rows

@@ -274,7 +274,8 @@ func brokerFaults() []fault {
 			r.do("the only broker stopped and started")
 			r.while(5 * time.Second)
 		}},
-		{name: "only-broker-killed", do: func(r *round) {
+		// Kafka does not keep its own promise here, see docs/guarantees.md.
+		{name: "only-broker-killed", beyond: true, do: func(r *round) {
 			r.script("down.sh", []string{"SIGNAL=KILL"}, "kafka-1")
 			r.script("up.sh", nil, "kafka")
 			r.do("the only broker killed and started")
