@@ -268,7 +268,7 @@ func compactTables(r *round) {
 
 func brokerFaults() []fault {
 	return []fault{
-		{name: "broker-restart", short: true, do: func(r *round) {
+		{name: "broker-restart", do: func(r *round) {
 			r.script("down.sh", nil, "kafka-1")
 			r.script("up.sh", nil, "kafka")
 			r.do("the only broker stopped and started")
