@@ -1,6 +1,10 @@
 package brimline
 
 // Window is one user's state in the group table.
+//
+// The state of a user with more than a few rows is a log: segments under keys
+// of their own (see Segments), and after them this value, whose rows, edges and versions are then only
+// what has changed since the newest segment. codecs.Assemble puts it together.
 type Window struct {
 	// Last is the offset after the last folded change, and 0 before the first:
 	// a change at an offset below it is a replay.
@@ -14,7 +18,24 @@ type Window struct {
 	// Changed are the rows of this user that were changed, moved away or deleted, by ID. An instance that was
 	// frozen and thawed writes old changes once more; one that lies before a row's newest must not bring back what it was.
 	Changed []RowVersion
+
+	Older Segments
+	// Gone are the ids of rows in older segments that are no more. Rows that fell out of the history are not among
+	// them: Floor tells.
+	Gone []string
 }
+
+// Segments are those that hold the older part of a user's log: the numbers
+// from First to Next, without Next. Their values are Windows too, whose Last
+// says when they were sealed; none is ever changed.
+type Segments struct {
+	First, Next uint64
+	// Check is the exclusive or of the checksums of their bytes.
+	Check uint32
+}
+
+// Len is how many there are.
+func (s Segments) Len() int { return int(s.Next - s.First) }
 
 // RowVersion is the place in the source of the newest change to a row that is no longer as it was inserted.
 type RowVersion struct {
@@ -31,6 +52,8 @@ type RuleState struct {
 	// Quiet is the time up to which edges lie before the rule was there, and
 	// before the history it started from; 0 for a rule that was there from the beginning.
 	Quiet Time
+	// Forgotten are the times of edges in older segments that are no more, ascending.
+	Forgotten []Time
 }
 
 // Edge is one announced edge.

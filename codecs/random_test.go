@@ -114,8 +114,14 @@ func anyWindow() *rapid.Generator[*brimline.Window] {
 				Edges: none(rapid.SliceOf(rapid.Custom(func(t *rapid.T) brimline.Edge {
 					return brimline.Edge{Time: anyTime().Draw(t, "time"), Cause: anyCause().Draw(t, "cause"),
 						Status: brimline.EdgeStatus(rapid.IntRange(0, 2).Draw(t, "status"))}
-				})).Draw(t, "edges"))})
+				})).Draw(t, "edges")),
+				Forgotten: none(rapid.SliceOf(anyTime()).Draw(t, "forgotten"))})
 		}
+		if w.Older.Next = rapid.Uint64Range(0, 1<<40).Draw(t, "next"); w.Older.Next > 0 {
+			w.Older.First = w.Older.Next - rapid.Uint64Range(0, min(w.Older.Next, 1<<20)).Draw(t, "segments")
+			w.Older.Check = rapid.Uint32().Draw(t, "check")
+		}
+		w.Gone = none(rapid.SliceOf(rapid.String()).Draw(t, "gone"))
 		w.Changed = none(rapid.SliceOf(rapid.Custom(func(t *rapid.T) brimline.RowVersion {
 			return brimline.RowVersion{ID: rapid.String().Draw(t, "id"), Partition: rapid.Int32().Draw(t, "partition"),
 				Offset: rapid.Int64().Draw(t, "offset"), Time: anyTime().Draw(t, "time")}

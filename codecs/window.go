@@ -11,7 +11,8 @@ import (
 // Window is the codec of *brimline.Window, the values of the window table.
 //
 // Version 1: version, flags, last, scale; floor, if there is one; the rows;
-// the rules; changed rows, if there are any. All numbers are varints, signed ones zigzag.
+// the rules; changed rows, older segments, rows that are gone and forgotten edges, each if there are any. All numbers
+// are varints, signed ones zigzag.
 //
 //   - A row is the time since the row before it, the id, the amount and its
 //     columns. Ids that are integers are differences to the integer id before.
@@ -20,6 +21,8 @@ import (
 //   - A rule is its fingerprint in 8 bytes and its edges: time and cause as
 //     differences to the edge before, then the status; after them its quiet time, if any rule has one.
 //   - A changed row is its id, partition, and offset and time as differences to the one before.
+//   - Older segments are the first number, how many there are, and the checksum in 4 bytes. Rows that are gone are
+//     their ids; forgotten edges, of each rule in turn, their times as differences.
 type Window struct{}
 
 const windowVersion = 1
@@ -30,7 +33,9 @@ const (
 	windowIntegerIDs             // all ids are integers
 	windowChanged                // some rows were changed
 	windowQuiet                  // some rules came later
-	windowFlags      = 1<<iota - 1
+	windowSegments               // there are older segments
+	windowGone                   // rows of older segments are gone
+	windowForgotten              // edges of older segments are forgotten
 )
 
 // Smallest sizes in bytes, by which counts are checked before anything is allocated.
@@ -39,7 +44,11 @@ const (
 	minRule    = 9
 	minEdge    = 4
 	minChanged = 4
+	minGone    = 1
 )
+
+// maxSegments is far more than a user can have: rows are bounded in bytes.
+const maxSegments = 1 << 24
 
 // Encode takes a *brimline.Window.
 func (Window) Encode(v any) ([]byte, error) {
@@ -67,6 +76,15 @@ func AppendWindow(b []byte, w *brimline.Window) ([]byte, error) {
 		if w.Rules[i].Quiet != 0 {
 			flags |= windowQuiet
 		}
+		if len(w.Rules[i].Forgotten) > 0 {
+			flags |= windowForgotten
+		}
+	}
+	if w.Older.Next > 0 { // numbers are never used again, so they are kept even when there is none
+		flags |= windowSegments
+	}
+	if len(w.Gone) > 0 {
+		flags |= windowGone
 	}
 	for i := range w.Rows {
 		if w.Rows[i].Columns != nil {
@@ -95,7 +113,33 @@ func AppendWindow(b []byte, w *brimline.Window) ([]byte, error) {
 	if flags&windowChanged != 0 {
 		b = appendChanged(b, w.Changed)
 	}
-	return b, nil
+	return appendLog(b, w, flags), nil
+}
+
+// appendLog appends what concerns older segments.
+func appendLog(b []byte, w *brimline.Window, flags byte) []byte {
+	if flags&windowSegments != 0 {
+		b = binary.AppendUvarint(b, w.Older.First)
+		b = binary.AppendUvarint(b, w.Older.Next-w.Older.First)
+		b = binary.BigEndian.AppendUint32(b, w.Older.Check)
+	}
+	if flags&windowGone != 0 {
+		b = binary.AppendUvarint(b, uint64(len(w.Gone)))
+		for _, id := range w.Gone {
+			b = appendID(b, id)
+		}
+	}
+	if flags&windowForgotten != 0 {
+		for i := range w.Rules {
+			b = binary.AppendUvarint(b, uint64(len(w.Rules[i].Forgotten)))
+			last := brimline.Time(0)
+			for _, t := range w.Rules[i].Forgotten {
+				b = appendVarint(b, t-last)
+				last = t
+			}
+		}
+	}
+	return b
 }
 
 func appendRows(b []byte, rows []brimline.Transaction, flags byte) ([]byte, error) {
@@ -224,9 +268,10 @@ func (l columnLists) append(b []byte, rows []brimline.Transaction) []byte {
 // and false where the value is not one.
 func WindowLast(b []byte) (last int64, ok bool) {
 	r := wireReader{b: b}
-	if r.byte() != windowVersion || r.byte() > windowFlags {
+	if r.byte() != windowVersion {
 		return 0, false
 	}
+	r.byte()
 	last = r.varint()
 	return last, r.err == nil
 }
@@ -239,8 +284,8 @@ func (Window) Decode(b []byte) (any, error) {
 	}
 	flags := r.byte()
 	w := &brimline.Window{Last: r.varint(), Scale: int(r.byte()), Floor: brimline.MinTime}
-	if r.err == nil && (flags > windowFlags || w.Scale > brimline.MaxScale) {
-		r.fail(fmt.Errorf("flags %b and scale %d", flags, w.Scale))
+	if r.err == nil && w.Scale > brimline.MaxScale {
+		r.fail(fmt.Errorf("a scale of %d", w.Scale))
 	}
 	if flags&windowFloor != 0 {
 		w.Floor = brimline.Time(r.varint())
@@ -258,6 +303,7 @@ func (Window) Decode(b []byte) (any, error) {
 	if flags&windowChanged != 0 {
 		w.Changed = r.changed()
 	}
+	r.log(w, flags)
 	if err := r.end(); err != nil {
 		return nil, corrupt("a value of the window table", err)
 	}
@@ -309,6 +355,39 @@ func (r *wireReader) rows(flags byte) []brimline.Transaction {
 		begin = end
 	}
 	return rows
+}
+
+func (r *wireReader) log(w *brimline.Window, flags byte) {
+	if flags&windowSegments != 0 {
+		w.Older.First = r.uvarint()
+		n := r.uvarint()
+		if w.Older.Next = w.Older.First + n; n > maxSegments || w.Older.Next < w.Older.First {
+			r.fail(fmt.Errorf("%d segments from number %d", n, w.Older.First))
+			return
+		}
+		if check := r.bytes(4); check != nil {
+			w.Older.Check = binary.BigEndian.Uint32(check)
+		}
+	}
+	if flags&windowGone != 0 {
+		w.Gone = make([]string, r.count(minGone))
+		for i := range w.Gone {
+			w.Gone[i] = r.id()
+		}
+	}
+	if flags&windowForgotten == 0 {
+		return
+	}
+	for i := range w.Rules {
+		if n := r.count(1); n > 0 {
+			w.Rules[i].Forgotten = make([]brimline.Time, n)
+		}
+		last := brimline.Time(0)
+		for at := range w.Rules[i].Forgotten {
+			last += brimline.Time(r.varint())
+			w.Rules[i].Forgotten[at] = last
+		}
+	}
 }
 
 func (r *wireReader) changed() []brimline.RowVersion {

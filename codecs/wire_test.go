@@ -146,6 +146,15 @@ func exampleMixedWindow(t testing.TB) *brimline.Window {
 	return w
 }
 
+// exampleTail is the newest part of a log that goes on in segments.
+func exampleTail(t testing.TB) *brimline.Window {
+	w := exampleMixedWindow(t)
+	w.Older = brimline.Segments{First: 300, Next: 305, Check: 0xcafe0001}
+	w.Gone = []string{"12", "x"}
+	w.Rules[0].Forgotten = []brimline.Time{w.Floor, w.Floor + 7}
+	return w
+}
+
 func exampleChange(t testing.TB, kind brimline.ChangeKind) *brimline.Change {
 	a := exampleAlert(t).Candidate
 	c := &brimline.Change{Kind: kind, User: a.User, Row: a.Trigger, Source: a.Source}
@@ -177,6 +186,7 @@ func TestGoldenBytes(t *testing.T) {
 		{"change-v1/refuted.hex", codecs.Change{}, exampleChange(t, brimline.Refuted)},
 		{"window-v1/integers.hex", codecs.Window{}, exampleWindow(t)},
 		{"window-v1/mixed.hex", codecs.Window{}, exampleMixedWindow(t)},
+		{"window-v1/tail.hex", codecs.Window{}, exampleTail(t)},
 		{"window-v1/empty.hex", codecs.Window{}, &brimline.Window{Floor: brimline.MinTime}},
 		{"candidate-v1/edge.json", codecs.Candidate{}, &alert.Candidate},
 		{"candidate-v1/late.json", codecs.Candidate{}, &exampleDismissed(t).Candidate},
@@ -231,7 +241,7 @@ func TestCorruptRecords(t *testing.T) {
 		value any
 	}{
 		{codecs.Change{}, exampleChange(t, brimline.Upsert)}, {codecs.Change{}, exampleChange(t, brimline.EdgesFound)},
-		{codecs.Window{}, exampleWindow(t)}, {codecs.Window{}, exampleMixedWindow(t)},
+		{codecs.Window{}, exampleWindow(t)}, {codecs.Window{}, exampleMixedWindow(t)}, {codecs.Window{}, exampleTail(t)},
 		{codecs.Candidate{}, &alert.Candidate}, {codecs.Alert{}, alert}, {codecs.AlertLog{}, []*brimline.Alert{alert}},
 		{codecs.RuleSet{}, &brimline.RuleSet{}}, {codecs.DeadLetter{}, &brimline.DeadLetter{}},
 	} {

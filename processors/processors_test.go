@@ -2,6 +2,7 @@ package processors
 
 import (
 	"fmt"
+	"hash/fnv"
 	"testing"
 
 	"github.com/lovoo/goka"
@@ -105,5 +106,40 @@ func TestUsersCannotReachGokasOffset(t *testing.T) {
 	}
 	if fmt.Sprint(keys) != "["+offsetKey+"]" {
 		t.Errorf("keys %q", keys)
+	}
+}
+
+func TestSegmentsStayWithTheirUser(t *testing.T) {
+	for _, user := range []string{"27956157", "a", "ü/x"} {
+		for n := range uint64(300) {
+			key := SegmentKey(user, n)
+			if Partition(key, 17) != Partition(user, 17) {
+				t.Fatalf("%q is not in the partition of %q", key, user)
+			}
+			if gotUser, gotN, ok := ParseSegmentKey(key); !ok || gotUser != user || gotN != n {
+				t.Fatalf("%q is read as %q, %d, %v", key, gotUser, gotN, ok)
+			}
+			if IsMarker(key) {
+				t.Fatalf("%q is taken for a marker", key)
+			}
+		}
+	}
+	for _, key := range []string{"27956157", MarkerKey(3, 17), "a\x00", "a\x00-1", ""} {
+		if _, _, ok := ParseSegmentKey(key); ok {
+			t.Errorf("%q is taken for a segment", key)
+		}
+	}
+}
+
+// Nothing that was written before segments existed moves.
+func TestHasherIsFNVOfUsers(t *testing.T) {
+	for _, key := range []string{"27956157", "x", MarkerKey(1, 3)} {
+		ours, plain := Hasher(), fnv.New32a()
+		ours.Write([]byte(key[:len(key)/2]))
+		ours.Write([]byte(key[len(key)/2:]))
+		plain.Write([]byte(key))
+		if ours.Sum32() != plain.Sum32() {
+			t.Errorf("%q", key)
+		}
 	}
 }

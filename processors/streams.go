@@ -22,8 +22,11 @@ type Streams struct {
 	IndexGroup  string
 
 	WindowTable string // goka tables, named by goka after their group
-	IndexTable  string
-	IndexLoop   string // goka's loop topic of the index group
+	// WindowSegments is what the window stage calls its table where it writes segments of users' states: goka has no
+	// other way to write a key that is not the message's. It is no topic; producers send its records to WindowTable.
+	WindowSegments string
+	IndexTable     string
+	IndexLoop      string // goka's loop topic of the index group
 }
 
 // NewStreams names the parts of group; source and alerts are topics that others share.
@@ -35,8 +38,8 @@ func NewStreams(group, source, alerts string) Streams {
 		Candidates: group + "-candidates", Dismissed: group + "-dismissed", Rules: group + "-rules",
 		RouteGroup: group + "-route", WindowGroup: group + "-window",
 		VerifyGroup: group + "-verify", IndexGroup: group + "-index",
-		WindowTable: group + "-window-table",
-		IndexTable:  group + "-index-table", IndexLoop: group + "-index-loop",
+		WindowTable: group + "-window-table", WindowSegments: group + "-window-segments",
+		IndexTable: group + "-index-table", IndexLoop: group + "-index-loop",
 	}
 }
 

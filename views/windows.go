@@ -3,6 +3,7 @@ package views
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/codecs"
@@ -69,7 +70,7 @@ func OpenWindows(ctx context.Context, c Config) (*Windows, error) {
 // User gives the figures of a user as of now. An unknown user is not an error:
 // Found is false and all totals are zero. The key is the user id's canonical text.
 func (w *Windows) User(ctx context.Context, id string, now brimline.Time) (User, error) {
-	if id == "" || processors.IsMarker(id) {
+	if id == "" || strings.ContainsRune(id, 0) { // as markers and segments do
 		return User{}, &brimline.Error{
 			Class: brimline.ClassInput, Kind: "bad_user_id", Where: "looking up a user",
 			Remedy: "give the user id as it stands in the table", Err: errors.New("no user has this id"),
@@ -78,7 +79,7 @@ func (w *Windows) User(ctx context.Context, id string, now brimline.Time) (User,
 	partition := w.partition(id)
 	var window, truncated *brimline.Window
 	err := w.read(func() (err error) {
-		if window, err = w.window(id); err != nil {
+		if window, err = w.whole(id); err != nil {
 			return err
 		}
 		truncated, err = w.window(processors.MarkerKey(max(0, partition), len(w.copies)))
@@ -95,6 +96,26 @@ func (w *Windows) User(ctx context.Context, id string, now brimline.Time) (User,
 		u.AsOf.Table, u.AsOf.Lag = p.Offset, p.Lag()
 	}
 	return u, nil
+}
+
+// mostLooks bounds how often a value is read again whose segments have been replaced meanwhile.
+const mostLooks = 100
+
+// whole puts together a user's window, nil where there is none.
+func (w *Windows) whole(id string) (whole *brimline.Window, err error) {
+	for range mostLooks {
+		value, err := w.window(id)
+		if err != nil || value == nil {
+			return nil, err
+		}
+		whole, _, err = codecs.AssembleWindow(value, func(n uint64) ([]byte, error) {
+			return w.copies[w.partition(id)].Get(processors.SegmentKey(id, n))
+		})
+		if !errors.Is(err, codecs.ErrTorn) {
+			return whole, err
+		}
+	}
+	return nil, readError(w.name, err)
 }
 
 func (w *Windows) window(key string) (*brimline.Window, error) {

@@ -47,18 +47,22 @@ func (a *App) routeStage() *gokaStage {
 	}
 }
 
+// statesKept is how many rows of users with segments are kept in memory, at some 150 bytes each.
+const statesKept = 400_000
+
 func (a *App) windowStage() *gokaStage {
 	return &gokaStage{
 		name: processors.Window, inputs: []string{a.streams.Changes},
 		define: func(tables *kafka.Tables) (*goka.GroupGraph, []goka.ProcessorOption) {
-			markers := window.NewMarkers(a.partitions.users)
+			markers, states := window.NewMarkers(a.partitions.users), window.NewStates(statesKept)
 			g := window.Graph(window.Config{
 				Streams: a.streams, Rules: a.rules.RuleSet, Compiled: a.compiled, Keep: a.config.KeepEdges,
-				Markers: markers, Clock: a.clock, Metrics: a.stageMetrics.window,
+				Markers: markers, States: states, Clock: a.clock, Metrics: a.stageMetrics.window, Log: a.log.With("stage", processors.Window),
 			})
 			return g, []goka.ProcessorOption{
-				goka.WithStorageBuilder(markers.Watch(escaped(tables.Build))),
-				goka.WithUpdateCallback(announced(tables, keeping(processors.KeepNewer))),
+				goka.WithStorageBuilder(markers.Watch(states.Watch(escaped(tables.Build)))),
+				goka.WithUpdateCallback(announced(tables, states.Updating(keeping(processors.KeepNewer)))),
+				goka.WithProducerBuilder(redirected(producers(a.kafka), a.streams.WindowSegments, a.streams.WindowTable)),
 			}
 		},
 		beside: a.sweep,
@@ -183,6 +187,34 @@ func producers(o kafka.Options) goka.ProducerBuilder {
 		}
 		return goka.ProducerBuilderWithConfig(c)(brokers, clientID, hasher)
 	}
+}
+
+// redirected sends what is written to one topic to another: goka lets nobody write to a group's table but by SetValue.
+func redirected(build goka.ProducerBuilder, from, to string) goka.ProducerBuilder {
+	return func(brokers []string, clientID string, hasher func() hash.Hash32) (goka.Producer, error) {
+		p, err := build(brokers, clientID, hasher)
+		return redirecting{p, from, to}, err
+	}
+}
+
+type redirecting struct {
+	goka.Producer
+	from, to string
+}
+
+func (r redirecting) topic(topic string) string {
+	if topic == r.from {
+		return r.to
+	}
+	return topic
+}
+
+func (r redirecting) Emit(topic, key string, value []byte) *goka.Promise {
+	return r.Producer.Emit(r.topic(topic), key, value)
+}
+
+func (r redirecting) EmitWithHeaders(topic, key string, value []byte, headers goka.Headers) *goka.Promise {
+	return r.Producer.EmitWithHeaders(r.topic(topic), key, value, headers)
 }
 
 // topicManagers makes goka topic managers that look and never create: goka

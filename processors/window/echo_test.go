@@ -30,8 +30,8 @@ func TestEchoesChangeNothing(t *testing.T) {
 				Source: brimline.Source{Partition: int32(id % 2), Offset: int64(len(stream))}, // a row stays in its partition
 			})
 		}
-		fold := func(changes []brimline.Change) *brimline.Window {
-			w := &brimline.Window{}
+		fold := func(changes []brimline.Change) *State {
+			w := f.NewState("u", nil, nil, 0)
 			for i := range changes {
 				f.Fold(w, Input{Change: &changes[i], Offset: int64(i)})
 			}
@@ -40,8 +40,8 @@ func TestEchoesChangeNothing(t *testing.T) {
 		to := rapid.IntRange(0, len(stream)).Draw(t, "to")
 		from := rapid.IntRange(0, to).Draw(t, "from")
 		later := rapid.IntRange(to, len(stream)).Draw(t, "later")
-		got := fold(slices.Insert(slices.Clone(stream), later, stream[from:to]...)).Rows
-		want := fold(stream).Rows
+		got := fold(slices.Insert(slices.Clone(stream), later, stream[from:to]...)).rows.Rows()
+		want := fold(stream).rows.Rows()
 		if !slices.EqualFunc(got, want, func(a, b brimline.Transaction) bool { return a.SameRow(&b) }) {
 			t.Fatalf("%v came again after %v: rows %v, want %v", stream[from:to], stream[:later], got, want)
 		}
@@ -51,23 +51,23 @@ func TestEchoesChangeNothing(t *testing.T) {
 // TestVersionsAreForgottenWithTheirRows: the list of changed rows is bounded like the rows.
 func TestVersionsAreForgottenWithTheirRows(t *testing.T) {
 	f := NewFolder(&brimline.RuleSet{Lateness: time.Hour}, nil, time.Hour)
-	w := &brimline.Window{}
+	w := f.NewState("u", nil, nil, 0)
 	change := func(offset int64, kind brimline.ChangeKind, id string, amount brimline.Amount, at time.Duration) {
 		f.Fold(w, Input{Offset: offset, Change: &brimline.Change{Kind: kind, User: "u", Source: brimline.Source{Offset: offset},
 			Row: brimline.Transaction{ID: id, User: "u", Amount: amount, Time: brimline.Time(at.Microseconds())}}})
 	}
 	change(0, brimline.Upsert, "a", 1, 0)
 	change(1, brimline.Upsert, "b", 1, 0)
-	if len(w.Changed) != 0 {
-		t.Errorf("an insert leaves a version: %v", w.Changed)
+	if len(w.w.Changed) != 0 {
+		t.Errorf("an insert leaves a version: %v", w.w.Changed)
 	}
 	change(2, brimline.Upsert, "a", 2, time.Minute)
 	change(3, brimline.Delete, "b", 0, 0)
-	if len(w.Changed) != 2 {
-		t.Errorf("a change and a delete leave %v", w.Changed)
+	if len(w.w.Changed) != 2 {
+		t.Errorf("a change and a delete leave %v", w.w.Changed)
 	}
 	change(4, brimline.Upsert, "c", 1, 100*time.Hour)
-	if len(w.Changed) != 0 {
-		t.Errorf("the rows are gone, their versions are not: %v", w.Changed)
+	if len(w.w.Changed) != 0 {
+		t.Errorf("the rows are gone, their versions are not: %v", w.w.Changed)
 	}
 }

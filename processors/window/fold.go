@@ -42,13 +42,11 @@ const newestShown = 5
 // keptEdges is how many announced edges per rule are remembered whatever their age.
 const keptEdges = 256
 
-// Fold folds one message into w. It returns the candidates to emit, in the
-// order of their causes, and whether w must be written to the table.
-func (f *Folder) Fold(w *brimline.Window, in Input) (candidates []brimline.Candidate, write bool) {
-	s := &step{Folder: f, w: w, in: in}
-	for i := range w.Rows { // the table's key says it, the value does not; rules may ask for it
-		w.Rows[i].User = in.Change.User
-	}
+// Fold folds one message into a user's state. It returns the candidates to
+// emit, in the order of their causes, and whether the state must be written to the table.
+func (f *Folder) Fold(state *State, in Input) (candidates []brimline.Candidate, write bool) {
+	s := &step{Folder: f, State: state, in: in}
+	w := &state.w
 	if in.Offset < w.Last {
 		if failpoint.Without(failpoint.Replay) {
 			return nil, false
@@ -87,7 +85,7 @@ func (f *Folder) Fold(w *brimline.Window, in Input) (candidates []brimline.Candi
 // step is the folding of one message.
 type step struct {
 	*Folder
-	w   *brimline.Window
+	*State
 	in  Input
 	out []brimline.Candidate
 	// index numbers the message's edge candidates, from 0. Late candidates have
@@ -109,9 +107,9 @@ func (s *step) ordered() []brimline.Candidate {
 // truncate empties the window. What was announced is remembered, but what
 // PostgreSQL said of it holds no longer.
 func (s *step) truncate() {
-	s.w.Rows, s.w.Floor, s.w.Changed = nil, brimline.MinTime, nil
+	s.empty()
 	for i := range s.w.Rules {
-		disturb(&s.w.Rules[i], brimline.MinTime, brimline.MaxTime)
+		s.disturb(i, brimline.MinTime, brimline.MaxTime)
 	}
 }
 
@@ -135,7 +133,7 @@ func (s *step) again() {
 		}
 		for _, e := range s.w.Rules[i].Edges {
 			if e.Cause.Offset == s.in.Offset {
-				s.emit(rule, e.Time, e.Cause, sliding.FiguresAt(s.w.Rows, &s.rules[rule], e.Time))
+				s.emit(rule, e.Time, e.Cause, s.rows.FiguresAt(rule, e.Time))
 			}
 		}
 	}
@@ -149,20 +147,21 @@ func (s *step) alignRules() {
 		return
 	}
 	old := s.w.Rules
-	s.w.Rules = make([]brimline.RuleState, len(s.rules))
+	rules := make([]brimline.RuleState, len(s.rules))
 	for i := range s.rules {
-		s.w.Rules[i].Rule = s.rules[i].Fingerprint
+		rules[i].Rule = s.rules[i].Fingerprint
 		if at := slices.IndexFunc(old, func(r brimline.RuleState) bool { return r.Rule == s.rules[i].Fingerprint }); at >= 0 {
-			s.w.Rules[i] = old[at]
+			rules[i] = old[at]
 			continue
 		}
 		if s.w.Floor != brimline.MinTime {
-			s.w.Rules[i].Quiet = s.judgeable(i) - 1
+			rules[i].Quiet = s.judgeable(i) - 1
 		}
-		for _, e := range sliding.Edges(s.w.Rows, &s.rules[i], s.judgeable(i), brimline.MaxTime) {
-			s.w.Rules[i].Edges = append(s.w.Rules[i].Edges, brimline.Edge{Time: e.Time, Cause: brimline.Cause{Offset: -1}})
+		for _, e := range s.rows.Edges(i, s.judgeable(i), s.judgeable(i), brimline.MaxTime) {
+			rules[i].Edges = append(rules[i].Edges, brimline.Edge{Time: e.Time, Cause: brimline.Cause{Offset: -1}})
 		}
 	}
+	s.setRules(rules)
 }
 
 func (s *step) upsert() bool {
@@ -172,17 +171,17 @@ func (s *step) upsert() bool {
 	row := s.in.Change.Row
 	row.User = s.in.Change.User
 	var removed *brimline.Transaction
-	if at := find(s.w.Rows, &row); at >= 0 {
-		if s.w.Rows[at].SameRow(&row) {
+	if found := s.rows.Find(&row); found != nil {
+		if found.SameRow(&row) {
 			return false
 		}
-		old := s.w.Rows[at]
-		removed, s.w.Rows = &old, slices.Delete(s.w.Rows, at, at+1)
+		old := *found
+		removed = &old
+		s.remove(removed)
 	}
 	s.noteVersion(removed)
 	if row.Time > s.w.Floor {
-		at, _ := slices.BinarySearchFunc(s.w.Rows, &row, func(a brimline.Transaction, b *brimline.Transaction) int { return a.Compare(b) })
-		s.w.Rows = slices.Insert(s.w.Rows, at, row)
+		s.insert(row)
 	}
 	for i := range s.rules {
 		s.askLate(i, &row, removed)
@@ -202,8 +201,8 @@ func (s *step) delete() bool {
 	if s.isEcho() {
 		return false
 	}
-	at := find(s.w.Rows, &s.in.Change.Row)
-	if at < 0 {
+	found := s.rows.Find(&s.in.Change.Row)
+	if found == nil {
 		// Noted all the same: the row may be inserted again, and then deleted by an echo.
 		if s.in.Change.Row.Time <= s.w.Floor {
 			return false
@@ -211,15 +210,14 @@ func (s *step) delete() bool {
 		s.noteVersion(&s.in.Change.Row)
 		return true
 	}
-	t := s.w.Rows[at].Time
-	s.noteVersion(&s.w.Rows[at])
-	gone := s.w.Rows[at]
-	s.w.Rows = slices.Delete(s.w.Rows, at, at+1)
+	gone := *found
+	s.noteVersion(&gone)
+	s.remove(&gone)
 	for i := range s.rules {
 		s.askLate(i, &gone, nil)
 	}
 	for i := range s.rules {
-		s.judge(i, t, true)
+		s.judge(i, gone.Time, true)
 	}
 	return true
 }
@@ -229,14 +227,15 @@ func (s *step) delete() bool {
 // what PostgreSQL said of announced edges may no longer hold.
 func (s *step) judge(i int, t brimline.Time, mayFall bool) {
 	rule := &s.rules[i]
-	from, to := max(t, s.judgeable(i)), t.Add(rule.Window)
+	retained := s.judgeable(i)
+	from, to := max(t, retained), t.Add(rule.Window)
 	if mayFall {
-		disturb(&s.w.Rules[i], t, to)
+		s.disturb(i, t, to)
 	}
 	if from > to {
 		return
 	}
-	for _, e := range sliding.Edges(s.w.Rows, rule, from, to) {
+	for _, e := range s.rows.Edges(i, retained, from, to) {
 		if _, known := s.edge(i, e.Time); !known {
 			s.announce(i, e.Time, e.Figures)
 		}
@@ -278,17 +277,21 @@ func (s *step) ask(i int, from, until brimline.Time) {
 	})
 }
 
-// disturb marks a rule's announced edges in [from, to]: rows below them were
+// disturb marks rule i's announced edges in [from, to]: rows below them were
 // removed or lowered, so an edge that PostgreSQL refuted may have come back,
 // and one that it is being asked about may be judged on the old rows.
-func disturb(state *brimline.RuleState, from, to brimline.Time) {
-	state.Edges = slices.DeleteFunc(state.Edges, func(e brimline.Edge) bool {
-		return e.Status == brimline.Disproved && from <= e.Time && e.Time <= to
-	})
-	for at := range state.Edges {
-		if e := &state.Edges[at]; e.Status == brimline.Announced && from <= e.Time && e.Time <= to {
+func (s *step) disturb(i int, from, to brimline.Time) {
+	at, _ := s.edge(i, from)
+	for at < len(s.w.Rules[i].Edges) && s.w.Rules[i].Edges[at].Time <= to {
+		switch e := s.w.Rules[i].Edges[at]; e.Status {
+		case brimline.Disproved:
+			s.forget(i, at)
+			continue
+		case brimline.Announced:
 			e.Status = brimline.Disturbed
+			s.setEdge(i, e)
 		}
+		at++
 	}
 }
 
@@ -309,7 +312,7 @@ func (s *step) edgesFound() bool {
 		if quiet := s.w.Rules[i].Quiet; quiet != 0 && t <= quiet {
 			continue
 		}
-		s.announce(i, t, sliding.FiguresAt(s.w.Rows, &s.rules[i], t))
+		s.announce(i, t, s.rows.FiguresAt(i, t))
 	}
 	return len(s.out) > 0
 }
@@ -326,14 +329,15 @@ func (s *step) refuted() bool {
 	if !known || s.w.Rules[i].Edges[at].Cause.Offset != s.in.Change.Cause {
 		return false
 	}
-	if e := &s.w.Rules[i].Edges[at]; e.Status == brimline.Announced {
+	if e := s.w.Rules[i].Edges[at]; e.Status == brimline.Announced {
 		e.Status = brimline.Disproved
+		s.setEdge(i, e)
 		return true
 	}
 	s.forget(i, at)
 	if t < s.judgeable(i) {
 		s.ask(i, t, t)
-	} else if figures := sliding.FiguresAt(s.w.Rows, &s.rules[i], t); figures.IsEdge(s.rules[i].Limit) {
+	} else if figures := s.rows.FiguresAt(i, t); figures.IsEdge(s.rules[i].Limit) {
 		s.announce(i, t, figures)
 	}
 	return true
@@ -343,35 +347,16 @@ func (s *step) refuted() bool {
 func (s *step) announce(i int, t brimline.Time, figures brimline.Figures) {
 	cause := brimline.Cause{Offset: s.in.Offset, Index: s.index}
 	s.index++
-	at, _ := s.edge(i, t)
-	s.w.Rules[i].Edges = slices.Insert(s.w.Rules[i].Edges, at, brimline.Edge{Time: t, Cause: cause})
+	s.setEdge(i, brimline.Edge{Time: t, Cause: cause})
 	s.emit(i, t, cause, figures)
 }
 
 func (s *step) emit(i int, t brimline.Time, cause brimline.Cause, figures brimline.Figures) {
-	rule := &s.rules[i]
 	s.out = append(s.out, brimline.Candidate{
-		Kind: brimline.EdgeCandidate, User: s.in.Change.User, Scale: s.scale, Rule: rule.Rule, Edge: t,
+		Kind: brimline.EdgeCandidate, User: s.in.Change.User, Scale: s.scale, Rule: s.rules[i].Rule, Edge: t,
 		Trigger: s.in.Change.Row, Source: s.in.Change.Source, Stream: figures,
-		Newest: sliding.Newest(s.w.Rows, rule, t, newestShown), Cause: cause,
+		Newest: s.rows.NewestAt(i, t, newestShown), Cause: cause,
 	})
-}
-
-// edge finds the announced edge of rule i at t, or where it would stand.
-func (s *step) edge(i int, t brimline.Time) (at int, known bool) {
-	return slices.BinarySearchFunc(s.w.Rules[i].Edges, t, func(e brimline.Edge, t brimline.Time) int {
-		switch {
-		case e.Time < t:
-			return -1
-		case e.Time > t:
-			return 1
-		}
-		return 0
-	})
-}
-
-func (s *step) forget(i, at int) {
-	s.w.Rules[i].Edges = slices.Delete(s.w.Rules[i].Edges, at, at+1)
 }
 
 func (s *step) ruleOf(fingerprint uint64) int {
@@ -381,70 +366,22 @@ func (s *step) ruleOf(fingerprint uint64) int {
 // evict drops the rows that the retention has passed, and the announcements
 // that nobody can ask about again.
 func (s *step) evict() {
-	newest := brimline.MinTime
-	if n := len(s.w.Rows); n > 0 {
-		newest = s.w.Rows[n-1].Time
-	} else {
+	newest := s.rows.Newest()
+	if s.rows.Len() == 0 {
 		for i := range s.w.Changed {
 			newest = max(newest, s.w.Changed[i].Time)
 		}
 	}
 	horizon := newest.Add(-s.retention)
-	n := 0
-	for n < len(s.w.Rows) && s.w.Rows[n].Time < horizon {
-		n++
-	}
-	if n += excess(s.w.Rows[n:]); n > 0 {
-		s.w.Floor = max(s.w.Floor, s.w.Rows[n-1].Time)
-		s.w.Rows = slices.Delete(s.w.Rows, 0, n)
-	}
-	s.w.Changed = slices.DeleteFunc(s.w.Changed, func(v brimline.RowVersion) bool { return v.Time < horizon })
+	s.forgetBefore(horizon, mostBytes)
 	forgotten := horizon.Add(-s.keep)
 	for i := range s.w.Rules {
-		edges := s.w.Rules[i].Edges
-		for len(edges) > keptEdges && edges[0].Time < forgotten && edges[0].Cause.Offset != s.in.Offset {
-			edges = edges[1:]
+		for edges := s.w.Rules[i].Edges; len(edges) > keptEdges && edges[0].Time < forgotten && edges[0].Cause.Offset != s.in.Offset; {
+			s.forget(i, 0)
+			edges = s.w.Rules[i].Edges
 		}
-		s.w.Rules[i].Edges = edges
 	}
 }
 
-// mostBytes bounds the rows of one value, well below what a Kafka record may
-// hold. A user with more loses history early, and PostgreSQL is asked instead.
+// mostBytes bounds the rows of a user. One with more loses history early, and PostgreSQL is asked instead.
 const mostBytes = 8 << 20
-
-// excess is how many of the oldest rows are too many for one value.
-func excess(rows []brimline.Transaction) (n int) {
-	total := 0
-	for i := range rows {
-		total += weight(&rows[i])
-	}
-	for ; total > mostBytes && n < len(rows)-1; n++ {
-		total -= weight(&rows[n])
-	}
-	return n
-}
-
-// weight is about the most bytes that a row takes in a value.
-func weight(row *brimline.Transaction) int {
-	n := 24 + len(row.ID)
-	for i := range row.Columns {
-		switch v := row.Columns[i].Value.(type) {
-		case string:
-			n += 4 + len(v)
-		case brimline.Decimal:
-			n += 4 + len(v)
-		default:
-			n += 12
-		}
-	}
-	return n
-}
-
-// find gives the index of the row with row's id, or -1.
-func find(rows []brimline.Transaction, row *brimline.Transaction) int {
-	if at, found := slices.BinarySearchFunc(rows, row, func(a brimline.Transaction, b *brimline.Transaction) int { return a.Compare(b) }); found {
-		return at
-	}
-	return slices.IndexFunc(rows, func(r brimline.Transaction) bool { return r.ID == row.ID })
-}

@@ -17,13 +17,16 @@ import (
 // from the start, a changes stream, and a verify stage that judges by the
 // definition in the most literal way and drops replays by their cause.
 type world struct {
+	t         *rapid.T
 	set       brimline.RuleSet
 	compiled  []sliding.Rule
 	fold      *Folder
 	table     []brimline.Transaction
 	stream    []brimline.Change
 	next      int // offset of the next message to fold
-	window    *brimline.Window
+	state     *State
+	kept      *table               // of the window stage
+	earlier   []*table             // what it was before each message
 	sent      []brimline.Candidate // emitted, not yet acknowledged: a crash loses them
 	watermark brimline.Cause
 	alerts    []string
@@ -61,15 +64,31 @@ func (w *world) edges(r *brimline.Rule, from, to brimline.Time) []brimline.Time 
 	return out
 }
 
+// folded folds a message and writes the state, which is read back from the table now and then.
+func (w *world) folded(c *brimline.Change, offset int64) []brimline.Candidate {
+	w.earlier = append(w.earlier[:min(len(w.earlier), int(offset))], w.kept.clone())
+	candidates, write := w.fold.Fold(w.state, Input{Change: c, Offset: offset})
+	if write {
+		w.kept.write(w.t, w.state)
+	}
+	switch {
+	case !write && w.state.changed:
+		w.state = w.kept.load(w.t, w.fold)
+	case offset%4 == 0:
+		same(w.t, w.kept.load(w.t, w.fold), w.state)
+	}
+	return candidates
+}
+
 // step folds one message. What comes of it is on its way to verify.
 func (w *world) step() {
-	candidates, _ := w.fold.Fold(w.window, Input{Change: &w.stream[w.next], Offset: int64(w.next)})
+	candidates := w.folded(&w.stream[w.next], int64(w.next))
 	w.next++
 	w.sent = append(w.sent, candidates...)
 }
 
 // crash loses the last n candidates on their way; the offset had not moved
-// past the messages that caused them, while the table had their values.
+// past the messages that caused them. The table may have had their values or not, and a segment without the value that names it.
 func (w *world) crash(n, back int) {
 	n = min(n, len(w.sent))
 	w.next = max(0, w.next-back)
@@ -77,6 +96,10 @@ func (w *world) crash(n, back int) {
 		w.next = min(w.next, int(w.sent[len(w.sent)-n].Cause.Offset))
 	}
 	w.sent = w.sent[:len(w.sent)-n]
+	if from := w.next + rapid.IntRange(0, len(w.earlier)-w.next).Draw(w.t, "the table's end"); from < len(w.earlier) {
+		w.kept = w.earlier[from].withSegmentsOf(w.kept)
+	}
+	w.state = w.kept.load(w.t, w.fold)
 }
 
 // verify judges what has arrived.
@@ -115,7 +138,7 @@ func (w *world) expected() []string {
 }
 
 func drawWorld(t *rapid.T) *world {
-	w := &world{window: &brimline.Window{}, watermark: brimline.Cause{Offset: -1}}
+	w := &world{t: t, kept: newTable(), watermark: brimline.Cause{Offset: -1}}
 	hours := rapid.IntRange(1, 12)
 	for i := range rapid.IntRange(1, 5).Draw(t, "rules") {
 		r := brimline.Rule{
@@ -131,6 +154,7 @@ func drawWorld(t *rapid.T) *world {
 	}
 	w.set.Lateness = time.Duration(rapid.IntRange(1, 10).Draw(t, "lateness")) * time.Hour
 	w.fold = NewFolder(&w.set, w.compiled, time.Hour)
+	w.state = w.fold.NewState("u", nil, nil, 0)
 	for i := range rapid.IntRange(1, 40).Draw(t, "rows") {
 		w.table = append(w.table, brimline.Transaction{
 			ID: strconv.Itoa(i), User: "u",
@@ -184,7 +208,7 @@ func TestFoldAppliesUpdatesAndDeletes(t *testing.T) {
 			}
 		}
 		for i := range changes {
-			w.fold.Fold(w.window, Input{Change: &changes[i], Offset: int64(i)})
+			w.folded(&changes[i], int64(i))
 			if changes[i].Kind == brimline.Delete {
 				delete(now, changes[i].Row.ID)
 			} else {
@@ -197,11 +221,11 @@ func TestFoldAppliesUpdatesAndDeletes(t *testing.T) {
 		}
 		for i := range w.compiled {
 			for _, row := range w.table {
-				if row.Time.Add(-w.compiled[i].Window) <= w.window.Floor {
+				if row.Time.Add(-w.compiled[i].Window) <= w.state.w.Floor {
 					continue
 				}
 				want, _ := w.figures(&w.set.Rules[i], row.Time)
-				if got := sliding.FiguresAt(w.window.Rows, &w.compiled[i], row.Time); got != want {
+				if got := w.state.rows.FiguresAt(i, row.Time); got != want {
 					t.Fatalf("rule %+v at %v: %+v, want %+v", w.set.Rules[i], row.Time, got, want)
 				}
 			}
@@ -228,7 +252,7 @@ func TestRefutedEdgeComesBack(t *testing.T) {
 		{"the change comes first", []brimline.Change{upsert("1", 11, at), changed, refuted}, []int64{0, 2}},
 		{"an old no means nothing", []brimline.Change{upsert("1", 11, at), refuted, changed, refuted, upsert("3", 0, at-2)}, []int64{0, 2}},
 	} {
-		w, got := &brimline.Window{}, []int64(nil)
+		w, got := f.NewState("u", nil, nil, 0), []int64(nil)
 		for i := range tc.stream {
 			candidates, _ := f.Fold(w, Input{Change: &tc.stream[i], Offset: int64(i)})
 			for range candidates {
@@ -260,9 +284,12 @@ func TestNewRuleKeepsQuietAboutHistory(t *testing.T) {
 		}
 		return s
 	}
-	w := &brimline.Window{}
-	NewFolder(set(before), before, time.Hour).Fold(w, Input{Change: row(1, 50, 0), Offset: 0})
+	old := NewFolder(set(before), before, time.Hour)
+	w, kept := old.NewState("u", nil, nil, 0), newTable()
+	old.Fold(w, Input{Change: row(1, 50, 0), Offset: 0})
+	kept.write(t, w)
 	f := NewFolder(set(after), after, time.Hour)
+	w = kept.load(t, f)
 	if got, _ := f.Fold(w, Input{Change: row(2, 1, 10*time.Minute), Offset: 1}); len(got) != 0 {
 		t.Fatalf("a rule that is new alerted for history: %+v", got)
 	}

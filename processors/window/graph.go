@@ -1,6 +1,7 @@
 package window
 
 import (
+	"log/slog"
 	"time"
 
 	"github.com/lovoo/goka"
@@ -19,8 +20,10 @@ type Config struct {
 	Compiled []sliding.Rule // of Rules, in its order
 	Keep     time.Duration  // how much longer than rows announced edges and idle users are remembered
 	Markers  *Markers
+	States   *States
 	Clock    func() time.Time
 	Metrics  *Metrics
+	Log      *slog.Logger
 }
 
 // Graph declares the goka group. SweepVisitor names its visitor.
@@ -29,6 +32,7 @@ func Graph(c Config) *goka.GroupGraph {
 		fold       = NewFolder(&c.Rules, c.Compiled, c.Keep)
 		candidates = goka.Stream(c.Streams.Candidates)
 		dead       = goka.Stream(c.Streams.DeadLetters)
+		segments   = goka.Stream(c.Streams.WindowSegments)
 		sweep      = newSweep(c)
 	)
 	return goka.DefineGroup(goka.Group(c.Streams.WindowGroup),
@@ -45,18 +49,22 @@ func Graph(c Config) *goka.GroupGraph {
 				ctx.SetValue(mark(ctx, change, c.Markers, sweep, c.Rules.Scale))
 				return
 			}
-			w, known := ctx.Value().(*brimline.Window)
-			if !known {
-				w = &brimline.Window{}
+			states := c.States.partition(ctx.Partition())
+			state := states.get(ctx.Key())
+			if state == nil {
+				state = open(ctx, states, fold, c)
 			}
-			replay := ctx.Offset() < w.Last
+			replay := ctx.Offset() < state.w.Last
 			marker := c.Markers.get(ctx.Partition())
-			found, write := fold.Fold(w, Input{
+			found, write := fold.Fold(state, Input{
 				Change: change, Offset: ctx.Offset(), TruncatedAt: marker.truncatedAt, SweptBefore: marker.sweptBefore,
 			})
-			if write {
-				ctx.SetValue(w)
+			switch {
+			case write:
+				store(ctx, states, state, segments)
 				failpoint.Hit(failpoint.WindowSet)
+			case state.changed: // without a trace in the table
+				states.forget(ctx.Key())
 			}
 			for i := range found {
 				ctx.Emit(candidates, ctx.Key(), &found[i])
@@ -65,13 +73,56 @@ func Graph(c Config) *goka.GroupGraph {
 				failpoint.Hit(failpoint.WindowEmitted)
 			}
 			sweep.saw(ctx.Partition(), ctx.Offset(), change)
-			c.Metrics.observe(change, found, replay, write, len(w.Rows))
+			c.Metrics.observe(change, found, replay, write, state.rows.Len())
 		}),
 		goka.Output(candidates, codecs.Candidate{}),
+		goka.Output(segments, codecs.Raw{}),
 		goka.Output(dead, codecs.DeadLetter{}),
 		goka.Persist(codecs.Window{}),
 		goka.Visitor(SweepVisitor, sweep.visit),
 	)
+}
+
+// open reads a user's state from the table.
+func open(ctx goka.Context, states *partitionStates, fold *Folder, c Config) *State {
+	value, _ := ctx.Value().(*brimline.Window)
+	state, broken, err := states.open(fold, ctx.Key(), value, brimline.TimeOf(c.Clock()))
+	if err != nil {
+		ctx.Fail(err)
+	}
+	if broken != nil {
+		c.Metrics.broken.Inc()
+		c.Log.Error("a user's state cannot be read whole; PostgreSQL is asked until the user's window has filled again",
+			"partition", ctx.Partition(), "error", broken)
+	}
+	return state
+}
+
+// store writes a changed state to the table. Readers that stop anywhere in
+// between find all segments that the newest value names.
+func store(ctx goka.Context, states *partitionStates, state *State, segments goka.Stream) {
+	cut, err := state.commit()
+	if err != nil {
+		ctx.Fail(err)
+	}
+	put := func(n uint64, value any, bytes []byte) {
+		key := processors.SegmentKey(state.user, n)
+		if err := states.table.SetUnreported(key, bytes); err != nil {
+			ctx.Fail(err)
+		}
+		ctx.Emit(segments, key, value)
+	}
+	for _, s := range cut.sealed {
+		put(s.number, s.value, s.value)
+	}
+	if len(cut.sealed) > 0 {
+		failpoint.Hit(failpoint.SegmentSet)
+	}
+	ctx.SetValue(state.value())
+	for n := cut.first; n != cut.next; n++ {
+		put(n, nil, nil)
+	}
+	states.keep(state)
 }
 
 // mark takes a message for all users of the partition, and gives its marker's new value.

@@ -2,10 +2,13 @@ package window
 
 import (
 	"context"
+	"fmt"
+	"log/slog"
 	"testing"
 	"time"
 
 	"github.com/lovoo/goka"
+	"github.com/lovoo/goka/storage"
 	"github.com/lovoo/goka/tester"
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -28,13 +31,15 @@ func start(t *testing.T) *stage {
 	t.Helper()
 	s := &stage{Tester: tester.New(t), t: t, streams: processors.NewStreams("g", "src", "alerts")}
 	rule := brimline.Rule{ID: "r", Window: time.Hour, Limit: brimline.Count(100)}
+	states := NewStates(1000)
 	graph := Graph(Config{
 		Streams: s.streams, Rules: brimline.RuleSet{Rules: []brimline.Rule{rule}},
 		Compiled: []sliding.Rule{{Rule: rule, Fingerprint: rule.Fingerprint()}}, Keep: time.Hour,
-		Markers: NewMarkers(1), Clock: func() time.Time { return time.Unix(1e9, 0) },
-		Metrics: NewMetrics(prometheus.NewRegistry()),
+		Markers: NewMarkers(1), States: states, Clock: func() time.Time { return time.Unix(1e9, 0) },
+		Metrics: NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.DiscardHandler),
 	})
-	proc, err := goka.NewProcessor(nil, graph, goka.WithTester(s.Tester))
+	proc, err := goka.NewProcessor(nil, graph, goka.WithTester(s.Tester),
+		goka.WithStorageBuilder(states.Watch(withSegments(s.StorageBuilder()))))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,6 +57,23 @@ func start(t *testing.T) *stage {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// withSegments makes the tester's storages take segments.
+func withSegments(build storage.Builder) storage.Builder {
+	return func(topic string, partition int32) (storage.Storage, error) {
+		st, err := build(topic, partition)
+		return segmented{st}, err
+	}
+}
+
+type segmented struct{ storage.Storage }
+
+func (s segmented) SetUnreported(key string, value []byte) error {
+	if value == nil {
+		return s.Delete(key)
+	}
+	return s.Set(key, value)
 }
 
 func (s *stage) change(user string, c brimline.Change) {
@@ -147,5 +169,38 @@ func TestSweepForgetsOnlyTheIdle(t *testing.T) {
 	s.row("old", "5", 20, time.Minute) // with row 1 it is over the limit
 	if got := s.candidates(); len(got) != 1 {
 		t.Errorf("an old row of a forgotten user asked %v", got)
+	}
+}
+
+func TestGraphWritesSegments(t *testing.T) {
+	s := start(t)
+	records := s.NewQueueTracker(s.streams.WindowSegments)
+	for i := range 100 {
+		s.row("u", fmt.Sprint(i), 1, time.Duration(i)*time.Second)
+	}
+	w := s.window("u")
+	if w.Older.Len() == 0 {
+		t.Fatalf("a user with 100 rows has no segments: %+v", w)
+	}
+	log := map[string][]byte{}
+	for {
+		key, v, ok := records.Next()
+		if !ok {
+			break
+		}
+		if log[key], _ = v.([]byte); log[key] == nil {
+			delete(log, key)
+		}
+	}
+	if len(log) != w.Older.Len() {
+		t.Errorf("the changelog has %d segments, the value names %d", len(log), w.Older.Len())
+	}
+	whole, _, err := codecs.AssembleWindow(w, func(n uint64) ([]byte, error) { return log[processors.SegmentKey("u", n)], nil })
+	if err != nil || len(whole.Rows) != 100 {
+		t.Fatalf("%+v, %v", whole, err)
+	}
+	in := s.TableValue(goka.Table(s.streams.WindowTable), processors.SegmentKey("u", w.Older.First))
+	if in == nil {
+		t.Error("the table does not hold the first segment")
 	}
 }

@@ -13,6 +13,7 @@ type Metrics struct {
 	rows        prometheus.Histogram
 	swept       prometheus.Counter
 	undecodable prometheus.Counter
+	broken      prometheus.Counter
 }
 
 var changeKinds = map[brimline.ChangeKind]string{
@@ -41,8 +42,11 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		undecodable: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "brimline_window_deadletters_total", Help: "Messages of the changes stream that could not be decoded.",
 		}),
+		broken: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "brimline_window_broken_states_total", Help: "States of users whose segments were missing or damaged. Not zero is a defect: report it.",
+		}),
 	}
-	r.MustRegister(m.changes, m.candidates, m.rows, m.swept, m.undecodable)
+	r.MustRegister(m.changes, m.candidates, m.rows, m.swept, m.undecodable, m.broken)
 	for _, kind := range changeKinds {
 		for _, effect := range []string{"changed", "nothing", "replay"} {
 			m.changes.WithLabelValues(kind, effect)

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/brimline/brimline"
-	"github.com/brimline/brimline/codecs"
 	"github.com/brimline/brimline/internal/sliding"
 )
 
@@ -16,12 +15,13 @@ type bench struct {
 	t      *testing.T
 	rules  []sliding.Rule
 	fold   *Folder
-	w      *brimline.Window
+	st     *State
+	table  *table
 	offset int64
 }
 
 func newBench(t *testing.T, rules ...brimline.Rule) *bench {
-	b := &bench{t: t, w: &brimline.Window{}}
+	b := &bench{t: t, table: newTable()}
 	b.apply(rules...)
 	return b
 }
@@ -34,16 +34,26 @@ func (b *bench) apply(rules ...brimline.Rule) {
 		b.rules = append(b.rules, sliding.Rule{Rule: r, Fingerprint: r.Fingerprint()})
 	}
 	b.fold = NewFolder(set, b.rules, time.Hour)
+	b.st = b.table.load(b.t, b.fold)
 }
 
 func (b *bench) at(offset int64, c brimline.Change) []brimline.Candidate {
 	c.User = "u"
 	c.Source.Offset = offset
-	out, _ := b.fold.Fold(b.w, Input{Change: &c, Offset: offset})
+	out := b.input(Input{Change: &c, Offset: offset})
 	for i := 1; i < len(out); i++ {
 		if out[i-1].Cause.Compare(out[i].Cause) >= 0 {
 			b.t.Errorf("candidates out of order: %+v, %+v", out[i-1].Cause, out[i].Cause)
 		}
+	}
+	return out
+}
+
+func (b *bench) input(in Input) []brimline.Candidate {
+	in.Change.User = "u"
+	out, write := b.fold.Fold(b.st, in)
+	if write {
+		b.table.write(b.t, b.st)
 	}
 	return out
 }
@@ -108,8 +118,7 @@ func TestTruncationMakesRefutedEdgesEligible(t *testing.T) {
 	b.next(put("1", 110, 10))
 	b.next(brimline.Change{Kind: brimline.Refuted, Rule: r.Fingerprint(), Edges: []brimline.Time{minutes(10)}, Cause: 0})
 	c := put("2", 110, 10)
-	c.User = "u"
-	out, _ := b.fold.Fold(b.w, Input{Change: &c, Offset: 5, TruncatedAt: 4})
+	out := b.input(Input{Change: &c, Offset: 5, TruncatedAt: 4})
 	if len(out) != 1 || out[0].Kind != brimline.EdgeCandidate {
 		t.Errorf("after the truncation: %+v", out)
 	}
@@ -121,14 +130,14 @@ func TestARemovedRowAsksBelowTheHistory(t *testing.T) {
 	b.next(put("1", 50, 0))
 	b.next(put("2", 96, 30)) // edge here; without row 1 it is at 50
 	b.next(put("3", 10, 50))
-	b.w.Floor = minutes(-1)
+	b.st.w.Floor = minutes(-1)
 	gone := put("1", 50, 0)
 	gone.Kind = brimline.Delete
 	out := causes(b.next(gone))
 	if _, ok := out["late r"]; !ok {
 		t.Errorf("the delete asked nothing: %v", out)
 	}
-	b.w.Floor = minutes(-1)
+	b.st.w.Floor = minutes(-1)
 	out = causes(b.next(put("2", 96, 90))) // where it is now, memory suffices; where it was, it does not
 	if _, ok := out["late r"]; !ok {
 		t.Errorf("the update asked nothing: %v", out)
@@ -171,15 +180,14 @@ func TestNewRuleKeepsQuietBelowTheHistory(t *testing.T) {
 func TestSweptUsersAreNotTakenForNew(t *testing.T) {
 	b := newBench(t, hourly("r", 100, brimline.SumAbs))
 	c := put("1", 20, 30)
-	c.User = "u"
-	out, _ := b.fold.Fold(b.w, Input{Change: &c, Offset: 7, SweptBefore: minutes(500)})
-	if len(out) != 1 || out[0].Kind != brimline.LateCandidate || len(b.w.Rows) != 0 {
-		t.Errorf("candidates %+v, rows %+v", out, b.w.Rows)
+	out := b.input(Input{Change: &c, Offset: 7, SweptBefore: minutes(500)})
+	if len(out) != 1 || out[0].Kind != brimline.LateCandidate || b.st.rows.Len() != 0 {
+		t.Errorf("candidates %+v, rows %+v", out, b.st.rows.Rows())
 	}
 }
 
-// The value of a user with endless rows stays one that a record can hold.
-func TestValuesStayBounded(t *testing.T) {
+// A user with endless rows stays bounded, and no record is larger than brokers take.
+func TestUsersStayBounded(t *testing.T) {
 	b := newBench(t, hourly("r", 1, brimline.CountAll))
 	note := []brimline.Field{{Name: "note", Value: strings.Repeat("x", 16<<10)}}
 	for i := range 700 {
@@ -187,11 +195,14 @@ func TestValuesStayBounded(t *testing.T) {
 		c.Row.Time, c.Row.Columns = brimline.Time(i), note
 		b.next(c)
 	}
-	value, err := codecs.Window{}.Encode(b.w)
-	if err != nil || len(value) > mostBytes || len(value) < mostBytes/2 {
-		t.Errorf("a value of %d bytes, %v", len(value), err)
+	size := len(b.table.value)
+	for _, s := range b.table.segments {
+		size += len(s)
 	}
-	if b.w.Floor == brimline.MinTime {
+	if size > 3*mostBytes || size < mostBytes/2 || len(b.table.value) > 1<<20 {
+		t.Errorf("a log of %d bytes, its value %d", size, len(b.table.value))
+	}
+	if b.st.w.Floor == brimline.MinTime {
 		t.Error("rows were dropped and no floor was set")
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/lovoo/goka"
 
 	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/codecs"
 	"github.com/brimline/brimline/processors"
 )
 
@@ -80,16 +81,46 @@ func (s *sweep) visit(ctx goka.Context, meta any) {
 	if processors.IsMarker(ctx.Key()) {
 		return
 	}
+	if user, n, ok := processors.ParseSegmentKey(ctx.Key()); ok {
+		s.visitSegment(ctx, user, n)
+		return
+	}
 	w, ok := ctx.Value().(*brimline.Window)
 	if !ok {
 		return
 	}
 	// Only as far as the marker says, which was written down before.
 	swept := s.Markers.get(ctx.Partition()).sweptBefore
-	if swept != 0 && w.Last <= s.quiet(ctx.Partition(), meta) && newest(w) < swept {
-		ctx.Delete()
-		s.Metrics.swept.Inc()
+	if swept == 0 || w.Last > s.quiet(ctx.Partition(), meta) || newest(w) >= swept {
+		return
 	}
+	states := s.States.partition(ctx.Partition())
+	whole, _, err := states.whole(ctx.Key(), w)
+	if err != nil || newest(whole) >= swept {
+		return // what is broken is left to whoever folds it next
+	}
+	states.forget(ctx.Key())
+	ctx.Delete()
+	s.Metrics.swept.Inc()
+}
+
+// visitSegment deletes a segment that no value names: its user was deleted, or
+// a crash came between a value and the deletion of what it names no more.
+func (s *sweep) visitSegment(ctx goka.Context, user string, n uint64) {
+	raw, err := s.States.partition(ctx.Partition()).table.Get(user)
+	if err != nil {
+		ctx.Fail(err)
+	}
+	if raw != nil {
+		decoded, err := codecs.Window{}.Decode(raw)
+		if err != nil {
+			return
+		}
+		if older := decoded.(*brimline.Window).Older; older.First <= n && n < older.Next {
+			return
+		}
+	}
+	ctx.Delete()
 }
 
 func newest(w *brimline.Window) brimline.Time {

@@ -1,9 +1,6 @@
 package window
 
 import (
-	"slices"
-	"strings"
-
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/internal/failpoint"
 )
@@ -25,20 +22,21 @@ func (s *step) isEcho() bool {
 func (s *step) noteVersion(removed *brimline.Transaction) {
 	c := s.in.Change
 	at, known := s.version()
-	if !known {
-		if removed == nil {
-			return
-		}
-		s.w.Changed = slices.Insert(s.w.Changed, at, brimline.RowVersion{ID: c.Row.ID, Time: removed.Time})
+	if !known && removed == nil {
+		return
 	}
-	v := &s.w.Changed[at]
+	var v brimline.RowVersion
+	if known {
+		v = s.w.Changed[at]
+	} else {
+		v = brimline.RowVersion{ID: c.Row.ID, Time: removed.Time}
+	}
 	v.Partition, v.Offset = c.Source.Partition, c.Source.Offset
 	if c.Kind == brimline.Upsert {
 		v.Time = max(v.Time, c.Row.Time)
 	}
+	s.setVersion(v)
 }
 
 // version finds the change's row among the changed ones, or where it would stand.
-func (s *step) version() (at int, known bool) {
-	return slices.BinarySearchFunc(s.w.Changed, s.in.Change.Row.ID, func(v brimline.RowVersion, id string) int { return strings.Compare(v.ID, id) })
-}
+func (s *step) version() (at int, known bool) { return findVersion(s.w.Changed, s.in.Change.Row.ID) }

@@ -1,0 +1,130 @@
+package codecs
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/brimline/brimline"
+)
+
+// ErrTorn is of a window whose segments are not those that its value names. A
+// reader that follows the table may meet it between two records; it should read the value again.
+var ErrTorn = errors.New("the segments are not those that the window names")
+
+// SegmentCheck is what one segment's bytes contribute to Segments.Check.
+func SegmentCheck(segment []byte) uint32 { return uint32(xxhash.Sum64(segment)) }
+
+// Entries is how many rows, edges and versions a value or a segment holds or takes away.
+func Entries(w *brimline.Window) int {
+	n := len(w.Rows) + len(w.Gone) + len(w.Changed)
+	for i := range w.Rules {
+		n += len(w.Rules[i].Edges) + len(w.Rules[i].Forgotten)
+	}
+	return n
+}
+
+// AssembleWindow gives the whole state of a user from its value in the table.
+// segment reads the segment of a number, nil if there is none; it is not called for a value that has no
+// older segments, which is returned as it is. entries counts what was read, see Entries. The result keeps
+// Older and has nothing Gone or Forgotten. It fails with ErrTorn, and with what segment and Window.Decode fail with.
+func AssembleWindow(value *brimline.Window, segment func(n uint64) ([]byte, error)) (whole *brimline.Window, entries int, err error) {
+	if value.Older.Len() == 0 {
+		return value, Entries(value), nil
+	}
+	a := assembly{floor: value.Floor, rows: map[string]brimline.Transaction{}, versions: map[string]brimline.RowVersion{}, edges: make([]map[brimline.Time]brimline.Edge, len(value.Rules))}
+	check := uint32(0)
+	for n := value.Older.First; n != value.Older.Next; n++ {
+		raw, err := segment(n)
+		if err != nil {
+			return nil, 0, err
+		}
+		if raw == nil {
+			return nil, 0, fmt.Errorf("segment %d of %d to %d: %w", n, value.Older.First, value.Older.Next, ErrTorn)
+		}
+		check ^= SegmentCheck(raw)
+		decoded, err := Window{}.Decode(raw)
+		if err != nil {
+			return nil, 0, err
+		}
+		part := decoded.(*brimline.Window)
+		entries += Entries(part)
+		a.add(part, value.Rules)
+	}
+	if check != value.Older.Check {
+		return nil, 0, fmt.Errorf("segments %d to %d: %w", value.Older.First, value.Older.Next, ErrTorn)
+	}
+	entries += Entries(value)
+	a.add(value, value.Rules)
+	return a.window(value), entries, nil
+}
+
+// assembly is a user's log as far as it was read.
+type assembly struct {
+	floor    brimline.Time
+	rows     map[string]brimline.Transaction
+	versions map[string]brimline.RowVersion
+	edges    []map[brimline.Time]brimline.Edge // by rule of the value
+}
+
+func (a *assembly) add(part *brimline.Window, rules []brimline.RuleState) {
+	for _, id := range part.Gone {
+		delete(a.rows, id)
+	}
+	for _, row := range part.Rows {
+		if row.Time > a.floor {
+			a.rows[row.ID] = row
+		} else {
+			delete(a.rows, row.ID)
+		}
+	}
+	for _, v := range part.Changed {
+		if v.Time > a.floor {
+			a.versions[v.ID] = v
+		} else {
+			delete(a.versions, v.ID)
+		}
+	}
+	for _, r := range part.Rules {
+		at := slices.IndexFunc(rules, func(have brimline.RuleState) bool { return have.Rule == r.Rule })
+		if at < 0 {
+			continue // of a rule that is no longer in force
+		}
+		for _, t := range r.Forgotten {
+			delete(a.edges[at], t)
+		}
+		if a.edges[at] == nil {
+			a.edges[at] = make(map[brimline.Time]brimline.Edge, len(r.Edges))
+		}
+		for _, e := range r.Edges {
+			a.edges[at][e.Time] = e
+		}
+	}
+}
+
+func (a *assembly) window(value *brimline.Window) *brimline.Window {
+	w := &brimline.Window{Last: value.Last, Floor: value.Floor, Scale: value.Scale, Older: value.Older, Rules: make([]brimline.RuleState, len(value.Rules))}
+	w.Rows = sorted(a.rows, func(x, y brimline.Transaction) int { return x.Compare(&y) })
+	w.Changed = sorted(a.versions, func(x, y brimline.RowVersion) int { return strings.Compare(x.ID, y.ID) })
+	for i := range w.Rules {
+		w.Rules[i] = brimline.RuleState{Rule: value.Rules[i].Rule, Quiet: value.Rules[i].Quiet}
+		w.Rules[i].Edges = sorted(a.edges[i], func(x, y brimline.Edge) int { return cmp.Compare(x.Time, y.Time) })
+	}
+	return w
+}
+
+func sorted[K comparable, V any](m map[K]V, compare func(V, V) int) []V {
+	if len(m) == 0 {
+		return nil
+	}
+	all := make([]V, 0, len(m))
+	for _, v := range m {
+		all = append(all, v)
+	}
+	slices.SortFunc(all, compare)
+	return all
+}

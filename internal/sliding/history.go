@@ -1,0 +1,537 @@
+package sliding
+
+import (
+	"iter"
+	"slices"
+	"sort"
+
+	"github.com/brimline/brimline"
+)
+
+// blockRows is how many rows a block holds at most, unless more of them have the same time.
+const blockRows = 256
+
+// History is one user's rows in time order, and what rules say of them.
+//
+// Putting in a row, taking one out and finding the edges around it take a time
+// that hardly depends on how many rows there are. Rows are kept in blocks. For
+// each block and rule there are the sum of its rows, and bounds of the totals of the windows that end in it: a
+// block whose windows all stay below the limit, or all begin above it, holds no edge and is not looked into. A
+// change of weight w at t moves the totals of all windows that end in [t, t+Window] by w, so bounds
+// are moved along and become exact again when somebody has to look.
+//
+// It is not safe for concurrent use.
+type History struct {
+	rules  []Rule
+	most   int      // rows in a block, see blockRows
+	blocks []*block // in time order, none empty
+	len    int
+	bytes  int
+	times  map[string]brimline.Time // by id; nil while all rows have always been in one block
+}
+
+// block is a stretch of rows. Rows of equal time are in one block.
+type block struct {
+	rows  []brimline.Transaction
+	rules []blockRule // as History.rules; nil while History.times is
+}
+
+type blockRule struct {
+	sum    brimline.Total // of all rows
+	counts int64
+	// known says that most and least are bounds: every row time of the block
+	// whose window is retained has a total of at most most, and before it of at least least.
+	known       bool
+	most, least brimline.Total
+}
+
+// NewHistory takes over rows, which are in time order.
+func NewHistory(rules []Rule, rows []brimline.Transaction) *History {
+	return newHistory(rules, rows, blockRows)
+}
+
+func newHistory(rules []Rule, rows []brimline.Transaction, most int) *History {
+	h := &History{rules: rules, most: most, len: len(rows)}
+	for i := range rows {
+		h.bytes += RowBytes(&rows[i])
+	}
+	if len(rows) == 0 {
+		return h
+	}
+	if len(rows) <= most {
+		h.blocks = []*block{{rows: rows}}
+		return h
+	}
+	h.times = make(map[string]brimline.Time, len(rows))
+	for len(rows) > 0 {
+		n := len(rows)
+		if n > most {
+			if n = cut(rows, most*3/4); n == 0 {
+				n = len(rows)
+			}
+		}
+		h.blocks = append(h.blocks, h.measured(&block{rows: slices.Clone(rows[:n])}))
+		rows = rows[n:]
+	}
+	for row := range h.All() {
+		h.times[row.ID] = row.Time
+	}
+	return h
+}
+
+// Empty is a history of the same rules without rows.
+func (h *History) Empty() *History { return newHistory(h.rules, nil, h.most) }
+
+// Len is the number of rows.
+func (h *History) Len() int { return h.len }
+
+// All gives the rows in order. They must not be changed.
+func (h *History) All() iter.Seq[*brimline.Transaction] {
+	return func(yield func(*brimline.Transaction) bool) {
+		for _, b := range h.blocks {
+			for i := range b.rows {
+				if !yield(&b.rows[i]) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Rows are all rows in order, in a slice that must not be changed.
+func (h *History) Rows() []brimline.Transaction {
+	switch len(h.blocks) {
+	case 0:
+		return nil
+	case 1:
+		return h.blocks[0].rows
+	}
+	all := make([]brimline.Transaction, 0, h.len)
+	for _, b := range h.blocks {
+		all = append(all, b.rows...)
+	}
+	return all
+}
+
+// Newest is the time of the newest row, MinTime if there is none.
+func (h *History) Newest() brimline.Time {
+	if len(h.blocks) == 0 {
+		return brimline.MinTime
+	}
+	return h.blocks[len(h.blocks)-1].last()
+}
+
+// Find gives the row with row's id, nil if there is none; it is valid until the next change.
+func (h *History) Find(row *brimline.Transaction) *brimline.Transaction {
+	if b, i, ok := h.find(row); ok {
+		return &h.blocks[b].rows[i]
+	}
+	return nil
+}
+
+func (h *History) find(row *brimline.Transaction) (b, i int, ok bool) {
+	if b, i, ok = h.place(row); ok {
+		return b, i, true
+	}
+	if h.times != nil {
+		t, known := h.times[row.ID]
+		if !known {
+			return 0, 0, false
+		}
+		return h.place(&brimline.Transaction{ID: row.ID, Time: t})
+	}
+	if len(h.blocks) == 0 {
+		return 0, 0, false
+	}
+	i = slices.IndexFunc(h.blocks[0].rows, func(r brimline.Transaction) bool { return r.ID == row.ID })
+	return 0, i, i >= 0
+}
+
+// place finds the row with row's time and id, or where it would stand.
+func (h *History) place(row *brimline.Transaction) (b, i int, ok bool) {
+	b = h.blockAt(row.Time)
+	if b == len(h.blocks) {
+		return b, 0, false
+	}
+	i, ok = slices.BinarySearchFunc(h.blocks[b].rows, row, func(a brimline.Transaction, b *brimline.Transaction) int { return a.Compare(b) })
+	return b, i, ok
+}
+
+// blockAt is the first block that ends at t or later.
+func (h *History) blockAt(t brimline.Time) int {
+	if n := len(h.blocks); n == 0 || h.blocks[n-1].last() < t { // most rows are the newest
+		return n
+	}
+	return sort.Search(len(h.blocks), func(b int) bool { return h.blocks[b].last() >= t })
+}
+
+// Insert puts in a row whose id is not there.
+func (h *History) Insert(row brimline.Transaction) {
+	h.len++
+	h.bytes += RowBytes(&row)
+	b, i, _ := h.place(&row)
+	if b == len(h.blocks) {
+		if b == 0 || len(h.blocks[b-1].rows) >= h.most {
+			if b == 1 {
+				h.widen()
+			}
+			h.blocks = append(h.blocks, h.measured(&block{}))
+		} else {
+			b--
+		}
+		i = len(h.blocks[b].rows)
+	}
+	to := h.blocks[b]
+	to.rows = slices.Insert(to.rows, i, row)
+	if h.times != nil {
+		h.times[row.ID] = row.Time
+		h.weighed(to, &row, 1)
+	}
+	if len(to.rows) > h.most {
+		h.split(b)
+	}
+}
+
+// Remove takes out the row with row's id.
+func (h *History) Remove(row *brimline.Transaction) {
+	b, i, ok := h.find(row)
+	if !ok {
+		return
+	}
+	from := h.blocks[b]
+	gone := from.rows[i]
+	h.len--
+	h.bytes -= RowBytes(&gone)
+	if from.rows = slices.Delete(from.rows, i, i+1); len(from.rows) == 0 {
+		h.blocks = slices.Delete(h.blocks, b, b+1)
+	}
+	if h.times != nil {
+		delete(h.times, gone.ID)
+		h.weighed(from, &gone, -1)
+	}
+}
+
+// Evict drops rows from the oldest on: those before horizon, and as many more, by groups of
+// equal time, as it takes to come down to maxBytes (see RowBytes), but never all. It gives
+// the time of the newest that it dropped. No edge may be asked for any more whose window reaches down to that time.
+func (h *History) Evict(horizon brimline.Time, maxBytes int) (newest brimline.Time, any bool) {
+	newest = brimline.MinTime
+	for len(h.blocks) > 0 {
+		b := h.blocks[0]
+		n := lowerBound(b.rows, horizon)
+		if n == 0 && h.bytes > maxBytes {
+			if n = upperBound(b.rows, b.first()); n == h.len {
+				n = 0
+			}
+		}
+		if n == 0 {
+			break
+		}
+		newest, any = b.rows[n-1].Time, true
+		h.drop(b, n)
+	}
+	return newest, any
+}
+
+// drop takes the first n rows out of the first block.
+func (h *History) drop(b *block, n int) {
+	for i := range b.rows[:n] {
+		row := &b.rows[i]
+		h.len--
+		h.bytes -= RowBytes(row)
+		if h.times == nil {
+			continue
+		}
+		delete(h.times, row.ID)
+		for r := range b.rules {
+			w, counts := h.rules[r].Weigh(row)
+			b.rules[r].add(w.Total(), counts, -1)
+		}
+	}
+	if n == len(b.rows) {
+		h.blocks = slices.Delete(h.blocks, 0, 1)
+		return
+	}
+	clear(b.rows[:n])
+	b.rows = b.rows[n:]
+}
+
+// widen prepares for more than one block.
+func (h *History) widen() {
+	h.times = make(map[string]brimline.Time, 2*h.most)
+	for row := range h.All() {
+		h.times[row.ID] = row.Time
+	}
+	for _, b := range h.blocks {
+		h.measured(b)
+	}
+}
+
+// split makes two blocks of one, unless all its rows have the same time.
+func (h *History) split(b int) {
+	at := cut(h.blocks[b].rows, len(h.blocks[b].rows)/2)
+	if at == 0 {
+		return
+	}
+	if h.times == nil {
+		h.widen()
+	}
+	lower := h.blocks[b]
+	upper := h.measured(&block{rows: slices.Clone(lower.rows[at:])})
+	clear(lower.rows[at:])
+	lower.rows = lower.rows[:at]
+	h.measured(lower)
+	h.blocks = slices.Insert(h.blocks, b+1, upper)
+}
+
+// cut is where rows can be cut in two, near at; 0 if all have the same time.
+func cut(rows []brimline.Transaction, at int) int {
+	t := rows[at].Time
+	if below := lowerBound(rows, t); below > 0 {
+		return below
+	}
+	if above := upperBound(rows, t); above < len(rows) {
+		return above
+	}
+	return 0
+}
+
+// measured sums up a block. Its bounds are not known.
+func (h *History) measured(b *block) *block {
+	if h.times == nil {
+		return b
+	}
+	b.rules = make([]blockRule, len(h.rules))
+	for r := range b.rules {
+		for i := range b.rows {
+			w, counts := h.rules[r].Weigh(&b.rows[i])
+			b.rules[r].add(w.Total(), counts, 1)
+		}
+	}
+	return b
+}
+
+// weighed takes note of a row that was put into block b (sign 1) or taken out of it (-1).
+func (h *History) weighed(b *block, row *brimline.Transaction, sign int64) {
+	for r := range h.rules {
+		weight, counts := h.rules[r].Weigh(row)
+		w := weight.Total()
+		b.rules[r].add(w, counts, sign)
+		if weight == 0 {
+			continue // what does not weigh makes no edge, and moves none
+		}
+		if sign < 0 {
+			w = brimline.Total{}.Sub(w)
+		}
+		h.shift(r, row.Time, w)
+		if sign > 0 && b.rules[r].known { // its time may be one that the block did not have
+			f := h.figuresAt(r, row.Time)
+			b.rules[r].include(f.Before, f.Total)
+		}
+	}
+}
+
+// shift moves the bounds of rule r for a row at t whose weight changed by w.
+func (h *History) shift(r int, t brimline.Time, w brimline.Total) {
+	end := t.Add(h.rules[r].Window)
+	for _, b := range h.blocks[h.blockAt(t):] {
+		if b.first() > end {
+			return
+		}
+		rule := &b.rules[r]
+		if !rule.known {
+			continue
+		}
+		all := t < b.first() && b.last() <= end
+		if rises := w.Sign() > 0; rises || all {
+			rule.most = rule.most.Add(w)
+		}
+		if falls := w.Sign() < 0; falls || all {
+			rule.least = rule.least.Add(w)
+		}
+	}
+}
+
+func (r *blockRule) add(w brimline.Total, counts bool, sign int64) {
+	if sign < 0 {
+		w = brimline.Total{}.Sub(w)
+	}
+	r.sum = r.sum.Add(w)
+	if counts {
+		r.counts += sign
+	}
+}
+
+func (r *blockRule) include(before, total brimline.Total) {
+	if total.Cmp(r.most) > 0 {
+		r.most = total
+	}
+	if before.Cmp(r.least) < 0 {
+		r.least = before
+	}
+}
+
+// FiguresAt are the figures of rule r at time t.
+func (h *History) FiguresAt(r int, t brimline.Time) brimline.Figures {
+	if h.times == nil {
+		return FiguresAt(h.Rows(), &h.rules[r], t)
+	}
+	return h.figuresAt(r, t)
+}
+
+func (h *History) figuresAt(r int, t brimline.Time) brimline.Figures {
+	before, n := h.between(r, t.Add(-h.rules[r].Window), t)
+	at, m := h.between(r, t, t+1)
+	return brimline.Figures{Before: before, Total: before.Add(at), Count: n + m}
+}
+
+// between sums up rule r over the rows from from on and before to.
+func (h *History) between(r int, from, to brimline.Time) (sum brimline.Total, counts int64) {
+	for _, b := range h.blocks[h.blockAt(from):] {
+		if b.first() >= to {
+			break
+		}
+		low, high := 0, len(b.rows)
+		if b.first() < from {
+			low = lowerBound(b.rows, from)
+		}
+		if b.last() >= to {
+			high = lowerBound(b.rows, to)
+		}
+		if inside := high - low; inside > len(b.rows)/2 { // less work from outside
+			sum, counts = sum.Add(b.rules[r].sum), counts+b.rules[r].counts
+			s, c := h.rules[r].sum(b.rows[:low])
+			sum, counts = sum.Sub(s), counts-c
+			s, c = h.rules[r].sum(b.rows[high:])
+			sum, counts = sum.Sub(s), counts-c
+			continue
+		}
+		s, c := h.rules[r].sum(b.rows[low:high])
+		sum, counts = sum.Add(s), counts+c
+	}
+	return sum, counts
+}
+
+// sum adds up rows.
+func (r *Rule) sum(rows []brimline.Transaction) (sum brimline.Total, counts int64) {
+	for i := range rows {
+		w, c := r.Weigh(&rows[i])
+		sum = sum.AddAmount(w)
+		if c {
+			counts++
+		}
+	}
+	return sum, counts
+}
+
+// Edges are the edges of rule r at row times in [from, to], in time order.
+// retained is the first time whose window is retained whole; from is not before it.
+func (h *History) Edges(r int, retained, from, to brimline.Time) (found []Edge) {
+	if h.times == nil {
+		return Edges(h.Rows(), &h.rules[r], from, to)
+	}
+	limit := h.rules[r].Limit
+	for n := h.blockAt(from); n < len(h.blocks) && h.blocks[n].first() <= to; n++ {
+		rule := &h.blocks[n].rules[r]
+		if rule.known && (rule.most.Cmp(limit) <= 0 || rule.least.Cmp(limit) > 0) {
+			continue
+		}
+		for _, e := range h.look(n, r, retained) {
+			if from <= e.Time && e.Time <= to {
+				found = append(found, e)
+			}
+		}
+	}
+	return found
+}
+
+// look finds the edges of rule r in block n, and makes its bounds exact.
+func (h *History) look(n, r int, retained brimline.Time) (found []Edge) {
+	b, rule := h.blocks[n], &h.rules[r]
+	high := lowerBound(b.rows, retained)
+	if high == len(b.rows) {
+		return nil
+	}
+	first := b.rows[high].Time
+	sum, count := h.between(r, first.Add(-rule.Window), first)
+	low := h.cursor(first.Add(-rule.Window))
+	bounds := blockRule{sum: b.rules[r].sum, counts: b.rules[r].counts, known: true}
+	for begun := false; high < len(b.rows); begun = true {
+		t := b.rows[high].Time
+		for start := t.Add(-rule.Window); low.row().Time < start; low.next() {
+			w, counts := rule.Weigh(low.row())
+			sum = sum.Sub(w.Total())
+			if counts {
+				count--
+			}
+		}
+		before := sum
+		for ; high < len(b.rows) && b.rows[high].Time == t; high++ {
+			w, counts := rule.Weigh(&b.rows[high])
+			sum = sum.AddAmount(w)
+			if counts {
+				count++
+			}
+		}
+		if !begun {
+			bounds.most, bounds.least = sum, before
+		}
+		bounds.include(before, sum)
+		if f := (brimline.Figures{Before: before, Total: sum, Count: count}); f.IsEdge(rule.Limit) {
+			found = append(found, Edge{t, f})
+		}
+	}
+	b.rules[r] = bounds
+	return found
+}
+
+// cursor stands on the first row at t or later.
+func (h *History) cursor(t brimline.Time) *cursor {
+	c := &cursor{h: h, block: h.blockAt(t)}
+	c.i = lowerBound(h.blocks[c.block].rows, t)
+	return c
+}
+
+type cursor struct {
+	h        *History
+	block, i int
+}
+
+func (c *cursor) row() *brimline.Transaction { return &c.h.blocks[c.block].rows[c.i] }
+
+func (c *cursor) next() {
+	if c.i++; c.i == len(c.h.blocks[c.block].rows) {
+		c.block, c.i = c.block+1, 0
+	}
+}
+
+// NewestAt are the newest n transactions of rule r's window that ends at t, newest first.
+func (h *History) NewestAt(r int, t brimline.Time, n int) (newest []brimline.Transaction) {
+	for b := min(h.blockAt(t), len(h.blocks)-1); b >= 0 && len(newest) < n; b-- {
+		rows := h.blocks[b].rows
+		newest = append(newest, Newest(rows, &h.rules[r], t, n-len(newest))...)
+		if rows[0].Time < t.Add(-h.rules[r].Window) {
+			break
+		}
+	}
+	return newest
+}
+
+func (b *block) first() brimline.Time { return b.rows[0].Time }
+func (b *block) last() brimline.Time  { return b.rows[len(b.rows)-1].Time }
+
+// RowBytes is about the most bytes that a row takes in a record.
+func RowBytes(row *brimline.Transaction) int {
+	n := 24 + len(row.ID)
+	for i := range row.Columns {
+		switch v := row.Columns[i].Value.(type) {
+		case string:
+			n += 4 + len(v)
+		case brimline.Decimal:
+			n += 4 + len(v)
+		default:
+			n += 12
+		}
+	}
+	return n
+}

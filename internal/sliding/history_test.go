@@ -1,0 +1,128 @@
+package sliding
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/brimline/brimline"
+)
+
+func insert(rows []brimline.Transaction, row brimline.Transaction) []brimline.Transaction {
+	at, _ := slices.BinarySearchFunc(rows, &row, func(a brimline.Transaction, b *brimline.Transaction) int { return a.Compare(b) })
+	return slices.Insert(rows, at, row)
+}
+
+// TestHistoryIsASlice: whatever is done to a history, it says what the plain
+// functions say of the plain rows.
+func TestHistoryIsASlice(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var rules []Rule
+		for range rapid.IntRange(1, 3).Draw(t, "rules") {
+			rules = append(rules, *drawRule(t))
+		}
+		var (
+			plain = drawRows(t)
+			h     = newHistory(rules, slices.Clone(plain), rapid.IntRange(1, 8).Draw(t, "most"))
+			floor = brimline.MinTime
+			next  = len(plain)
+		)
+		for range rapid.IntRange(0, 60).Draw(t, "steps") {
+			around := brimline.Time(rapid.Int64Range(0, 60).Draw(t, "time"))
+			switch rapid.IntRange(0, 5).Draw(t, "what") {
+			case 0, 1, 2:
+				if around <= floor {
+					continue
+				}
+				row := brimline.Transaction{ID: fmt.Sprint(next), Amount: brimline.Amount(rapid.Int64Range(-20, 30).Draw(t, "amount")), Time: around}
+				next++
+				plain = insert(plain, row)
+				h.Insert(row)
+			case 3:
+				if len(plain) == 0 {
+					continue
+				}
+				n := rapid.IntRange(0, len(plain)-1).Draw(t, "row")
+				sought := brimline.Transaction{ID: plain[n].ID, Time: rapid.SampledFrom([]brimline.Time{plain[n].Time, 7}).Draw(t, "sought at")}
+				if got := h.Find(&sought); got == nil || !got.SameRow(&plain[n]) {
+					t.Fatalf("found %+v, want %+v", got, plain[n])
+				}
+				h.Remove(&sought)
+				plain = slices.Delete(plain, n, n+1)
+			case 4:
+				n := lowerBound(plain, around-20)
+				newest, any := h.Evict(around-20, 1<<30)
+				if any != (n > 0) || any && newest != plain[n-1].Time {
+					t.Fatalf("evicted up to %v, %v", newest, any)
+				}
+				if any {
+					floor, plain = newest, slices.Delete(plain, 0, n)
+				}
+			case 5:
+				r := rapid.IntRange(0, len(rules)-1).Draw(t, "rule")
+				retained := brimline.MinTime
+				if floor != brimline.MinTime {
+					retained = floor.Add(rules[r].Window) + 1
+				}
+				from := max(around-20, retained)
+				if to := from + brimline.Time(rapid.Int64Range(0, 40).Draw(t, "span")); true {
+					got, want := h.Edges(r, retained, from, to), Edges(plain, &rules[r], from, to)
+					if !slices.Equal(got, want) {
+						t.Fatalf("rule %+v, edges in [%d, %d]: %+v, want %+v", rules[r], from, to, got, want)
+					}
+				}
+			}
+			for r := range rules {
+				if got, want := h.FiguresAt(r, around), FiguresAt(plain, &rules[r], around); got != want {
+					t.Fatalf("rule %+v at %d: %+v, want %+v", rules[r], around, got, want)
+				}
+				got, want := h.NewestAt(r, around, 3), Newest(plain, &rules[r], around, 3)
+				if !slices.EqualFunc(got, want, func(a, b brimline.Transaction) bool { return a.SameRow(&b) }) {
+					t.Fatalf("newest at %d: %+v, want %+v", around, got, want)
+				}
+			}
+			if !slices.EqualFunc(h.Rows(), plain, func(a, b brimline.Transaction) bool { return a.SameRow(&b) }) || h.Len() != len(plain) {
+				t.Fatalf("rows %+v, want %+v", h.Rows(), plain)
+			}
+		}
+	})
+}
+
+func TestHistoryStaysBelowItsBytes(t *testing.T) {
+	h := newHistory(nil, nil, 4)
+	for i := range 100 {
+		h.Insert(brimline.Transaction{ID: fmt.Sprint(i), Time: brimline.Time(i / 3)})
+		if newest, any := h.Evict(brimline.MinTime, 300); any && h.Rows()[0].Time <= newest {
+			t.Fatalf("evicted up to %v, and kept %v", newest, h.Rows()[0])
+		}
+	}
+	if h.bytes > 300 || h.Len() < 7 {
+		t.Errorf("%d rows of %d bytes", h.Len(), h.bytes)
+	}
+}
+
+// BenchmarkHistory puts a late row into a user's history and takes one out.
+func BenchmarkHistory(b *testing.B) {
+	for _, n := range []int{10, 100, 1_000, 10_000, 100_000} {
+		b.Run(fmt.Sprint(n, "-rows"), func(b *testing.B) {
+			rules := []Rule{{Rule: brimline.Rule{Window: 7 * 24 * time.Hour, Limit: brimline.Count(int64(n) * 50 / 2)}}}
+			rows := make([]brimline.Transaction, n)
+			span := 14 * 24 * time.Hour.Microseconds()
+			for i := range rows {
+				rows[i] = brimline.Transaction{ID: fmt.Sprint(i), Amount: brimline.Amount(i % 100), Time: brimline.Time(int64(i) * span / int64(n))}
+			}
+			h := NewHistory(rules, rows)
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				row := brimline.Transaction{ID: "new", Amount: 50, Time: brimline.Time(int64(i*7919) * 1_000_003 % span)}
+				h.Insert(row)
+				h.Edges(0, brimline.MinTime, row.Time, row.Time.Add(rules[0].Window))
+				h.Remove(&row)
+				h.Edges(0, brimline.MinTime, row.Time, row.Time.Add(rules[0].Window))
+			}
+		})
+	}
+}

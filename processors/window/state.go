@@ -1,0 +1,295 @@
+package window
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/codecs"
+	"github.com/brimline/brimline/internal/sliding"
+)
+
+// How a user's log is cut. A value of the table is written with every change,
+// so it holds few entries; a segment once, and again when more than half of the log is of no use any more.
+const (
+	inlineMost = 16  // entries of a user who needs no segments
+	sealedFrom = 16  // entries since the newest segment that become the next one
+	anewRows   = 512 // rows of a segment when the log is written anew
+	anewBytes  = 256 << 10
+)
+
+// State is one user's state while it is folded: the whole of it, and what of
+// it the table's newest segment does not hold. It is a pure function of the
+// messages folded, and reading it back from the table gives the same, so that two instances that fold the
+// same messages cut the same segments.
+type State struct {
+	user string
+	// w is whole but for its rows, which are in rows. w.Older are the segments in the table.
+	w    brimline.Window
+	rows *sliding.History
+	// tail is what has changed since the newest segment; nil while there are no segments. Its rules are parallel to w's.
+	tail    *brimline.Window
+	entries int // of the segments
+	// changed says that something was done since the last commit, stale that segments hold what the tail cannot take back.
+	changed, stale bool
+}
+
+// NewState is the state of a user with the given whole window (see
+// codecs.AssembleWindow, which also counts the entries); value is what the table holds. Nil is a user who is new.
+func (f *Folder) NewState(user string, value, whole *brimline.Window, entries int) *State {
+	if value == nil {
+		return &State{user: user, w: brimline.Window{Floor: brimline.MinTime}, rows: sliding.NewHistory(f.rules, nil)}
+	}
+	for i := range whole.Rows { // the table's key says it, the value does not; rules may ask for it
+		whole.Rows[i].User = user
+	}
+	s := &State{user: user, w: *whole, rows: sliding.NewHistory(f.rules, whole.Rows)}
+	s.w.Rows = nil
+	if s.w.Older.Len() > 0 {
+		tail := *value
+		s.tail, s.entries = &tail, entries-codecs.Entries(value)
+	}
+	return s
+}
+
+// segment is one that is to be written under its number.
+type segment struct {
+	number uint64
+	value  []byte
+}
+
+// cut is what a change does to the segments: sealed ones are written before
+// the value, those from first up to next deleted after it.
+type cut struct {
+	sealed      []segment
+	first, next uint64
+}
+
+// commit cuts the log after a change. It fails with what codecs.Window.Encode fails with.
+func (s *State) commit() (c cut, err error) {
+	var (
+		parts []*brimline.Window
+		live  = s.live()
+		older = &s.w.Older
+	)
+	switch {
+	case s.tail == nil && live <= inlineMost:
+		s.stale = false
+		return cut{}, nil
+	case s.tail != nil && live <= inlineMost/2:
+		c.first, c.next = older.First, older.Next
+		s.tail, s.entries, older.First, older.Check, s.stale = nil, 0, older.Next, 0, false
+		return c, nil
+	case s.tail == nil || s.stale || s.entries+codecs.Entries(s.tail) > 2*(live+sealedFrom):
+		c.first, c.next = older.First, older.Next
+		s.entries, older.First, older.Check = live, older.Next, 0
+		parts = s.anew()
+	case codecs.Entries(s.tail) >= sealedFrom:
+		s.entries += codecs.Entries(s.tail)
+		parts = []*brimline.Window{s.sealed(s.tail)}
+	default:
+		return cut{}, nil
+	}
+	for _, part := range parts {
+		value, err := codecs.Window{}.Encode(part)
+		if err != nil {
+			return cut{}, err
+		}
+		c.sealed = append(c.sealed, segment{older.Next, value})
+		older.Next++
+		older.Check ^= codecs.SegmentCheck(value)
+	}
+	s.tail = &brimline.Window{Rules: make([]brimline.RuleState, len(s.w.Rules))}
+	s.stale = false
+	return c, nil
+}
+
+// live is how many entries the state needs.
+func (s *State) live() int {
+	n := s.rows.Len() + len(s.w.Changed)
+	for i := range s.w.Rules {
+		n += len(s.w.Rules[i].Edges)
+	}
+	return n
+}
+
+// anew is the whole state in segments.
+func (s *State) anew() (parts []*brimline.Window) {
+	whole := s.w
+	whole.Rows = s.rows.Rows()
+	for size, n := 0, 0; n < len(whole.Rows); n++ {
+		if size += sliding.RowBytes(&whole.Rows[n]); n == anewRows || n > 0 && size > anewBytes {
+			parts = append(parts, s.sealed(&brimline.Window{Rows: whole.Rows[:n]}))
+			whole.Rows, size, n = whole.Rows[n:], 0, -1
+		}
+	}
+	return append(parts, s.sealed(&whole))
+}
+
+// sealed is a segment with the entries of w.
+func (s *State) sealed(w *brimline.Window) *brimline.Window {
+	part := &brimline.Window{Last: s.w.Last, Floor: brimline.MinTime, Scale: s.w.Scale, Rows: w.Rows, Changed: w.Changed, Gone: w.Gone}
+	for _, r := range w.Rules {
+		if r.Quiet = 0; len(r.Edges)+len(r.Forgotten) > 0 {
+			part.Rules = append(part.Rules, r)
+		}
+	}
+	return part
+}
+
+// value is what the table holds under the user's key.
+func (s *State) value() *brimline.Window {
+	if s.tail == nil {
+		w := s.w
+		w.Rows = s.rows.Rows()
+		return &w
+	}
+	v := s.tail
+	v.Last, v.Floor, v.Scale, v.Older = s.w.Last, s.w.Floor, s.w.Scale, s.w.Older
+	for i := range v.Rules {
+		v.Rules[i].Rule, v.Rules[i].Quiet = s.w.Rules[i].Rule, s.w.Rules[i].Quiet
+	}
+	return v
+}
+
+func (s *State) insert(row brimline.Transaction) {
+	s.changed = true
+	s.rows.Insert(row)
+	if s.tail != nil {
+		at, _ := slices.BinarySearchFunc(s.tail.Rows, &row, func(a brimline.Transaction, b *brimline.Transaction) int { return a.Compare(b) })
+		s.tail.Rows = slices.Insert(s.tail.Rows, at, row)
+	}
+}
+
+func (s *State) remove(row *brimline.Transaction) {
+	s.changed = true
+	s.rows.Remove(row)
+	if s.tail == nil {
+		return
+	}
+	s.tail.Rows = slices.DeleteFunc(s.tail.Rows, func(r brimline.Transaction) bool { return r.ID == row.ID })
+	if at, known := slices.BinarySearch(s.tail.Gone, row.ID); !known {
+		s.tail.Gone = slices.Insert(s.tail.Gone, at, row.ID)
+	}
+}
+
+// forgetBefore drops rows and versions from before horizon, and the oldest rows beyond maxBytes.
+func (s *State) forgetBefore(horizon brimline.Time, maxBytes int) {
+	floor := s.w.Floor
+	if newest, any := s.rows.Evict(horizon, maxBytes); any {
+		floor = max(floor, newest)
+	}
+	for i := range s.w.Changed {
+		if t := s.w.Changed[i].Time; t < horizon {
+			floor = max(floor, t)
+		}
+	}
+	if floor == s.w.Floor {
+		return
+	}
+	s.changed, s.w.Floor = true, floor
+	forgotten := func(v brimline.RowVersion) bool { return v.Time <= floor }
+	s.w.Changed = slices.DeleteFunc(s.w.Changed, forgotten)
+	if s.tail != nil {
+		s.tail.Changed = slices.DeleteFunc(s.tail.Changed, forgotten)
+		s.tail.Rows = slices.DeleteFunc(s.tail.Rows, func(r brimline.Transaction) bool { return r.Time <= floor })
+	}
+}
+
+// empty drops all rows and versions.
+func (s *State) empty() {
+	s.changed, s.stale = true, true
+	s.rows = s.rows.Empty()
+	s.w.Floor, s.w.Changed = brimline.MinTime, nil
+	if s.tail != nil {
+		s.tail.Rows, s.tail.Gone, s.tail.Changed = nil, nil, nil
+	}
+}
+
+func (s *State) setVersion(v brimline.RowVersion) {
+	s.changed = true
+	set := func(in []brimline.RowVersion) []brimline.RowVersion {
+		at, known := findVersion(in, v.ID)
+		if !known {
+			return slices.Insert(in, at, v)
+		}
+		in[at] = v
+		return in
+	}
+	s.w.Changed = set(s.w.Changed)
+	if s.tail != nil {
+		s.tail.Changed = set(s.tail.Changed)
+	}
+}
+
+func findVersion(in []brimline.RowVersion, id string) (at int, known bool) {
+	return slices.BinarySearchFunc(in, id, func(v brimline.RowVersion, id string) int { return strings.Compare(v.ID, id) })
+}
+
+// edge finds the announced edge of rule i at t, or where it would stand.
+func (s *State) edge(i int, t brimline.Time) (at int, known bool) {
+	return findEdge(s.w.Rules[i].Edges, t)
+}
+
+func findEdge(in []brimline.Edge, t brimline.Time) (at int, known bool) {
+	return slices.BinarySearchFunc(in, t, func(e brimline.Edge, t brimline.Time) int { return cmp.Compare(e.Time, t) })
+}
+
+// setEdge puts in an edge of rule i, or changes it.
+func (s *State) setEdge(i int, e brimline.Edge) {
+	s.changed = true
+	set := func(in []brimline.Edge) []brimline.Edge {
+		at, known := findEdge(in, e.Time)
+		if !known {
+			return slices.Insert(in, at, e)
+		}
+		in[at] = e
+		return in
+	}
+	s.w.Rules[i].Edges = set(s.w.Rules[i].Edges)
+	if s.tail != nil {
+		s.tail.Rules[i].Edges = set(s.tail.Rules[i].Edges)
+	}
+}
+
+// forget takes out the edge of rule i that stands at the index.
+func (s *State) forget(i, at int) {
+	s.changed = true
+	t := s.w.Rules[i].Edges[at].Time
+	s.w.Rules[i].Edges = slices.Delete(s.w.Rules[i].Edges, at, at+1)
+	if s.tail == nil {
+		return
+	}
+	rule := &s.tail.Rules[i]
+	if at, known := findEdge(rule.Edges, t); known {
+		rule.Edges = slices.Delete(rule.Edges, at, at+1)
+	}
+	if at, known := slices.BinarySearch(rule.Forgotten, t); !known {
+		rule.Forgotten = slices.Insert(rule.Forgotten, at, t)
+	}
+}
+
+// setRules puts other rules in force.
+func (s *State) setRules(rules []brimline.RuleState) {
+	s.changed, s.stale = true, true
+	s.w.Rules = rules
+	if s.tail != nil {
+		s.tail.Rules = make([]brimline.RuleState, len(rules))
+	}
+}
+
+// brokenState is what is left of a user whose segments cannot be read: nothing
+// is retained up to floor.
+func (f *Folder) brokenState(user string, value *brimline.Window, floor brimline.Time) *State {
+	rest := *value
+	rest.Floor, rest.Gone = max(floor, value.Floor), nil
+	rest.Rows = slices.DeleteFunc(slices.Clone(value.Rows), func(r brimline.Transaction) bool { return r.Time <= rest.Floor })
+	rest.Rules = slices.Clone(value.Rules)
+	for i := range rest.Rules {
+		rest.Rules[i].Forgotten = nil
+	}
+	s := f.NewState(user, value, &rest, codecs.Entries(value))
+	s.stale = true // the segments go with the next change
+	return s
+}

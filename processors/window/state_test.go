@@ -1,0 +1,218 @@
+package window
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"reflect"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/codecs"
+	"github.com/brimline/brimline/internal/sliding"
+)
+
+type failer interface {
+	Helper()
+	Fatalf(format string, args ...any)
+}
+
+// table is what the group table holds of one user.
+type table struct {
+	value    []byte
+	segments map[uint64][]byte
+	written  int // bytes, of all records
+}
+
+func newTable() *table { return &table{segments: map[uint64][]byte{}} }
+
+func (tb *table) clone() *table { return &table{tb.value, maps.Clone(tb.segments), tb.written} }
+
+// withSegmentsOf is tb with the segments that were written later and came into the changelog before it ended.
+func (tb *table) withSegmentsOf(later *table) *table {
+	c := tb.clone()
+	for n, value := range later.segments {
+		c.segments[n] = value
+	}
+	return c
+}
+
+// write commits s, and checks that a reader finds a whole window between any two records.
+func (tb *table) write(t failer, s *State) {
+	t.Helper()
+	c, err := s.commit()
+	if err != nil {
+		t.Fatalf("commit: %v", err)
+	}
+	var before *brimline.Window
+	if len(c.sealed) > 0 {
+		before = tb.read(t)
+	}
+	for _, seg := range c.sealed {
+		if old, there := tb.segments[seg.number]; there && !bytes.Equal(old, seg.value) {
+			t.Fatalf("segment %d was %x and is written as %x", seg.number, old, seg.value)
+		}
+		tb.segments[seg.number] = seg.value
+		tb.written += len(seg.value)
+	}
+	if again := before; len(c.sealed) > 0 && !reflect.DeepEqual(tb.read(t), before) {
+		t.Fatalf("new segments changed what the old value says: %+v, was %+v", again, before)
+	}
+	if tb.value, err = (codecs.Window{}).Encode(s.value()); err != nil {
+		t.Fatalf("encoding: %v", err)
+	}
+	tb.written += len(tb.value)
+	for n := c.first; n != c.next; n++ {
+		tb.read(t)
+		delete(tb.segments, n)
+	}
+}
+
+func (tb *table) read(t failer) *brimline.Window {
+	t.Helper()
+	if tb.value == nil {
+		return nil
+	}
+	whole, _, err := codecs.AssembleWindow(tb.decoded(t), func(n uint64) ([]byte, error) { return tb.segments[n], nil })
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	return whole
+}
+
+func (tb *table) decoded(t failer) *brimline.Window {
+	t.Helper()
+	v, err := codecs.Window{}.Decode(tb.value)
+	if err != nil {
+		t.Fatalf("decoding: %v", err)
+	}
+	return v.(*brimline.Window)
+}
+
+// load reads the state back, as another instance would.
+func (tb *table) load(t failer, f *Folder) *State {
+	t.Helper()
+	if tb.value == nil {
+		return f.NewState("u", nil, nil, 0)
+	}
+	value := tb.decoded(t)
+	whole, entries, err := codecs.AssembleWindow(value, func(n uint64) ([]byte, error) { return tb.segments[n], nil })
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	return f.NewState("u", value, whole, entries)
+}
+
+// same fails unless two states say the same and would cut the same segments.
+func same(t failer, got, want *State) {
+	t.Helper()
+	flat := func(s *State) string {
+		w := s.w
+		w.Rows = s.rows.Rows()
+		tail := brimline.Window{}
+		if s.tail != nil {
+			tail = *s.value()
+			tail.Rows = slices.Clone(tail.Rows)
+			for i := range tail.Rows {
+				tail.Rows[i].User = "" // not written
+			}
+		}
+		return fmt.Sprintf("entries %d\n%+v\ntail %+v", s.entries, w, tail)
+	}
+	if g, w := flat(got), flat(want); g != w {
+		t.Fatalf("read back:\n%s\nwas:\n%s", g, w)
+	}
+}
+
+// TestSegmentsOfAHeavyUser: thousands of rows in any order, some changed and
+// some deleted; what is written per change does not grow with them.
+func TestSegmentsOfAHeavyUser(t *testing.T) {
+	const rows = 6000
+	r := rand.New(rand.NewPCG(1, 2))
+	rule := brimline.Rule{ID: "r", Window: 7 * 24 * time.Hour, Limit: brimline.Count(3000)}
+	rules := []sliding.Rule{{Rule: rule, Fingerprint: rule.Fingerprint()}}
+	f := NewFolder(&brimline.RuleSet{Rules: []brimline.Rule{rule}, Lateness: 24 * time.Hour}, rules, time.Hour)
+	tb, s := newTable(), f.NewState("u", nil, nil, 0)
+	want := map[string]brimline.Transaction{}
+	fold := func(offset int64, c brimline.Change) {
+		c.User, c.Source.Offset = "u", offset
+		if _, write := f.Fold(s, Input{Change: &c, Offset: offset}); write {
+			tb.write(t, s)
+		} else if s.changed {
+			s = tb.load(t, f)
+		}
+	}
+	var perRow [2]int // bytes of the first and of the last thousand
+	for i := range rows {
+		before := tb.written
+		row := brimline.Transaction{ID: fmt.Sprint(i), User: "u", Amount: brimline.Amount(r.IntN(10)), Time: brimline.Time(i)*brimline.Time(time.Minute.Microseconds()) - brimline.Time(r.Int64N(int64(time.Hour.Microseconds())))}
+		fold(int64(3*i), brimline.Change{Kind: brimline.Upsert, Row: row})
+		want[row.ID] = row
+		perRow[i*2/rows] += tb.written - before
+		if r.IntN(10) == 0 {
+			id := fmt.Sprint(r.IntN(i + 1))
+			changed, ok := want[id]
+			if !ok {
+				continue
+			}
+			if r.IntN(2) == 0 {
+				changed.Amount++
+				want[id] = changed
+				fold(int64(3*i+1), brimline.Change{Kind: brimline.Upsert, Row: changed})
+			} else {
+				delete(want, id)
+				fold(int64(3*i+1), brimline.Change{Kind: brimline.Delete, Row: changed})
+			}
+		}
+		if i%997 == 0 {
+			same(t, tb.load(t, f), s)
+		}
+	}
+	got := tb.read(t)
+	maps.DeleteFunc(want, func(_ string, row brimline.Transaction) bool { return row.Time <= got.Floor })
+	if len(got.Rows) != len(want) || got.Older.Len() == 0 {
+		t.Fatalf("%d rows in %d segments, want %d", len(got.Rows), got.Older.Len(), len(want))
+	}
+	for _, row := range got.Rows {
+		if w := want[row.ID]; row.Amount != w.Amount || row.Time != w.Time {
+			t.Errorf("row %+v, want %+v", row, w)
+		}
+	}
+	for n := range tb.segments {
+		if n < got.Older.First || n >= got.Older.Next {
+			t.Errorf("segment %d is left behind", n)
+		}
+	}
+	if perRow[1] > perRow[0]*3/2 || perRow[1] > rows/2*250 {
+		t.Errorf("the second half of the rows took %d bytes, the first %d", perRow[1], perRow[0])
+	}
+}
+
+// TestTornStateAsksPostgreSQL: a user whose segments are not those of the value
+// knows nothing, says so, and is whole again after a window.
+func TestTornStateAsksPostgreSQL(t *testing.T) {
+	rule := hourly("r", 100, brimline.SumAbs)
+	b := newBench(t, rule)
+	for i := range 40 {
+		b.next(put(fmt.Sprint(i), 1, i))
+	}
+	lost := slices.Min(slices.Collect(maps.Keys(b.table.segments)))
+	delete(b.table.segments, lost)
+	value := b.table.decoded(t)
+	if _, _, err := codecs.AssembleWindow(value, func(n uint64) ([]byte, error) { return b.table.segments[n], nil }); err == nil {
+		t.Fatal("a missing segment went unnoticed")
+	}
+	b.table = newTable()
+	b.st = b.fold.brokenState("u", value, minutes(1000))
+	out := causes(b.next(put("late", 5, 900)))
+	if _, ok := out["late r"]; !ok {
+		t.Errorf("PostgreSQL was not asked: %v", out)
+	}
+	b.next(put("new", 101, 1061))
+	if out := b.next(put("newer", 101, 1200)); len(out) != 1 || out[0].Kind != brimline.EdgeCandidate {
+		t.Errorf("after the window has filled again: %+v", out)
+	}
+}
