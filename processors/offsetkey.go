@@ -8,9 +8,17 @@ const offsetKey = "__offset"
 // A key that no user has, in place of the one above.
 const escapedOffsetKey = "\x00user:" + offsetKey
 
+// UnreportedSetter is a table's storage that must know of every record of its changelog, also of those that a stage emits
+// there itself and whose offsets goka does not report.
+type UnreportedSetter interface {
+	// SetUnreported sets, or without a value deletes, like Set and Delete. The caller emits
+	// the same to the changelog, in the order of all its writes to the table.
+	SetUnreported(key string, value []byte) error
+}
+
 // EscapeOffsetKey keeps a user called "__offset" from overwriting goka's
 // offset, which would end every recovery of that partition. Every LevelDB of a
-// table keyed by user goes through it.
+// table keyed by user goes through it. The storage that it gives is an UnreportedSetter.
 func EscapeOffsetKey(s storage.Storage) storage.Storage { return escaping{s} }
 
 type escaping struct{ storage.Storage }
@@ -22,10 +30,24 @@ func escape(key string) string {
 	return key
 }
 
-func (s escaping) Has(key string) (bool, error)        { return s.Storage.Has(escape(key)) }
-func (s escaping) Get(key string) ([]byte, error)      { return s.Storage.Get(escape(key)) }
-func (s escaping) Set(key string, value []byte) error  { return s.Storage.Set(escape(key), value) }
-func (s escaping) Delete(key string) error             { return s.Storage.Delete(escape(key)) }
+func (s escaping) Has(key string) (bool, error)       { return s.Storage.Has(escape(key)) }
+func (s escaping) Get(key string) ([]byte, error)     { return s.Storage.Get(escape(key)) }
+func (s escaping) Set(key string, value []byte) error { return s.Storage.Set(escape(key), value) }
+func (s escaping) Delete(key string) error            { return s.Storage.Delete(escape(key)) }
+
+// SetUnreported is Set or Delete where s does not need to know.
+func (s escaping) SetUnreported(key string, value []byte) error {
+	u, ok := s.Storage.(UnreportedSetter)
+	switch {
+	case ok:
+		return u.SetUnreported(escape(key), value)
+	case value == nil:
+		return s.Delete(key)
+	default:
+		return s.Set(key, value)
+	}
+}
+
 func (s escaping) Iterator() (storage.Iterator, error) { return unescaped(s.Storage.Iterator()) }
 func (s escaping) IteratorWithRange(start, limit []byte) (storage.Iterator, error) {
 	return unescaped(s.Storage.IteratorWithRange(start, limit))

@@ -26,11 +26,8 @@ func ParseSegmentKey(key string) (user string, n uint64, ok bool) {
 }
 
 // SegmentStorage is a storage of the window table. Segments are written by the
-// callback itself, through an output of its own, and goka does not know that
-// they are of the table.
+// callback itself, through an output of its own.
 type SegmentStorage interface {
 	storage.Storage
-	// SetUnreported is Set for a record that is written to the changelog next, without goka telling when it is
-	// acknowledged; nil deletes.
-	SetUnreported(key string, value []byte) error
+	UnreportedSetter
 }

@@ -113,7 +113,7 @@ func announced(tables *kafka.Tables, update goka.UpdateCallback) goka.UpdateCall
 func (a *App) attempt(s *gokaStage) attempt {
 	return func(ctx context.Context, tell func(httpapi.State)) error {
 		tables := kafka.NewTables(kafka.TablesOptions{
-			Dir: filepath.Join(a.place.Dir, string(s.name)), Log: a.cluster, Logger: a.log.With("stage", s.name),
+			Dir: filepath.Join(a.place.Dir, string(s.name)), Log: a.cluster, Cache: a.cache, Logger: a.log.With("stage", s.name),
 		})
 		graph, options := s.define(tables)
 		options = append(a.gokaOptions(s), options...)

@@ -8,15 +8,15 @@ package failpoint
 const (
 	RouteEmitted     = "route-emitted"     // a source record's changes are on their way
 	SegmentSet       = "segment-set"       // a segment of the window is on its way to the changelog, the value that names it is not
-	WindowSet        = "window-set"        // the window is in LevelDB and on its way to the changelog; nothing is emitted
+	WindowSet        = "window-set"        // the window is in the local state and on its way to the changelog; nothing is emitted
 	WindowEmitted    = "window-emitted"    // and the candidates are on their way
 	BeforeMark       = "before-mark"       // a message's outputs are acknowledged; its offset is not marked
 	VerifySent       = "verify-sent"       // the alerts are with the brokers, their transaction is open
 	VerifyOffsets    = "verify-offsets"    // and the offsets belong to it
 	VerifyCommitted  = "verify-committed"  // the transaction is committed, and nobody here knows it yet
 	VerifyBetween    = "verify-between"    // reached only Without(Transaction): alerts committed, offsets not
-	IndexSet         = "index-set"         // the list of alerts is in LevelDB and on its way to the changelog
-	Recovering       = "recovering"        // a record of a changelog has been read into LevelDB
+	IndexSet         = "index-set"         // the list of alerts is in the local state and on its way to the changelog
+	Recovering       = "recovering"        // a record of a changelog has been read into the local state
 	StateSetAside    = "state-set-aside"   // distrusted local state is renamed and not yet deleted
 	TransactionBegun = "transaction-begun" // nothing is sent yet
 )

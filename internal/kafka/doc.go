@@ -11,6 +11,7 @@
 //	ordered.go  consumer group: contiguous marks, no pause, no silent end of a partition
 //	strategy.go partitions only for members with the leader's rules
 //	guard.go    one writer per table partition      tables.go  LevelDB, bound to the topic's id
+//	writebehind.go  LevelDB, never ahead of the changelog (merged.go: its iterator)     readcache.go  values before it
 //	topics.go   create, check, delete               lag.go     offsets and members of a group
 //	scan.go     a partition up to its end           tail.go    a topic, to its end or for ever
 package kafka

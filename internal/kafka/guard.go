@@ -1,12 +1,12 @@
 package kafka
 
 import (
+	"bytes"
 	"fmt"
 	"sync"
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/internal/failpoint"
-	"github.com/lovoo/goka/storage"
 )
 
 // guard refuses a second writer of a table partition.
@@ -26,11 +26,14 @@ import (
 // a foreign record at offset 0 is noticed only at the last acknowledgement, when
 // earlier ones have been stored; then the whole local state is given up.
 //
-// While a table is read (recovery, hot standby, views), offsets come from the log
+// The same offsets tell the storage below at which place of the log each write
+// is, so that it puts nothing on disk that the log may not have.
+//
+// While a table is read (recovery, hot standby), offsets come from the log
 // instead; the update callback announces them (Tables.Announce). Between
 // recovery's end and the first write, goka stores nothing.
 type guard struct {
-	storage.Storage
+	*writeBehind
 	topic     string
 	partition int32
 	release   func()       // forgets this guard; called by Close
@@ -47,10 +50,10 @@ type guard struct {
 
 const noOffset = -1
 
-// newGuard guards s. base is the offset of the last record that s holds or, if it holds none, of the last in the log.
-func newGuard(s storage.Storage, topic string, partition int32, base int64) *guard {
+// newGuard guards w. base is the offset of the last record that w holds or, if it holds none, of the last in the log.
+func newGuard(w *writeBehind, topic string, partition int32, base int64) *guard {
 	return &guard{
-		Storage: s, topic: topic, partition: partition, base: base, announced: noOffset,
+		writeBehind: w, topic: topic, partition: partition, base: base, announced: noOffset,
 		release: func() {}, distrust: func() error { return nil },
 	}
 }
@@ -62,42 +65,50 @@ func (g *guard) announce(offset int64) {
 	g.mu.Unlock()
 }
 
-// writes notes a write of goka's; reported says whether its acknowledgement will bring the offset.
-func (g *guard) writes(reported bool) error {
+// place gives the offset that a write has in the log or, if it is ours, will get;
+// reported says whether its acknowledgement will bring that offset.
+func (g *guard) place(reported bool) (at int64, ours bool, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if !g.recovered || g.announced != noOffset {
-		return nil // applied from the log
+		return g.announced, false, nil
 	}
 	if g.err != nil {
-		return g.err
+		return 0, true, g.err
 	}
 	g.written++
-	if offset := g.base + g.written; reported && offset != 0 {
-		g.due = append(g.due, offset)
+	at = g.base + g.written
+	if reported && at != 0 {
+		g.due = append(g.due, at)
 	}
-	return nil
+	return at, true, nil
 }
 
-func (g *guard) Set(key string, value []byte) error {
-	if err := g.writes(true); err != nil {
+func (g *guard) write(key string, value []byte, reported bool) error {
+	at, ours, err := g.place(reported)
+	if err != nil {
 		return err
 	}
-	return g.Storage.Set(key, value)
+	if !ours {
+		value = bytes.Clone(value) // it would keep all that was fetched with it
+	}
+	return g.writeBehind.write(key, value, at)
 }
 
-func (g *guard) Delete(key string) error {
-	if err := g.writes(false); err != nil {
-		return err
-	}
-	return g.Storage.Delete(key)
-}
+// Set keeps value; it may not be changed afterwards.
+func (g *guard) Set(key string, value []byte) error { return g.write(key, notNil(value), true) }
+
+func (g *guard) Delete(key string) error { return g.write(key, nil, false) }
+
+// SetUnreported is Set for a record that the caller writes to the changelog itself, next after what was set before: goka
+// reports no offset for it. Without a value it deletes.
+func (g *guard) SetUnreported(key string, value []byte) error { return g.write(key, value, false) }
 
 func (g *guard) MarkRecovered() error {
 	g.mu.Lock()
+	defer g.mu.Unlock()
 	g.recovered = true
-	g.mu.Unlock()
-	return g.Storage.MarkRecovered()
+	return nil
 }
 
 // SetOffset stores that the log is read, or written by us alone, up to offset.
@@ -107,20 +118,20 @@ func (g *guard) SetOffset(offset int64) error {
 	if !g.recovered || g.announced == offset {
 		g.announced, g.base, g.written, g.due = noOffset, offset, 0, nil
 		failpoint.Hit(failpoint.Recovering)
-		return g.Storage.SetOffset(offset)
+		return g.writeBehind.SetOffset(offset)
 	}
 	if g.err != nil {
 		return g.err
 	}
 	if failpoint.Without(failpoint.TableGuard) {
-		return g.Storage.SetOffset(offset)
+		return g.writeBehind.SetOffset(offset)
 	}
 	if len(g.due) == 0 || g.due[0] != offset {
 		g.err = g.refuse(offset)
 		return g.err
 	}
 	g.due = g.due[1:]
-	return g.Storage.SetOffset(offset)
+	return g.writeBehind.SetOffset(offset)
 }
 
 func (g *guard) refuse(offset int64) error {
@@ -146,5 +157,5 @@ func (g *guard) refuse(offset int64) error {
 
 func (g *guard) Close() error {
 	g.release()
-	return g.Storage.Close()
+	return g.writeBehind.Close()
 }

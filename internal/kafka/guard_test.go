@@ -5,7 +5,8 @@ import (
 	"testing"
 
 	"github.com/brimline/brimline"
-	"github.com/lovoo/goka/storage"
+	"github.com/syndtr/goleveldb/leveldb"
+	ldbstorage "github.com/syndtr/goleveldb/leveldb/storage"
 	"pgregory.net/rapid"
 )
 
@@ -33,12 +34,28 @@ func (l *changelog) delete(t *rapid.T) {
 	l.next++
 }
 
+func (l *changelog) setUnreported(t *rapid.T, value []byte) {
+	must(t, l.g.SetUnreported("k", value))
+	l.next++
+}
+
+// inMemory is a storage that flushes when told to, and nothing to a disk.
+func inMemory(t interface{ Fatal(...any) }) *writeBehind {
+	db, err := leveldb.Open(ldbstorage.NewMemStorage(), levelDBOptions())
+	must(t, err)
+	w, err := newWriteBehind(db, "", NewReadCache(1<<20), memtableBytes)
+	must(t, err)
+	return w
+}
+
 // A sole writer is never refused, whatever it writes and deletes and however late it is acknowledged; after a foreign
 // record the next acknowledgement is refused, and so is everything after it.
 func TestGuardToleratesOneWriterOnly(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		l := &changelog{next: rapid.Int64Range(0, 3).Draw(t, "log")}
-		l.g = newGuard(storage.NewMemory(), "t", 0, l.next-1)
+		w := inMemory(t)
+		defer w.finish()
+		l.g = newGuard(w, "t", 0, l.next-1)
 		distrusted := false
 		l.g.distrust = func() error { distrusted = true; return nil }
 		must(t, l.g.Open())
@@ -72,10 +89,14 @@ func TestGuardToleratesOneWriterOnly(t *testing.T) {
 			return err
 		}
 		for range rapid.IntRange(0, 40).Draw(t, "steps") {
-			switch rapid.IntRange(0, 3).Draw(t, "step") {
+			switch rapid.IntRange(0, 6).Draw(t, "step") {
 			case 0:
 				l.delete(t)
 			case 1:
+				l.setUnreported(t, nil)
+			case 2:
+				l.setUnreported(t, []byte("part"))
+			case 3:
 				if len(l.acks) > 0 {
 					must(t, ack())
 				}
@@ -112,7 +133,9 @@ func TestGuardToleratesOneWriterOnly(t *testing.T) {
 }
 
 func TestGuardDistrustsALogThatLostRecords(t *testing.T) {
-	g := newGuard(storage.NewMemory(), "t", 0, 10)
+	w := inMemory(t)
+	defer w.finish()
+	g := newGuard(w, "t", 0, 10)
 	distrusted := false
 	g.distrust = func() error { distrusted = true; return nil }
 	must(t, g.MarkRecovered())

@@ -14,10 +14,7 @@ import (
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/internal/failpoint"
 	"github.com/lovoo/goka/storage"
-	"github.com/syndtr/goleveldb/leveldb"
 	ldberrors "github.com/syndtr/goleveldb/leveldb/errors"
-	"github.com/syndtr/goleveldb/leveldb/filter"
-	"github.com/syndtr/goleveldb/leveldb/opt"
 )
 
 // Log is the changelog behind a table, as far as local state must agree with it. Cluster is one.
@@ -35,6 +32,8 @@ type TablesOptions struct {
 	Dir string
 	// Log is the changelog that the state must agree with.
 	Log Log
+	// Cache is shared with other Tables of the process. Default: one of DefaultCacheBytes for these alone.
+	Cache *ReadCache
 	// Now stamps what is set aside. Default time.Now.
 	Now func() time.Time
 	// Logger is told what is set aside and why. Default: nobody.
@@ -43,8 +42,8 @@ type TablesOptions struct {
 
 // Tables keeps goka tables in LevelDB. The state is a copy of the changelog, so
 // whatever is doubtful about it (damage, another topic id, offsets beyond the
-// changelog's end) is set aside and read again. Each storage is guarded
-// against a second writer (see guard).
+// changelog's end) is set aside and read again. Each storage writes to LevelDB
+// behind the changelog (see writeBehind) and is guarded against a second writer (see guard).
 type Tables struct {
 	o       TablesOptions
 	mu      sync.Mutex
@@ -59,6 +58,9 @@ func NewTables(o TablesOptions) *Tables {
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Cache == nil {
+		o.Cache = NewReadCache(DefaultCacheBytes)
 	}
 	return &Tables{o: o, open: make(map[topicPartition]*guard)}
 }
@@ -105,12 +107,9 @@ func (t *Tables) build(topic string, partition int32) (*guard, error) {
 	}
 	next, err := t.o.Log.NextOffset(topic, partition)
 	if err != nil {
-		return nil, errors.Join(err, s.close())
+		return nil, errors.Join(err, s.Close())
 	}
-	base, err := s.GetOffset(noOffset)
-	if err != nil {
-		return nil, errors.Join(t.fail(home, err), s.close())
-	}
+	base := s.stored
 	if base >= next {
 		// goka would log it and serve values that the log does not have.
 		t.o.Logger.Warn("local state is ahead of its topic and is read again", "topic", topic, "partition", partition, "local", base, "next", next)
@@ -243,8 +242,8 @@ func quoteGlob(path string) string {
 }
 
 // openSound opens the database in home, an empty one if it is damaged.
-func (t *Tables) openSound(home string) (*store, error) {
-	s, err := openStore(home)
+func (t *Tables) openSound(home string) (*writeBehind, error) {
+	s, err := openWriteBehind(home, t.o.Cache)
 	if !ldberrors.IsCorrupted(err) {
 		return s, err
 	}
@@ -259,70 +258,12 @@ func (t *Tables) openSound(home string) (*store, error) {
 			return nil, err
 		}
 	}
-	return openStore(home)
+	return openWriteBehind(home, t.o.Cache)
 }
 
-func (t *Tables) reopenEmpty(home string, s *store, topic string) (*store, error) {
-	if err := errors.Join(s.close(), t.discard(home), t.bind(topic, home)); err != nil {
+func (t *Tables) reopenEmpty(home string, s *writeBehind, topic string) (*writeBehind, error) {
+	if err := errors.Join(s.Close(), t.discard(home), t.bind(topic, home)); err != nil {
 		return nil, err
 	}
-	return openStore(home)
+	return openWriteBehind(home, t.o.Cache)
 }
-
-// store is LevelDB below goka's storage. goka's own wraps errors in text; here damage met while reading or writing is
-// recognised, so that the next start does not meet it again.
-type store struct {
-	storage.Storage
-	db   *leveldb.DB
-	home string
-}
-
-func openStore(home string) (*store, error) {
-	db, err := leveldb.OpenFile(filepath.Join(home, "db"), &opt.Options{
-		// Most lookups of a new user end here instead of on disk.
-		Filter: filter.NewBloomFilter(10),
-		// The default of LevelDB drops what it cannot read of its journal and goes on. A value lost from the middle,
-		// while a later offset survives, is a wrong total for ever. The price: a kill in the middle of a write of several
-		// blocks leaves a torn end, which is indistinguishable, and the partition is read again from its topic.
-		Strict: opt.StrictAll &^ opt.StrictRecovery,
-		// There is one database per partition and table; 500 open files each, the default, exceed usual limits.
-		OpenFilesCacheCapacity: 64,
-		BlockCacheCapacity:     8 * opt.MiB,
-		WriteBuffer:            8 * opt.MiB,
-	})
-	if err != nil {
-		return nil, err
-	}
-	s := &store{db: db, home: home}
-	s.Storage, err = storage.New(db)
-	return s, err
-}
-
-// close is for a store that goka has not got yet; goka's Close needs its Open.
-func (s *store) close() error { return s.db.Close() }
-
-func (s *store) heed(err error) error {
-	if ldberrors.IsCorrupted(err) {
-		return errors.Join(err, distrust(s.home))
-	}
-	return err
-}
-
-func (s *store) Get(key string) ([]byte, error) {
-	value, err := s.db.Get([]byte(key), nil)
-	if errors.Is(err, leveldb.ErrNotFound) {
-		return nil, nil
-	}
-	return value, s.heed(err)
-}
-
-func (s *store) Has(key string) (bool, error) {
-	ok, err := s.db.Has([]byte(key), nil)
-	return ok, s.heed(err)
-}
-
-func (s *store) Set(key string, value []byte) error {
-	return s.heed(s.db.Put([]byte(key), value, nil))
-}
-
-func (s *store) Delete(key string) error { return s.heed(s.db.Delete([]byte(key), nil)) }

@@ -98,7 +98,7 @@ func TestDamagedStateIsSetAside(t *testing.T) {
 		put(t, tb, s, 4, "k")
 		must(t, s.MarkRecovered())
 		must(t, s.Close())
-		tear(t, filepath.Join(dir, "g-table.3", "db"))
+		tear(t, filepath.Join(dir, "g-table.3", "db", "MANIFEST-*"))
 		s = openTable(t, tb)
 		if holds(t, s, "k") {
 			t.Fatal("the damage did nothing")
@@ -111,20 +111,19 @@ func TestDamagedStateIsSetAside(t *testing.T) {
 	}
 }
 
-// tear cuts the last write short, as a kill in the middle of it does.
-func tear(t *testing.T, db string) {
+// tear cuts the last write to a file short, as a kill in the middle of it may.
+func tear(t *testing.T, pattern string) {
 	t.Helper()
-	logs, err := filepath.Glob(filepath.Join(db, "*.log"))
+	found, err := filepath.Glob(pattern)
 	must(t, err)
-	for _, l := range logs {
-		info, err := os.Stat(l)
+	for _, f := range found {
+		info, err := os.Stat(f)
 		must(t, err)
-		if info.Size() > 3 {
-			must(t, os.Truncate(l, info.Size()-3))
-			return
-		}
+		must(t, os.Truncate(f, info.Size()-3))
 	}
-	t.Fatalf("no journal to tear in %v", logs)
+	if len(found) == 0 {
+		t.Fatalf("nothing to tear at %v", pattern)
+	}
 }
 
 func TestStateInUseIsExplained(t *testing.T) {

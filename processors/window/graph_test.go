@@ -63,17 +63,8 @@ func start(t *testing.T) *stage {
 func withSegments(build storage.Builder) storage.Builder {
 	return func(topic string, partition int32) (storage.Storage, error) {
 		st, err := build(topic, partition)
-		return segmented{st}, err
+		return processors.EscapeOffsetKey(st), err
 	}
-}
-
-type segmented struct{ storage.Storage }
-
-func (s segmented) SetUnreported(key string, value []byte) error {
-	if value == nil {
-		return s.Delete(key)
-	}
-	return s.Set(key, value)
 }
 
 func (s *stage) change(user string, c brimline.Change) {
