@@ -188,11 +188,11 @@ func (o Options) GroupBuilder(g Group) func(brokers []string, group, clientID st
 			return nil, err
 		}
 		c.ClientID = orElse(clientID, c.ClientID)
-		inner, err := sarama.NewConsumerGroup(brokers, group, c)
+		ordered, err := Ordered(brokers, group, c)
 		if err != nil {
 			return nil, Explain(err, fmt.Sprintf("joining group %q", group))
 		}
-		return Ordered(inner), nil
+		return ordered, nil
 	}
 }
 
