@@ -70,7 +70,7 @@ func TestProducerSettings(t *testing.T) {
 	expect(t, "patience with unknown topics", value(kgo.UnknownTopicRetries), any(int64(-1)))
 	expect(t, "end of patience for records without an answer", value(kgo.AllowIdempotentProduceCancellation), any(true))
 	expect(t, "retries after a hang-up", value(kgo.AlwaysRetryEOF), any(true))
-	expect(t, "flush interval", value(kgo.ProducerLinger), any(5*time.Millisecond))
+	expect(t, "flush interval of a busy stream", value(kgo.ProducerLinger), any(20*time.Millisecond))
 	expect(t, "largest batch", value(kgo.ProducerBatchMaxBytes), any(int32(16<<20+1<<10)))
 	expect(t, "records in memory", value(kgo.MaxBufferedRecords), any(int64(8192)))
 	expect(t, "bytes in memory", value(kgo.MaxBufferedBytes), any(int64(32<<20+2<<10)))
@@ -264,6 +264,29 @@ func until(t *testing.T, done func() bool) {
 		if ctx.Err() != nil {
 			t.Fatal("waited in vain")
 		}
+	}
+}
+
+// A record is sent after FlushEvery; of many, all but the first few wait for fuller batches.
+func TestProducerPacesItself(t *testing.T) {
+	t.Parallel()
+	_, o := broker(t, kfake.SeedTopics(1, "t"))
+	o.FlushEvery = 300 * time.Millisecond
+	p := producing(t, o)
+	took := func(records int) time.Duration {
+		start := time.Now()
+		for range records - 1 {
+			p.Emit("t", "k", nil)
+		}
+		must(t, settled(t, p.Emit("t", "k", nil)).err)
+		return time.Since(start)
+	}
+	must(t, settled(t, p.Emit("t", "k", nil)).err) // connects
+	if d := took(1); d < 250*time.Millisecond || d > 900*time.Millisecond {
+		t.Errorf("a lone record took %v", d)
+	}
+	if d := took(2 * busy); d < 900*time.Millisecond || d > 3*time.Second {
+		t.Errorf("a record of a busy stream took %v", d)
 	}
 }
 
