@@ -29,6 +29,7 @@ const (
 	leveldbModule = "github.com/syndtr/goleveldb"
 	yamlModule    = "gopkg.in/yaml.v3"
 	kongModule    = "github.com/alecthomas/kong"
+	franzModule   = "github.com/twmb/franz-go"
 )
 
 // layers is in the order of the tree: a row may name only rows above it, so the table cannot hold a cycle.
@@ -42,10 +43,10 @@ func layers() []layer {
 		{"codecs", []string{"."}, nil},
 		{"internal/rules", []string{".", "internal/sliding"}, []string{yamlModule, "github.com/expr-lang/expr"}},
 		{"internal/ledger", []string{".", "internal/sliding"}, []string{pgxModule}},
-		{"internal/kafka", []string{".", "internal/failpoint"}, []string{saramaModule, gokaModule + "/storage", leveldbModule, "github.com/rcrowley/go-metrics", "github.com/xdg-go/scram"}},
+		{"internal/kafka", []string{".", "internal/failpoint"}, []string{saramaModule, gokaModule, leveldbModule, franzModule + "/pkg/kgo", franzModule + "/pkg/kerr", franzModule + "/pkg/sasl", "github.com/rcrowley/go-metrics", "github.com/xdg-go/scram"}},
 		{"internal/capture", []string{"."}, []string{pgxModule}},
 		{"internal/capture/kafkasink", []string{"internal/capture"}, []string{saramaModule}},
-		{"internal/embedded", []string{"."}, []string{"github.com/twmb/franz-go/pkg/kfake", "github.com/fergusstrange/embedded-postgres", pgxModule}},
+		{"internal/embedded", []string{"."}, []string{franzModule + "/pkg/kfake", "github.com/fergusstrange/embedded-postgres", pgxModule}},
 		{"processors", []string{".", "codecs"}, []string{gokaModule}},
 		{"processors/route", stage, []string{gokaModule, metricsModule}},
 		{"processors/window", stage, []string{gokaModule, metricsModule}},
@@ -61,7 +62,7 @@ func layers() []layer {
 			"internal/preflight", "internal/httpapi", "internal/config", "internal/failpoint",
 		}, []string{gokaModule, metricsModule, leveldbModule}},
 		{"internal/demo", []string{".", "codecs", "internal/embedded", "internal/kafka", "internal/config", "internal/app"}, []string{pgxModule}},
-		{"internal/testkit", []string{".", "codecs", "processors", "views", "internal/sliding", "internal/rules", "internal/kafka", "internal/embedded"}, []string{pgxModule, "github.com/twmb/franz-go"}},
+		{"internal/testkit", []string{".", "codecs", "processors", "views", "internal/sliding", "internal/rules", "internal/kafka", "internal/embedded"}, []string{pgxModule, franzModule}},
 		{"internal/e2e", nil, nil},      // tests only
 		{"internal/crash", nil, nil},    // tests only
 		{"internal/security", nil, nil}, // tests only

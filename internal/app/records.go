@@ -60,7 +60,7 @@ func (a *App) announceSweep() error {
 // emit writes a few records and waits for them.
 func (a *App) emit(topic string, codec goka.Codec, records map[string]any, doing string) error {
 	e, err := goka.NewEmitter(a.config.Brokers, goka.Stream(topic), codec,
-		goka.WithEmitterProducerBuilder(producers(a.kafka)),
+		goka.WithEmitterProducerBuilder(a.kafka.ProducerBuilder()),
 		goka.WithEmitterTopicManagerBuilder(topicManagers(a.kafka)),
 		goka.WithEmitterHasher(processors.Hasher),
 		goka.WithEmitterClientID(a.kafka.ClientID),

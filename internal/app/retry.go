@@ -36,7 +36,7 @@ func (r *Retry) Send(d *brimline.DeadLetter) error {
 	if e == nil {
 		var err error
 		e, err = goka.NewEmitter(r.options.Brokers, goka.Stream(d.Topic), codecs.Raw{},
-			goka.WithEmitterProducerBuilder(producers(r.options)),
+			goka.WithEmitterProducerBuilder(r.options.ProducerBuilder()),
 			goka.WithEmitterTopicManagerBuilder(topicManagers(r.options)),
 			goka.WithEmitterHasher(func() hash.Hash32 { return always(d.Partition) }),
 			goka.WithEmitterClientID(r.options.ClientID),

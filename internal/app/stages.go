@@ -62,7 +62,7 @@ func (a *App) windowStage() *gokaStage {
 			return g, []goka.ProcessorOption{
 				goka.WithStorageBuilder(markers.Watch(states.Watch(escaped(tables.Build)))),
 				goka.WithUpdateCallback(announced(tables, states.Updating(keeping(processors.KeepNewer)))),
-				goka.WithProducerBuilder(redirected(producers(a.kafka), a.streams.WindowSegments, a.streams.WindowTable)),
+				goka.WithProducerBuilder(redirected(a.kafka.ProducerBuilder(), a.streams.WindowSegments, a.streams.WindowTable)),
 			}
 		},
 		beside: a.sweep,
@@ -171,21 +171,10 @@ func (a *App) gokaOptions(s *gokaStage) []goka.ProcessorOption {
 			Strategy: goka.CopartitioningStrategy, Rules: a.fingerprint, OnExcluded: a.gate.excluded,
 		})),
 		goka.WithConsumerSaramaBuilder(a.kafka.ConsumerBuilder()),
-		goka.WithProducerBuilder(producers(a.kafka)),
+		goka.WithProducerBuilder(a.kafka.ProducerBuilder()),
 		goka.WithTopicManagerBuilder(topicManagers(a.kafka)),
 		goka.WithContextWrapper(s.traffic.wrap(s.inputs)),
 		goka.WithRebalanceCallback(func(goka.Assignment) { s.traffic.assigned() }),
-	}
-}
-
-// producers makes goka producers; each with a configuration of its own, because goka changes what it is given.
-func producers(o kafka.Options) goka.ProducerBuilder {
-	return func(brokers []string, clientID string, hasher func() hash.Hash32) (goka.Producer, error) {
-		c, err := o.ProducerConfig()
-		if err != nil {
-			return nil, err
-		}
-		return goka.ProducerBuilderWithConfig(c)(brokers, clientID, hasher)
 	}
 }
 

@@ -72,7 +72,7 @@ func (o Options) produce(c *sarama.Config) {
 	c.Producer.Flush.Messages = 2000
 	// JSON and windows shrink several times, and snappy is the cheapest that every Kafka client reads.
 	c.Producer.Compression = sarama.CompressionSnappy
-	// goka resolves promises from both channels, and the synchronous producer demands them.
+	// The synchronous producer demands both channels.
 	c.Producer.Return.Successes = true
 	c.Producer.Return.Errors = true
 	c.Producer.Transaction.Timeout = o.TransactionTimeout
@@ -145,8 +145,8 @@ func (o Options) ConsumerGroupConfig(g Group) (*sarama.Config, error) {
 	return c, nil
 }
 
-// ProducerConfig is Config for a producer without transactions: goka's, which
-// writes tables. (A transaction's marker at the end of a table makes goka's recovery wait for ever.)
+// ProducerConfig is Config for a producer without transactions. goka's, which
+// writes tables, is made by ProducerBuilder.
 func (o Options) ProducerConfig() (*sarama.Config, error) { return o.Config() }
 
 // TransactionalConfig is Config for a producer of transactions. Of two producers
@@ -188,11 +188,11 @@ func (o Options) GroupBuilder(g Group) func(brokers []string, group, clientID st
 			return nil, err
 		}
 		c.ClientID = orElse(clientID, c.ClientID)
-		inner, err := sarama.NewConsumerGroup(brokers, group, c)
+		ordered, err := Ordered(brokers, group, c)
 		if err != nil {
 			return nil, Explain(err, fmt.Sprintf("joining group %q", group))
 		}
-		return Ordered(inner), nil
+		return ordered, nil
 	}
 }
 
@@ -214,26 +214,11 @@ func (o Options) ConsumerBuilder() func(brokers []string, clientID string) (sara
 
 // secure sets TLS and SASL.
 func (o Options) secure(c *sarama.Config) error {
-	if t := o.TLS; t.Enabled {
-		tc := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: t.ServerName}
-		if t.CAFile != "" {
-			pem, err := os.ReadFile(t.CAFile)
-			if err != nil {
-				return tlsFile("the CA file", err)
-			}
-			if tc.RootCAs = x509.NewCertPool(); !tc.RootCAs.AppendCertsFromPEM(pem) {
-				return tlsFile("the CA file", fmt.Errorf("%s holds no PEM certificate", t.CAFile))
-			}
-		}
-		if t.CertFile != "" {
-			pair, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
-			if err != nil {
-				return tlsFile("the client certificate and its key", err)
-			}
-			tc.Certificates = []tls.Certificate{pair}
-		}
-		c.Net.TLS.Enable, c.Net.TLS.Config = true, tc
+	t, err := o.tlsConfig()
+	if err != nil {
+		return err
 	}
+	c.Net.TLS.Enable, c.Net.TLS.Config = t != nil, t
 	if s := o.SASL; s.Mechanism != "" {
 		c.Net.SASL.Enable = true
 		c.Net.SASL.Mechanism = sarama.SASLMechanism(s.Mechanism)
@@ -243,6 +228,32 @@ func (o Options) secure(c *sarama.Config) error {
 		}
 	}
 	return nil
+}
+
+// tlsConfig reads the files; nil without TLS.
+func (o Options) tlsConfig() (*tls.Config, error) {
+	t := o.TLS
+	if !t.Enabled {
+		return nil, nil
+	}
+	c := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: t.ServerName}
+	if t.CAFile != "" {
+		pem, err := os.ReadFile(t.CAFile)
+		if err != nil {
+			return nil, tlsFile("the CA file", err)
+		}
+		if c.RootCAs = x509.NewCertPool(); !c.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, tlsFile("the CA file", fmt.Errorf("%s holds no PEM certificate", t.CAFile))
+		}
+	}
+	if t.CertFile != "" {
+		pair, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
+		if err != nil {
+			return nil, tlsFile("the client certificate and its key", err)
+		}
+		c.Certificates = []tls.Certificate{pair}
+	}
+	return c, nil
 }
 
 func tlsFile(what string, err error) error {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/IBM/sarama"
 	"github.com/brimline/brimline"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // Kinds of Explain that callers act on.
@@ -135,6 +136,7 @@ func symptoms() []symptom {
 			[]error{
 				sarama.ErrOutOfBrokers, sarama.ErrNotConnected, sarama.ErrControllerNotAvailable, sarama.ErrBrokerNotFound,
 				sarama.ErrLeaderNotAvailable, sarama.ErrConsumerCoordinatorNotAvailable, sarama.ErrRequestTimedOut, sarama.ErrNetworkException,
+				kgo.ErrRecordTimeout,
 			},
 			KindUnreachable, unreachableRemedy,
 		},

@@ -26,20 +26,27 @@ import (
 //     error when a claim's handler failed or a claim ended before its session.
 //
 // A stop while the group is being joined is not a failure: Consume returns nil.
-func Ordered(inner sarama.ConsumerGroup) sarama.ConsumerGroup {
+//
+// The configuration is given an interceptor, by which the group knows what was handed out.
+func Ordered(brokers []string, group string, c *sarama.Config) (sarama.ConsumerGroup, error) {
 	g := &ordered{
-		ConsumerGroup: inner,
-		errs:          make(chan error, 64),
-		noted:         make(chan struct{}, 1),
+		errs:  make(chan error, 64),
+		noted: make(chan struct{}, 1),
+	}
+	c.Consumer.Interceptors = append(c.Consumer.Interceptors, handedOut{&g.current})
+	var err error
+	if g.ConsumerGroup, err = sarama.NewConsumerGroup(brokers, group, c); err != nil {
+		return nil, err
 	}
 	go g.forwardErrors()
-	return g
+	return g, nil
 }
 
 type ordered struct {
 	sarama.ConsumerGroup
-	errs   chan error
-	closed atomic.Bool
+	errs    chan error
+	closed  atomic.Bool
+	current atomic.Pointer[generation]
 
 	mu      sync.Mutex
 	lastErr error
@@ -83,7 +90,7 @@ func (g *ordered) Consume(ctx context.Context, topics []string, handler sarama.C
 		case <-g.noted:
 		default:
 		}
-		gen := &generation{handler: handler, marks: make(map[topicPartition]*lowWater)}
+		gen := &generation{handler: handler, current: &g.current}
 		err := g.ConsumerGroup.Consume(ctx, topics, gen)
 		if ctx.Err() != nil {
 			if err == ctx.Err() { // the bare error: given up while joining
@@ -118,25 +125,47 @@ func (g *ordered) whyClaimEnded(topics []string) error {
 	return Explain(fmt.Errorf("a partition stopped being read: %w", err), fmt.Sprintf("reading %q", topics))
 }
 
+// handedOut notes every message before the handler can see it: sarama calls it
+// in the goroutine that then puts the message into the claim's channel, in the
+// order of offsets, some messages twice. Messages that goka takes but drops at a
+// rebalance, and those that sarama drains then, stay unfinished, as they should.
+type handedOut struct{ current *atomic.Pointer[generation] }
+
+func (h handedOut) OnConsume(m *sarama.ConsumerMessage) {
+	h.current.Load().mark(topicPartition{m.Topic, m.Partition}).started(m.Offset)
+}
+
 type topicPartition struct {
 	topic     string
 	partition int32
 }
 
 // generation is the handler of one session: it hands the caller's handler a
-// session and claims that keep marks in order. A new one for each session, so
-// that what an old one left unfinished is forgotten with it: those messages come again.
+// session that keeps marks in order. A new one for each session, so that what
+// an old one left unfinished is forgotten with it: those messages come again.
 type generation struct {
 	handler sarama.ConsumerGroupHandler
+	current *atomic.Pointer[generation]
 	session sarama.ConsumerGroupSession // set by Setup, which precedes everything else
 
-	mu    sync.RWMutex
-	marks map[topicPartition]*lowWater
+	marks sync.Map // topicPartition to *lowWater
+	mu    sync.Mutex
 	errs  []error
 }
 
+func (g *generation) mark(at topicPartition) *lowWater {
+	w, ok := g.marks.Load(at)
+	if !ok {
+		w, _ = g.marks.LoadOrStore(at, &lowWater{})
+	}
+	return w.(*lowWater)
+}
+
+// Setup makes this generation the one that messages belong to. sarama starts
+// to read partitions after it, and has closed and drained those of the session before.
 func (g *generation) Setup(s sarama.ConsumerGroupSession) error {
 	g.session = s
+	g.current.Store(g)
 	return g.handler.Setup(&orderedSession{s, g})
 }
 
@@ -145,13 +174,7 @@ func (g *generation) Cleanup(s sarama.ConsumerGroupSession) error {
 }
 
 func (g *generation) ConsumeClaim(s sarama.ConsumerGroupSession, c sarama.ConsumerGroupClaim) error {
-	w := &lowWater{}
-	g.mu.Lock()
-	g.marks[topicPartition{c.Topic(), c.Partition()}] = w
-	g.mu.Unlock()
-	claim := orderClaim(c, w)
-	err := g.handler.ConsumeClaim(&orderedSession{s, g}, claim)
-	claim.stop()
+	err := g.handler.ConsumeClaim(&orderedSession{s, g}, c)
 	if err != nil {
 		g.mu.Lock()
 		g.errs = append(g.errs, Explain(err, fmt.Sprintf("topic %q, partition %d", c.Topic(), c.Partition())))
@@ -161,8 +184,8 @@ func (g *generation) ConsumeClaim(s sarama.ConsumerGroupSession, c sarama.Consum
 }
 
 func (g *generation) failure() error {
-	g.mu.RLock()
-	defer g.mu.RUnlock()
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	return errors.Join(g.errs...)
 }
 
@@ -185,68 +208,12 @@ func (s *orderedSession) MarkOffset(topic string, partition int32, offset int64,
 		s.ConsumerGroupSession.MarkOffset(topic, partition, offset, metadata)
 		return
 	}
-	s.g.mu.RLock()
-	w := s.g.marks[topicPartition{topic, partition}]
-	s.g.mu.RUnlock()
-	if w == nil {
-		return
-	}
 	// Two marks of a partition may overtake each other between the next two lines; sarama keeps the higher.
-	if mark, meta, ok := w.finished(offset-1, metadata); ok {
+	if mark, meta, ok := s.g.mark(topicPartition{topic, partition}).finished(offset-1, metadata); ok {
 		s.ConsumerGroupSession.MarkOffset(topic, partition, mark, meta)
 	}
 }
 
 func (s *orderedSession) MarkMessage(m *sarama.ConsumerMessage, metadata string) {
 	s.MarkOffset(m.Topic, m.Partition, m.Offset+1, metadata)
-}
-
-// orderedClaim passes a claim's messages on and notes each before the handler
-// can see it. Messages that goka takes but drops at a rebalance stay unfinished, as they should.
-type orderedClaim struct {
-	sarama.ConsumerGroupClaim
-	out            chan *sarama.ConsumerMessage
-	stopping, done chan struct{}
-}
-
-func orderClaim(inner sarama.ConsumerGroupClaim, w *lowWater) *orderedClaim {
-	c := &orderedClaim{
-		ConsumerGroupClaim: inner,
-		// Large enough that the two goroutines seldom wait for each other: the detour costs about 0.2 µs a message.
-		out:      make(chan *sarama.ConsumerMessage, 64),
-		stopping: make(chan struct{}),
-		done:     make(chan struct{}),
-	}
-	go c.pass(w)
-	return c
-}
-
-func (c *orderedClaim) Messages() <-chan *sarama.ConsumerMessage { return c.out }
-
-func (c *orderedClaim) pass(w *lowWater) {
-	defer close(c.done)
-	defer close(c.out)
-	in := c.ConsumerGroupClaim.Messages()
-	for {
-		select {
-		case m, ok := <-in:
-			if !ok {
-				return
-			}
-			w.started(m.Offset)
-			select {
-			case c.out <- m:
-			case <-c.stopping:
-				return
-			}
-		case <-c.stopping:
-			return
-		}
-	}
-}
-
-// stop ends pass and waits for it, so that sarama alone drains what is left.
-func (c *orderedClaim) stop() {
-	close(c.stopping)
-	<-c.done
 }

@@ -215,41 +215,46 @@ func TestMembersWithOtherRulesGetNothing(t *testing.T) {
 	until("new 2")
 }
 
-// Passing messages on is on the hot path of every stage; "direct" is what it costs without.
-func BenchmarkClaim(b *testing.B) {
-	for _, ordered := range []bool{false, true} {
-		name := "direct"
-		if ordered {
-			name = "ordered"
-		}
-		b.Run(name, func(b *testing.B) {
-			in := make(chan *sarama.ConsumerMessage, 256)
-			messages := make([]sarama.ConsumerMessage, 4096)
-			go func() {
-				defer close(in)
-				for i := range b.N {
-					m := &messages[i%len(messages)]
-					m.Offset = int64(i)
-					in <- m
-				}
-			}()
-			var out <-chan *sarama.ConsumerMessage = in
-			w := &lowWater{}
-			if ordered {
-				out = orderClaim(benchClaim{in: in}, w).Messages()
-			}
-			for m := range out {
-				if ordered {
-					w.finished(m.Offset, "")
-				}
-			}
-		})
+// marked is a session that keeps the last mark.
+type marked struct {
+	sarama.ConsumerGroupSession
+	offset int64
+}
+
+func (m *marked) MarkOffset(_ string, _ int32, offset int64, _ string) { m.offset = offset }
+
+// What an old generation was handed out and did not finish does not hold up the next one, and late
+// acknowledgements of the old one do not move the marks of the new.
+func TestGenerationsDoNotMix(t *testing.T) {
+	var g ordered
+	seen := handedOut{&g.current}
+	next := func() (*marked, sarama.ConsumerGroupSession) {
+		var given sarama.ConsumerGroupSession
+		gen := &generation{current: &g.current, handler: handler{setup: func(s sarama.ConsumerGroupSession) error {
+			given = s
+			return nil
+		}}}
+		m := &marked{offset: -1}
+		must(t, gen.Setup(m))
+		return m, given
 	}
+	read := func(offsets ...int64) {
+		for _, offset := range offsets {
+			seen.OnConsume(&sarama.ConsumerMessage{Topic: "t", Offset: offset})
+		}
+	}
+	first, old := next()
+	read(0, 1, 2)
+	old.MarkOffset("t", 0, 1, "")
+	old.MarkOffset("t", 0, 3, "")
+	expect(t, "mark of the first", first.offset, 1)
+	second, current := next()
+	read(1, 2)
+	old.MarkOffset("t", 0, 2, "")
+	expect(t, "mark of the first, late", first.offset, 3)
+	expect(t, "mark of the second", second.offset, -1)
+	current.MarkOffset("t", 0, 3, "")
+	expect(t, "mark of the second", second.offset, -1)
+	current.MarkOffset("t", 0, 2, "")
+	expect(t, "mark of the second", second.offset, 3)
 }
-
-type benchClaim struct {
-	sarama.ConsumerGroupClaim
-	in chan *sarama.ConsumerMessage
-}
-
-func (c benchClaim) Messages() <-chan *sarama.ConsumerMessage { return c.in }

@@ -22,6 +22,9 @@ func TestMarkIsTheFinishedPrefix(t *testing.T) {
 		start := func() {
 			next += rapid.Int64Range(1, 4).Draw(t, "gap")
 			w.started(next)
+			if rapid.Bool().Draw(t, "repeat") { // sarama does, when a handler is slow
+				w.started(next)
+			}
 			offsets, open = append(offsets, next), append(open, next)
 		}
 		finish := func() {
@@ -56,6 +59,7 @@ func TestMarkIsTheFinishedPrefix(t *testing.T) {
 		for len(open) > 0 {
 			finish()
 		}
+		w.started(next)
 		if mark != next+1 || len(w.pending) != 0 {
 			t.Fatalf("all is finished, the mark is %d of %d, %d pending", mark, next+1, len(w.pending))
 		}
@@ -75,5 +79,19 @@ func TestMarkCarriesTheMetadataOfThePrefix(t *testing.T) {
 	}
 	if mark, meta, ok := w.finished(3, "three"); !ok || mark != 6 || meta != "five" {
 		t.Fatalf("got %d %q %v", mark, meta, ok)
+	}
+}
+
+// Messages finish in the order in which they were handed out, thousands behind.
+func BenchmarkLowWater(b *testing.B) {
+	var w lowWater
+	const ahead = 5000
+	for i := range int64(ahead) {
+		w.started(i)
+	}
+	b.ReportAllocs()
+	for i := int64(0); b.Loop(); i++ {
+		w.started(ahead + i)
+		w.finished(i, "")
 	}
 }

@@ -33,7 +33,7 @@ func Graph(c Config) *goka.GroupGraph {
 			now := c.Clock()
 			out := route(c.Decoder, c.Partitions, record{
 				source: brimline.Source{Topic: string(ctx.Topic()), Partition: ctx.Partition(), Offset: ctx.Offset()},
-				key:    []byte(ctx.Key()), value: value, headers: ctx.Headers(), at: brimline.TimeOf(now),
+				key:    []byte(ctx.Key()), value: value, headers: ctx.Headers, at: brimline.TimeOf(now),
 			})
 			for i := range out.changes {
 				ctx.Emit(changes, out.changes[i].User, &out.changes[i])

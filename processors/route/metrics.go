@@ -8,18 +8,19 @@ import (
 
 // Metrics are the stage's own; lag and restarts are counted by the app for every stage alike.
 type Metrics struct {
-	records *prometheus.CounterVec
-	dead    *prometheus.CounterVec
-	delay   prometheus.Histogram
+	changes, nothing, letters prometheus.Counter // records by what became of them
+	dead                      *prometheus.CounterVec
+	delay                     prometheus.Histogram
 }
 
 // NewMetrics registers the stage's metrics with r, counters at zero.
 func NewMetrics(r prometheus.Registerer) *Metrics {
+	records := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "brimline_route_records_total",
+		Help: "Records of the source topic taken in, by what became of them.",
+	}, []string{"outcome"})
 	m := &Metrics{
-		records: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "brimline_route_records_total",
-			Help: "Records of the source topic taken in, by what became of them.",
-		}, []string{"outcome"}),
+		changes: records.WithLabelValues("changes"), nothing: records.WithLabelValues("nothing"), letters: records.WithLabelValues("deadletter"),
 		dead: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "brimline_route_deadletters_total",
 			Help: "Records written to the dead letter topic, by kind of error.",
@@ -30,22 +31,19 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Buckets: prometheus.ExponentialBuckets(0.001, 4, 10),
 		}),
 	}
-	r.MustRegister(m.records, m.dead, m.delay)
-	for _, outcome := range []string{"changes", "nothing", "deadletter"} {
-		m.records.WithLabelValues(outcome)
-	}
+	r.MustRegister(records, m.dead, m.delay)
 	return m
 }
 
 func (m *Metrics) observe(out outcome, now time.Time) {
 	switch {
 	case out.dead != nil:
-		m.records.WithLabelValues("deadletter").Inc()
+		m.letters.Inc()
 		m.dead.WithLabelValues(out.dead.Kind).Inc()
 	case len(out.changes) == 0:
-		m.records.WithLabelValues("nothing").Inc()
+		m.nothing.Inc()
 	default:
-		m.records.WithLabelValues("changes").Inc()
+		m.changes.Inc()
 		if commit := out.changes[0].Source.Commit; commit != 0 {
 			m.delay.Observe(now.Sub(commit.Std()).Seconds())
 		}

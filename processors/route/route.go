@@ -7,6 +7,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/lovoo/goka"
+
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/processors"
 )
@@ -23,8 +25,8 @@ type record struct {
 	source  brimline.Source // topic, partition, offset
 	key     []byte
 	value   []byte
-	headers map[string][]byte
-	at      brimline.Time // when it was met
+	headers func() goka.Headers // asked for when they are kept: goka makes a map of them
+	at      brimline.Time       // when it was met
 }
 
 // outcome is what one record becomes: changes, or one dead letter.
@@ -108,8 +110,8 @@ func deadLetter(r record, err error) *brimline.DeadLetter {
 	if e, ok := errors.AsType[*brimline.Error](err); ok {
 		d.Kind, d.Error, d.Remedy = e.Kind, e.Err.Error(), e.Remedy
 	}
-	size := len(r.key) + len(r.value)
-	for _, value := range r.headers {
+	size, headers := len(r.key)+len(r.value), r.headers()
+	for _, value := range headers {
 		size += len(value)
 	}
 	if size > maxKept {
@@ -117,7 +119,7 @@ func deadLetter(r record, err error) *brimline.DeadLetter {
 		d.Error += fmt.Sprintf("; its %d bytes are more than a dead letter carries: look at the source topic", size)
 		return d
 	}
-	for key, value := range r.headers {
+	for key, value := range headers {
 		d.Headers = append(d.Headers, brimline.Header{Key: key, Value: value})
 	}
 	sort.Slice(d.Headers, func(i, j int) bool { return d.Headers[i].Key < d.Headers[j].Key })

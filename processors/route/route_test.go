@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/lovoo/goka"
+
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/processors"
 )
@@ -47,7 +49,7 @@ func TestTruncationReachesEveryPartition(t *testing.T) {
 }
 
 func TestWhatIsTooLargeIsNotCarried(t *testing.T) {
-	r := record{source: source, key: []byte("k"), value: make([]byte, maxKept)}
+	r := record{source: source, key: []byte("k"), value: make([]byte, maxKept), headers: func() goka.Headers { return nil }}
 	if d := route(decoded{err: errors.New("odd")}, 1, r).dead; d == nil || d.Value != nil || d.Offset != 42 || !strings.Contains(d.Error, "source topic") {
 		t.Errorf("%+v", d)
 	}
@@ -68,7 +70,8 @@ func TestBadInputBecomesADeadLetter(t *testing.T) {
 		}}}}, "columns_too_long"},
 		{"an endless id", decoded{changes: []brimline.Change{{Kind: brimline.Upsert, User: strings.Repeat("x", maxID+1)}}}, "id_too_long"},
 	} {
-		r := record{source: source, key: []byte("k"), value: []byte("v"), headers: map[string][]byte{"b": nil, "a": []byte("1")}, at: 7}
+		r := record{source: source, key: []byte("k"), value: []byte("v"), at: 7,
+			headers: func() goka.Headers { return goka.Headers{"b": nil, "a": []byte("1")} }}
 		out := route(tc.d, 2, r)
 		d := out.dead
 		if len(out.changes) != 0 || d == nil || d.Kind != tc.kind {
