@@ -4,10 +4,9 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"slices"
 	"strings"
-
-	"github.com/cespare/xxhash/v2"
 
 	"github.com/brimline/brimline"
 )
@@ -16,8 +15,10 @@ import (
 // reader that follows the table may meet it between two records; it should read the value again.
 var ErrTorn = errors.New("the segments are not those that the window names")
 
-// SegmentCheck is what one segment's bytes contribute to Segments.Check.
-func SegmentCheck(segment []byte) uint32 { return uint32(xxhash.Sum64(segment)) }
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// SegmentCheck is what one segment's bytes contribute to Segments.Check: their CRC-32C.
+func SegmentCheck(segment []byte) uint32 { return crc32.Checksum(segment, castagnoli) }
 
 // Entries is how many rows, edges and versions a value or a segment holds or takes away.
 func Entries(w *brimline.Window) int {
