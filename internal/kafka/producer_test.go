@@ -337,19 +337,3 @@ func TestEmitterOverTheProducer(t *testing.T) {
 	}
 	expect(t, "records", len(got), 2)
 }
-
-// BenchmarkProducer writes what one stage does, and counts what a record costs the client.
-func BenchmarkProducer(b *testing.B) {
-	k, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(8, "t"))
-	must(b, err)
-	defer k.Close()
-	o := Options{Brokers: k.ListenAddrs()}
-	p, err := o.ProducerBuilder()(o.Brokers, "client", fnv32)
-	must(b, err)
-	value := make([]byte, 110)
-	b.ReportAllocs()
-	for i := 0; b.Loop(); i++ {
-		p.Emit("t", fmt.Sprint(i%10_000), value)
-	}
-	must(b, p.Close())
-}
