@@ -167,6 +167,9 @@ func (a *App) gokaOptions(s *gokaStage) []goka.ProcessorOption {
 		goka.WithLogger(gokaLog{a.log.With("stage", s.name)}),
 		goka.WithHasher(processors.Hasher),
 		goka.WithNilHandling(goka.NilIgnore),
+		// A queue of ten makes the reader and the callback wait for each other all the time. What is queued when
+		// partitions move is not acknowledged, and comes again.
+		goka.WithPartitionChannelSize(128),
 		goka.WithConsumerGroupBuilder(a.kafka.GroupBuilder(kafka.Group{
 			Strategy: goka.CopartitioningStrategy, Rules: a.fingerprint, OnExcluded: a.gate.excluded,
 		})),

@@ -93,7 +93,10 @@ func (o Options) consume(c *sarama.Config) {
 	// A stage that waits (PostgreSQL away, a slow disk) is not a reason to resubscribe every 100 ms.
 	c.Consumer.MaxProcessingTime = time.Second
 	c.Consumer.Retry.Backoff = 250 * time.Millisecond
-	c.Consumer.Fetch.Default = 1 << 20 // grows by itself for a larger record
+	// Of each partition, in one request for all of them: thousands of records, so that catching up takes few requests,
+	// and a quarter of sarama's default, so that eight partitions' worth of it is little memory in each stage. It grows
+	// by itself for a larger record.
+	c.Consumer.Fetch.Default = 256 << 10
 
 	c.Consumer.Offsets.AutoCommit.Enable = true
 	c.Consumer.Offsets.AutoCommit.Interval = o.CommitEvery

@@ -48,6 +48,7 @@ func TestSettings(t *testing.T) {
 	expect(t, "compression", c.Producer.Compression, sarama.CompressionSnappy)
 	expect(t, "successes", c.Producer.Return.Successes, true)
 	expect(t, "errors", c.Producer.Return.Errors, true)
+	expect(t, "bytes fetched of a partition", c.Consumer.Fetch.Default, 256<<10)
 	expect(t, "consumer errors", c.Consumer.Return.Errors, true)
 	expect(t, "producer patience", time.Duration(c.Producer.Retry.Max)*c.Producer.Retry.Backoff, 2*time.Minute)
 	expect(t, "metadata patience", time.Duration(c.Metadata.Retry.Max)*c.Metadata.Retry.Backoff, 2*time.Minute)

@@ -28,7 +28,8 @@ type Options struct {
 	// window is one record. Topics are created with a max.message.bytes that fits; below Kafka's 100 MiB request limit.
 	MaxMessageBytes int
 	// FlushEvery is the longest that a record waits for company before it is sent. Default 5 ms: a record passes four
-	// stages, so this is a fifth of what an alert takes.
+	// stages, so this is a fifth of what an alert takes. The first record after a pause does not wait, and those of a
+	// busy stream (catching up) wait up to four times as long for fuller batches.
 	FlushEvery time.Duration
 
 	// SessionTimeout is how long a consumer may be silent before its partitions go to another one: what a kill -9

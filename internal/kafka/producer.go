@@ -182,17 +182,20 @@ func (p *producer) EmitWithHeaders(topic, key string, value []byte, headers goka
 	return promise
 }
 
-// pace has records sent after FlushEvery, unless the stream is busy.
+// pace has the first record after a pause sent at once and those that follow
+// after FlushEvery, together, unless the stream is busy.
 func (p *producer) pace(every time.Duration) {
 	over, cancel := context.WithCancel(context.Background())
 	cancel()
+	var last time.Time
 	for {
 		select {
 		case <-p.begun:
 		case <-p.ctx.Done():
 			return
 		}
-		time.Sleep(every)
+		time.Sleep(time.Until(last.Add(every)))
+		last = time.Now()
 		if p.gathered.Swap(0) < busy {
 			_ = p.client.Flush(over) // starts sending, and does not wait
 		}
