@@ -73,6 +73,7 @@ func TestCrash(t *testing.T) {
 				}
 				line.took = time.Since(line.began)
 				out.add(t, line)
+				out.write(t, first)
 			}()
 			r := newRound(t, f, seed, rows)
 			line.events = len(r.events)
@@ -80,19 +81,19 @@ func TestCrash(t *testing.T) {
 			if len(wrong) > 0 {
 				t.Errorf("%d wrong:\n%s", len(wrong), strings.Join(wrong[:min(len(wrong), 30)], "\n"))
 			}
-			line.did, line.caughtUp, line.alerts = r.did, r.caughtUp, r.alerts
+			line.did, line.under, line.caughtUp, line.alerts = r.did, r.under, r.caughtUp, r.alerts
 			if !t.Failed() {
 				line.result = "exact"
 			}
 		})
 	}
-	out.write(t, first)
 }
 
 // run is a whole round; it gives what is wrong in the end.
 func (r *round) run() []string {
 	r.begin(r.fault.lasts(r.rowCount))
 	r.fault.do(r)
+	r.under = 100 - int(100*r.left.Load()/int64(max(1, len(r.events))))
 	r.caughtUp = r.catchUp()
 	r.stop()
 	return r.judge()

@@ -19,15 +19,13 @@ type fault struct {
 	beyond    bool          // more than is promised: run only by name
 	changes   bool          // rows are updated, moved and deleted as well; only totals are judged
 	debezium  bool          // the rows come by a real connector
-	load      time.Duration // how long the load is spread out; 0 is 25 s for 20,000 rows
+	load      time.Duration // how long the load must flow, at least
 	do        func(*round)
 }
 
+// lasts is how long the load is spread out. 200,000 rows in 50 s are about what two cores take without any fault.
 func (f fault) lasts(rows int) time.Duration {
-	if f.load != 0 {
-		return f.load
-	}
-	return max(20*time.Second, time.Duration(rows)*25*time.Second/20_000)
+	return max(f.load, 20*time.Second+time.Duration(rows)*30*time.Second/200_000)
 }
 
 func faults() []fault {
@@ -39,6 +37,7 @@ func faults() []fault {
 		{name: "freeze-changes", changes: true, short: true, do: freeze},
 		{name: "kill-changes", changes: true, instances: 3, do: killOne},
 		{name: "rebalance", short: true, instances: 3, do: rebalance},
+		{name: "rules-rolled", instances: 3, load: 50 * time.Second, do: rollRules},
 		{name: "clock", env: []string{"BRIMLINE_CRASH_CLOCK=2400h,2s"}, do: func(r *round) {
 			r.while(5 * time.Second)
 			r.any().kill()
@@ -92,7 +91,7 @@ func killAll(r *round) {
 
 // killAt kills at a named point, some time after the start, several times.
 func killAt(r *round, point string) {
-	most := 400
+	most := max(400, r.rowCount/100)
 	switch point {
 	case failpoint.Recovering:
 		most = 30
