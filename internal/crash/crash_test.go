@@ -94,8 +94,13 @@ func (r *round) run() []string {
 	r.begin(r.fault.lasts(r.rowCount))
 	r.fault.do(r)
 	r.under = 100 - int(100*r.left.Load()/int64(max(1, len(r.events))))
-	r.caughtUp = r.catchUp()
+	began := time.Now()
+	stuck := r.catchUp()
+	r.caughtUp = time.Since(began)
 	r.stop()
+	if stuck != nil {
+		return []string{fmt.Sprintf("not caught up after %v: %v", r.caughtUp.Round(time.Second), stuck)}
+	}
 	return r.judge()
 }
 

@@ -87,7 +87,7 @@ func rollRules(r *round) {
 		i.start()
 		r.do("an instance %s and started with new rules", how)
 		if !last {
-			r.awaitLog(ctx, i, "other instances of this group apply other rules")
+			r.awaitGate(ctx, c, i, next)
 			r.while(r.between(500*time.Millisecond, 2*time.Second))
 		}
 	}
@@ -97,14 +97,19 @@ func rollRules(r *round) {
 	<-watched
 }
 
-// awaitLog waits until the running life of an instance has said something.
-func (r *round) awaitLog(ctx context.Context, i *instance, text string) {
+// awaitGate waits until an instance with other rules has come up beside the others and waits, or, what must not be, works.
+func (r *round) awaitGate(ctx context.Context, c *kafka.Cluster, i *instance, set *rules.Set) {
 	r.Helper()
-	if err := testkit.Eventually(ctx, func() (bool, error) {
+	ours := fmt.Sprintf("%016x", set.Fingerprint())
+	if err := testkit.EventuallyEvery(ctx, 100*time.Millisecond, func() (bool, error) {
 		printed, err := i.output()
-		return strings.Contains(printed, text), err
+		if err != nil || strings.Contains(printed, "other instances of this group apply other rules") {
+			return err == nil, err
+		}
+		members, err := c.Members(ctx, r.names.WindowGroup)
+		return slices.ContainsFunc(members, func(m kafka.Member) bool { return hex.EncodeToString(m.UserData) == ours && len(m.Assigned) > 0 }), err
 	}); err != nil {
-		r.Fatalf("%s did not say %q: %v", i.name, text, err)
+		r.Fatalf("%s neither waits nor works: %v", i.name, err)
 	}
 }
 

@@ -25,8 +25,13 @@ const (
 	OrderedMarks = "ordered-marks" // marks are a low watermark
 	Replay       = "replay"        // a replayed change writes and emits again
 	TableGuard   = "table-guard"   // consecutive acknowledged offsets
-	KeepNewer    = "keep-newer"    // of two values the one that has folded more input, of two lists of alerts both
+	KeepNewer    = "keep-newer"    // of two values the one that has folded more input
+	KeepAlerts   = "keep-alerts"   // of two lists of alerts both
 	RowVersions  = "row-versions"  // an old change to a row does not undo a newer one
 	Watermark    = "watermark"     // a candidate at or below it is a replay
 	Transaction  = "transaction"   // alerts and offsets are committed together
+	Generation   = "generation"    // offsets are committed under the generation in which they were read
+	ProducerID   = "producer-id"   // all lives of an instance have one transactional id
+	SameRules    = "same-rules"    // instances with different rules do not work side by side
+	Supervision  = "supervision"   // a stage that ended is started again
 )

@@ -4,12 +4,15 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"os"
 	"time"
 
 	"github.com/IBM/sarama"
 
 	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/internal/failpoint"
 	"github.com/brimline/brimline/internal/sliding"
 	"github.com/brimline/brimline/processors"
 )
@@ -104,7 +107,13 @@ func (c *Config) check() error {
 }
 
 // transactionalID is the same for every life of an instance: the newer fences the older.
-func (c *Config) transactionalID() string { return c.Streams.VerifyGroup + "-" + c.Instance }
+func (c *Config) transactionalID() string {
+	id := c.Streams.VerifyGroup + "-" + c.Instance
+	if failpoint.Without(failpoint.ProducerID) {
+		id += fmt.Sprint("-", os.Getpid())
+	}
+	return id
+}
 
 func (c *Config) consumer() (*sarama.Config, error) {
 	s, err := c.ConsumerConfig()
