@@ -103,32 +103,3 @@ func (r *round) run() []string {
 	}
 	return r.judge()
 }
-
-// TestProofFailsWithout takes one protection away at a time and wants the judge to see it, within a few rounds.
-func TestProofFailsWithout(t *testing.T) {
-	if os.Getenv("BRIMLINE_CRASH") == "" || os.Getenv("BRIMLINE_CRASH_PROOFS") == "" {
-		t.Skip("runs with BRIMLINE_CRASH=1 BRIMLINE_CRASH_PROOFS=1")
-	}
-	first := testkit.Seed(t)
-	rows := number(t, "BRIMLINE_CRASH_ROWS", 20_000)
-	for _, proof := range proofs() {
-		t.Run(strings.Join(proof.without, ","), func(t *testing.T) {
-			for n := range uint64(5) {
-				var wrong []string
-				ok := t.Run(fmt.Sprint(proof.name, "/seed", first+n), func(t *testing.T) {
-					r := newRound(t, proof.fault, first+n, rows)
-					r.env = append(r.env, "BRIMLINE_WITHOUT="+strings.Join(proof.without, ","))
-					wrong = r.run()
-				})
-				if !ok {
-					return
-				}
-				if len(wrong) > 0 {
-					t.Logf("PROOF without %s, %s, BRIMLINE_SEED=%d: %d wrong, the first: %s", proof.without, proof.name, first+n, len(wrong), wrong[0])
-					return
-				}
-			}
-			t.Errorf("without %s nothing was wrong in 5 rounds of %s", proof.without, proof.name)
-		})
-	}
-}

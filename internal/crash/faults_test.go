@@ -176,23 +176,3 @@ func rebalance(r *round) {
 		r.while(r.between(500*time.Millisecond, 3*time.Second))
 	}
 }
-
-// proof is a fault that shows what a protection is for.
-type proof struct {
-	fault
-	without []string
-}
-
-func proofs() []proof {
-	at := func(point string) fault {
-		return fault{name: "at-" + point, load: 45 * time.Second, do: func(r *round) { killAt(r, point) }}
-	}
-	return []proof{
-		{fault{name: "kill-one", instances: 3, do: killOne}, []string{failpoint.Watermark}},
-		{at(failpoint.VerifyBetween), []string{failpoint.Transaction}},
-		{at(failpoint.WindowSet), []string{failpoint.Replay}},
-		{fault{name: "freeze", do: freeze}, []string{failpoint.TableGuard, failpoint.KeepNewer}},
-		{fault{name: "freeze-changes", changes: true, do: freeze}, []string{failpoint.RowVersions}},
-		{fault{name: "kill-one", instances: 3, do: killOne}, []string{failpoint.OrderedMarks}},
-	}
-}

@@ -33,5 +33,7 @@ const (
 	Generation   = "generation"    // offsets are committed under the generation in which they were read
 	ProducerID   = "producer-id"   // all lives of an instance have one transactional id
 	SameRules    = "same-rules"    // instances with different rules do not work side by side
+	TopicID      = "topic-id"      // local state is of the topic as it is now
+	SoundState   = "sound-state"   // damaged local state is noticed and set aside
 	Supervision  = "supervision"   // a stage that ended is started again
 )

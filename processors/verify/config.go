@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"time"
 
 	"github.com/IBM/sarama"
@@ -110,7 +109,7 @@ func (c *Config) check() error {
 func (c *Config) transactionalID() string {
 	id := c.Streams.VerifyGroup + "-" + c.Instance
 	if failpoint.Without(failpoint.ProducerID) {
-		id += fmt.Sprint("-", os.Getpid())
+		id += fmt.Sprint("-", time.Now().UnixNano())
 	}
 	return id
 }
