@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/internal/failpoint"
 	"github.com/brimline/brimline/internal/kafka"
 	"github.com/brimline/brimline/internal/rules"
 	"github.com/prometheus/client_golang/prometheus"
@@ -217,7 +218,7 @@ func (g *gate) strangers(ctx context.Context) (others, unsettled []kafka.Member,
 			case m.ClientID == g.self:
 			case len(m.UserData) == 0:
 				unsettled = append(unsettled, m)
-			case string(m.UserData) != string(g.ours):
+			case string(m.UserData) != string(g.ours) && !failpoint.Without(failpoint.SameRules):
 				others = append(others, m)
 			}
 		}

@@ -61,7 +61,7 @@ func (a *App) windowStage() *gokaStage {
 			})
 			return g, []goka.ProcessorOption{
 				goka.WithStorageBuilder(markers.Watch(states.Watch(escaped(tables.Build)))),
-				goka.WithUpdateCallback(announced(tables, states.Updating(keeping(processors.KeepNewer)))),
+				goka.WithUpdateCallback(announced(tables, states.Updating(keeping(failpoint.KeepNewer, processors.KeepNewer)))),
 				goka.WithProducerBuilder(redirected(a.kafka.ProducerBuilder(), a.streams.WindowSegments, a.streams.WindowTable)),
 			}
 		},
@@ -76,7 +76,7 @@ func (a *App) indexStage() *gokaStage {
 			g := index.Graph(index.Config{Streams: a.streams, PerUser: a.config.AlertsPerUser, Metrics: a.stageMetrics.index})
 			return g, []goka.ProcessorOption{
 				goka.WithStorageBuilder(escaped(tables.Build)),
-				goka.WithUpdateCallback(announced(tables, keeping(processors.KeepAlerts))),
+				goka.WithUpdateCallback(announced(tables, keeping(failpoint.KeepAlerts, processors.KeepAlerts))),
 			}
 		},
 	}
@@ -94,8 +94,8 @@ func escaped(build storage.Builder) storage.Builder {
 }
 
 // keeping is update, unless the crash suite takes it away.
-func keeping(update goka.UpdateCallback) goka.UpdateCallback {
-	if failpoint.Without(failpoint.KeepNewer) {
+func keeping(protection string, update goka.UpdateCallback) goka.UpdateCallback {
+	if failpoint.Without(protection) {
 		return goka.DefaultUpdate
 	}
 	return update

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/brimline/brimline/internal/failpoint"
 	"github.com/brimline/brimline/internal/httpapi"
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -77,6 +78,9 @@ func (s *supervised) run(ctx context.Context) {
 			pause = firstPause
 		}
 		s.failed(err)
+		if failpoint.Without(failpoint.Supervision) {
+			return
+		}
 		s.log.Error("stage ended and is started again", "error", err, "pause", pause)
 		select {
 		case <-s.after(pause):

@@ -3,10 +3,14 @@ package crash
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"syscall"
 	"time"
 
 	"github.com/brimline/brimline/internal/failpoint"
+	"github.com/brimline/brimline/internal/kafka"
+	"github.com/brimline/brimline/internal/testkit"
 )
 
 // fault is what one kind of round does while the load runs.
@@ -16,18 +20,17 @@ type fault struct {
 	instances int // 0 is two
 	short     bool
 	env       []string      // of every instance
+	flags     []string      // of every instance; nil draws them
 	beyond    bool          // more than is promised: run only by name
 	changes   bool          // rows are updated, moved and deleted as well; only totals are judged
 	debezium  bool          // the rows come by a real connector
-	load      time.Duration // how long the load is spread out; 0 is 25 s for 20,000 rows
+	load      time.Duration // how long the load must flow, at least
 	do        func(*round)
 }
 
+// lasts is how long the load is spread out. 200,000 rows in 50 s are about what two cores take without any fault.
 func (f fault) lasts(rows int) time.Duration {
-	if f.load != 0 {
-		return f.load
-	}
-	return max(20*time.Second, time.Duration(rows)*25*time.Second/20_000)
+	return max(f.load, 20*time.Second+time.Duration(rows)*30*time.Second/200_000)
 }
 
 func faults() []fault {
@@ -39,6 +42,9 @@ func faults() []fault {
 		{name: "freeze-changes", changes: true, short: true, do: freeze},
 		{name: "kill-changes", changes: true, instances: 3, do: killOne},
 		{name: "rebalance", short: true, instances: 3, do: rebalance},
+		{name: "rules-rolled", instances: 3, load: 50 * time.Second, do: rollRules},
+		{name: "failover", flags: []string{}, do: failOver},
+		{name: "failover-standby", flags: []string{"--hot-standby"}, do: failOver},
 		{name: "clock", env: []string{"BRIMLINE_CRASH_CLOCK=2400h,2s"}, do: func(r *round) {
 			r.while(5 * time.Second)
 			r.any().kill()
@@ -47,7 +53,7 @@ func faults() []fault {
 		}},
 	}
 	points := []string{
-		failpoint.RouteEmitted, failpoint.WindowSet, failpoint.WindowEmitted, failpoint.BeforeMark, failpoint.TransactionBegun,
+		failpoint.RouteEmitted, failpoint.SegmentSet, failpoint.WindowSet, failpoint.WindowEmitted, failpoint.BeforeMark, failpoint.TransactionBegun,
 		failpoint.VerifySent, failpoint.VerifyOffsets, failpoint.VerifyCommitted, failpoint.IndexSet, failpoint.Recovering,
 	}
 	list = append(list, fault{name: "at-a-point", short: true, load: 45 * time.Second, do: func(r *round) { killAt(r, points[r.r.IntN(len(points))]) }})
@@ -92,7 +98,7 @@ func killAll(r *round) {
 
 // killAt kills at a named point, some time after the start, several times.
 func killAt(r *round, point string) {
-	most := 400
+	most := max(400, r.rowCount/100)
 	switch point {
 	case failpoint.Recovering:
 		most = 30
@@ -126,6 +132,35 @@ func freeze(r *round) {
 	}
 }
 
+// failOver kills one of two instances, keeps it down, and takes the time until the other one, which has had those
+// partitions for a moment at the start at most, has gone on with all of them.
+func failOver(r *round) {
+	ctx, cancel := r.bounded()
+	defer cancel()
+	c, err := kafka.Dial(ctx, kafka.Options{Brokers: r.g.Brokers}, kafka.Lasting)
+	r.must(err)
+	defer c.Close()
+	r.awaitHandled(int64(len(r.events) / 2)) // there must be something to recover
+	i := r.any()
+	members, err := c.Members(ctx, r.names.WindowGroup)
+	r.must(err)
+	at := slices.IndexFunc(members, func(m kafka.Member) bool { return m.ClientID == i.name })
+	if at < 0 {
+		r.Fatalf("%s has no partitions: %v", i.name, members)
+	}
+	i.down()
+	killed := time.Now()
+	waiting := r.changesAt(ctx, c, func(l kafka.PartitionLag) int64 { return l.Committed })
+	maps.DeleteFunc(waiting, func(p int32, _ int64) bool { return !slices.Contains(members[at].Assigned[r.names.Changes], p) })
+	r.must(testkit.EventuallyEvery(ctx, 100*time.Millisecond, func() (bool, error) {
+		now := r.changesAt(ctx, c, func(l kafka.PartitionLag) int64 { return l.Committed })
+		maps.DeleteFunc(waiting, func(p int32, before int64) bool { return now[p] > before })
+		return len(waiting) == 0, nil
+	}))
+	r.do("kill -9 of one of two instances: all its partitions go on after %v", time.Since(killed).Round(100*time.Millisecond))
+	i.start()
+}
+
 // rebalance takes instances out and in.
 func rebalance(r *round) {
 	for range 5 {
@@ -139,25 +174,5 @@ func rebalance(r *round) {
 		i.start()
 		r.do("an instance left and came back")
 		r.while(r.between(500*time.Millisecond, 3*time.Second))
-	}
-}
-
-// proof is a fault that shows what a protection is for.
-type proof struct {
-	fault
-	without []string
-}
-
-func proofs() []proof {
-	at := func(point string) fault {
-		return fault{name: "at-" + point, load: 45 * time.Second, do: func(r *round) { killAt(r, point) }}
-	}
-	return []proof{
-		{fault{name: "kill-one", instances: 3, do: killOne}, []string{failpoint.Watermark}},
-		{at(failpoint.VerifyBetween), []string{failpoint.Transaction}},
-		{at(failpoint.WindowSet), []string{failpoint.Replay}},
-		{fault{name: "freeze", do: freeze}, []string{failpoint.TableGuard, failpoint.KeepNewer}},
-		{fault{name: "freeze-changes", changes: true, do: freeze}, []string{failpoint.RowVersions}},
-		{fault{name: "kill-one", instances: 3, do: killOne}, []string{failpoint.OrderedMarks}},
 	}
 }

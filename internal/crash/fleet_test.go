@@ -17,6 +17,7 @@ type instance struct {
 	name    string
 	dir     string // its state
 	log     string // its output, of all lives
+	rules   string // path of the rules file; set it between lives
 	command func(env []string) *exec.Cmd
 
 	mu      sync.Mutex
@@ -33,12 +34,12 @@ type instance struct {
 func (r *round) newInstance(n int) *instance {
 	i := &instance{
 		name: fmt.Sprint("i", n), dir: filepath.Join(r.dir, fmt.Sprint("state-", n)), log: filepath.Join(r.dir, fmt.Sprint("log-", n)),
-		crashed: make(chan struct{}, 1),
+		rules: filepath.Join(r.dir, "rules.yaml"), crashed: make(chan struct{}, 1),
 	}
 	i.command = func(env []string) *exec.Cmd {
 		args := append([]string{
 			"run", "--brokers", strings.Join(r.g.Brokers, ","), "--group", r.names.Group, "--source", r.names.Source,
-			"--alerts", r.names.Alerts, "--rules", filepath.Join(r.dir, "rules.yaml"), "--state-dir", i.dir, "--instance", i.name,
+			"--alerts", r.names.Alerts, "--rules", i.rules, "--state-dir", i.dir, "--instance", i.name,
 			"--listen", "off", "--log-level", "info", "--session-timeout", "6s", "--sweep-every", "5s", "--stop-timeout", "40s",
 		}, r.flags...)
 		cmd := exec.Command(binary, args...)
@@ -95,6 +96,16 @@ func (i *instance) live(done chan struct{}) {
 		i.mu.Unlock()
 		time.Sleep(100 * time.Millisecond) // a supervisor's pause
 	}
+}
+
+// output is what the running life has printed.
+func (i *instance) output() (string, error) {
+	i.mu.Lock()
+	life := i.lives - 1
+	i.mu.Unlock()
+	b, err := os.ReadFile(i.log)
+	_, printed, _ := strings.Cut(string(b), fmt.Sprintf("---- life %d ", life))
+	return printed, err
 }
 
 func (i *instance) signal(s syscall.Signal) {

@@ -27,7 +27,10 @@ func (r *round) judge() (wrong []string) {
 		}
 		alerts = append(alerts, a.(*brimline.Alert))
 	}
-	if !r.fault.changes { // an alert was true when PostgreSQL confirmed it, before later changes
+	switch {
+	case r.roll != nil:
+		wrong = r.judgeRoll(alerts, table)
+	case !r.fault.changes: // an alert was true when PostgreSQL confirmed it, before later changes
 		wrong = testkit.Differences(alerts, edges)
 	}
 	wrong = append(wrong, r.g.WrongTotals(r, r.names, r.rules, table)...)

@@ -23,6 +23,7 @@ func history(rows int) testkit.History {
 	}
 }
 
+// drawRules draws limits that some users pass now and then, up to ones that most pass all the time.
 func drawRules(r *rand.Rand) string {
 	return fmt.Sprintf(`lateness: %dh
 rules:
@@ -30,7 +31,7 @@ rules:
   - {id: often, window: 30h, limit: %d, measure: count}
   - {id: signed, window: 24h, limit: "%d.00", measure: sum}
   - {id: out, window: 96h, limit: "%d.00", measure: sum_out}
-`, 6+r.IntN(42), 300+r.IntN(600), 3+r.IntN(3), 80+r.IntN(150), 40+r.IntN(100))
+`, 6+r.IntN(42), 300+r.IntN(900), 3+r.IntN(6), 80+r.IntN(300), 40+r.IntN(250))
 }
 
 // drawEvents makes the stream of rows: some late, some twice, some records broken.
@@ -179,6 +180,7 @@ func (r *round) produce(ctx context.Context, over time.Duration) error {
 			})
 		}
 		rest = rest[n:]
+		r.left.Store(int64(len(rest)))
 	}
 	if err := client.Flush(ctx); err != nil {
 		return err

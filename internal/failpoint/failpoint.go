@@ -26,8 +26,15 @@ const (
 	OrderedMarks = "ordered-marks" // marks are a low watermark
 	Replay       = "replay"        // a replayed change writes and emits again
 	TableGuard   = "table-guard"   // consecutive acknowledged offsets
-	KeepNewer    = "keep-newer"    // of two values the one that has folded more input, of two lists of alerts both
+	KeepNewer    = "keep-newer"    // of two values the one that has folded more input
+	KeepAlerts   = "keep-alerts"   // of two lists of alerts both
 	RowVersions  = "row-versions"  // an old change to a row does not undo a newer one
 	Watermark    = "watermark"     // a candidate at or below it is a replay
 	Transaction  = "transaction"   // alerts and offsets are committed together
+	Generation   = "generation"    // offsets are committed under the generation in which they were read
+	ProducerID   = "producer-id"   // all lives of an instance have one transactional id
+	SameRules    = "same-rules"    // instances with different rules do not work side by side
+	TopicID      = "topic-id"      // local state is of the topic as it is now
+	SoundState   = "sound-state"   // damaged local state is noticed and set aside
+	Supervision  = "supervision"   // a stage that ended is started again
 )

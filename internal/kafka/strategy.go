@@ -4,6 +4,8 @@ import (
 	"bytes"
 
 	"github.com/IBM/sarama"
+
+	"github.com/brimline/brimline/internal/failpoint"
 )
 
 // RulesStrategy shares out partitions by inner, but only among members whose
@@ -29,12 +31,16 @@ type rulesStrategy struct {
 
 func (s *rulesStrategy) Name() string { return s.inner.Name() + "-same-rules" }
 
+func (s *rulesStrategy) agrees(rules []byte) bool {
+	return bytes.Equal(rules, s.rules) || failpoint.Without(failpoint.SameRules)
+}
+
 // Plan runs on the leader.
 func (s *rulesStrategy) Plan(members map[string]sarama.ConsumerGroupMemberMetadata, topics map[string][]int32) (sarama.BalanceStrategyPlan, error) {
 	agreeing := make(map[string]sarama.ConsumerGroupMemberMetadata, len(members))
 	asked := make(map[string][]int32, len(topics)) // what only the others read must not disturb inner's plan
 	for id, m := range members {
-		if !bytes.Equal(m.UserData, s.rules) {
+		if !s.agrees(m.UserData) {
 			continue
 		}
 		agreeing[id] = m
@@ -64,7 +70,7 @@ func (s *rulesStrategy) AssignmentData(string, map[string][]int32, int32) ([]byt
 
 // OnAssignment runs on every member.
 func (s *rulesStrategy) OnAssignment(a *sarama.ConsumerGroupMemberAssignment, _ int32) {
-	if !bytes.Equal(a.UserData, s.rules) {
+	if !s.agrees(a.UserData) {
 		s.onExcluded(bytes.Clone(a.UserData))
 	}
 }

@@ -188,7 +188,12 @@ func (p *Parts) Committed(ctx context.Context, group, topic string) (int64, erro
 // Eventually polls until done or until ctx ends. It is for what other
 // processes do and no signal tells us of.
 func Eventually(ctx context.Context, done func() (bool, error)) error {
-	tick := time.NewTicker(20 * time.Millisecond)
+	return EventuallyEvery(ctx, 20*time.Millisecond, done)
+}
+
+// EventuallyEvery is Eventually for looks that cost something.
+func EventuallyEvery(ctx context.Context, pause time.Duration, done func() (bool, error)) error {
+	tick := time.NewTicker(pause)
 	defer tick.Stop()
 	for {
 		ok, err := done()

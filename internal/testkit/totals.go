@@ -11,6 +11,7 @@ import (
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/internal/kafka"
 	"github.com/brimline/brimline/internal/rules"
+	"github.com/brimline/brimline/internal/sliding"
 	"github.com/brimline/brimline/processors"
 	"github.com/brimline/brimline/views"
 )
@@ -39,23 +40,22 @@ func (p *Parts) WrongTotals(t testing.TB, names processors.Streams, set *rules.S
 	if err := w.WaitRecovered(ctx); err != nil {
 		t.Fatal(err)
 	}
-	users := map[string]bool{}
-	for i, rule := range set.Rules {
-		totals := table.Totals(t, rule)
+	users := map[string]views.User{} // each looked up once: the view asks the brokers each time how old its answer is
+	for _, rule := range set.Compiled() {
+		totals := table.Totals(t, rule.Rule)
 		for _, id := range slices.Sorted(maps.Keys(totals)) {
-			users[id] = true
-			u, err := w.User(ctx, id, brimline.MaxTime)
-			if err != nil {
-				t.Fatal(err)
+			u, known := users[id]
+			if !known {
+				if u, err = w.User(ctx, id, brimline.MaxTime); err != nil {
+					t.Fatal(err)
+				}
+				users[id] = u
 			}
 			if len(u.Rows) == 0 {
 				wrong = append(wrong, fmt.Sprintf("user %s: no rows, PostgreSQL has some", id))
 				continue
 			}
-			if u, err = w.User(ctx, id, u.Rows[len(u.Rows)-1].Time); err != nil {
-				t.Fatal(err)
-			}
-			at := u.Rules[i].At
+			at := sliding.FiguresAt(u.Rows, &rule, u.Rows[len(u.Rows)-1].Time)
 			got := Verdict{Total: at.Total.Format(rule.Measure.Scale(2)), Count: at.Count}
 			if got != totals[id] {
 				wrong = append(wrong, fmt.Sprintf("user %s, rule %s: %+v, PostgreSQL says %+v", id, rule.ID, got, totals[id]))

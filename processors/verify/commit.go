@@ -247,7 +247,9 @@ func (c *committer) fenced() bool {
 func (c *committer) addOffsets(requests []*commitRequest) error {
 	for _, r := range requests {
 		member := sarama.NewConsumerGroupMetadata(c.s.Streams.VerifyGroup)
-		member.MemberID, member.GenerationID, member.GroupInstanceID = r.session.MemberID(), r.session.GenerationID(), c.instance
+		if !failpoint.Without(failpoint.Generation) {
+			member.MemberID, member.GenerationID, member.GroupInstanceID = r.session.MemberID(), r.session.GenerationID(), c.instance
+		}
 		watermark := formatWatermark(r.watermark)
 		offset := &sarama.PartitionOffsetMetadata{Partition: r.partition, Offset: r.next(), LeaderEpoch: -1, Metadata: &watermark}
 		offsets := map[string][]*sarama.PartitionOffsetMetadata{c.s.Streams.Candidates: {offset}}

@@ -4,12 +4,14 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
 	"github.com/IBM/sarama"
 
 	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/internal/failpoint"
 	"github.com/brimline/brimline/internal/sliding"
 	"github.com/brimline/brimline/processors"
 )
@@ -104,7 +106,13 @@ func (c *Config) check() error {
 }
 
 // transactionalID is the same for every life of an instance: the newer fences the older.
-func (c *Config) transactionalID() string { return c.Streams.VerifyGroup + "-" + c.Instance }
+func (c *Config) transactionalID() string {
+	id := c.Streams.VerifyGroup + "-" + c.Instance
+	if failpoint.Without(failpoint.ProducerID) {
+		id += fmt.Sprint("-", time.Now().UnixNano())
+	}
+	return id
+}
 
 func (c *Config) consumer() (*sarama.Config, error) {
 	s, err := c.ConsumerConfig()
