@@ -16,8 +16,8 @@ type ReadCache struct {
 	hand   int
 }
 
-// DefaultCacheBytes is a sensible budget for a process: 100,000 values of half a kilobyte.
-const DefaultCacheBytes = 64 << 20
+// DefaultCacheBytes is a sensible budget for a process: 50,000 values of half a kilobyte.
+const DefaultCacheBytes = 32 << 20
 
 // slotBytes is what an entry takes besides its key and value: its slot and its place in the index.
 const slotBytes = 128

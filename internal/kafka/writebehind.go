@@ -71,7 +71,7 @@ func (m *memtable) put(key string, value []byte, at int64) {
 
 const (
 	// Values that change often are written to LevelDB once per memtable: the larger, the less is written.
-	memtableBytes = 4 << 20
+	memtableBytes = 2 << 20
 	// How far LevelDB is behind at most, in time. It costs a restart some records to read, and nothing else.
 	flushEvery = 2 * time.Second
 	// A writer waits for the disk when so many memtables' bytes have come during one flush.
@@ -91,7 +91,7 @@ func levelDBOptions() *opt.Options {
 		OpenFilesCacheCapacity: 64,
 		// Values are in the read cache; this is for the tables' indices and filters.
 		BlockCacheCapacity: 2 * opt.MiB,
-		// The size of the tables that a flush makes; they do not overlap. Two full flushes call for a compaction.
+		// The size of the tables that a flush makes; they do not overlap. Some four full flushes call for a compaction.
 		WriteBuffer:         1 * opt.MiB,
 		CompactionL0Trigger: 8,
 		WriteL0PauseTrigger: 32,
