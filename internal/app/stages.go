@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"hash"
 	"path/filepath"
@@ -26,11 +25,12 @@ type gokaStage struct {
 	inputs  []string
 	traffic *traffic
 	own     *gokaPartitions
+	visits  *visits // of the running attempt
 	// define makes the group graph and the options that only this stage needs;
 	// once per attempt, because goka keeps state in neither but changes both.
 	define func(tables *kafka.Tables) (*goka.GroupGraph, []goka.ProcessorOption)
 	// beside runs next to the processor, from when it serves until it ends; nil for nothing.
-	beside func(context.Context, *goka.Processor)
+	beside func(context.Context, *goka.Processor, *visits)
 }
 
 func (a *App) routeStage() *gokaStage {
@@ -115,6 +115,7 @@ func (a *App) attempt(s *gokaStage) attempt {
 		tables := kafka.NewTables(kafka.TablesOptions{
 			Dir: filepath.Join(a.place.Dir, string(s.name)), Log: a.cluster, Cache: a.cache, Logger: a.log.With("stage", s.name),
 		})
+		s.visits = &visits{}
 		graph, options := s.define(tables)
 		options = append(a.gokaOptions(s), options...)
 		if a.config.HotStandby && graph.GroupTable() != nil {
@@ -133,7 +134,7 @@ func (a *App) attempt(s *gokaStage) attempt {
 		states := p.StateReader().ObserveStateChange()
 		beside.Go(func() { observe(ctx, states, graph.GroupTable() != nil, tell) })
 		if s.beside != nil {
-			beside.Go(func() { s.beside(ctx, p) })
+			beside.Go(func() { s.beside(ctx, p, s.visits) })
 		}
 		return kafka.Explain(p.Run(ctx), fmt.Sprintf("stage %s", s.name))
 	}
@@ -172,6 +173,7 @@ func (a *App) gokaOptions(s *gokaStage) []goka.ProcessorOption {
 		goka.WithPartitionChannelSize(128),
 		goka.WithConsumerGroupBuilder(a.kafka.GroupBuilder(kafka.Group{
 			Strategy: goka.CopartitioningStrategy, Rules: a.fingerprint, OnExcluded: a.gate.excluded,
+			OnAssigned: s.visits.allow, OnRevoked: s.visits.end,
 		})),
 		goka.WithConsumerSaramaBuilder(a.kafka.ConsumerBuilder()),
 		goka.WithProducerBuilder(a.kafka.ProducerBuilder()),
@@ -225,7 +227,7 @@ func topicManagers(o kafka.Options) goka.TopicManagerBuilder {
 }
 
 // sweep removes aged-out users from the window table from time to time.
-func (a *App) sweep(ctx context.Context, p *goka.Processor) {
+func (a *App) sweep(ctx context.Context, p *goka.Processor, v *visits) {
 	if a.config.SweepEvery == 0 {
 		return
 	}
@@ -241,11 +243,15 @@ func (a *App) sweep(ctx context.Context, p *goka.Processor) {
 				a.log.Warn("sweep put off", "error", err)
 				continue
 			}
-			users, err := p.VisitAllWithStats(ctx, window.SweepVisitor, at)
+			var users int64
+			err := v.visit(ctx, func(ctx context.Context) (err error) {
+				users, err = p.VisitAllWithStats(ctx, window.SweepVisitor, at)
+				return err
+			})
 			if ctx.Err() != nil {
 				return
 			}
-			if err != nil && !errors.Is(err, context.Canceled) { // a rebalance ends it; the next one makes up for it
+			if err != nil { // a rebalance ends it; the next one makes up for it
 				a.log.Debug("sweep ended early", "error", err)
 				continue
 			}

@@ -120,6 +120,9 @@ type Group struct {
 	// OnExcluded is called with the leader's fingerprint when this member was left out for its own, each time
 	// partitions are shared out. It must return at once. Nil: nobody is told.
 	OnExcluded func(leader []byte)
+	// OnAssigned is called once the handler has taken its partitions, OnRevoked before it gives them up; the handler
+	// goes on when they return. Nil: nobody is told.
+	OnAssigned, OnRevoked func()
 	// ManualCommit leaves commits to the stage that commits in transactions.
 	ManualCommit bool
 }
@@ -191,7 +194,7 @@ func (o Options) GroupBuilder(g Group) func(brokers []string, group, clientID st
 			return nil, err
 		}
 		c.ClientID = orElse(clientID, c.ClientID)
-		ordered, err := Ordered(brokers, group, c)
+		ordered, err := Ordered(brokers, group, c, g)
 		if err != nil {
 			return nil, Explain(err, fmt.Sprintf("joining group %q", group))
 		}

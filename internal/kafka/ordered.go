@@ -27,9 +27,10 @@ import (
 //
 // A stop while the group is being joined is not a failure: Consume returns nil.
 //
-// The configuration is given an interceptor, by which the group knows what was handed out.
-func Ordered(brokers []string, group string, c *sarama.Config) (sarama.ConsumerGroup, error) {
+// The configuration is given an interceptor, by which the group knows what was handed out. Of callbacks only those count.
+func Ordered(brokers []string, group string, c *sarama.Config, callbacks Group) (sarama.ConsumerGroup, error) {
 	g := &ordered{
+		group: callbacks,
 		errs:  make(chan error, 64),
 		noted: make(chan struct{}, 1),
 	}
@@ -47,6 +48,7 @@ type ordered struct {
 	errs    chan error
 	closed  atomic.Bool
 	current atomic.Pointer[generation]
+	group   Group // of it the callbacks
 
 	mu      sync.Mutex
 	lastErr error
@@ -146,6 +148,7 @@ type topicPartition struct {
 type generation struct {
 	handler sarama.ConsumerGroupHandler
 	current *atomic.Pointer[generation]
+	group   Group
 	session sarama.ConsumerGroupSession // set by Setup, which precedes everything else
 
 	marks sync.Map // topicPartition to *lowWater
@@ -166,10 +169,17 @@ func (g *generation) mark(at topicPartition) *lowWater {
 func (g *generation) Setup(s sarama.ConsumerGroupSession) error {
 	g.session = s
 	g.current.Store(g)
-	return g.handler.Setup(&orderedSession{s, g})
+	err := g.handler.Setup(&orderedSession{s, g})
+	if err == nil && g.group.OnAssigned != nil {
+		g.group.OnAssigned()
+	}
+	return err
 }
 
 func (g *generation) Cleanup(s sarama.ConsumerGroupSession) error {
+	if g.group.OnRevoked != nil {
+		g.group.OnRevoked()
+	}
 	return g.handler.Cleanup(&orderedSession{s, g})
 }
 
