@@ -37,7 +37,7 @@ func AssembleWindow(value *brimline.Window, segment func(n uint64) ([]byte, erro
 	if value.Older.Len() == 0 {
 		return value, Entries(value), nil
 	}
-	a := assembly{floor: value.Floor, rows: map[string]brimline.Transaction{}, versions: map[string]brimline.RowVersion{}, edges: make([]map[brimline.Time]brimline.Edge, len(value.Rules))}
+	a := assembly{floor: value.Floor, at: map[string]int{}, versions: map[string]brimline.RowVersion{}, edges: make([]map[brimline.Time]brimline.Edge, len(value.Rules))}
 	check := uint32(0)
 	for n := value.Older.First; n != value.Older.Next; n++ {
 		raw, err := segment(n)
@@ -67,20 +67,22 @@ func AssembleWindow(value *brimline.Window, segment func(n uint64) ([]byte, erro
 // assembly is a user's log as far as it was read.
 type assembly struct {
 	floor    brimline.Time
-	rows     map[string]brimline.Transaction
+	rows     []brimline.Transaction // as they came; those replaced or gone have the floor's time
+	at       map[string]int         // the row of each id in rows
 	versions map[string]brimline.RowVersion
 	edges    []map[brimline.Time]brimline.Edge // by rule of the value
 }
 
 func (a *assembly) add(part *brimline.Window, rules []brimline.RuleState) {
 	for _, id := range part.Gone {
-		delete(a.rows, id)
+		a.remove(id)
 	}
-	for _, row := range part.Rows {
+	for i := range part.Rows {
+		row := &part.Rows[i]
+		a.remove(row.ID)
 		if row.Time > a.floor {
-			a.rows[row.ID] = row
-		} else {
-			delete(a.rows, row.ID)
+			a.at[row.ID] = len(a.rows)
+			a.rows = append(a.rows, *row)
 		}
 	}
 	for _, v := range part.Changed {
@@ -107,9 +109,19 @@ func (a *assembly) add(part *brimline.Window, rules []brimline.RuleState) {
 	}
 }
 
+func (a *assembly) remove(id string) {
+	if at, known := a.at[id]; known {
+		a.rows[at].Time = a.floor
+		delete(a.at, id)
+	}
+}
+
 func (a *assembly) window(value *brimline.Window) *brimline.Window {
 	w := &brimline.Window{Last: value.Last, Floor: value.Floor, Scale: value.Scale, Older: value.Older, Rules: make([]brimline.RuleState, len(value.Rules))}
-	w.Rows = sorted(a.rows, func(x, y brimline.Transaction) int { return x.Compare(&y) })
+	if w.Rows = slices.DeleteFunc(a.rows, func(r brimline.Transaction) bool { return r.Time <= a.floor }); len(w.Rows) == 0 {
+		w.Rows = nil
+	}
+	slices.SortFunc(w.Rows, func(x, y brimline.Transaction) int { return x.Compare(&y) })
 	w.Changed = sorted(a.versions, func(x, y brimline.RowVersion) int { return strings.Compare(x.ID, y.ID) })
 	for i := range w.Rules {
 		w.Rules[i] = brimline.RuleState{Rule: value.Rules[i].Rule, Quiet: value.Rules[i].Quiet}

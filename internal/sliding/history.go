@@ -143,8 +143,13 @@ func (h *History) find(row *brimline.Transaction) (b, i int, ok bool) {
 	if len(h.blocks) == 0 {
 		return 0, 0, false
 	}
-	i = slices.IndexFunc(h.blocks[0].rows, func(r brimline.Transaction) bool { return r.ID == row.ID })
-	return 0, i, i >= 0
+	rows := h.blocks[0].rows
+	for i := range rows {
+		if rows[i].ID == row.ID {
+			return 0, i, true
+		}
+	}
+	return 0, 0, false
 }
 
 // place finds the row with row's time and id, or where it would stand.
