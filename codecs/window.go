@@ -1,9 +1,11 @@
 package codecs
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"strconv"
+	"sync"
 
 	"github.com/brimline/brimline"
 )
@@ -56,8 +58,17 @@ func (Window) Encode(v any) ([]byte, error) {
 	if !ok {
 		return nil, mistyped("windows", v)
 	}
-	return AppendWindow(make([]byte, 0, 64+12*len(w.Rows)+32*len(w.Rules)), w)
+	scratch := scratches.Get().(*[]byte)
+	defer scratches.Put(scratch)
+	b, err := AppendWindow((*scratch)[:0], w)
+	if err != nil {
+		return nil, err
+	}
+	*scratch = b
+	return bytes.Clone(b), nil // values are kept for long: no byte more than they need
 }
+
+var scratches = sync.Pool{New: func() any { return new([]byte) }}
 
 // AppendWindow appends what Window encodes. It fails on a scale out of range and
 // on column values of a type that brimline.Field does not allow.

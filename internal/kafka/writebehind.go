@@ -90,11 +90,11 @@ func levelDBOptions() *opt.Options {
 		// There is one database per partition and table; 500 open files each, the default, exceed usual limits.
 		OpenFilesCacheCapacity: 64,
 		// Values are in the read cache; this is for the tables' indices and filters.
-		BlockCacheCapacity: 2 * opt.MiB,
+		BlockCacheCapacity: 512 * opt.KiB,
 		// The size of the tables that a flush makes; they do not overlap. Some four full flushes call for a compaction.
-		WriteBuffer:         1 * opt.MiB,
-		CompactionL0Trigger: 8,
-		WriteL0PauseTrigger: 32,
+		WriteBuffer:         512 * opt.KiB,
+		CompactionL0Trigger: 16,
+		WriteL0PauseTrigger: 48,
 	}
 }
 
