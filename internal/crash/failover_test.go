@@ -8,11 +8,12 @@ import (
 
 	"github.com/brimline/brimline/internal/kafka"
 	"github.com/brimline/brimline/internal/testkit"
+	"github.com/brimline/brimline/processors"
 )
 
-// failOver kills one of two instances, keeps it down, and takes two times: until the brokers, which wait for the
-// session timeout, have given its partitions to the other one, and from then until that has gone on with all of them. It has had
-// them for a moment at the start at most, so that without hot standby it has everything to recover.
+// failOver kills that of two instances which has the heavy user, keeps it down, and takes two times: until the brokers,
+// which wait for the session timeout, have given its partitions to the other one, and from then until that has gone on
+// with all of them. It has had them for a moment at the start at most: without hot standby it has everything to recover.
 func failOver(r *round) {
 	ctx, cancel := r.bounded()
 	defer cancel()
@@ -20,17 +21,23 @@ func failOver(r *round) {
 	r.must(err)
 	defer c.Close()
 	r.awaitHandled(int64(len(r.events) / 2)) // there must be something to recover
-	i := r.any()
+	partitions, err := c.Partitions(r.names.Changes)
+	r.must(err)
+	heavy := int32(processors.Partition("1", partitions))
+	i, other := r.fleet[0], r.fleet[1]
 	lost := r.held(ctx, c, i)
-	if len(lost) == 0 {
-		r.Fatalf("%s has no partitions", i.name)
+	if !slices.Contains(lost, heavy) {
+		i, other = other, i
+		lost = r.held(ctx, c, i)
+	}
+	if len(lost) == 0 || len(lost) == partitions {
+		r.Fatalf("%s has %d of %d partitions", i.name, len(lost), partitions)
 	}
 	i.down()
 	killed := time.Now()
 	waiting := r.changesAt(ctx, c, func(l kafka.PartitionLag) int64 { return l.Committed })
 	maps.DeleteFunc(waiting, func(p int32, _ int64) bool { return !slices.Contains(lost, p) })
 
-	other := r.fleet[1-slices.Index(r.fleet, i)]
 	r.must(testkit.EventuallyEvery(ctx, 50*time.Millisecond, func() (bool, error) {
 		have := r.held(ctx, c, other)
 		return !slices.ContainsFunc(lost, func(p int32) bool { return !slices.Contains(have, p) }), nil

@@ -19,6 +19,7 @@ type fault struct {
 	flags     []string      // of every instance; nil draws them
 	beyond    bool          // more than is promised: run only by name
 	changes   bool          // rows are updated, moved and deleted as well; only totals are judged
+	deep      bool          // no row falls out of the history
 	debezium  bool          // the rows come by a real connector
 	load      time.Duration // how long the load must flow, at least
 	do        func(*round)
@@ -39,8 +40,8 @@ func faults() []fault {
 		{name: "kill-changes", changes: true, instances: 3, do: killOne},
 		{name: "rebalance", short: true, instances: 3, do: rebalance},
 		{name: "rules-rolled", instances: 3, load: 50 * time.Second, do: rollRules},
-		{name: "failover", flags: []string{}, do: failOver},
-		{name: "failover-standby", flags: []string{"--hot-standby"}, do: failOver},
+		{name: "failover", deep: true, flags: []string{}, do: failOver},
+		{name: "failover-standby", deep: true, flags: []string{"--hot-standby"}, do: failOver},
 		{name: "clock", env: []string{"BRIMLINE_CRASH_CLOCK=2400h,2s"}, do: func(r *round) {
 			r.while(5 * time.Second)
 			r.any().kill()
