@@ -40,7 +40,10 @@ func proofs() []proof {
 		{fault: named("freeze"), without: []string{failpoint.Generation}},
 		{fault: named("freeze-changes"), without: []string{failpoint.RowVersions}},
 		{fault: named("kill-one"), without: []string{failpoint.OrderedMarks}},
-		{fault: named("kill-one"), without: []string{failpoint.ProducerID}},
+		{
+			fault: named("kill-one"), without: []string{failpoint.ProducerID},
+			covered: "the brokers abort what a killed producer left open when it times out, and the generation keeps an old life from committing",
+		},
 		{fault: named("freeze"), without: []string{failpoint.Supervision}},
 		{fault: named("state-damaged"), without: []string{failpoint.SoundState}},
 		{fault: named("rules-rolled"), without: []string{failpoint.SameRules}},

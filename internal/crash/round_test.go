@@ -99,7 +99,7 @@ func newRound(t *testing.T, f fault, seed uint64, rowCount int) *round {
 		r.openTable(rows, partitions)
 	}
 	yaml := drawRules(r.r)
-	if f.changes { // no row may fall out of the history before it is changed
+	if f.deep || f.changes { // no row may fall out of the history before it is changed
 		yaml = strings.Replace(yaml, "lateness: ", "lateness: 1440h #", 1)
 	}
 	if r.rules, err = rules.Parse("rules.yaml", []byte(yaml)); err != nil {
