@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
 
 	"github.com/lovoo/goka"
 	"github.com/lovoo/goka/storage"
@@ -19,30 +18,30 @@ import (
 // would have to be read otherwise, and reaches past goka to the table's
 // storage, because a goka callback can only set the value of its message's key. One attempt of the stage has one.
 type States struct {
-	maxRows int64
-	rows    atomic.Int64 // of all states that are kept
-	mu      sync.RWMutex
+	maxRows int
+	mu      sync.Mutex
 	of      map[int32]*partitionStates
+	rows    int       // of all states that are kept
+	used    list.List // of *kept, least recently used last; of all partitions, so that a heavy user is not driven out by another's
 }
 
-// NewStates keeps states of up to maxRows rows in all; of each partition the newest, whatever its size.
+// NewStates keeps states of up to maxRows rows in all, and the newest whatever its size.
 func NewStates(maxRows int) *States {
-	return &States{maxRows: int64(maxRows), of: map[int32]*partitionStates{}}
+	return &States{maxRows: maxRows, of: map[int32]*partitionStates{}}
 }
 
-// partitionStates is one partition's share, least recently used last.
+// partitionStates is one partition's share.
 type partitionStates struct {
 	all   *States
 	table processors.SegmentStorage
-	mu    sync.Mutex
-	users map[string]*list.Element
-	used  list.List
+	users map[string]*list.Element // of States.used; guarded by States.mu
 }
 
-// kept is a state in partitionStates.used.
+// kept is a state in States.used.
 type kept struct {
+	of    *partitionStates
 	state *State
-	rows  int64
+	rows  int
 }
 
 // Watch wraps the builder of the table's storages, which must be processors.SegmentStorage.
@@ -58,12 +57,13 @@ func (s *States) Watch(builder storage.Builder) storage.Builder {
 		}
 		p := &partitionStates{all: s, table: table, users: map[string]*list.Element{}}
 		s.mu.Lock()
-		before := s.of[partition]
-		s.of[partition] = p
-		s.mu.Unlock()
-		if before != nil {
-			before.clear()
+		defer s.mu.Unlock()
+		if before := s.of[partition]; before != nil {
+			for _, e := range before.users {
+				s.drop(e)
+			}
 		}
+		s.of[partition] = p
 		return st, nil
 	}
 }
@@ -84,65 +84,57 @@ func (s *States) Updating(update goka.UpdateCallback) goka.UpdateCallback {
 }
 
 func (s *States) partition(n int32) *partitionStates {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	return s.of[n]
 }
 
 // get gives the state that is kept of a user, nil if none is.
 func (p *partitionStates) get(user string) *State {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.all.mu.Lock()
+	defer p.all.mu.Unlock()
 	e := p.users[user]
 	if e == nil {
 		return nil
 	}
-	p.used.MoveToFront(e)
+	p.all.used.MoveToFront(e)
 	return e.Value.(*kept).state
 }
 
 // keep keeps a state as the table has it now, if it has segments.
-func (p *partitionStates) keep(s *State) {
-	if s.tail == nil {
-		p.forget(s.user)
+func (p *partitionStates) keep(state *State) {
+	if state.tail == nil {
+		p.forget(state.user)
 		return
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	rows := int64(s.live())
-	e := p.users[s.user]
+	s := p.all
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := p.users[state.user]
 	if e == nil {
-		e = p.used.PushFront(&kept{state: s})
-		p.users[s.user] = e
+		e = s.used.PushFront(&kept{of: p, state: state})
+		p.users[state.user] = e
 	}
 	k := e.Value.(*kept)
-	p.all.rows.Add(rows - k.rows)
-	k.rows = rows
-	for p.all.rows.Load() > p.all.maxRows && p.used.Len() > 1 {
-		p.drop(p.used.Back())
+	s.rows += state.live() - k.rows
+	k.rows = state.live()
+	for s.rows > s.maxRows && s.used.Len() > 1 {
+		s.drop(s.used.Back())
 	}
 }
 
 func (p *partitionStates) forget(user string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.all.mu.Lock()
+	defer p.all.mu.Unlock()
 	if e := p.users[user]; e != nil {
-		p.drop(e)
+		p.all.drop(e)
 	}
 }
 
-func (p *partitionStates) clear() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for p.used.Len() > 0 {
-		p.drop(p.used.Back())
-	}
-}
-
-func (p *partitionStates) drop(e *list.Element) {
-	k := p.used.Remove(e).(*kept)
-	delete(p.users, k.state.user)
-	p.all.rows.Add(-k.rows)
+func (s *States) drop(e *list.Element) {
+	k := s.used.Remove(e).(*kept)
+	delete(k.of.users, k.state.user)
+	s.rows -= k.rows
 }
 
 // whole puts together what the table has of a user; nil for nothing.
