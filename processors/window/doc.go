@@ -15,7 +15,8 @@
 // # State
 //
 // One brimline.Window per user: the rows of the retained history and the edges
-// announced so far. It is the one authority on what has been announced.
+// announced so far. It is the one authority on what has been announced. Users
+// with many rows have segments beside their value, see State.
 //
 // # On replay
 //
@@ -23,7 +24,8 @@
 // value is written again and the candidates that it caused are emitted again,
 // because after a crash either may not have reached Kafka. The same change at
 // a new offset finds its row as it is and does nothing: its first message was
-// handled before it.
+// handled before it. Segments are not written again: they were in the table
+// before the value that names them.
 //
 // # On bad input
 //
