@@ -10,7 +10,7 @@ CRASH_TIMEOUT ?= 8h
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-race test-stack test-crash test-proofs fuzz vet lint clean
+.PHONY: help build demo test test-race test-stack test-crash test-proofs bench fuzz vet lint clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ test-crash: ## the crash suite, a few minutes; internal/crash/doc.go lists the v
 test-proofs: ## each protection taken away once: the crash suite must notice
 	BRIMLINE_CRASH=1 BRIMLINE_CRASH_PROOFS=1 $(GOTEST) -count=1 -v -run '^TestProof' -timeout $(CRASH_TIMEOUT) ./internal/crash
 
+bench: ## every hot function, with allocations; internal/bench/peers.sh compares the whole with other programs
+	$(GO) test -run '^$$' -bench . -benchmem $(PKG)
+
 fuzz: ## every fuzz target for FUZZTIME (10s)
 	@set -e; for file in $$(grep -rl --include='*_test.go' '^func Fuzz' .); do \
 	  for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' "$$file"); do \
@@ -51,7 +54,7 @@ lint: ## gofmt, staticcheck and, where it is installed, shellcheck
 	@files=$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go' | while read -r f; do [ ! -f "$$f" ] || echo "$$f"; done)); \
 	  [ -z "$$files" ] || { printf 'run gofmt -w on:\n%s\n' "$$files"; exit 1; }
 	$(GO) run $(STATICCHECK) ./...
-	@if command -v shellcheck >/dev/null; then shellcheck -x -P SCRIPTDIR .ci/run deploy/stack/*.sh deploy/compose/*.sh; \
+	@if command -v shellcheck >/dev/null; then shellcheck -x -P SCRIPTDIR .ci/run deploy/stack/*.sh deploy/compose/*.sh internal/bench/*.sh; \
 	  else echo 'shellcheck is not installed: scripts not checked'; fi
 
 clean: ## what build made; the demo's state stays, see `brimline demo --help`
