@@ -331,7 +331,7 @@ func (r *wireReader) rows(flags byte) []brimline.Transaction {
 		return nil
 	}
 	var (
-		rows = make([]brimline.Transaction, n)
+		rows = make([]brimline.Transaction, n, n+1) // for the one that comes next
 		ids  = make([]byte, 0, 12*n)
 		ends = make([]uint32, n)
 		time brimline.Time

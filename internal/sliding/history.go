@@ -1,6 +1,7 @@
 package sliding
 
 import (
+	"hash/maphash"
 	"iter"
 	"slices"
 	"sort"
@@ -28,6 +29,7 @@ type History struct {
 	len    int
 	bytes  int
 	times  map[string]brimline.Time // by id; nil while all rows have always been in one block
+	tags   []uint32                 // of the ids of the only block's rows; nil while nobody has looked for one
 }
 
 // block is a stretch of rows. Rows of equal time are in one block.
@@ -144,13 +146,32 @@ func (h *History) find(row *brimline.Transaction) (b, i int, ok bool) {
 		return 0, 0, false
 	}
 	rows := h.blocks[0].rows
-	for i := range rows {
-		if rows[i].ID == row.ID {
+	if len(rows) < taggedFrom {
+		i = slices.IndexFunc(rows, func(r brimline.Transaction) bool { return r.ID == row.ID })
+		return 0, i, i >= 0
+	}
+	if h.tags == nil {
+		h.tags = make([]uint32, len(rows), len(rows)+len(rows)/4)
+		for i := range rows {
+			h.tags[i] = tag(rows[i].ID)
+		}
+	}
+	sought := tag(row.ID)
+	for i, t := range h.tags {
+		if t == sought && rows[i].ID == row.ID {
 			return 0, i, true
 		}
 	}
 	return 0, 0, false
 }
+
+// taggedFrom is the number of rows from which ids are looked for by their tags: most rows that come are new, and are
+// compared with all.
+const taggedFrom = 20
+
+var tagSeed = maphash.MakeSeed()
+
+func tag(id string) uint32 { return uint32(maphash.String(tagSeed, id)) }
 
 // place finds the row with row's time and id, or where it would stand.
 func (h *History) place(row *brimline.Transaction) (b, i int, ok bool) {
@@ -188,6 +209,9 @@ func (h *History) Insert(row brimline.Transaction) {
 	}
 	to := h.blocks[b]
 	to.rows = slices.Insert(to.rows, i, row)
+	if h.tags != nil {
+		h.tags = slices.Insert(h.tags, i, tag(row.ID))
+	}
 	if h.times != nil {
 		h.times[row.ID] = row.Time
 		h.weighed(to, &row, 1)
@@ -207,6 +231,9 @@ func (h *History) Remove(row *brimline.Transaction) {
 	gone := from.rows[i]
 	h.len--
 	h.bytes -= RowBytes(&gone)
+	if h.tags != nil {
+		h.tags = slices.Delete(h.tags, i, i+1)
+	}
 	if from.rows = slices.Delete(from.rows, i, i+1); len(from.rows) == 0 {
 		h.blocks = slices.Delete(h.blocks, b, b+1)
 	}
@@ -253,6 +280,9 @@ func (h *History) drop(b *block, n int) {
 			b.rules[r].add(w.Total(), counts, -1)
 		}
 	}
+	if h.tags != nil {
+		h.tags = slices.Delete(h.tags, 0, n)
+	}
 	if n == len(b.rows) {
 		h.blocks = slices.Delete(h.blocks, 0, 1)
 		return
@@ -263,6 +293,7 @@ func (h *History) drop(b *block, n int) {
 
 // widen prepares for more than one block.
 func (h *History) widen() {
+	h.tags = nil
 	h.times = make(map[string]brimline.Time, 2*h.most)
 	for row := range h.All() {
 		h.times[row.ID] = row.Time
