@@ -191,6 +191,65 @@ func TestSegmentsOfAHeavyUser(t *testing.T) {
 	}
 }
 
+// TestSegmentsGoWithWhatTheyHeld: what segments hold does not come back once it
+// is gone by a truncation, with its rule, or row by row; and their numbers are not used again.
+func TestSegmentsGoWithWhatTheyHeld(t *testing.T) {
+	kept, other := hourly("kept", 10, brimline.SumAbs), hourly("other", 20, brimline.SumAbs)
+	fill := func(b *bench, from int) {
+		for i := range 40 {
+			b.next(put(fmt.Sprint(from+i), 1, from+i))
+		}
+	}
+	check := func(b *bench, what string, rows, edges int) {
+		t.Helper()
+		same(t, b.table.load(t, b.fold), b.st)
+		w := b.table.read(t)
+		n := 0
+		for _, r := range w.Rules {
+			n += len(r.Edges)
+		}
+		if len(w.Rows) != rows || n != edges {
+			t.Errorf("%s: %d rows and %d edges, want %d and %d", what, len(w.Rows), n, rows, edges)
+		}
+		if len(b.table.segments) != w.Older.Len() {
+			t.Errorf("%s: %d segments for %+v", what, len(b.table.segments), w.Older)
+		}
+	}
+	b := newBench(t, kept, other)
+	fill(b, 0)
+	check(b, "filled", 40, 2)
+	c := put("x", 1, 41)
+	b.input(Input{Change: &c, Offset: 100, TruncatedAt: 100})
+	check(b, "truncated", 1, 2)
+
+	b = newBench(t, kept, other)
+	fill(b, 0)
+	b.apply(kept)
+	b.next(put("x", 1, 41))
+	check(b, "without the other rule", 41, 1)
+	b.apply(kept, hourly("third", 1_000, brimline.SumAbs), other)
+	b.next(put("y", 0, 42))
+	check(b, "with it again", 42, 2)
+
+	b = newBench(t, hourly("quiet", 1_000, brimline.SumAbs))
+	fill(b, 0)
+	last := b.table.read(t).Older.Next
+	for i := range 40 {
+		gone := put(fmt.Sprint(i), 1, i)
+		gone.Kind = brimline.Delete
+		b.next(gone)
+	}
+	b.next(put("later", 1, 10_000)) // the versions of the deleted rows go, too
+	check(b, "deleted", 1, 0)
+	if older := b.table.decoded(t).Older; older.Len() != 0 || older.Next < last {
+		t.Errorf("one row is left, and segments %+v", older)
+	}
+	fill(b, 10_001)
+	if older := b.table.decoded(t).Older; older.Len() == 0 || older.First < last {
+		t.Errorf("filled again, and segments %+v: numbers up to %d were used", older, last)
+	}
+}
+
 // TestTornStateAsksPostgreSQL: a user whose segments are not those of the value
 // knows nothing, says so, and is whole again after a window.
 func TestTornStateAsksPostgreSQL(t *testing.T) {
