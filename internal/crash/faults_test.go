@@ -21,7 +21,7 @@ type fault struct {
 	changes   bool          // rows are updated, moved and deleted as well; only totals are judged
 	deep      bool          // no row falls out of the history
 	debezium  bool          // the rows come by a real connector
-	load      time.Duration // how long the load must flow, at least
+	load      time.Duration // how long the load must flow, at least: longer than the fault; it ends when the fault does
 	do        func(*round)
 }
 
@@ -35,10 +35,10 @@ func faults() []fault {
 		{name: "nothing", do: func(r *round) { r.while(5 * time.Second) }},
 		{name: "kill-one", short: true, instances: 3, do: killOne},
 		{name: "kill-all", short: true, do: killAll},
-		{name: "freeze", short: true, do: freeze},
-		{name: "freeze-changes", changes: true, short: true, do: freeze},
+		{name: "freeze", short: true, load: 30 * time.Second, do: freeze},
+		{name: "freeze-changes", changes: true, short: true, load: 30 * time.Second, do: freeze},
 		{name: "kill-changes", changes: true, instances: 3, do: killOne},
-		{name: "rebalance", short: true, instances: 3, do: rebalance},
+		{name: "rebalance", short: true, instances: 3, load: 40 * time.Second, do: rebalance},
 		{name: "rules-rolled", instances: 3, load: 50 * time.Second, do: rollRules},
 		{name: "failover", deep: true, flags: []string{}, do: failOver},
 		{name: "failover-standby", deep: true, flags: []string{"--hot-standby"}, do: failOver},

@@ -62,7 +62,7 @@ func databaseFaults() []fault {
 				r.while(3 * time.Second)
 			}
 		}},
-		{name: "postgres-away", short: true, do: func(r *round) {
+		{name: "postgres-away", short: true, load: 75 * time.Second, do: func(r *round) {
 			away := 20 * time.Second
 			if os.Getenv("BRIMLINE_CRASH_FAULTS") != "" {
 				away = time.Minute
@@ -80,13 +80,13 @@ func databaseFaults() []fault {
 			r.proxy.heal()
 			r.do("every other request to PostgreSQL ended by a reset for 15 s")
 		}},
-		{name: "postgres-slow", do: func(r *round) {
+		{name: "postgres-slow", load: 30 * time.Second, do: func(r *round) {
 			r.proxy.set(func() { r.proxy.delay = 2 * time.Second })
 			r.while(20 * time.Second)
 			r.proxy.heal()
 			r.do("every request to PostgreSQL 2 s late for 20 s")
 		}},
-		{name: "postgres-silent", do: func(r *round) {
+		{name: "postgres-silent", load: 35 * time.Second, do: func(r *round) {
 			r.proxy.set(func() { r.proxy.deaf = true })
 			r.while(20 * time.Second)
 			r.any().kill()
@@ -164,8 +164,8 @@ func stateFaults() []fault {
 				r.while(r.between(3*time.Second, 6*time.Second))
 			}
 		}},
-		{name: "disk-full", do: fillDisk},
-		{name: "compaction", do: compactTables},
+		{name: "disk-full", load: 40 * time.Second, do: fillDisk},
+		{name: "compaction", load: 30 * time.Second, do: compactTables},
 	}
 }
 
@@ -282,7 +282,7 @@ func brokerFaults() []fault {
 			r.while(5 * time.Second)
 		}},
 		{name: "debezium", debezium: true, do: killDebezium},
-		{name: "broker-killed", brokers: 3, do: func(r *round) {
+		{name: "broker-killed", brokers: 3, load: 75 * time.Second, do: func(r *round) {
 			for range 3 {
 				name := fmt.Sprint("kafka-", 1+r.r.IntN(3))
 				r.script("down.sh", []string{"SIGNAL=KILL"}, name)
@@ -292,8 +292,8 @@ func brokerFaults() []fault {
 				r.while(4 * time.Second)
 			}
 		}},
-		{name: "leader-moved", brokers: 3, do: moveLeaders},
-		{name: "brokers-away", brokers: 3, do: func(r *round) {
+		{name: "leader-moved", brokers: 3, load: 30 * time.Second, do: moveLeaders},
+		{name: "brokers-away", brokers: 3, load: 75 * time.Second, do: func(r *round) {
 			r.script("down.sh", []string{"SIGNAL=KILL"}, "kafka")
 			r.while(30 * time.Second)
 			r.script("up.sh", nil, "kafka")
