@@ -39,7 +39,7 @@ type seenAlert struct {
 func (c *alertsCmd) Run(w *world) error {
 	cluster, err := c.connect(w)
 	if err != nil {
-		return err
+		return ended(w, err)
 	}
 	defer cluster.Close()
 	topic := c.streams().Alerts
