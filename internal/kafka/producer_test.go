@@ -267,33 +267,6 @@ func until(t *testing.T, done func() bool) {
 	}
 }
 
-// A record after a pause is sent at once, the next one after FlushEvery; of many, all but the first few wait for fuller batches.
-func TestProducerPacesItself(t *testing.T) {
-	t.Parallel()
-	_, o := broker(t, kfake.SeedTopics(1, "t"))
-	o.FlushEvery = 400 * time.Millisecond
-	p := producing(t, o)
-	took := func(records int) time.Duration {
-		start := time.Now()
-		for range records - 1 {
-			p.Emit("t", "k", nil)
-		}
-		must(t, settled(t, p.Emit("t", "k", nil)).err)
-		return time.Since(start)
-	}
-	took(1) // connects
-	time.Sleep(2 * o.FlushEvery)
-	if d := took(1); d > o.FlushEvery/2 {
-		t.Errorf("a record after a pause took %v", d)
-	}
-	if d := took(1); d < o.FlushEvery/2 || d > 2*o.FlushEvery {
-		t.Errorf("the record after it took %v", d)
-	}
-	if d := took(2 * busy); d < 3*o.FlushEvery || d > 6*o.FlushEvery {
-		t.Errorf("a record of a busy stream took %v", d)
-	}
-}
-
 // The first record of a topic does not wait for the age of what is known of others, nor one that is made in the same moment.
 func TestProducerLearnsOfTopicsAtOnce(t *testing.T) {
 	t.Parallel()
