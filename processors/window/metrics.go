@@ -8,13 +8,23 @@ import (
 
 // Metrics are the stage's own; lag and restarts are counted by the app for every stage alike.
 type Metrics struct {
-	changes     *prometheus.CounterVec
-	candidates  *prometheus.CounterVec
+	changes     [brimline.Sweep + 1][effects]prometheus.Counter // by kind and effect
+	candidates  map[brimline.CandidateKind]prometheus.Counter
 	rows        prometheus.Histogram
 	swept       prometheus.Counter
 	undecodable prometheus.Counter
 	broken      prometheus.Counter
 }
+
+// What a change did to its window.
+const (
+	changed = iota
+	nothing
+	replayed
+	effects
+)
+
+var effectNames = [effects]string{changed: "changed", nothing: "nothing", replayed: "replay"}
 
 var changeKinds = map[brimline.ChangeKind]string{
 	brimline.Upsert: "upsert", brimline.Delete: "delete", brimline.Truncate: "truncate",
@@ -23,15 +33,16 @@ var changeKinds = map[brimline.ChangeKind]string{
 
 // NewMetrics registers the stage's metrics with r, counters at zero.
 func NewMetrics(r prometheus.Registerer) *Metrics {
+	changes := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "brimline_window_changes_total",
+		Help: "Changes folded, by kind and by what they did: changed the window, changed nothing, or were a replay.",
+	}, []string{"kind", "effect"})
+	candidates := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "brimline_window_candidates_total",
+		Help: "Candidates emitted, by kind: edge, or late for a span that reaches below the retained history.",
+	}, []string{"kind"})
 	m := &Metrics{
-		changes: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "brimline_window_changes_total",
-			Help: "Changes folded, by kind and by what they did: changed the window, changed nothing, or were a replay.",
-		}, []string{"kind", "effect"}),
-		candidates: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "brimline_window_candidates_total",
-			Help: "Candidates emitted, by kind: edge, or late for a span that reaches below the retained history.",
-		}, []string{"kind"}),
+		candidates: map[brimline.CandidateKind]prometheus.Counter{},
 		rows: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "brimline_window_rows", Help: "Rows retained for a user, at each change.",
 			Buckets: prometheus.ExponentialBuckets(1, 4, 10),
@@ -46,28 +57,29 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Name: "brimline_window_broken_states_total", Help: "States of users whose segments were missing or damaged. Not zero is a defect: report it.",
 		}),
 	}
-	r.MustRegister(m.changes, m.candidates, m.rows, m.swept, m.undecodable, m.broken)
-	for _, kind := range changeKinds {
-		for _, effect := range []string{"changed", "nothing", "replay"} {
-			m.changes.WithLabelValues(kind, effect)
+	r.MustRegister(changes, candidates, m.rows, m.swept, m.undecodable, m.broken)
+	for kind, name := range changeKinds {
+		for effect, what := range effectNames {
+			m.changes[kind][effect] = changes.WithLabelValues(name, what)
 		}
 	}
-	m.candidates.WithLabelValues(string(brimline.EdgeCandidate))
-	m.candidates.WithLabelValues(string(brimline.LateCandidate))
+	for _, kind := range []brimline.CandidateKind{brimline.EdgeCandidate, brimline.LateCandidate} {
+		m.candidates[kind] = candidates.WithLabelValues(string(kind))
+	}
 	return m
 }
 
 func (m *Metrics) observe(c *brimline.Change, found []brimline.Candidate, replay, write bool, rows int) {
-	effect := "nothing"
+	effect := nothing
 	switch {
 	case replay:
-		effect = "replay"
+		effect = replayed
 	case write:
-		effect = "changed"
+		effect = changed
 	}
-	m.changes.WithLabelValues(changeKinds[c.Kind], effect).Inc()
+	m.changes[c.Kind][effect].Inc()
 	m.rows.Observe(float64(rows))
 	for i := range found {
-		m.candidates.WithLabelValues(string(found[i].Kind)).Inc()
+		m.candidates[found[i].Kind].Inc()
 	}
 }
