@@ -345,3 +345,30 @@ func wantKind(t *testing.T, err error, kind string) {
 }
 
 func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
+
+// TestWindowsPutSegmentsTogether: a user with segments has all rows and totals, and one whose segments are not all
+// there is an error rather than a wrong figure.
+func TestWindowsPutSegmentsTogether(t *testing.T) {
+	f := newFixture(t)
+	row := func(id string, amount brimline.Amount) brimline.Transaction {
+		return brimline.Transaction{ID: id, Amount: amount, Time: brimline.TimeOf(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))}
+	}
+	segment := &brimline.Window{Last: 3, Scale: 2, Floor: brimline.MinTime, Rows: []brimline.Transaction{row("1", 100), row("2", 200)}}
+	raw, err := codecs.Window{}.Encode(segment)
+	if err != nil {
+		t.Fatal(err)
+	}
+	value := &brimline.Window{Last: 4, Scale: 2, Floor: brimline.MinTime, Gone: []string{"1"}, Rows: []brimline.Transaction{row("3", 1000)},
+		Older: brimline.Segments{First: 7, Next: 8, Check: codecs.SegmentCheck(raw)}}
+	f.putWindows(processors.SegmentKey("whole", 7), segment, "whole", value, "torn", value)
+	w := openWindows(t, f.config())
+	run(t, w)
+	u, err := w.User(t.Context(), "whole", row("", 0).Time)
+	if err != nil || len(u.Rows) != 2 || u.Rules[0].At.Total != brimline.Amount(1200).Total() {
+		t.Errorf("%+v, %v", u, err)
+	}
+	_, err = w.User(t.Context(), "torn", row("", 0).Time)
+	wantKind(t, err, "view_read")
+	_, err = w.User(t.Context(), processors.SegmentKey("whole", 7), row("", 0).Time)
+	wantKind(t, err, "bad_user_id")
+}
