@@ -32,12 +32,16 @@ func Entries(w *brimline.Window) int {
 // AssembleWindow gives the whole state of a user from its value in the table.
 // segment reads the segment of a number, nil if there is none; it is not called for a value that has no
 // older segments, which is returned as it is. entries counts what was read, see Entries. The result keeps
-// Older and has nothing Gone or Forgotten. It fails with ErrTorn, and with what segment and Window.Decode fail with.
+// Older and has nothing Gone or Forgotten.
+//
+// It fails with what segment fails with, and with ErrTorn where segments are missing, unreadable or not
+// those of the value; with ErrTorn, whole is what the others come to.
 func AssembleWindow(value *brimline.Window, segment func(n uint64) ([]byte, error)) (whole *brimline.Window, entries int, err error) {
 	if value.Older.Len() == 0 {
 		return value, Entries(value), nil
 	}
 	a := assembly{floor: value.Floor, at: map[string]int{}, versions: map[string]brimline.RowVersion{}, edges: make([]map[brimline.Time]brimline.Edge, len(value.Rules))}
+	var torn []error
 	check := uint32(0)
 	for n := value.Older.First; n != value.Older.Next; n++ {
 		raw, err := segment(n)
@@ -45,23 +49,25 @@ func AssembleWindow(value *brimline.Window, segment func(n uint64) ([]byte, erro
 			return nil, 0, err
 		}
 		if raw == nil {
-			return nil, 0, fmt.Errorf("segment %d of %d to %d: %w", n, value.Older.First, value.Older.Next, ErrTorn)
+			torn = append(torn, fmt.Errorf("segment %d is missing", n))
+			continue
 		}
 		check ^= SegmentCheck(raw)
 		decoded, err := Window{}.Decode(raw)
 		if err != nil {
-			return nil, 0, err
+			torn = append(torn, fmt.Errorf("segment %d: %w", n, err))
+			continue
 		}
 		part := decoded.(*brimline.Window)
 		entries += Entries(part)
 		a.add(part, value.Rules)
 	}
-	if check != value.Older.Check {
-		return nil, 0, fmt.Errorf("segments %d to %d: %w", value.Older.First, value.Older.Next, ErrTorn)
-	}
 	entries += Entries(value)
 	a.add(value, value.Rules)
-	return a.window(value), entries, nil
+	if whole = a.window(value); check != value.Older.Check || len(torn) > 0 {
+		err = fmt.Errorf("%w: %d from number %d on, %d of them unreadable: %w", ErrTorn, value.Older.Len(), value.Older.First, len(torn), errors.Join(torn[:min(len(torn), 3)]...))
+	}
+	return whole, entries, err
 }
 
 // assembly is a user's log as far as it was read.

@@ -55,13 +55,15 @@ func TestAssembleWindow(t *testing.T) {
 func TestTornWindowsAreNoticed(t *testing.T) {
 	for what, tear := range map[string]func(map[uint64][]byte){
 		"missing":      func(s map[uint64][]byte) { delete(s, 4) },
+		"unreadable":   func(s map[uint64][]byte) { s[4] = []byte("x") },
 		"another's":    func(s map[uint64][]byte) { s[4] = s[3] },
 		"of other age": func(s map[uint64][]byte) { s[3] = append([]byte{s[3][0], s[3][1], s[3][2] + 2}, s[3][3:]...) },
 	} {
 		value, segments, _ := log(t)
 		tear(segments)
-		if _, _, err := codecs.AssembleWindow(value, func(n uint64) ([]byte, error) { return segments[n], nil }); !errors.Is(err, codecs.ErrTorn) {
-			t.Errorf("%s: %v", what, err)
+		rest, _, err := codecs.AssembleWindow(value, func(n uint64) ([]byte, error) { return segments[n], nil })
+		if !errors.Is(err, codecs.ErrTorn) || rest == nil || len(rest.Rules[1].Edges) < 2 {
+			t.Errorf("%s: %v, and what is left: %+v", what, err, rest)
 		}
 	}
 	value, _, _ := log(t)

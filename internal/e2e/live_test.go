@@ -21,7 +21,7 @@ func TestLiveAlertsAreExactlyTheEdges(t *testing.T) {
 	slot := testkit.Unique(t)
 	j.names.Source = slot + ".streaming.transactions"
 	j.CreateTopic(t, j.names.Source, 4)
-	j.options = []string{"--sweep-every", "200ms", "--keep-edges", "100h"}
+	j.options = []string{"--sweep-every", "200ms", "--keep-edges", "100h", "--log-level", "debug"}
 	testkit.Start(t, binary, []string{"BRIMLINE_DATABASE_URL=" + j.url}, "capture", "--brokers", strings.Join(j.Brokers, ","),
 		"--source", j.names.Source, "--slot", slot, "--publication", slot)
 	a, b := j.start(t, 1), j.start(t, 2)
@@ -42,6 +42,8 @@ func TestLiveAlertsAreExactlyTheEdges(t *testing.T) {
 		rest = rest[n:]
 	}
 	j.waitSource(t, len(rows))
+	waitOutput(t, a, "window table swept")
+	waitOutput(t, b, "window table swept")
 	for _, p := range []*testkit.Process{a, b} {
 		p.Signal(syscall.SIGTERM)
 		j.mustEnd(t, p)

@@ -92,7 +92,7 @@ func (g *ordered) Consume(ctx context.Context, topics []string, handler sarama.C
 		case <-g.noted:
 		default:
 		}
-		gen := &generation{handler: handler, current: &g.current}
+		gen := &generation{handler: handler, current: &g.current, group: g.group}
 		err := g.ConsumerGroup.Consume(ctx, topics, gen)
 		if ctx.Err() != nil {
 			if err == ctx.Err() { // the bare error: given up while joining

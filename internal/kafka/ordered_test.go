@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/IBM/sarama"
@@ -257,4 +258,30 @@ func TestGenerationsDoNotMix(t *testing.T) {
 	expect(t, "mark of the second", second.offset, -1)
 	current.MarkOffset("t", 0, 2, "")
 	expect(t, "mark of the second", second.offset, 3)
+}
+
+// oneGeneration is a consumer group whose first session ends at once.
+type oneGeneration struct {
+	sarama.ConsumerGroup
+	end context.CancelFunc
+}
+
+func (g oneGeneration) Consume(_ context.Context, _ []string, h sarama.ConsumerGroupHandler) error {
+	defer g.end()
+	if err := h.Setup(&marked{}); err != nil {
+		return err
+	}
+	return h.Cleanup(&marked{})
+}
+
+func TestGenerationsAreAnnounced(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	var told []string
+	g := &ordered{ConsumerGroup: oneGeneration{end: cancel}, noted: make(chan struct{}, 1), group: Group{
+		OnAssigned: func() { told = append(told, "assigned") }, OnRevoked: func() { told = append(told, "revoked") },
+	}}
+	_ = g.Consume(ctx, nil, handler{setup: func(sarama.ConsumerGroupSession) error { return nil }})
+	if !slices.Equal(told, []string{"assigned", "revoked"}) {
+		t.Errorf("told %q", told)
+	}
 }

@@ -68,6 +68,7 @@ type cut struct {
 
 // commit cuts the log after a change. It fails with what codecs.Window.Encode fails with.
 func (s *State) commit() (c cut, err error) {
+	s.changed = false
 	var (
 		parts []*brimline.Window
 		live  = s.live()
@@ -83,6 +84,8 @@ func (s *State) commit() (c cut, err error) {
 		return c, nil
 	case s.tail == nil || s.stale || s.entries+codecs.Entries(s.tail) > 2*(live+sealedFrom):
 		c.first, c.next = older.First, older.Next
+		// Beyond any that an earlier life of this user, or another instance that has folded less, may have used.
+		older.Next = max(older.Next, uint64(s.w.Last))
 		s.entries, older.First, older.Check = live, older.Next, 0
 		parts = s.anew()
 	case codecs.Entries(s.tail) >= sealedFrom:
@@ -279,17 +282,13 @@ func (s *State) setRules(rules []brimline.RuleState) {
 	}
 }
 
-// brokenState is what is left of a user whose segments cannot be read: nothing
-// is retained up to floor.
-func (f *Folder) brokenState(user string, value *brimline.Window, floor brimline.Time) *State {
-	rest := *value
-	rest.Floor, rest.Gone = max(floor, value.Floor), nil
-	rest.Rows = slices.DeleteFunc(slices.Clone(value.Rows), func(r brimline.Transaction) bool { return r.Time <= rest.Floor })
-	rest.Rules = slices.Clone(value.Rules)
-	for i := range rest.Rules {
-		rest.Rules[i].Forgotten = nil
-	}
-	s := f.NewState(user, value, &rest, codecs.Entries(value))
+// brokenState is what is left of a user whose segments are not those of the
+// value: nothing is retained up to floor, and announced are the edges of what could be read.
+func (f *Folder) brokenState(user string, value, rest *brimline.Window, floor brimline.Time) *State {
+	rest.Floor = max(floor, value.Floor)
+	rest.Rows = slices.DeleteFunc(rest.Rows, func(r brimline.Transaction) bool { return r.Time <= rest.Floor })
+	rest.Changed = slices.DeleteFunc(rest.Changed, func(v brimline.RowVersion) bool { return v.Time <= rest.Floor })
+	s := f.NewState(user, value, rest, codecs.Entries(value))
 	s.stale = true // the segments go with the next change
 	return s
 }

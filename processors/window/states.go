@@ -33,7 +33,7 @@ func NewStates(maxRows int) *States {
 // partitionStates is one partition's share.
 type partitionStates struct {
 	all   *States
-	table processors.SegmentStorage
+	table *noting
 	users map[string]*list.Element // of States.used; guarded by States.mu
 }
 
@@ -55,7 +55,7 @@ func (s *States) Watch(builder storage.Builder) storage.Builder {
 		if !ok {
 			return nil, fmt.Errorf("the storage of table %q cannot hold segments: %T", topic, st)
 		}
-		p := &partitionStates{all: s, table: table, users: map[string]*list.Element{}}
+		p := &partitionStates{all: s, table: &noting{SegmentStorage: table}, users: map[string]*list.Element{}}
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if before := s.of[partition]; before != nil {
@@ -64,7 +64,7 @@ func (s *States) Watch(builder storage.Builder) storage.Builder {
 			}
 		}
 		s.of[partition] = p
-		return st, nil
+		return p.table, nil
 	}
 }
 
@@ -156,13 +156,33 @@ func (p *partitionStates) open(f *Folder, user string, value *brimline.Window, f
 	switch {
 	case err == nil:
 		return f.NewState(user, value, whole, entries), nil, nil
-	case errors.Is(err, codecs.ErrTorn) || isCorrupt(err):
-		return f.brokenState(user, value, floor), err, nil
+	case errors.Is(err, codecs.ErrTorn):
+		return f.brokenState(user, value, whole, floor), err, nil
 	}
 	return nil, nil, err
 }
 
-func isCorrupt(err error) bool {
-	e, ok := errors.AsType[*brimline.Error](err)
-	return ok && e.Kind == codecs.KindCorruptRecord
+// value is what the table holds under a user's key, nil for nothing.
+func (p *partitionStates) value(user string) (*brimline.Window, error) {
+	raw, err := p.table.Get(user)
+	if err != nil || raw == nil {
+		return nil, err
+	}
+	decoded, err := codecs.Window{}.Decode(raw)
+	if err != nil {
+		return nil, err
+	}
+	return decoded.(*brimline.Window), nil
+}
+
+// noting is a storage that remembers whether the last Set failed: once a partition
+// is told to stop, goka's SetValue says nothing of it, writes no record and lets the message be marked as done.
+type noting struct {
+	processors.SegmentStorage
+	failed error
+}
+
+func (n *noting) Set(key string, value []byte) error {
+	n.failed = n.SegmentStorage.Set(key, value)
+	return n.failed
 }

@@ -2,11 +2,18 @@ package window
 
 import (
 	"container/list"
+	"errors"
 	"fmt"
+	"strings"
 	"testing"
+	"time"
+
+	"github.com/lovoo/goka"
+	"github.com/lovoo/goka/storage"
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/internal/sliding"
+	"github.com/brimline/brimline/processors"
 )
 
 // A heavy user whose rows are asked for again and again stays, whatever
@@ -40,5 +47,87 @@ func TestHeavyUsersAreKept(t *testing.T) {
 	parts[1].keep(&State{user: "499", rows: sliding.NewHistory(nil, nil)})
 	if parts[1].get("499") != nil {
 		t.Error("a user without segments is kept")
+	}
+}
+
+type gokaContext = goka.Context
+
+// stopped is goka's context once its partition is told to stop: Fail returns.
+type stopped struct {
+	gokaContext
+	table storage.Storage
+	log   []string
+}
+
+func (c *stopped) Key() string { return "u" }
+func (c *stopped) Fail(error)  {}
+func (c *stopped) Emit(_ goka.Stream, key string, value any, _ ...goka.ContextOption) {
+	c.log = append(c.log, fmt.Sprintf("%q, deleted: %v", key, value == nil))
+}
+func (c *stopped) SetValue(any, ...goka.ContextOption) {
+	if c.table.Set("u", nil) == nil {
+		c.log = append(c.log, "value")
+	}
+}
+
+var errSecondWriter = errors.New("second writer")
+
+// refusing is a table that takes segments and no value.
+type refusing struct{ processors.SegmentStorage }
+
+func (refusing) Set(string, []byte) error           { return errSecondWriter }
+func (refusing) SetUnreported(string, []byte) error { return nil }
+
+func TestNothingFollowsAValueThatWasRefused(t *testing.T) {
+	f := NewFolder(&brimline.RuleSet{}, nil, time.Hour)
+	s := f.NewState("u", nil, nil, 0)
+	put := func(i int) bool {
+		_, write := f.Fold(s, Input{Offset: int64(i), Change: &brimline.Change{Kind: brimline.Upsert, User: "u", Row: brimline.Transaction{ID: fmt.Sprint(i), User: "u", Amount: 1, Time: brimline.Time(1)}}})
+		return write
+	}
+	for i := range 40 {
+		put(i)
+		if _, err := s.commit(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if write := put(39); !write || s.changed {
+		t.Fatalf("a replay: write %v, changed %v", write, s.changed)
+	}
+	s.empty() // the next commit replaces the segments
+	put(41)
+	states := &partitionStates{all: NewStates(1000), table: &noting{SegmentStorage: refusing{}}, users: map[string]*list.Element{}}
+	ctx := &stopped{table: states.table}
+	func() {
+		defer func() {
+			if r := recover(); r != errSecondWriter {
+				t.Errorf("the callback went on: %v", r)
+			}
+		}()
+		store(ctx, states, s, "segments")
+	}()
+	for _, record := range ctx.log {
+		if record == "value" || strings.HasSuffix(record, "true") {
+			t.Errorf("the table took no value, and the changelog gets %s", record)
+		}
+	}
+}
+
+// A change that does nothing leaves the state in memory, so that a redelivered history of a heavy user is cheap.
+func TestRedeliveryReadsTheLogOnce(t *testing.T) {
+	f := NewFolder(&brimline.RuleSet{Lateness: time.Hour}, nil, time.Hour)
+	tb, s := newTable(), f.NewState("u", nil, nil, 0)
+	for offset := range int64(200) {
+		row := brimline.Transaction{ID: fmt.Sprint(offset % 100), User: "u", Amount: 1, Time: brimline.Time(offset % 100)}
+		_, write := f.Fold(s, Input{Offset: offset, Change: &brimline.Change{Kind: brimline.Upsert, User: "u", Row: row}})
+		if write != (offset < 100) {
+			t.Fatalf("offset %d: write %v", offset, write)
+		}
+		if write {
+			tb.write(t, s)
+		}
+		if s.changed {
+			t.Fatalf("offset %d: the state is taken for another than the table's", offset)
+		}
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"github.com/lovoo/goka"
 
 	"github.com/brimline/brimline"
-	"github.com/brimline/brimline/codecs"
 	"github.com/brimline/brimline/processors"
 )
 
@@ -107,18 +106,9 @@ func (s *sweep) visit(ctx goka.Context, meta any) {
 // visitSegment deletes a segment that no value names: its user was deleted, or
 // a crash came between a value and the deletion of what it names no more.
 func (s *sweep) visitSegment(ctx goka.Context, user string, n uint64) {
-	raw, err := s.States.partition(ctx.Partition()).table.Get(user)
-	if err != nil {
-		ctx.Fail(err)
-	}
-	if raw != nil {
-		decoded, err := codecs.Window{}.Decode(raw)
-		if err != nil {
-			return
-		}
-		if older := decoded.(*brimline.Window).Older; older.First <= n && n < older.Next {
-			return
-		}
+	value, err := s.States.partition(ctx.Partition()).value(user)
+	if err != nil || value != nil && value.Older.First <= n && n < value.Older.Next {
+		return
 	}
 	ctx.Delete()
 }
