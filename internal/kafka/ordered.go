@@ -27,7 +27,8 @@ import (
 //
 // A stop while the group is being joined is not a failure: Consume returns nil.
 //
-// The configuration is given an interceptor, by which the group knows what was handed out. Of callbacks only those count.
+// The configuration is given an interceptor, by which the group knows what was handed out. Of
+// callbacks, OnAssigned and OnRevoked are used.
 func Ordered(brokers []string, group string, c *sarama.Config, callbacks Group) (sarama.ConsumerGroup, error) {
 	g := &ordered{
 		group: callbacks,
@@ -48,7 +49,7 @@ type ordered struct {
 	errs    chan error
 	closed  atomic.Bool
 	current atomic.Pointer[generation]
-	group   Group // of it the callbacks
+	group   Group // for OnAssigned and OnRevoked
 
 	mu      sync.Mutex
 	lastErr error

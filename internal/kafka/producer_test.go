@@ -246,7 +246,7 @@ func TestProducerWaitsWhenItsBufferIsFull(t *testing.T) {
 		}
 	}()
 	until(t, func() bool { return emitted.Load() == maxBuffered })
-	time.Sleep(50 * time.Millisecond)
+	time.Sleep(50 * time.Millisecond) // nothing tells that no further record is taken; one that is would make the count wrong
 	expect(t, "records emitted", emitted.Load(), maxBuffered)
 	close(held)
 	until(t, func() bool { return emitted.Load() == maxBuffered+100 })
@@ -277,7 +277,7 @@ func TestProducerLearnsOfTopicsAtOnce(t *testing.T) {
 	must(t, settled(t, p.Emit("first", "k", nil)).err)
 	must(t, settled(t, p.Emit("second", "k", nil)).err)
 	late := p.Emit("third", "k", nil)
-	time.Sleep(300 * time.Millisecond)
+	time.Sleep(300 * time.Millisecond) // the producer asks for the topic some times in vain
 	must(t, c.admin.CreateTopic("third", &sarama.TopicDetail{NumPartitions: 1, ReplicationFactor: 1}, false))
 	must(t, settled(t, late).err)
 	if took := time.Since(start); took > 2*time.Second {

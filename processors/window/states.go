@@ -149,9 +149,6 @@ func (p *partitionStates) whole(user string, value *brimline.Window) (whole *bri
 // nothing. broken says why its older part could not be had; the state is then one that knows nothing up to floor, and
 // leaves everything to PostgreSQL.
 func (p *partitionStates) open(f *Folder, user string, value *brimline.Window, floor brimline.Time) (s *State, broken, err error) {
-	if s := p.get(user); s != nil {
-		return s, nil, nil
-	}
 	whole, entries, err := p.whole(user, value)
 	switch {
 	case err == nil:
