@@ -49,6 +49,14 @@ func TestEveryStreamIsInTheTopology(t *testing.T) {
 	}
 }
 
+// update is the context of a record with headers.
+type update struct {
+	goka.DefaultUpdateContext
+	headers goka.Headers
+}
+
+func (u update) Headers() goka.Headers { return u.headers }
+
 func TestKeepNewerKeepsWhatFoldedMore(t *testing.T) {
 	value := func(last int64, id string) []byte {
 		b, err := codecs.AppendWindow(nil, &brimline.Window{Last: last, Rows: []brimline.Transaction{{ID: id}}})
@@ -61,13 +69,17 @@ func TestKeepNewerKeepsWhatFoldedMore(t *testing.T) {
 		name      string
 		held, new []byte
 		want      []byte
+		headers   goka.Headers
 	}{
-		{"nothing held", nil, value(3, "n"), value(3, "n")},
-		{"newer", value(2, "h"), value(3, "n"), value(3, "n")},
-		{"the same again", value(3, "h"), value(3, "n"), value(3, "n")},
-		{"stale", value(4, "h"), value(3, "n"), value(4, "h")},
-		{"deleted", value(4, "h"), nil, nil},
-		{"not ours", value(4, "h"), []byte("?"), []byte("?")},
+		{name: "nothing held", new: value(3, "n"), want: value(3, "n")},
+		{name: "newer", held: value(2, "h"), new: value(3, "n"), want: value(3, "n")},
+		{name: "the same again", held: value(3, "h"), new: value(3, "n"), want: value(3, "n")},
+		{name: "stale", held: value(4, "h"), new: value(3, "n"), want: value(4, "h")},
+		{name: "deleted", held: value(4, "h")},
+		{name: "deleted by a sweep", held: value(4, "h"), headers: DeletionOf(4)},
+		{name: "a stale deletion", held: value(4, "h"), want: value(4, "h"), headers: DeletionOf(3)},
+		{name: "a deletion of what is not there", headers: DeletionOf(3)},
+		{name: "not ours", held: value(4, "h"), new: []byte("?"), want: []byte("?")},
 	} {
 		s := storage.NewMemory()
 		if tc.held != nil {
@@ -75,7 +87,7 @@ func TestKeepNewerKeepsWhatFoldedMore(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if err := KeepNewer(goka.DefaultUpdateContext{}, s, "u", tc.new); err != nil {
+		if err := KeepNewer(update{headers: tc.headers}, s, "u", tc.new); err != nil {
 			t.Fatal(err)
 		}
 		if got, _ := s.Get("u"); string(got) != string(tc.want) {

@@ -73,9 +73,10 @@ func (a *App) indexStage() *gokaStage {
 	return &gokaStage{
 		name: processors.Index, inputs: []string{a.streams.Alerts, a.streams.IndexLoop},
 		define: func(tables *kafka.Tables) (*goka.GroupGraph, []goka.ProcessorOption) {
-			g := index.Graph(index.Config{Streams: a.streams, PerUser: a.config.AlertsPerUser, Metrics: a.stageMetrics.index})
+			var watch processors.Tables
+			g := index.Graph(index.Config{Streams: a.streams, Tables: &watch, PerUser: a.config.AlertsPerUser, Metrics: a.stageMetrics.index})
 			return g, []goka.ProcessorOption{
-				goka.WithStorageBuilder(escaped(tables.Build)),
+				goka.WithStorageBuilder(watch.Watch(escaped(tables.Build))),
 				goka.WithUpdateCallback(announced(tables, keeping(failpoint.KeepAlerts, processors.KeepAlerts))),
 			}
 		},

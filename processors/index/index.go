@@ -39,7 +39,8 @@ import (
 // Config is what the stage needs. All fields are required.
 type Config struct {
 	Streams processors.Streams
-	PerUser int // how many alerts of a user are kept
+	Tables  *processors.Tables // watches the storages of the table
+	PerUser int                // how many alerts of a user are kept
 	Metrics *Metrics
 }
 
@@ -55,13 +56,19 @@ func Graph(c Config) *goka.GroupGraph {
 			ctx.Loopback(alert.(*brimline.Alert).Candidate.User, alert)
 		}),
 		goka.Loop(codecs.Alert{}, func(ctx goka.Context, msg any) {
-			log, _ := ctx.Value().([]*brimline.Alert)
-			ctx.SetValue(add(log, msg.(*brimline.Alert), c.PerUser))
+			put(ctx, c.Tables, msg.(*brimline.Alert), c.PerUser)
 			failpoint.Hit(failpoint.IndexSet)
 			c.Metrics.alerts.Inc()
 		}),
 		goka.Persist(codecs.AlertLog{}),
 	)
+}
+
+// put puts an alert into its user's list in the table.
+func put(ctx goka.Context, tables *processors.Tables, a *brimline.Alert, n int) {
+	table := tables.Partition(ctx.Partition())
+	log, _ := table.Value(ctx, codecs.AlertLog{}).([]*brimline.Alert)
+	table.SetValue(ctx, add(log, a, n))
 }
 
 // add puts an alert at its place in a list that is newest edge first, and keeps the list to n.

@@ -1,10 +1,16 @@
 package index
 
 import (
+	"errors"
 	"slices"
 	"testing"
 
+	"github.com/lovoo/goka"
+	"github.com/lovoo/goka/storage"
+
 	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/codecs"
+	"github.com/brimline/brimline/processors"
 )
 
 func TestAddKeepsTheNewestOnce(t *testing.T) {
@@ -21,5 +27,63 @@ func TestAddKeepsTheNewestOnce(t *testing.T) {
 	}
 	if !slices.Equal(edges, []brimline.Time{9, 7, 5, 3}) {
 		t.Errorf("edges %v", edges)
+	}
+}
+
+type gokaContext = goka.Context
+
+// stopped is goka's context once its partition is told to stop: Fail returns, and so does a SetValue that failed.
+type stopped struct {
+	gokaContext
+	table storage.Storage
+}
+
+func (stopped) Key() string      { return "u" }
+func (stopped) Partition() int32 { return 0 }
+func (stopped) Fail(error)       {}
+func (c stopped) SetValue(value any, _ ...goka.ContextOption) {
+	b, _ := codecs.AlertLog{}.Encode(value)
+	_ = c.table.Set("u", b)
+}
+
+var errRefused = errors.New("refused")
+
+// refusing is a table that fails one of its methods.
+type refusing struct {
+	storage.Storage
+	get, set error
+}
+
+func (r refusing) Get(key string) ([]byte, error) {
+	if r.get != nil {
+		return nil, r.get
+	}
+	return r.Storage.Get(key)
+}
+
+func (r refusing) Set(key string, value []byte) error {
+	if r.set != nil {
+		return r.set
+	}
+	return r.Storage.Set(key, value)
+}
+
+// An alert whose message is marked as done is in the table.
+func TestAnAlertThatIsNotInTheTableIsNotDone(t *testing.T) {
+	for name, table := range map[string]refusing{"get": {get: errRefused}, "set": {set: errRefused}, "neither": {}} {
+		var tables processors.Tables
+		table.Storage = storage.NewMemory()
+		watched, err := tables.Watch(func(string, int32) (storage.Storage, error) { return table, nil })("topic", 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		func() {
+			defer func() {
+				if r := recover(); (r != nil) != (name != "neither") || r != nil && r != errRefused {
+					t.Errorf("%s failed, and the callback ended with %v", name, r)
+				}
+			}()
+			put(stopped{table: watched}, &tables, &brimline.Alert{Candidate: brimline.Candidate{User: "u"}}, 3)
+		}()
 	}
 }

@@ -94,17 +94,18 @@ func TestEachOnce(t *testing.T) {
 	one := w.start("one")
 	w.put(h.all[len(h.all)/2:]...)
 	w.caughtUp()
+	one.stopped(t) // what is committed is counted a moment later
 	if got := w.metric("alerts_total") + w.metric("dismissed_total") + w.metric("replays_total"); int(got) != len(h.all) {
 		t.Errorf("the metrics count %v of %d candidates", got, len(h.all))
 	}
 	if w.metric("replays_total") == 0 {
 		t.Error("no replay was tried")
 	}
-	one.stopped(t)
 	// Everything once more, to a stage that knows it from the watermark alone.
 	w.put(h.all...)
-	w.start("one")
+	again := w.start("one")
 	w.caughtUp()
+	again.stopped(t)
 	if got := w.metric("replays_total"); int(got) != len(h.all) {
 		t.Errorf("%v of %d replays were dropped", got, len(h.all))
 	}

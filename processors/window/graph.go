@@ -46,7 +46,7 @@ func Graph(c Config) *goka.GroupGraph {
 			change := decoded.(*brimline.Change)
 			change.Source.Topic = c.Streams.Source
 			if processors.IsMarker(ctx.Key()) {
-				set(ctx, c.States.partition(ctx.Partition()), mark(ctx, change, c.Markers, sweep, c.Rules.Scale))
+				c.States.partition(ctx.Partition()).noted.SetValue(ctx, mark(ctx, change, c.Markers, sweep, c.Rules.Scale))
 				return
 			}
 			states := c.States.partition(ctx.Partition())
@@ -89,11 +89,11 @@ func Graph(c Config) *goka.GroupGraph {
 func open(ctx goka.Context, states *partitionStates, fold *Folder, c Config) *State {
 	value, err := states.value(ctx.Key())
 	if err != nil {
-		fail(ctx, err)
+		processors.Fail(ctx, err)
 	}
 	state, broken, err := states.open(fold, ctx.Key(), value, brimline.TimeOf(c.Clock()))
 	if err != nil {
-		fail(ctx, err)
+		processors.Fail(ctx, err)
 	}
 	if broken != nil {
 		c.Metrics.broken.Inc()
@@ -108,12 +108,12 @@ func open(ctx goka.Context, states *partitionStates, fold *Folder, c Config) *St
 func store(ctx goka.Context, states *partitionStates, state *State, segments goka.Stream) {
 	cut, err := state.commit()
 	if err != nil {
-		fail(ctx, err)
+		processors.Fail(ctx, err)
 	}
 	put := func(n uint64, value any, bytes []byte) {
 		key := processors.SegmentKey(state.user, n)
 		if err := states.table.SetUnreported(key, bytes); err != nil {
-			fail(ctx, err)
+			processors.Fail(ctx, err)
 		}
 		ctx.Emit(segments, key, value)
 	}
@@ -123,26 +123,11 @@ func store(ctx goka.Context, states *partitionStates, state *State, segments gok
 	if len(cut.sealed) > 0 {
 		failpoint.Hit(failpoint.SegmentSet)
 	}
-	set(ctx, states, state.value())
+	states.noted.SetValue(ctx, state.value())
 	for n := cut.first; n != cut.next; n++ {
 		put(n, nil, nil)
 	}
 	states.keep(state)
-}
-
-// set is SetValue that does not go on when it has failed.
-func set(ctx goka.Context, states *partitionStates, w *brimline.Window) {
-	ctx.SetValue(w)
-	if err := states.table.failed; err != nil {
-		fail(ctx, err)
-	}
-}
-
-// fail ends the callback and with it the partition. Fail alone returns once the
-// partition is told to stop: what follows would then be written, and the message marked as done.
-func fail(ctx goka.Context, err error) {
-	ctx.Fail(err)
-	panic(err)
 }
 
 // mark takes a message for all users of the partition, and gives its marker's new value.

@@ -33,7 +33,8 @@ func NewStates(maxRows int) *States {
 // partitionStates is one partition's share.
 type partitionStates struct {
 	all   *States
-	table *noting
+	table processors.SegmentStorage
+	noted *processors.Noting       // the same, for goka
 	users map[string]*list.Element // of States.used; guarded by States.mu
 }
 
@@ -55,7 +56,7 @@ func (s *States) Watch(builder storage.Builder) storage.Builder {
 		if !ok {
 			return nil, fmt.Errorf("the storage of table %q cannot hold segments: %T", topic, st)
 		}
-		p := &partitionStates{all: s, table: &noting{SegmentStorage: table}, users: map[string]*list.Element{}}
+		p := &partitionStates{all: s, table: table, noted: &processors.Noting{Storage: table}, users: map[string]*list.Element{}}
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if before := s.of[partition]; before != nil {
@@ -64,7 +65,7 @@ func (s *States) Watch(builder storage.Builder) storage.Builder {
 			}
 		}
 		s.of[partition] = p
-		return p.table, nil
+		return p.noted, nil
 	}
 }
 
@@ -170,16 +171,4 @@ func (p *partitionStates) value(user string) (*brimline.Window, error) {
 		return nil, err
 	}
 	return decoded.(*brimline.Window), nil
-}
-
-// noting is a storage that remembers whether the last Set failed: once a partition
-// is told to stop, goka's SetValue says nothing of it, writes no record and lets the message be marked as done.
-type noting struct {
-	processors.SegmentStorage
-	failed error
-}
-
-func (n *noting) Set(key string, value []byte) error {
-	n.failed = n.SegmentStorage.Set(key, value)
-	return n.failed
 }

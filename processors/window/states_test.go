@@ -96,8 +96,8 @@ func TestNothingFollowsAValueThatWasRefused(t *testing.T) {
 	}
 	s.empty() // the next commit replaces the segments
 	put(41)
-	states := &partitionStates{all: NewStates(1000), table: &noting{SegmentStorage: refusing{}}, users: map[string]*list.Element{}}
-	ctx := &stopped{table: states.table}
+	states := &partitionStates{all: NewStates(1000), table: refusing{}, noted: &processors.Noting{Storage: refusing{}}, users: map[string]*list.Element{}}
+	ctx := &stopped{table: states.noted}
 	func() {
 		defer func() {
 			if r := recover(); r != errSecondWriter {

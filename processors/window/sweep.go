@@ -99,7 +99,7 @@ func (s *sweep) visit(ctx goka.Context, meta any) {
 		return // what is broken is left to whoever folds it next
 	}
 	states.forget(ctx.Key())
-	ctx.Delete()
+	ctx.Delete(goka.WithCtxEmitHeaders(processors.DeletionOf(w.Last)))
 	s.Metrics.swept.Inc()
 }
 
