@@ -12,8 +12,8 @@ type Window struct {
 	// Floor is the highest time of a row that is no longer (or never was)
 	// retained, MinTime while there is none: every row above it is in Rows.
 	Floor Time
-	Scale int           // decimals of the amounts
-	Rows  []Transaction // by Compare; the stored form leaves out their User, which is the key
+	Scale int   // decimals of the amounts
+	Rows  []Row // by Compare; their user is the key
 	Rules []RuleState
 	// Changed are the rows of this user that were changed, moved away or deleted, by ID. An instance that was
 	// frozen and thawed writes old changes once more; one that lies before a row's newest must not bring back what it was.

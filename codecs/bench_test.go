@@ -58,7 +58,7 @@ func randomWindow(n int, columns bool) *brimline.Window {
 		if columns {
 			row.Columns = []brimline.Field{{Name: "currency", Value: "EUR"}, {Name: "branch", Value: r.Int64N(1000)}}
 		}
-		w.Rows = append(w.Rows, row)
+		w.Rows = append(w.Rows, brimline.RowOf(&row))
 	}
 	w.Rules = []brimline.RuleState{{Rule: r.Uint64()}, {Rule: r.Uint64(), Edges: []brimline.Edge{{Time: t, Cause: brimline.Cause{Offset: 7}}}}}
 	return w

@@ -92,11 +92,20 @@ func AppendChange(b []byte, c *brimline.Change) ([]byte, error) {
 
 // Decode gives a *brimline.Change.
 func (Change) Decode(b []byte) (any, error) {
+	c := new(brimline.Change)
+	if err := DecodeChange(b, c); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// DecodeChange is Change's Decode into a change that the caller has. It fails alike, and leaves then anything in c.
+func DecodeChange(b []byte, c *brimline.Change) error {
 	r := wireReader{b: b}
 	if v := r.byte(); r.err == nil && v != changeVersion {
-		return nil, newer("a record of the changes stream", int(v))
+		return newer("a record of the changes stream", int(v))
 	}
-	c := &brimline.Change{Kind: brimline.ChangeKind(r.byte())}
+	*c = brimline.Change{Kind: brimline.ChangeKind(r.byte())}
 	parts := r.byte()
 	if r.err == nil && (c.Kind < brimline.Upsert || c.Kind > brimline.Sweep || parts > changeParts) {
 		r.fail(fmt.Errorf("kind %d with parts %b", c.Kind, parts))
@@ -135,7 +144,7 @@ func (Change) Decode(b []byte) (any, error) {
 		}
 	}
 	if err := r.end(); err != nil {
-		return nil, corrupt("a record of the changes stream", err)
+		return corrupt("a record of the changes stream", err)
 	}
-	return c, nil
+	return nil
 }

@@ -107,7 +107,7 @@ func anyWindow() *rapid.Generator[*brimline.Window] {
 		if rapid.Bool().Draw(t, "with floor") {
 			w.Floor = anyTime().Draw(t, "floor")
 		}
-		w.Rows = none(rapid.SliceOf(anyRow("")).Draw(t, "rows"))
+		w.Rows = brimline.RowsOf(none(rapid.SliceOf(anyRow("")).Draw(t, "rows")))
 		for range rapid.IntRange(0, 3).Draw(t, "rules") {
 			w.Rules = append(w.Rules, brimline.RuleState{Rule: rapid.Uint64().Draw(t, "rule"),
 				Quiet: brimline.Time(rapid.Int64Range(-5, 5).Draw(t, "quiet")),

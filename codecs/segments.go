@@ -40,7 +40,7 @@ func AssembleWindow(value *brimline.Window, segment func(n uint64) ([]byte, erro
 	if value.Older.Len() == 0 {
 		return value, Entries(value), nil
 	}
-	a := assembly{floor: value.Floor, at: map[string]int{}, versions: map[string]brimline.RowVersion{}, edges: make([]map[brimline.Time]brimline.Edge, len(value.Rules))}
+	a := assembly{floor: value.Floor, at: brimline.MakeIDs[int](min(16*value.Older.Len(), 1<<12)), versions: map[string]brimline.RowVersion{}, edges: make([]map[brimline.Time]brimline.Edge, len(value.Rules))}
 	var torn []error
 	check := uint32(0)
 	for n := value.Older.First; n != value.Older.Next; n++ {
@@ -73,21 +73,22 @@ func AssembleWindow(value *brimline.Window, segment func(n uint64) ([]byte, erro
 // assembly is a user's log as far as it was read.
 type assembly struct {
 	floor    brimline.Time
-	rows     []brimline.Transaction // as they came; those replaced or gone have the floor's time
-	at       map[string]int         // the row of each id in rows
+	rows     []brimline.Row     // as they came; those replaced or gone have the floor's time
+	at       *brimline.IDs[int] // the row of each id in rows
 	versions map[string]brimline.RowVersion
 	edges    []map[brimline.Time]brimline.Edge // by rule of the value
 }
 
 func (a *assembly) add(part *brimline.Window, rules []brimline.RuleState) {
 	for _, id := range part.Gone {
-		a.remove(id)
+		gone := brimline.RowOf(&brimline.Transaction{ID: id})
+		a.remove(&gone)
 	}
 	for i := range part.Rows {
 		row := &part.Rows[i]
-		a.remove(row.ID)
+		a.remove(row)
 		if row.Time > a.floor {
-			a.at[row.ID] = len(a.rows)
+			a.at.Set(row, len(a.rows))
 			a.rows = append(a.rows, *row)
 		}
 	}
@@ -115,19 +116,19 @@ func (a *assembly) add(part *brimline.Window, rules []brimline.RuleState) {
 	}
 }
 
-func (a *assembly) remove(id string) {
-	if at, known := a.at[id]; known {
+func (a *assembly) remove(row *brimline.Row) {
+	if at, known := a.at.Get(row); known {
 		a.rows[at].Time = a.floor
-		delete(a.at, id)
+		a.at.Delete(row)
 	}
 }
 
 func (a *assembly) window(value *brimline.Window) *brimline.Window {
 	w := &brimline.Window{Last: value.Last, Floor: value.Floor, Scale: value.Scale, Older: value.Older, Rules: make([]brimline.RuleState, len(value.Rules))}
-	if w.Rows = slices.DeleteFunc(a.rows, func(r brimline.Transaction) bool { return r.Time <= a.floor }); len(w.Rows) == 0 {
+	if w.Rows = slices.DeleteFunc(a.rows, func(r brimline.Row) bool { return r.Time <= a.floor }); len(w.Rows) == 0 {
 		w.Rows = nil
 	}
-	slices.SortFunc(w.Rows, func(x, y brimline.Transaction) int { return x.Compare(&y) })
+	slices.SortFunc(w.Rows, func(x, y brimline.Row) int { return x.Compare(&y) })
 	w.Changed = sorted(a.versions, func(x, y brimline.RowVersion) int { return strings.Compare(x.ID, y.ID) })
 	for i := range w.Rules {
 		w.Rules[i] = brimline.RuleState{Rule: value.Rules[i].Rule, Quiet: value.Rules[i].Quiet}

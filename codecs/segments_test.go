@@ -11,27 +11,27 @@ import (
 
 // log is a user's log of two segments and a value, and what it comes to.
 func log(t *testing.T) (value *brimline.Window, segments map[uint64][]byte, whole *brimline.Window) {
-	row := func(id string, amount brimline.Amount, at brimline.Time) brimline.Transaction {
-		return brimline.Transaction{ID: id, Amount: amount, Time: at}
+	row := func(id string, amount brimline.Amount, at brimline.Time) brimline.Row {
+		return brimline.RowOf(&brimline.Transaction{ID: id, Amount: amount, Time: at})
 	}
 	edge := func(at brimline.Time, status brimline.EdgeStatus) brimline.Edge {
 		return brimline.Edge{Time: at, Cause: brimline.Cause{Offset: int64(at)}, Status: status}
 	}
 	segments = map[uint64][]byte{
 		3: encode(t, codecs.Window{}, &brimline.Window{Last: 10, Floor: brimline.MinTime,
-			Rows:    []brimline.Transaction{row("1", 1, 10), row("2", 2, 20), row("3", 3, 30)},
+			Rows:    []brimline.Row{row("1", 1, 10), row("2", 2, 20), row("3", 3, 30)},
 			Rules:   []brimline.RuleState{{Rule: 7, Edges: []brimline.Edge{edge(20, 0), edge(30, 0)}}, {Rule: 99, Edges: []brimline.Edge{edge(1, 0)}}},
 			Changed: []brimline.RowVersion{{ID: "a", Offset: 1, Time: 12}, {ID: "b", Offset: 2, Time: 30}}}),
 		4: encode(t, codecs.Window{}, &brimline.Window{Last: 20, Floor: brimline.MinTime,
-			Rows: []brimline.Transaction{row("2", 22, 25), row("4", 4, 40)}, Gone: []string{"2", "3"},
+			Rows: []brimline.Row{row("2", 22, 25), row("4", 4, 40)}, Gone: []string{"2", "3"},
 			Rules:   []brimline.RuleState{{Rule: 7, Edges: []brimline.Edge{edge(20, brimline.Disproved)}, Forgotten: []brimline.Time{30}}},
 			Changed: []brimline.RowVersion{{ID: "b", Offset: 9, Time: 31}}}),
 	}
 	older := brimline.Segments{First: 3, Next: 5, Check: codecs.SegmentCheck(segments[3]) ^ codecs.SegmentCheck(segments[4])}
 	rules := []brimline.RuleState{{Rule: 8, Quiet: 5}, {Rule: 7, Edges: []brimline.Edge{edge(50, 0)}}}
-	value = &brimline.Window{Last: 30, Floor: 15, Scale: 2, Older: older, Rules: rules, Gone: []string{"4"}, Rows: []brimline.Transaction{row("5", 5, 50)}}
+	value = &brimline.Window{Last: 30, Floor: 15, Scale: 2, Older: older, Rules: rules, Gone: []string{"4"}, Rows: []brimline.Row{row("5", 5, 50)}}
 	whole = &brimline.Window{Last: 30, Floor: 15, Scale: 2, Older: older,
-		Rows:    []brimline.Transaction{row("2", 22, 25), row("5", 5, 50)},
+		Rows:    []brimline.Row{row("2", 22, 25), row("5", 5, 50)},
 		Rules:   []brimline.RuleState{{Rule: 8, Quiet: 5}, {Rule: 7, Edges: []brimline.Edge{edge(20, brimline.Disproved), edge(50, 0)}}},
 		Changed: []brimline.RowVersion{{ID: "b", Offset: 9, Time: 31}}}
 	return value, segments, whole

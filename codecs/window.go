@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
-	"strconv"
 	"sync"
 
 	"github.com/brimline/brimline"
@@ -98,10 +97,10 @@ func AppendWindow(b []byte, w *brimline.Window) ([]byte, error) {
 		flags |= windowGone
 	}
 	for i := range w.Rows {
-		if w.Rows[i].Columns != nil {
+		if w.Rows[i].Columns() != nil {
 			flags |= windowColumns
 		}
-		if _, ok := integerID(w.Rows[i].ID); !ok {
+		if _, ok := w.Rows[i].IntegerID(); !ok {
 			flags &^= windowIntegerIDs
 		}
 	}
@@ -153,7 +152,7 @@ func appendLog(b []byte, w *brimline.Window, flags byte) []byte {
 	return b
 }
 
-func appendRows(b []byte, rows []brimline.Transaction, flags byte) ([]byte, error) {
+func appendRows(b []byte, rows []brimline.Row, flags byte) ([]byte, error) {
 	b = binary.AppendUvarint(b, uint64(len(rows)))
 	var lists columnLists
 	if flags&windowColumns != 0 {
@@ -168,10 +167,10 @@ func appendRows(b []byte, rows []brimline.Transaction, flags byte) ([]byte, erro
 		row := &rows[i]
 		b = binary.AppendUvarint(b, uint64(row.Time-lastTime))
 		lastTime = row.Time
-		id, integer := integerID(row.ID)
+		id, integer := row.IntegerID()
 		switch {
 		case !integer:
-			b = appendText1(b, row.ID)
+			b = appendText1(b, row.ID())
 		case flags&windowIntegerIDs == 0:
 			b = append(b, 0)
 			fallthrough
@@ -184,9 +183,9 @@ func appendRows(b []byte, rows []brimline.Transaction, flags byte) ([]byte, erro
 			continue
 		}
 		b = binary.AppendUvarint(b, uint64(lists.number(rows, i)))
-		for j := range row.Columns {
+		for _, column := range row.Columns() {
 			var err error
-			if b, err = appendColumnValue(b, row.Columns[j].Value); err != nil {
+			if b, err = appendColumnValue(b, column.Value); err != nil {
 				return nil, err
 			}
 		}
@@ -224,10 +223,10 @@ func appendRuleState(b []byte, rule *brimline.RuleState) []byte {
 // columnLists are the different lists of column names, each as the index of the first row that has it.
 type columnLists []int
 
-func listsOf(rows []brimline.Transaction) columnLists {
+func listsOf(rows []brimline.Row) columnLists {
 	var lists columnLists
 	for i := range rows {
-		if rows[i].Columns != nil && lists.number(rows, i) == 0 {
+		if rows[i].Columns() != nil && lists.number(rows, i) == 0 {
 			lists = append(lists, i)
 		}
 	}
@@ -235,12 +234,12 @@ func listsOf(rows []brimline.Transaction) columnLists {
 }
 
 // number gives the number of row i's list, from 1; 0 for a row without columns or with a list not seen yet.
-func (l columnLists) number(rows []brimline.Transaction, i int) int {
-	if rows[i].Columns == nil {
+func (l columnLists) number(rows []brimline.Row, i int) int {
+	if rows[i].Columns() == nil {
 		return 0
 	}
 	for n, first := range l {
-		if sameNames(rows[first].Columns, rows[i].Columns) {
+		if sameNames(rows[first].Columns(), rows[i].Columns()) {
 			return n + 1
 		}
 	}
@@ -260,17 +259,18 @@ func sameNames(a, b []brimline.Field) bool {
 }
 
 // append writes the lists, and how many values the rows hold in all.
-func (l columnLists) append(b []byte, rows []brimline.Transaction) []byte {
+func (l columnLists) append(b []byte, rows []brimline.Row) []byte {
 	b = binary.AppendUvarint(b, uint64(len(l)))
 	for _, first := range l {
-		b = binary.AppendUvarint(b, uint64(len(rows[first].Columns)))
-		for i := range rows[first].Columns {
-			b = appendText(b, rows[first].Columns[i].Name)
+		columns := rows[first].Columns()
+		b = binary.AppendUvarint(b, uint64(len(columns)))
+		for i := range columns {
+			b = appendText(b, columns[i].Name)
 		}
 	}
 	values := 0
 	for i := range rows {
-		values += len(rows[i].Columns)
+		values += len(rows[i].Columns())
 	}
 	return binary.AppendUvarint(b, uint64(values))
 }
@@ -287,7 +287,7 @@ func WindowLast(b []byte) (last int64, ok bool) {
 	return last, r.err == nil
 }
 
-// Decode gives a *brimline.Window. Its rows share one allocation, their ids another.
+// Decode gives a *brimline.Window. Its rows share one allocation.
 func (Window) Decode(b []byte) (any, error) {
 	r := wireReader{b: b}
 	if v := r.byte(); r.err == nil && v != windowVersion {
@@ -321,7 +321,7 @@ func (Window) Decode(b []byte) (any, error) {
 	return w, nil
 }
 
-func (r *wireReader) rows(flags byte) []brimline.Transaction {
+func (r *wireReader) rows(flags byte) []brimline.Row {
 	n := r.count(minRow)
 	var columns columnReader
 	if flags&windowColumns != 0 {
@@ -331,39 +331,47 @@ func (r *wireReader) rows(flags byte) []brimline.Transaction {
 		return nil
 	}
 	var (
-		rows = make([]brimline.Transaction, n, n+1) // for the one that comes next
-		ids  = make([]byte, 0, 12*n)
-		ends = make([]uint32, n)
-		time brimline.Time
-		id   int64
+		rows  = make([]brimline.Row, n, n+1) // for the one that comes next
+		maker = brimline.RowMaker{Expected: n}
+		time  brimline.Time
+		id    int64
+		from  = r.b
+		texts string // from, of which text ids are parts
 	)
 	for i := range rows {
-		row := &rows[i]
 		time += brimline.Time(r.uvarint())
-		row.Time = time
-		text := uint64(0)
+		length := uint64(0)
 		if flags&windowIntegerIDs == 0 {
-			text = r.uvarint()
+			length = r.uvarint()
 		}
-		if text > 0 {
-			ids = append(ids, r.bytes(text-1)...)
+		var text string
+		if length > 0 {
+			if texts == "" {
+				texts = string(from)
+			}
+			n := len(r.bytes(length - 1))
+			end := len(from) - len(r.b)
+			text = texts[end-n : end]
 		} else {
 			id += r.varint()
-			ids = strconv.AppendInt(ids, id, 10)
 		}
-		ends[i] = uint32(len(ids))
-		row.Amount = brimline.Amount(r.varint())
+		amount := brimline.Amount(r.varint())
+		var fields []brimline.Field
 		if flags&windowColumns != 0 {
-			row.Columns = columns.row(r)
+			fields = columns.row(r)
 		}
-		if r.err != nil {
+		switch {
+		case r.err != nil:
 			return nil
+		case length == 0:
+			rows[i] = maker.Integer(time, amount, id, fields)
+		default:
+			if _, integer := brimline.IntegerID(text); integer {
+				r.fail(fmt.Errorf("the integer id %s as a text", text))
+				return nil
+			}
+			rows[i] = maker.Text(time, amount, text, fields)
 		}
-	}
-	all, begin := string(ids), uint32(0)
-	for i, end := range ends {
-		rows[i].ID = all[begin:end]
-		begin = end
 	}
 	return rows
 }

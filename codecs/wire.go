@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"math"
 	"strconv"
 
 	"github.com/brimline/brimline"
@@ -47,7 +46,7 @@ func appendText(b []byte, s string) []byte {
 // appendID appends an id: 0 and a varint if it is the canonical text of an
 // int64, else its length plus one and its bytes.
 func appendID(b []byte, id string) []byte {
-	if n, ok := integerID(id); ok {
+	if n, ok := brimline.IntegerID(id); ok {
 		return binary.AppendVarint(append(b, 0), n)
 	}
 	return appendText1(b, id)
@@ -56,32 +55,6 @@ func appendID(b []byte, id string) []byte {
 // appendText1 appends a text whose length plus one leaves 0 free to say something else.
 func appendText1(b []byte, s string) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(s))+1), s...)
-}
-
-// integerID is the value of an id that strconv.FormatInt would write the same.
-func integerID(id string) (int64, bool) {
-	digits := id
-	if len(digits) > 1 && digits[0] == '-' {
-		digits = digits[1:]
-	}
-	if len(digits) == 0 || len(digits) > 19 || digits[0] == '0' && id != "0" {
-		return 0, false
-	}
-	var n uint64
-	for i := 0; i < len(digits); i++ {
-		c := digits[i] - '0'
-		if c > 9 {
-			return 0, false
-		}
-		n = n*10 + uint64(c) // 19 digits fit
-	}
-	switch negative := len(digits) < len(id); {
-	case !negative && n <= math.MaxInt64:
-		return int64(n), true
-	case negative && n <= math.MaxInt64+1:
-		return -int64(n), true
-	}
-	return 0, false
 }
 
 // Types of column values on the wire.

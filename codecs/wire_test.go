@@ -130,7 +130,7 @@ func exampleWindow(t testing.TB) *brimline.Window {
 	edge := at(t, "2026-01-08T12:00:00.123456Z")
 	return &brimline.Window{
 		Last: 4712, Floor: brimline.MinTime, Scale: 2,
-		Rows: []brimline.Transaction{{ID: "7", Amount: 1234, Time: edge - 5_000_000}, {ID: "199", Amount: 99999, Time: edge - 1}, {ID: "200", Amount: -44150, Time: edge}},
+		Rows: brimline.RowsOf([]brimline.Transaction{{ID: "7", Amount: 1234, Time: edge - 5_000_000}, {ID: "199", Amount: 99999, Time: edge - 1}, {ID: "200", Amount: -44150, Time: edge}}),
 		Rules: []brimline.RuleState{{Rule: 0xdeadbeefcafe, Edges: []brimline.Edge{
 			{Time: edge - 5_000_000, Cause: brimline.Cause{Offset: 12}, Status: brimline.Disproved},
 			{Time: edge, Cause: brimline.Cause{Offset: 4711, Index: 1}}}}, {Rule: math.MaxUint64}},
@@ -140,9 +140,20 @@ func exampleWindow(t testing.TB) *brimline.Window {
 func exampleMixedWindow(t testing.TB) *brimline.Window {
 	w := exampleWindow(t)
 	w.Floor = at(t, "2025-12-01T00:00:00Z")
-	w.Rows[1].ID = "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"
-	w.Rows[1].Columns = []brimline.Field{{Name: "currency", Value: "EUR"}, {Name: "online", Value: false}}
-	w.Rows[2].Columns = []brimline.Field{{Name: "currency"}, {Name: "online", Value: true}}
+	for i, change := range []func(*brimline.Transaction){
+		1: func(row *brimline.Transaction) {
+			row.ID, row.Columns = "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", []brimline.Field{{Name: "currency", Value: "EUR"}, {Name: "online", Value: false}}
+		},
+		2: func(row *brimline.Transaction) {
+			row.Columns = []brimline.Field{{Name: "currency"}, {Name: "online", Value: true}}
+		},
+	} {
+		if change != nil {
+			row := w.Rows[i].Transaction("")
+			change(&row)
+			w.Rows[i] = brimline.RowOf(&row)
+		}
+	}
 	return w
 }
 

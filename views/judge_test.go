@@ -34,9 +34,9 @@ func window(last int64, pairs ...any) *brimline.Window {
 		if err != nil {
 			panic(err)
 		}
-		w.Rows = append(w.Rows, brimline.Transaction{
+		w.Rows = append(w.Rows, brimline.RowOf(&brimline.Transaction{
 			ID: string(rune('a' + i/2)), Amount: amount, Time: noon.Add(time.Duration(pairs[i].(int)) * time.Hour),
-		})
+		}))
 	}
 	for i := range w.Rows {
 		for j := i; j > 0 && w.Rows[j].Compare(&w.Rows[j-1]) < 0; j-- {
@@ -53,7 +53,7 @@ func TestJudge(t *testing.T) {
 	w.Rules = []brimline.RuleState{{Rule: week.Fingerprint, Edges: []brimline.Edge{{Time: noon.Add(-time.Hour)}}}, {Rule: 1, Edges: make([]brimline.Edge, 9)}}
 
 	u := Judge("27956157", w, rules, 4, noon)
-	if !u.Found || u.Scale != 2 || len(u.Rows) != 5 || u.Rows[0].User != "27956157" || w.Rows[0].User != "" {
+	if !u.Found || u.Scale != 2 || len(u.Rows) != 5 || u.Rows[0].User != "27956157" {
 		t.Errorf("user: %+v", u)
 	}
 	r := u.Rules[0]

@@ -350,15 +350,15 @@ func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)
 // there is an error rather than a wrong figure.
 func TestWindowsPutSegmentsTogether(t *testing.T) {
 	f := newFixture(t)
-	row := func(id string, amount brimline.Amount) brimline.Transaction {
-		return brimline.Transaction{ID: id, Amount: amount, Time: brimline.TimeOf(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))}
+	row := func(id string, amount brimline.Amount) brimline.Row {
+		return brimline.RowOf(&brimline.Transaction{ID: id, Amount: amount, Time: brimline.TimeOf(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))})
 	}
-	segment := &brimline.Window{Last: 3, Scale: 2, Floor: brimline.MinTime, Rows: []brimline.Transaction{row("1", 100), row("2", 200)}}
+	segment := &brimline.Window{Last: 3, Scale: 2, Floor: brimline.MinTime, Rows: []brimline.Row{row("1", 100), row("2", 200)}}
 	raw, err := codecs.Window{}.Encode(segment)
 	if err != nil {
 		t.Fatal(err)
 	}
-	value := &brimline.Window{Last: 4, Scale: 2, Floor: brimline.MinTime, Gone: []string{"1"}, Rows: []brimline.Transaction{row("3", 1000)},
+	value := &brimline.Window{Last: 4, Scale: 2, Floor: brimline.MinTime, Gone: []string{"1"}, Rows: []brimline.Row{row("3", 1000)},
 		Older: brimline.Segments{First: 7, Next: 8, Check: codecs.SegmentCheck(raw)}}
 	f.putWindows(processors.SegmentKey("whole", 7), segment, "whole", value, "torn", value)
 	w := openWindows(t, f.config())

@@ -145,9 +145,8 @@ func Judge(id string, window *brimline.Window, rules []sliding.Rule, scale int, 
 		u.Found, u.Scale, u.Floor = true, window.Scale, window.Floor
 		u.AsOf.Input = window.Last - 1
 		u.Rows = make([]brimline.Transaction, len(window.Rows))
-		for i, row := range window.Rows {
-			row.User = id
-			u.Rows[i] = row
+		for i := range window.Rows {
+			u.Rows[i] = window.Rows[i].Transaction(id)
 		}
 	}
 	for i := range rules {

@@ -30,6 +30,7 @@ func (c *runCmd) Run(w *world) error {
 	if err := c.Config.ReadSecrets(); err != nil {
 		return err
 	}
+	c.Config.Memory.Keep()
 	a, err := app.New(w, app.Options{Config: c.Config, Log: w.logger(&c.Config.Logging), Version: version()})
 	if err != nil {
 		return err

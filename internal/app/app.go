@@ -85,7 +85,7 @@ type App struct {
 func New(_ context.Context, o Options) (*App, error) {
 	a := &App{
 		config: o.Config, log: o.Log, clock: o.Clock, registry: o.Registry, version: o.Version,
-		streams: Streams(&o.Config), cache: kafka.NewReadCache(kafka.DefaultCacheBytes), done: make(chan struct{}),
+		streams: Streams(&o.Config), cache: kafka.NewReadCache(int(o.Config.Memory / cacheShare)), done: make(chan struct{}),
 	}
 	if a.log == nil {
 		a.log = slog.New(slog.DiscardHandler)

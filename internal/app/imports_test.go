@@ -55,7 +55,7 @@ func layers() []layer {
 		{"views", []string{".", "codecs", "processors", "internal/sliding", "internal/kafka"}, []string{gokaModule, leveldbModule}},
 		{"internal/preflight", []string{".", "codecs", "processors", "internal/kafka", "internal/rules"}, []string{pgxModule, "github.com/dustin/go-humanize"}},
 		{"internal/httpapi", []string{".", "codecs", "processors", "internal/plain", "internal/rules", "views"}, []string{metricsModule}},
-		{"internal/config", []string{".", "processors"}, []string{kongModule, yamlModule}},
+		{"internal/config", []string{".", "processors"}, []string{kongModule, yamlModule, "github.com/dustin/go-humanize"}},
 		{"internal/app", []string{
 			".", "codecs", "processors", "processors/route", "processors/window", "processors/verify", "processors/index", "views",
 			"internal/sliding", "internal/rules", "internal/ledger", "internal/kafka", "internal/capture", "internal/capture/kafkasink",

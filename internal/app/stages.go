@@ -47,14 +47,18 @@ func (a *App) routeStage() *gokaStage {
 	}
 }
 
-// statesKept is how many rows of users with segments are kept in memory, at some 150 bytes each.
-const statesKept = 400_000
+// What part of the memory holds values of the tables, and states of users with segments. The rest is for clients,
+// the tables' own buffers, and what the garbage collector has not come to yet.
+const (
+	cacheShare  = 8
+	statesShare = 4
+)
 
 func (a *App) windowStage() *gokaStage {
 	return &gokaStage{
 		name: processors.Window, inputs: []string{a.streams.Changes},
 		define: func(tables *kafka.Tables) (*goka.GroupGraph, []goka.ProcessorOption) {
-			markers, states := window.NewMarkers(a.partitions.users), window.NewStates(statesKept)
+			markers, states := window.NewMarkers(a.partitions.users), window.NewStates(int(a.config.Memory/statesShare))
 			g := window.Graph(window.Config{
 				Streams: a.streams, Rules: a.rules.RuleSet, Compiled: a.compiled, Keep: a.config.KeepEdges,
 				Markers: markers, States: states, Clock: a.clock, Metrics: a.stageMetrics.window, Log: a.log.With("stage", processors.Window),

@@ -172,6 +172,9 @@ type Running struct {
 	KeepEdges time.Duration `help:"How long it is remembered which edges were announced." default:"2160h" env:"BRIMLINE_KEEP_EDGES"`
 	// AlertsPerUser is how many of a user's newest alerts the index keeps.
 	AlertsPerUser int `help:"Alerts of one user that the index keeps." default:"100" env:"BRIMLINE_ALERTS_PER_USER"`
+	// Memory is what this process keeps itself to. Caches take their shares of it, and the garbage collector
+	// works as hard as it takes to stay below. GOMEMLIMIT and GOGC, where set, say otherwise to the collector.
+	Memory Bytes `help:"Memory to stay within; more of it makes a catch-up faster." default:"256MiB" env:"BRIMLINE_MEMORY"`
 	// UntilCaughtUp stops, with success, once everything in the source topic has gone through all stages.
 	UntilCaughtUp bool `help:"Stop once everything in the source topic has gone through all stages." env:"BRIMLINE_UNTIL_CAUGHT_UP"`
 }

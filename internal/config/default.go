@@ -30,6 +30,8 @@ func setDefaults(part reflect.Value) {
 		case time.Duration:
 			d, _ := time.ParseDuration(text) // a test parses every default
 			v.SetInt(int64(d))
+		case Bytes:
+			_ = v.Addr().Interface().(*Bytes).UnmarshalText([]byte(text))
 		case []string:
 			v.Set(reflect.ValueOf(strings.Split(text, ",")))
 		case int:

@@ -204,6 +204,9 @@ func (r *Running) check(p *problems) {
 		p.add("keep-edges", "%v is below 0", r.KeepEdges)
 	}
 	p.atLeast("alerts-per-user", r.AlertsPerUser, 1)
+	if r.Memory < MinMemory {
+		p.add("memory", "%v is below %v", r.Memory, MinMemory)
+	}
 }
 
 func (s *Serving) check(p *problems) {

@@ -82,17 +82,17 @@ func newFakes() *fakes {
 	amounts := []string{"212.40", "-89.99", "340.00", "-18.25", "512.00", "-230.10", "75.00", "-640.00", "129.90", "310.00", "-42.36", "841.50"}
 	w := &brimline.Window{Last: 200, Floor: brimline.MinTime, Scale: 2}
 	for i, a := range amounts {
-		w.Rows = append(w.Rows, brimline.Transaction{
+		w.Rows = append(w.Rows, brimline.RowOf(&brimline.Transaction{
 			ID: fmt.Sprint(18422 + 13*i), Amount: amountOf(a), Time: noon.Add(-time.Duration(len(amounts)-i) * 13 * time.Hour).Add(17 * time.Minute),
 			Columns: []brimline.Field{{Name: "country", Value: []string{"DE", "FR", "NL"}[i%3]}, {Name: "channel", Value: []any{"card", "transfer", nil}[i%3]}},
-		})
+		}))
 	}
 	edge := w.Rows[len(w.Rows)-1].Time
 	w.Rules = []brimline.RuleState{{Rule: f.rules.Rules[0].Fingerprint(), Edges: []brimline.Edge{{Time: edge}}}}
 	f.windows["27956157"] = w
-	f.windows["small"] = &brimline.Window{Last: 12, Floor: noon.Add(-24 * time.Hour), Scale: 2, Rows: []brimline.Transaction{
+	f.windows["small"] = &brimline.Window{Last: 12, Floor: noon.Add(-24 * time.Hour), Scale: 2, Rows: brimline.RowsOf([]brimline.Transaction{
 		{ID: "1", Amount: amountOf("-200.00"), Time: noon.Add(-time.Hour)}, {ID: "2", Amount: amountOf("1.00"), Time: noon.Add(time.Hour)},
-	}}
+	})}
 	for i, user := range []string{"27956157", "10000482", "8f14e45f-ceea-467f-a8c9-2b4d1f0a77c1", hostile, "30118", "27956157", "411", "93220017"} {
 		f.alerts = append(f.alerts, f.alert(user, i, edge.Add(-time.Duration(i)*53*time.Minute)))
 	}

@@ -240,8 +240,9 @@ func TestPageKeepsItsPolicy(t *testing.T) {
 	f := newFakes()
 	f.status.Stages[1].Reason = hostile
 	f.rules.Rules[0].Description, f.rules.Rules[0].Severity, f.rules.Rules[0].ID = hostile, hostile, hostile
-	f.windows["27956157"].Rows[3].ID, f.windows["27956157"].Rows[3].Columns[0].Value = hostile, hostile
-	f.windows["27956157"].Rows[3].Columns[1].Name = hostile
+	row := f.windows["27956157"].Rows[3].Transaction("")
+	row.ID, row.Columns[0].Value, row.Columns[1].Name = hostile, hostile, hostile
+	f.windows["27956157"].Rows[3] = brimline.RowOf(&row)
 	f.status.Group, f.status.Instance = hostile, hostile
 	h := New(f.options())
 	for _, target := range []string{"/", "/?user=27956157", "/?user=" + url.QueryEscape(hostile)} {

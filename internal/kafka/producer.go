@@ -207,6 +207,7 @@ type emission struct {
 	record   kgo.Record
 	producer *producer
 	finish   goka.PromiseFinisher
+	written  sarama.ProducerMessage // what goka is told: it reads the offset and nothing else
 }
 
 func (e *emission) done(r *kgo.Record, err error) {
@@ -214,8 +215,8 @@ func (e *emission) done(r *kgo.Record, err error) {
 		e.finish(nil, e.producer.failed(err))
 		return
 	}
-	// goka reads the offset and nothing else.
-	e.finish(&sarama.ProducerMessage{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset}, nil)
+	e.written = sarama.ProducerMessage{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset}
+	e.finish(&e.written, nil)
 }
 
 // failed ends the producer for the first reason, and gives that for every record that did not make it.

@@ -23,18 +23,22 @@ const blockRows = 256
 //
 // It is not safe for concurrent use.
 type History struct {
+	user   string
 	rules  []Rule
 	most   int      // rows in a block, see blockRows
 	blocks []*block // in time order, none empty
 	len    int
 	bytes  int
-	times  map[string]brimline.Time // by id; nil while all rows have always been in one block
-	tags   []uint32                 // of the ids of the only block's rows; nil while nobody has looked for one
+	times  *brimline.IDs[brimline.Time] // nil while all rows have always been in one block
+	tags   []uint32                     // of the ids of the only block's rows; nil while nobody has looked for one
+	asked  *brimline.Transaction        // what rules with an expression are shown; nil until there is one
+	one    block                        // the first one, and blocks with only it: most users need no more
+	only   [1]*block
 }
 
 // block is a stretch of rows. Rows of equal time are in one block.
 type block struct {
-	rows  []brimline.Transaction
+	rows  []brimline.Row
 	rules []blockRule // as History.rules; nil while History.times is
 }
 
@@ -47,24 +51,25 @@ type blockRule struct {
 	most, least brimline.Total
 }
 
-// NewHistory takes over rows, which are in time order.
-func NewHistory(rules []Rule, rows []brimline.Transaction) *History {
-	return newHistory(rules, rows, blockRows)
+// NewHistory takes over a user's rows, which are in time order.
+func NewHistory(user string, rules []Rule, rows []brimline.Row) *History {
+	return newHistory(user, rules, rows, blockRows)
 }
 
-func newHistory(rules []Rule, rows []brimline.Transaction, most int) *History {
-	h := &History{rules: rules, most: most, len: len(rows)}
+func newHistory(user string, rules []Rule, rows []brimline.Row, most int) *History {
+	h := &History{user: user, rules: rules, most: most, len: len(rows)}
 	for i := range rows {
-		h.bytes += RowBytes(&rows[i])
+		h.bytes += rows[i].Bytes()
 	}
 	if len(rows) == 0 {
 		return h
 	}
 	if len(rows) <= most {
-		h.blocks = []*block{{rows: rows}}
+		h.one.rows, h.only[0] = rows, &h.one
+		h.blocks = h.only[:]
 		return h
 	}
-	h.times = make(map[string]brimline.Time, len(rows))
+	h.times = brimline.MakeIDs[brimline.Time](len(rows))
 	for len(rows) > 0 {
 		n := len(rows)
 		if n > most {
@@ -76,20 +81,29 @@ func newHistory(rules []Rule, rows []brimline.Transaction, most int) *History {
 		rows = rows[n:]
 	}
 	for row := range h.All() {
-		h.times[row.ID] = row.Time
+		h.times.Set(row, row.Time)
 	}
 	return h
 }
 
 // Empty is a history of the same rules without rows.
-func (h *History) Empty() *History { return newHistory(h.rules, nil, h.most) }
+func (h *History) Empty() *History { return newHistory(h.user, h.rules, nil, h.most) }
 
 // Len is the number of rows.
 func (h *History) Len() int { return h.len }
 
+// Size is about how many bytes of memory the rows take.
+func (h *History) Size() int {
+	size := h.bytes + h.bytes/4 // slices have some room
+	if h.times != nil {
+		size += 40 * h.len
+	}
+	return size
+}
+
 // All gives the rows in order. They must not be changed.
-func (h *History) All() iter.Seq[*brimline.Transaction] {
-	return func(yield func(*brimline.Transaction) bool) {
+func (h *History) All() iter.Seq[*brimline.Row] {
+	return func(yield func(*brimline.Row) bool) {
 		for _, b := range h.blocks {
 			for i := range b.rows {
 				if !yield(&b.rows[i]) {
@@ -101,14 +115,14 @@ func (h *History) All() iter.Seq[*brimline.Transaction] {
 }
 
 // Rows are all rows in order, in a slice that must not be changed.
-func (h *History) Rows() []brimline.Transaction {
+func (h *History) Rows() []brimline.Row {
 	switch len(h.blocks) {
 	case 0:
 		return nil
 	case 1:
 		return h.blocks[0].rows
 	}
-	all := make([]brimline.Transaction, 0, h.len)
+	all := make([]brimline.Row, 0, h.len)
 	for _, b := range h.blocks {
 		all = append(all, b.rows...)
 	}
@@ -124,41 +138,47 @@ func (h *History) Newest() brimline.Time {
 }
 
 // Find gives the row with row's id, nil if there is none; it is valid until the next change.
-func (h *History) Find(row *brimline.Transaction) *brimline.Transaction {
+func (h *History) Find(row *brimline.Row) *brimline.Row {
 	if b, i, ok := h.find(row); ok {
 		return &h.blocks[b].rows[i]
 	}
 	return nil
 }
 
-func (h *History) find(row *brimline.Transaction) (b, i int, ok bool) {
+func (h *History) find(row *brimline.Row) (b, i int, ok bool) {
 	if b, i, ok = h.place(row); ok {
 		return b, i, true
 	}
 	if h.times != nil {
-		t, known := h.times[row.ID]
+		t, known := h.times.Get(row)
 		if !known {
 			return 0, 0, false
 		}
-		return h.place(&brimline.Transaction{ID: row.ID, Time: t})
+		there := *row
+		there.Time = t
+		return h.place(&there)
 	}
 	if len(h.blocks) == 0 {
 		return 0, 0, false
 	}
 	rows := h.blocks[0].rows
 	if len(rows) < taggedFrom {
-		i = slices.IndexFunc(rows, func(r brimline.Transaction) bool { return r.ID == row.ID })
-		return 0, i, i >= 0
+		for i := range rows {
+			if rows[i].SameID(row) {
+				return 0, i, true
+			}
+		}
+		return 0, 0, false
 	}
 	if h.tags == nil {
 		h.tags = make([]uint32, len(rows), len(rows)+len(rows)/4)
 		for i := range rows {
-			h.tags[i] = tag(rows[i].ID)
+			h.tags[i] = tag(&rows[i])
 		}
 	}
-	sought := tag(row.ID)
+	sought := tag(row)
 	for i, t := range h.tags {
-		if t == sought && rows[i].ID == row.ID {
+		if t == sought && rows[i].SameID(row) {
 			return 0, i, true
 		}
 	}
@@ -171,16 +191,26 @@ const taggedFrom = 20
 
 var tagSeed = maphash.MakeSeed()
 
-func tag(id string) uint32 { return uint32(maphash.String(tagSeed, id)) }
+func tag(row *brimline.Row) uint32 {
+	if n, integer := row.IntegerID(); integer {
+		return uint32(n)
+	}
+	return uint32(maphash.String(tagSeed, row.ID()))
+}
 
 // place finds the row with row's time and id, or where it would stand.
-func (h *History) place(row *brimline.Transaction) (b, i int, ok bool) {
+func (h *History) place(row *brimline.Row) (b, i int, ok bool) {
 	b = h.blockAt(row.Time)
 	if b == len(h.blocks) {
 		return b, 0, false
 	}
-	i, ok = slices.BinarySearchFunc(h.blocks[b].rows, row, func(a brimline.Transaction, b *brimline.Transaction) int { return a.Compare(b) })
-	return b, i, ok
+	rows := h.blocks[b].rows
+	from := firstFrom(rows, row.Time)
+	if from == len(rows) || rows[from].Time != row.Time {
+		return b, from, false
+	}
+	i, ok = slices.BinarySearchFunc(rows[from:], row, func(a brimline.Row, b *brimline.Row) int { return a.Compare(b) })
+	return b, from + i, ok
 }
 
 // blockAt is the first block that ends at t or later.
@@ -192,9 +222,9 @@ func (h *History) blockAt(t brimline.Time) int {
 }
 
 // Insert puts in a row whose id is not there.
-func (h *History) Insert(row brimline.Transaction) {
+func (h *History) Insert(row brimline.Row) {
 	h.len++
-	h.bytes += RowBytes(&row)
+	h.bytes += row.Bytes()
 	b, i, _ := h.place(&row)
 	if b == len(h.blocks) {
 		if b == 0 || len(h.blocks[b-1].rows) >= h.most {
@@ -210,10 +240,10 @@ func (h *History) Insert(row brimline.Transaction) {
 	to := h.blocks[b]
 	to.rows = slices.Insert(to.rows, i, row)
 	if h.tags != nil {
-		h.tags = slices.Insert(h.tags, i, tag(row.ID))
+		h.tags = slices.Insert(h.tags, i, tag(&row))
 	}
 	if h.times != nil {
-		h.times[row.ID] = row.Time
+		h.times.Set(&row, row.Time)
 		h.weighed(to, &row, 1)
 	}
 	if len(to.rows) > h.most {
@@ -222,7 +252,7 @@ func (h *History) Insert(row brimline.Transaction) {
 }
 
 // Remove takes out the row with row's id.
-func (h *History) Remove(row *brimline.Transaction) {
+func (h *History) Remove(row *brimline.Row) {
 	b, i, ok := h.find(row)
 	if !ok {
 		return
@@ -230,7 +260,7 @@ func (h *History) Remove(row *brimline.Transaction) {
 	from := h.blocks[b]
 	gone := from.rows[i]
 	h.len--
-	h.bytes -= RowBytes(&gone)
+	h.bytes -= gone.Bytes()
 	if h.tags != nil {
 		h.tags = slices.Delete(h.tags, i, i+1)
 	}
@@ -238,21 +268,21 @@ func (h *History) Remove(row *brimline.Transaction) {
 		h.blocks = slices.Delete(h.blocks, b, b+1)
 	}
 	if h.times != nil {
-		delete(h.times, gone.ID)
+		h.times.Delete(&gone)
 		h.weighed(from, &gone, -1)
 	}
 }
 
 // Evict drops rows from the oldest on: those before horizon, and as many more, by groups of
-// equal time, as it takes to come down to maxBytes (see RowBytes), but never all. It gives
+// equal time, as it takes to come down to maxBytes (see brimline.Row.Bytes), but never all. It gives
 // the time of the newest that it dropped. No edge may be asked for any more whose window reaches down to that time.
 func (h *History) Evict(horizon brimline.Time, maxBytes int) (newest brimline.Time, any bool) {
 	newest = brimline.MinTime
 	for len(h.blocks) > 0 {
 		b := h.blocks[0]
-		n := lowerBound(b.rows, horizon)
+		n := firstFrom(b.rows, horizon)
 		if n == 0 && h.bytes > maxBytes {
-			if n = upperBound(b.rows, b.first()); n == h.len {
+			if n = firstAfter(b.rows, b.first()); n == h.len {
 				n = 0
 			}
 		}
@@ -270,13 +300,13 @@ func (h *History) drop(b *block, n int) {
 	for i := range b.rows[:n] {
 		row := &b.rows[i]
 		h.len--
-		h.bytes -= RowBytes(row)
+		h.bytes -= row.Bytes()
 		if h.times == nil {
 			continue
 		}
-		delete(h.times, row.ID)
+		h.times.Delete(row)
 		for r := range b.rules {
-			w, counts := h.rules[r].Weigh(row)
+			w, counts := h.weigh(r, row)
 			b.rules[r].add(w.Total(), counts, -1)
 		}
 	}
@@ -294,9 +324,9 @@ func (h *History) drop(b *block, n int) {
 // widen prepares for more than one block.
 func (h *History) widen() {
 	h.tags = nil
-	h.times = make(map[string]brimline.Time, 2*h.most)
+	h.times = brimline.MakeIDs[brimline.Time](2 * h.most)
 	for row := range h.All() {
-		h.times[row.ID] = row.Time
+		h.times.Set(row, row.Time)
 	}
 	for _, b := range h.blocks {
 		h.measured(b)
@@ -321,12 +351,12 @@ func (h *History) split(b int) {
 }
 
 // cut is where rows can be cut in two, near at; 0 if all have the same time.
-func cut(rows []brimline.Transaction, at int) int {
+func cut(rows []brimline.Row, at int) int {
 	t := rows[at].Time
-	if below := lowerBound(rows, t); below > 0 {
+	if below := firstFrom(rows, t); below > 0 {
 		return below
 	}
-	if above := upperBound(rows, t); above < len(rows) {
+	if above := firstAfter(rows, t); above < len(rows) {
 		return above
 	}
 	return 0
@@ -340,7 +370,7 @@ func (h *History) measured(b *block) *block {
 	b.rules = make([]blockRule, len(h.rules))
 	for r := range b.rules {
 		for i := range b.rows {
-			w, counts := h.rules[r].Weigh(&b.rows[i])
+			w, counts := h.weigh(r, &b.rows[i])
 			b.rules[r].add(w.Total(), counts, 1)
 		}
 	}
@@ -348,9 +378,9 @@ func (h *History) measured(b *block) *block {
 }
 
 // weighed takes note of a row that was put into block b (sign 1) or taken out of it (-1).
-func (h *History) weighed(b *block, row *brimline.Transaction, sign int64) {
+func (h *History) weighed(b *block, row *brimline.Row, sign int64) {
 	for r := range h.rules {
-		weight, counts := h.rules[r].Weigh(row)
+		weight, counts := h.weigh(r, row)
 		w := weight.Total()
 		b.rules[r].add(w, counts, sign)
 		if weight == 0 {
@@ -361,7 +391,7 @@ func (h *History) weighed(b *block, row *brimline.Transaction, sign int64) {
 		}
 		h.shift(r, row.Time, w)
 		if sign > 0 && b.rules[r].known { // its time may be one that the block did not have
-			f := h.figuresAt(r, row.Time)
+			f := h.FiguresAt(r, row.Time)
 			b.rules[r].include(f.Before, f.Total)
 		}
 	}
@@ -409,13 +439,6 @@ func (r *blockRule) include(before, total brimline.Total) {
 
 // FiguresAt are the figures of rule r at time t.
 func (h *History) FiguresAt(r int, t brimline.Time) brimline.Figures {
-	if h.times == nil {
-		return FiguresAt(h.Rows(), &h.rules[r], t)
-	}
-	return h.figuresAt(r, t)
-}
-
-func (h *History) figuresAt(r int, t brimline.Time) brimline.Figures {
 	before, n := h.between(r, t.Add(-h.rules[r].Window), t)
 	at, m := h.between(r, t, t+1)
 	return brimline.Figures{Before: before, Total: before.Add(at), Count: n + m}
@@ -429,29 +452,29 @@ func (h *History) between(r int, from, to brimline.Time) (sum brimline.Total, co
 		}
 		low, high := 0, len(b.rows)
 		if b.first() < from {
-			low = lowerBound(b.rows, from)
+			low = firstFrom(b.rows, from)
 		}
 		if b.last() >= to {
-			high = lowerBound(b.rows, to)
+			high = firstFrom(b.rows, to)
 		}
-		if inside := high - low; inside > len(b.rows)/2 { // less work from outside
+		if inside := high - low; b.rules != nil && inside > len(b.rows)/2 { // less work from outside
 			sum, counts = sum.Add(b.rules[r].sum), counts+b.rules[r].counts
-			s, c := h.rules[r].sum(b.rows[:low])
+			s, c := h.sum(r, b.rows[:low])
 			sum, counts = sum.Sub(s), counts-c
-			s, c = h.rules[r].sum(b.rows[high:])
+			s, c = h.sum(r, b.rows[high:])
 			sum, counts = sum.Sub(s), counts-c
 			continue
 		}
-		s, c := h.rules[r].sum(b.rows[low:high])
+		s, c := h.sum(r, b.rows[low:high])
 		sum, counts = sum.Add(s), counts+c
 	}
 	return sum, counts
 }
 
-// sum adds up rows.
-func (r *Rule) sum(rows []brimline.Transaction) (sum brimline.Total, counts int64) {
+// sum adds up rule r over rows.
+func (h *History) sum(r int, rows []brimline.Row) (sum brimline.Total, counts int64) {
 	for i := range rows {
-		w, c := r.Weigh(&rows[i])
+		w, c := h.weigh(r, &rows[i])
 		sum = sum.AddAmount(w)
 		if c {
 			counts++
@@ -460,14 +483,32 @@ func (r *Rule) sum(rows []brimline.Transaction) (sum brimline.Total, counts int6
 	return sum, counts
 }
 
+// weigh is Rule.Weigh of rule r.
+func (h *History) weigh(r int, row *brimline.Row) (brimline.Amount, bool) {
+	rule := &h.rules[r]
+	if rule.Takes == nil {
+		return rule.Measure.Weigh(row.Amount)
+	}
+	if h.asked == nil {
+		h.asked = new(brimline.Transaction)
+	}
+	*h.asked = row.Transaction(h.user)
+	return rule.Weigh(h.asked)
+}
+
 // Edges are the edges of rule r at row times in [from, to], in time order.
 // retained is the first time whose window is retained whole; from is not before it.
 func (h *History) Edges(r int, retained, from, to brimline.Time) (found []Edge) {
-	if h.times == nil {
-		return Edges(h.Rows(), &h.rules[r], from, to)
-	}
 	limit := h.rules[r].Limit
 	for n := h.blockAt(from); n < len(h.blocks) && h.blocks[n].first() <= to; n++ {
+		if h.times == nil { // nothing is known of its bounds, and nobody would keep them
+			h.walk(n, r, from, to, func(t brimline.Time, f brimline.Figures) {
+				if f.IsEdge(limit) {
+					found = append(found, Edge{t, f})
+				}
+			})
+			continue
+		}
 		rule := &h.blocks[n].rules[r]
 		if rule.known && (rule.most.Cmp(limit) <= 0 || rule.least.Cmp(limit) > 0) {
 			continue
@@ -483,48 +524,57 @@ func (h *History) Edges(r int, retained, from, to brimline.Time) (found []Edge) 
 
 // look finds the edges of rule r in block n, and makes its bounds exact.
 func (h *History) look(n, r int, retained brimline.Time) (found []Edge) {
-	b, rule := h.blocks[n], &h.rules[r]
-	high := lowerBound(b.rows, retained)
-	if high == len(b.rows) {
-		return nil
+	b, limit := h.blocks[n], h.rules[r].Limit
+	bounds := blockRule{sum: b.rules[r].sum, counts: b.rules[r].counts}
+	h.walk(n, r, retained, brimline.MaxTime, func(t brimline.Time, f brimline.Figures) {
+		if !bounds.known {
+			bounds.known, bounds.most, bounds.least = true, f.Total, f.Before
+		}
+		bounds.include(f.Before, f.Total)
+		if f.IsEdge(limit) {
+			found = append(found, Edge{t, f})
+		}
+	})
+	if bounds.known {
+		b.rules[r] = bounds
 	}
-	first := b.rows[high].Time
-	sum, count := h.between(r, first.Add(-rule.Window), first)
-	low := h.cursor(first.Add(-rule.Window))
-	bounds := blockRule{sum: b.rules[r].sum, counts: b.rules[r].counts, known: true}
-	for begun := false; high < len(b.rows); begun = true {
-		t := b.rows[high].Time
-		for start := t.Add(-rule.Window); low.row().Time < start; low.next() {
-			w, counts := rule.Weigh(low.row())
+	return found
+}
+
+// walk gives the figures of rule r at the row times of block n in [from, to], in their order.
+func (h *History) walk(n, r int, from, to brimline.Time, each func(t brimline.Time, f brimline.Figures)) {
+	rows, window := h.blocks[n].rows, h.rules[r].Window
+	high := firstFrom(rows, from)
+	if high == len(rows) || rows[high].Time > to {
+		return
+	}
+	start := rows[high].Time.Add(-window)
+	sum, count := h.between(r, start, rows[high].Time)
+	for low := h.cursor(start); high < len(rows) && rows[high].Time <= to; {
+		t := rows[high].Time
+		for start = t.Add(-window); low.row().Time < start; low.next() {
+			w, counts := h.weigh(r, low.row())
 			sum = sum.Sub(w.Total())
 			if counts {
 				count--
 			}
 		}
 		before := sum
-		for ; high < len(b.rows) && b.rows[high].Time == t; high++ {
-			w, counts := rule.Weigh(&b.rows[high])
+		for ; high < len(rows) && rows[high].Time == t; high++ {
+			w, counts := h.weigh(r, &rows[high])
 			sum = sum.AddAmount(w)
 			if counts {
 				count++
 			}
 		}
-		if !begun {
-			bounds.most, bounds.least = sum, before
-		}
-		bounds.include(before, sum)
-		if f := (brimline.Figures{Before: before, Total: sum, Count: count}); f.IsEdge(rule.Limit) {
-			found = append(found, Edge{t, f})
-		}
+		each(t, brimline.Figures{Before: before, Total: sum, Count: count})
 	}
-	b.rules[r] = bounds
-	return found
 }
 
 // cursor stands on the first row at t or later.
-func (h *History) cursor(t brimline.Time) *cursor {
-	c := &cursor{h: h, block: h.blockAt(t)}
-	c.i = lowerBound(h.blocks[c.block].rows, t)
+func (h *History) cursor(t brimline.Time) cursor {
+	c := cursor{h: h, block: h.blockAt(t)}
+	c.i = firstFrom(h.blocks[c.block].rows, t)
 	return c
 }
 
@@ -533,7 +583,7 @@ type cursor struct {
 	block, i int
 }
 
-func (c *cursor) row() *brimline.Transaction { return &c.h.blocks[c.block].rows[c.i] }
+func (c *cursor) row() *brimline.Row { return &c.h.blocks[c.block].rows[c.i] }
 
 func (c *cursor) next() {
 	if c.i++; c.i == len(c.h.blocks[c.block].rows) {
@@ -543,11 +593,16 @@ func (c *cursor) next() {
 
 // NewestAt are the newest n transactions of rule r's window that ends at t, newest first.
 func (h *History) NewestAt(r int, t brimline.Time, n int) (newest []brimline.Transaction) {
-	for b := min(h.blockAt(t), len(h.blocks)-1); b >= 0 && len(newest) < n; b-- {
+	start := t.Add(-h.rules[r].Window)
+	for b := min(h.blockAt(t), len(h.blocks)-1); b >= 0; b-- {
 		rows := h.blocks[b].rows
-		newest = append(newest, Newest(rows, &h.rules[r], t, n-len(newest))...)
-		if rows[0].Time < t.Add(-h.rules[r].Window) {
-			break
+		for i := firstAfter(rows, t) - 1; i >= 0; i-- {
+			if len(newest) == n || rows[i].Time < start {
+				return newest
+			}
+			if _, counts := h.weigh(r, &rows[i]); counts {
+				newest = append(newest, rows[i].Transaction(h.user))
+			}
 		}
 	}
 	return newest
@@ -556,18 +611,11 @@ func (h *History) NewestAt(r int, t brimline.Time, n int) (newest []brimline.Tra
 func (b *block) first() brimline.Time { return b.rows[0].Time }
 func (b *block) last() brimline.Time  { return b.rows[len(b.rows)-1].Time }
 
-// RowBytes is about the most bytes that a row takes in a record.
-func RowBytes(row *brimline.Transaction) int {
-	n := 24 + len(row.ID)
-	for i := range row.Columns {
-		switch v := row.Columns[i].Value.(type) {
-		case string:
-			n += 4 + len(v)
-		case brimline.Decimal:
-			n += 4 + len(v)
-		default:
-			n += 12
-		}
-	}
-	return n
+// firstFrom is the index of the first row at t or later, firstAfter that of the first one later.
+func firstFrom(rows []brimline.Row, t brimline.Time) int {
+	return sort.Search(len(rows), func(i int) bool { return rows[i].Time >= t })
+}
+
+func firstAfter(rows []brimline.Row, t brimline.Time) int {
+	return sort.Search(len(rows), func(i int) bool { return rows[i].Time > t })
 }

@@ -26,7 +26,7 @@ func TestHistoryIsASlice(t *testing.T) {
 		}
 		var (
 			plain = drawRows(t)
-			h     = newHistory(rules, slices.Clone(plain), rapid.SampledFrom([]int{1, 2, 3, 5, 8, 500}).Draw(t, "most"))
+			h     = newHistory("", rules, brimline.RowsOf(plain), rapid.SampledFrom([]int{1, 2, 3, 5, 8, 500}).Draw(t, "most"))
 			floor = brimline.MinTime
 			next  = len(plain)
 		)
@@ -37,20 +37,21 @@ func TestHistoryIsASlice(t *testing.T) {
 				if around <= floor {
 					continue
 				}
-				row := brimline.Transaction{ID: fmt.Sprint(next), Amount: brimline.Amount(rapid.Int64Range(-20, 30).Draw(t, "amount")), Time: around}
+				row := brimline.Transaction{ID: drawID(t, next), Amount: brimline.Amount(rapid.Int64Range(-20, 30).Draw(t, "amount")), Time: around}
 				next++
 				plain = insert(plain, row)
-				h.Insert(row)
+				h.Insert(brimline.RowOf(&row))
 			case 3:
 				if len(plain) == 0 {
 					continue
 				}
 				n := rapid.IntRange(0, len(plain)-1).Draw(t, "row")
 				sought := brimline.Transaction{ID: plain[n].ID, Time: rapid.SampledFrom([]brimline.Time{plain[n].Time, 7}).Draw(t, "sought at")}
-				if got := h.Find(&sought); got == nil || !got.SameRow(&plain[n]) {
+				at, want := brimline.RowOf(&sought), brimline.RowOf(&plain[n])
+				if got := h.Find(&at); got == nil || !got.SameRow(&want) {
 					t.Fatalf("found %+v, want %+v", got, plain[n])
 				}
-				h.Remove(&sought)
+				h.Remove(&at)
 				plain = slices.Delete(plain, n, n+1)
 			case 4:
 				n := lowerBound(plain, around-20)
@@ -84,7 +85,7 @@ func TestHistoryIsASlice(t *testing.T) {
 					t.Fatalf("newest at %d: %+v, want %+v", around, got, want)
 				}
 			}
-			if !slices.EqualFunc(h.Rows(), plain, func(a, b brimline.Transaction) bool { return a.SameRow(&b) }) || h.Len() != len(plain) {
+			if !slices.EqualFunc(h.Rows(), brimline.RowsOf(plain), func(a, b brimline.Row) bool { return a.SameRow(&b) }) || h.Len() != len(plain) {
 				t.Fatalf("rows %+v, want %+v", h.Rows(), plain)
 			}
 		}
@@ -92,9 +93,9 @@ func TestHistoryIsASlice(t *testing.T) {
 }
 
 func TestHistoryStaysBelowItsBytes(t *testing.T) {
-	h := newHistory(nil, nil, 4)
+	h := newHistory("", nil, nil, 4)
 	for i := range 100 {
-		h.Insert(brimline.Transaction{ID: fmt.Sprint(i), Time: brimline.Time(i / 3)})
+		h.Insert(brimline.RowOf(&brimline.Transaction{ID: fmt.Sprint(i), Time: brimline.Time(i / 3)}))
 		if newest, any := h.Evict(brimline.MinTime, 300); any && h.Rows()[0].Time <= newest {
 			t.Fatalf("evicted up to %v, and kept %v", newest, h.Rows()[0])
 		}
@@ -114,10 +115,10 @@ func BenchmarkHistory(b *testing.B) {
 			for i := range rows {
 				rows[i] = brimline.Transaction{ID: fmt.Sprint(i), Amount: brimline.Amount(i % 100), Time: brimline.Time(int64(i) * span / int64(n))}
 			}
-			h := NewHistory(rules, rows)
+			h := NewHistory("", rules, brimline.RowsOf(rows))
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
-				row := brimline.Transaction{ID: "new", Amount: 50, Time: brimline.Time(int64(i*7919) * 1_000_003 % span)}
+				row := brimline.RowOf(&brimline.Transaction{ID: "-1", Amount: 50, Time: brimline.Time(int64(i*7919) * 1_000_003 % span)})
 				h.Insert(row)
 				h.Edges(0, brimline.MinTime, row.Time, row.Time.Add(rules[0].Window))
 				h.Remove(&row)

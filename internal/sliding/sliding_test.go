@@ -15,12 +15,16 @@ func drawRows(t *rapid.T) []brimline.Transaction {
 	rows := make([]brimline.Transaction, rapid.IntRange(0, 30).Draw(t, "rows"))
 	for i := range rows {
 		rows[i] = brimline.Transaction{
-			ID: strconv.Itoa(i), Amount: brimline.Amount(rapid.Int64Range(-20, 30).Draw(t, "amount")),
+			ID: drawID(t, i), Amount: brimline.Amount(rapid.Int64Range(-20, 30).Draw(t, "amount")),
 			Time: brimline.Time(rapid.Int64Range(0, 40).Draw(t, "time")),
 		}
 	}
 	slices.SortFunc(rows, func(a, b brimline.Transaction) int { return a.Compare(&b) })
 	return rows
+}
+
+func drawID(t *rapid.T, n int) string {
+	return rapid.SampledFrom([]string{"", "-1", "id "}).Draw(t, "id") + strconv.Itoa(n)
 }
 
 func drawRule(t *rapid.T) *Rule {
@@ -30,7 +34,7 @@ func drawRule(t *rapid.T) *Rule {
 		Measure: brimline.Measure(rapid.IntRange(0, 4).Draw(t, "measure")),
 	}}
 	if rapid.Bool().Draw(t, "where") {
-		r.Takes = func(row *brimline.Transaction) bool { return row.Amount%3 != 0 }
+		r.Takes = func(row *brimline.Transaction) bool { return row.Amount%3 != 0 && row.ID[0] != '9' }
 	}
 	return r
 }

@@ -2,13 +2,22 @@ package window
 
 import (
 	"fmt"
+	"log/slog"
+	"math"
+	"math/rand/v2"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
 
+	"github.com/lovoo/goka"
+	"github.com/lovoo/goka/storage"
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/codecs"
 	"github.com/brimline/brimline/internal/sliding"
+	"github.com/brimline/brimline/processors"
 )
 
 // BenchmarkFold folds one more row of a user who has n retained ones, and
@@ -68,4 +77,106 @@ func BenchmarkFold(b *testing.B) {
 			})
 		}
 	}
+}
+
+// written is goka's context as far as the stage uses it; what is emitted is encoded and dropped.
+type written struct {
+	gokaContext
+	table  storage.Storage
+	key    string
+	offset int64
+	bytes  int
+}
+
+func (c *written) Key() string      { return c.key }
+func (c *written) Offset() int64    { return c.offset }
+func (c *written) Partition() int32 { return 0 }
+func (c *written) Emit(_ goka.Stream, key string, value any, _ ...goka.ContextOption) {
+	if segment, ok := value.([]byte); ok {
+		c.bytes += len(segment)
+	}
+}
+
+func (c *written) SetValue(value any, _ ...goka.ContextOption) {
+	b, err := codecs.Window{}.Encode(value)
+	if err == nil {
+		err = c.table.Set(c.key, b)
+	}
+	if err != nil {
+		panic(err)
+	}
+	c.bytes += len(b)
+}
+
+// mapped is a table that costs as good as nothing.
+type mapped struct {
+	storage.Storage
+	of map[string][]byte
+}
+
+func (m mapped) Get(key string) ([]byte, error) { return m.of[key], nil }
+func (m mapped) Set(key string, value []byte) error {
+	m.of[key] = value
+	return nil
+}
+
+func (m mapped) SetUnreported(key string, value []byte) error {
+	if value == nil {
+		delete(m.of, key)
+		return nil
+	}
+	return m.Set(key, value)
+}
+
+// BenchmarkStage takes the changes of 14 days, 100,000 users by a Zipf-Mandelbrot law, through the stage: all
+// but goka, Kafka and LevelDB.
+func BenchmarkStage(b *testing.B) {
+	const users, n = 100_000, 1_000_000
+	rule := brimline.Rule{ID: "week", Window: 7 * 24 * time.Hour, Limit: brimline.Count(1 << 40)}
+	var (
+		weights = make([]float64, users)
+		sum     float64
+		rnd     = rand.New(rand.NewPCG(1, 2))
+		start   = brimline.TimeOf(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
+		keys    = make([]string, n)
+		changes = make([][]byte, n)
+	)
+	for i := range weights {
+		sum += math.Pow(float64(i+500), -1.1)
+		weights[i] = sum
+	}
+	for i := range changes {
+		at, _ := slices.BinarySearch(weights, rnd.Float64()*sum)
+		keys[i] = strconv.Itoa(27_000_000 + at)
+		t := start.Add(time.Duration(i) * (14 * 24 * time.Hour / n))
+		if rnd.IntN(100) == 0 {
+			t = t.Add(-time.Duration(rnd.Int64N(int64(time.Hour))))
+		}
+		change, err := codecs.Change{}.Encode(&brimline.Change{Kind: brimline.Upsert, User: keys[i], Source: brimline.Source{Offset: int64(i)},
+			Row: brimline.Transaction{ID: strconv.Itoa(1_000_000 + i), User: keys[i], Amount: brimline.Amount(rnd.IntN(20_000) - 4_000), Time: t}})
+		if err != nil {
+			b.Fatal(err)
+		}
+		changes[i] = change
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		states := NewStates(64 << 20)
+		ctx := &written{}
+		var err error
+		if ctx.table, err = states.Watch(func(string, int32) (storage.Storage, error) { return mapped{of: map[string][]byte{}}, nil })("table", 0); err != nil {
+			b.Fatal(err)
+		}
+		stage := newTask(Config{
+			Streams: processors.NewStreams("g", "src", "alerts"), Rules: brimline.RuleSet{Scale: 2, Rules: []brimline.Rule{rule}},
+			Compiled: []sliding.Rule{{Rule: rule, Fingerprint: rule.Fingerprint()}}, Keep: 24 * time.Hour,
+			Markers: NewMarkers(1), States: states, Clock: time.Now, Metrics: NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.DiscardHandler),
+		})
+		for i := range changes {
+			ctx.key, ctx.offset = keys[i], int64(i)
+			stage.change(ctx, changes[i])
+		}
+		b.ReportMetric(float64(ctx.bytes)/n, "changelog-B/event")
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/event")
 }

@@ -42,7 +42,7 @@ func TestEchoesChangeNothing(t *testing.T) {
 		later := rapid.IntRange(to, len(stream)).Draw(t, "later")
 		got := fold(slices.Insert(slices.Clone(stream), later, stream[from:to]...)).rows.Rows()
 		want := fold(stream).rows.Rows()
-		if !slices.EqualFunc(got, want, func(a, b brimline.Transaction) bool { return a.SameRow(&b) }) {
+		if !slices.EqualFunc(got, want, func(a, b brimline.Row) bool { return a.SameRow(&b) }) {
 			t.Fatalf("%v came again after %v: rows %v, want %v", stream[from:to], stream[:later], got, want)
 		}
 	})

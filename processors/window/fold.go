@@ -46,7 +46,7 @@ const keptEdges = 256
 // emit, in the order of their causes, and whether the state must be written to the table.
 func (f *Folder) Fold(state *State, in Input) (candidates []brimline.Candidate, write bool) {
 	s := &step{Folder: f, State: state, in: in}
-	w := &state.w
+	w := state.w
 	if in.Offset < w.Last {
 		if failpoint.Without(failpoint.Replay) {
 			return nil, false
@@ -168,29 +168,30 @@ func (s *step) upsert() bool {
 	if s.isEcho() {
 		return false
 	}
-	row := s.in.Change.Row
+	row := &s.in.Change.Row
 	row.User = s.in.Change.User
-	var removed *brimline.Transaction
-	if found := s.rows.Find(&row); found != nil {
-		if found.SameRow(&row) {
+	var (
+		kept    = brimline.RowOf(row)
+		removed *brimline.Transaction
+	)
+	if found := s.rows.Find(&kept); found != nil {
+		if found.SameRow(&kept) {
 			return false
 		}
-		old := *found
-		removed = &old
-		s.remove(removed)
+		removed = s.take(found)
 	}
 	s.noteVersion(removed)
 	if row.Time > s.w.Floor {
-		s.insert(row)
+		s.insert(kept)
 	}
 	for i := range s.rules {
-		s.askLate(i, &row, removed)
+		s.askLate(i, row, removed)
 	}
 	for i := range s.rules {
 		if removed != nil {
 			s.judge(i, removed.Time, true)
 		}
-		if weight, _ := s.rules[i].Weigh(&row); weight != 0 || removed != nil {
+		if weight, _ := s.rules[i].Weigh(row); weight != 0 || removed != nil {
 			s.judge(i, row.Time, removed != nil || s.rules[i].Measure.Shrinks())
 		}
 	}
@@ -201,7 +202,8 @@ func (s *step) delete() bool {
 	if s.isEcho() {
 		return false
 	}
-	found := s.rows.Find(&s.in.Change.Row)
+	sought := brimline.RowOf(&s.in.Change.Row)
+	found := s.rows.Find(&sought)
 	if found == nil {
 		// Noted all the same: the row may be inserted again, and then deleted by an echo.
 		if s.in.Change.Row.Time <= s.w.Floor {
@@ -210,16 +212,23 @@ func (s *step) delete() bool {
 		s.noteVersion(&s.in.Change.Row)
 		return true
 	}
-	gone := *found
-	s.noteVersion(&gone)
-	s.remove(&gone)
+	gone := s.take(found)
+	s.noteVersion(gone)
 	for i := range s.rules {
-		s.askLate(i, &gone, nil)
+		s.askLate(i, gone, nil)
 	}
 	for i := range s.rules {
 		s.judge(i, gone.Time, true)
 	}
 	return true
+}
+
+// take removes a row, and gives what it was.
+func (s *step) take(found *brimline.Row) *brimline.Transaction {
+	row := *found
+	s.remove(&row)
+	was := row.Transaction(s.in.Change.User)
+	return &was
 }
 
 // judge looks for new edges of rule i at the window ends that a row at t

@@ -28,76 +28,87 @@ type Config struct {
 
 // Graph declares the goka group. SweepVisitor names its visitor.
 func Graph(c Config) *goka.GroupGraph {
-	var (
-		fold       = NewFolder(&c.Rules, c.Compiled, c.Keep)
-		candidates = goka.Stream(c.Streams.Candidates)
-		dead       = goka.Stream(c.Streams.DeadLetters)
-		segments   = goka.Stream(c.Streams.WindowSegments)
-		sweep      = newSweep(c)
-	)
+	t := newTask(c)
 	return goka.DefineGroup(goka.Group(c.Streams.WindowGroup),
-		goka.Input(goka.Stream(c.Streams.Changes), codecs.Raw{}, func(ctx goka.Context, msg any) {
-			decoded, err := codecs.Change{}.Decode(msg.([]byte))
-			if err != nil {
-				ctx.Emit(dead, ctx.Key(), deadLetter(ctx, msg.([]byte), err, c.Clock()))
-				c.Metrics.undecodable.Inc()
-				return
-			}
-			change := decoded.(*brimline.Change)
-			change.Source.Topic = c.Streams.Source
-			if processors.IsMarker(ctx.Key()) {
-				c.States.partition(ctx.Partition()).noted.SetValue(ctx, mark(ctx, change, c.Markers, sweep, c.Rules.Scale))
-				return
-			}
-			states := c.States.partition(ctx.Partition())
-			state := states.get(ctx.Key())
-			if state == nil {
-				state = open(ctx, states, fold, c)
-			}
-			replay := ctx.Offset() < state.w.Last
-			marker := c.Markers.get(ctx.Partition())
-			found, write := fold.Fold(state, Input{
-				Change: change, Offset: ctx.Offset(), TruncatedAt: marker.truncatedAt, SweptBefore: marker.sweptBefore,
-			})
-			switch {
-			case write:
-				store(ctx, states, state, segments)
-				failpoint.Hit(failpoint.WindowSet)
-			case state.changed: // without a trace in the table
-				states.forget(ctx.Key())
-			default:
-				states.keep(state)
-			}
-			for i := range found {
-				ctx.Emit(candidates, ctx.Key(), &found[i])
-			}
-			if len(found) > 0 {
-				failpoint.Hit(failpoint.WindowEmitted)
-			}
-			sweep.saw(ctx.Partition(), ctx.Offset(), change)
-			c.Metrics.observe(change, found, replay, write, state.rows.Len())
-		}),
-		goka.Output(candidates, codecs.Candidate{}),
-		goka.Output(segments, codecs.Raw{}),
-		goka.Output(dead, codecs.DeadLetter{}),
+		goka.Input(goka.Stream(c.Streams.Changes), codecs.Raw{}, t.change),
+		goka.Output(t.candidates, codecs.Candidate{}),
+		goka.Output(t.segments, codecs.Raw{}),
+		goka.Output(t.dead, codecs.DeadLetter{}),
 		goka.Persist(codecs.Window{}),
-		goka.Visitor(SweepVisitor, sweep.visit),
+		goka.Visitor(SweepVisitor, t.sweep.visit),
 	)
 }
 
+// task is the group's work.
+type task struct {
+	Config
+	fold                       *Folder
+	sweep                      *sweep
+	candidates, dead, segments goka.Stream
+}
+
+func newTask(c Config) *task {
+	return &task{
+		Config: c, fold: NewFolder(&c.Rules, c.Compiled, c.Keep), sweep: newSweep(c),
+		candidates: goka.Stream(c.Streams.Candidates), dead: goka.Stream(c.Streams.DeadLetters), segments: goka.Stream(c.Streams.WindowSegments),
+	}
+}
+
+// change takes one message of the changes stream.
+func (t *task) change(ctx goka.Context, msg any) {
+	states := t.States.partition(ctx.Partition())
+	change := &states.change
+	if err := codecs.DecodeChange(msg.([]byte), change); err != nil {
+		ctx.Emit(t.dead, ctx.Key(), deadLetter(ctx, msg.([]byte), err, t.Clock()))
+		t.Metrics.undecodable.Inc()
+		return
+	}
+	change.Source.Topic = t.Streams.Source
+	if processors.IsMarker(ctx.Key()) {
+		states.noted.SetValue(ctx, mark(ctx, change, t.Markers, t.sweep, t.Rules.Scale))
+		return
+	}
+	state := states.get(ctx.Key())
+	if state == nil {
+		state = t.open(ctx, states)
+	}
+	replay := ctx.Offset() < state.w.Last
+	marker := t.Markers.get(ctx.Partition())
+	found, write := t.fold.Fold(state, Input{
+		Change: change, Offset: ctx.Offset(), TruncatedAt: marker.truncatedAt, SweptBefore: marker.sweptBefore,
+	})
+	switch {
+	case write:
+		t.store(ctx, states, state)
+		failpoint.Hit(failpoint.WindowSet)
+	case state.changed: // without a trace in the table
+		states.forget(ctx.Key())
+	default:
+		states.keep(state)
+	}
+	for i := range found {
+		ctx.Emit(t.candidates, ctx.Key(), &found[i])
+	}
+	if len(found) > 0 {
+		failpoint.Hit(failpoint.WindowEmitted)
+	}
+	t.sweep.saw(ctx.Partition(), ctx.Offset(), change)
+	t.Metrics.observe(change, found, replay, write, state.rows.Len())
+}
+
 // open reads a user's state from the table.
-func open(ctx goka.Context, states *partitionStates, fold *Folder, c Config) *State {
+func (t *task) open(ctx goka.Context, states *partitionStates) *State {
 	value, err := states.value(ctx.Key())
 	if err != nil {
 		processors.Fail(ctx, err)
 	}
-	state, broken, err := states.open(fold, ctx.Key(), value, brimline.TimeOf(c.Clock()))
+	state, broken, err := states.open(t.fold, ctx.Key(), value, brimline.TimeOf(t.Clock()))
 	if err != nil {
 		processors.Fail(ctx, err)
 	}
 	if broken != nil {
-		c.Metrics.broken.Inc()
-		c.Log.Error("a user's state cannot be read whole; PostgreSQL is asked until the user's window has filled again",
+		t.Metrics.broken.Inc()
+		t.Log.Error("a user's state cannot be read whole; PostgreSQL is asked until the user's window has filled again",
 			"partition", ctx.Partition(), "error", broken)
 	}
 	return state
@@ -105,7 +116,7 @@ func open(ctx goka.Context, states *partitionStates, fold *Folder, c Config) *St
 
 // store writes a changed state to the table. Readers that stop anywhere in
 // between find all segments that the newest value names.
-func store(ctx goka.Context, states *partitionStates, state *State, segments goka.Stream) {
+func (t *task) store(ctx goka.Context, states *partitionStates, state *State) {
 	cut, err := state.commit()
 	if err != nil {
 		processors.Fail(ctx, err)
@@ -115,7 +126,7 @@ func store(ctx goka.Context, states *partitionStates, state *State, segments gok
 		if err := states.table.SetUnreported(key, bytes); err != nil {
 			processors.Fail(ctx, err)
 		}
-		ctx.Emit(segments, key, value)
+		ctx.Emit(t.segments, key, value)
 	}
 	for _, s := range cut.sealed {
 		put(s.number, s.value, s.value)

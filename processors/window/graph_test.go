@@ -31,7 +31,7 @@ func start(t *testing.T) *stage {
 	t.Helper()
 	s := &stage{Tester: tester.New(t), t: t, streams: processors.NewStreams("g", "src", "alerts")}
 	rule := brimline.Rule{ID: "r", Window: time.Hour, Limit: brimline.Count(100)}
-	states := NewStates(1000)
+	states := NewStates(1 << 20)
 	graph := Graph(Config{
 		Streams: s.streams, Rules: brimline.RuleSet{Rules: []brimline.Rule{rule}},
 		Compiled: []sliding.Rule{{Rule: rule, Fingerprint: rule.Fingerprint()}}, Keep: time.Hour,

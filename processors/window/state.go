@@ -26,7 +26,7 @@ const (
 type State struct {
 	user string
 	// w is whole but for its rows, which are in rows. w.Older are the segments in the table.
-	w    brimline.Window
+	w    *brimline.Window
 	rows *sliding.History
 	// tail is what has changed since the newest segment; nil while there are no segments. Its rules are parallel to w's.
 	tail    *brimline.Window
@@ -37,18 +37,15 @@ type State struct {
 
 // NewState is the state of a user with the given whole window (see
 // codecs.AssembleWindow, which also counts the entries); value is what the table holds. Nil is a user who is new.
+// Both are taken over.
 func (f *Folder) NewState(user string, value, whole *brimline.Window, entries int) *State {
 	if value == nil {
-		return &State{user: user, w: brimline.Window{Floor: brimline.MinTime}, rows: sliding.NewHistory(f.rules, nil)}
+		return &State{user: user, w: &brimline.Window{Floor: brimline.MinTime}, rows: sliding.NewHistory(user, f.rules, nil)}
 	}
-	for i := range whole.Rows { // the table's key says it, the value does not; rules may ask for it
-		whole.Rows[i].User = user
-	}
-	s := &State{user: user, w: *whole, rows: sliding.NewHistory(f.rules, whole.Rows)}
+	s := &State{user: user, w: whole, rows: sliding.NewHistory(user, f.rules, whole.Rows)}
 	s.w.Rows = nil
 	if s.w.Older.Len() > 0 {
-		tail := *value
-		s.tail, s.entries = &tail, entries-codecs.Entries(value)
+		s.tail, s.entries = value, entries-codecs.Entries(value)
 	}
 	return s
 }
@@ -68,7 +65,7 @@ type cut struct {
 
 // commit cuts the log after a change. It fails with what codecs.Window.Encode fails with.
 func (s *State) commit() (c cut, err error) {
-	s.changed = false
+	s.changed, s.w.Rows = false, nil
 	var (
 		parts []*brimline.Window
 		live  = s.live()
@@ -117,12 +114,22 @@ func (s *State) live() int {
 	return n
 }
 
+// size is about how many bytes of memory the state takes.
+func (s *State) size() int {
+	const fixed = 1200 // with tail and list element
+	n := fixed + s.rows.Size()
+	for i := range s.w.Rules {
+		n += 48 * len(s.w.Rules[i].Edges)
+	}
+	return n + 80*len(s.w.Changed)
+}
+
 // anew is the whole state in segments.
 func (s *State) anew() (parts []*brimline.Window) {
-	whole := s.w
+	whole := *s.w
 	whole.Rows = s.rows.Rows()
 	for size, n := 0, 0; n < len(whole.Rows); n++ {
-		if size += sliding.RowBytes(&whole.Rows[n]); n == anewRows || n > 0 && size > anewBytes {
+		if size += whole.Rows[n].Bytes(); n == anewRows || n > 0 && size > anewBytes {
 			parts = append(parts, s.sealed(&brimline.Window{Rows: whole.Rows[:n]}))
 			whole.Rows, size, n = whole.Rows[n:], 0, -1
 		}
@@ -141,12 +148,11 @@ func (s *State) sealed(w *brimline.Window) *brimline.Window {
 	return part
 }
 
-// value is what the table holds under the user's key.
+// value is what the table holds under the user's key. It is valid until the next change.
 func (s *State) value() *brimline.Window {
 	if s.tail == nil {
-		w := s.w
-		w.Rows = s.rows.Rows()
-		return &w
+		s.w.Rows = s.rows.Rows()
+		return s.w
 	}
 	v := s.tail
 	v.Last, v.Floor, v.Scale, v.Older = s.w.Last, s.w.Floor, s.w.Scale, s.w.Older
@@ -156,24 +162,25 @@ func (s *State) value() *brimline.Window {
 	return v
 }
 
-func (s *State) insert(row brimline.Transaction) {
+func (s *State) insert(row brimline.Row) {
 	s.changed = true
 	s.rows.Insert(row)
 	if s.tail != nil {
-		at, _ := slices.BinarySearchFunc(s.tail.Rows, &row, func(a brimline.Transaction, b *brimline.Transaction) int { return a.Compare(b) })
+		at, _ := slices.BinarySearchFunc(s.tail.Rows, &row, func(a brimline.Row, b *brimline.Row) int { return a.Compare(b) })
 		s.tail.Rows = slices.Insert(s.tail.Rows, at, row)
 	}
 }
 
-func (s *State) remove(row *brimline.Transaction) {
+func (s *State) remove(row *brimline.Row) {
 	s.changed = true
 	s.rows.Remove(row)
 	if s.tail == nil {
 		return
 	}
-	s.tail.Rows = slices.DeleteFunc(s.tail.Rows, func(r brimline.Transaction) bool { return r.ID == row.ID })
-	if at, known := slices.BinarySearch(s.tail.Gone, row.ID); !known {
-		s.tail.Gone = slices.Insert(s.tail.Gone, at, row.ID)
+	s.tail.Rows = slices.DeleteFunc(s.tail.Rows, func(r brimline.Row) bool { return r.SameID(row) })
+	id := row.ID()
+	if at, known := slices.BinarySearch(s.tail.Gone, id); !known {
+		s.tail.Gone = slices.Insert(s.tail.Gone, at, id)
 	}
 }
 
@@ -196,7 +203,7 @@ func (s *State) forgetBefore(horizon brimline.Time, maxBytes int) {
 	s.w.Changed = slices.DeleteFunc(s.w.Changed, forgotten)
 	if s.tail != nil {
 		s.tail.Changed = slices.DeleteFunc(s.tail.Changed, forgotten)
-		s.tail.Rows = slices.DeleteFunc(s.tail.Rows, func(r brimline.Transaction) bool { return r.Time <= floor })
+		s.tail.Rows = slices.DeleteFunc(s.tail.Rows, func(r brimline.Row) bool { return r.Time <= floor })
 	}
 }
 
@@ -286,7 +293,7 @@ func (s *State) setRules(rules []brimline.RuleState) {
 // value: nothing is retained up to floor, and announced are the edges of what could be read.
 func (f *Folder) brokenState(user string, value, rest *brimline.Window, floor brimline.Time) *State {
 	rest.Floor = max(floor, value.Floor)
-	rest.Rows = slices.DeleteFunc(rest.Rows, func(r brimline.Transaction) bool { return r.Time <= rest.Floor })
+	rest.Rows = slices.DeleteFunc(rest.Rows, func(r brimline.Row) bool { return r.Time <= rest.Floor })
 	rest.Changed = slices.DeleteFunc(rest.Changed, func(v brimline.RowVersion) bool { return v.Time <= rest.Floor })
 	s := f.NewState(user, value, rest, codecs.Entries(value))
 	s.stale = true // the segments go with the next change

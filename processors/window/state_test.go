@@ -111,17 +111,20 @@ func (tb *table) load(t failer, f *Folder) *State {
 func same(t failer, got, want *State) {
 	t.Helper()
 	flat := func(s *State) string {
-		w := s.w
+		w := *s.w
 		w.Rows = s.rows.Rows()
 		tail := brimline.Window{}
 		if s.tail != nil {
 			tail = *s.value()
-			tail.Rows = slices.Clone(tail.Rows)
-			for i := range tail.Rows {
-				tail.Rows[i].User = "" // not written
-			}
 		}
-		return fmt.Sprintf("entries %d\n%+v\ntail %+v", s.entries, w, tail)
+		var rows [2][]brimline.Transaction // Rows print their columns' addresses
+		for i, of := range []*brimline.Window{&w, &tail} {
+			for at := range of.Rows {
+				rows[i] = append(rows[i], of.Rows[at].Transaction(""))
+			}
+			of.Rows = nil
+		}
+		return fmt.Sprintf("entries %d\n%+v %+v\ntail %+v %+v", s.entries, w, rows[0], tail, rows[1])
 	}
 	if g, w := flat(got), flat(want); g != w {
 		t.Fatalf("read back:\n%s\nwas:\n%s", g, w)
@@ -178,7 +181,7 @@ func TestSegmentsOfAHeavyUser(t *testing.T) {
 		t.Fatalf("%d rows in %d segments, want %d", len(got.Rows), got.Older.Len(), len(want))
 	}
 	for _, row := range got.Rows {
-		if w := want[row.ID]; row.Amount != w.Amount || row.Time != w.Time {
+		if w := want[row.ID()]; row.Amount != w.Amount || row.Time != w.Time {
 			t.Errorf("row %+v, want %+v", row, w)
 		}
 	}

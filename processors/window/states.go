@@ -18,16 +18,16 @@ import (
 // would have to be read otherwise, and reaches past goka to the table's
 // storage, because a goka callback can only set the value of its message's key. One attempt of the stage has one.
 type States struct {
-	maxRows int
-	mu      sync.Mutex
-	of      map[int32]*partitionStates
-	rows    int       // of all states that are kept
-	used    list.List // of *kept, least recently used last; of all partitions, so that a heavy user is not driven out by another's
+	limit int // bytes
+	mu    sync.Mutex
+	of    map[int32]*partitionStates
+	size  int       // of all states that are kept, see State.size
+	used  list.List // of *kept, least recently used last; of all partitions, so that a heavy user is not driven out by another's
 }
 
-// NewStates keeps states of up to maxRows rows in all, and the newest whatever its size.
-func NewStates(maxRows int) *States {
-	return &States{maxRows: maxRows, of: map[int32]*partitionStates{}}
+// NewStates keeps states of about limit bytes in all, and the newest whatever its size.
+func NewStates(limit int) *States {
+	return &States{limit: limit, of: map[int32]*partitionStates{}}
 }
 
 // partitionStates is one partition's share.
@@ -36,13 +36,15 @@ type partitionStates struct {
 	table processors.SegmentStorage
 	noted *processors.Noting       // the same, for goka
 	users map[string]*list.Element // of States.used; guarded by States.mu
+
+	change brimline.Change // the one that is being folded: a partition's messages are folded one by one
 }
 
 // kept is a state in States.used.
 type kept struct {
 	of    *partitionStates
 	state *State
-	rows  int
+	size  int
 }
 
 // Watch wraps the builder of the table's storages, which must be processors.SegmentStorage.
@@ -117,9 +119,10 @@ func (p *partitionStates) keep(state *State) {
 		p.users[state.user] = e
 	}
 	k := e.Value.(*kept)
-	s.rows += state.live() - k.rows
-	k.rows = state.live()
-	for s.rows > s.maxRows && s.used.Len() > 1 {
+	size := state.size()
+	s.size += size - k.size
+	k.size = size
+	for s.size > s.limit && s.used.Len() > 1 {
 		s.drop(s.used.Back())
 	}
 }
@@ -135,7 +138,7 @@ func (p *partitionStates) forget(user string) {
 func (s *States) drop(e *list.Element) {
 	k := s.used.Remove(e).(*kept)
 	delete(k.of.users, k.state.user)
-	s.rows -= k.rows
+	s.size -= k.size
 }
 
 // whole puts together what the table has of a user; nil for nothing.

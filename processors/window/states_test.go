@@ -19,7 +19,7 @@ import (
 // A heavy user whose rows are asked for again and again stays, whatever
 // passes by in this partition or another.
 func TestHeavyUsersAreKept(t *testing.T) {
-	all := NewStates(1000)
+	all := NewStates(80_000)
 	var parts []*partitionStates
 	for n := range int32(2) {
 		p := &partitionStates{all: all, users: map[string]*list.Element{}}
@@ -27,7 +27,7 @@ func TestHeavyUsersAreKept(t *testing.T) {
 		parts = append(parts, p)
 	}
 	state := func(user string, rows int) *State {
-		s := &State{user: user, rows: sliding.NewHistory(nil, make([]brimline.Transaction, rows)), tail: &brimline.Window{}}
+		s := &State{user: user, w: &brimline.Window{}, rows: sliding.NewHistory(user, nil, make([]brimline.Row, rows)), tail: &brimline.Window{}}
 		return s
 	}
 	parts[0].keep(state("heavy", 900))
@@ -37,14 +37,14 @@ func TestHeavyUsersAreKept(t *testing.T) {
 		}
 		parts[i%2].keep(state(fmt.Sprint(i), 20))
 	}
-	if all.rows > all.maxRows || len(parts[0].users)+len(parts[1].users) != all.used.Len() {
-		t.Errorf("%d rows of %d states, and %d and %d users", all.rows, all.used.Len(), len(parts[0].users), len(parts[1].users))
+	if all.size > all.limit || len(parts[0].users)+len(parts[1].users) != all.used.Len() {
+		t.Errorf("%d bytes of %d states, and %d and %d users", all.size, all.used.Len(), len(parts[0].users), len(parts[1].users))
 	}
 	parts[0].forget("heavy")
-	if parts[0].get("heavy") != nil || all.rows > 100 {
-		t.Errorf("forgotten, and %d rows are left", all.rows)
+	if parts[0].get("heavy") != nil || all.size > 8000 {
+		t.Errorf("forgotten, and %d bytes are left", all.size)
 	}
-	parts[1].keep(&State{user: "499", rows: sliding.NewHistory(nil, nil)})
+	parts[1].keep(&State{user: "499", w: &brimline.Window{}, rows: sliding.NewHistory("499", nil, nil)})
 	if parts[1].get("499") != nil {
 		t.Error("a user without segments is kept")
 	}
@@ -96,7 +96,7 @@ func TestNothingFollowsAValueThatWasRefused(t *testing.T) {
 	}
 	s.empty() // the next commit replaces the segments
 	put(41)
-	states := &partitionStates{all: NewStates(1000), table: refusing{}, noted: &processors.Noting{Storage: refusing{}}, users: map[string]*list.Element{}}
+	states := &partitionStates{all: NewStates(1 << 20), table: refusing{}, noted: &processors.Noting{Storage: refusing{}}, users: map[string]*list.Element{}}
 	ctx := &stopped{table: states.noted}
 	func() {
 		defer func() {
@@ -104,7 +104,7 @@ func TestNothingFollowsAValueThatWasRefused(t *testing.T) {
 				t.Errorf("the callback went on: %v", r)
 			}
 		}()
-		store(ctx, states, s, "segments")
+		(&task{}).store(ctx, states, s)
 	}()
 	for _, record := range ctx.log {
 		if record == "value" || strings.HasSuffix(record, "true") {

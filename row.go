@@ -1,0 +1,225 @@
+package brimline
+
+import (
+	"bytes"
+	"cmp"
+	"math"
+	"strconv"
+)
+
+// Row is a Transaction as windows keep it: without its user, who is the same in all of them, and with an
+// integer id, as most ids are, kept as a number. It takes 32 bytes, and nothing else where rules ask for no columns.
+type Row struct {
+	Time   Time
+	Amount Amount
+	number int64 // the id, if it is an integer
+	more   *moreOfRow
+}
+
+// moreOfRow is what most rows do not have.
+type moreOfRow struct {
+	id      string
+	integer bool
+	columns []Field
+}
+
+// RowOf gives t as a Row. Columns are shared.
+func RowOf(t *Transaction) Row {
+	number, integer := IntegerID(t.ID)
+	r := Row{Time: t.Time, Amount: t.Amount, number: number}
+	if !integer || t.Columns != nil {
+		r.more = &moreOfRow{t.ID, integer, t.Columns}
+	}
+	return r
+}
+
+// RowsOf gives all of t as Rows.
+func RowsOf(t []Transaction) []Row {
+	if t == nil {
+		return nil
+	}
+	rows := make([]Row, len(t))
+	for i := range t {
+		rows[i] = RowOf(&t[i])
+	}
+	return rows
+}
+
+// RowMaker makes rows of which several share an allocation.
+type RowMaker struct {
+	Expected int // how many more rows will be made
+	slab     []moreOfRow
+}
+
+// Integer makes a row with an integer id.
+func (m *RowMaker) Integer(time Time, amount Amount, id int64, columns []Field) Row {
+	r := Row{Time: time, Amount: amount, number: id}
+	if columns != nil {
+		r.more = m.more(moreOfRow{strconv.FormatInt(id, 10), true, columns})
+	}
+	return r
+}
+
+// Text makes a row with an id of which IntegerID says false.
+func (m *RowMaker) Text(time Time, amount Amount, id string, columns []Field) Row {
+	return Row{Time: time, Amount: amount, more: m.more(moreOfRow{id, false, columns})}
+}
+
+func (m *RowMaker) more(of moreOfRow) *moreOfRow {
+	if len(m.slab) == 0 {
+		m.slab = make([]moreOfRow, max(1, min(m.Expected, 256)))
+	}
+	at := &m.slab[0]
+	m.slab = m.slab[1:]
+	m.Expected--
+	*at = of
+	return at
+}
+
+// Transaction gives the row as one of user's.
+func (r *Row) Transaction(user string) Transaction {
+	return Transaction{ID: r.ID(), User: user, Amount: r.Amount, Time: r.Time, Columns: r.Columns()}
+}
+
+// ID is the row's id in canonical text.
+func (r *Row) ID() string {
+	if r.more != nil {
+		return r.more.id
+	}
+	return strconv.FormatInt(r.number, 10)
+}
+
+// IntegerID is the row's id, and false where it is not an integer.
+func (r *Row) IntegerID() (int64, bool) { return r.number, r.more == nil || r.more.integer }
+
+// Columns are Transaction.Columns, which must not be changed.
+func (r *Row) Columns() []Field {
+	if r.more == nil {
+		return nil
+	}
+	return r.more.columns
+}
+
+// SameID reports whether r and o have the same id.
+func (r *Row) SameID(o *Row) bool {
+	a, integer := r.IntegerID()
+	b, both := o.IntegerID()
+	return integer == both && a == b && (integer || r.more.id == o.more.id)
+}
+
+// SameRow reports whether r and o have equal contents.
+func (r *Row) SameRow(o *Row) bool {
+	if r.Time != o.Time || r.Amount != o.Amount || !r.SameID(o) {
+		return false
+	}
+	a, b := r.Columns(), o.Columns()
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if a[i] != b[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// Compare is Transaction.Compare: by time, then by the id's text.
+func (r *Row) Compare(o *Row) int {
+	if r.Time != o.Time {
+		return cmp.Compare(r.Time, o.Time)
+	}
+	if r.more == nil && o.more == nil {
+		if r.number == o.number {
+			return 0
+		}
+		var a, b [20]byte
+		return bytes.Compare(strconv.AppendInt(a[:0], r.number, 10), strconv.AppendInt(b[:0], o.number, 10))
+	}
+	return cmp.Compare(r.ID(), o.ID())
+}
+
+// Bytes is about the most bytes that the row takes in a record.
+func (r *Row) Bytes() int {
+	const numbers = 32 // time, amount and an integer id
+	if r.more == nil {
+		return numbers
+	}
+	n := numbers + len(r.more.id)
+	for i := range r.more.columns {
+		switch v := r.more.columns[i].Value.(type) {
+		case string:
+			n += 4 + len(v)
+		case Decimal:
+			n += 4 + len(v)
+		default:
+			n += 12
+		}
+	}
+	return n
+}
+
+// IDs maps the ids of rows to values. The zero IDs is empty and takes no value; see MakeIDs.
+type IDs[V any] struct {
+	integers map[int64]V
+	texts    map[string]V
+}
+
+// MakeIDs makes a map for about n rows.
+func MakeIDs[V any](n int) *IDs[V] {
+	return &IDs[V]{integers: make(map[int64]V, n), texts: map[string]V{}}
+}
+
+// Get gives the value of the row's id.
+func (m *IDs[V]) Get(r *Row) (v V, ok bool) {
+	if n, integer := r.IntegerID(); integer {
+		v, ok = m.integers[n]
+		return v, ok
+	}
+	v, ok = m.texts[r.more.id]
+	return v, ok
+}
+
+// Set sets the value of the row's id.
+func (m *IDs[V]) Set(r *Row, v V) {
+	if n, integer := r.IntegerID(); integer {
+		m.integers[n] = v
+		return
+	}
+	m.texts[r.more.id] = v
+}
+
+// Delete takes the row's id out.
+func (m *IDs[V]) Delete(r *Row) {
+	if n, integer := r.IntegerID(); integer {
+		delete(m.integers, n)
+		return
+	}
+	delete(m.texts, r.more.id)
+}
+
+// IntegerID is the value of an id that strconv.FormatInt would write the same.
+func IntegerID(id string) (int64, bool) {
+	digits := id
+	if len(digits) > 1 && digits[0] == '-' {
+		digits = digits[1:]
+	}
+	if len(digits) == 0 || len(digits) > 19 || digits[0] == '0' && id != "0" {
+		return 0, false
+	}
+	var n uint64
+	for i := 0; i < len(digits); i++ {
+		c := digits[i] - '0'
+		if c > 9 {
+			return 0, false
+		}
+		n = n*10 + uint64(c) // 19 digits fit
+	}
+	switch negative := len(digits) < len(id); {
+	case !negative && n <= math.MaxInt64:
+		return int64(n), true
+	case negative && n <= math.MaxInt64+1:
+		return -int64(n), true
+	}
+	return 0, false
+}
