@@ -5,12 +5,13 @@ GO       ?= go
 GOTEST   ?= $(GO) test
 PKG      ?= ./...
 FUZZTIME ?= 10s
+BENCH    ?= .
 # Of all rounds together; 50 rounds with 200,000 rows take some hours.
 CRASH_TIMEOUT ?= 8h
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-race test-stack test-crash test-proofs bench fuzz vet lint clean
+.PHONY: help build demo test test-race test-stack test-crash test-proofs bench bench-stack fuzz vet lint clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +39,9 @@ test-proofs: ## each protection taken away once: the crash suite must notice
 
 bench: ## every hot function, with allocations; internal/bench/peers.sh compares the whole with other programs
 	$(GO) test -run '^$$' -bench . -benchmem $(PKG)
+
+bench-stack: ## the whole program on real Kafka and PostgreSQL, each run judged; BENCH=Latency for a part (needs a JDK, Maven and PostgreSQL)
+	BRIMLINE_BENCH=1 $(GO) test -run '^$$' -bench '$(BENCH)' -benchtime 1x -timeout 2h -v ./internal/bench
 
 fuzz: ## every fuzz target for FUZZTIME (10s)
 	@set -e; for file in $$(grep -rl --include='*_test.go' '^func Fuzz' .); do \

@@ -3,6 +3,7 @@ package codecs
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -387,9 +388,15 @@ func (r *wireReader) log(w *brimline.Window, flags byte) {
 		if check := r.bytes(4); check != nil {
 			w.Older.Check = binary.BigEndian.Uint32(check)
 		}
+		if w.Older.Next == 0 { // which is written as nothing
+			r.fail(errors.New("segments up to number 0"))
+			return
+		}
 	}
 	if flags&windowGone != 0 {
-		w.Gone = make([]string, r.count(minGone))
+		if n := r.count(minGone); n > 0 {
+			w.Gone = make([]string, n)
+		}
 		for i := range w.Gone {
 			w.Gone[i] = r.id()
 		}
@@ -410,7 +417,11 @@ func (r *wireReader) log(w *brimline.Window, flags byte) {
 }
 
 func (r *wireReader) changed() []brimline.RowVersion {
-	changed := make([]brimline.RowVersion, r.count(minChanged))
+	n := r.count(minChanged)
+	if n == 0 {
+		return nil
+	}
+	changed := make([]brimline.RowVersion, n)
 	var last brimline.RowVersion
 	for i := range changed {
 		last.ID = r.text()

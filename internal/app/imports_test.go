@@ -64,6 +64,7 @@ func layers() []layer {
 		{"internal/demo", []string{".", "codecs", "internal/embedded", "internal/kafka", "internal/config", "internal/app"}, []string{pgxModule}},
 		{"internal/testkit", []string{".", "codecs", "processors", "views", "internal/sliding", "internal/rules", "internal/kafka", "internal/embedded"}, []string{pgxModule, franzModule}},
 		{"internal/e2e", nil, nil},      // tests only
+		{"internal/bench", nil, nil},    // tests only
 		{"internal/crash", nil, nil},    // tests only
 		{"internal/security", nil, nil}, // tests only
 		{"internal/tools/counttests", nil, nil},

@@ -53,6 +53,12 @@ func (tb Table) exec(t testing.TB, sql string, args ...any) {
 	}
 }
 
+// Analyze has PostgreSQL look at what is in the table.
+func (tb Table) Analyze(t testing.TB) {
+	t.Helper()
+	tb.exec(t, `ANALYZE `+tb.Name.Sanitize())
+}
+
 // Insert writes rows by COPY.
 func (tb Table) Insert(t testing.TB, rows []Row) {
 	t.Helper()

@@ -161,6 +161,27 @@ func (p *Parts) Records(t testing.TB, topic string) []*kgo.Record {
 	return records
 }
 
+// TopicBytes is the size of a topic's files, copies not counted twice.
+func (p *Parts) TopicBytes(t testing.TB, topic string) (size int64) {
+	t.Helper()
+	brokers, err := p.admin.DescribeAllLogDirs(t.Context(), kadm.TopicsSet{topic: nil})
+	if err != nil {
+		t.Fatalf("size of %s: %v", topic, err)
+	}
+	largest := map[int32]int64{}
+	for _, dirs := range brokers {
+		dirs.EachPartition(func(d kadm.DescribedLogDirPartition) {
+			if d.Topic == topic {
+				largest[d.Partition] = max(largest[d.Partition], d.Size)
+			}
+		})
+	}
+	for _, n := range largest {
+		size += n
+	}
+	return size
+}
+
 // WaitRecords waits until a topic holds n records.
 func (p *Parts) WaitRecords(ctx context.Context, topic string, n int64) error {
 	return Eventually(ctx, func() (bool, error) {

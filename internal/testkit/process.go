@@ -11,6 +11,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // Build compiles the program into dir, with build tags if any, and gives its path.
@@ -91,6 +92,15 @@ func (p *Process) Wait(ctx context.Context) (int, error) {
 	case <-ctx.Done():
 		return 0, ctx.Err()
 	}
+}
+
+// Usage is the CPU time and the peak of the resident memory, in bytes, of a process that has ended.
+func (p *Process) Usage() (cpu time.Duration, peak int64) {
+	state := p.cmd.ProcessState
+	if usage, ok := state.SysUsage().(*syscall.Rusage); ok {
+		peak = usage.Maxrss << 10 // Linux counts in KiB
+	}
+	return state.UserTime() + state.SystemTime(), peak
 }
 
 // Output is what it printed so far.

@@ -1,0 +1,9 @@
+// Package bench measures the whole program, as a process of its own on a real broker and a real PostgreSQL, and
+// judges every run by PostgreSQL's own window query. `make bench-stack` runs it; docs/benchmarks has results.
+//
+//   - BenchmarkCatchUp works through a history that is there at the start.
+//   - BenchmarkLatency sends rows at a fixed rate and takes the time until a reader of committed alerts has them.
+//   - BenchmarkRecovery builds up the local state of many users from the changelog, and starts again with it.
+//
+// peers.sh runs brimline through the harness that measures other programs at the same job.
+package bench

@@ -1,0 +1,186 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/codecs"
+	"github.com/brimline/brimline/internal/testkit"
+)
+
+// Users come in groups. Each of a group has perUser rows in turn, and the last one of each goes over the limit.
+const (
+	perUser = 50
+	group   = 2000
+)
+
+// spenders are n rows, every 50th of which is an edge; the users of different calls differ.
+func spenders(from, n int) []testkit.Row {
+	rows := make([]testkit.Row, n)
+	start := brimline.TimeOf(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
+	for i := range rows {
+		at := from + i
+		inGroup := at % (group * perUser)
+		user, turn := at/(group*perUser)*group+inGroup%group, inGroup/group
+		amount := brimline.Amount(100)
+		if turn == user%perUser { // spread over the turns
+			amount = 100_000
+		}
+		rows[i] = testkit.Row{ID: int64(at + 1), User: int64(user + 1), Amount: amount, Time: start.Add(time.Duration(at) * time.Millisecond), Description: "row"}
+	}
+	return rows
+}
+
+// BenchmarkLatency is the time from when a row's event was due to be sent until a reader of committed records has the
+// alert, PostgreSQL's check included. What is sent late counts from when it was due.
+func BenchmarkLatency(b *testing.B) {
+	const backlog, seconds, skip = 100_000, 20, 3
+	for _, rate := range []int{1000, 5000, 20_000} {
+		b.Run(fmt.Sprint("rate=", rate), func(b *testing.B) {
+			rule := brimline.Rule{ID: "day", Window: 24 * time.Hour, Limit: brimline.Amount(50_000).Total()}
+			j := newJob(b, fmt.Sprintf("rules:\n  - {id: day, window: 24h, limit: %q}\n", rule.Limit.Format(2)))
+			before, paced := spenders(0, backlog), spenders(backlog, rate*seconds)
+			j.fill(b, before)
+			j.table.Insert(b, paced)
+			j.table.Analyze(b)
+			want := j.table.Edges(b, rule, "")
+
+			seen := &arrivals{at: map[int64]time.Time{}, more: make(chan struct{}, 1)}
+			ctx, cancel := context.WithCancel(b.Context())
+			defer cancel()
+			var reading sync.WaitGroup
+			reading.Go(func() { seen.read(ctx, b, j.names.Alerts) })
+			p := j.start(b)
+			seen.wait(b, edgesAmong(before))
+
+			due := pace(b, j.names.Source, paced, rate)
+			seen.wait(b, len(want))
+			cancel()
+			reading.Wait()
+			cpu, peak := stop(b, p)
+			testkit.Compare(b, j.alerts(b), want)
+
+			var took []time.Duration
+			for i := skip * rate; i < len(paced); i++ {
+				if at, ok := seen.at[paced[i].ID]; ok {
+					took = append(took, at.Sub(due[i]))
+				}
+			}
+			slices.Sort(took)
+			for name, q := range map[string]float64{"p50-ms": .5, "p99-ms": .99, "p99.9-ms": .999, "max-ms": 1} {
+				b.ReportMetric(took[min(len(took)-1, int(q*float64(len(took))))].Seconds()*1000, name)
+			}
+			b.ReportMetric(float64(len(took)), "alerts")
+			b.ReportMetric(peak, "peak-MB")
+			b.ReportMetric(cpu.Seconds(), "cpu-s")
+		})
+	}
+}
+
+func edgesAmong(rows []testkit.Row) (n int) {
+	for i := range rows {
+		if rows[i].Amount > 50_000 {
+			n++
+		}
+	}
+	return n
+}
+
+// pace sends rows at a rate, and gives when each was due.
+func pace(b *testing.B, topic string, rows []testkit.Row, rate int) []time.Time {
+	b.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(parts.Brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.ProducerLinger(time.Millisecond), kgo.DefaultProduceTopic(topic))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer client.Close()
+	var (
+		all   = events(rows)
+		due   = make([]time.Time, len(rows))
+		start = time.Now()
+		tick  = time.NewTicker(time.Millisecond)
+	)
+	defer tick.Stop()
+	for sent := 0; sent < len(rows); <-tick.C {
+		for now := time.Now(); sent < len(rows); sent++ {
+			if due[sent] = start.Add(time.Duration(sent) * time.Second / time.Duration(rate)); due[sent].After(now) {
+				break
+			}
+			e := &all[sent]
+			client.Produce(b.Context(), &kgo.Record{Partition: e.Partition, Key: e.Key, Value: e.Value}, func(_ *kgo.Record, err error) {
+				if err != nil {
+					b.Error(err)
+				}
+			})
+		}
+	}
+	if err := client.Flush(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	return due
+}
+
+// arrivals are when alerts were there for a reader of committed records, by the id of the row that caused them.
+type arrivals struct {
+	mu   sync.Mutex
+	at   map[int64]time.Time
+	more chan struct{}
+}
+
+func (a *arrivals) read(ctx context.Context, b *testing.B, topic string) {
+	client, err := kgo.NewClient(kgo.SeedBrokers(parts.Brokers...), kgo.ConsumeTopics(topic),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.MetadataMinAge(50*time.Millisecond))
+	if err != nil {
+		b.Error(err)
+		return
+	}
+	defer client.Close()
+	for ctx.Err() == nil {
+		fetches := client.PollFetches(ctx)
+		now := time.Now()
+		fetches.EachRecord(func(r *kgo.Record) {
+			decoded, err := codecs.Alert{}.Decode(r.Value)
+			if err != nil {
+				b.Error(err)
+				return
+			}
+			var id int64
+			_, _ = fmt.Sscan(decoded.(*brimline.Alert).Candidate.Trigger.ID, &id)
+			a.mu.Lock()
+			a.at[id] = now
+			a.mu.Unlock()
+		})
+		select {
+		case a.more <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// wait waits until n alerts are there.
+func (a *arrivals) wait(b *testing.B, n int) {
+	b.Helper()
+	patience := time.NewTimer(3 * time.Minute)
+	defer patience.Stop()
+	for {
+		a.mu.Lock()
+		have := len(a.at)
+		a.mu.Unlock()
+		if have >= n {
+			return
+		}
+		select {
+		case <-a.more:
+		case <-patience.C:
+			b.Fatalf("%d alerts of %d", have, n)
+		}
+	}
+}
