@@ -44,7 +44,7 @@ func TestMain(m *testing.M) {
 				fmt.Fprintln(os.Stderr, err)
 			}
 		}()
-		if err = stack.Up([]string{"BROKERS=1"}, "postgres", "kafka"); err == nil {
+		if err = stack.Up([]string{"BROKERS=1", "KAFKA_JVM=-Xms1g -Xmx1g"}, "postgres", "kafka"); err == nil {
 			parts, err = testkit.Connected(strings.Split(stack.Env["KAFKA_BROKERS"], ","), stack.Env["ADMIN_DATABASE_URL"])
 		}
 		if err != nil {

@@ -164,6 +164,8 @@ func (o Options) TransactionalConfig(id string) (*sarama.Config, error) {
 		return nil, err
 	}
 	c.Producer.Transaction.ID = id
+	// All records of a transaction are there at once, and the whole transaction waits for them.
+	c.Producer.Flush.Frequency = time.Millisecond
 	return c, nil
 }
 

@@ -238,6 +238,9 @@ func (h *History) Insert(row brimline.Row) {
 		i = len(h.blocks[b].rows)
 	}
 	to := h.blocks[b]
+	if len(to.rows) == cap(to.rows) { // append would double it
+		to.rows = append(make([]brimline.Row, 0, len(to.rows)+len(to.rows)/8+4), to.rows...)
+	}
 	to.rows = slices.Insert(to.rows, i, row)
 	if h.tags != nil {
 		h.tags = slices.Insert(h.tags, i, tag(&row))
