@@ -164,7 +164,7 @@ func (p *Parts) Records(t testing.TB, topic string) []*kgo.Record {
 // TopicBytes is the size of a topic's files, copies not counted twice.
 func (p *Parts) TopicBytes(t testing.TB, topic string) (size int64) {
 	t.Helper()
-	brokers, err := p.admin.DescribeAllLogDirs(t.Context(), kadm.TopicsSet{topic: nil})
+	brokers, err := p.admin.DescribeAllLogDirs(t.Context(), nil)
 	if err != nil {
 		t.Fatalf("size of %s: %v", topic, err)
 	}
