@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"os"
 	"runtime/debug"
 
@@ -16,8 +17,11 @@ const MinMemory Bytes = 64 << 20
 // UnmarshalText reads a number with or without a unit.
 func (b *Bytes) UnmarshalText(text []byte) error {
 	n, err := humanize.ParseBytes(string(text))
+	if err != nil {
+		return fmt.Errorf("%q is not a size like 256MiB", text)
+	}
 	*b = Bytes(n)
-	return err
+	return nil
 }
 
 func (b Bytes) String() string { return humanize.IBytes(uint64(b)) }

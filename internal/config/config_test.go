@@ -218,3 +218,24 @@ func TestReadSecrets(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestBytes(t *testing.T) {
+	for text, want := range map[string]Bytes{"256MiB": 256 << 20, "1GB": 1e9, "1.5 GiB": 3 << 29, "100000000": 100_000_000} {
+		var b Bytes
+		if err := b.UnmarshalText([]byte(text)); err != nil || b != want {
+			t.Errorf("%q: %d, %v", text, b, err)
+		}
+	}
+	var b Bytes
+	if err := b.UnmarshalText([]byte("much")); err == nil || !strings.Contains(err.Error(), `"much" is not a size like 256MiB`) {
+		t.Errorf("%v", err)
+	}
+	c := Default()
+	if c.Memory != 256<<20 {
+		t.Errorf("the default is %v", c.Memory)
+	}
+	c.Memory = MinMemory - 1
+	if err := c.Valid(); err == nil || !strings.Contains(err.Error(), "--memory") {
+		t.Errorf("%v", err)
+	}
+}
