@@ -8,7 +8,7 @@ import (
 )
 
 // Row is a Transaction as windows keep it: without its user, who is the same in all of them, and with an
-// integer id, as most ids are, kept as a number. It takes 32 bytes, and nothing else where rules ask for no columns.
+// integer id, as most ids are, kept as a number. It takes 32 bytes; texts as ids, and columns, come on top (see Memory).
 type Row struct {
 	Time   Time
 	Amount Amount
@@ -47,7 +47,7 @@ func RowsOf(t []Transaction) []Row {
 
 // RowMaker makes rows of which several share an allocation.
 type RowMaker struct {
-	Expected int // how many more rows will be made
+	Expected int // how many more rows with a text as id, or columns, there may be
 	slab     []moreOfRow
 }
 
@@ -139,6 +139,15 @@ func (r *Row) Compare(o *Row) int {
 	return cmp.Compare(r.ID(), o.ID())
 }
 
+// Memory is about how many bytes of memory the row takes.
+func (r *Row) Memory() int {
+	const row, more, field = 32, 48, 32
+	if r.more == nil {
+		return row
+	}
+	return row + more + len(r.more.id) + (field+16)*len(r.more.columns)
+}
+
 // Bytes is about the most bytes that the row takes in a record.
 func (r *Row) Bytes() int {
 	const numbers = 32 // time, amount and an integer id
@@ -165,8 +174,11 @@ type IDs[V any] struct {
 	texts    map[string]V
 }
 
-// MakeIDs makes a map for about n rows.
-func MakeIDs[V any](n int) *IDs[V] {
+// MakeIDs makes a map for about n rows, most of which have ids like first's.
+func MakeIDs[V any](n int, first *Row) *IDs[V] {
+	if _, integer := first.IntegerID(); !integer {
+		return &IDs[V]{integers: map[int64]V{}, texts: make(map[string]V, n)}
+	}
 	return &IDs[V]{integers: make(map[int64]V, n), texts: map[string]V{}}
 }
 

@@ -40,7 +40,7 @@ func AssembleWindow(value *brimline.Window, segment func(n uint64) ([]byte, erro
 	if value.Older.Len() == 0 {
 		return value, Entries(value), nil
 	}
-	a := assembly{floor: value.Floor, at: brimline.MakeIDs[int](min(16*value.Older.Len(), 1<<12)), versions: map[string]brimline.RowVersion{}, edges: make([]map[brimline.Time]brimline.Edge, len(value.Rules))}
+	a := assembly{floor: value.Floor, versions: map[string]brimline.RowVersion{}, edges: make([]map[brimline.Time]brimline.Edge, len(value.Rules))}
 	var torn []error
 	check := uint32(0)
 	for n := value.Older.First; n != value.Older.Next; n++ {
@@ -74,7 +74,7 @@ func AssembleWindow(value *brimline.Window, segment func(n uint64) ([]byte, erro
 type assembly struct {
 	floor    brimline.Time
 	rows     []brimline.Row     // as they came; those replaced or gone have the floor's time
-	at       *brimline.IDs[int] // the row of each id in rows
+	at       *brimline.IDs[int] // the row of each id in rows; nil before there is any
 	versions map[string]brimline.RowVersion
 	edges    []map[brimline.Time]brimline.Edge // by rule of the value
 }
@@ -83,6 +83,9 @@ func (a *assembly) add(part *brimline.Window, rules []brimline.RuleState) {
 	for _, id := range part.Gone {
 		gone := brimline.RowOf(&brimline.Transaction{ID: id})
 		a.remove(&gone)
+	}
+	if a.at == nil && len(part.Rows) > 0 {
+		a.at = brimline.MakeIDs[int](4*len(part.Rows), &part.Rows[0])
 	}
 	for i := range part.Rows {
 		row := &part.Rows[i]
@@ -117,6 +120,9 @@ func (a *assembly) add(part *brimline.Window, rules []brimline.RuleState) {
 }
 
 func (a *assembly) remove(row *brimline.Row) {
+	if a.at == nil {
+		return
+	}
 	if at, known := a.at.Get(row); known {
 		a.rows[at].Time = a.floor
 		a.at.Delete(row)

@@ -350,9 +350,9 @@ func (r *wireReader) rows(flags byte) []brimline.Row {
 			if texts == "" {
 				texts = string(from)
 			}
-			n := len(r.bytes(length - 1))
+			size := len(r.bytes(length - 1))
 			end := len(from) - len(r.b)
-			text = texts[end-n : end]
+			text = texts[end-size : end]
 		} else {
 			id += r.varint()
 		}

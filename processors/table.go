@@ -1,6 +1,7 @@
 package processors
 
 import (
+	"errors"
 	"sync"
 
 	"github.com/lovoo/goka"
@@ -27,8 +28,11 @@ func (n *Noting) Set(key string, value []byte) error {
 	return n.failed
 }
 
+var errNotSet = errors.New("the value was not set: it cannot be encoded")
+
 // SetValue is goka's, but does not go on when it has failed.
 func (n *Noting) SetValue(ctx goka.Context, value any) {
+	n.failed = errNotSet // unless goka gets as far as Set
 	ctx.SetValue(value)
 	if n.failed != nil {
 		Fail(ctx, n.failed)

@@ -112,7 +112,10 @@ func legs(b *testing.B, j *job, seen map[int64]time.Time, rows []testkit.Row, du
 	})
 	candidates := at(j.names.Candidates, func(raw []byte) (string, error) {
 		c, err := codecs.Candidate{}.Decode(raw)
-		return c.(*brimline.Candidate).Trigger.ID, err
+		if err != nil {
+			return "", err
+		}
+		return c.(*brimline.Candidate).Trigger.ID, nil
 	})
 	alerts := at(j.names.Alerts, triggerOf)
 	took := map[string][]time.Duration{}

@@ -11,8 +11,11 @@ import (
 // Bytes is an amount of memory, written like 256MiB or 1GB.
 type Bytes uint64
 
-// MinMemory is less than what the clients and the tables' own buffers take.
-const MinMemory Bytes = 64 << 20
+// Clients and the tables' own buffers take more than the least; above the most something is mistyped.
+const (
+	minMemory Bytes = 64 << 20
+	maxMemory Bytes = 1 << 40
+)
 
 // UnmarshalText reads a number with or without a unit.
 func (b *Bytes) UnmarshalText(text []byte) error {

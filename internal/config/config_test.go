@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -234,8 +235,10 @@ func TestBytes(t *testing.T) {
 	if c.Memory != 256<<20 {
 		t.Errorf("the default is %v", c.Memory)
 	}
-	c.Memory = MinMemory - 1
-	if err := c.Valid(); err == nil || !strings.Contains(err.Error(), "--memory") {
-		t.Errorf("%v", err)
+	for _, wrong := range []Bytes{minMemory - 1, maxMemory + 1} {
+		c.Memory = wrong
+		if err := c.Valid(); err == nil || !strings.Contains(err.Error(), "--memory: "+strconv.FormatUint(uint64(wrong), 10)+" bytes are not from 64 MiB to 1.0 TiB") {
+			t.Errorf("%v", err)
+		}
 	}
 }

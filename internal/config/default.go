@@ -31,7 +31,7 @@ func setDefaults(part reflect.Value) {
 			d, _ := time.ParseDuration(text) // a test parses every default
 			v.SetInt(int64(d))
 		case Bytes:
-			_ = v.Addr().Interface().(*Bytes).UnmarshalText([]byte(text))
+			_ = v.Addr().Interface().(*Bytes).UnmarshalText([]byte(text)) // as above
 		case []string:
 			v.Set(reflect.ValueOf(strings.Split(text, ",")))
 		case int:

@@ -136,6 +136,8 @@ func example(t reflect.Type) string {
 	switch {
 	case t.String() == "time.Duration":
 		return "15s"
+	case t == reflect.TypeFor[Bytes]():
+		return "256MiB"
 	case t.Kind() == reflect.Bool:
 		return "true"
 	default:

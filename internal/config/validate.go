@@ -204,8 +204,8 @@ func (r *Running) check(p *problems) {
 		p.add("keep-edges", "%v is below 0", r.KeepEdges)
 	}
 	p.atLeast("alerts-per-user", r.AlertsPerUser, 1)
-	if r.Memory < MinMemory {
-		p.add("memory", "%v is below %v", r.Memory, MinMemory)
+	if r.Memory < minMemory || r.Memory > maxMemory {
+		p.add("memory", "%d bytes are not from %v to %v", r.Memory, minMemory, maxMemory)
 	}
 }
 

@@ -21,19 +21,20 @@ const blockRows = 256
 // change of weight w at t moves the totals of all windows that end in [t, t+Window] by w, so bounds
 // are moved along and become exact again when somebody has to look.
 //
-// It is not safe for concurrent use.
+// It is not safe for concurrent use, and must not be copied.
 type History struct {
 	user   string
 	rules  []Rule
 	most   int      // rows in a block, see blockRows
 	blocks []*block // in time order, none empty
 	len    int
-	bytes  int
+	bytes  int // in records
+	memory int
 	times  *brimline.IDs[brimline.Time] // nil while all rows have always been in one block
 	tags   []uint32                     // of the ids of the only block's rows; nil while nobody has looked for one
 	asked  *brimline.Transaction        // what rules with an expression are shown; nil until there is one
-	one    block                        // the first one, and blocks with only it: most users need no more
-	only   [1]*block
+	one    block                        // what blocks begins with
+	only   [1]*block                    // to one; most users never need another slice for blocks
 }
 
 // block is a stretch of rows. Rows of equal time are in one block.
@@ -60,6 +61,7 @@ func newHistory(user string, rules []Rule, rows []brimline.Row, most int) *Histo
 	h := &History{user: user, rules: rules, most: most, len: len(rows)}
 	for i := range rows {
 		h.bytes += rows[i].Bytes()
+		h.memory += rows[i].Memory()
 	}
 	if len(rows) == 0 {
 		return h
@@ -69,7 +71,7 @@ func newHistory(user string, rules []Rule, rows []brimline.Row, most int) *Histo
 		h.blocks = h.only[:]
 		return h
 	}
-	h.times = brimline.MakeIDs[brimline.Time](len(rows))
+	h.times = brimline.MakeIDs[brimline.Time](len(rows), &rows[0])
 	for len(rows) > 0 {
 		n := len(rows)
 		if n > most {
@@ -94,7 +96,7 @@ func (h *History) Len() int { return h.len }
 
 // Size is about how many bytes of memory the rows take.
 func (h *History) Size() int {
-	size := h.bytes + h.bytes/4 // slices have some room
+	size := h.memory + h.memory/8 // slices have some room
 	if h.times != nil {
 		size += 40 * h.len
 	}
@@ -225,6 +227,7 @@ func (h *History) blockAt(t brimline.Time) int {
 func (h *History) Insert(row brimline.Row) {
 	h.len++
 	h.bytes += row.Bytes()
+	h.memory += row.Memory()
 	b, i, _ := h.place(&row)
 	if b == len(h.blocks) {
 		if b == 0 || len(h.blocks[b-1].rows) >= h.most {
@@ -264,6 +267,7 @@ func (h *History) Remove(row *brimline.Row) {
 	gone := from.rows[i]
 	h.len--
 	h.bytes -= gone.Bytes()
+	h.memory -= gone.Memory()
 	if h.tags != nil {
 		h.tags = slices.Delete(h.tags, i, i+1)
 	}
@@ -304,6 +308,7 @@ func (h *History) drop(b *block, n int) {
 		row := &b.rows[i]
 		h.len--
 		h.bytes -= row.Bytes()
+		h.memory -= row.Memory()
 		if h.times == nil {
 			continue
 		}
@@ -327,7 +332,7 @@ func (h *History) drop(b *block, n int) {
 // widen prepares for more than one block.
 func (h *History) widen() {
 	h.tags = nil
-	h.times = brimline.MakeIDs[brimline.Time](2 * h.most)
+	h.times = brimline.MakeIDs[brimline.Time](2*h.most, &h.blocks[0].rows[0])
 	for row := range h.All() {
 		h.times.Set(row, row.Time)
 	}
