@@ -7,8 +7,8 @@ package failpoint
 // The points at which the crash suite kills. Each is in the code under this name.
 const (
 	RouteEmitted     = "route-emitted"     // a source record's changes are on their way
-	SegmentSet       = "segment-set"       // a segment of the window is on its way to the changelog, the value that names it is not
-	WindowSet        = "window-set"        // the window is in the local state and on its way to the changelog; nothing is emitted
+	SegmentSet       = "segment-set"       // a segment of the window is in the changelog, the value that names it is not
+	WindowSet        = "window-set"        // the window is in the local state and in the changelog; nothing is emitted
 	WindowEmitted    = "window-emitted"    // and the candidates are on their way
 	BeforeMark       = "before-mark"       // a message's outputs are acknowledged; its offset is not marked
 	VerifySent       = "verify-sent"       // the alerts are with the brokers, their transaction is open
