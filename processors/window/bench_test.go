@@ -103,7 +103,7 @@ func (c *written) SetValue(value any, _ ...goka.ContextOption) {
 		err = c.table.Set(c.key, b)
 	}
 	if err != nil {
-		panic(err)
+		panic(err) // goka's SetValue gives nothing back
 	}
 	c.bytes += len(b)
 }
