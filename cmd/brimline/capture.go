@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"time"
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/internal/app"
@@ -13,11 +15,16 @@ type captureCmd struct {
 	Slot        string `help:"Replication slot; it is the record of progress, and made when missing." default:"brimline" env:"BRIMLINE_SLOT" group:"PostgreSQL"`
 	Publication string `help:"Publication; made for the table when missing." default:"brimline" env:"BRIMLINE_PUBLICATION" group:"PostgreSQL"`
 
+	Resnapshot    bool          `help:"Take a new snapshot of the table, published as it is now, and then go on from where the slot stands." env:"BRIMLINE_RESNAPSHOT" group:"PostgreSQL"`
+	CheckInterval time.Duration `help:"How often to see that table and publication are what they were." default:"10s" env:"BRIMLINE_CHECK_INTERVAL" group:"PostgreSQL"`
+
 	config.Database    `group:"PostgreSQL"`
 	config.TableName   `group:"PostgreSQL"`
 	config.Kafka       `group:"Kafka"`
 	config.SourceTopic `group:"Kafka"`
-	config.Topics      `group:"Kafka"`
+	// Those of config.Topics, with what they mean here.
+	Partitions  int `help:"Partitions of the source topic, where it is created; 0: 8." default:"0" env:"BRIMLINE_PARTITIONS" group:"Kafka"`
+	Replication int `help:"Replication of topics that are created; 0: one per broker, at most three." default:"0" env:"BRIMLINE_REPLICATION" group:"Kafka"`
 	config.Logging     `group:"Logs"`
 }
 
@@ -37,7 +44,8 @@ Example:
 }
 
 func (c *captureCmd) Run(w *world) error {
-	if err := config.Check(&c.Kafka, &c.SourceTopic, &c.Topics, &c.TableName, &c.Database, &c.Logging); err != nil {
+	topics := config.Topics{Partitions: c.Partitions, Replication: c.Replication}
+	if err := config.Check(&c.Kafka, &c.SourceTopic, &topics, &c.TableName, &c.Database, &c.Logging); err != nil {
 		return err
 	}
 	whole := config.Config{Kafka: c.Kafka, Database: c.Database}
@@ -47,9 +55,15 @@ func (c *captureCmd) Run(w *world) error {
 	if err := whole.ReadSecrets(); err != nil {
 		return err
 	}
+	if c.CheckInterval < time.Second {
+		return &brimline.Error{
+			Class: brimline.ClassInput, Kind: "settings", Remedy: "set --check-interval to 1s or more",
+			Err: fmt.Errorf("--check-interval=%v: is too short", c.CheckInterval),
+		}
+	}
 	err := app.Capture(w, app.CaptureOptions{
-		Kafka: whole.Kafka, Topics: c.Topics, DatabaseURL: whole.DatabaseURL, Table: c.Table, Source: c.Source,
-		Slot: c.Slot, Publication: c.Publication, Log: w.logger(&c.Logging),
+		Kafka: whole.Kafka, Topics: topics, DatabaseURL: whole.DatabaseURL, Table: c.Table, Source: c.Source,
+		Slot: c.Slot, Publication: c.Publication, Resnapshot: c.Resnapshot, CheckInterval: c.CheckInterval, Log: w.logger(&c.Logging),
 	})
 	if w.Err() != nil && errors.Is(err, context.Canceled) {
 		return nil

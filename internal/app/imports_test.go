@@ -44,7 +44,7 @@ func layers() []layer {
 		{"internal/rules", []string{".", "internal/sliding"}, []string{yamlModule, "github.com/expr-lang/expr"}},
 		{"internal/ledger", []string{".", "internal/sliding"}, []string{pgxModule}},
 		{"internal/kafka", []string{".", "internal/failpoint"}, []string{saramaModule, gokaModule, leveldbModule, franzModule + "/pkg/kgo", franzModule + "/pkg/kerr", franzModule + "/pkg/sasl", "github.com/rcrowley/go-metrics", "github.com/xdg-go/scram"}},
-		{"internal/capture", []string{"."}, []string{pgxModule}},
+		{"internal/capture", []string{"."}, []string{pgxModule, "github.com/jackc/pglogrepl"}},
 		{"internal/capture/kafkasink", []string{"internal/capture"}, []string{saramaModule}},
 		{"internal/embedded", []string{"."}, []string{franzModule + "/pkg/kfake", "github.com/fergusstrange/embedded-postgres", pgxModule}},
 		{"processors", []string{".", "codecs"}, []string{gokaModule}},

@@ -3,6 +3,8 @@ package capture
 import (
 	"bytes"
 	"context"
+	"fmt"
+	"hash/fnv"
 	"log/slog"
 	"os"
 	"strings"
@@ -108,7 +110,16 @@ func (m *memory) all() []Record {
 // until waits for a record that holds the text.
 func (m *memory) until(t *testing.T, text string) []Record {
 	t.Helper()
-	timeout := time.After(30 * time.Second)
+	records := m.within(30*time.Second, text)
+	if records == nil {
+		t.Fatalf("no record holds %q among %d", text, len(m.all()))
+	}
+	return records
+}
+
+// within is nil when no such record comes in time.
+func (m *memory) within(limit time.Duration, text string) []Record {
+	timeout := time.After(limit)
 	for from := 0; ; {
 		records := m.all()
 		for _, r := range records[from:] {
@@ -120,7 +131,7 @@ func (m *memory) until(t *testing.T, text string) []Record {
 		select {
 		case <-m.produced:
 		case <-timeout:
-			t.Fatalf("no record holds %q among %d", text, len(records))
+			return nil
 		}
 	}
 }
@@ -129,7 +140,7 @@ func (m *memory) until(t *testing.T, text string) []Record {
 func database(t *testing.T) (*pgx.Conn, string) {
 	t.Helper()
 	p := server(t)
-	name := strings.ToLower(strings.NewReplacer("/", "_", "-", "_").Replace(t.Name()))
+	name := slotName(t)
 	admin := dial(t, p.URL(""))
 	exec(t, admin, "CREATE DATABASE "+quote(name))
 	t.Cleanup(func() {
@@ -181,7 +192,13 @@ func value[T any](t *testing.T, conn *pgx.Conn, sql string, args ...any) T {
 
 // slotName is the test's own: slots are the server's, not the database's.
 func slotName(t *testing.T) string {
-	return strings.ToLower(strings.NewReplacer("/", "_", "-", "_", "#", "_").Replace(t.Name()))
+	name := strings.ToLower(strings.NewReplacer("/", "_", "-", "_", "#", "_").Replace(t.Name()))
+	if len(name) > 54 {
+		h := fnv.New32a()
+		h.Write([]byte(name))
+		name = fmt.Sprintf("%s_%x", name[:45], h.Sum32())
+	}
+	return name
 }
 
 type running struct {
@@ -192,10 +209,7 @@ type running struct {
 
 func run(t *testing.T, url string, sink Sink, change func(*Options)) *running {
 	t.Helper()
-	o := Options{
-		DatabaseURL: url, Table: "streaming.transactions", Slot: slotName(t), StatusInterval: 50 * time.Millisecond,
-		Log: slog.New(slog.NewTextHandler(logWriter{t}, nil)),
-	}
+	o := testOptions(t, url)
 	if change != nil {
 		change(&o)
 	}
@@ -206,15 +220,19 @@ func run(t *testing.T, url string, sink Sink, change func(*Options)) *running {
 // that it meets before it has begun ends it.
 func supervise(t *testing.T, url string, sink Sink) *running {
 	t.Helper()
-	return launch(t, Options{
+	return launch(t, testOptions(t, url), sink, true)
+}
+
+func testOptions(t *testing.T, url string) Options {
+	return Options{
 		DatabaseURL: url, Table: "streaming.transactions", Slot: slotName(t), StatusInterval: 50 * time.Millisecond,
 		Log: slog.New(slog.NewTextHandler(logWriter{t}, nil)),
-	}, sink, true)
+	}
 }
 
 func launch(t *testing.T, o Options, sink Sink, again bool) *running {
 	t.Helper()
-	c, err := New(o, sink)
+	c, err := New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -223,10 +241,10 @@ func launch(t *testing.T, o Options, sink Sink, again bool) *running {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		err := c.Run(ctx)
+		err := c.Run(ctx, sink)
 		for again && ctx.Err() == nil {
 			t.Log("run again after:", err)
-			err = c.Run(ctx)
+			err = c.Run(ctx, sink)
 		}
 		r.done <- err
 	}()
