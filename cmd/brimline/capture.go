@@ -23,9 +23,9 @@ type captureCmd struct {
 	config.Kafka       `group:"Kafka"`
 	config.SourceTopic `group:"Kafka"`
 	// Those of config.Topics, with what they mean here.
-	Partitions  int `help:"Partitions of the source topic, where it is created; 0: 8." default:"0" env:"BRIMLINE_PARTITIONS" group:"Kafka"`
-	Replication int `help:"Replication of topics that are created; 0: one per broker, at most three." default:"0" env:"BRIMLINE_REPLICATION" group:"Kafka"`
-	config.Logging     `group:"Logs"`
+	Partitions     int `help:"Partitions of the source topic, where it is created; 0: 8." default:"0" env:"BRIMLINE_PARTITIONS" group:"Kafka"`
+	Replication    int `help:"Replication of topics that are created; 0: one per broker, at most three." default:"0" env:"BRIMLINE_REPLICATION" group:"Kafka"`
+	config.Logging `group:"Logs"`
 }
 
 func (captureCmd) Help() string {

@@ -203,7 +203,7 @@ func TestExchangesWhileRunning(t *testing.T) {
 			sink := newMemory()
 			first := launch(t, o(url), sink, false)
 			sink.until(t, `"n":1}`)
-			eventually(t, "the stream", func() bool { return first.Stats().Streaming })
+			first.untilStreaming(t)
 			for _, s := range e.done {
 				exec(t, conn, named(s, t))
 			}
@@ -236,7 +236,7 @@ func TestExchangesWhileAway(t *testing.T) {
 			sink := newMemory()
 			first := launch(t, o(url), sink, false)
 			sink.until(t, `"n":1}`)
-			eventually(t, "the stream", func() bool { return first.Stats().Streaming })
+			first.untilStreaming(t)
 			first.stop()
 			for _, s := range e.done {
 				exec(t, conn, named(s, t))
@@ -312,6 +312,16 @@ func follow(t *testing.T, conn *pgx.Conn, err error, want string) {
 func finish(t *testing.T, conn *pgx.Conn, o Options, sink *memory, stays []int64) {
 	t.Helper()
 	last := launch(t, o, sink, false)
+	for deadline := time.Now().Add(20 * time.Second); !last.Stats().Streaming; time.Sleep(10 * time.Millisecond) {
+		select {
+		case err := <-last.done:
+			t.Fatalf("the remedy does not help: %v", err)
+		default:
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the capture does not get going")
+		}
+	}
 	exec(t, conn, "INSERT INTO streaming.transactions VALUES (99, 4711)")
 	found := make(chan []Record, 1)
 	go func() { found <- sink.within(20*time.Second, `"n":4711}`) }()

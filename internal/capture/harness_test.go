@@ -3,6 +3,7 @@ package capture
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"log/slog"
@@ -236,6 +237,30 @@ func launch(t *testing.T, o Options, sink Sink, again bool) *running {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return start(t, c, sink, again)
+}
+
+// errKilled ends a capture at a named point. To PostgreSQL it is a kill: the
+// connections end there, and nothing is put in order.
+var errKilled = errors.New("killed")
+
+func launchUntil(t *testing.T, o Options, sink Sink, point string) *running {
+	t.Helper()
+	c, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.passing = func(at string) error {
+		if at == point {
+			return errKilled
+		}
+		return nil
+	}
+	return start(t, c, sink, false)
+}
+
+func start(t *testing.T, c *Capture, sink Sink, again bool) *running {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &running{Capture: c, done: make(chan error, 1)}
 	ended := make(chan struct{})
@@ -251,6 +276,12 @@ func launch(t *testing.T, o Options, sink Sink, again bool) *running {
 	r.stop = func() { cancel(); <-ended }
 	t.Cleanup(r.stop)
 	return r
+}
+
+// untilStreaming waits until the snapshot, if any, is complete and changes are followed.
+func (r *running) untilStreaming(t *testing.T) {
+	t.Helper()
+	eventually(t, "the stream", func() bool { return r.Stats().Streaming })
 }
 
 type logWriter struct{ t *testing.T }
@@ -281,4 +312,40 @@ func rewriteHBA(t *testing.T, conn *pgx.Conn, file string) {
 	eventually(t, "the reload", func() bool {
 		return value[int](t, conn, "SELECT count(*) FROM pg_hba_file_rules WHERE auth_method = 'scram-sha-256'") == 1
 	})
+}
+
+// logText keeps what is logged, and passes it on to the test.
+type logText struct {
+	mu   sync.Mutex
+	text strings.Builder
+	t    *testing.T
+}
+
+func (l *logText) logger(t *testing.T) *slog.Logger {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.t = t
+	return slog.New(slog.NewTextHandler(l, nil))
+}
+
+func (l *logText) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.t.Log(strings.TrimSpace(string(b)))
+	return l.text.Write(b)
+}
+
+func (l *logText) has(part string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Contains(l.text.String(), part)
+}
+
+func (l *logText) expect(t *testing.T, parts ...string) {
+	t.Helper()
+	for _, part := range parts {
+		if !l.has(part) {
+			t.Errorf("the log does not say %q", part)
+		}
+	}
 }

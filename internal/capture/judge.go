@@ -52,6 +52,10 @@ func (c *Capture) judgeTable(l *look) error {
 	if len(l.key) == 0 {
 		return tableError("postgres_primary_key", where, fmt.Sprintf("ALTER TABLE %s ADD PRIMARY KEY (…)", table), "it has no primary key, by which records are keyed")
 	}
+	if generated := without(l.key, l.published()); len(generated) > 0 && l.publication.columns == nil {
+		return tableError("postgres_primary_key", where, fmt.Sprintf("give %s a primary key without generated columns", table),
+			"%s of its primary key is generated, and generated columns are not in the change stream", join(generated))
+	}
 	if len(l.children) > 0 {
 		return tableError("postgres_inheritance", where,
 			fmt.Sprintf("make a partitioned table of it, or keep its rows out of %s (ALTER TABLE … NO INHERIT %s)", join(l.children), table),
@@ -139,11 +143,7 @@ func (c *Capture) judgePublication(l *look) error {
 		faults = append(faults, "leaves out "+join(left))
 	}
 	if missing := without(l.key, l.published()); len(missing) > 0 && p.covers {
-		if p.columns != nil {
-			remedies = append(remedies, c.republish(l))
-		} else {
-			remedies = append(remedies, fmt.Sprintf("give %s a primary key of stored columns", c.quotedTable()))
-		}
+		remedies = append(remedies, c.republish(l))
 		faults = append(faults, fmt.Sprintf("leaves out %s of the primary key, by which records are keyed", join(missing)))
 	}
 	if len(faults) == 0 {

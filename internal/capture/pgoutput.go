@@ -1,6 +1,7 @@
 package capture
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -19,6 +20,7 @@ type relation struct {
 	schema, name string
 	columns      []column
 	key          []int // columns of the primary key, in its order
+	partial      bool  // the table has more columns
 }
 
 type column struct {
@@ -84,6 +86,18 @@ type change struct {
 	before tuple
 	after  tuple
 	full   bool // before is the whole row, not only its identity
+}
+
+// withoutRow is what a change takes away: itself for a delete or a truncate, the
+// row's old key for an update of it, and nothing for any other.
+func (r *relation) withoutRow(ch change) change {
+	switch {
+	case ch.op == 'd' || ch.op == 't':
+		return ch
+	case ch.before != nil && !bytes.Equal(r.appendKey(nil, ch.before), r.appendKey(nil, ch.after)):
+		return change{op: 'd', before: ch.before, full: ch.full}
+	}
+	return change{}
 }
 
 func newChange(m pglogrepl.Message) (relation uint32, ch change) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -230,6 +231,11 @@ func (s *stream) change(ctx context.Context, id uint32, ch change, lsn uint64) e
 			"changes of %s came without the columns of its primary key: they are not in the topic", s.c.o.Table))
 	case len(rel.key) == 0 && ch.op != 't':
 		return nil
+	case rel.partial && !uncovered:
+		// Published with fewer columns than the table has, while the snapshot has the row with all of them.
+		if ch = rel.withoutRow(ch); ch.op == 0 {
+			return nil
+		}
 	}
 	s.from.lsn = lsn
 	for _, record := range s.c.records(nil, rel, ch, s.from) {
@@ -265,6 +271,9 @@ func (s *stream) relation(ctx context.Context, m *pglogrepl.RelationMessage) err
 	}
 	rel.setForms(s.c.types)
 	rel.setKey(l.key)
+	for _, name := range s.base.published() {
+		rel.partial = rel.partial || !slices.ContainsFunc(rel.columns, func(c column) bool { return c.name == name })
+	}
 	s.relations[m.RelationID] = rel
 	return nil
 }
