@@ -34,9 +34,15 @@ Debezium would: the same topic, keys and envelopes. The first start takes a
 snapshot that is consistent with the stream; every other resumes. Needs
 wal_level=logical, and rights to replicate; brimline doctor checks them. A topic
 that it creates keeps its records for ever (retention.ms=-1), so that a new group
-can read everything; set what your disks allow. A slot
-that nobody reads makes PostgreSQL keep its log: drop it when it is not needed any
-more (SELECT pg_drop_replication_slot('brimline')).
+can read everything; set what your disks allow.
+
+It ends with exit code 3 when another table takes the watched one's name, or the
+publication leaves it out, and says which statement helps; started again, it takes
+a new snapshot by itself. --resnapshot takes one at every start that names it.
+
+A slot that no capture reads makes PostgreSQL keep its log: drop it when it is not
+needed any more (SELECT pg_drop_replication_slot('brimline')), and
+brimline_snapshot, if a first snapshot was given up.
 
 Example:
 

@@ -113,6 +113,7 @@ type Capture struct {
 	}
 
 	types      types
+	keys       [][]string    // primary keys that the table is known to have had, the newest first
 	mark       *mark         // what the topic holds, as it is remembered
 	resnapshot bool          // the one that was asked for has been taken
 	covered    pglogrepl.LSN // of the last snapshot: what came before it need not come again, deletes apart

@@ -11,7 +11,6 @@ import (
 )
 
 // look is what the catalog says of the table and its publication at one moment.
-// Its queries take no lock on the table, so that they do not wait for an ALTER TABLE.
 type look struct {
 	oid         uint32 // 0: no relation has the name
 	kind        string // relkind
@@ -100,6 +99,29 @@ func (c *Capture) look(ctx context.Context, conn *pgx.Conn) (*look, error) {
 		}
 	}
 	return l, c.failure("reading the catalog", l.readPublication(ctx, conn, c))
+}
+
+// keyNow is the primary key alone. It takes no lock on the table: the stream
+// waits for it, and must not wait for an ALTER TABLE.
+func (c *Capture) keyNow(ctx context.Context, conn *pgx.Conn) ([]string, error) {
+	l := &look{}
+	err := conn.QueryRow(ctx, `SELECT c.oid FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+		WHERE n.nspname = $1 AND c.relname = $2`, c.schema, c.table).Scan(&l.oid)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, nil
+	}
+	if err == nil {
+		err = l.readKey(ctx, conn)
+	}
+	return l.key, err
+}
+
+// knowKey puts a primary key before those that the table is known to have had.
+func (c *Capture) knowKey(names []string) {
+	if len(names) == 0 || len(c.keys) > 0 && slices.Equal(names, c.keys[0]) {
+		return
+	}
+	c.keys = append([][]string{names}, slices.DeleteFunc(c.keys, func(k []string) bool { return slices.Equal(k, names) })...)
 }
 
 func (l *look) readKey(ctx context.Context, conn *pgx.Conn) error {

@@ -29,6 +29,7 @@ type mark struct {
 	Table       uint32          `json:"table"`
 	Publication markPublication `json:"publication"`
 	Partitions  []uint32        `json:"partitions,omitempty"`
+	Key         []string        `json:"key,omitempty"`
 	// Owed is why a new snapshot is to be taken; empty when none is.
 	Owed string `json:"owed,omitempty"`
 }
@@ -47,7 +48,7 @@ type markPublication struct {
 func (l *look) mark(topicID, owed string) *mark {
 	p := &l.publication
 	return &mark{
-		TopicID: topicID, Table: l.oid, Partitions: slices.Sorted(maps.Keys(l.leaves)), Owed: owed,
+		TopicID: topicID, Table: l.oid, Partitions: slices.Sorted(maps.Keys(l.leaves)), Key: l.key, Owed: owed,
 		Publication: markPublication{
 			OID: p.oid, Version: p.version, Owner: p.owner, Truncate: p.truncate, ViaRoot: p.viaRoot, Member: p.member, Filter: p.filter, Columns: p.columns,
 		},
@@ -81,6 +82,7 @@ func (c *Capture) recall(ctx context.Context) error {
 		m = &mark{Owed: fmt.Sprintf("what was remembered of the table cannot be read (%v)", err)}
 	}
 	c.mark = m
+	c.knowKey(m.Key)
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 
 	"github.com/jackc/pglogrepl"
 )
@@ -31,26 +32,31 @@ type column struct {
 	identity bool // part of the replica identity
 }
 
-// setKey finds the primary key's columns. The catalog is newer than the stream:
-// if it names columns that this change does not have, the replica identity is
-// all there is to go by.
-func (r *relation) setKey(names []string) {
-	r.key = nil
-	for _, name := range names {
-		for i, col := range r.columns {
-			if col.name == name {
+// setKey finds the primary key's columns, which the stream does not tell: under
+// REPLICA IDENTITY FULL it marks every column. The catalog is newer than the
+// stream, so keys are all those that the table is known to have had, the newest
+// first. If this change has none of them whole, an index as replica identity
+// says which row it is; else nothing does.
+func (r *relation) setKey(keys [][]string) {
+	for _, names := range keys {
+		r.key = nil
+		for _, name := range names {
+			if i := slices.IndexFunc(r.columns, func(c column) bool { return c.name == name }); i >= 0 {
 				r.key = append(r.key, i)
 			}
 		}
-	}
-	if len(r.key) == len(names) {
-		return
+		if len(r.key) == len(names) && len(names) > 0 {
+			return
+		}
 	}
 	r.key = nil
 	for i, col := range r.columns {
 		if col.identity {
 			r.key = append(r.key, i)
 		}
+	}
+	if len(r.key) == len(r.columns) {
+		r.key = nil
 	}
 }
 

@@ -89,6 +89,7 @@ func (c *Capture) prepare(ctx context.Context, conn *pgx.Conn) (*look, error) {
 	if l, err = c.settled(ctx, conn, c.judge); err != nil {
 		return nil, c.fault(ctx, err)
 	}
+	c.knowKey(l.key)
 	if c.told == nil || c.told.oid != l.oid {
 		c.tell(l)
 		c.told = l

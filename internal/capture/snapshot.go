@@ -243,7 +243,7 @@ func (c *Capture) snapshotQuery(ctx context.Context, tx pgx.Tx, l *look) (*relat
 		return nil, "", c.failure("reading the catalog", err)
 	}
 	rel.setForms(c.types)
-	rel.setKey(l.key)
+	rel.setKey([][]string{l.key})
 	only := "ONLY "
 	if l.kind == "p" {
 		only = ""

@@ -262,15 +262,16 @@ func (s *stream) relation(ctx context.Context, m *pglogrepl.RelationMessage) err
 		return nil
 	}
 	rel := newRelation(m)
-	l, err := s.c.look(ctx, s.catalog)
-	if err != nil {
-		return err
+	key, err := s.c.keyNow(ctx, s.catalog)
+	if err == nil {
+		err = s.c.types.read(ctx, s.catalog, rel.oids())
 	}
-	if err := s.c.types.read(ctx, s.catalog, rel.oids()); err != nil {
+	if err != nil {
 		return s.c.failure("reading the catalog", err)
 	}
+	s.c.knowKey(key)
 	rel.setForms(s.c.types)
-	rel.setKey(l.key)
+	rel.setKey(s.c.keys)
 	for _, name := range s.base.published() {
 		rel.partial = rel.partial || !slices.ContainsFunc(rel.columns, func(c column) bool { return c.name == name })
 	}

@@ -1,6 +1,7 @@
 package capture
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -248,4 +249,45 @@ func TestConcurrentExchange(t *testing.T) {
 	})
 	exec(t, conn, "INSERT INTO streaming.transactions VALUES (99999, 4711)")
 	checkTable(t, conn, sink.until(t, `"n":4711}`))
+}
+
+// TestRenamedKey: a change from before the key's column was renamed, which the
+// stream brings after, is keyed as it was then.
+func TestRenamedKey(t *testing.T) {
+	conn, url := database(t)
+	exec(t, conn, simpleTable)
+	exec(t, conn, "ALTER TABLE streaming.transactions REPLICA IDENTITY FULL; INSERT INTO streaming.transactions VALUES (1, 1)")
+	sink, log, memory := newMemory(), &logText{}, &shelf{topic: "first life"}
+	change := func(o *Options) { o.Memory, o.Log, o.CheckInterval = memory, log.logger(t), 50*time.Millisecond }
+	c := run(t, url, sink, change)
+	c.untilStreaming(t)
+	c.stop()
+	exec(t, conn, "UPDATE streaming.transactions SET n = 2; DELETE FROM streaming.transactions")
+	exec(t, conn, "ALTER TABLE streaming.transactions RENAME id TO number; INSERT INTO streaming.transactions VALUES (2, 4711)")
+	run(t, url, sink, change)
+	var keys []string
+	for _, r := range sink.until(t, `"n":4711}`) {
+		keys = append(keys, string(r.Key))
+	}
+	if got := strings.Join(keys, " "); got != `{"id":1} {"id":1} {"id":1} {"id":1} {"number":2}` {
+		t.Errorf("%s", got)
+	}
+}
+
+// TestLockedTable: what the stream waits for does not wait for an ALTER TABLE.
+func TestLockedTable(t *testing.T) {
+	conn, url := database(t)
+	exec(t, conn, simpleTable)
+	c := run(t, url, newMemory(), nil)
+	c.untilStreaming(t)
+	locker := dial(t, url)
+	exec(t, locker, "BEGIN; LOCK TABLE streaming.transactions IN ACCESS EXCLUSIVE MODE")
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if key, err := c.keyNow(ctx, conn); err != nil || len(key) != 1 {
+		t.Errorf("%v, %v", key, err)
+	}
+	if err := (types{}).read(ctx, conn, []uint32{20}); err != nil {
+		t.Error(err)
+	}
 }

@@ -3,6 +3,9 @@ package capture
 import (
 	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -204,5 +207,22 @@ func TestTracker(t *testing.T) {
 	d.ack(fmt.Errorf("refused"))
 	if tr.position() != 30 || tr.failure() == nil {
 		t.Errorf("position %d, failure %v", tr.position(), tr.failure())
+	}
+}
+
+// TestFileMap: the package's text names every file.
+func TestFileMap(t *testing.T) {
+	text, err := os.ReadFile("doc.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob("*.go")
+	if err != nil || len(files) == 0 {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		if !strings.HasSuffix(file, "_test.go") && file != "doc.go" && !strings.Contains(string(text), file) {
+			t.Errorf("doc.go does not name %s", file)
+		}
 	}
 }

@@ -133,6 +133,10 @@ func (c *Capture) tellDifferences(base, now *look) {
 		c.o.Log.Warn("the table's columns have changed: records have them as they are from here on, and rows that were there are not sent again; --resnapshot does that",
 			"table", c.o.Table, "changed", said)
 	}
+	if !slices.Equal(base.key, now.key) && len(base.key) > 0 {
+		c.o.Log.Warn("the primary key has changed, and with it the key of every record from here on: rows that were there are known by their old keys",
+			"table", c.o.Table, "key", join(now.key), "before", join(base.key))
+	}
 	if p, q := base.publication, now.publication; p.truncate && !q.truncate {
 		c.tellTruncate()
 	}
