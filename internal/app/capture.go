@@ -90,7 +90,11 @@ func Capture(ctx context.Context, o CaptureOptions) error {
 		defer cancel()
 		go whenStreaming(watching, c, o.Streaming)
 	}
-	return c.Run(ctx, sink)
+	err = c.Run(ctx, sink)
+	s := c.Stats()
+	o.Log.Info("capture ended", "table", o.Table, "changes", s.Changes, "snapshots", s.Snapshots, "snapshot_rows", s.SnapshotRows, "reconnects", s.Reconnects,
+		"gaps", s.Gaps, "partitions_gone", s.Partitions, "confirmed", s.ConfirmedLSN, "server", s.ServerLSN)
+	return err
 }
 
 // captureMemory keeps a capture's memory in the compacted CaptureTopic, by source topic and slot.

@@ -42,10 +42,13 @@
 //   - A quiet table does not hold back WAL: the slot advances with the server
 //     even when nothing of ours changes, which Debezium needs heartbeats for.
 //
+// # Files
+//
 //	capture.go   options, the life of a capture    setup.go    first checks, slots
-//	catalog.go   what the catalog says              judge.go    what of it is a fault
-//	watch.go     the looks while it streams         mark.go     what is remembered
-//	snapshot.go  every row, once                    stream.go   every change since
-//	pgoutput.go  its messages    tracker.go  what is acknowledged
-//	envelope.go  records         values.go, types.go  values of all types    errors.go  remedies
+//	catalog.go   what the catalog says             judge.go    what of it is a fault
+//	watch.go     the looks while it streams        mark.go     what is remembered
+//	snapshot.go  every row, once                   stream.go   every change since
+//	pgoutput.go  its messages                      tracker.go  what is acknowledged
+//	envelope.go  records                           errors.go   remedies
+//	values.go    values of all types               types.go    what is under a type
 package capture

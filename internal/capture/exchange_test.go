@@ -242,16 +242,14 @@ func TestExchangesWhileAway(t *testing.T) {
 				exec(t, conn, named(s, t))
 			}
 			second := launch(t, o(url), sink, false)
-			select {
-			case err := <-second.done:
+			if err := second.untilStreamingOrEnd(t); err != nil {
 				t.Log(err)
 				if brimline.ExitCode(err) != 3 {
 					t.Errorf("exit code %d", brimline.ExitCode(err))
 				}
 				follow(t, conn, err, e.remedy)
-			case <-time.After(time.Second): // long enough for a start that refuses
-				second.stop()
 			}
+			second.stop()
 			finish(t, conn, o(url), sink, e.stays)
 		})
 	}
@@ -312,15 +310,8 @@ func follow(t *testing.T, conn *pgx.Conn, err error, want string) {
 func finish(t *testing.T, conn *pgx.Conn, o Options, sink *memory, stays []int64) {
 	t.Helper()
 	last := launch(t, o, sink, false)
-	for deadline := time.Now().Add(20 * time.Second); !last.Stats().Streaming; time.Sleep(10 * time.Millisecond) {
-		select {
-		case err := <-last.done:
-			t.Fatalf("the remedy does not help: %v", err)
-		default:
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("the capture does not get going")
-		}
+	if err := last.untilStreamingOrEnd(t); err != nil {
+		t.Fatalf("the remedy does not help: %v", err)
 	}
 	exec(t, conn, "INSERT INTO streaming.transactions VALUES (99, 4711)")
 	found := make(chan []Record, 1)

@@ -284,6 +284,21 @@ func (r *running) untilStreaming(t *testing.T) {
 	eventually(t, "the stream", func() bool { return r.Stats().Streaming })
 }
 
+// untilStreamingOrEnd is the error of a capture that ends before it streams.
+func (r *running) untilStreamingOrEnd(t *testing.T) error {
+	t.Helper()
+	var err error
+	eventually(t, "the stream, or an end", func() bool {
+		select {
+		case err = <-r.done:
+			return true
+		default:
+			return r.Stats().Streaming
+		}
+	})
+	return err
+}
+
 type logWriter struct{ t *testing.T }
 
 func (w logWriter) Write(b []byte) (int, error) {

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/brimline/brimline"
+	"github.com/jackc/pglogrepl"
 )
 
 // Memory is a place beside the topic. The replication slot says how far the
@@ -30,6 +31,8 @@ type mark struct {
 	Publication markPublication `json:"publication"`
 	Partitions  []uint32        `json:"partitions,omitempty"`
 	Key         []string        `json:"key,omitempty"`
+	// Covered is where the last snapshot was taken: of what the stream brings from before, only deletes are new.
+	Covered uint64 `json:"covered,omitempty"`
 	// Owed is why a new snapshot is to be taken; empty when none is.
 	Owed string `json:"owed,omitempty"`
 }
@@ -81,7 +84,7 @@ func (c *Capture) recall(ctx context.Context) error {
 		// Another version wrote it: a new snapshot is what is right in any case.
 		m = &mark{Owed: fmt.Sprintf("what was remembered of the table cannot be read (%v)", err)}
 	}
-	c.mark = m
+	c.mark, c.covered = m, pglogrepl.LSN(m.Covered)
 	c.knowKey(m.Key)
 	return nil
 }
@@ -99,6 +102,7 @@ func (c *Capture) remember(ctx context.Context, l *look, owed string) error {
 }
 
 func (c *Capture) storeMark(ctx context.Context, m *mark) error {
+	m.Covered = uint64(c.covered)
 	value, err := json.Marshal(m)
 	if err != nil {
 		return err
@@ -125,6 +129,8 @@ func (c *Capture) owe(ctx context.Context, fault error) {
 	}
 	m := *c.mark
 	m.Owed = e.Err.Error()
+	ctx, cancel := context.WithTimeout(ctx, drainTimeout) // the fault must be heard of without Kafka, too
+	defer cancel()
 	if err := c.storeMark(ctx, &m); err != nil {
 		c.o.Log.Warn("cannot remember that a new snapshot is needed: start the capture with --resnapshot", "table", c.o.Table, "err", err)
 	}

@@ -73,9 +73,8 @@ func (c *Capture) prepare(ctx context.Context, conn *pgx.Conn) (*look, error) {
 	if walLevel != "logical" {
 		return nil, errWalLevel(fmt.Errorf("wal_level is %s", walLevel))
 	}
-	// The connection waits for the table's next change of layout, perhaps for months.
-	if _, err := conn.Exec(ctx, `SET idle_session_timeout = 0`); err != nil {
-		return nil, c.failure(c.where(), err)
+	if err := c.stayConnected(ctx, conn); err != nil {
+		return nil, err
 	}
 	l, err := c.settled(ctx, conn, c.judgeTable)
 	if err != nil {
@@ -95,6 +94,12 @@ func (c *Capture) prepare(ctx context.Context, conn *pgx.Conn) (*look, error) {
 		c.told = l
 	}
 	return l, nil
+}
+
+// stayConnected: the connection waits for the table's next change of layout, perhaps for months.
+func (c *Capture) stayConnected(ctx context.Context, conn *pgx.Conn) error {
+	_, err := conn.Exec(ctx, `SET idle_session_timeout = 0`)
+	return c.failure(c.where(), err)
 }
 
 // fault is what a start says of a table or publication that it refuses.
@@ -155,7 +160,7 @@ func (c *Capture) slots(ctx context.Context, conn *pgx.Conn, again bool) (slots,
 // readSlots returns, as used, the error that a slot is in use.
 func (c *Capture) readSlots(ctx context.Context, conn *pgx.Conn, s *slots) (used, err error) {
 	rows, err := conn.Query(ctx, `SELECT slot_name::text, coalesce(plugin::text, ''), coalesce(database::text, ''), coalesce(wal_status, ''), coalesce(active_pid, 0),
-			coalesce(pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn), 0)::bigint
+			CASE WHEN pg_is_in_recovery() THEN 0 ELSE coalesce(pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn), 0)::bigint END
 		FROM pg_catalog.pg_replication_slots WHERE slot_name = ANY($1::text[])`, []string{c.o.Slot, c.o.Slot + suffixPending, c.o.Slot + suffixReading})
 	if err != nil {
 		return nil, c.failure("reading the replication slots", err)

@@ -66,8 +66,7 @@ func (c *Capture) snapshot(ctx context.Context, conn *pgx.Conn, l *look, first b
 	if err := c.dropPending(ctx, conn); err != nil {
 		return err
 	}
-	c.taken(r, rows)
-	return nil
+	return c.taken(ctx, l, r, rows)
 }
 
 // resnap takes a new snapshot beside the slot of the stream, which keeps its
@@ -85,17 +84,15 @@ func (c *Capture) resnap(ctx context.Context, conn *pgx.Conn, l *look) error {
 	if err != nil {
 		return err
 	}
-	if err := c.remember(ctx, l, ""); err != nil {
-		return err
-	}
-	c.taken(r, rows)
-	return nil
+	return c.taken(ctx, l, r, rows)
 }
 
-func (c *Capture) taken(r *reading, rows int) {
+// taken notes that a snapshot is complete.
+func (c *Capture) taken(ctx context.Context, l *look, r *reading, rows int) error {
 	c.resnapshot, c.covered = true, r.lsn
 	c.stats.snapshots.Add(1)
 	c.o.Log.Info("snapshot complete", "table", c.o.Table, "rows", rows, "lsn", r.lsn.String(), "slot", c.o.Slot)
+	return c.remember(ctx, l, "")
 }
 
 // reading is a snapshot that PostgreSQL holds, and the point of the stream it was taken at.

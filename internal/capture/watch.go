@@ -72,6 +72,9 @@ func (c *Capture) lookAgain(ctx context.Context, conn **pgx.Conn, base *look) (n
 			*conn = nil
 			return nil, nil, unwrapOutage(err)
 		}
+		if err = c.stayConnected(ctx, *conn); err != nil {
+			return nil, nil, unwrapOutage(err)
+		}
 	}
 	return c.compare(ctx, *conn, base)
 }
