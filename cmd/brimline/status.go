@@ -22,7 +22,7 @@ type statusCmd struct {
 	Watch bool          `help:"Show it again and again, until Ctrl-C."`
 	Every time.Duration `help:"Time over which rates are measured, and between two looks with --watch." default:"1s"`
 
-	config.Serving `group:"Instance"`
+	config.Listening `group:"Instance"`
 	Group
 }
 

@@ -203,6 +203,48 @@ func TestLife(t *testing.T) {
 	http.DefaultClient.CloseIdleConnections()
 }
 
+// Whatever the listener, users and totals are told under names that were allowed; probes come by the names of services.
+func TestAllowedHosts(t *testing.T) {
+	defer noLeaks(t)()
+	g := newGround(t)
+	defer g.close(t)
+	g.createSource(t)
+	g.config.Listen, g.config.AllowedHosts = "0.0.0.0:0", []string{"desk.example.com"}
+	a := g.app(t)
+	if err := a.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := a.Stop(ctx); err != nil {
+			t.Error(err)
+		}
+		http.DefaultClient.CloseIdleConnections()
+	}()
+	for _, x := range []struct {
+		host, path string
+		status     int
+	}{
+		{"desk.example.com:8480", "/api/v1/status", 200}, {"", "/api/v1/status", 200}, {"evil.example", "/api/v1/status", 421},
+		{"evil.example", "/", 421}, {"brimline:8480", "/healthz", 200}, {"brimline:8480", "/metrics", 200},
+	} {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, a.URL()+x.path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Host = x.host
+		r, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Body.Close()
+		if r.StatusCode != x.status {
+			t.Errorf("%s as %q: status %d, want %d", x.path, x.host, r.StatusCode, x.status)
+		}
+	}
+}
+
 func get(t *testing.T, url string) string {
 	t.Helper()
 	response, err := http.Get(url)

@@ -181,6 +181,14 @@ type Running struct {
 
 // Serving is the HTTP API with health, metrics and the page.
 type Serving struct {
+	Listening
+	// AllowedHosts are the names under which it answers, beside localhost and IP addresses: exact, or *.example.com for
+	// every name below one. Others are refused, because a web page can point a name of its own at this address.
+	AllowedHosts []string `help:"Names, besides localhost and IP addresses, under which API and page answer: exact, or *.example.com." env:"BRIMLINE_ALLOWED_HOSTS" placeholder:"NAME"`
+}
+
+// Listening is where HTTP answers.
+type Listening struct {
 	// Listen is host:port, or off. Nothing there asks who is asking: keep it on
 	// loopback or behind something that does.
 	Listen string `help:"Address of API, metrics and health; off: none." default:"127.0.0.1:8480" env:"BRIMLINE_LISTEN"`

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"regexp"
 	"slices"
 	"strings"
@@ -210,6 +211,32 @@ func (r *Running) check(p *problems) {
 }
 
 func (s *Serving) check(p *problems) {
+	s.Listening.check(p)
+	for _, host := range s.AllowedHosts {
+		if why := notAllowable(host); why != "" {
+			p.add("allowed-hosts", "%q %s", host, why)
+		}
+	}
+}
+
+var hostName = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*\.?$`)
+
+// notAllowable says why a name cannot be allowed; empty where it can.
+func notAllowable(host string) string {
+	if _, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil || strings.EqualFold(host, "localhost") {
+		return "is answered to anyway: this setting is for names, and keeps no address out"
+	}
+	name, wildcard := strings.CutPrefix(host, "*.")
+	switch {
+	case host == "*" || wildcard && !strings.Contains(strings.TrimSuffix(name, "."), "."):
+		return "would let every web page in: name the hosts, or a domain of your own as *.example.com"
+	case len(host) > 253 || !hostName.MatchString(name):
+		return "is not a host name such as brimline.example.com or *.example.com: no scheme, no port, and xn-- for other letters"
+	}
+	return ""
+}
+
+func (s *Listening) check(p *problems) {
 	if s.Listen == "off" {
 		return
 	}

@@ -39,7 +39,7 @@ func (w *world) settings(brokers []string, url string) error {
 	c.Partitions = 4
 	c.SessionTimeout = 6 * time.Second // after a kill -9, the least that the next start has to wait
 	c.StopTimeout = stopWithin
-	c.Listen = free(w.Listen)
+	c.Listen, c.AllowedHosts = free(w.Listen), w.AllowedHosts
 	w.config = c
 
 	if _, err := os.Stat(c.Rules); errors.Is(err, fs.ErrNotExist) {

@@ -2,7 +2,8 @@
 // for people: health, metrics, users, alerts, and one page over all of it.
 //
 // It answers GET and HEAD only, changes nothing, and does not ask who is
-// asking: it belongs on loopback or behind something that does. Amounts are
+// asking: it belongs on loopback or behind something that does. A request's
+// Host must be an address, localhost or an allowed name. Amounts are
 // decimal strings, times ISO 8601 in UTC. Failures are
 // {"error":{"kind","message","remedy"}}; kinds are those of brimline.Error.
 //

@@ -86,19 +86,13 @@ func New(o Options) http.Handler {
 	return guarded(mux)
 }
 
-// guarded sets the security headers and refuses what changes things.
+// guarded sets the security headers and refuses what changes things: to pages
+// of other origins before anything else, so that whatever will once be changed
+// here is kept from them.
 func guarded(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		header := w.Header()
-		header.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
-		header.Set("X-Content-Type-Options", "nosniff")
-		header.Set("X-Frame-Options", "DENY")
-		header.Set("Cross-Origin-Resource-Policy", "same-origin")
-		header.Set("Cross-Origin-Opener-Policy", "same-origin")
-		header.Set("Referrer-Policy", "no-referrer") // user ids are in addresses
-		header.Set("Cache-Control", "no-store")
+	reading := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
-			header.Set("Allow", "GET, HEAD")
+			w.Header().Set("Allow", "GET, HEAD")
 			writeError(w, http.StatusMethodNotAllowed, &brimline.Error{
 				Class: brimline.ClassInput, Kind: "method_not_allowed", Remedy: "use GET", Err: fmt.Errorf("%s is not served: nothing can be changed here", strconv.Quote(r.Method)),
 			})
@@ -106,6 +100,29 @@ func guarded(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
+	origins := http.NewCrossOriginProtection()
+	origins.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		writeError(w, http.StatusForbidden, &brimline.Error{
+			Class: brimline.ClassInput, Kind: "cross_origin", Remedy: "ask from the page of this server, or from a program that is no browser",
+			Err: fmt.Errorf("%s from a page of another origin", strconv.Quote(r.Method)),
+		})
+	}))
+	protected := origins.Handler(reading)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		secure(w.Header())
+		protected.ServeHTTP(w, r)
+	})
+}
+
+// secure sets what every answer says to browsers.
+func secure(header http.Header) {
+	header.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+	header.Set("X-Content-Type-Options", "nosniff")
+	header.Set("X-Frame-Options", "DENY")
+	header.Set("Cross-Origin-Resource-Policy", "same-origin")
+	header.Set("Cross-Origin-Opener-Policy", "same-origin")
+	header.Set("Referrer-Policy", "no-referrer") // user ids are in addresses
+	header.Set("Cache-Control", "no-store")
 }
 
 func asset(name string) http.Handler {
