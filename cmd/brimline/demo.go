@@ -18,7 +18,7 @@ type demoCmd struct {
 	Seed         uint64        `help:"Seed of the made-up transactions; 0: another one each time." default:"0"`
 	Dir          string        `help:"Directory for everything; other commands find the default by themselves." default:".brimline"`
 	Listen       string        `help:"Address of API and page, another port if it is taken; off: none." default:"127.0.0.1:8480"`
-	AllowedHosts []string      `help:"Names, besides localhost and IP addresses, under which API and page answer: exact, or *.example.com." env:"BRIMLINE_ALLOWED_HOSTS" placeholder:"NAME"`
+	AllowedHosts []string      `type:"list" help:"Names, besides localhost and IP addresses, under which API and page answer: exact, or *.example.com; several by commas." env:"BRIMLINE_ALLOWED_HOSTS" placeholder:"NAME"`
 	Money        `group:"Output"`
 
 	LogFormat string `help:"text or json." default:"text" group:"Logs"`

@@ -97,6 +97,9 @@ func TestHelp(t *testing.T) {
 		if command != "" && command != "rules" && command != "deadletter" && !strings.Contains(out, "Example") {
 			t.Errorf("%s --help has no example", command)
 		}
+		if strings.Contains(out, ",...") {
+			t.Errorf("%s --help shows a list as if there were more entries than its default has:\n%s", command, out)
+		}
 		name := strings.ReplaceAll(command, " ", "-")
 		if name == "" {
 			name = "brimline"
