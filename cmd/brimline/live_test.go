@@ -32,6 +32,8 @@ func TestLiveScripts(t *testing.T) {
 			env.Setenv("BRIMLINE_BROKERS", strings.Join(broker.Addrs(), ","))
 			env.Setenv("BRIMLINE_LISTEN", "off")
 			env.Setenv("STRICT", strictPostgres(t))
+			env.Setenv("FREE", closedPort(t)) // addresses at which a script may listen
+			env.Setenv("FREE2", closedPort(t))
 			env.Setenv("HOME", env.WorkDir)
 			return nil
 		},

@@ -331,6 +331,11 @@ func TestStopWhileWaitingForOtherRules(t *testing.T) {
 	status := second.Status(t.Context())
 	if why := strings.Join(status.NotReady(), "; "); !strings.Contains(why, first.Instance()) || !strings.Contains(why, "--group") {
 		t.Errorf("not ready because %q, which should name %s", why, first.Instance())
+	} else if n := strings.Count(why, "remedy"); n != 1 {
+		t.Errorf("the remedy is said %d times: %s", n, why)
+	}
+	if got := value(t, second.Registry(), "brimline_rules_disagreeing_members", ""); got != 1 {
+		t.Errorf("the one that waits counts %v instances with other rules", got)
 	}
 	for _, a := range []*App{second, first} {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)

@@ -32,7 +32,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		lag:     map[processors.StageName]*prometheus.GaugeVec{},
 		handled: map[processors.StageName]*prometheus.CounterVec{},
 		strangers: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "brimline_rules_disagreeing_members", Help: "Members of this group's consumer groups that run with other rules.",
+			Name: "brimline_rules_disagreeing_members", Help: "Other instances of this group that were last seen to run with other rules.",
 		}),
 		swept: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "brimline_window_sweeps_total", Help: "Walks over the window table to remove users whose rows have all aged out.",

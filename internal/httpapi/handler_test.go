@@ -155,6 +155,25 @@ func TestReady(t *testing.T) {
 	want(t, getJSON(t, h, "/healthz", 200), true, "alive")
 }
 
+// One reason that keeps several stages is said once, and so is its remedy; the stages stay in the order of the flow.
+func TestOneReasonIsSaidOnce(t *testing.T) {
+	f := newFakes()
+	for i := range f.status.Stages {
+		f.status.Stages[i].State, f.status.Stages[i].Reason, f.status.Stages[i].Remedy = Waiting, "other rules than ours", "start them with the same file"
+	}
+	f.status.Stages[2].Reason = "PostgreSQL does not answer"
+	f.status.Notices = []Notice{{Kind: "rules_disagree", Level: Warning, Message: "they differ"}}
+	v := getJSON(t, New(f.options()), "/readyz", 503)
+	want(t, v, "stages route, window and index are waiting: other rules than ours (remedy: start them with the same file)", "reasons", 0)
+	want(t, v, "stage verify is waiting: PostgreSQL does not answer (remedy: start them with the same file)", "reasons", 1)
+	want(t, v, nil, "reasons", 2)
+	want(t, v, "start them with the same file", "stages", 0, "remedy")
+	want(t, v, "they differ", "notices", 0, "message")
+	if body, _ := io.ReadAll(get(t, New(newFakes().options()), "/api/v1/status").Body); !strings.Contains(string(body), `"notices":[]`) {
+		t.Errorf("no list of notices: %s", body)
+	}
+}
+
 func TestErrors(t *testing.T) {
 	f := newFakes()
 	f.err = errNotYet

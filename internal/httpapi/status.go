@@ -2,6 +2,8 @@ package httpapi
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/processors"
@@ -16,7 +18,26 @@ type Status struct {
 	At       brimline.Time `json:"at"`
 	Stages   []StageStatus `json:"stages"` // in the order of the flow
 	Views    []ViewStatus  `json:"views"`
+	// Notices are what an operator should know of, whether the instance is ready or not.
+	Notices []Notice `json:"notices"`
 }
+
+// Notice is one such thing.
+type Notice struct {
+	Kind    string `json:"kind"` // snake_case, stable
+	Level   Level  `json:"level"`
+	Message string `json:"message"`
+	Remedy  string `json:"remedy,omitempty"`
+}
+
+// Level says how much a notice matters.
+type Level string
+
+// The levels.
+const (
+	Note    Level = "note"    // normal at times
+	Warning Level = "warning" // somebody should look at it
+)
 
 // State is how far a stage or a partition has come.
 type State string
@@ -37,12 +58,11 @@ type StageStatus struct {
 	Group string               `json:"group"` // its consumer group
 	Here  bool                 `json:"here"`  // this instance runs it; the other fields but Lag and Partitions say nothing otherwise
 	State State                `json:"state"`
-	// Reason says in one sentence why State is not Running.
+	// Reason says in one sentence why State is not Running, and Remedy what to do about it, where something can be done.
 	Reason string `json:"reason,omitempty"`
+	Remedy string `json:"remedy,omitempty"`
 	// Lag is the number of messages of the whole group not handled yet, -1 when the brokers could not be asked.
-	Lag int64 `json:"lag"`
-	// Rate is messages handled per second lately, by this instance; nil when not known.
-	Rate       *float64          `json:"rate,omitempty"`
+	Lag        int64             `json:"lag"`
 	Partitions []PartitionStatus `json:"partitions"`
 }
 
@@ -74,6 +94,9 @@ func (s Status) complete() Status {
 	if s.Views == nil {
 		s.Views = []ViewStatus{}
 	}
+	if s.Notices == nil {
+		s.Notices = []Notice{}
+	}
 	s.Stages = append([]StageStatus{}, s.Stages...)
 	for i := range s.Stages {
 		if s.Stages[i].Partitions == nil {
@@ -89,16 +112,15 @@ func (s Status) complete() Status {
 // instances is ready: there is nothing for it to do.
 func (s *Status) NotReady() []string {
 	reasons := []string{}
+	idle := s.Idle()
 	for _, stage := range s.Stages {
 		if !stage.Here {
 			continue
 		}
+		if len(idle) > 0 && idle[0].Stages[0] == stage.Name {
+			reasons, idle = append(reasons, idle[0].String()), idle[1:]
+		}
 		if stage.State != Running {
-			reason := fmt.Sprintf("stage %s is %s", stage.Name, stage.State)
-			if stage.Reason != "" {
-				reason += ": " + stage.Reason
-			}
-			reasons = append(reasons, reason)
 			continue
 		}
 		for _, p := range stage.Partitions {
@@ -113,6 +135,61 @@ func (s *Status) NotReady() []string {
 		}
 	}
 	return reasons
+}
+
+// Idle are stages of the instance that are in one state that is not Running, for one reason.
+type Idle struct {
+	Stages []processors.StageName
+	State  State
+	Reason string
+	Remedy string
+}
+
+// Idle gives the stages that should run here and do not, those with the same reason together.
+func (s *Status) Idle() (all []Idle) {
+	for _, stage := range s.Stages {
+		if !stage.Here || stage.State == Running {
+			continue
+		}
+		at := slices.IndexFunc(all, func(i Idle) bool {
+			return i.State == stage.State && i.Reason == stage.Reason && i.Remedy == stage.Remedy
+		})
+		if at < 0 {
+			at, all = len(all), append(all, Idle{State: stage.State, Reason: stage.Reason, Remedy: stage.Remedy})
+		}
+		all[at].Stages = append(all[at].Stages, stage.Name)
+	}
+	return all
+}
+
+// String is one sentence.
+func (i Idle) String() string {
+	s := fmt.Sprintf("stage %s is %s", i.Names(" and "), i.State)
+	if len(i.Stages) > 1 {
+		s = fmt.Sprintf("stages %s are %s", i.Names(" and "), i.State)
+	}
+	if i.Reason != "" {
+		s += ": " + i.Reason
+	}
+	if i.Remedy != "" {
+		s += " (remedy: " + i.Remedy + ")"
+	}
+	return s
+}
+
+// Names lists the stages, with a word before the last one.
+func (i Idle) Names(last string) string {
+	var b strings.Builder
+	for n, name := range i.Stages {
+		switch {
+		case n > 0 && n == len(i.Stages)-1:
+			b.WriteString(last)
+		case n > 0:
+			b.WriteString(", ")
+		}
+		b.WriteString(string(name))
+	}
+	return b.String()
 }
 
 func recovery(p PartitionStatus) string {
