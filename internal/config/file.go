@@ -24,10 +24,23 @@ const (
 	FileDemo = ".brimline/demo.yaml"
 )
 
+// DemoMark begins the file that `brimline demo` writes.
+const DemoMark = `# Written by "brimline demo"`
+
 // File is a settings file that has been read.
 type File struct {
 	Path   string
+	Demo   bool              // written by `brimline demo`
 	values map[string]string // by flag name
+}
+
+// Value is what the file says of a setting, by the name of its flag.
+func (f *File) Value(flag string) (string, bool) {
+	if f == nil {
+		return "", false
+	}
+	value, ok := f.values[flag]
+	return value, ok
 }
 
 // Find reads the file at path; with an empty path the first of FileHere and
@@ -54,7 +67,7 @@ func Read(path string) (*File, error) {
 			Remedy: "name a file that exists and can be read with --config", Err: err,
 		}
 	}
-	f := &File{Path: path, values: map[string]string{}}
+	f := &File{Path: path, Demo: bytes.HasPrefix(text, []byte(DemoMark)), values: map[string]string{}}
 	var problems []error
 	problem := func(line int, format string, args ...any) {
 		problems = append(problems, fmt.Errorf("%s:%d: %w", path, line, fmt.Errorf(format, args...)))

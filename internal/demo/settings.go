@@ -47,7 +47,7 @@ func (w *world) settings(brokers []string, url string) error {
 			return dirError(w.Dir, err)
 		}
 	}
-	text := fmt.Sprintf(`# Written by "brimline demo": where its parts are, for other commands that are called in this directory.
+	text := fmt.Sprintf(config.DemoMark+`: where its parts are, for other commands that are called in this directory.
 brokers: %q
 database_url: %q
 rules: %q
