@@ -23,6 +23,7 @@ type chart struct {
 	Area  string // the same, closed at zero
 	Limit int    // y of the limit
 	Now   int    // x of now, -1 when it is not in the chart
+	Ahead bool   // the chart goes on beyond now
 	Edges []mark
 	From  brimline.Time
 	To    brimline.Time
@@ -75,7 +76,7 @@ func chartOf(u *views.User, i int) *chart {
 	}
 	c := &chart{Limit: y(f.Rule.Limit), Now: -1, From: from, To: to, Peak: amount(peak.Format(f.Scale))}
 	if u.Now <= to {
-		c.Now = x(u.Now)
+		c.Now, c.Ahead = x(u.Now), u.Now < to
 	}
 	for _, e := range f.Edges {
 		if e.Time >= from && e.Time <= to {
