@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -54,12 +55,27 @@ func (c *commands) BeforeResolve(ctx *kong.Context) error {
 			path, _ = ctx.FlagValue(f).(string)
 		}
 	}
-	file, err := config.Find(path)
+	file, err := config.Find(path, settings(ctx.Model.Node))
 	if err == nil && file != nil {
 		c.file = file
 		ctx.AddResolver(file)
 	}
 	return err
+}
+
+// settings are the flags below a command that can be set in the environment: they can be set in the file as well,
+// whichever command takes them.
+func settings(n *kong.Node) config.Settings {
+	all := config.Settings{}
+	for _, f := range n.Flags {
+		if len(f.Envs) > 0 && f.Name != "config" {
+			all[f.Name] = f.Target.Type()
+		}
+	}
+	for _, child := range n.Children {
+		maps.Copy(all, settings(child))
+	}
+	return all
 }
 
 // world is what a command has besides its flags.

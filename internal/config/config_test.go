@@ -104,10 +104,10 @@ func TestFileProblems(t *testing.T) {
 
 func TestFind(t *testing.T) {
 	t.Chdir(t.TempDir())
-	if f, err := Find(""); f != nil || err != nil {
+	if f, err := Find("", nil); f != nil || err != nil {
 		t.Errorf("nothing there: %v, %v", f, err)
 	}
-	if _, err := Find("missing.yaml"); brimline.ExitCode(err) != int(brimline.ClassInput) {
+	if _, err := Find("missing.yaml", nil); brimline.ExitCode(err) != int(brimline.ClassInput) {
 		t.Errorf("a named file that is missing: %v", err)
 	}
 	if err := os.MkdirAll(filepath.Dir(FileDemo), 0o755); err != nil {
@@ -117,7 +117,7 @@ func TestFind(t *testing.T) {
 		if err := os.WriteFile(path, []byte("group: x"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if f, err := Find(""); err != nil || f == nil || f.Path != path {
+		if f, err := Find("", nil); err != nil || f == nil || f.Path != path {
 			t.Errorf("%s: %v, %v", path, f, err)
 		}
 	}
