@@ -22,10 +22,11 @@ rules:
     measure: sum_out # payments are below zero, income above
     severity: high
   - id: card-testing
-    description: more than 20 transactions within a day
-    window: 24h
+    description: more than 20 transactions within half an hour
+    window: 30m
     limit: 20
     measure: count
+    severity: high
 `
 
 func (w *world) settingsFile() string { return filepath.Join(w.Dir, filepath.Base(config.FileDemo)) }
