@@ -203,6 +203,59 @@ func TestLife(t *testing.T) {
 	http.DefaultClient.CloseIdleConnections()
 }
 
+// Who shares out partitions says so on both sides: what an instance has, and that it has none, at every change.
+func TestPartitionsAreLogged(t *testing.T) {
+	defer noLeaks(t)()
+	g := newGround(t)
+	defer g.close(t)
+	g.createSource(t)
+	g.config.Listen = "off"
+	within, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	var all []*App
+	defer func() {
+		for _, a := range all {
+			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+			if err := a.Stop(ctx); err != nil {
+				t.Error(err)
+			}
+			cancel()
+		}
+	}()
+	for _, lines := range [][]string{
+		{"partitions 0-1 (2 of 2)"}, {"partition 0 (1 of 2)", "partition 1 (1 of 2)"}, {"none: another instance has them all"},
+	} {
+		a := g.app(t)
+		if err := a.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, a)
+		for _, stage := range []string{"route", "window", "verify", "index"} {
+			for _, line := range lines {
+				for !strings.Contains(g.log.String(), `msg="stage `+stage+": "+line+`"`) {
+					select {
+					case <-time.After(20 * time.Millisecond):
+					case <-a.Done():
+						t.Fatalf("ended: %v", a.Wait())
+					case <-within.Done():
+						t.Fatalf("the log lacks %q of stage %s", line, stage)
+					}
+				}
+			}
+		}
+	}
+}
+
+func TestRanges(t *testing.T) {
+	for want, list := range map[string][]int32{
+		"": nil, "0": {0}, "0-1": {1, 0}, "0-3,5": {0, 1, 2, 3, 5}, "1,3,5-7": {7, 5, 6, 3, 1}, "10-12": {10, 11, 12},
+	} {
+		if got := ranges(list); got != want {
+			t.Errorf("%v: %q, want %q", list, got, want)
+		}
+	}
+}
+
 // Whatever the listener, users and totals are told under names that were allowed; probes come by the names of services.
 func TestAllowedHosts(t *testing.T) {
 	defer noLeaks(t)()
