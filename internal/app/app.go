@@ -110,7 +110,8 @@ func New(_ context.Context, o Options) (*App, error) {
 	a.started = a.clock()
 	a.metrics = NewMetrics(a.registry)
 	a.compiled = a.rules.Compiled(a.whereFailed())
-	a.stageMetrics = newStageMetrics(a.registry)
+	a.stageMetrics = newStageMetrics(a.registry, a.rules.Rules)
+	registerProcess(a.registry)
 	return a, nil
 }
 
@@ -167,6 +168,7 @@ func (a *App) Start(ctx context.Context) (err error) {
 	if a.partitions, err = ensureTopics(ctx, a.cluster, a.streams, a.config.Partitions, a.config.Replication, a.log); err != nil {
 		return err
 	}
+	a.metrics.expect(a.partitions)
 	a.openViews(ctx)
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	a.mu.Lock()

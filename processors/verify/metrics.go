@@ -9,7 +9,7 @@ import (
 // Metrics are the stage's own; lag and restarts are counted by the app for every stage alike.
 type Metrics struct {
 	candidates   *prometheus.CounterVec
-	alerts       prometheus.Counter
+	alerts       *prometheus.CounterVec
 	dismissed    *prometheus.CounterVec
 	edgesFound   prometheus.Counter
 	replays      prometheus.Counter
@@ -30,7 +30,9 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		candidates: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "brimline_verify_candidates_total", Help: "Candidates judged, by kind; replays are not among them.",
 		}, []string{"kind"}),
-		alerts: counter("alerts_total", "Alerts written."),
+		alerts: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "brimline_verify_alerts_total", Help: "Alerts written, by rule and the rule's severity.",
+		}, []string{"rule", "severity"}),
 		dismissed: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "brimline_verify_dismissed_total", Help: "Candidates dismissed, by reason.",
 		}, []string{"reason"}),
@@ -58,6 +60,13 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	return m
 }
 
+// Expect begins to count the alerts of rules; those of others are counted from their first one on.
+func (m *Metrics) Expect(rules []brimline.Rule) {
+	for i := range rules {
+		m.alerts.WithLabelValues(rules[i].ID, rules[i].Severity)
+	}
+}
+
 // count adds what a committed batch did.
 func (m *Metrics) count(items []item) {
 	for i := range items {
@@ -72,7 +81,7 @@ func (m *Metrics) count(items []item) {
 		}
 		m.candidates.WithLabelValues(string(it.candidate.Kind)).Inc()
 		if it.out.alert != nil {
-			m.alerts.Inc()
+			m.alerts.WithLabelValues(it.candidate.Rule.ID, it.candidate.Rule.Severity).Inc()
 		}
 		if it.out.dismissed != nil {
 			m.dismissed.WithLabelValues(it.out.dismissed.Reason).Inc()
