@@ -111,7 +111,11 @@ func newApp(t *testing.T, rules string) *App {
 
 // Whatever is known beforehand is there at zero: else the first one is no rise, and no alert fires for it.
 func TestMetricsBeginAtZero(t *testing.T) {
-	a := newApp(t, "rules: [{id: r, window: 7d, limit: 100, severity: high}, {id: s, window: 7d, limit: 100}]")
+	a := newApp(t, `rules:
+  - {id: r, window: 7d, limit: 100, severity: high}
+  - {id: s, window: 7d, limit: 100}
+  - {id: t, window: 7d, limit: 100, severity: very <b>bad}
+  - {id: u, window: 7d, limit: 100, severity: P-1 urgent}`)
 	families, err := a.Registry().Gather()
 	if err != nil {
 		t.Fatal(err)
@@ -131,6 +135,7 @@ func TestMetricsBeginAtZero(t *testing.T) {
 	}
 	want := []string{
 		"brimline_verify_alerts_total rule=r,severity=high", "brimline_verify_alerts_total rule=s,severity=",
+		"brimline_verify_alerts_total rule=t,severity=other", "brimline_verify_alerts_total rule=u,severity=P-1 urgent",
 		"brimline_verify_dismissed_total reason=not_above", "go_goroutines ", "go_memstats_heap_inuse_bytes ",
 	}
 	if runtime.GOOS == "linux" {

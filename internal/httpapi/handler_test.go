@@ -384,7 +384,7 @@ func TestPageWords(t *testing.T) {
 	f.status.Stages[0].Partitions = f.status.Stages[0].Partitions[:1]
 	has("/", "1 of 1 partition here", "4 of 8 partitions here")
 	f.status.Notices = []Notice{{Kind: "k", Level: Warning, Message: "PostgreSQL differs", Remedy: "look at <it>"}, {Kind: "k", Level: Note, Message: "a note"}}
-	has("/", `<p class="notice warning">PostgreSQL differs. Remedy: look at &lt;it&gt;.</p>`, `<p class="notice note">a note.</p>`)
+	has("/", `<p class="notice warning"><bdi>PostgreSQL differs</bdi>. Remedy: <bdi>look at &lt;it&gt;</bdi>.</p>`, `<p class="notice note"><bdi>a note</bdi>.</p>`)
 	v := getJSON(t, New(f.options()), "/api/v1/users/small", 200)
 	want(t, v, 2.0, "future", "rows")
 	want(t, v, "2026-03-08T13:00:00.000000Z", "future", "first")

@@ -1,6 +1,8 @@
 package verify
 
 import (
+	"strings"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/brimline/brimline"
@@ -63,8 +65,17 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 // Expect begins to count the alerts of rules; those of others are counted from their first one on.
 func (m *Metrics) Expect(rules []brimline.Rule) {
 	for i := range rules {
-		m.alerts.WithLabelValues(rules[i].ID, rules[i].Severity)
+		m.alertsOf(&rules[i])
 	}
+}
+
+// alertsOf counts the alerts of a rule. A severity is any text, and a label is not: one that is no plain word counts as other.
+func (m *Metrics) alertsOf(rule *brimline.Rule) prometheus.Counter {
+	severity := rule.Severity
+	if strings.Trim(severity, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-. ") != "" {
+		severity = "other"
+	}
+	return m.alerts.WithLabelValues(rule.ID, severity)
 }
 
 // count adds what a committed batch did.
@@ -81,7 +92,7 @@ func (m *Metrics) count(items []item) {
 		}
 		m.candidates.WithLabelValues(string(it.candidate.Kind)).Inc()
 		if it.out.alert != nil {
-			m.alerts.WithLabelValues(it.candidate.Rule.ID, it.candidate.Rule.Severity).Inc()
+			m.alertsOf(&it.candidate.Rule).Inc()
 		}
 		if it.out.dismissed != nil {
 			m.dismissed.WithLabelValues(it.out.dismissed.Reason).Inc()
