@@ -73,7 +73,9 @@ type askedInstance struct {
 	Instance string           `json:"instance,omitempty"`
 	Stages   []askedStage     `json:"stages,omitempty"` // those that should run there
 	Notices  []httpapi.Notice `json:"notices,omitempty"`
-	Problem  string           `json:"problem,omitempty"` // why nothing of it is shown
+	// Verification is what PostgreSQL made of the instance's candidates.
+	Verification *httpapi.Verification `json:"verification,omitempty"`
+	Problem      string                `json:"problem,omitempty"` // why nothing of it is shown
 
 	status *httpapi.Status
 }
@@ -214,7 +216,8 @@ func (a *askedInstance) read(group string, response *http.Response) {
 	case answer.Group != group:
 		a.Problem = fmt.Sprintf("an instance of group %s answers, whose state is not shown here", shown(answer.Group))
 	default:
-		a.status, a.Instance, a.Notices = &answer.Status, answer.Instance, answer.Notices
+		a.status, a.Instance = &answer.Status, answer.Instance
+		a.Notices, a.Verification = answer.Notices, answer.Verification
 		for _, s := range answer.Stages {
 			if s.Here {
 				a.Stages = append(a.Stages, askedStage{string(s.Name), string(s.State), s.Reason, s.Remedy})

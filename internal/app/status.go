@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/internal/httpapi"
@@ -113,6 +114,12 @@ func (a *App) Status(ctx context.Context) httpapi.Status {
 		n := httpapi.Notice{Kind: "rules_disagree", Level: httpapi.Warning}
 		n.Message, n.Remedy = explained(by)
 		s.Notices = append(s.Notices, n)
+	}
+	if a.judged != nil {
+		s.Verification = a.judged.status(time.Now(), a.groupLag())
+		if n := s.Verification.Notice(a.streams.Dismissed); n != nil {
+			s.Notices = append(s.Notices, *n)
+		}
 	}
 	return s
 }

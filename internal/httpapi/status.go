@@ -2,8 +2,10 @@ package httpapi
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/processors"
@@ -18,6 +20,8 @@ type Status struct {
 	At       brimline.Time `json:"at"`
 	Stages   []StageStatus `json:"stages"` // in the order of the flow
 	Views    []ViewStatus  `json:"views"`
+	// Verification is what PostgreSQL made of this instance's candidates; nil where it asks none.
+	Verification *Verification `json:"verification,omitempty"`
 	// Notices are what an operator should know of, whether the instance is ready or not.
 	Notices []Notice `json:"notices"`
 }
@@ -28,6 +32,79 @@ type Notice struct {
 	Level   Level  `json:"level"`
 	Message string `json:"message"`
 	Remedy  string `json:"remedy,omitempty"`
+}
+
+// Verification is what PostgreSQL made of candidates.
+type Verification struct {
+	SinceStart Judged        `json:"since_start"`
+	LastHour   Judged        `json:"last_hour"`
+	Span       time.Duration `json:"-"` // of LastHour: less than an hour after a start
+}
+
+// Judged are sums over a time.
+type Judged struct {
+	Candidates int64            `json:"candidates"` // edges that PostgreSQL was asked about
+	Dismissed  map[string]int64 `json:"dismissed"`  // of them, those that it refuted, by reason
+	// Steady are those of Dismissed that were refuted while the group had caught up.
+	Steady map[string]int64 `json:"dismissed_while_caught_up"`
+}
+
+// Since are the sums less those of a moment before.
+func (j Judged) Since(before Judged) Judged {
+	less := func(a, b map[string]int64) map[string]int64 {
+		d := map[string]int64{}
+		for reason, n := range a {
+			d[reason] = n - b[reason]
+		}
+		return d
+	}
+	return Judged{j.Candidates - before.Candidates, less(j.Dismissed, before.Dismissed), less(j.Steady, before.Steady)}
+}
+
+// Notice says in a sentence what PostgreSQL refuted in the last hour; nil where that is nothing. dismissed is the
+// topic that has the figures of each.
+func (v *Verification) Notice(dismissed string) *Notice {
+	var total int64
+	reasons := []string{brimline.ReasonNotAbove}
+	for _, reason := range slices.Sorted(maps.Keys(v.LastHour.Dismissed)) {
+		total += v.LastHour.Dismissed[reason]
+		if reason != brimline.ReasonNotAbove {
+			reasons = append(reasons, reason)
+		}
+	}
+	if total == 0 {
+		return nil
+	}
+	n := &Notice{Kind: "figures_differ", Level: Note}
+	var parts []string
+	for _, reason := range reasons {
+		of := v.LastHour.Dismissed[reason]
+		if of == 0 {
+			continue
+		}
+		part := reason + " " + count(of)
+		if steady := v.LastHour.Steady[reason]; reason == brimline.ReasonNotAbove && steady > 0 {
+			part += fmt.Sprintf(" (%s of them while the group had caught up)", count(steady))
+			n.Level = Warning
+			n.Remedy = "not_above then says that the stream holds rows or amounts that PostgreSQL does not: see the figures in topic " +
+				dismissed + ", and what `brimline doctor` says of the change stream"
+		}
+		parts = append(parts, part)
+	}
+	noun := "candidates"
+	if v.LastHour.Candidates == 1 {
+		noun = "candidate"
+	}
+	n.Message = fmt.Sprintf("PostgreSQL's figures differ from the stream's for %s of %s %s in the last %s: %s; many are normal while the group catches up",
+		count(total), count(v.LastHour.Candidates), noun, v.span(), strings.Join(parts, ", "))
+	return n
+}
+
+func (v *Verification) span() string {
+	if v.Span >= time.Hour {
+		return "hour"
+	}
+	return span(v.Span)
 }
 
 // Level says how much a notice matters.

@@ -20,6 +20,7 @@ type Metrics struct {
 	transactions prometheus.Histogram
 	aborts       prometheus.Counter
 	waiting      prometheus.Gauge
+	tally        tally
 }
 
 // NewMetrics registers the stage's metrics with r, counters at zero. All but
@@ -91,6 +92,7 @@ func (m *Metrics) count(items []item) {
 			continue
 		}
 		m.candidates.WithLabelValues(string(it.candidate.Kind)).Inc()
+		m.tally.add(it)
 		if it.out.alert != nil {
 			m.alertsOf(&it.candidate.Rule).Inc()
 		}
