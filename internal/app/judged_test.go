@@ -75,7 +75,7 @@ func TestJudged(t *testing.T) {
 
 	// In steady state, not_above says that the stream holds what PostgreSQL does not.
 	w.minute(10, 2, 0)
-	w.notice(t, httpapi.Warning, "PostgreSQL's figures differ from the stream's for 322 of 1,210 candidates in the last 5 min: not_above 8 (2 of them while the group had caught up), already_above 314; "+normal)
+	w.notice(t, httpapi.Warning, "PostgreSQL's figures differ from the stream's for 322 of 1,210 candidates in the last 5 min: not_above 8 (2 of them while the group had caught up: the stream held what PostgreSQL does not), already_above 314; "+normal)
 
 	// An hour later it is over; the sum since the start stays.
 	for range 58 {
@@ -112,12 +112,12 @@ func TestJudgedBetweenLooks(t *testing.T) {
 	w.minute(0, 0, 0)
 	w.sum.Edges, w.sum.Dismissed[brimline.ReasonNotAbove] = 1, 1
 	w.now = w.now.Add(10 * time.Second)
-	w.notice(t, httpapi.Warning, "PostgreSQL's figures differ from the stream's for 1 of 1 candidate in the last 1 min: not_above 1 (1 of them while the group had caught up); "+normal)
+	w.notice(t, httpapi.Warning, "PostgreSQL's figures differ from the stream's for 1 of 1 candidate in the last minute: not_above 1 (1 of them while the group had caught up: the stream held what PostgreSQL does not); "+normal)
 	if v := w.j.status(w.now, 0); v.SinceStart.Candidates != 1 || v.LastHour.Dismissed["not_above"] != 1 {
 		t.Errorf("%+v", v)
 	}
 	w.minute(0, 0, 0)
-	w.notice(t, httpapi.Warning, "PostgreSQL's figures differ from the stream's for 1 of 1 candidate in the last 2 min: not_above 1 (1 of them while the group had caught up); "+normal)
+	w.notice(t, httpapi.Warning, "PostgreSQL's figures differ from the stream's for 1 of 1 candidate in the last 2 min: not_above 1 (1 of them while the group had caught up: the stream held what PostgreSQL does not); "+normal)
 }
 
 // The log says it at once, and then rarely: only for what is new, and not twice within an hour.

@@ -75,7 +75,7 @@ func chartOf(u *views.User, i int) *chart {
 		return scaled(brimline.Count(int64(t-from)), brimline.Count(int64(to-from)), chartWidth)
 	}
 	c := &chart{Limit: y(f.Rule.Limit), Now: -1, From: from, To: to, Peak: amount(peak.Format(f.Scale))}
-	if u.Now <= to {
+	if u.Now >= from && u.Now <= to {
 		c.Now, c.Ahead = x(u.Now), u.Now < to
 	}
 	for _, e := range f.Edges {

@@ -51,6 +51,10 @@ func TestChart(t *testing.T) {
 	if c := chartOf(&old, 0); c == nil || c.To > noon.Add(-28*24*time.Hour) || c.Now != -1 {
 		t.Errorf("old rows are shown where they are: %+v", c)
 	}
+	far := judged("1500.00", -1, 24*30)
+	if c := chartOf(&far, 0); c == nil || c.From <= noon || c.Now != -1 || c.Ahead {
+		t.Errorf("a chart that begins after now shows it: %+v", c)
+	}
 	ahead := judged("1500.00", -1, 5)
 	if c := chartOf(&ahead, 0); c == nil || c.To <= noon.Add(5*time.Hour) || c.Now < 0 || c.Now >= chartWidth || !c.Ahead {
 		t.Errorf("a row ahead is shown: %+v", c)

@@ -186,7 +186,11 @@ func taking(serve http.HandlerFunc, names ...string) http.HandlerFunc {
 
 func checkQuery(r *http.Request, names ...string) error {
 	remedy := "leave it out: this address takes no parameters"
-	if len(names) > 0 {
+	switch len(names) {
+	case 0:
+	case 1:
+		remedy = "this address takes " + names[0] + ", once"
+	default:
 		remedy = "this address takes " + strings.Join(names, " and ") + ", each once"
 	}
 	values, err := url.ParseQuery(r.URL.RawQuery)

@@ -84,10 +84,10 @@ func (v *Verification) Notice(dismissed string) *Notice {
 		}
 		part := reason + " " + count(of)
 		if steady := v.LastHour.Steady[reason]; reason == brimline.ReasonNotAbove && steady > 0 {
-			part += fmt.Sprintf(" (%s of them while the group had caught up)", count(steady))
+			part += fmt.Sprintf(" (%s of them while the group had caught up: the stream held what PostgreSQL does not)", count(steady))
 			n.Level = Warning
-			n.Remedy = "not_above then says that the stream holds rows or amounts that PostgreSQL does not: see the figures in topic " +
-				dismissed + ", and what `brimline doctor` says of the change stream"
+			n.Remedy = "see both figures in topic " + dismissed +
+				", and what `brimline doctor` says of the change stream; a row that was deleted at once explains one of them"
 		}
 		parts = append(parts, part)
 	}
@@ -101,8 +101,11 @@ func (v *Verification) Notice(dismissed string) *Notice {
 }
 
 func (v *Verification) span() string {
-	if v.Span >= time.Hour {
+	switch minutes := v.Span / time.Minute; {
+	case minutes >= 60:
 		return "hour"
+	case minutes == 1:
+		return "minute"
 	}
 	return span(v.Span)
 }
