@@ -245,7 +245,7 @@ func report(w io.Writer, asJSON bool, err error) {
 	for _, e := range flatten(err) {
 		b, ok := errors.AsType[*brimline.Error](e)
 		if !ok {
-			b = &brimline.Error{Err: e}
+			b = &brimline.Error{Kind: "other", Err: e}
 		}
 		where := ""
 		if b.Where != "" {
@@ -256,13 +256,11 @@ func report(w io.Writer, asJSON bool, err error) {
 				fmt.Fprintf(w, "brimline: error: %s%s\n", where, line)
 				continue
 			}
-			var more []any
-			for _, field := range [][2]string{{"kind", b.Kind}, {"remedy", b.Remedy}} {
-				if field[1] != "" {
-					more = append(more, field[0], field[1])
-				}
+			message := where + line
+			if b.Remedy != "" {
+				message += " (remedy: " + b.Remedy + ")" // as in every log
 			}
-			log.Error(where+line, more...)
+			log.Error(message, "kind", b.Kind)
 		}
 		if b.Remedy != "" && !asJSON {
 			fmt.Fprintf(w, "  remedy: %s\n", b.Remedy)
