@@ -22,6 +22,7 @@ func (c *compiler) sql(faults []fault) []fault {
 		return []fault{*open}
 	}
 	r := &sqlReader{c: c, list: list}
+	r.comments()
 	whole := r.expression()
 	if len(r.said) == 0 {
 		return faults

@@ -90,6 +90,7 @@ var fromSQL = []struct {
 	{`(country = 'NO' OR country = 'SE') AND amount < 0 AND fee IS NOT NULL`,
 		`(country == "NO" or country == "SE") and amount < 0 and fee != nil`, 10, ""},
 	{`amount < 0 -- payments`, `amount < 0`, 12, "-- is SQL: write `// payments`"},
+	{"-- payments\namount < 0", `amount < 0`, 1, "-- is SQL: write `// payments`"},
 	{`booked >= timestamptz '2026-01-01T00:00:00Z'`, `booked >= "2026-01-01T00:00:00Z"`, 11, ""},
 }
 

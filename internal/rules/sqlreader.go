@@ -35,12 +35,17 @@ func (r *sqlReader) take() token {
 	if t.kind != atEnd {
 		r.next++
 	}
-	if next := r.list[r.next]; next.kind == aComment {
-		comment := strings.TrimSpace(strings.TrimLeft(next.text, "-"))
-		r.say(next, "-- is SQL", script{{"// " + comment, next.at}})
-		r.list = slices.Delete(r.list, r.next, r.next+1)
-	}
 	return t
+}
+
+// comments leaves SQL's own kind of comment out.
+func (r *sqlReader) comments() {
+	r.list = slices.DeleteFunc(r.list, func(t token) bool {
+		if t.kind == aComment {
+			r.say(t, "-- is SQL", script{{"// " + strings.TrimSpace(strings.TrimLeft(t.text, "-")), t.at}})
+		}
+		return t.kind == aComment
+	})
 }
 
 // skip takes the token that must come.
