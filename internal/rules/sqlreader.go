@@ -210,7 +210,7 @@ func (r *sqlReader) comparison(left sqlOperand) sqlOperand {
 			remarks = append(remarks, remark{right.first, inQuotes(right)})
 			right = r.named(right)
 		}
-		out.script = join(out.script, piece{" " + operator + " ", sign.at}, right.script)
+		out.script = append(append(out.script, piece{" " + operator + " ", sign.at}), right.script...)
 		left = right
 	}
 	for _, x := range remarks {
@@ -445,13 +445,13 @@ func (r *sqlReader) items(open token, end string) script {
 	for n := 0; !r.stuck && !r.peek().is(end); n++ {
 		if n > 0 {
 			r.skip(",")
-			out = join(out, ", ")
+			out = append(out, piece{", ", open.at})
 		}
 		o := r.operand()
 		if o.null != nil {
 			r.stop(*o.null, o.null.text+" in a list is equal to nothing: ask for it with == nil")
 		}
-		out = join(out, o.script)
+		out = append(out, o.script...)
 	}
 	r.skip(end)
 	return join(out, "]")
