@@ -41,7 +41,8 @@ Examples:
 
 func (c *demoCmd) Run(w *world) error {
 	logging := config.Logging{LogFormat: c.LogFormat, LogLevel: c.LogLevel}
-	if err := config.Check(&logging, &config.Serving{Listening: config.Listening{Listen: c.Listen}, AllowedHosts: c.AllowedHosts}); err != nil {
+	serving := config.Serving{Listening: config.Listening{Listen: c.Listen}, AllowedHosts: c.AllowedHosts}
+	if err := config.Check(&logging, &serving); err != nil {
 		return err
 	}
 	began := time.Now()

@@ -40,7 +40,9 @@ func TestLiveScripts(t *testing.T) {
 			env.Setenv("HOME", env.WorkDir)
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"code": code, "produce": produce, "crossings": crossings, "until": until},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"code": code, "produce": produce, "crossings": crossings, "until": until,
+		},
 	})
 }
 

@@ -173,7 +173,8 @@ func TestEverySettingIsOfTheFile(t *testing.T) {
 	if err := os.WriteFile(file, []byte("curency: kr\njson: true\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if code, _, errOut := run(t, "version", "--config", file); code != 2 || !strings.Contains(errOut, `did you mean "currency"?`) || !strings.Contains(errOut, `unknown setting "json"`) {
+	code, _, errOut := run(t, "version", "--config", file)
+	if code != 2 || !strings.Contains(errOut, `did you mean "currency"?`) || !strings.Contains(errOut, `unknown setting "json"`) {
 		t.Errorf("code %d: %s", code, errOut)
 	}
 }

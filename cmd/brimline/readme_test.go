@@ -21,10 +21,11 @@ func TestReadmeCommands(t *testing.T) {
 	if !strings.Contains(string(makefile), "-o bin/brimline ") {
 		t.Fatal("the build makes another file than bin/brimline")
 	}
+	// A command stands at the beginning of a line of code, or in backticks with something to act on.
+	command := regexp.MustCompile("(?:^\\s{3,}|`)(?:export \\S+ +)?((?:bin/)?brimline) ([a-z]+)([^`\\n]*)")
 	commands := 0
 	for line := range strings.Lines(text) {
-		// A command stands at the beginning of a line of code, or in backticks with something to act on.
-		for _, m := range regexp.MustCompile("(?:^\\s{3,}|`)(?:export \\S+ +)?((?:bin/)?brimline) ([a-z]+)([^`\\n]*)").FindAllStringSubmatch(line, -1) {
+		for _, m := range command.FindAllStringSubmatch(line, -1) {
 			if m[2] == "capture" || m[2] == "reset" { // named in prose
 				continue
 			}

@@ -20,8 +20,8 @@ func TestStatusTellsOfARefusal(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	handler := httpapi.New(httpapi.Options{
-		Status: func(context.Context) httpapi.Status { return httpapi.Status{Group: "g", Instance: "one"} }, Metrics: prometheus.NewRegistry(),
-		Streams: processors.NewStreams("g", "s", "a"),
+		Status:  func(context.Context) httpapi.Status { return httpapi.Status{Group: "g", Instance: "one"} },
+		Metrics: prometheus.NewRegistry(), Streams: processors.NewStreams("g", "s", "a"),
 	})
 	go func() { done <- server.Serve(ctx, handler) }()
 	defer func() {
@@ -29,8 +29,9 @@ func TestStatusTellsOfARefusal(t *testing.T) {
 		<-done
 	}()
 	for host, want := range map[string]string{
-		"evil.example": `asked at x: this server does not answer to the name "evil.example"; remedy: ask by IP address or as localhost, or name this host in --allowed-hosts`,
-		"localhost":    "",
+		"evil.example": `asked at x: this server does not answer to the name "evil.example"; ` +
+			`remedy: ask by IP address or as localhost, or name this host in --allowed-hosts`,
+		"localhost": "",
 	} {
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL()+"/api/v1/status", nil)
 		if err != nil {

@@ -74,7 +74,8 @@ func Examine(ctx context.Context, c *config.Config, connectURL string) []preflig
 		findings = append(findings, rulesFinding(err))
 	} else {
 		ruleSet = set.RuleSet
-		findings = append(findings, preflight.Finding{Check: "rules", What: fmt.Sprintf("%s is in order, with %s", c.Rules, plural(len(set.Rules), "rule"))})
+		what := fmt.Sprintf("%s is in order, with %s", c.Rules, plural(len(set.Rules), "rule"))
+		findings = append(findings, preflight.Finding{Check: "rules", What: what})
 	}
 	findings = append(findings, examineDatabase(ctx, c, &ruleSet)...)
 	findings = append(findings, examineKafka(ctx, c, &ruleSet)...)

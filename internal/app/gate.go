@@ -304,7 +304,8 @@ func showFingerprint(b []byte) string {
 func reachable(before, after *brimline.RuleSet) error {
 	var problems []error
 	if before.Scale != after.Scale {
-		problems = append(problems, fmt.Errorf("amounts were kept with %s, and now have %d", plural(before.Scale, "decimal"), after.Scale))
+		problems = append(problems,
+			fmt.Errorf("amounts were kept with %s, and now have %d", plural(before.Scale, "decimal"), after.Scale))
 	}
 	for _, c := range after.Columns {
 		if !slices.Contains(before.Columns, c) {

@@ -147,7 +147,8 @@ func TestGateTurnedAway(t *testing.T) {
 // that waits, and of one that goes on.
 func TestDisagreementIsCounted(t *testing.T) {
 	set, other := ruleSet(day), ruleSet(2*day)
-	them, others := kafka.Member{ClientID: "them", UserData: fingerprint(other)}, kafka.Member{ClientID: "others", UserData: fingerprint(other)}
+	them := kafka.Member{ClientID: "them", UserData: fingerprint(other)}
+	others := kafka.Member{ClientID: "others", UserData: fingerprint(other)}
 	f := &fakeRules{looks: [][]kafka.Member{{them, others, them}}} // one instance is a member of several groups
 	var log strings.Builder
 	g, r := newGate(f, set, &log), prometheus.NewRegistry()

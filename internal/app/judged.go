@@ -50,8 +50,8 @@ func newJudged(start time.Time, tally func() verify.Tally, dismissed string, log
 func (j *judged) now(at time.Time, lag int64) judgedPoint {
 	last := j.points[len(j.points)-1]
 	t := j.tally()
-	p := judgedPoint{at: at, behind: lag < 0 || lag > behindBy, sum: httpapi.Judged{Candidates: t.Edges, Dismissed: t.Dismissed}}
-	p.sum.Steady = maps.Clone(last.sum.Steady)
+	p := judgedPoint{at: at, behind: lag < 0 || lag > behindBy}
+	p.sum = httpapi.Judged{Candidates: t.Edges, Dismissed: t.Dismissed, Steady: maps.Clone(last.sum.Steady)}
 	if !p.behind && !last.behind {
 		for reason, n := range t.Dismissed {
 			if more := n - last.sum.Dismissed[reason]; more > 0 {
@@ -105,7 +105,8 @@ func (j *judged) status(at time.Time, lag int64) *httpapi.Verification {
 		}
 	}
 	return &httpapi.Verification{
-		SinceStart: now.sum.Since(httpapi.Judged{}), LastHour: now.sum.Since(before.sum), Span: min(at.Sub(before.at), judgedSpan),
+		SinceStart: now.sum.Since(httpapi.Judged{}), LastHour: now.sum.Since(before.sum),
+		Span: min(at.Sub(before.at), judgedSpan),
 	}
 }
 

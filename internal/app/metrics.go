@@ -36,7 +36,8 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		lag:     map[processors.StageName]*prometheus.GaugeVec{},
 		handled: map[processors.StageName]*prometheus.CounterVec{},
 		strangers: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "brimline_rules_disagreeing_members", Help: "Other instances of this group that were last seen to run with other rules.",
+			Name: "brimline_rules_disagreeing_members",
+			Help: "Other instances of this group that were last seen to run with other rules.",
 		}),
 		swept: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "brimline_window_sweeps_total", Help: "Walks over the window table to remove users whose rows have all aged out.",
@@ -69,7 +70,9 @@ type stageMetrics struct {
 }
 
 func newStageMetrics(r prometheus.Registerer, rules []brimline.Rule) stageMetrics {
-	m := stageMetrics{route: route.NewMetrics(r), window: window.NewMetrics(r), verify: verify.NewMetrics(r), index: index.NewMetrics(r)}
+	m := stageMetrics{
+		route: route.NewMetrics(r), window: window.NewMetrics(r), verify: verify.NewMetrics(r), index: index.NewMetrics(r),
+	}
 	m.route.Expect(kindTooLarge)
 	m.verify.Expect(rules)
 	return m

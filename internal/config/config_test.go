@@ -185,21 +185,31 @@ func TestValidateTellsEverything(t *testing.T) {
 // A name that is allowed is one that its owner can vouch for; what this setting cannot do is said, not ignored.
 func TestAllowedHosts(t *testing.T) {
 	for host, says := range map[string]string{
-		"brimline.example.com": "", "Risk-1.EXAMPLE.com.": "", "brimline": "", "my_service": "", "*.example.com": "", "*.monitoring.svc": "", "xn--bcher-kva.example": "",
-		"*": "let every web page in", "*.com": "let every web page in", "*.com.": "let every web page in", "*.local": "let every web page in",
-		"localhost": "answered to anyway", "LOCALHOST": "answered to anyway", "10.0.0.5": "answered to anyway", "[::1]": "answered to anyway", "::1": "answered to anyway",
-		"": "not a host name", " a.example": "not a host name", "a.example:8480": "not a host name", "http://a.example": "not a host name", "a..example": "not a host name",
-		"a.*.example": "not a host name", "**.example.com": "not a host name", "*a.example.com": "not a host name", "-a.example": "not a host name",
-		"bücher.example": "xn--", "a/b": "not a host name", "*.": "let every web page in", ".example.com": "not a host name",
+		"brimline.example.com": "", "Risk-1.EXAMPLE.com.": "", "brimline": "", "my_service": "",
+		"*.example.com": "", "*.monitoring.svc": "", "xn--bcher-kva.example": "",
+		"*": "let every web page in", "*.com": "let every web page in", "*.com.": "let every web page in",
+		"*.local":   "let every web page in",
+		"localhost": "answered to anyway", "LOCALHOST": "answered to anyway", "10.0.0.5": "answered to anyway",
+		"[::1]": "answered to anyway", "::1": "answered to anyway",
+		"": "not a host name", " a.example": "not a host name", "a.example:8480": "not a host name",
+		"http://a.example": "not a host name", "a..example": "not a host name",
+		"a.*.example": "not a host name", "**.example.com": "not a host name", "*a.example.com": "not a host name",
+		"-a.example":     "not a host name",
+		"bücher.example": "xn--", "a/b": "not a host name", "*.": "let every web page in",
+		".example.com": "not a host name",
 	} {
 		c := Default()
 		c.Verify, c.AllowedHosts = "off", []string{host}
 		err := c.Valid()
-		if says == "" && err != nil || says != "" && (err == nil || !strings.Contains(err.Error(), "--allowed-hosts: ") || !strings.Contains(err.Error(), says)) {
+		if says == "" && err != nil {
+			t.Errorf("%q: %v", host, err)
+		}
+		if text := fmt.Sprint(err); says != "" && !(strings.Contains(text, "--allowed-hosts: ") && strings.Contains(text, says)) {
 			t.Errorf("%q: %v, want %q", host, err, says)
 		}
 	}
-	if c, err := parse(t, "allowed_hosts: [a.example, '*.b.example']"); err != nil || strings.Join(c.AllowedHosts, " ") != "a.example *.b.example" {
+	c, err := parse(t, "allowed_hosts: [a.example, '*.b.example']")
+	if err != nil || strings.Join(c.AllowedHosts, " ") != "a.example *.b.example" {
 		t.Errorf("from the file: %q, %v", c.AllowedHosts, err)
 	}
 }

@@ -219,7 +219,9 @@ func (s *Serving) check(p *problems) {
 	}
 }
 
-var hostName = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*\.?$`)
+const hostLabel = `[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?`
+
+var hostName = regexp.MustCompile(`^` + hostLabel + `(\.` + hostLabel + `)*\.?$`)
 
 // notAllowable says why a name cannot be allowed; empty where it can.
 func notAllowable(host string) string {
@@ -231,7 +233,8 @@ func notAllowable(host string) string {
 	case host == "*" || wildcard && !strings.Contains(strings.TrimSuffix(name, "."), "."):
 		return "would let every web page in: name the hosts, or a domain of your own as *.example.com"
 	case len(host) > 253 || !hostName.MatchString(name):
-		return "is not a host name such as brimline.example.com or *.example.com: no scheme, no port, and xn-- for other letters"
+		return "is not a host name such as brimline.example.com or *.example.com: " +
+			"no scheme, no port, and xn-- for other letters"
 	}
 	return ""
 }

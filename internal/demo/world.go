@@ -94,7 +94,9 @@ func (w *world) run(ctx context.Context) error {
 	}
 	defer broker.Close()
 	w.Step("starting PostgreSQL")
-	postgres, err := embedded.StartPostgres(ctx, embedded.PostgresOptions{Dir: filepath.Join(w.Dir, "postgres"), Log: w.Log, Announce: w.Step})
+	postgres, err := embedded.StartPostgres(ctx, embedded.PostgresOptions{
+		Dir: filepath.Join(w.Dir, "postgres"), Log: w.Log, Announce: w.Step,
+	})
 	if err != nil {
 		return err
 	}

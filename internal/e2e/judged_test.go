@@ -58,7 +58,8 @@ func TestRefutedFiguresAreTold(t *testing.T) {
 	if got := status.Verification.SinceStart.Dismissed; got[brimline.ReasonNotAbove] != 1 || len(got) != 1 {
 		t.Errorf("dismissed %v, want one not_above", got)
 	}
-	want := regexp.MustCompile(`^PostgreSQL's figures differ from the stream's for 1 of 2 candidates in the last (\d+ (s|min)|minute): not_above 1; `)
+	want := regexp.MustCompile(`^PostgreSQL's figures differ from the stream's for 1 of 2 candidates ` +
+		`in the last (\d+ (s|min)|minute): not_above 1; `)
 	if !slices.ContainsFunc(status.Notices, func(n struct{ Kind, Level, Message string }) bool {
 		return n.Kind == "figures_differ" && n.Level == "note" && want.MatchString(n.Message)
 	}) {

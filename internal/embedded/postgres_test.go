@@ -255,11 +255,15 @@ func TestPostgresDownloadIsAnnounced(t *testing.T) {
 	http.DefaultTransport = away{}
 	cache := t.TempDir()
 	var said []string
-	_, err := StartPostgres(t.Context(), PostgresOptions{NoSync: true, Download: true, CacheDir: cache, Announce: func(what string) { said = append(said, what) }})
-	if e, ok := errors.AsType[*brimline.Error](err); !ok || e.Kind != "postgres_programs" || !strings.Contains(e.Remedy, "PG_BIN") {
+	_, err := StartPostgres(t.Context(), PostgresOptions{
+		NoSync: true, Download: true, CacheDir: cache, Announce: func(what string) { said = append(said, what) },
+	})
+	e, ok := errors.AsType[*brimline.Error](err)
+	if !ok || e.Kind != "postgres_programs" || !strings.Contains(e.Remedy, "PG_BIN") {
 		t.Errorf("%v", err)
 	}
-	want := regexp.MustCompile(`^fetching the programs of PostgreSQL 17\.\d+ \(some \d+ MB\) from Maven Central into (\S+)$`)
+	want := regexp.MustCompile(
+		`^fetching the programs of PostgreSQL 17\.\d+ \(some \d+ MB\) from Maven Central into (\S+)$`)
 	if len(said) != 1 || !want.MatchString(said[0]) {
 		t.Fatalf("said: %q", said)
 	}

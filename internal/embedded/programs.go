@@ -179,7 +179,8 @@ func announce(version embeddedpostgres.PostgresVersion, archives, into string, o
 		size = 30
 	}
 	release := strings.TrimSuffix(string(version), ".0")
-	what := fmt.Sprintf("fetching the programs of PostgreSQL %s (some %d MB) from Maven Central into %s", release, size, into)
+	what := fmt.Sprintf("fetching the programs of PostgreSQL %s (some %d MB) from Maven Central into %s",
+		release, size, into)
 	if kept, _ := filepath.Glob(filepath.Join(archives, "*-"+string(version)+".txz")); len(kept) > 0 {
 		what = fmt.Sprintf("unpacking the programs of PostgreSQL %s, fetched before, into %s", release, into)
 	}

@@ -105,8 +105,9 @@ func guarded(next http.Handler) http.Handler {
 	origins := http.NewCrossOriginProtection()
 	origins.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusForbidden, &brimline.Error{
-			Class: brimline.ClassInput, Kind: "cross_origin", Remedy: "ask from the page of this server, or from a program that is no browser",
-			Err: fmt.Errorf("%s from a page of another origin", strconv.Quote(r.Method)),
+			Class: brimline.ClassInput, Kind: "cross_origin",
+			Remedy: "ask from the page of this server, or from a program that is no browser",
+			Err:    fmt.Errorf("%s from a page of another origin", strconv.Quote(r.Method)),
 		})
 	}))
 	protected := origins.Handler(reading)

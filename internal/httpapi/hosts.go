@@ -24,8 +24,9 @@ func onlyOwnHosts(allowed []string, probes bool, next http.Handler) http.Handler
 			secure(w.Header())
 			writeError(w, http.StatusMisdirectedRequest, &brimline.Error{
 				Class: brimline.ClassInput, Kind: "foreign_host",
-				Remedy: "ask by IP address or as localhost, or name this host in --allowed-hosts (BRIMLINE_ALLOWED_HOSTS, allowed_hosts)",
-				Err:    fmt.Errorf("this server does not answer to %s", named(r.Host)),
+				Remedy: "ask by IP address or as localhost, or name this host in --allowed-hosts " +
+					"(BRIMLINE_ALLOWED_HOSTS, allowed_hosts)",
+				Err: fmt.Errorf("this server does not answer to %s", named(r.Host)),
 			})
 			return
 		}

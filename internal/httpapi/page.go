@@ -81,7 +81,8 @@ type alertRow struct {
 
 func pageFuncs() template.FuncMap {
 	return template.FuncMap{
-		"amount": amount, "clock": clock, "count": count, "count64": func(n int) string { return count(int64(n)) }, "ago": ago, "visible": visible, "column": columnText, "measure": measureText,
+		"count64": func(n int) string { return count(int64(n)) },
+		"amount":  amount, "clock": clock, "count": count, "ago": ago, "visible": visible, "column": columnText, "measure": measureText,
 		"iso": func(t brimline.Time) string { return t.String() },
 		"sub": func(a, b int) int { return a - b },
 	}

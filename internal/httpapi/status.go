@@ -84,7 +84,8 @@ func (v *Verification) Notice(dismissed string) *Notice {
 		}
 		part := reason + " " + count(of)
 		if steady := v.LastHour.Steady[reason]; reason == brimline.ReasonNotAbove && steady > 0 {
-			part += fmt.Sprintf(" (%s of them while the group had caught up: the stream held what PostgreSQL does not)", count(steady))
+			part += fmt.Sprintf(" (%s of them while the group had caught up: the stream held what PostgreSQL does not)",
+				count(steady))
 			n.Level = Warning
 			n.Remedy = "see both figures in topic " + dismissed +
 				", and what `brimline doctor` says of the change stream; a row that was deleted at once explains one of them"
@@ -95,7 +96,8 @@ func (v *Verification) Notice(dismissed string) *Notice {
 	if v.LastHour.Candidates == 1 {
 		noun = "candidate"
 	}
-	n.Message = fmt.Sprintf("PostgreSQL's figures differ from the stream's for %s of %s %s in the last %s: %s; many are normal while the group catches up",
+	n.Message = fmt.Sprintf("PostgreSQL's figures differ from the stream's for %s of %s %s in the last %s: %s; "+
+		"many are normal while the group catches up",
 		count(total), count(v.LastHour.Candidates), noun, v.span(), strings.Join(parts, ", "))
 	return n
 }

@@ -22,10 +22,12 @@ import (
 // nothing of it can be reached from another machine.
 func TestListensOnLoopback(t *testing.T) {
 	before := children(t)
-	demo := testkit.Start(t, binary, clean(t.TempDir()), "demo", "--dir", t.TempDir(), "--rate", "0", "--backlog", "20", "--listen", "127.0.0.1:0", "--allowed-hosts", "*.desk.example.com", "--log-level", "info")
+	demo := testkit.Start(t, binary, clean(t.TempDir()), "demo", "--dir", t.TempDir(),
+		"--rate", "0", "--backlog", "20", "--listen", "127.0.0.1:0", "--allowed-hosts", "*.desk.example.com", "--log-level", "info")
 	base := awaitReady(t, demo)
 	hosts(t, base, map[string]int{
-		"": http.StatusOK, "a.desk.example.com": http.StatusOK, "evil.example": http.StatusMisdirectedRequest, "desk.example.com": http.StatusMisdirectedRequest,
+		"": http.StatusOK, "a.desk.example.com": http.StatusOK, "evil.example": http.StatusMisdirectedRequest,
+		"desk.example.com": http.StatusMisdirectedRequest,
 	})
 	var open []netip.AddrPort
 	for pid := range children(t) {

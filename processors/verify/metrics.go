@@ -70,7 +70,8 @@ func (m *Metrics) Expect(rules []brimline.Rule) {
 	}
 }
 
-// alertsOf counts the alerts of a rule. A severity is any text, and a label is not: one that is no plain word counts as other.
+// alertsOf counts the alerts of a rule. A severity is any text, and a label is not: one that is no plain word counts as
+// other.
 func (m *Metrics) alertsOf(rule *brimline.Rule) prometheus.Counter {
 	severity := rule.Severity
 	if strings.Trim(severity, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-. ") != "" {
