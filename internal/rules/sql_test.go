@@ -246,6 +246,10 @@ func TestSQLWithoutCounterpart(t *testing.T) {
 		`timestamp > current_timestamp`:           {"at character 13: ", "the clock cannot be asked"},
 		`timestamp > date '2026-01-01'`:           {"at character 13: date", "at character 18: ", "2026-01-31T12:00:00Z"},
 		`amount between symmetric 1 and 2`:        {"at character 16: symmetric"},
+		`country is 'NO'`:                         {"at character 9: is asks for NULL, TRUE and FALSE", "=="},
+		`country IS NOT 'NO'`:                     {"at character 9: IS NOT asks for NULL, TRUE and FALSE", "!="},
+		`country='NO'`:                            {"at character 8: = is SQL: write `country == \"NO\"`"},
+		`country in 'NO'`:                         {"in needs a list to its right"},
 		`(country, merchant) = ('NO', 'x')`:       {"at character 9: "},
 		`user_id = 42`:                            {"at character 9: = is SQL: write `user_id == 42`", "write the number in quotes"},
 		`nope = 1 AND countri = 'NO'`: {

@@ -328,7 +328,7 @@ func (r *sqlReader) isPredicate(left sqlOperand) sqlOperand {
 			return r.predicateSaid(left, wasText, t, what, out)
 		}
 	default:
-		r.unexpected(word)
+		r.stop(t, what+" asks for NULL, TRUE and FALSE: compare with == or !=")
 	}
 	return left
 }
