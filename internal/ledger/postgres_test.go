@@ -2,18 +2,51 @@ package ledger
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/internal/embedded"
+	"github.com/brimline/brimline/internal/postgres"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 const testDB = "ledger_test"
+
+// The kinds of failure, in short.
+const (
+	kindAway       = postgres.KindAway
+	kindBusy       = postgres.KindBusy
+	kindTimeout    = postgres.KindTimeout
+	kindLogin      = postgres.KindLogin
+	kindDatabase   = postgres.KindDatabase
+	kindPermission = postgres.KindPermission
+	kindMissing    = postgres.KindMissing
+	kindPooler     = postgres.KindPooler
+	kindValue      = postgres.KindValue
+	kindQuery      = postgres.KindQuery
+)
+
+// temporary reports whether err is of a kind that passes by waiting.
+func temporary(err error) bool {
+	e, ok := errors.AsType[*brimline.Error](err)
+	return ok && slices.Contains([]string{kindAway, kindBusy, kindTimeout, kindBehind, kindOpen, postgres.KindSession}, e.Kind)
+}
+
+func target(t testing.TB) *postgres.Target {
+	t.Helper()
+	target, err := postgres.Parse("postgres://reader@127.0.0.1:1/app")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return target
+}
 
 // server is one PostgreSQL for all tests of the package; its superuser is
 // trusted, every other login needs its password.
@@ -29,6 +62,17 @@ func (s *server) exec(t testing.TB, sql string, args ...any) {
 	if _, err := s.admin.Exec(t.Context(), sql, args...); err != nil {
 		t.Fatalf("%s: %v", sql, err)
 	}
+}
+
+// connect opens a connection that ends with the test.
+func (s *server) connect(t testing.TB, url string) *pgx.Conn {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	return conn
 }
 
 func (s *server) open(t testing.TB, o Options) *Ledger {
