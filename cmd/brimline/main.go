@@ -90,7 +90,7 @@ func execute(args []string, in io.Reader, stdout, stderr io.Writer) int {
 		return exit
 	}
 	if err != nil {
-		report(errOut, err)
+		report(errOut, withoutURLs(err, args))
 		if parse, ok := errors.AsType[*kong.ParseError](err); ok && brimline.ExitCode(err) == int(brimline.ClassRuntime) {
 			fmt.Fprintf(errOut, "Run \"%s --help\" to see what can be said.\n", called(parse.Context))
 			return int(brimline.ClassInput)
@@ -113,6 +113,21 @@ func execute(args []string, in io.Reader, stdout, stderr io.Writer) int {
 		report(errOut, err)
 	}
 	return brimline.ExitCode(err)
+}
+
+// withoutURLs is err without the arguments that may be URLs with a password,
+// which an error about a misplaced argument repeats.
+func withoutURLs(err error, args []string) error {
+	text := err.Error()
+	for _, arg := range args {
+		if strings.Contains(arg, "://") || strings.Contains(arg, "@") {
+			text = strings.ReplaceAll(text, arg, "(not repeated here: it may hold a password)")
+		}
+	}
+	if text == err.Error() {
+		return err
+	}
+	return errors.New(text)
 }
 
 // called is the command as far as it was understood.

@@ -238,7 +238,9 @@ func (s settings) check() error {
 	}
 	if path := s["passfile"]; path != "" {
 		file, err := os.Open(path)
-		if err != nil {
+		if errors.Is(err, fs.ErrNotExist) { // perhaps it is the password itself
+			return badURL("name a file that this user may read", "the passfile that it names is not there")
+		} else if err != nil {
 			return fileError(err)
 		}
 		_ = file.Close()

@@ -139,7 +139,8 @@ func TestParseParameters(t *testing.T) {
 		"port=1,2":                            {"1 hosts and 2 ports"},
 		"sslcert=/nonexistent/x.pem&sslkey=/nonexistent/y.pem": {"/nonexistent/y.pem"},
 		"sslrootcert=/nonexistent/ca.pem":                      {"/nonexistent/ca.pem", "may read"},
-		"passfile=/nonexistent/pass":                           {"/nonexistent/pass", "may read"},
+		"passfile=/nonexistent/pass":                           {"passfile", "may read"},
+		"passfile=hunter2":                                     {"passfile", "may read"},
 		"service=hunter2":                                      {"service file", "PGSERVICEFILE"},
 		"require_auth=hunter2":                                 {"environment"},
 	} {
