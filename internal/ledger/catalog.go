@@ -33,7 +33,7 @@ type layout struct {
 // where there is no such table. Two answers that are equal mean that no
 // question is read differently. Rights and policies are no part of it: they
 // make errors by themselves.
-const signatureSQL = `coalesce((SELECT concat_ws(' ', r.oid, r.relkind, string_agg(concat_ws(' ', a.attname, a.atttypid, a.atttypmod, a.attcollation), ',' ORDER BY a.attnum))
+const signatureSQL = `coalesce((SELECT pg_catalog.concat_ws(' ', r.oid, r.relkind, pg_catalog.string_agg(pg_catalog.concat_ws(' ', a.attname, a.atttypid, a.atttypmod, a.attcollation), ',' ORDER BY a.attnum))
 	FROM pg_catalog.pg_class r JOIN pg_catalog.pg_namespace n ON n.oid = r.relnamespace
 	JOIN pg_catalog.pg_attribute a ON a.attrelid = r.oid
 	WHERE n.nspname = $1 AND r.relname = $2 AND a.attname = ANY($3) AND NOT a.attisdropped GROUP BY r.oid, r.relkind), '')`
@@ -41,7 +41,7 @@ const signatureSQL = `coalesce((SELECT concat_ws(' ', r.oid, r.relkind, string_a
 // lookUpSQL reads the catalog, which every login may, so that a missing table
 // is told from a missing right.
 const lookUpSQL = `WITH RECURSIVE base AS (
-	SELECT a.attname, a.attnum, a.atttypid AS type, a.atttypmod AS modifier, format_type(a.atttypid, a.atttypmod) AS shown, a.attcollation
+	SELECT a.attname, a.attnum, a.atttypid AS type, a.atttypmod AS modifier, pg_catalog.format_type(a.atttypid, a.atttypmod) AS shown, a.attcollation
 	FROM pg_catalog.pg_attribute a
 	WHERE a.attrelid = (SELECT r.oid FROM pg_catalog.pg_class r JOIN pg_catalog.pg_namespace n ON n.oid = r.relnamespace WHERE n.nspname = $1 AND r.relname = $2)
 		AND a.attnum > 0 AND NOT a.attisdropped
@@ -49,8 +49,8 @@ const lookUpSQL = `WITH RECURSIVE base AS (
 	SELECT b.attname, b.attnum, t.typbasetype, CASE WHEN t.typtypmod >= 0 THEN t.typtypmod ELSE b.modifier END, b.shown, b.attcollation
 	FROM base b JOIN pg_catalog.pg_type t ON t.oid = b.type WHERE t.typtype = 'd')
 	SELECT b.attname, CASE WHEN t.typtype = 'e' THEN 'enum' WHEN t.typtype = 'c' THEN 'composite' WHEN t.typcategory = 'A' THEN 'array' ELSE t.typname END,
-		format_type(t.oid, -1), b.shown, quote_ident(CASE WHEN t.typtype = 'e' THEN 'pg_catalog' ELSE n.nspname END),
-		quote_ident(f.nspname) || '.' || quote_ident(o.proname),
+		pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(t.typname), b.shown, pg_catalog.quote_ident(CASE WHEN t.typtype = 'e' THEN 'pg_catalog' ELSE n.nspname END),
+		pg_catalog.quote_ident(f.nspname) || '.' || pg_catalog.quote_ident(o.proname),
 		CASE WHEN b.modifier >= 4 THEN (((b.modifier - 4) & 2047) # 1024) - 1024 ELSE 0 END, b.modifier < 4,
 		coalesce(NOT c.collisdeterministic, false)
 	FROM base b JOIN pg_catalog.pg_type t ON t.oid = b.type AND t.typtype <> 'd' JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
@@ -64,7 +64,7 @@ func (l *Ledger) look(ctx context.Context, conn *pgx.Conn) (*layout, error) {
 	var kind string
 	schema, name := splitTable(l.o.Table)
 	err := postgres.Ask(ctx, conn, l.o.Timeout, func(b *pgx.Batch) {
-		b.Queue("SELECT "+signatureSQL+`, coalesce((SELECT r.relkind::text FROM pg_catalog.pg_class r JOIN pg_catalog.pg_namespace n ON n.oid = r.relnamespace
+		b.Queue("SELECT "+signatureSQL+`, coalesce((SELECT r.relkind::pg_catalog.text FROM pg_catalog.pg_class r JOIN pg_catalog.pg_namespace n ON n.oid = r.relnamespace
 			WHERE n.nspname = $1 AND r.relname = $2), '')`, schema, name, l.needed())
 		b.Queue(lookUpSQL, schema, name)
 	}, func(results pgx.BatchResults) error {
@@ -96,7 +96,8 @@ func (l *Ledger) look(ctx context.Context, conn *pgx.Conn) (*layout, error) {
 	}
 	found.sql = build(&l.o, kind, found)
 	err = postgres.Ask(ctx, conn, l.o.Timeout, func(b *pgx.Batch) {
-		b.Queue("SELECT " + strings.Join(l.selected(), ", ") + " FROM " + quoteTable(l.o.Table) + " LIMIT 0")
+		// A plan that is kept must not change its result's type.
+		b.Queue("SELECT pg_catalog.count(*) FROM (SELECT " + strings.Join(l.selected(), ", ") + " FROM " + quoteTable(l.o.Table) + " LIMIT 0) AS read")
 	}, func(results pgx.BatchResults) error {
 		_, err := results.Exec()
 		return err

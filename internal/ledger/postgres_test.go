@@ -53,6 +53,7 @@ func target(t testing.TB) *postgres.Target {
 type server struct {
 	*embedded.Postgres
 	admin *pgxpool.Pool
+	rows  int64 // of user 1, where a test counts them
 }
 
 func (s *server) url() string { return s.URL(testDB) }
@@ -91,6 +92,12 @@ func (s *server) open(t testing.TB, o Options) *Ledger {
 // startServer starts a PostgreSQL whose directory every user can reach.
 func startServer(t testing.TB, settings map[string]string) *server {
 	t.Helper()
+	return startServerWith(t, settings, nil)
+}
+
+// startServerWith stops the server once it has its tables, lets change alter its data directory, and starts it again.
+func startServerWith(t testing.TB, settings map[string]string, change func(data string)) *server {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "ledger-hba-")
 	if err != nil {
 		t.Fatal(err)
@@ -110,18 +117,22 @@ func startServer(t testing.TB, settings map[string]string) *server {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	pg, err := embedded.StartPostgres(ctx, embedded.PostgresOptions{NoSync: true, Settings: all})
+	o := embedded.PostgresOptions{NoSync: true, Settings: all}
+	if change != nil {
+		o.Dir = t.TempDir()
+	}
+	pg, err := embedded.StartPostgres(ctx, o)
 	if err != nil {
 		t.Fatal(err)
 	}
+	s := &server{Postgres: pg}
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 		defer cancel()
-		if err := pg.Stop(ctx); err != nil {
+		if err := s.Stop(ctx); err != nil {
 			t.Error(err)
 		}
 	})
-	s := &server{Postgres: pg}
 	first, err := pgxpool.New(ctx, pg.URL(""))
 	if err != nil {
 		t.Fatal(err)
@@ -143,6 +154,26 @@ func startServer(t testing.TB, settings map[string]string) *server {
 		`CREATE INDEX ON "Odd ""name" ("User", "at")`,
 	} {
 		s.exec(t, sql)
+	}
+	if change != nil {
+		s.exec(t, "VACUUM (FREEZE)")
+		var data string
+		if err := s.admin.QueryRow(ctx, "SHOW data_directory").Scan(&data); err != nil {
+			t.Fatal(err)
+		}
+		s.admin.Close()
+		if err := s.Stop(ctx); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { os.RemoveAll(filepath.Dir(data)) })
+		change(data)
+		if s.Postgres, err = embedded.StartPostgres(ctx, o); err != nil {
+			t.Fatal(err)
+		}
+		if s.admin, err = pgxpool.New(ctx, s.url()); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(s.admin.Close)
 	}
 	return s
 }

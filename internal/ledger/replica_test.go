@@ -17,6 +17,7 @@ import (
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/internal/embedded"
 	"github.com/brimline/brimline/internal/sliding"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
@@ -106,13 +107,13 @@ func TestClassify(t *testing.T) {
 	}
 }
 
-// TestReplica asks a real standby whose replay is stopped between a row and its commit.
-func TestReplica(t *testing.T) {
+// standbyOf starts a standby of the primary.
+func standbyOf(t *testing.T, primary *server) *embedded.Postgres {
+	t.Helper()
 	backup := programPath("pg_basebackup")
 	if backup == "" {
-		t.Skip("no pg_basebackup on this machine (downloaded PostgreSQL programs have none)")
+		t.Skip("pg_basebackup is not here")
 	}
-	primary := startServer(t, nil)
 	dir := t.TempDir()
 	// Made by the embedded package itself, so that the directory belongs to the user that PostgreSQL runs as.
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -132,6 +133,15 @@ func TestReplica(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = replica.Stop(context.Background()) })
+	return replica
+}
+
+// TestReplica asks a real standby whose replay is stopped between a row and its commit.
+func TestReplica(t *testing.T) {
+	primary := startServer(t, nil)
+	replica := standbyOf(t, primary)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
 	standby, err := pgxpool.New(ctx, replica.URL(testDB))
 	if err != nil {
 		t.Fatal(err)
@@ -239,7 +249,12 @@ func replaceByBackup(t *testing.T, program, primary, data string) {
 	}
 }
 
-func awaitLSN(t *testing.T, standby *pgxpool.Pool, lsn string) {
+// asker is a connection or a pool.
+type asker interface {
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
+func awaitLSN(t *testing.T, standby asker, lsn string) {
 	t.Helper()
 	deadline := time.Now().Add(20 * time.Second)
 	for there := false; !there; time.Sleep(5 * time.Millisecond) {

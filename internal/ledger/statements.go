@@ -12,7 +12,7 @@ import (
 // from being altered until then: the log position, a standby's of replay or a
 // primary's of writing (each of the two functions fails on the other kind of
 // server), and the layout that the question was read with.
-const endSQL = `SELECT (CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn() ELSE pg_catalog.pg_current_wal_lsn() END)::text, ` + signatureSQL
+const endSQL = `SELECT (CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn() ELSE pg_catalog.pg_current_wal_lsn() END)::pg_catalog.text, ` + signatureSQL
 
 // statements are the questions as SQL text. Each takes $1 user (as text), $2
 // the lowest and $3 the highest time.
@@ -56,12 +56,12 @@ func build(o *Options, kind string, found *layout) (s statements) {
 		brimline.CountAll: {"1::pg_catalog.numeric", "", "true"},
 	}
 	for m, w := range weighs {
-		s.sums[m] = fmt.Sprintf(`SELECT (coalesce(pg_catalog.sum(weight) FILTER (WHERE moment < $3::pg_catalog.%s), 0)%s)::text, (coalesce(pg_catalog.sum(weight), 0)%[2]s)::text,`+
+		s.sums[m] = fmt.Sprintf(`SELECT (coalesce(pg_catalog.sum(weight) FILTER (WHERE moment < $3::pg_catalog.%s), 0)%s)::pg_catalog.text, (coalesce(pg_catalog.sum(weight), 0)%[2]s)::pg_catalog.text,`+
 			` pg_catalog.count(*) FILTER (WHERE counts) FROM (SELECT %[3]s AS moment, %[4]s AS weight, %[5]s AS counts %[6]s) AS rows`,
 			found.time, w.unit, stamp, w.weight, w.counts, from)
 	}
 
-	exact := fmt.Sprintf("(%s%s)::text", amount, unit)
+	exact := fmt.Sprintf("(%s%s)::pg_catalog.text", amount, unit)
 	s.amounts = fmt.Sprintf("SELECT %s, %s %s ORDER BY %[1]s", stamp, exact, from)
 	columns := []string{stamp, exact}
 	for _, name := range o.Columns.ID {

@@ -34,15 +34,15 @@ type sight struct {
 // read first, the newest id (age() counts from it) after that: a standby knows
 // an id from the first record of its transaction on, so one that it does not
 // know although it has replayed the row cannot be this history's.
-const sightSQL = `SELECT s.recovering, s.position::text, coalesce((extract(epoch FROM s.replayed) * 1000000)::bigint, 0), CASE
-		WHEN i.id < 3 OR i.low < 3 OR i.whole < 3 OR i.id > 4294967295 AND i.id <> i.whole OR age(i.low::text::xid) <= 0 THEN 'unknown'
-		ELSE coalesce(txid_status(i.whole), 'forgotten') END
-	FROM (SELECT pg_is_in_recovery() AS recovering,
-		CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END AS position,
-		pg_last_xact_replay_timestamp() AS replayed, txid_snapshot_xmax(txid_current_snapshot()) AS newest OFFSET 0) AS s
+const sightSQL = `SELECT s.recovering, s.position::pg_catalog.text, coalesce((extract(epoch FROM s.replayed) * 1000000)::pg_catalog.int8, 0), CASE
+		WHEN i.id < 3 OR i.low < 3 OR i.whole < 3 OR i.id > 4294967295 AND i.id <> i.whole OR pg_catalog.age(i.low::pg_catalog.text::pg_catalog.xid) <= 0 THEN 'unknown'
+		ELSE coalesce(pg_catalog.txid_status(i.whole), 'forgotten') END
+	FROM (SELECT pg_catalog.pg_is_in_recovery() AS recovering,
+		CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn() ELSE pg_catalog.pg_current_wal_insert_lsn() END AS position,
+		pg_catalog.pg_last_xact_replay_timestamp() AS replayed, pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot()) AS newest OFFSET 0) AS s
 	CROSS JOIN LATERAL (SELECT id, n, id & 4294967295 AS low,
 		s.newest + (((id & 4294967295) - s.newest + 2147483648) & 4294967295) - 2147483648 AS whole
-		FROM unnest($1::bigint[]) WITH ORDINALITY AS u (id, n)) AS i ORDER BY i.n`
+		FROM pg_catalog.unnest($1::pg_catalog.int8[]) WITH ORDINALITY AS u (id, n)) AS i ORDER BY i.n`
 
 // anotherTimeline is how much later than the row a transaction must have been
 // committed that is before it in the log, for the row to be of another history
