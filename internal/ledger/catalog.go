@@ -29,14 +29,17 @@ type layout struct {
 	sql       statements
 }
 
-// signatureSQL is a subquery about the table $1.$2 and its columns $3: empty
+// signatureSQL is a subquery about the table $1 and its columns $2: empty
 // where there is no such table. Two answers that are equal mean that no
 // question is read differently. Rights and policies are no part of it: they
 // make errors by themselves.
-const signatureSQL = `coalesce((SELECT pg_catalog.concat_ws(' ', r.oid, r.relkind, pg_catalog.string_agg(pg_catalog.concat_ws(' ', a.attname, a.atttypid, a.atttypmod, a.attcollation), ',' ORDER BY a.attnum))
-	FROM pg_catalog.pg_class r JOIN pg_catalog.pg_namespace n ON n.oid = r.relnamespace
-	JOIN pg_catalog.pg_attribute a ON a.attrelid = r.oid
-	WHERE n.nspname = $1 AND r.relname = $2 AND a.attname = ANY($3) AND NOT a.attisdropped GROUP BY r.oid, r.relkind), '')`
+const signatureSQL = `coalesce((SELECT pg_catalog.concat_ws(' ', a.attrelid,
+		pg_catalog.string_agg(pg_catalog.concat_ws(' ', a.attname, a.atttypid, a.atttypmod, a.attcollation), ',' ORDER BY a.attnum))
+	FROM pg_catalog.pg_attribute a WHERE a.attrelid = pg_catalog.to_regclass($1) AND a.attname = ANY($2) AND NOT a.attisdropped GROUP BY a.attrelid), '')`
+
+// kindSQL is the relkind of the table $1.$2, empty where there is none.
+const kindSQL = `SELECT coalesce((SELECT r.relkind::pg_catalog.text FROM pg_catalog.pg_class r JOIN pg_catalog.pg_namespace n ON n.oid = r.relnamespace
+	WHERE n.nspname = $1 AND r.relname = $2), '')`
 
 // lookUpSQL reads the catalog, which every login may, so that a missing table
 // is told from a missing right.
@@ -64,11 +67,14 @@ func (l *Ledger) look(ctx context.Context, conn *pgx.Conn) (*layout, error) {
 	var kind string
 	schema, name := splitTable(l.o.Table)
 	err := postgres.Ask(ctx, conn, l.o.Timeout, func(b *pgx.Batch) {
-		b.Queue("SELECT "+signatureSQL+`, coalesce((SELECT r.relkind::pg_catalog.text FROM pg_catalog.pg_class r JOIN pg_catalog.pg_namespace n ON n.oid = r.relnamespace
-			WHERE n.nspname = $1 AND r.relname = $2), '')`, schema, name, l.needed())
+		b.Queue("SELECT "+signatureSQL, quoteTable(l.o.Table), l.needed())
+		b.Queue(kindSQL, schema, name)
 		b.Queue(lookUpSQL, schema, name)
 	}, func(results pgx.BatchResults) error {
-		if err := results.QueryRow().Scan(&found.signature, &kind); err != nil {
+		if err := results.QueryRow().Scan(&found.signature); err != nil {
+			return err
+		}
+		if err := results.QueryRow().Scan(&kind); err != nil {
 			return err
 		}
 		rows, err := results.Query()

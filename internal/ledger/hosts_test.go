@@ -44,6 +44,7 @@ func asked(t *testing.T, l *Ledger) (standby bool) {
 
 // TestHosts: a URL with several servers, with each choice among them, and a failover.
 func TestHosts(t *testing.T) {
+	t.Parallel()
 	primary := startServer(t, nil)
 	replica := standbyOf(t, primary)
 	standby := primary.connect(t, replica.URL(testDB))

@@ -59,6 +59,8 @@ type Ledger struct {
 	o      Options
 	where  string // for errors: servers, database and table
 	layout atomic.Pointer[layout]
+	// settled is what a primary said last; nil while none was asked.
+	settled atomic.Pointer[settled]
 }
 
 // Open connects, looks the columns up in the catalog and checks that they can
@@ -209,6 +211,9 @@ type question struct {
 	impossible bool
 }
 
+// errElsewhere says that another server answered than the one that is known.
+var errElsewhere = errors.New("another server answered")
+
 // errAltered says that the table is not what it was when the question was written.
 var errAltered = errors.New("the table has been altered")
 
@@ -229,13 +234,16 @@ func (l *Ledger) ask(ctx context.Context, doing string, after []brimline.Source,
 			return 0, l.fail(ctx, doing, err)
 		}
 	}
+	known := l.settled.Load()
 	for attempt := 0; ; attempt++ {
 		as := l.layout.Load()
-		lsn, err = l.answer(ctx, conn.Conn(), as, after, q)
+		lsn, err = l.answer(ctx, conn.Conn(), as, after, known, q)
 		behind, isBehind := errors.AsType[*notYet](err)
 		switch {
 		case err == nil:
 			return lsn, nil
+		case errors.Is(err, errElsewhere):
+			known = nil
 		case isBehind:
 			if err := l.await(patience, conn.Conn(), []brimline.Source{behind.src}); err != nil {
 				return 0, l.fail(ctx, doing, err)
@@ -257,17 +265,22 @@ func (l *Ledger) ask(ctx context.Context, doing string, after []brimline.Source,
 
 // answer sends a question in one round trip with all that makes its answer
 // worth believing: what is visible before it, and the table's layout after it.
-func (l *Ledger) answer(ctx context.Context, conn *pgx.Conn, as *layout, after []brimline.Source, q question) (lsn uint64, err error) {
+// What a primary is known to have ended is not asked about, and the end tells whether it was that primary.
+func (l *Ledger) answer(ctx context.Context, conn *pgx.Conn, as *layout, after []brimline.Source, known *settled, q question) (lsn uint64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, l.o.Timeout)
 	defer cancel()
 	sql, err := q.sql(&as.sql)
 	if err != nil {
 		return 0, err
 	}
-	schema, name := splitTable(l.o.Table)
+	trusted := len(after) > 0 && !l.o.Replica && known.hasAll(after)
+	if trusted {
+		after = nil
+	}
 	var behind *notYet
 	var bad error
-	var position, signature string
+	var signature, position string
+	var now settled
 	err = postgres.Ask(ctx, conn, l.o.Timeout, func(b *pgx.Batch) {
 		if len(after) > 0 {
 			queueSight(b, after)
@@ -275,7 +288,7 @@ func (l *Ledger) answer(ctx context.Context, conn *pgx.Conn, as *layout, after [
 		if !q.impossible {
 			b.Queue(sql, q.user, lowest(q.from), highest(q.to))
 		}
-		b.Queue(endSQL, schema, name, l.needed())
+		b.Queue(endSQL, quoteTable(l.o.Table), l.needed())
 	}, func(results pgx.BatchResults) (err error) {
 		if len(after) > 0 {
 			if behind, err = see(results, after); err != nil {
@@ -294,17 +307,22 @@ func (l *Ledger) answer(ctx context.Context, conn *pgx.Conn, as *layout, after [
 				bad = err // about what was read: the rest of the answer says whether it is to be believed
 			}
 		}
-		return results.QueryRow().Scan(&position, &signature)
+		return results.QueryRow().Scan(&signature, &position, &now.since, &now.below)
 	})
 	switch {
 	case err != nil:
 		return 0, err
+	case trusted && (now.since == nil || !now.since.Equal(*known.since)):
+		return 0, errElsewhere
 	case signature != as.signature:
 		return 0, errAltered
 	case behind != nil:
 		return 0, behind
 	case bad != nil:
 		return 0, bad
+	}
+	if now.since != nil {
+		l.settled.Store(&now)
 	}
 	return brimline.ParseLSN(position)
 }

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -118,8 +119,8 @@ func openErrors(t *testing.T, s *server) {
 		e, ok := errors.AsType[*brimline.Error](err)
 		if !ok || e.Kind != c.kind || e.Remedy == "" || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: %v", name, err)
-		} else if strings.Contains(fmt.Sprintf("%v %+v %#v", err, err, e.Err), password) {
-			t.Errorf("%s: the password shows in %v", name, err)
+		} else if as, jsonErr := json.Marshal(err); jsonErr == nil && strings.Contains(fmt.Sprintf("%v %+v %#v %s", err, err, e.Err, as), password) {
+			t.Errorf("%s: the password shows in %v, or in %s", name, err, as)
 		} else if temporary(err) != (c.kind == kindAway) {
 			t.Errorf("%s: temporary: %v", name, temporary(err))
 		}

@@ -9,10 +9,13 @@ import (
 )
 
 // endSQL is asked after a question, in its transaction, which keeps the table
-// from being altered until then: the log position, a standby's of replay or a
-// primary's of writing (each of the two functions fails on the other kind of
-// server), and the layout that the question was read with.
-const endSQL = `SELECT (CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn() ELSE pg_catalog.pg_current_wal_lsn() END)::pg_catalog.text, ` + signatureSQL
+// from being altered until then: the layout that the question was read with;
+// the log position, a standby's of replay or a primary's of writing (each of the
+// two functions fails on the other kind of server); and, of a primary, since
+// when it runs and below which id all transactions have ended.
+const endSQL = `SELECT ` + signatureSQL + `, (CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn() ELSE pg_catalog.pg_current_wal_lsn() END)::pg_catalog.text,
+	CASE WHEN pg_catalog.pg_is_in_recovery() THEN NULL ELSE pg_catalog.pg_postmaster_start_time() END,
+	pg_catalog.txid_snapshot_xmin(pg_catalog.txid_current_snapshot())`
 
 // statements are the questions as SQL text. Each takes $1 user (as text), $2
 // the lowest and $3 the highest time.

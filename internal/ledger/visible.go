@@ -67,6 +67,32 @@ func (s *sight) shows(src brimline.Source) bool {
 	}
 }
 
+// settled is what a primary has said: since when it runs, which tells it from
+// any other, and that all transactions below an id have ended.
+type settled struct {
+	since *time.Time
+	below uint64
+}
+
+// hasAll reports whether the transactions of all changes are known to have
+// ended on a primary. A change has the lower half of an id, or a whole one.
+func (s *settled) hasAll(after []brimline.Source) bool {
+	for i := range after {
+		id := after[i].TxID
+		if s == nil || id <= 0 {
+			return false
+		}
+		behind := s.below - uint64(id)
+		if id < 1<<32 {
+			behind = uint64(uint32(behind))
+		}
+		if behind < 1 || behind >= 1<<31 {
+			return false
+		}
+	}
+	return true
+}
+
 // see asks which of the changes are not visible yet: the first of them, with what the server says.
 func see(results pgx.BatchResults, after []brimline.Source) (*notYet, error) {
 	rows, err := results.Query()

@@ -69,15 +69,17 @@ var hour = &sliding.Rule{Rule: brimline.Rule{Window: time.Hour}}
 // it comes from and for nothing else, wherever the counter is, and an id that
 // the server cannot have had is one that is not known.
 func TestTransactionIDs(t *testing.T) {
+	t.Parallel()
 	for name, next := range histories {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			s := startServerWith(t, map[string]string{"autovacuum": "off"}, func(data string) {
 				if next != 0 {
 					counterAt(t, next)(data)
 				}
 			})
 			o := transactions()
-			o.Timeout = 500 * time.Millisecond
+			o.Timeout = time.Second
 			l := s.open(t, o)
 			for range 3 { // across the limit
 				s.insertLater(t, l)
@@ -147,8 +149,10 @@ func (s *server) insertLater(t *testing.T, l *Ledger) {
 // does not wait for an id that it does not know then; and a position that will
 // never come, of another history, is waited for only until that is certain.
 func TestReplicaTransactionIDs(t *testing.T) {
+	t.Parallel()
 	for _, name := range []string{"young", "2^32"} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			next := histories[name]
 			primary := startServerWith(t, map[string]string{"autovacuum": "off"}, func(data string) {
 				if next != 0 {
@@ -158,7 +162,7 @@ func TestReplicaTransactionIDs(t *testing.T) {
 			replica := standbyOf(t, primary)
 			standby := primary.connect(t, replica.URL(testDB))
 			o := transactions()
-			o.URL, o.Replica, o.Timeout = replica.URL(testDB), true, 500*time.Millisecond
+			o.URL, o.Replica, o.Timeout = replica.URL(testDB), true, time.Second
 			l := (&server{Postgres: replica}).open(t, o)
 			for range 3 {
 				primary.insertReplayed(t, standby, l)

@@ -6,8 +6,7 @@
 // The driver's own errors hold the whole configuration with its password;
 // Cause takes them apart.
 //
-// Questions are asked in transactions that are read-only, in UTC, free of the
-// role's and the database's settings, and bounded in time (Begin and
-// Commit). That holds behind a pooler in transaction mode too, where a setting
+// Questions are asked in transactions (Ask) that are read-only, bounded in time
+// and free of what the login has set about names and policies. That holds behind a pooler in transaction mode too, where a setting
 // of the session would be the next client's.
 package postgres

@@ -12,12 +12,11 @@ import (
 // statement see the rows as they were at the first, and a standby refuse.
 const beginSQL = "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY"
 
-// settingsSQL makes texts, comparisons and names mean the same whatever the
-// login, the database and the URL have set, until the transaction's end.
-// With row_security off a policy that would hide rows makes an error.
+// settingsSQL makes names mean the same whatever the login, the database and
+// the URL have set, until the transaction's end. With row_security off a policy
+// that would hide rows makes an error.
 const settingsSQL = `SELECT pg_catalog.set_config('statement_timeout', $1, true), pg_catalog.set_config('search_path', 'pg_catalog', true),
-	pg_catalog.set_config('row_security', 'off', true), pg_catalog.set_config('timezone', 'UTC', true), pg_catalog.set_config('datestyle', 'ISO', true),
-	pg_catalog.set_config('extra_float_digits', '1', true), pg_catalog.set_config('idle_in_transaction_session_timeout', '0', true)`
+	pg_catalog.set_config('row_security', 'off', true)`
 
 // Ask asks the questions that queue puts on a batch, in one transaction and
 // one round trip. read takes all their results, in order. Errors are as the driver gives them.
