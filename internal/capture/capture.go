@@ -136,7 +136,8 @@ func New(o Options, sink Sink) (*Capture, error) {
 	} {
 		config.RuntimeParams[name] = value
 	}
-	return &Capture{o: o, target: target, config: config, schema: schema, table: table, topic: Topic(o.TopicPrefix, o.Table), sink: sink}, nil
+	return &Capture{o: o, target: target, config: config, schema: schema, table: table, topic: Topic(o.TopicPrefix,
+		o.Table), sink: sink}, nil
 }
 
 // Topic is where the records go.

@@ -184,11 +184,13 @@ func TestValidateTellsEverything(t *testing.T) {
 
 // TestBrokersAreNotShown: a URL with a password, written where brokers belong, is not repeated.
 func TestBrokersAreNotShown(t *testing.T) {
-	for _, brokers := range [][]string{{"u:hunter2@kafka:9092"}, {"kafka://u:hunter2@kafka:9092"}, {"u:p", "hunter2@kafka:9092"}, {"u:hunter2", "x@kafka:9092"}, {"kafka:9092", "hunter2#kafka:1"}} {
+	for _, brokers := range [][]string{{"u:hunter2@kafka:9092"}, {"kafka://u:hunter2@kafka:9092"}, {"u:p",
+		"hunter2@kafka:9092"}, {"u:hunter2", "x@kafka:9092"}, {"kafka:9092", "hunter2#kafka:1"}} {
 		c := Default()
 		c.Brokers = brokers
 		err := c.Valid()
-		if err == nil || !strings.Contains(err.Error(), "--brokers: entry ") || strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), "u:") {
+		if err == nil || !strings.Contains(err.Error(), "--brokers: entry ") || strings.Contains(err.Error(),
+			"hunter2") || strings.Contains(err.Error(), "u:") {
 			t.Errorf("%q: %v", brokers, err)
 		}
 	}

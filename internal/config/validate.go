@@ -92,7 +92,8 @@ func (k *Kafka) check(p *problems) {
 		switch {
 		case urls.IsHostPort(b):
 		case secret:
-			p.add("brokers", "entry %d is not host:port, and is not repeated here: it may hold a password, which belongs in --kafka-sasl-password-file", i+1)
+			p.add("brokers", "entry %d is not host:port, and is not repeated here: it may hold a password, which belongs in "+
+				"--kafka-sasl-password-file", i+1)
 		default:
 			p.add("brokers", "%q is not host:port", b)
 		}

@@ -43,7 +43,8 @@ func (l *Ledger) fail(ctx context.Context, doing string, err error) error {
 	e.Kind, e.Remedy = f.Kind, f.Remedy
 	switch f.Kind {
 	case postgres.KindTimeout:
-		e.Remedy = fmt.Sprintf("check the load of PostgreSQL, and that there is an index on (%s, %s)", quote(l.o.Columns.User), quote(l.o.Columns.Time))
+		e.Remedy = fmt.Sprintf("check the load of PostgreSQL, and that there is an index on (%s, %s)",
+			quote(l.o.Columns.User), quote(l.o.Columns.Time))
 	case postgres.KindPermission:
 		schema, _ := splitTable(l.o.Table)
 		e.Remedy = fmt.Sprintf("GRANT USAGE ON SCHEMA %s and GRANT SELECT (%s) ON %s to this login",

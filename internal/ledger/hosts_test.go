@@ -34,8 +34,13 @@ func asked(t *testing.T, l *Ledger) (standby bool) {
 	}
 	defer conn.Release()
 	var readOnly string
-	err = postgres.Ask(t.Context(), conn.Conn(), l.o.Timeout, func(b *pgx.Batch) { b.Queue("SELECT pg_is_in_recovery(), current_setting('transaction_read_only')") },
-		func(results pgx.BatchResults) error { return results.QueryRow().Scan(&standby, &readOnly) })
+	err = postgres.Ask(
+		t.Context(),
+		conn.Conn(),
+		l.o.Timeout,
+		func(b *pgx.Batch) { b.Queue("SELECT pg_is_in_recovery(), current_setting('transaction_read_only')") },
+		func(results pgx.BatchResults) error { return results.QueryRow().Scan(&standby, &readOnly) },
+	)
 	if err != nil || readOnly != "on" {
 		t.Fatal(readOnly, err)
 	}
@@ -48,10 +53,15 @@ func TestHosts(t *testing.T) {
 	primary := startServer(t, nil)
 	replica := standbyOf(t, primary)
 	standby := primary.connect(t, replica.URL(testDB))
-	primary.exec(t, `CREATE ROLE writer LOGIN SUPERUSER PASSWORD 'w'; CREATE ROLE reader LOGIN SUPERUSER PASSWORD 'w'; ALTER ROLE reader SET default_transaction_read_only = on;
-		INSERT INTO streaming.transactions VALUES (1, 1, 5, 'epoch')`)
+	primary.exec(
+		t,
+		`CREATE ROLE writer LOGIN SUPERUSER PASSWORD 'w'; CREATE ROLE reader LOGIN SUPERUSER PASSWORD 'w';
+			ALTER ROLE reader SET default_transaction_read_only = on;
+		INSERT INTO streaming.transactions VALUES (1, 1, 5, 'epoch')`,
+	)
 	var position string
-	if err := primary.admin.QueryRow(t.Context(), "SELECT pg_current_wal_flush_lsn()::text").Scan(&position); err != nil {
+	if err := primary.admin.QueryRow(t.Context(), "SELECT pg_current_wal_flush_lsn()::text").
+		Scan(&position); err != nil {
 		t.Fatal(err)
 	}
 	awaitLSN(t, standby, position)
@@ -78,13 +88,26 @@ func TestHosts(t *testing.T) {
 			if got := asked(t, l); got != want {
 				t.Errorf("%s, %s: a standby is asked: %v", attrs, order, got)
 			}
-			if f, _, err := l.Figures(t.Context(), "1", hour, 0, brimline.Source{TxID: 700, LSN: 1}); err != nil || f.Count != 1 {
+			if f, _, err := l.Figures(
+				t.Context(),
+				"1",
+				hour,
+				0,
+				brimline.Source{TxID: 700, LSN: 1},
+			); err != nil ||
+				f.Count != 1 {
 				t.Errorf("%s, %s: %+v %v", attrs, order, f, err)
 			}
 		}
 	}
 	for order, hosts := range map[bool][2]string{false: {p, r}, true: {r, p}} {
-		if l, err := open(superuser, hosts[0], hosts[1], "&target_session_attrs=any"); err != nil || asked(t, l) != order {
+		if l, err := open(
+			superuser,
+			hosts[0],
+			hosts[1],
+			"&target_session_attrs=any",
+		); err != nil ||
+			asked(t, l) != order {
 			t.Errorf("any of %v: %v", hosts, err)
 		}
 	}
@@ -96,10 +119,14 @@ func TestHosts(t *testing.T) {
 	}
 	for what, c := range map[string]struct{ login, host, attrs string }{
 		"a login that is read-only by default": {"reader:w", p, "read-write"}, "no primary": {superuser, r, "read-write"},
-		"no primary either": {superuser, r, "primary"}, "no standby": {superuser, p, "standby"}, "none that is read-only": {superuser, p, "read-only"},
+		"no primary either": {superuser, r, "primary"}, "no standby": {superuser, p, "standby"},
+		"none that is read-only": {superuser, p, "read-only"},
 	} {
 		_, err := open(c.login, c.host, c.host, "&target_session_attrs="+c.attrs)
-		if e, ok := errors.AsType[*brimline.Error](err); !ok || e.Kind != postgres.KindSession || !strings.Contains(e.Remedy, "target_session_attrs") || !temporary(err) {
+		if e, ok := errors.AsType[*brimline.Error](
+			err,
+		); !ok || e.Kind != postgres.KindSession || !strings.Contains(e.Remedy, "target_session_attrs") ||
+			!temporary(err) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
@@ -119,10 +146,13 @@ func TestHosts(t *testing.T) {
 	}
 	var src brimline.Source
 	var before, after string
-	if err := primary.admin.QueryRow(t.Context(), "SELECT pg_current_wal_insert_lsn()::text").Scan(&before); err != nil {
+	if err := primary.admin.QueryRow(t.Context(), "SELECT pg_current_wal_insert_lsn()::text").
+		Scan(&before); err != nil {
 		t.Fatal(err)
 	}
-	if err := primary.admin.QueryRow(t.Context(), "INSERT INTO streaming.transactions VALUES (2, 1, 5, 'epoch') RETURNING txid_current() & 4294967295").Scan(&src.TxID); err != nil {
+	if err := primary.admin.QueryRow(t.Context(),
+		"INSERT INTO streaming.transactions VALUES (2, 1, 5, 'epoch') RETURNING txid_current() & 4294967295").
+		Scan(&src.TxID); err != nil {
 		t.Fatal(err)
 	}
 	if err := primary.admin.QueryRow(t.Context(), "SELECT pg_current_wal_flush_lsn()::text").Scan(&after); err != nil {
@@ -171,7 +201,10 @@ func TestHosts(t *testing.T) {
 			t.Errorf("%s: the promoted server takes itself for a standby", what)
 		}
 	}
-	if _, err := standby.Exec(context.Background(), "INSERT INTO streaming.transactions VALUES (3, 1, 5, 'epoch')"); err != nil {
+	if _, err := standby.Exec(
+		context.Background(),
+		"INSERT INTO streaming.transactions VALUES (3, 1, 5, 'epoch')",
+	); err != nil {
 		t.Error(err)
 	}
 	if f, _, err := writing.Figures(t.Context(), "1", hour, 0); err != nil || f.Count != 3 {
@@ -183,7 +216,8 @@ func awaitReceived(t *testing.T, standby asker, lsn string) {
 	t.Helper()
 	deadline := time.Now().Add(20 * time.Second)
 	for there := false; !there; time.Sleep(5 * time.Millisecond) {
-		if err := standby.QueryRow(t.Context(), "SELECT pg_last_wal_receive_lsn() >= $1::text::pg_lsn", lsn).Scan(&there); err != nil {
+		if err := standby.QueryRow(t.Context(), "SELECT pg_last_wal_receive_lsn() >= $1::text::pg_lsn", lsn).
+			Scan(&there); err != nil {
 			t.Fatal(err)
 		}
 		if time.Now().After(deadline) {

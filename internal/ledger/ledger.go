@@ -91,18 +91,20 @@ func Open(ctx context.Context, o Options) (*Ledger, error) {
 }
 
 func (l *Ledger) open(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, l.o.Timeout)
+	const doing = "looking up its columns"
+	bound, cancel := context.WithTimeout(ctx, l.o.Timeout)
 	defer cancel()
-	conn, err := l.pool.Acquire(ctx)
+	conn, err := l.pool.Acquire(bound)
 	if err != nil {
-		return l.fail(context.WithoutCancel(ctx), "connecting", err)
+		return l.fail(ctx, doing, err)
 	}
 	defer conn.Release()
-	found, err := l.look(ctx, conn.Conn())
-	if err == nil {
-		l.layout.Store(found)
+	found, err := l.look(bound, conn.Conn())
+	if err != nil {
+		return l.fail(ctx, doing, err)
 	}
-	return err
+	l.layout.Store(found)
+	return nil
 }
 
 // Close ends all connections.
@@ -174,11 +176,14 @@ func (l *Ledger) Rows(ctx context.Context, user string, from, to brimline.Time, 
 
 // amounts are rows of which only time and amount are filled in.
 func (l *Ledger) amounts(ctx context.Context, user string, from, to brimline.Time, after ...brimline.Source) ([]brimline.Transaction, uint64, error) {
-	return l.fetch(ctx, user, from, to, after, func(s *statements) (string, error) { return s.amounts, nil }, l.newAmountScan)
+	return l.fetch(ctx, user, from, to, after, func(s *statements) (string, error) { return s.amounts, nil },
+		l.newAmountScan)
 }
 
-func (l *Ledger) fetch(ctx context.Context, user string, from, to brimline.Time, after []brimline.Source,
-	sql func(*statements) (string, error), newScan func(*layout) rowScan) (rows []brimline.Transaction, lsn uint64, err error) {
+func (l *Ledger) fetch(
+	ctx context.Context, user string, from, to brimline.Time, after []brimline.Source,
+	sql func(*statements) (string, error), newScan func(*layout) rowScan,
+) (rows []brimline.Transaction, lsn uint64, err error) {
 	lsn, err = l.ask(ctx, "fetching rows", after, question{
 		user: user, from: from, to: to, sql: sql,
 		read: func(found pgx.Rows, as *layout) error {
@@ -266,7 +271,9 @@ func (l *Ledger) ask(ctx context.Context, doing string, after []brimline.Source,
 // answer sends a question in one round trip with all that makes its answer
 // worth believing: what is visible before it, and the table's layout after it.
 // What a primary is known to have ended is not asked about, and the end tells whether it was that primary.
-func (l *Ledger) answer(ctx context.Context, conn *pgx.Conn, as *layout, after []brimline.Source, known *settled, q question) (lsn uint64, err error) {
+func (l *Ledger) answer(
+	ctx context.Context, conn *pgx.Conn, as *layout, after []brimline.Source, known *settled, q question,
+) (lsn uint64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, l.o.Timeout)
 	defer cancel()
 	sql, err := q.sql(&as.sql)
@@ -330,12 +337,12 @@ func (l *Ledger) answer(ctx context.Context, conn *pgx.Conn, as *layout, after [
 // reconsider looks for what may be the reason of a failure other than the
 // rows: a table that was altered or replaced since it was looked at as it is in
 // as, a user id that its column cannot hold. It reports whether there is sense in asking again.
-func (l *Ledger) reconsider(ctx context.Context, conn *pgx.Conn, as *layout, reason error, q *question) (again bool, err error) {
+func (l *Ledger) reconsider(
+	ctx context.Context, conn *pgx.Conn, as *layout, reason error, q *question,
+) (again bool, err error) {
 	if dataException(reason) {
-		err := postgres.Ask(ctx, conn, l.o.Timeout, func(b *pgx.Batch) { b.Queue(as.sql.user, q.user) }, func(results pgx.BatchResults) error {
-			_, err := results.Exec()
-			return err
-		})
+		cast := func(b *pgx.Batch) { b.Queue(as.sql.user, q.user) }
+		err := postgres.Ask(ctx, conn, l.o.Timeout, cast, postgres.Done)
 		if dataException(err) {
 			q.impossible = true
 			return true, nil

@@ -23,8 +23,11 @@ func TestPooler(t *testing.T) {
 	settings := func() string {
 		t.Helper()
 		var all string
-		if err := client.QueryRow(t.Context(), `SELECT string_agg(name || '=' || setting, ' ' ORDER BY name) FROM pg_settings WHERE name IN ('default_transaction_read_only',
-			'transaction_isolation', 'statement_timeout', 'search_path', 'row_security', 'extra_float_digits', 'idle_in_transaction_session_timeout', 'jit')`).Scan(&all); err != nil {
+		if err := client.QueryRow(t.Context(), `SELECT string_agg(name || '=' || setting, ' ' ORDER BY name)
+			FROM pg_settings WHERE name IN ('default_transaction_read_only',
+			'transaction_isolation', 'statement_timeout', 'search_path', 'row_security', 'extra_float_digits',
+			'idle_in_transaction_session_timeout', 'jit')`).
+			Scan(&all); err != nil {
 			t.Fatal(err)
 		}
 		return all
@@ -42,7 +45,13 @@ func TestPooler(t *testing.T) {
 			for user := range 4 {
 				all.Go(func() {
 					for range 10 {
-						f, lsn, err := l.Figures(t.Context(), fmt.Sprint(user), hour, 0, brimline.Source{TxID: 700 + int64(i), LSN: 1})
+						f, lsn, err := l.Figures(
+							t.Context(),
+							fmt.Sprint(user),
+							hour,
+							0,
+							brimline.Source{TxID: 700 + int64(i), LSN: 1},
+						)
 						if err != nil || f.Count != 10 || lsn == 0 {
 							t.Errorf("user %d: %+v %v", user, f, err)
 						}
@@ -66,7 +75,10 @@ func TestPooler(t *testing.T) {
 	if after := settings(); after != before {
 		t.Errorf("the application's session was changed from\n%s to\n%s", before, after)
 	}
-	if _, err := client.Exec(t.Context(), "INSERT INTO streaming.transactions VALUES (100, 9, 5, 'epoch')"); err != nil {
+	if _, err := client.Exec(
+		t.Context(),
+		"INSERT INTO streaming.transactions VALUES (100, 9, 5, 'epoch')",
+	); err != nil {
 		t.Errorf("the application cannot write any more: %v", err)
 	}
 
@@ -84,17 +96,25 @@ func TestPooler(t *testing.T) {
 			said = err
 		}
 	}
-	if e, ok := errors.AsType[*brimline.Error](said); !ok || e.Kind != postgres.KindPooler || !strings.Contains(e.Remedy, "default_query_exec_mode=cache_describe") {
+	if e, ok := errors.AsType[*brimline.Error](
+		said,
+	); !ok || e.Kind != postgres.KindPooler ||
+		!strings.Contains(e.Remedy, "default_query_exec_mode=cache_describe") {
 		t.Errorf("prepared statements: %v", said)
 	}
 	for what, c := range map[string]struct{ url, kind, remedy string }{
-		"a start-up parameter that it refuses": {through + "&search_path=x", postgres.KindPooler, "ignore_startup_parameters"},
-		"a login that it does not know":        {strings.Replace(through, "brimline@", "stranger@", 1), postgres.KindLogin, "PGPASSWORD"},
+		"a start-up parameter that it refuses": {through + "&search_path=x", postgres.KindPooler,
+			"ignore_startup_parameters"},
+		"a login that it does not know": {strings.Replace(through, "brimline@", "stranger@", 1),
+			postgres.KindLogin, "PGPASSWORD"},
 	} {
 		o := transactions()
 		o.URL, o.Timeout = c.url, 2*time.Second
 		_, err := Open(t.Context(), o)
-		if e, ok := errors.AsType[*brimline.Error](err); !ok || e.Kind != c.kind || !strings.Contains(e.Remedy, c.remedy) {
+		if e, ok := errors.AsType[*brimline.Error](
+			err,
+		); !ok || e.Kind != c.kind ||
+			!strings.Contains(e.Remedy, c.remedy) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}

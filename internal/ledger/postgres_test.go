@@ -36,7 +36,8 @@ const (
 // temporary reports whether err is of a kind that passes by waiting.
 func temporary(err error) bool {
 	e, ok := errors.AsType[*brimline.Error](err)
-	return ok && slices.Contains([]string{kindAway, kindBusy, kindTimeout, kindBehind, kindOpen, postgres.KindSession}, e.Kind)
+	return ok && slices.Contains([]string{kindAway, kindBusy, kindTimeout, kindBehind, kindOpen,
+		postgres.KindSession}, e.Kind)
 }
 
 func target(t testing.TB) *postgres.Target {

@@ -98,11 +98,13 @@ func TestClassify(t *testing.T) {
 		"":      {kindQuery, false, brimline.ClassEnvironment},
 	} {
 		err := l.fail(context.Background(), "asking", fmt.Errorf("wrapped: %w", &pgconn.PgError{Code: code}))
-		if e, ok := errors.AsType[*brimline.Error](err); !ok || e.Kind != c.kind || e.Class != c.class || temporary(err) != c.temporary {
+		if e, ok := errors.AsType[*brimline.Error](err); !ok || e.Kind != c.kind || e.Class != c.class ||
+			temporary(err) != c.temporary {
 			t.Errorf("%s: %v, temporary %v", code, err, temporary(err))
 		}
 	}
-	if temporary(nil) || temporary(errors.New("else")) || !temporary(l.fail(context.Background(), "asking", syscall.ECONNRESET)) {
+	if temporary(nil) || temporary(errors.New("else")) || !temporary(l.fail(context.Background(), "asking",
+		syscall.ECONNRESET)) {
 		t.Error("errors without a state")
 	}
 }

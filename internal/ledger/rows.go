@@ -51,14 +51,16 @@ func (l *Ledger) newRowScan(user string, found *layout) rowScan {
 		}
 		for i := range ids {
 			if parts[i], err = ids[i].id(); err != nil {
-				return brimline.Transaction{}, l.badValue("postgres_column", "correct the row", fmt.Errorf("key column %q: %w", l.o.Columns.ID[i], err))
+				return brimline.Transaction{}, l.badValue("postgres_column", "correct the row", fmt.Errorf("key column %q: %w",
+					l.o.Columns.ID[i], err))
 			}
 		}
 		row := brimline.Transaction{ID: brimline.JoinID(parts...), User: user, Amount: a, Time: at.at}
 		for i, c := range l.o.Extra {
 			v, err := extra[i].value(c.Type)
 			if err != nil {
-				return brimline.Transaction{}, l.badValue("postgres_column", "correct the row, or the column's type in the rules file",
+				return brimline.Transaction{}, l.badValue("postgres_column",
+					"correct the row, or the column's type in the rules file",
 					fmt.Errorf("row %s, column %q: %w", row.ID, c.Name, err))
 			}
 			row.Columns = append(row.Columns, brimline.Field{Name: c.Name, Value: v})

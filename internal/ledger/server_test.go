@@ -36,7 +36,8 @@ func rights(t *testing.T, s *server) {
 	for _, grant := range grants {
 		_, err := Open(t.Context(), o)
 		e, ok := errors.AsType[*brimline.Error](err)
-		if !ok || e.Kind != kindPermission || !strings.Contains(e.Remedy, "GRANT") || temporary(err) || strings.Contains(err.Error(), password) {
+		if !ok || e.Kind != kindPermission || !strings.Contains(e.Remedy, "GRANT") || temporary(err) ||
+			strings.Contains(err.Error(), password) {
 			t.Fatalf("before %q: %v", grant, err)
 		}
 		s.exec(t, grant)
@@ -59,7 +60,8 @@ func usesIndex(t *testing.T, s *server) {
 	s.exec(t, `INSERT INTO streaming.transactions SELECT 10000000 + n, 500000 + n % 500, 1, timestamptz '2025-01-01' + n * interval '1 minute' FROM generate_series(1, 20000) n`)
 	s.exec(t, "ANALYZE streaming.transactions")
 	l := s.open(t, transactions())
-	for name, sql := range map[string]string{"sums": l.layout.Load().sql.sums[brimline.SumAbs], "amounts": l.layout.Load().sql.amounts, "rows": l.layout.Load().sql.rows} {
+	for name, sql := range map[string]string{"sums": l.layout.Load().sql.sums[brimline.SumAbs],
+		"amounts": l.layout.Load().sql.amounts, "rows": l.layout.Load().sql.rows} {
 		for _, mode := range []string{"force_custom_plan", "force_generic_plan"} {
 			conn, err := l.pool.Acquire(t.Context())
 			if err != nil {
@@ -119,7 +121,8 @@ func openErrors(t *testing.T, s *server) {
 		e, ok := errors.AsType[*brimline.Error](err)
 		if !ok || e.Kind != c.kind || e.Remedy == "" || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: %v", name, err)
-		} else if as, jsonErr := json.Marshal(err); jsonErr == nil && strings.Contains(fmt.Sprintf("%v %+v %#v %s", err, err, e.Err, as), password) {
+		} else if as, jsonErr := json.Marshal(err); jsonErr == nil && strings.Contains(fmt.Sprintf("%v %+v %#v %s", err,
+			err, e.Err, as), password) {
 			t.Errorf("%s: the password shows in %v, or in %s", name, err, as)
 		} else if temporary(err) != (c.kind == kindAway) {
 			t.Errorf("%s: temporary: %v", name, temporary(err))
@@ -137,24 +140,29 @@ func session(t *testing.T, s *server) {
 		t.Fatal(err)
 	}
 	ask := func(sql string, into ...any) error {
-		return postgres.Ask(t.Context(), conn.Conn(), o.Timeout, func(b *pgx.Batch) { b.Queue(sql) }, func(results pgx.BatchResults) error {
-			if len(into) > 0 {
-				return results.QueryRow().Scan(into...)
-			}
-			_, err := results.Exec()
-			return err
-		})
+		return postgres.Ask(t.Context(), conn.Conn(), o.Timeout, func(b *pgx.Batch) { b.Queue(sql) },
+			func(results pgx.BatchResults) error {
+				if len(into) > 0 {
+					return results.QueryRow().Scan(into...)
+				}
+				_, err := results.Exec()
+				return err
+			})
 	}
 	for _, sql := range []string{
-		"DELETE FROM streaming.transactions", "CREATE TABLE x (i int)", "INSERT INTO streaming.transactions (id, user_id, \"timestamp\") VALUES (-1, -1, 'epoch')",
-		"SELECT set_config('transaction_read_only', 'off', false), (SELECT 1)", "SELECT nextval('streaming.numbers')", "TRUNCATE streaming.transactions",
+		"DELETE FROM streaming.transactions", "CREATE TABLE x (i int)",
+		"INSERT INTO streaming.transactions (id, user_id, \"timestamp\") VALUES (-1, -1, 'epoch')",
+		"SELECT set_config('transaction_read_only', 'off', false), (SELECT 1)", "SELECT nextval('streaming.numbers')",
+		"TRUNCATE streaming.transactions",
 	} {
-		if err := ask(sql); err == nil || !strings.Contains(err.Error(), "read-only") && !strings.Contains(err.Error(), "read-write") {
+		if err := ask(sql); err == nil || !strings.Contains(err.Error(), "read-only") && !strings.Contains(err.Error(),
+			"read-write") {
 			t.Errorf("%s: %v", sql, err)
 		}
 	}
 	var zone, timeout, isolation string
-	if err := ask("SELECT current_setting('timezone'), current_setting('statement_timeout'), current_setting('transaction_isolation')", &zone, &timeout, &isolation); err != nil ||
+	if err := ask("SELECT current_setting('timezone'), current_setting('statement_timeout'), "+
+		"current_setting('transaction_isolation')", &zone, &timeout, &isolation); err != nil ||
 		zone != "UTC" || timeout != "200ms" || isolation != "read committed" {
 		t.Error(zone, timeout, isolation, err)
 	}

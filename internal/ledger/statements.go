@@ -13,7 +13,8 @@ import (
 // the log position, a standby's of replay or a primary's of writing (each of the
 // two functions fails on the other kind of server); and, of a primary, since
 // when it runs and below which id all transactions have ended.
-const endSQL = `SELECT ` + signatureSQL + `, (CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn() ELSE pg_catalog.pg_current_wal_lsn() END)::pg_catalog.text,
+const endSQL = `SELECT ` + signatureSQL + `, (CASE WHEN pg_catalog.pg_is_in_recovery()
+	THEN pg_catalog.pg_last_wal_replay_lsn() ELSE pg_catalog.pg_current_wal_lsn() END)::pg_catalog.text,
 	CASE WHEN pg_catalog.pg_is_in_recovery() THEN NULL ELSE pg_catalog.pg_postmaster_start_time() END,
 	pg_catalog.txid_snapshot_xmin(pg_catalog.txid_current_snapshot())`
 
@@ -42,7 +43,8 @@ func build(o *Options, kind string, found *layout) (s statements) {
 	if kind == "r" {
 		table = "ONLY " + table // rows of tables that inherit from it are in no change of it
 	}
-	from := fmt.Sprintf("FROM %s WHERE %s AND %s >= $2::pg_catalog.%s AND %[3]s <= $3::pg_catalog.%[4]s AND %[5]s IS NOT NULL",
+	from := fmt.Sprintf(
+		"FROM %s WHERE %s AND %s >= $2::pg_catalog.%s AND %[3]s <= $3::pg_catalog.%[4]s AND %[5]s IS NOT NULL",
 		table, user.is(o.Columns.User, "$1"), stamp, found.time, quote(o.Columns.Amount))
 	// An exact product: numeric has as many decimals as it takes.
 	unit := ""
@@ -59,8 +61,10 @@ func build(o *Options, kind string, found *layout) (s statements) {
 		brimline.CountAll: {"1::pg_catalog.numeric", "", "true"},
 	}
 	for m, w := range weighs {
-		s.sums[m] = fmt.Sprintf(`SELECT (coalesce(pg_catalog.sum(weight) FILTER (WHERE moment < $3::pg_catalog.%s), 0)%s)::pg_catalog.text, (coalesce(pg_catalog.sum(weight), 0)%[2]s)::pg_catalog.text,`+
-			` pg_catalog.count(*) FILTER (WHERE counts) FROM (SELECT %[3]s AS moment, %[4]s AS weight, %[5]s AS counts %[6]s) AS rows`,
+		s.sums[m] = fmt.Sprintf(`SELECT
+			(coalesce(pg_catalog.sum(weight) FILTER (WHERE moment < $3::pg_catalog.%s), 0)%s)::pg_catalog.text,
+			(coalesce(pg_catalog.sum(weight), 0)%[2]s)::pg_catalog.text, pg_catalog.count(*) FILTER (WHERE counts)
+			FROM (SELECT %[3]s AS moment, %[4]s AS weight, %[5]s AS counts %[6]s) AS rows`,
 			found.time, w.unit, stamp, w.weight, w.counts, from)
 	}
 

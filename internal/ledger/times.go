@@ -63,7 +63,7 @@ func (i *instant) ScanTimestamp(v pgtype.Timestamp) error {
 
 // ScanDate takes a day as its first moment in UTC.
 func (i *instant) ScanDate(v pgtype.Date) error {
-	return i.ScanTimestamptz(pgtype.Timestamptz{Time: v.Time, InfinityModifier: v.InfinityModifier, Valid: v.Valid})
+	return i.ScanTimestamptz(pgtype.Timestamptz(v))
 }
 
 // check refuses what a brimline.Time cannot hold. A row's own time is within

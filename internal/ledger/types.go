@@ -44,8 +44,16 @@ var (
 
 // sqlNames are types whose names in SQL are not those in pg_type.
 var sqlNames = map[string]string{
-	"int8": "bigint", "int4": "integer", "int2": "smallint", "float8": "double precision", "float4": "real", "bool": "boolean",
-	"varchar": "character varying", "bpchar": "character", "timestamptz": "timestamp with time zone", "timestamp": "timestamp without time zone",
+	"int8":        "bigint",
+	"int4":        "integer",
+	"int2":        "smallint",
+	"float8":      "double precision",
+	"float4":      "real",
+	"bool":        "boolean",
+	"varchar":     "character varying",
+	"bpchar":      "character",
+	"timestamptz": "timestamp with time zone",
+	"timestamp":   "timestamp without time zone",
 }
 
 func alternatives(kinds []string) string {
@@ -60,7 +68,8 @@ func alternatives(kinds []string) string {
 
 // advice says what to do about a column of a rules file that has another type than it is declared with.
 func advice(declared brimline.ColumnType, kind string) string {
-	for _, other := range []brimline.ColumnType{brimline.Integer, brimline.Numeric, brimline.Boolean, brimline.Timestamp, brimline.Text} {
+	all := []brimline.ColumnType{brimline.Integer, brimline.Numeric, brimline.Boolean, brimline.Timestamp, brimline.Text}
+	for _, other := range all {
 		if other != declared && slices.Contains(declarable[other], kind) {
 			return fmt.Sprintf("; declare it %s", other)
 		}

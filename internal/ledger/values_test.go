@@ -17,10 +17,13 @@ import (
 // typesSQL are the types of the tests below that PostgreSQL does not have by itself.
 const typesSQL = `CREATE EXTENSION citext; CREATE EXTENSION ltree; CREATE EXTENSION hstore;
 	CREATE TYPE mood AS ENUM ('ok', 'sad'); CREATE TYPE pair AS (a int, b int);
-	CREATE DOMAIN code AS char(10); CREATE DOMAIN shortcode AS code CHECK (VALUE <> 'x'); CREATE DOMAIN feeling AS mood; CREATE DOMAIN label AS text;
+	CREATE DOMAIN code AS char(10); CREATE DOMAIN shortcode AS code CHECK (VALUE <> 'x'); CREATE DOMAIN feeling AS mood;
+	CREATE DOMAIN label AS text;
 	CREATE DOMAIN place AS inet; CREATE DOMAIN home AS place; CREATE DOMAIN spelled AS citext;
-	CREATE DOMAIN money2 AS numeric(12,2); CREATE DOMAIN euro AS money2; CREATE DOMAIN whole AS numeric(12,0); CREATE DOMAIN big AS bigint; CREATE DOMAIN ratio AS real;
-	CREATE DOMAIN flag AS boolean; CREATE DOMAIN event_time AS timestamp(3); CREATE DOMAIN precise_time AS event_time; CREATE DOMAIN moment AS timestamptz; CREATE DOMAIN birthday AS date;
+	CREATE DOMAIN money2 AS numeric(12,2); CREATE DOMAIN euro AS money2; CREATE DOMAIN whole AS numeric(12,0);
+	CREATE DOMAIN big AS bigint; CREATE DOMAIN ratio AS real;
+	CREATE DOMAIN flag AS boolean; CREATE DOMAIN event_time AS timestamp(3); CREATE DOMAIN precise_time AS event_time;
+	CREATE DOMAIN moment AS timestamptz; CREATE DOMAIN birthday AS date;
 	CREATE DOMAIN labels AS text[];
 	CREATE COLLATION nocase (provider = icu, locale = 'und-u-ks-level2', deterministic = false)`
 
@@ -78,13 +81,16 @@ func columnValues(t *testing.T, s *server) {
 		{"bigint", "-9223372036854775808", brimline.Integer, int64(-9223372036854775808), true},
 		{"big", "9007199254740993", brimline.Integer, int64(9007199254740993), false},
 
-		{"numeric", "1000", brimline.Numeric, brimline.Decimal("1000"), false}, // ambiguous in a stream whose encoding is not known
-		{"numeric", "0.00000000000000000000000000000000001", brimline.Numeric, brimline.Decimal("0.00000000000000000000000000000000001"), true},
+		{"numeric", "1000", brimline.Numeric, brimline.Decimal("1000"), false},
+		// ambiguous in a stream whose encoding is not known
+		{"numeric", "0.00000000000000000000000000000000001", brimline.Numeric,
+			brimline.Decimal("0.00000000000000000000000000000000001"), true},
 		{"numeric(12,2)", "1000", brimline.Numeric, brimline.Decimal("1000"), true},
 		{"numeric(12,2)", "-0.50", brimline.Numeric, brimline.Decimal("-0.5"), true},
 		{"numeric(12,0)", "1000", brimline.Numeric, brimline.Decimal("1000"), false},
 		{"numeric(5,-2)", "12345", brimline.Numeric, brimline.Decimal("12300"), true},
-		{"numeric(30,10)", "12345678901234567890.0123456789", brimline.Numeric, brimline.Decimal("12345678901234567890.0123456789"), true},
+		{"numeric(30,10)", "12345678901234567890.0123456789", brimline.Numeric,
+			brimline.Decimal("12345678901234567890.0123456789"), true},
 		{"money2", "12.34", brimline.Numeric, brimline.Decimal("12.34"), true},
 		{"euro", "12.34", brimline.Numeric, brimline.Decimal("12.34"), true},
 		{"whole", "12", brimline.Numeric, brimline.Decimal("12"), true},
@@ -97,7 +103,8 @@ func columnValues(t *testing.T, s *server) {
 		{"ratio", "0.1", brimline.Numeric, brimline.Decimal("0.1"), false},
 		{"float8", "0.1", brimline.Numeric, brimline.Decimal("0.1"), true},
 		{"float8", "-1e22", brimline.Numeric, brimline.Decimal("-10000000000000000000000"), true},
-		{"float8", "1.7976931348623157e308", brimline.Numeric, brimline.Decimal("17976931348623157" + strings.Repeat("0", 292)), true},
+		{"float8", "1.7976931348623157e308", brimline.Numeric, brimline.Decimal("17976931348623157" + strings.Repeat("0",
+			292)), true},
 		{"float8", "-0", brimline.Numeric, brimline.Decimal("0"), true},
 
 		{"boolean", "t", brimline.Boolean, true, true},
@@ -130,16 +137,20 @@ func columnValues(t *testing.T, s *server) {
 			extra = append(extra, brimline.Column{Name: fmt.Sprintf("c%d", i), Type: c.declared})
 		}
 	}
-	s.exec(t, "CREATE TABLE streaming.kinds (id bigint PRIMARY KEY, u text NOT NULL, a numeric(12,2) NOT NULL, t timestamptz NOT NULL, "+strings.Join(columns, ", ")+")")
+	s.exec(t, "CREATE TABLE streaming.kinds (id bigint PRIMARY KEY, u text NOT NULL, a numeric(12,2) NOT NULL, t "+
+		"timestamptz NOT NULL, "+strings.Join(columns, ", ")+")")
 	s.exec(t, "ALTER TABLE streaming.kinds REPLICA IDENTITY FULL")
 	s.exec(t, "INSERT INTO streaming.kinds VALUES (1, 'u', 1.50, 'epoch', "+strings.Join(places, ", ")+")", literals...)
 	s.exec(t, "INSERT INTO streaming.kinds VALUES (2, 'u', 1.50, 'epoch', "+strings.Join(nulls, ", ")+")")
-	o := Options{Table: "streaming.kinds", Scale: 2, Columns: Columns{ID: []string{"id"}, User: "u", Amount: "a", Time: "t"}, Extra: extra}
+	o := Options{Table: "streaming.kinds", Scale: 2, Columns: Columns{ID: []string{"id"}, User: "u", Amount: "a",
+		Time: "t"}, Extra: extra}
 
 	// The role's own settings must not matter.
 	s.exec(t, "CREATE ROLE odd LOGIN SUPERUSER PASSWORD 'odd'")
-	s.exec(t, "ALTER ROLE odd SET extra_float_digits = -5; ALTER ROLE odd SET datestyle = 'German, DMY'; ALTER ROLE odd SET timezone = 'Asia/Tokyo'; ALTER ROLE odd SET bytea_output = 'escape'")
-	for _, url := range []string{s.url(), s.url() + "&default_query_exec_mode=cache_describe", login(s, "odd", "odd", testDB)} {
+	s.exec(t, "ALTER ROLE odd SET extra_float_digits = -5; ALTER ROLE odd SET datestyle = 'German, DMY'; ALTER ROLE "+
+		"odd SET timezone = 'Asia/Tokyo'; ALTER ROLE odd SET bytea_output = 'escape'")
+	for _, url := range []string{s.url(), s.url() + "&default_query_exec_mode=cache_describe", login(s, "odd", "odd",
+		testDB)} {
 		o.URL = url
 		rows, _, err := s.open(t, o).Rows(t.Context(), "u", 0, 0)
 		if err != nil || len(rows) != 2 {
@@ -164,7 +175,8 @@ func columnValues(t *testing.T, s *server) {
 			continue
 		}
 		streamed := streamedRow(t, s, codecs.DebeziumOptions{
-			Table: o.Table, ID: o.Columns.ID, User: "u", Amount: "a", Time: "t", Scale: 2, Columns: []brimline.Column{{Name: fmt.Sprintf("c%d", i), Type: c.declared}},
+			Table: o.Table, ID: o.Columns.ID, User: "u", Amount: "a", Time: "t", Scale: 2,
+			Columns: []brimline.Column{{Name: fmt.Sprintf("c%d", i), Type: c.declared}},
 		})
 		if got := streamed.Columns[0].Value; got != c.want {
 			t.Errorf("%s %q declared %s: the stream has %#v, want %#v", c.kind, c.literal, c.declared, got, c.want)
@@ -200,7 +212,8 @@ func streamedRow(t *testing.T, s *server, o codecs.DebeziumOptions) brimline.Tra
 	t.Helper()
 	recordsOnce.Do(func() {
 		sink := &memory{more: make(chan struct{}, 16)}
-		c, err := capture.New(capture.Options{DatabaseURL: s.url(), Table: o.Table, Slot: "kinds", Publication: "kinds"}, sink)
+		c, err := capture.New(capture.Options{DatabaseURL: s.url(), Table: o.Table, Slot: "kinds", Publication: "kinds"},
+			sink)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -237,18 +250,23 @@ func streamedRow(t *testing.T, s *server, o codecs.DebeziumOptions) brimline.Tra
 
 // refusedColumns: a column whose text cannot be made to agree is refused, with a remedy.
 func refusedColumns(t *testing.T, s *server) {
-	s.exec(t, `CREATE TABLE refused (id bigint PRIMARY KEY, u text, a numeric(12,2), t timestamptz, "name" name, "char" "char", "oid" oid, "int4" int4, "numeric" numeric,
-		"whole" whole, "float8" float8, "bool" bool, "date" date, "timestamp" timestamp, "timestamptz" timestamptz, "time" time, "timetz" timetz, "interval" interval, "bytea" bytea,
-		"array" text[], "labels" labels, "money" money, "bit" bit(3), "point" point, "range" int4range, "tstzrange" tstzrange, "hstore" hstore, "tsvector" tsvector, "pair" pair, "text" text,
+	s.exec(t, `CREATE TABLE refused (id bigint PRIMARY KEY, u text, a numeric(12,2), t timestamptz, "name" name,
+		"char" "char", "oid" oid, "int4" int4, "numeric" numeric,
+		"whole" whole, "float8" float8, "bool" bool, "date" date, "timestamp" timestamp, "timestamptz" timestamptz,
+		"time" time, "timetz" timetz, "interval" interval, "bytea" bytea,
+		"array" text[], "labels" labels, "money" money, "bit" bit(3), "point" point, "range" int4range,
+		"tstzrange" tstzrange, "hstore" hstore, "tsvector" tsvector, "pair" pair, "text" text,
 		"lquery" lquery, "regclass" regclass, "citext" citext, "float4" float4, "jsonb" jsonb, "json" json, "xml" xml)`)
 	refused := map[brimline.ColumnType]string{
-		brimline.Text:      "name char oid int4 numeric whole float8 bool date timestamp timestamptz time timetz interval bytea array labels money bit point range tstzrange hstore tsvector pair lquery regclass",
+		brimline.Text: "name char oid int4 numeric whole float8 bool date timestamp timestamptz time timetz interval " +
+			"bytea array labels money bit point range tstzrange hstore tsvector pair lquery regclass",
 		brimline.Integer:   "numeric whole float8 float4 oid text bool money bit date interval",
 		brimline.Numeric:   "money text bool oid interval date bit",
 		brimline.Boolean:   "int4 bit text numeric",
 		brimline.Timestamp: "time timetz text int4 interval tstzrange",
 	}
-	base := Options{Table: "refused", Scale: 2, URL: s.url(), Columns: Columns{ID: []string{"id"}, User: "u", Amount: "a", Time: "t"}}
+	base := Options{Table: "refused", Scale: 2, URL: s.url(), Columns: Columns{ID: []string{"id"}, User: "u",
+		Amount: "a", Time: "t"}}
 	expect := func(o Options, what string, words ...string) {
 		t.Helper()
 		l, err := Open(t.Context(), o)
@@ -273,7 +291,8 @@ func refusedColumns(t *testing.T, s *server) {
 			expect(o, fmt.Sprintf("%s declared %s", name, declared), `"`+name+`"`)
 		}
 	}
-	for _, name := range strings.Fields("bool date timestamp timestamptz float8 interval bytea array labels point money jsonb json hstore pair name oid tsvector") {
+	for _, name := range strings.Fields("bool date timestamp timestamptz float8 interval bytea array labels point " +
+		"money jsonb json hstore pair name oid tsvector") {
 		o := base
 		o.Columns.User = name
 		expect(o, name+" as user", `"`+name+`"`)
@@ -300,13 +319,17 @@ func refusedColumns(t *testing.T, s *server) {
 
 // keys: the parts of a composite key have the text that the stream gives them.
 func keys(t *testing.T, s *server) {
-	s.exec(t, `CREATE TABLE keyed (i bigint, c char(6), n inet, q numeric(8,2), z timestamptz, w timestamp, d date, e mood, v varchar(9), h home, k uuid, u text, a int, t timestamptz,
+	s.exec(t, `CREATE TABLE keyed (i bigint, c char(6), n inet, q numeric(8,2), z timestamptz, w timestamp, d date,
+		e mood, v varchar(9), h home, k uuid, u text, a int, t timestamptz,
 		PRIMARY KEY (i, c, n, q, z, w, d, e, v, h, k))`)
-	s.exec(t, `INSERT INTO keyed VALUES (-7, 'ab', '10.0.0.1', 1.5, '2026-01-01 00:00:00+00', '2026-01-01 00:00:00.25', '2026-01-02', 'ok', 'a,b\', '::1',
+	s.exec(t, `INSERT INTO keyed VALUES (-7, 'ab', '10.0.0.1', 1.5, '2026-01-01 00:00:00+00',
+		'2026-01-01 00:00:00.25', '2026-01-02', 'ok', 'a,b\', '::1',
 		'A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11', 'u', 1, 'epoch')`)
-	rows, _, err := s.open(t, Options{Table: "keyed", Columns: Columns{ID: []string{"i", "c", "n", "q", "z", "w", "d", "e", "v", "h", "k"}, User: "u", Amount: "a", Time: "t"}}).
+	rows, _, err := s.open(t, Options{Table: "keyed", Columns: Columns{ID: []string{"i", "c", "n", "q", "z", "w", "d",
+		"e", "v", "h", "k"}, User: "u", Amount: "a", Time: "t"}}).
 		Rows(t.Context(), "u", 0, 0)
-	want := brimline.JoinID("-7", "ab", "10.0.0.1", "1.50", "2026-01-01T00:00:00.000000Z", "2026-01-01T00:00:00.250000Z", "2026-01-02T00:00:00.000000Z", "ok", `a,b\`, "::1",
+	want := brimline.JoinID("-7", "ab", "10.0.0.1", "1.50", "2026-01-01T00:00:00.000000Z",
+		"2026-01-01T00:00:00.250000Z", "2026-01-02T00:00:00.000000Z", "ok", `a,b\`, "::1",
 		"a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11")
 	if err != nil || len(rows) != 1 || rows[0].ID != want {
 		t.Errorf("%+v %v\nwant %s", rows, err, want)

@@ -34,15 +34,21 @@ type sight struct {
 // read first, the newest id (age() counts from it) after that: a standby knows
 // an id from the first record of its transaction on, so one that it does not
 // know although it has replayed the row cannot be this history's.
-const sightSQL = `SELECT s.recovering, s.position::pg_catalog.text, coalesce((extract(epoch FROM s.replayed) * 1000000)::pg_catalog.int8, 0), CASE
-		WHEN i.id < 3 OR i.low < 3 OR i.whole < 3 OR i.id > 4294967295 AND i.id <> i.whole OR pg_catalog.age(i.low::pg_catalog.text::pg_catalog.xid) <= 0 THEN 'unknown'
+const sightSQL = `SELECT s.recovering, s.position::pg_catalog.text,
+		coalesce((extract(epoch FROM s.replayed) * 1000000)::pg_catalog.int8, 0), CASE
+		WHEN i.id < 3 OR i.low < 3 OR i.whole < 3 THEN 'unknown'
+		WHEN i.id > 4294967295 AND i.id <> i.whole THEN 'unknown'
+		WHEN pg_catalog.age(i.low::pg_catalog.text::pg_catalog.xid) <= 0 THEN 'unknown'
 		ELSE coalesce(pg_catalog.txid_status(i.whole), 'forgotten') END
 	FROM (SELECT pg_catalog.pg_is_in_recovery() AS recovering,
-		CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn() ELSE pg_catalog.pg_current_wal_insert_lsn() END AS position,
-		pg_catalog.pg_last_xact_replay_timestamp() AS replayed, pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot()) AS newest OFFSET 0) AS s
+		CASE WHEN pg_catalog.pg_is_in_recovery()
+			THEN pg_catalog.pg_last_wal_replay_lsn() ELSE pg_catalog.pg_current_wal_insert_lsn() END AS position,
+		pg_catalog.pg_last_xact_replay_timestamp() AS replayed,
+		pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot()) AS newest OFFSET 0) AS s
 	CROSS JOIN LATERAL (SELECT id, n, id & 4294967295 AS low,
 		s.newest + (((id & 4294967295) - s.newest + 2147483648) & 4294967295) - 2147483648 AS whole
-		FROM pg_catalog.unnest($1::pg_catalog.int8[]) WITH ORDINALITY AS u (id, n)) AS i ORDER BY i.n`
+		FROM pg_catalog.unnest($1::pg_catalog.int8[]) WITH ORDINALITY AS u (id, n)) AS i
+	ORDER BY i.n`
 
 // anotherTimeline is how much later than the row a transaction must have been
 // committed that is before it in the log, for the row to be of another history
@@ -146,7 +152,8 @@ func queueSight(b *pgx.Batch, after []brimline.Source) {
 func (l *Ledger) await(ctx context.Context, conn *pgx.Conn, after []brimline.Source) error {
 	for pause := time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
 		var behind *notYet
-		err := postgres.Ask(ctx, conn, l.o.Timeout, func(b *pgx.Batch) { queueSight(b, after) }, func(results pgx.BatchResults) (err error) {
+		look := func(b *pgx.Batch) { queueSight(b, after) }
+		err := postgres.Ask(ctx, conn, l.o.Timeout, look, func(results pgx.BatchResults) (err error) {
 			behind, err = see(results, after)
 			return err
 		})

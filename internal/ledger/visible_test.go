@@ -64,10 +64,13 @@ func TestSettled(t *testing.T) {
 		ids  []int64
 		want bool
 	}{
-		{nil, nil, true}, {nil, []int64{700}, false}, {young, nil, true}, {young, []int64{999, 3}, true}, {young, []int64{999, 1000}, false}, {young, []int64{1001}, false},
-		{young, []int64{0}, false}, {young, []int64{-5}, false}, {young, []int64{1 << 32}, false}, {young, []int64{1000 + 1<<31}, false}, {young, []int64{1<<31 - 1 + 1000}, false},
+		{nil, nil, true}, {nil, []int64{700}, false}, {young, nil, true}, {young, []int64{999, 3}, true}, {young,
+			[]int64{999, 1000}, false}, {young, []int64{1001}, false},
+		{young, []int64{0}, false}, {young, []int64{-5}, false}, {young, []int64{1 << 32}, false}, {young, []int64{1000 +
+			1<<31}, false}, {young, []int64{1<<31 - 1 + 1000}, false},
 		{young, []int64{3000000000}, true}, // half of an id of an epoch before this one, if there had been one
-		{old, []int64{999}, true}, {old, []int64{1000}, false}, {old, []int64{4294967295}, true}, {old, []int64{1<<32 + 999}, true}, {old, []int64{1<<32 + 1000}, false},
+		{old, []int64{999}, true}, {old, []int64{1000}, false}, {old, []int64{4294967295}, true}, {old, []int64{1<<32 +
+			999}, true}, {old, []int64{1<<32 + 1000}, false},
 		{old, []int64{2000000000}, false},
 	} {
 		var after []brimline.Source

@@ -30,7 +30,16 @@ func counterAt(t *testing.T, next uint64) func(data string) {
 		}
 		owner := info.Sys().(*syscall.Stat_t)
 		low := uint32(next)
-		cmd := exec.Command(reset, "-x", fmt.Sprint(low), "-u", fmt.Sprint(max(3, low-1000)), "-e", fmt.Sprint(next>>32), data)
+		cmd := exec.Command(
+			reset,
+			"-x",
+			fmt.Sprint(low),
+			"-u",
+			fmt.Sprint(max(3, low-1000)),
+			"-e",
+			fmt.Sprint(next>>32),
+			data,
+		)
 		if os.Geteuid() == 0 {
 			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: owner.Uid, Gid: owner.Gid}}
 		}
@@ -50,8 +59,24 @@ func counterAt(t *testing.T, next uint64) func(data string) {
 
 // impossibleIDs are ids of transactions that a server cannot have had while next is its next one.
 func impossibleIDs(next uint64) []int64 {
-	ids := []int64{1, 2, -1, -5, -9223372036854775808, 9223372036854775807, 4294967296, 4294967298, 1<<40 + 7,
-		int64(uint32(next + 1000)), int64(uint32(next + 1<<31 - 100)), int64(next + 1<<32), int64(next+1<<32) - 50, int64(next + 1000000)}
+	ids := []int64{
+		1,
+		2,
+		-1,
+		-5,
+		-9223372036854775808,
+		9223372036854775807,
+		4294967296,
+		4294967298,
+		1<<40 + 7,
+		int64(
+			uint32(next + 1000),
+		),
+		int64(uint32(next + 1<<31 - 100)),
+		int64(next + 1<<32),
+		int64(next+1<<32) - 50,
+		int64(next + 1000000),
+	}
 	if next < 1<<31 {
 		ids = append(ids, 3000000000, 4294967295, 2147483648+int64(next)+100)
 	}
@@ -85,7 +110,9 @@ func TestTransactionIDs(t *testing.T) {
 				s.insertLater(t, l)
 			}
 			var counter uint64
-			if err := s.admin.QueryRow(t.Context(), "SELECT txid_snapshot_xmax(txid_current_snapshot())").Scan(&counter); err != nil || counter < next+2 {
+			if err := s.admin.QueryRow(t.Context(), "SELECT txid_snapshot_xmax(txid_current_snapshot())").
+				Scan(&counter); err != nil ||
+				counter < next+2 {
 				t.Fatal(counter, err) // it was to be across the limit
 			}
 			for _, id := range impossibleIDs(counter) {
@@ -111,13 +138,18 @@ func (s *server) insertLater(t *testing.T, l *Ledger) {
 	defer tx.Rollback(context.Background())
 	s.rows++
 	var whole int64
-	if err := tx.QueryRow(t.Context(), `INSERT INTO streaming.transactions VALUES ($1, 1, 5, 'epoch') RETURNING txid_current()`, s.rows).Scan(&whole); err != nil {
+	if err := tx.QueryRow(t.Context(), `INSERT INTO streaming.transactions VALUES ($1, 1, 5, 'epoch')
+		RETURNING txid_current()`, s.rows).
+		Scan(&whole); err != nil {
 		t.Fatal(err)
 	}
 	ids := []int64{whole & 0xFFFFFFFF, whole}
 	for _, id := range ids[s.rows%2:][:1] { // each of these takes its time
 		f, _, err := l.Figures(t.Context(), "1", hour, 0, brimline.Source{TxID: id, LSN: 1})
-		if e, ok := errors.AsType[*brimline.Error](err); !ok || e.Kind != kindOpen || !strings.Contains(err.Error(), fmt.Sprint(id)) {
+		if e, ok := errors.AsType[*brimline.Error](
+			err,
+		); !ok || e.Kind != kindOpen ||
+			!strings.Contains(err.Error(), fmt.Sprint(id)) {
 			t.Errorf("transaction %d is in progress, and the answer is %+v, %v", id, f, err)
 		}
 	}
@@ -169,7 +201,9 @@ func TestReplicaTransactionIDs(t *testing.T) {
 			}
 			var counter, position uint64
 			var text string
-			if err := primary.admin.QueryRow(t.Context(), "SELECT txid_snapshot_xmax(txid_current_snapshot()), pg_current_wal_insert_lsn()::text").Scan(&counter, &text); err != nil {
+			if err := primary.admin.QueryRow(t.Context(),
+				"SELECT txid_snapshot_xmax(txid_current_snapshot()), pg_current_wal_insert_lsn()::text").
+				Scan(&counter, &text); err != nil {
 				t.Fatal(err)
 			}
 			position, err := brimline.ParseLSN(text)
@@ -188,7 +222,14 @@ func TestReplicaTransactionIDs(t *testing.T) {
 					}
 				}
 			}
-			if _, _, err := l.Figures(t.Context(), "1", hour, 0, brimline.Source{TxID: 1, LSN: position + 1<<20, Commit: now}); !errors.Is(err, errBehind) || !temporary(err) {
+			if _, _, err := l.Figures(
+				t.Context(),
+				"1",
+				hour,
+				0,
+				brimline.Source{TxID: 1, LSN: position + 1<<20, Commit: now},
+			); !errors.Is(err, errBehind) ||
+				!temporary(err) {
 				t.Errorf("a row that has not come yet: %v", err)
 			}
 		})
@@ -211,7 +252,8 @@ func (s *server) insertReplayed(t *testing.T, standby *pgx.Conn, l *Ledger) {
 		into []any
 	}{
 		{"SELECT pg_current_wal_insert_lsn()::text", []any{&before}},
-		{fmt.Sprintf("INSERT INTO streaming.transactions VALUES (%d, 1, 5, 'epoch') RETURNING txid_current()", s.rows), []any{&whole}},
+		{fmt.Sprintf("INSERT INTO streaming.transactions VALUES (%d, 1, 5, 'epoch') RETURNING txid_current()", s.rows),
+			[]any{&whole}},
 		{"SELECT pg_current_wal_insert_lsn()::text", []any{&after}},
 	} {
 		if err := tx.QueryRow(t.Context(), step.sql).Scan(step.into...); err != nil {

@@ -7,6 +7,7 @@
 // Cause takes them apart.
 //
 // Questions are asked in transactions (Ask) that are read-only, bounded in time
-// and free of what the login has set about names and policies. That holds behind a pooler in transaction mode too, where a setting
-// of the session would be the next client's.
+// and free of what the login has set about names and policies. That holds
+// behind a pooler in transaction mode too, where a setting of the session would
+// be the next client's.
 package postgres

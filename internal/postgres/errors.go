@@ -50,15 +50,25 @@ func Classify(err error) Failure {
 	case IsTLS(err):
 		return Failure{KindTLS, "set sslmode and sslrootcert in the PostgreSQL URL to what the server offers", false}
 	case errors.Is(err, pgconn.ErrReadOnlyConnection):
-		return Failure{KindSession, "check which server is the primary; for a login that is read-only by default write target_session_attrs=primary", true}
-	case errors.Is(err, pgconn.ErrReadWriteConnection), errors.Is(err, pgconn.ErrPrimaryConnection), errors.Is(err, pgconn.ErrStandbyConnection):
+		return Failure{
+			KindSession,
+			"check which server is the primary; for a login that is read-only by default write target_session_attrs=primary",
+			true,
+		}
+	case errors.Is(err, pgconn.ErrReadWriteConnection),
+		errors.Is(err, pgconn.ErrPrimaryConnection),
+		errors.Is(err, pgconn.ErrStandbyConnection):
 		return Failure{KindSession, "check which servers the URL names, and its target_session_attrs", true}
 	case errors.Is(err, context.DeadlineExceeded):
 		return Failure{KindTimeout, "check the load of PostgreSQL", true}
 	case errors.Is(err, context.Canceled):
 		return Failure{KindAway, "", true}
 	case says(err, "channel binding", "authentication method requirement", "SCRAM", "GSS"):
-		return Failure{KindLogin, "set channel_binding, require_auth and the password to what the server asks for", false}
+		return Failure{
+			KindLogin,
+			"set channel_binding, require_auth and the password to what the server asks for",
+			false,
+		}
 	}
 	// Without an SQLSTATE it never was a connection, or one that broke.
 	return Failure{KindAway, reach, true}
@@ -66,8 +76,13 @@ func Classify(err error) Failure {
 
 // classifyState goes by the SQLSTATE, whose first two characters are its class.
 func classifyState(pg *pgconn.PgError) Failure {
-	if pg.Severity == "FATAL" && (strings.HasPrefix(pg.Code, "22") || strings.HasPrefix(pg.Code, "42") && pg.Code != "42501") {
-		return Failure{KindSettings, "correct the parameters of the PostgreSQL URL, PGOPTIONS, and the settings of the login (ALTER ROLE … SET)", false}
+	if pg.Severity == "FATAL" &&
+		(strings.HasPrefix(pg.Code, "22") || strings.HasPrefix(pg.Code, "42") && pg.Code != "42501") {
+		return Failure{
+			KindSettings,
+			"correct the parameters of the PostgreSQL URL, PGOPTIONS, and the settings of the login (ALTER ROLE … SET)",
+			false,
+		}
 	}
 	const describe = "behind a pooler in transaction mode add default_query_exec_mode=cache_describe to the PostgreSQL URL"
 	switch pg.Code {
@@ -76,12 +91,17 @@ func classifyState(pg *pgconn.PgError) Failure {
 	case "3D000": // invalid_catalog_name
 		return Failure{KindDatabase, "correct the database in the PostgreSQL URL", false}
 	case "42501": // insufficient_privilege
-		if strings.Contains(pg.Message, "row-level security") {
-			return Failure{KindRowSecurity, "ALTER ROLE … BYPASSRLS for this login, or take row-level security off the table", false}
+		if pg.Routine == "check_enable_rls" { // the message is in the server's language
+			return Failure{
+				KindRowSecurity,
+				"ALTER ROLE … BYPASSRLS for this login, or take row-level security off the table",
+				false,
+			}
 		}
 		return Failure{KindPermission, "grant the right to this login", false}
 	case "42P01", "42703", "3F000", "42883", "42804", "42846", "42704", "42809":
-		// undefined_table, _column, schema, function or operator (of another type), datatype_mismatch, cannot_coerce, undefined_object, wrong_object_type
+		// undefined_table, _column, schema, function or operator (of another type), datatype_mismatch, cannot_coerce,
+		// undefined_object, wrong_object_type
 		return Failure{KindMissing, "check the names of table and columns in the configuration", false}
 	case "55P03": // lock_not_available
 		return Failure{KindBusy, "find who locks the table", true}
@@ -93,7 +113,11 @@ func classifyState(pg *pgconn.PgError) Failure {
 		return Failure{KindPooler, describe, false}
 	case "08P01": // protocol_violation, which is what PgBouncer makes of all that it does not like
 		if strings.Contains(pg.Message, "startup parameter") {
-			return Failure{KindPooler, "take the parameter out of the PostgreSQL URL and the environment, or add it to ignore_startup_parameters of PgBouncer", false}
+			return Failure{
+				KindPooler,
+				"take it out of the PostgreSQL URL and the environment, or add it to PgBouncer's ignore_startup_parameters",
+				false,
+			}
 		}
 		if strings.Contains(pg.Message, "prepared statement") {
 			return Failure{KindPooler, describe, false}
@@ -132,7 +156,8 @@ func IsTLS(err error) bool {
 	_, alert := errors.AsType[tls.AlertError](err)
 	_, authority := errors.AsType[x509.UnknownAuthorityError](err)
 	_, name := errors.AsType[x509.HostnameError](err)
-	return verify || record || alert || authority || name || says(err, "server refused TLS connection", "SSL certificate")
+	return verify || record || alert || authority || name ||
+		says(err, "server refused TLS connection", "SSL certificate")
 }
 
 func says(err error, texts ...string) bool {

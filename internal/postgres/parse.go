@@ -19,11 +19,16 @@ import (
 // KindURL is the kind of every error of Parse.
 const KindURL = "postgres_url"
 
-const remedyURL = "write postgres://user@host:port/database, with special characters escaped as %XX, and the password in PGPASSWORD or ~/.pgpass"
+const remedyURL = "write postgres://user@host:port/database, with special characters escaped as %XX, and the " +
+	"password in PGPASSWORD or ~/.pgpass"
 
 func badURL(remedy, format string, args ...any) error {
 	return &brimline.Error{
-		Class: brimline.ClassInput, Kind: KindURL, Where: "PostgreSQL URL", Remedy: remedy, Err: fmt.Errorf(format, args...),
+		Class:  brimline.ClassInput,
+		Kind:   KindURL,
+		Where:  "PostgreSQL URL",
+		Remedy: remedy,
+		Err:    fmt.Errorf(format, args...),
 	}
 }
 
@@ -77,10 +82,9 @@ func readURL(text string) (settings, error) {
 }
 
 // otherSchemes are named in an error; any other might be a piece of a password.
-var otherSchemes = []string{
-	"postgis", "pgsql", "psql", "pg", "prisma", "prisma+postgres", "cockroach", "cockroachdb", "crdb", "redshift", "timescale", "timescaledb",
-	"mysql", "mariadb", "sqlite", "sqlserver", "mssql", "oracle", "mongodb", "mongodb+srv", "redis", "http", "https", "tcp", "unix", "file", "ecto", "odbc", "kafka",
-}
+var otherSchemes = strings.Fields(`
+	postgis pgsql psql pg prisma prisma+postgres cockroach cockroachdb crdb redshift timescale timescaledb mysql mariadb
+	sqlite sqlserver mssql oracle mongodb mongodb+srv redis http https tcp unix file ecto odbc kafka`)
 
 // list joins the elements of a list, all of which may be empty.
 func list(elements []string) string {
@@ -181,8 +185,11 @@ func (s settings) add(place int, name, value string) error {
 	if slices.Contains(parameters, strings.ToLower(name)) {
 		name = strings.ToLower(name) // the server takes any spelling of a setting
 	} else if !custom.MatchString(name) {
-		return badURL("take it out; a & in a password is written %26, a setting of the server options=-c%20name%3Dvalue",
-			"parameter %d of it means nothing to brimline", place+1)
+		return badURL(
+			"take it out; a & in a password is written %26, a setting of the server options=-c%20name%3Dvalue",
+			"parameter %d of it means nothing to brimline",
+			place+1,
+		)
 	}
 	s[name] = value
 	return nil
@@ -209,9 +216,14 @@ func (s settings) check() error {
 			return badURL("use default_query_exec_mode=cache_describe, which works behind poolers as well",
 				"query mode %q sends times as text, which does not hold every year", value)
 		}
-		return badURL("write one of "+strings.Join(choices, ", "), "the parameter %s has another value than there are", name)
+		return badURL(
+			"write one of "+strings.Join(choices, ", "),
+			"the parameter %s has another value than there are",
+			name,
+		)
 	}
-	for _, name := range []string{"connect_timeout", "pool_max_conns", "statement_cache_capacity", "description_cache_capacity"} {
+	numbers := []string{"connect_timeout", "pool_max_conns", "statement_cache_capacity", "description_cache_capacity"}
+	for _, name := range numbers {
 		if value, set := s[name]; set {
 			if n, err := strconv.ParseUint(value, 10, 31); err != nil || n == 0 && name == "pool_max_conns" {
 				return badURL("write a whole number", "the parameter %s is not a number", name)
@@ -255,7 +267,10 @@ func (s settings) refused(err error) error {
 		return fileError(err)
 	}
 	if service := s["service"] + os.Getenv("PGSERVICE"); service != "" {
-		return badURL("name a service of ~/.pg_service.conf, or of the file in PGSERVICEFILE", "a service is named that the service file does not have, or has with settings that cannot be read")
+		return badURL(
+			"name a service of ~/.pg_service.conf, or of the file in PGSERVICEFILE",
+			"a service is named that the service file does not have, or has with settings that cannot be read",
+		)
 	}
 	return badURL("correct the certificate and the key that it names, and the PG… variables of the environment",
 		"a file that it names, or a variable of the environment, has contents that cannot be used")
@@ -278,12 +293,17 @@ func checkConfig(c *pgx.ConnConfig) error {
 		}
 	}
 	if len(hosts) == 0 || slices.ContainsFunc(hosts, func(h string) bool { return !urls.IsHost(h) }) {
-		return badURL("correct PGHOST, PGUSER, PGDATABASE and the service file: each takes a plain name, none a URL",
-			"its host, user or database, which may come from the environment, is not one (not repeated here: it may hold a password)")
+		return badURL(
+			"correct PGHOST, PGUSER, PGDATABASE and the service file: each takes a plain name, none a URL",
+			"its host, user or database, perhaps from the environment, is not one (not repeated: it may hold a password)",
+		)
 	}
 	for name := range c.RuntimeParams {
 		if !isParameter(name) {
-			return badURL("take it out of the service file", "the service file has a setting that means nothing to brimline")
+			return badURL(
+				"take it out of the service file",
+				"the service file has a setting that means nothing to brimline",
+			)
 		}
 	}
 	return nil

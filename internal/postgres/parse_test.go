@@ -26,32 +26,42 @@ func clean(t *testing.T) {
 func TestParse(t *testing.T) {
 	clean(t)
 	for text, want := range map[string]struct{ place, user, password string }{
-		"postgres://u:p@h:1/app":                                        {`PostgreSQL at h:1, database "app"`, "u", "p"},
-		"postgresql://u@h/app?sslmode=disable":                          {`PostgreSQL at h:5432, database "app"`, "u", ""},
-		"POSTGRES://u@h/app":                                            {`PostgreSQL at h:5432, database "app"`, "u", ""},
-		"postgres://u@h1:1,h2:2,[::1]/app":                              {`PostgreSQL at h1:1,h2:2,[::1]:5432, database "app"`, "u", ""},
-		"postgres://u@h1,h2/app?port=7":                                 {`PostgreSQL at h1:7,h2:7, database "app"`, "u", ""},
-		"postgres://a%40b:hun%40t%23er%2F2%25@h/a%2Fb":                  {`PostgreSQL at h:5432, database "a/b"`, "a@b", "hun@t#er/2%"},
-		"postgres://u:it's%20%5C'@h/app":                                {`PostgreSQL at h:5432, database "app"`, "u", `it's \'`},
-		"postgres://u@%2Fvar%2Frun/app":                                 {`PostgreSQL at /var/run:5432, database "app"`, "u", ""},
+		"postgres://u:p@h:1/app":               {`PostgreSQL at h:1, database "app"`, "u", "p"},
+		"postgresql://u@h/app?sslmode=disable": {`PostgreSQL at h:5432, database "app"`, "u", ""},
+		"POSTGRES://u@h/app":                   {`PostgreSQL at h:5432, database "app"`, "u", ""},
+		"postgres://u@h1:1,h2:2,[::1]/app": {
+			`PostgreSQL at h1:1,h2:2,[::1]:5432, database "app"`, "u", "",
+		},
+		"postgres://u@h1,h2/app?port=7": {`PostgreSQL at h1:7,h2:7, database "app"`, "u", ""},
+		"postgres://a%40b:hun%40t%23er%2F2%25@h/a%2Fb": {`PostgreSQL at h:5432, database "a/b"`, "a@b",
+			"hun@t#er/2%"},
+		"postgres://u:it's%20%5C'@h/app": {`PostgreSQL at h:5432, database "app"`, "u",
+			`it's \'`},
+		"postgres://u@%2Fvar%2Frun/app": {`PostgreSQL at /var/run:5432, database "app"`,
+			"u", ""},
 		"postgres://u@/app?host=/tmp&port=6":                            {`PostgreSQL at /tmp:6, database "app"`, "u", ""},
 		"postgres://h/?user=u&password=p%26q&dbname=x":                  {`PostgreSQL at h:5432, database "x"`, "u", "p&q"},
 		"host=h user=u dbname=app":                                      {`PostgreSQL at h:5432, database "app"`, "u", ""},
 		` host = h  user = u  password = 'a b\'c\\' port=7 dbname=app `: {`PostgreSQL at h:7, database "app"`, "u", `a b'c\`},
-		`host=h user=u password=a\ b\\ dbname=app`:                      {`PostgreSQL at h:5432, database "app"`, "u", `a b\`},
-		"postgres://u@h/app?sslmode=require&channel_binding=require&connect_timeout=3&application_name=x&target_session_attrs=read-write&options=-c%20work_mem%3D8MB" +
-			"&statement_timeout=5&TimeZone=CET&my.setting=1&pool_max_conns=3&pool_max_conn_lifetime=1h&default_query_exec_mode=cache_describe&ssl=true": {`PostgreSQL at h:5432, database "app"`, "u", ""},
+		`host=h user=u password=a\ b\\ dbname=app`: {`PostgreSQL at h:5432, database "app"`, "u",
+			`a b\`},
+		"postgres://u@h/app?sslmode=require&channel_binding=require&connect_timeout=3&application_name=x" +
+			"&target_session_attrs=read-write&options=-c%20work_mem%3D8MB" +
+			"&statement_timeout=5&TimeZone=CET&my.setting=1&pool_max_conns=3&pool_max_conn_lifetime=1h" +
+			"&default_query_exec_mode=cache_describe&ssl=true": {`PostgreSQL at h:5432, database "app"`, "u", ""},
 	} {
 		target, err := Parse(text)
 		if err != nil {
 			t.Errorf("%s: %v", text, err)
 			continue
 		}
-		if got := target.config.ConnConfig.Password; target.Place() != want.place || target.User() != want.user || got != want.password {
+		if got := target.config.ConnConfig.Password; target.Place() != want.place || target.User() != want.user ||
+			got != want.password {
 			t.Errorf("%s: %s, %q, %q", text, target.Place(), target.User(), got)
 		}
 		c := target.Config("brimline g")
-		for name, value := range map[string]string{"application_name": "brimline g", "client_encoding": "UTF8", "timezone": "UTC"} {
+		for name, value := range map[string]string{"application_name": "brimline g", "client_encoding": "UTF8",
+			"timezone": "UTC"} {
 			if c.RuntimeParams[name] != value {
 				t.Errorf("%s: %s is %q", text, name, c.RuntimeParams[name])
 			}
@@ -83,24 +93,40 @@ func TestParseUnreadable(t *testing.T) {
 	clean(t)
 	for _, text := range []string{
 		// Every character that ends something, in each place of a password.
-		"postgres://brimline:hun@ter2@127.0.0.1:5432/app", "postgres://brimline:hu@n#ter2@127.0.0.1:5432/app", "postgres://brimline:hun@ter2/x@127.0.0.1:5432/app",
-		"postgres://brimline:hun@ter2,q@127.0.0.1:5432/app", "postgres://brimline:/hunter2@127.0.0.1:5432/app", "postgres://brimline:hun/ter2@127.0.0.1:5432/app",
-		"postgres://brimline:hun?ter2@127.0.0.1:5432/app", "postgres://brimline:?hun=ter2@127.0.0.1:5432/app", "postgres://brimline:hun%ter2@127.0.0.1:5432/app",
-		"postgres://brimline:hunter2%@127.0.0.1:5432/app", "postgres://brimline:hun ter2@127.0.0.1:5432/app", "postgres://brimline: hunter2@127.0.0.1:5432/app",
-		"postgres://brimline:hunter2@127.0.0.1:5432/app#hunter2", "postgres://brimline:12/hun@ter2/app", "postgres://brimline:1?a=/hunter2@127.0.0.1/app",
+		"postgres://brimline:hun@ter2@127.0.0.1:5432/app", "postgres://brimline:hu@n#ter2@127.0.0.1:5432/app",
+		"postgres://brimline:hun@ter2/x@127.0.0.1:5432/app",
+		"postgres://brimline:hun@ter2,q@127.0.0.1:5432/app", "postgres://brimline:/hunter2@127.0.0.1:5432/app",
+		"postgres://brimline:hun/ter2@127.0.0.1:5432/app",
+		"postgres://brimline:hun?ter2@127.0.0.1:5432/app", "postgres://brimline:?hun=ter2@127.0.0.1:5432/app",
+		"postgres://brimline:hun%ter2@127.0.0.1:5432/app",
+		"postgres://brimline:hunter2%@127.0.0.1:5432/app", "postgres://brimline:hun ter2@127.0.0.1:5432/app",
+		"postgres://brimline: hunter2@127.0.0.1:5432/app",
+		"postgres://brimline:hunter2@127.0.0.1:5432/app#hunter2", "postgres://brimline:12/hun@ter2/app",
+		"postgres://brimline:1?a=/hunter2@127.0.0.1/app",
 		"postgres://brimline:hun@ter2@h1:1,h2:2/app", "postgres://hun@ter2@127.0.0.1/app", "postgres://brimline:hunter2/app",
-		"postgres://brimline:hunter2@127.0.0.1:x/app", "postgres://brimline:hunter2@127.0.0.1:5432:hunter2/app", "postgres://brimline:hunter2@h'x/app",
-		"postgres://brimline:hunter2@127.0.0.1/app/hunter2", "postgres://brimline:hunter2@127.0.0.1/app:hunter2", "postgres://brimline:hunter2@127.0.0.1/app?hunter2",
-		"postgres://brimline:hunter2@127.0.0.1/app\nhunter2", "postgres://brimline:hunter2@127.0.0.1/%0Ahunter2", "postgres://brimline:hunter2@127.0.0.1/app?sslmode=%",
+		"postgres://brimline:hunter2@127.0.0.1:x/app", "postgres://brimline:hunter2@127.0.0.1:5432:hunter2/app",
+		"postgres://brimline:hunter2@h'x/app",
+		"postgres://brimline:hunter2@127.0.0.1/app/hunter2", "postgres://brimline:hunter2@127.0.0.1/app:hunter2",
+		"postgres://brimline:hunter2@127.0.0.1/app?hunter2",
+		"postgres://brimline:hunter2@127.0.0.1/app\nhunter2", "postgres://brimline:hunter2@127.0.0.1/%0Ahunter2",
+		"postgres://brimline:hunter2@127.0.0.1/app?sslmode=%",
 		// No URL at all, or another kind of one.
-		secret, "brimline:hunter2@127.0.0.1/app", "brimline:hun=ter2@127.0.0.1/app", "hunter2://127.0.0.1", "hun://ter2", "postgres:/brimline:hunter2@127.0.0.1",
+		secret, "brimline:hunter2@127.0.0.1/app", "brimline:hun=ter2@127.0.0.1/app", "hunter2://127.0.0.1", "hun://ter2",
+		"postgres:/brimline:hunter2@127.0.0.1",
 		"postgres//brimline:hunter2@127.0.0.1/app",
 		// Keywords.
-		"host=127.0.0.1 password=hun ter2", "host=127.0.0.1 password='hun'ter2'", "host=127.0.0.1 password='hunter2", "host=127.0.0.1 password='hunter2\\",
-		"host=127.0.0.1 password=hunter2\\", "host=127.0.0.1 hunter2", "host=hun@ter2", "host=127.0.0.1 port=hunter2", "=hunter2", "host=127.0.0.1 hun-ter2=1",
+		"host=127.0.0.1 password=hun ter2", "host=127.0.0.1 password='hun'ter2'", "host=127.0.0.1 password='hunter2",
+		"host=127.0.0.1 password='hunter2\\",
+		"host=127.0.0.1 password=hunter2\\", "host=127.0.0.1 hunter2", "host=hun@ter2", "host=127.0.0.1 port=hunter2",
+		"=hunter2", "host=127.0.0.1 hun-ter2=1",
 	} {
 		_, err := Parse(text)
-		if e := hides(t, text, err); !strings.Contains(e.Remedy, "postgres://user@host:port/database") && !strings.Contains(e.Remedy, "means nothing") {
+		if e := hides(
+			t,
+			text,
+			err,
+		); !strings.Contains(e.Remedy, "postgres://user@host:port/database") &&
+			!strings.Contains(e.Remedy, "means nothing") {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
@@ -172,8 +198,10 @@ func TestParseParameters(t *testing.T) {
 
 func TestParseEnvironment(t *testing.T) {
 	for name, value := range map[string]string{
-		"PGHOST": "postgres://brimline:hunter2@127.0.0.1/app", "PGDATABASE": "postgres://brimline:hunter2@127.0.0.1/app", "PGUSER": "postgres://brimline:hunter2@127.0.0.1",
-		"PGPORT": secret, "PGSSLMODE": secret, "PGTARGETSESSIONATTRS": secret, "PGCONNECT_TIMEOUT": secret, "PGSERVICE": secret, "PGSSLROOTCERT": "/nonexistent/ca.pem",
+		"PGHOST": "postgres://brimline:hunter2@127.0.0.1/app", "PGDATABASE": "postgres://brimline:hunter2@127.0.0.1/app",
+		"PGUSER": "postgres://brimline:hunter2@127.0.0.1",
+		"PGPORT": secret, "PGSSLMODE": secret, "PGTARGETSESSIONATTRS": secret, "PGCONNECT_TIMEOUT": secret,
+		"PGSERVICE": secret, "PGSSLROOTCERT": "/nonexistent/ca.pem",
 	} {
 		t.Run(name, func(t *testing.T) {
 			clean(t)
@@ -188,11 +216,13 @@ func TestParseEnvironment(t *testing.T) {
 	}
 	t.Run("taken", func(t *testing.T) {
 		clean(t)
-		for name, value := range map[string]string{"PGHOST": "h1,h2", "PGPORT": "7", "PGUSER": "u", "PGDATABASE": "d", "PGPASSWORD": secret, "PGTARGETSESSIONATTRS": "primary", "PGOPTIONS": "-c work_mem=8MB"} {
+		for name, value := range map[string]string{"PGHOST": "h1,h2", "PGPORT": "7", "PGUSER": "u", "PGDATABASE": "d",
+			"PGPASSWORD": secret, "PGTARGETSESSIONATTRS": "primary", "PGOPTIONS": "-c work_mem=8MB"} {
 			t.Setenv(name, value)
 		}
 		target, err := Parse("")
-		if err != nil || target.Place() != `PostgreSQL at h1:7,h2:7, database "d"` || target.User() != "u" || target.config.ConnConfig.Password != secret {
+		if err != nil || target.Place() != `PostgreSQL at h1:7,h2:7, database "d"` || target.User() != "u" ||
+			target.config.ConnConfig.Password != secret {
 			t.Error(target, err)
 		}
 	})
@@ -207,10 +237,12 @@ func TestParseEnvironment(t *testing.T) {
 		t.Setenv("PGSERVICEFILE", file)
 		write("[app]\nhost=h\nport=7\ndbname=d\nuser=u\npassword=hunter2\n")
 		target, err := Parse("service=app")
-		if err != nil || target.Place() != `PostgreSQL at h:7, database "d"` || target.config.ConnConfig.Password != secret {
+		if err != nil || target.Place() != `PostgreSQL at h:7, database "d"` ||
+			target.config.ConnConfig.Password != secret {
 			t.Error(target, err)
 		}
-		for _, text := range []string{"[app]\nhost=postgres://u:hunter2@h/d\n", "[app]\nhost=h\nhunter2=x\n", "[app]\nhost=h\nsslmode=hunter2\n", "hunter2", "[app]\nhunter2"} {
+		for _, text := range []string{"[app]\nhost=postgres://u:hunter2@h/d\n", "[app]\nhost=h\nhunter2=x\n",
+			"[app]\nhost=h\nsslmode=hunter2\n", "hunter2", "[app]\nhunter2"} {
 			write(text)
 			_, err := Parse("postgres:///?service=app")
 			hides(t, text, err)

@@ -86,8 +86,10 @@ func (c *connect) all(ctx context.Context) {
 // get reads a path; errors name the server without its password.
 func (c *connect) get(ctx context.Context, path string, to any) error {
 	strict, err := urls.Parse(c.URL)
-	if err != nil || strict.Scheme != "http" && strict.Scheme != "https" || len(strict.Hosts) != 1 || strict.Hosts[0].Name == "" {
-		return errors.New("not a URL such as http://connect:8083, with special characters of a password escaped as %XX; it is not repeated here")
+	if err != nil || strict.Scheme != "http" && strict.Scheme != "https" || len(strict.Hosts) != 1 ||
+		strict.Hosts[0].Name == "" {
+		return errors.New("not a URL such as http://connect:8083, with special characters of a password escaped as %XX; " +
+			"it is not repeated here")
 	}
 	base, err := url.Parse(c.URL)
 	if err != nil {

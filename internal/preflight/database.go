@@ -127,21 +127,26 @@ func (d *database) connectFailed(err error) {
 			d.add(Error, "postgres_login", "check the user and password in --database-url (PGPASSWORD and ~/.pgpass count too), and pg_hba.conf",
 				"%s refuses the user %q: %s", d.target.Place(), d.target.User(), e.Message)
 		case "3D000":
-			d.add(Error, "postgres_database", "name an existing database in --database-url", "%s: %s", d.target.Place(), e.Message)
+			d.add(Error, "postgres_database", "name an existing database in --database-url", "%s: %s", d.target.Place(),
+				e.Message)
 		case "53300":
-			d.add(Error, "postgres_connections", "free connections or raise max_connections", "%s: %s", d.target.Place(), e.Message)
+			d.add(Error, "postgres_connections", "free connections or raise max_connections", "%s: %s", d.target.Place(),
+				e.Message)
 		case "57P03":
 			d.add(Error, check, "wait until it has started", "%s: %s", d.target.Place(), e.Message)
 		default:
-			d.add(Error, check, "see PostgreSQL's log", "%s refuses the connection: %s (%s)", d.target.Place(), e.Message, e.Code)
+			d.add(Error, check, "see PostgreSQL's log", "%s refuses the connection: %s (%s)", d.target.Place(), e.Message,
+				e.Code)
 		}
 		return
 	}
 	if postgres.IsTLS(err) {
-		d.add(Error, "postgres_tls", "set sslmode and sslrootcert in --database-url to what the server offers", "%s: %s", d.target.Place(), reason)
+		d.add(Error, "postgres_tls", "set sslmode and sslrootcert in --database-url to what the server offers", "%s: %s",
+			d.target.Place(), reason)
 		return
 	}
-	d.add(Error, check, "check that PostgreSQL runs and that host and port in --database-url are right", "cannot reach %s: %s", d.target.Place(), reason)
+	d.add(Error, check, "check that PostgreSQL runs and that host and port in --database-url are right",
+		"cannot reach %s: %s", d.target.Place(), reason)
 }
 
 func (d *database) checkServer(ctx context.Context) error {

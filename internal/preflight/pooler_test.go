@@ -29,7 +29,11 @@ func TestDatabaseThroughPooler(t *testing.T) {
 	}
 	defer conn.Close(t.Context())
 	var readOnly, jit string
-	if err := conn.QueryRow(t.Context(), "SELECT current_setting('default_transaction_read_only'), current_setting('jit')").Scan(&readOnly, &jit); err != nil || readOnly != "off" || jit != "on" {
+	if err := conn.QueryRow(t.Context(), "SELECT current_setting('default_transaction_read_only'), "+
+		"current_setting('jit')").
+		Scan(&readOnly, &jit); err != nil ||
+		readOnly != "off" ||
+		jit != "on" {
 		t.Errorf("the application's session: default_transaction_read_only %s, jit %s, %v", readOnly, jit, err)
 	}
 }

@@ -129,7 +129,8 @@ func (d *database) checkRights(ctx context.Context) error {
 	}
 	if secured {
 		d.add(Error, "postgres_row_security", fmt.Sprintf("ALTER ROLE %s BYPASSRLS, or give it a policy that shows every row", user),
-			"row-level security of %s applies to user %q: totals would silently leave out the rows that it hides", d.Table, d.target.User())
+			"row-level security of %s applies to user %q: totals would silently leave out the rows that it hides", d.Table,
+			d.target.User())
 	}
 	return nil
 }

@@ -47,8 +47,10 @@ func Pooler(t testing.TB, to string) string {
 	users, settings := filepath.Join(dir, "users"), filepath.Join(dir, "pgbouncer.ini")
 	for path, text := range map[string]string{
 		users: fmt.Sprintf("%q \"\"\n", server.User.Username()),
-		settings: fmt.Sprintf("[databases]\n* = host=%s port=%s\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = %d\nunix_socket_dir =\nauth_type = trust\nauth_file = %s\n"+
-			"pool_mode = transaction\ndefault_pool_size = 1\nmax_client_conn = 100\n", server.Hostname(), server.Port(), address.Port, users),
+		settings: fmt.Sprintf("[databases]\n* = host=%s port=%s\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = "+
+			"%d\nunix_socket_dir =\nauth_type = trust\nauth_file = %s\n"+
+			"pool_mode = transaction\ndefault_pool_size = 1\nmax_client_conn = 100\n", server.Hostname(), server.Port(),
+			address.Port, users),
 	} {
 		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 			t.Fatal(err)

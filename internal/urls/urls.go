@@ -44,7 +44,8 @@ type Parameter struct{ Name, Value string }
 // a value.
 func Parse(text string) (*URL, error) {
 	scheme, rest, ok := strings.Cut(text, "://")
-	if !ok || !isScheme(scheme) || !utf8.ValidString(text) || strings.Contains(rest, "#") || strings.Count(rest, "@") > 1 ||
+	if !ok || !isScheme(scheme) || !utf8.ValidString(text) || strings.Contains(rest, "#") ||
+		strings.Count(rest, "@") > 1 ||
 		strings.ContainsFunc(text, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }) {
 		return nil, ErrUnreadable
 	}
