@@ -50,14 +50,15 @@ func (c *Capture) failure(doing string, err error) error {
 	pg, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok {
 		e.Err = postgres.Cause(err)
-		switch f := postgres.Classify(err); f.Kind {
-		case postgres.KindTLS, postgres.KindLogin:
-			e.Kind, e.Remedy = f.Kind, f.Remedy
-			return e
-		case postgres.KindSession:
+		f := postgres.Classify(err)
+		switch f.Kind {
+		case postgres.KindTLS, postgres.KindLogin, postgres.KindSession:
 			e.Kind, e.Remedy = f.Kind, f.Remedy
 		default:
 			e.Kind, e.Remedy = "postgres_unreachable", "check that PostgreSQL runs there and that host and port are right"
+		}
+		if !f.Temporary {
+			return e
 		}
 		return &outage{e}
 	}
