@@ -265,6 +265,15 @@ func columnTypes(t *testing.T, s *server) {
 	if err == nil || !strings.Contains(err.Error(), "infinite") {
 		t.Errorf("an infinite column: %v", err)
 	}
+	o.Extra = []brimline.Column{{Name: "day", Type: brimline.Timestamp}}
+	s.exec(t, "ALTER TABLE wide ADD day date")
+	for _, infinity := range []string{"infinity", "-infinity", "5874897-12-31"} {
+		s.exec(t, "UPDATE wide SET day = '"+infinity+"'")
+		_, _, err := s.open(t, o).Rows(t.Context(), user, at, at)
+		if e, ok := errors.AsType[*brimline.Error](err); !ok || e.Kind != "postgres_column" || e.Class != brimline.ClassInput {
+			t.Errorf("the date %s: %v", infinity, err)
+		}
+	}
 }
 
 func userTypes(t *testing.T, s *server) {

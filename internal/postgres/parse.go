@@ -39,6 +39,7 @@ type settings map[string]string
 
 // read takes a connection string apart and checks every setting that it has.
 func read(text string) (settings, error) {
+	text = strings.TrimSpace(text) // files and variables often end in a newline
 	if !strings.Contains(text, "://") && !strings.HasPrefix(strings.ToLower(text), "jdbc:") {
 		return readKeywords(text)
 	}

@@ -28,6 +28,7 @@ func TestParse(t *testing.T) {
 	for text, want := range map[string]struct{ place, user, password string }{
 		"postgres://u:p@h:1/app":               {`PostgreSQL at h:1, database "app"`, "u", "p"},
 		"postgresql://u@h/app?sslmode=disable": {`PostgreSQL at h:5432, database "app"`, "u", ""},
+		" postgres://u:p@h/app\r\n":            {`PostgreSQL at h:5432, database "app"`, "u", "p"},
 		"POSTGRES://u@h/app":                   {`PostgreSQL at h:5432, database "app"`, "u", ""},
 		"postgres://u@h1:1,h2:2,[::1]/app": {
 			`PostgreSQL at h1:1,h2:2,[::1]:5432, database "app"`, "u", "",
@@ -58,6 +59,9 @@ func TestParse(t *testing.T) {
 		if got := target.config.ConnConfig.Password; target.Place() != want.place || target.User() != want.user ||
 			got != want.password {
 			t.Errorf("%s: %s, %q, %q", text, target.Place(), target.User(), got)
+		}
+		if most := map[bool]int{true: 3}[strings.Contains(text, "pool_max_conns=3")]; target.most != most {
+			t.Errorf("%s: at most %d connections", text, target.most)
 		}
 		c := target.Config("brimline g")
 		for name, value := range map[string]string{"application_name": "brimline g", "client_encoding": "UTF8",
