@@ -20,7 +20,7 @@ func userColumns(t *testing.T, s *server) {
 		ddl  string           // the column's type with all that belongs to it
 		rows map[string]int64 // literals in the table, and how often
 		want map[string]int64 // users in the stream's text, and how many rows each has
-		not  []string         // users that nobody can be
+		not  []string         // users that the column cannot hold
 	}{
 		{"smallint", "smallint", map[string]int64{"7": 2}, map[string]int64{"7": 2, "8": 0}, []string{"40000", "x", "",
 			"1.5"}},

@@ -34,9 +34,9 @@ const (
 type Failure struct {
 	Kind   string
 	Remedy string
-	// Temporary tells that asking again later can succeed without anybody doing
-	// anything. A wrong password or a missing right is not temporary, yet worth
-	// asking again too, since an operator can put it right meanwhile.
+	// Temporary tells that asking again later can succeed with nothing changed. A
+	// wrong password or a missing right is not temporary, yet worth asking again
+	// too, since an operator can put it right meanwhile.
 	Temporary bool
 }
 

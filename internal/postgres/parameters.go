@@ -22,7 +22,7 @@ var parameters = strings.Fields(`
 	tcp_user_timeout client_connection_check_interval work_mem temp_buffers jit plan_cache_mode
 	max_parallel_workers_per_gather client_min_messages`)
 
-// custom is the name of a setting of an extension, or of nobody: the server takes any.
+// custom is the name of a setting with a point, as extensions have them: the server takes any.
 var custom = regexp.MustCompile(`^[a-zA-Z_][a-zA-Z0-9_]*\.[a-zA-Z_][a-zA-Z0-9_]*$`)
 
 func isParameter(name string) bool {
