@@ -235,7 +235,7 @@ func (l *Ledger) ask(ctx context.Context, doing string, after []brimline.Source,
 	defer conn.Release()
 	after = slices.DeleteFunc(slices.Clone(after), func(s brimline.Source) bool { return s.TxID == 0 && s.LSN == 0 })
 	if l.o.Replica && len(after) > 0 { // it is behind more often than not
-		if err := l.await(patience, conn.Conn(), after); err != nil {
+		if err := l.await(patience, conn.Conn(), after, nil); err != nil {
 			return 0, l.fail(ctx, doing, err)
 		}
 	}
@@ -250,7 +250,7 @@ func (l *Ledger) ask(ctx context.Context, doing string, after []brimline.Source,
 		case errors.Is(err, errElsewhere):
 			known = nil
 		case isBehind:
-			if err := l.await(patience, conn.Conn(), []brimline.Source{behind.src}); err != nil {
+			if err := l.await(patience, conn.Conn(), []brimline.Source{behind.src}, behind); err != nil {
 				return 0, l.fail(ctx, doing, err)
 			}
 		case attempt < 3 && (errors.Is(err, errAltered) || stale(err)):

@@ -148,8 +148,9 @@ func queueSight(b *pgx.Batch, after []brimline.Source) {
 	b.Queue(sightSQL, ids)
 }
 
-// await polls until all of after can be seen, 1 ms apart at first and 100 ms later.
-func (l *Ledger) await(ctx context.Context, conn *pgx.Conn, after []brimline.Source) error {
+// await polls until all of after can be seen, 1 ms apart at first and 100 ms
+// later. last is what is known not to be visible, nil where nothing is known.
+func (l *Ledger) await(ctx context.Context, conn *pgx.Conn, after []brimline.Source, last *notYet) error {
 	for pause := time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
 		var behind *notYet
 		look := func(b *pgx.Batch) { queueSight(b, after) }
@@ -157,9 +158,13 @@ func (l *Ledger) await(ctx context.Context, conn *pgx.Conn, after []brimline.Sou
 			behind, err = see(results, after)
 			return err
 		})
+		if err != nil && ctx.Err() != nil && last != nil {
+			return last // what was waited for, not the look that was cut short
+		}
 		if err != nil || behind == nil {
 			return err
 		}
+		last = behind
 		timer := time.NewTimer(pause)
 		select {
 		case <-timer.C:
