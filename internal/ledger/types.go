@@ -26,15 +26,16 @@ type column struct {
 // or not at all (name).
 var (
 	integers = []string{"int8", "int4", "int2"}
-	plain    = []string{"text", "varchar", "bpchar", "citext", "enum", "uuid", "inet", "cidr", "macaddr", "macaddr8"}
+	plain    = []string{"text", "varchar", "bpchar", "enum", "uuid", "inet", "cidr", "macaddr", "macaddr8"}
 	moments  = []string{"timestamptz", "timestamp"}
 
-	userKinds   = slices.Concat(integers, []string{"numeric"}, plain)
-	keyKinds    = slices.Concat(userKinds, moments, []string{"date"})
+	// Two spellings in a citext column are one user to PostgreSQL, and two in the stream.
+	userKinds   = slices.Concat(integers, []string{"oid", "numeric"}, plain)
+	keyKinds    = slices.Concat(userKinds, []string{"citext"}, moments, []string{"date"})
 	amountKinds = slices.Concat([]string{"numeric"}, integers)
 
 	declarable = map[brimline.ColumnType][]string{
-		brimline.Text:      slices.Concat(plain, []string{"json", "jsonb", "xml", "ltree"}),
+		brimline.Text:      slices.Concat(plain, []string{"citext", "json", "jsonb", "xml", "ltree"}),
 		brimline.Integer:   integers,
 		brimline.Numeric:   slices.Concat(amountKinds, []string{"float4", "float8"}),
 		brimline.Boolean:   {"bool"},
@@ -92,15 +93,15 @@ func (c *column) text(name string) string {
 // is compares the column with a text in a parameter. The cast stands at the
 // parameter and never at the column, so that an index serves. Users are told
 // apart by their text in the stream, byte by byte; where the type's own
-// equality is wider (citext, a collation that ignores case, 1.0 and 1.00) the
-// text is compared as well.
+// equality is wider (a collation that ignores case, 1.0 and 1.00) the text is
+// compared as well.
 func (c *column) is(name, parameter string) string {
 	column := quote(name)
 	if c.kind == "enum" { // whose = does not look beneath a domain
 		column += "::" + c.cast
 	}
 	same := fmt.Sprintf("%s OPERATOR(%s.=) %s::pg_catalog.text::%s", column, c.schema, parameter, c.cast)
-	if !c.loose && c.kind != "citext" && !(c.kind == "numeric" && c.anyScale) {
+	if !c.loose && !(c.kind == "numeric" && c.anyScale) {
 		return same
 	}
 	text := parameter + "::pg_catalog.text"

@@ -27,6 +27,7 @@ func userColumns(t *testing.T, s *server) {
 		{"integer", "int", map[string]int64{"-7": 2}, map[string]int64{"-7": 2, "7": 0}, []string{"3000000000", "seven"}},
 		{"bigint", "bigint", map[string]int64{"9007199254740993": 1, "9007199254740992": 2},
 			map[string]int64{"9007199254740993": 1}, []string{"99999999999999999999", "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"}},
+		{"oid", "oid", map[string]int64{"4294967295": 2}, map[string]int64{"4294967295": 2, "7": 0}, []string{"x"}},
 		{"numeric without scale", "numeric", map[string]int64{"1": 1, "1.0": 2, "1.00": 3, "12345678901234567890": 4},
 			map[string]int64{"1": 1, "1.0": 2, "1.00": 3, "12345678901234567890": 4, "1.000": 0}, []string{"x"}},
 		{"numeric", "numeric(20,2)", map[string]int64{"1.50": 2}, map[string]int64{"1.50": 2, "1.5": 2, "1.51": 0},
@@ -35,7 +36,6 @@ func userColumns(t *testing.T, s *server) {
 			"bob": 2, "Ünï 'q'": 3, "a ": 4, "a": 0, "BOB": 0}, nil},
 		{"varchar", "varchar(5)", map[string]int64{"abcde": 1}, map[string]int64{"abcde": 1, "abcdef": 0}, nil},
 		{"char", "char(5)", map[string]int64{"ab": 2}, map[string]int64{"ab": 2, "ab   ": 2, "ab9": 0, "abcdefgh": 0}, nil},
-		{"citext", "citext", map[string]int64{"Bob": 1, "bob": 2}, map[string]int64{"Bob": 1, "bob": 2, "BOB": 0}, nil},
 		{"text that ignores case", "text COLLATE nocase", map[string]int64{"Bob": 1, "bob": 2},
 			map[string]int64{"Bob": 1, "bob": 2, "BOB": 0}, nil},
 		{"char that ignores case", "char(5) COLLATE nocase", map[string]int64{"Bob": 1, "bob": 2},
@@ -54,7 +54,6 @@ func userColumns(t *testing.T, s *server) {
 		{"domain over char", "shortcode", map[string]int64{"ab": 2}, map[string]int64{"ab": 2, "x": 0,
 			"abcdefghijklmn": 0}, nil},
 		{"domain over inet", "home", map[string]int64{"10.0.0.1": 2}, map[string]int64{"10.0.0.1": 2}, []string{"x"}},
-		{"domain over citext", "spelled", map[string]int64{"Bob": 1, "bob": 2}, map[string]int64{"Bob": 1, "bob": 2}, nil},
 		{"domain over enum", "feeling", map[string]int64{"sad": 2}, map[string]int64{"sad": 2}, []string{"happy"}},
 		{"domain over bigint", "big", map[string]int64{"7": 2}, map[string]int64{"7": 2}, []string{"x"}},
 	} {

@@ -157,7 +157,9 @@ func altered(t *testing.T, s *server) {
 		{"an integer amount", "ALTER TABLE altered.x ALTER a TYPE bigint", "", "", 1, "5.00", "card"},
 		{"a user of another type", "ALTER TABLE altered.x ALTER u TYPE bigint USING 7", "", "", 1, "5.00", "card"},
 		// asked for as 7
-		{"a user without collation", "ALTER TABLE altered.x ALTER u TYPE citext", "", "", 1, "5.00", "card"},
+		{"a user that ignores case", "ALTER TABLE altered.x ALTER u TYPE text COLLATE nocase", "", "", 1, "5.00", "card"},
+		{"a user of citext", "ALTER TABLE altered.x ALTER u TYPE citext", "ALTER TABLE altered.x ALTER u TYPE text",
+			"postgres_missing", 0, "", nil},
 		{"a user that cannot be one", "ALTER TABLE altered.x ALTER u TYPE text[] USING ARRAY[u]",
 			"ALTER TABLE altered.x ALTER u TYPE text USING u[1]", "postgres_missing", 0, "", nil},
 		{"a time as text", "ALTER TABLE altered.x ALTER t TYPE text",
