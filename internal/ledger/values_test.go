@@ -81,13 +81,12 @@ func columnValues(t *testing.T, s *server) {
 		{"bigint", "-9223372036854775808", brimline.Integer, int64(-9223372036854775808), true},
 		{"big", "9007199254740993", brimline.Integer, int64(9007199254740993), false},
 
-		{"numeric", "1000", brimline.Numeric, brimline.Decimal("1000"), false},
-		// ambiguous in a stream whose encoding is not known
+		{"numeric", "1000", brimline.Numeric, brimline.Decimal("1000"), true},
 		{"numeric", "0.00000000000000000000000000000000001", brimline.Numeric,
 			brimline.Decimal("0.00000000000000000000000000000000001"), true},
 		{"numeric(12,2)", "1000", brimline.Numeric, brimline.Decimal("1000"), true},
 		{"numeric(12,2)", "-0.50", brimline.Numeric, brimline.Decimal("-0.5"), true},
-		{"numeric(12,0)", "1000", brimline.Numeric, brimline.Decimal("1000"), false},
+		{"numeric(12,0)", "1000", brimline.Numeric, brimline.Decimal("1000"), true},
 		{"numeric(5,-2)", "12345", brimline.Numeric, brimline.Decimal("12300"), true},
 		{"numeric(30,10)", "12345678901234567890.0123456789", brimline.Numeric,
 			brimline.Decimal("12345678901234567890.0123456789"), true},
@@ -176,6 +175,7 @@ func columnValues(t *testing.T, s *server) {
 		}
 		streamed := streamedRow(t, s, codecs.DebeziumOptions{
 			Table: o.Table, ID: o.Columns.ID, User: "u", Amount: "a", Time: "t", Scale: 2,
+			TimeUnit: codecs.UnitUs, Decimals: codecs.DecimalsString,
 			Columns: []brimline.Column{{Name: fmt.Sprintf("c%d", i), Type: c.declared}},
 		})
 		if got := streamed.Columns[0].Value; got != c.want {
