@@ -127,7 +127,7 @@ func execute(args []string, in io.Reader, stdout, stderr io.Writer) int {
 	if err != nil {
 		if parse, ok := errors.AsType[*kong.ParseError](err); ok && brimline.ExitCode(err) == int(brimline.ClassRuntime) {
 			err = &brimline.Error{
-				Class: brimline.ClassInput, Kind: "usage", Err: parse.Unwrap(),
+				Class: brimline.ClassInput, Kind: "usage", Err: withoutURLs(parse.Unwrap(), args),
 				Remedy: fmt.Sprintf("run \"%s --help\" to see what can be said", called(parse.Context)),
 			}
 		}
@@ -197,6 +197,21 @@ func (c *commands) jsonLogs(args []string) bool {
 		}
 	}
 	return format == "json"
+}
+
+// withoutURLs is err without the arguments that may be URLs with a password,
+// which an error about a misplaced argument repeats.
+func withoutURLs(err error, args []string) error {
+	text := err.Error()
+	for _, arg := range args {
+		if strings.Contains(arg, "://") || strings.Contains(arg, "@") {
+			text = strings.ReplaceAll(text, arg, "(not repeated here: it may hold a password)")
+		}
+	}
+	if text == err.Error() {
+		return err
+	}
+	return errors.New(text)
 }
 
 // called is the command as far as it was understood.

@@ -141,7 +141,8 @@ type Judging struct {
 }
 
 // Database is how to reach PostgreSQL. PGPASSWORD, PGSSLROOTCERT, ~/.pgpass and
-// the other ways of libpq fill in what the URL leaves out.
+// the other ways of libpq fill in what the URL leaves out. A URL that could be
+// read in two ways is refused (package urls).
 type Database struct {
 	// DatabaseURL or DatabaseURLFile, not both. Needed unless verification is off.
 	DatabaseURL     Secret `name:"database-url" help:"postgres://user@host:port/database; PGPASSWORD and ~/.pgpass are honoured." env:"BRIMLINE_DATABASE_URL" placeholder:"URL"`

@@ -214,6 +214,27 @@ func TestAllowedHosts(t *testing.T) {
 	}
 }
 
+// TestBrokersAreNotShown: a URL with a password, written where brokers belong, is not repeated.
+func TestBrokersAreNotShown(t *testing.T) {
+	for _, brokers := range [][]string{{"u:hunter2@kafka:9092"}, {"kafka://u:hunter2@kafka:9092"}, {"u:p",
+		"hunter2@kafka:9092"}, {"u:hunter2", "x@kafka:9092"}, {"kafka:9092", "hunter2#kafka:1"}} {
+		c := Default()
+		c.Brokers = brokers
+		err := c.Valid()
+		if err == nil || !strings.Contains(err.Error(), "--brokers: entry ") || strings.Contains(err.Error(),
+			"hunter2") || strings.Contains(err.Error(), "u:") {
+			t.Errorf("%q: %v", brokers, err)
+		}
+	}
+	for _, broker := range []string{"kafka", "kafka:", ":9092", "kafka:http", "kafka:0"} {
+		c := Default()
+		c.Brokers = []string{broker}
+		if err := c.Valid(); err == nil || !strings.Contains(err.Error(), broker) {
+			t.Errorf("%q: %v", broker, err)
+		}
+	}
+}
+
 func TestSecretsAreNotShown(t *testing.T) {
 	c := Default()
 	c.DatabaseURL = "postgres://me:hunter2@db/app"

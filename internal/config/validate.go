@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/internal/urls"
 	"github.com/brimline/brimline/processors"
 )
 
@@ -87,8 +88,14 @@ func (k *Kafka) check(p *problems) {
 	if len(k.Brokers) == 0 {
 		p.add("brokers", "must name at least one")
 	}
-	for _, b := range k.Brokers {
-		if host, port, err := net.SplitHostPort(b); err != nil || host == "" || port == "" {
+	secret := strings.ContainsAny(strings.Join(k.Brokers, ","), "@/?#%") // then any entry may be a piece of it
+	for i, b := range k.Brokers {
+		switch {
+		case urls.IsHostPort(b):
+		case secret:
+			p.add("brokers", "entry %d is not host:port, and is not repeated here: it may hold a password, which belongs in "+
+				"--kafka-sasl-password-file", i+1)
+		default:
 			p.add("brokers", "%q is not host:port", b)
 		}
 	}
