@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"regexp"
 	"strings"
@@ -12,6 +11,7 @@ import (
 	"time"
 
 	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/internal/postgres"
 	"github.com/jackc/pglogrepl"
 	"github.com/jackc/pgx/v5"
 )
@@ -102,6 +102,7 @@ type Stats struct {
 // Capture is one capture of one table.
 type Capture struct {
 	o             Options
+	target        *postgres.Target
 	config        *pgx.ConnConfig
 	schema, table string
 	topic         string
@@ -154,20 +155,14 @@ func New(o Options) (*Capture, error) {
 				"choose a name with another ending", fmt.Errorf("a capture gives slots this ending (%s) while it takes a snapshot", suffix))
 		}
 	}
-	config, err := pgx.ParseConfig(o.DatabaseURL)
-	if err != nil {
-		// The text of err would repeat the connection string, without what pgx takes for its password.
-		said := errors.New("it cannot be read (it is not shown here: it may hold a password)")
-		if file, ok := errors.AsType[*fs.PathError](err); ok {
-			said = file
-		}
-		return nil, inputError("database_url", "the database URL",
-			"write it as postgres://user@host:port/database, with special characters escaped as %XX, and the password in PGPASSWORD or ~/.pgpass", said)
+	target, err := postgres.Parse(o.DatabaseURL)
+	if bad, ok := errors.AsType[*brimline.Error](err); ok {
+		return nil, inputError("database_url", "the database URL", bad.Remedy, bad.Err)
 	}
+	config := target.Config("brimline capture")
 	// Values are read in PostgreSQL's text form, so its form must not depend on
 	// settings of the server, the role or the environment.
 	for name, value := range map[string]string{
-		"application_name": "brimline capture", "client_encoding": "UTF8", "timezone": "UTC", "datestyle": "ISO",
 		"intervalstyle": "postgres", "extra_float_digits": "1", "bytea_output": "hex", "lc_monetary": "C",
 		// A snapshot without the rows that a policy hides would differ from the stream: refuse it.
 		"row_security": "off",
@@ -176,10 +171,9 @@ func New(o Options) (*Capture, error) {
 	} {
 		config.RuntimeParams[name] = value
 	}
-	if config.ConnectTimeout == 0 {
-		config.ConnectTimeout = 10 * time.Second
-	}
-	return &Capture{o: o, config: config, schema: schema, table: table, topic: Topic(o.TopicPrefix, o.Table), types: types{}}, nil
+	return &Capture{
+		o: o, target: target, config: config, schema: schema, table: table, topic: Topic(o.TopicPrefix, o.Table), types: types{},
+	}, nil
 }
 
 // Topic is where the records go.

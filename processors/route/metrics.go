@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/brimline/brimline/codecs"
 )
 
 // Metrics are the stage's own; lag and restarts are counted by the app for every stage alike.
@@ -32,7 +34,16 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		}),
 	}
 	r.MustRegister(records, m.dead, m.delay)
+	m.Expect(codecs.Kinds()...)
+	m.Expect(kindIDTooLong, kindColumnsTooLong, kindBadUser, kindUnknown)
 	return m
+}
+
+// Expect begins to count dead letters of further kinds, those of a decoder's own.
+func (m *Metrics) Expect(kinds ...string) {
+	for _, kind := range kinds {
+		m.dead.WithLabelValues(kind)
+	}
 }
 
 func (m *Metrics) observe(out outcome, now time.Time) {

@@ -58,18 +58,26 @@ func address(changes []brimline.Change, partitions int, source brimline.Source) 
 		case c.Kind == brimline.Truncate:
 			return truncation(*c, partitions), nil
 		case len(c.User) > maxID || len(c.Row.ID) > maxID:
-			return nil, brimline.BadInput("id_too_long", "shorten the id, or watch another column",
+			return nil, brimline.BadInput(kindIDTooLong, "shorten the id, or watch another column",
 				"an id of %d bytes; at most %d are kept", max(len(c.User), len(c.Row.ID)), maxID)
 		case columnBytes(c.Row.Columns) > maxColumns:
-			return nil, brimline.BadInput("columns_too_long", "declare only short columns in the rules file: their values are kept with every row",
+			return nil, brimline.BadInput(kindColumnsTooLong, "declare only short columns in the rules file: their values are kept with every row",
 				"the columns that rules use hold %d bytes; at most %d are kept with a row", columnBytes(c.Row.Columns), maxColumns)
 		case strings.IndexByte(c.User, 0) >= 0 || !utf8.ValidString(c.User):
-			return nil, brimline.BadInput("bad_user", "repair the user column: PostgreSQL itself cannot hold such a text",
+			return nil, brimline.BadInput(kindBadUser, "repair the user column: PostgreSQL itself cannot hold such a text",
 				"the user id %q is not text", c.User)
 		}
 	}
 	return changes, nil
 }
+
+// Kinds of what is refused here; the decoder has its own.
+const (
+	kindIDTooLong      = "id_too_long"
+	kindColumnsTooLong = "columns_too_long"
+	kindBadUser        = "bad_user"
+	kindUnknown        = "unknown" // an error that does not say its kind
+)
 
 // maxID bounds ids in bytes: they are keys of records and parts of alert ids.
 const maxID = 1024
@@ -105,7 +113,7 @@ const maxKept = 8 << 20
 func deadLetter(r record, err error) *brimline.DeadLetter {
 	d := &brimline.DeadLetter{
 		Topic: r.source.Topic, Partition: r.source.Partition, Offset: r.source.Offset,
-		Key: r.key, Value: r.value, Kind: "unknown", Error: err.Error(), At: r.at,
+		Key: r.key, Value: r.value, Kind: kindUnknown, Error: err.Error(), At: r.at,
 	}
 	if e, ok := errors.AsType[*brimline.Error](err); ok {
 		d.Kind, d.Error, d.Remedy = e.Kind, e.Err.Error(), e.Remedy
