@@ -2,7 +2,6 @@ package capture
 
 import (
 	"context"
-	"slices"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -44,11 +43,6 @@ func (t types) form(oid uint32, modifier int32) form {
 		f.element, f.delimiter = &element, t[of].delimiter
 	}
 	return f
-}
-
-// missing are the oids that have not been looked up.
-func (t types) missing(oids []uint32) bool {
-	return slices.ContainsFunc(oids, func(oid uint32) bool { _, known := t[oid]; return !known })
 }
 
 // read looks types up, with all that they are made of. What was known stays, for

@@ -21,16 +21,15 @@ import (
 // own is a table of its own, captured by brimline.
 type own struct {
 	*testkit.Parts
-	url, name, source string
-	table             []string // settings that name it
-	conn              *pgx.Conn
-	env               []string
+	url, source string
+	conn        *pgx.Conn
+	env         []string
 }
 
 func newOwn(t *testing.T, table, ddl string) *own {
 	t.Helper()
 	name := testkit.Unique(t)
-	o := &own{Parts: parts(t), name: name, source: name + "." + table}
+	o := &own{Parts: parts(t), source: name + "." + table}
 	o.url = o.Database(t, name)
 	o.conn = testkit.Connect(t, o.url)
 	o.exec(t, ddl)
