@@ -93,9 +93,12 @@ func Capture(ctx context.Context, o CaptureOptions) error {
 	err = c.Run(ctx, sink)
 	s := c.Stats()
 	o.Log.Info("capture ended", "table", o.Table, "changes", s.Changes, "snapshots", s.Snapshots, "snapshot_rows", s.SnapshotRows, "reconnects", s.Reconnects,
-		"gaps", s.Gaps, "partitions_gone", s.Partitions, "confirmed", s.ConfirmedLSN, "server", s.ServerLSN)
+		"gaps", s.Gaps, "partitions_gone", s.Partitions, "confirmed", position(s.ConfirmedLSN), "server", position(s.ServerLSN))
 	return err
 }
+
+// position is a place in the WAL as PostgreSQL writes it.
+func position(lsn uint64) string { return fmt.Sprintf("%X/%X", lsn>>32, uint32(lsn)) }
 
 // captureMemory keeps a capture's memory in the compacted CaptureTopic, by source topic and slot.
 type captureMemory struct {

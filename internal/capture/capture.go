@@ -329,7 +329,8 @@ func (c *Capture) resume(ctx context.Context, conn *pgx.Conn, l *look, slots slo
 	if why == "" {
 		return c.remember(ctx, l, "")
 	}
-	c.o.Log.Warn("a new snapshot is taken before streaming goes on: "+why, "table", c.o.Table, "slot", c.o.Slot)
+	c.o.Log.Warn("a new snapshot is taken before streaming goes on: "+why+". Rows that the table has lost meanwhile, and whose deletes the stream does not bring, stay in the topic",
+		"table", c.o.Table, "slot", c.o.Slot)
 	if err := c.remember(ctx, l, why); err != nil {
 		return err
 	}
