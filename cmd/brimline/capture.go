@@ -23,8 +23,9 @@ type captureCmd struct {
 	config.Kafka       `group:"Kafka"`
 	config.SourceTopic `group:"Kafka"`
 	// Those of config.Topics, with what they mean here.
-	Partitions     int `help:"Partitions of the source topic, where it is created; 0: 8." default:"0" env:"BRIMLINE_PARTITIONS" group:"Kafka"`
-	Replication    int `help:"Replication of topics that are created; 0: one per broker, at most three." default:"0" env:"BRIMLINE_REPLICATION" group:"Kafka"`
+	Partitions  int `help:"Partitions of the source topic, where it is created; 0: 8." default:"0" env:"BRIMLINE_PARTITIONS" group:"Kafka"`
+	Replication int `help:"Replication of topics that are created; 0: one per broker, at most three." default:"0" env:"BRIMLINE_REPLICATION" group:"Kafka"`
+
 	config.Logging `group:"Logs"`
 }
 
@@ -69,7 +70,8 @@ func (c *captureCmd) Run(w *world) error {
 	}
 	err := app.Capture(w, app.CaptureOptions{
 		Kafka: whole.Kafka, Topics: topics, DatabaseURL: whole.DatabaseURL, Table: c.Table, Source: c.Source,
-		Slot: c.Slot, Publication: c.Publication, Resnapshot: c.Resnapshot, CheckInterval: c.CheckInterval, Log: w.logger(&c.Logging),
+		Slot: c.Slot, Publication: c.Publication, Resnapshot: c.Resnapshot, CheckInterval: c.CheckInterval,
+		Log: w.logger(&c.Logging),
 	})
 	if w.Err() != nil && errors.Is(err, context.Canceled) {
 		return nil

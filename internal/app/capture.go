@@ -69,9 +69,12 @@ func Capture(ctx context.Context, o CaptureOptions) error {
 	}
 	defer sink.Close()
 	c, err := capture.New(capture.Options{
-		DatabaseURL: o.DatabaseURL.Reveal(), Table: o.Table, Slot: o.Slot, Publication: o.Publication, TopicPrefix: prefix, Log: o.Log,
+		DatabaseURL: o.DatabaseURL.Reveal(), Table: o.Table, Slot: o.Slot, Publication: o.Publication, TopicPrefix: prefix,
+		Log:        o.Log,
 		Resnapshot: o.Resnapshot, CheckInterval: o.CheckInterval,
-		Memory: &captureMemory{cluster: cluster, sink: sink, source: o.Source, key: fmt.Appendf(nil, "%s/%s", o.Source, o.Slot)},
+		Memory: &captureMemory{
+			cluster: cluster, sink: sink, source: o.Source, key: fmt.Appendf(nil, "%s/%s", o.Source, o.Slot),
+		},
 	})
 	if err != nil {
 		return err
@@ -82,7 +85,9 @@ func Capture(ctx context.Context, o CaptureOptions) error {
 	if err := ensureSource(ctx, cluster, &o.Topics, o.Source); err != nil {
 		return err
 	}
-	if _, err := cluster.Ensure(ctx, []kafka.Topic{{Name: CaptureTopic, Partitions: 1, Kind: kafka.Table}}, kafka.Durability{Replication: o.Topics.Replication}); err != nil {
+	memory := kafka.Topic{Name: CaptureTopic, Partitions: 1, Kind: kafka.Table}
+	_, err = cluster.Ensure(ctx, []kafka.Topic{memory}, kafka.Durability{Replication: o.Topics.Replication})
+	if err != nil {
 		return err
 	}
 	if o.Streaming != nil {
@@ -92,8 +97,10 @@ func Capture(ctx context.Context, o CaptureOptions) error {
 	}
 	err = c.Run(ctx, sink)
 	s := c.Stats()
-	o.Log.Info("capture ended", "table", o.Table, "changes", s.Changes, "snapshots", s.Snapshots, "snapshot_rows", s.SnapshotRows, "reconnects", s.Reconnects,
-		"gaps", s.Gaps, "partitions_gone", s.Partitions, "confirmed", position(s.ConfirmedLSN), "server", position(s.ServerLSN))
+	o.Log.Info("capture ended", "table", o.Table, "changes", s.Changes,
+		"snapshots", s.Snapshots, "snapshot_rows", s.SnapshotRows, "reconnects", s.Reconnects,
+		"gaps", s.Gaps, "partitions_gone", s.Partitions,
+		"confirmed", position(s.ConfirmedLSN), "server", position(s.ServerLSN))
 	return err
 }
 
@@ -131,7 +138,8 @@ func (m *captureMemory) Load(ctx context.Context) (value []byte, err error) {
 // Store implements capture.Memory.
 func (m *captureMemory) Store(ctx context.Context, value []byte) error {
 	stored := make(chan error, 1)
-	err := m.sink.Produce(ctx, capture.Record{Topic: CaptureTopic, Key: m.key, Value: value, Timestamp: time.Now()}, func(err error) { stored <- err })
+	record := capture.Record{Topic: CaptureTopic, Key: m.key, Value: value, Timestamp: time.Now()}
+	err := m.sink.Produce(ctx, record, func(err error) { stored <- err })
 	if err != nil {
 		return err
 	}

@@ -28,9 +28,11 @@ func captured(t *testing.T, g *ground) (*pgx.Conn, CaptureOptions) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close(context.Background()) })
-	execute(t, conn, "CREATE SCHEMA streaming; CREATE TABLE streaming.transactions (id bigint PRIMARY KEY); INSERT INTO streaming.transactions VALUES (1)")
+	execute(t, conn, "CREATE SCHEMA streaming; CREATE TABLE streaming.transactions (id bigint PRIMARY KEY); "+
+		"INSERT INTO streaming.transactions VALUES (1)")
 	return conn, CaptureOptions{
-		Kafka: g.config.Kafka, Topics: config.Topics{Partitions: 2}, DatabaseURL: config.Secret(p.URL("")), Table: "streaming.transactions",
+		Kafka: g.config.Kafka, Topics: config.Topics{Partitions: 2}, DatabaseURL: config.Secret(p.URL("")),
+		Table:  "streaming.transactions",
 		Source: g.config.Source, Slot: "brimline", Publication: "brimline", CheckInterval: 50 * time.Millisecond,
 	}
 }
@@ -109,8 +111,10 @@ func TestCaptureRemembers(t *testing.T) {
 		t.Errorf("%d records in the new topic", n)
 	}
 
-	execute(t, conn, `CREATE TABLE streaming.new (LIKE streaming.transactions INCLUDING ALL); INSERT INTO streaming.new VALUES (1), (2);
-		DROP TABLE streaming.transactions; ALTER TABLE streaming.new RENAME TO transactions; ALTER PUBLICATION brimline ADD TABLE streaming.transactions`)
+	execute(t, conn, `CREATE TABLE streaming.new (LIKE streaming.transactions INCLUDING ALL);
+		INSERT INTO streaming.new VALUES (1), (2);
+		DROP TABLE streaming.transactions; ALTER TABLE streaming.new RENAME TO transactions;
+			ALTER PUBLICATION brimline ADD TABLE streaming.transactions`)
 	stop, _ = capturing(t, o)
 	if log := stop(); !strings.Contains(log, snapshot) || !strings.Contains(log, "another table has taken this name") {
 		t.Errorf("%s", log)
@@ -177,7 +181,8 @@ func TestCaptureOfAnOddName(t *testing.T) {
 	g := newGround(t)
 	defer g.close(t)
 	conn, o := captured(t, g)
-	execute(t, conn, `CREATE TABLE streaming."Odd Näme$1" (id bigint PRIMARY KEY); INSERT INTO streaming."Odd Näme$1" VALUES (1)`)
+	execute(t, conn, `CREATE TABLE streaming."Odd Näme$1" (id bigint PRIMARY KEY);
+		INSERT INTO streaming."Odd Näme$1" VALUES (1)`)
 	o.Table = "streaming.Odd Näme$1"
 	o.Log = slog.New(slog.DiscardHandler)
 	if err := Capture(t.Context(), o); err == nil || !strings.Contains(err.Error(), "<prefix>.streaming.Odd_N_me_1") {
@@ -193,7 +198,8 @@ func TestCaptureOfAnOddName(t *testing.T) {
 
 func (g *ground) count(t *testing.T, topic string) (n int) {
 	t.Helper()
-	if err := g.cluster.Tail(t.Context(), topic, kafka.Oldest, false, func(*kafka.Message) error { n++; return nil }); err != nil {
+	if err := g.cluster.Tail(t.Context(), topic, kafka.Oldest, false,
+		func(*kafka.Message) error { n++; return nil }); err != nil {
 		t.Fatal(err)
 	}
 	return n

@@ -152,7 +152,8 @@ func New(o Options) (*Capture, error) {
 	for _, suffix := range []string{suffixPending, suffixReading} {
 		if strings.HasSuffix(o.Slot, suffix) {
 			return nil, inputError("capture_slot", fmt.Sprintf("slot %q", o.Slot),
-				"choose a name with another ending", fmt.Errorf("a capture gives slots this ending (%s) while it takes a snapshot", suffix))
+				"choose a name with another ending",
+				fmt.Errorf("a capture gives slots this ending (%s) while it takes a snapshot", suffix))
 		}
 	}
 	target, err := postgres.Parse(o.DatabaseURL)
@@ -172,7 +173,8 @@ func New(o Options) (*Capture, error) {
 		config.RuntimeParams[name] = value
 	}
 	return &Capture{
-		o: o, target: target, config: config, schema: schema, table: table, topic: Topic(o.TopicPrefix, o.Table), types: types{},
+		o: o, target: target, config: config, schema: schema, table: table, topic: Topic(o.TopicPrefix, o.Table),
+		types: types{},
 	}, nil
 }
 
@@ -290,7 +292,8 @@ func (c *Capture) session(ctx context.Context, again bool, up func()) error {
 func (c *Capture) begin(ctx context.Context, conn *pgx.Conn, l *look, slots slots, again bool) error {
 	switch {
 	case slots.pending:
-		c.o.Log.Warn("a snapshot was interrupted and is taken again; what has changed since it began comes after it", "table", c.o.Table,
+		c.o.Log.Warn("a snapshot was interrupted and is taken again; what has changed since it began comes after it",
+			"table", c.o.Table,
 			"slot", c.o.Slot+suffixPending, "wal_kept_bytes", slots.kept)
 	case again || c.continues(ctx):
 		from := "after the last position of this slot"
@@ -329,7 +332,8 @@ func (c *Capture) resume(ctx context.Context, conn *pgx.Conn, l *look, slots slo
 	if why == "" {
 		return c.remember(ctx, l, "")
 	}
-	c.o.Log.Warn("a new snapshot is taken before streaming goes on: "+why+". Rows that the table has lost meanwhile, and whose deletes the stream does not bring, stay in the topic",
+	c.o.Log.Warn("a new snapshot is taken before streaming goes on: "+why+". Rows that the table has lost meanwhile, "+
+		"and whose deletes the stream does not bring, stay in the topic",
 		"table", c.o.Table, "slot", c.o.Slot)
 	if err := c.remember(ctx, l, why); err != nil {
 		return err
@@ -347,7 +351,8 @@ func isWithoutPublication(err error) bool {
 // snapshot covers that time, the slot can be moved to it; else one has to be taken.
 func (c *Capture) withoutPublication(ctx context.Context, conn *pgx.Conn, base *look, fault error) error {
 	var passed bool
-	err := conn.QueryRow(ctx, `SELECT coalesce((SELECT confirmed_flush_lsn >= $2::text::pg_lsn FROM pg_catalog.pg_replication_slots WHERE slot_name = $1), true)`,
+	err := conn.QueryRow(ctx, `SELECT coalesce((SELECT confirmed_flush_lsn >= $2::text::pg_lsn
+		FROM pg_catalog.pg_replication_slots WHERE slot_name = $1), true)`,
 		c.o.Slot, c.covered.String()).Scan(&passed)
 	if err != nil {
 		return c.failure("reading the catalog", err)
@@ -366,8 +371,10 @@ func (c *Capture) withoutPublication(ctx context.Context, conn *pgx.Conn, base *
 	if _, err := c.slots(ctx, conn, false); err != nil { // waits until the stream has let go of it
 		return err
 	}
-	c.gap("the publication was not there for a while, and the stream does not go past that", fmt.Sprintf("between the slot's position and %v", c.covered))
-	if _, err := conn.Exec(ctx, `SELECT pg_replication_slot_advance($1, $2::text::pg_lsn)`, c.o.Slot, c.covered.String()); err != nil {
+	c.gap("the publication was not there for a while, and the stream does not go past that",
+		fmt.Sprintf("between the slot's position and %v", c.covered))
+	const advance = `SELECT pg_replication_slot_advance($1, $2::text::pg_lsn)`
+	if _, err := conn.Exec(ctx, advance, c.o.Slot, c.covered.String()); err != nil {
 		return c.failure(fmt.Sprintf("moving replication slot %q on", c.o.Slot), err)
 	}
 	return &outage{fault}
@@ -376,7 +383,8 @@ func (c *Capture) withoutPublication(ctx context.Context, conn *pgx.Conn, base *
 // gap says what a stretch of lost stream means.
 func (c *Capture) gap(what, where string) {
 	c.stats.gaps.Add(1)
-	c.o.Log.Warn(what+": the new snapshot brings what was inserted and updated; rows that were deleted, truncated or moved to another user or key stay in the topic as they were",
+	c.o.Log.Warn(what+": the new snapshot brings what was inserted and updated; rows that were deleted, truncated or "+
+		"moved to another user or key stay in the topic as they were",
 		"table", c.o.Table, "slot", c.o.Slot, "lost", where, "gaps_so_far", c.stats.gaps.Load())
 }
 

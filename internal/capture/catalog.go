@@ -84,11 +84,14 @@ func (c *Capture) settled(ctx context.Context, conn *pgx.Conn, judge func(*look)
 func (c *Capture) look(ctx context.Context, conn *pgx.Conn) (*look, error) {
 	l := &look{}
 	err := conn.QueryRow(ctx, `SELECT c.oid, c.relkind::text, c.relpersistence::text, c.relreplident::text,
-			ARRAY(SELECT a.attname::text FROM pg_catalog.pg_index i JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
+			ARRAY(SELECT a.attname::text FROM pg_catalog.pg_index i
+				JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
 				WHERE i.indrelid = c.oid AND i.indisreplident),
-			ARRAY(SELECT i.inhrelid::regclass::text FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class k ON k.oid = i.inhrelid
+			ARRAY(SELECT i.inhrelid::regclass::text FROM pg_catalog.pg_inherits i
+				JOIN pg_catalog.pg_class k ON k.oid = i.inhrelid
 				WHERE i.inhparent = c.oid AND NOT k.relispartition ORDER BY 1)
-		FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2`,
+		FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+		WHERE n.nspname = $1 AND c.relname = $2`,
 		c.schema, c.table).Scan(&l.oid, &l.kind, &l.persistence, &l.identity, &l.identifies, &l.children)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return nil, c.failure("reading the catalog", err)
@@ -105,7 +108,8 @@ func (c *Capture) look(ctx context.Context, conn *pgx.Conn) (*look, error) {
 // waits for it, and must not wait for an ALTER TABLE.
 func (c *Capture) keyNow(ctx context.Context, conn *pgx.Conn) ([]string, error) {
 	l := &look{}
-	err := conn.QueryRow(ctx, `SELECT c.oid FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+	err := conn.QueryRow(ctx, `SELECT c.oid FROM pg_catalog.pg_class c
+		JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 		WHERE n.nspname = $1 AND c.relname = $2`, c.schema, c.table).Scan(&l.oid)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil
@@ -121,7 +125,8 @@ func (c *Capture) knowKey(names []string) {
 	if len(names) == 0 || len(c.keys) > 0 && slices.Equal(names, c.keys[0]) {
 		return
 	}
-	c.keys = append([][]string{names}, slices.DeleteFunc(c.keys, func(k []string) bool { return slices.Equal(k, names) })...)
+	others := slices.DeleteFunc(c.keys, func(k []string) bool { return slices.Equal(k, names) })
+	c.keys = append([][]string{names}, others...)
 }
 
 func (l *look) readKey(ctx context.Context, conn *pgx.Conn) error {
@@ -141,7 +146,8 @@ func (l *look) readKey(ctx context.Context, conn *pgx.Conn) error {
 }
 
 func (l *look) readColumns(ctx context.Context, conn *pgx.Conn) error {
-	rows, err := conn.Query(ctx, `SELECT attname::text, atttypid, atttypmod, attgenerated <> '' FROM pg_catalog.pg_attribute
+	rows, err := conn.Query(ctx, `SELECT attname::text, atttypid, atttypmod, attgenerated <> ''
+		FROM pg_catalog.pg_attribute
 		WHERE attrelid = $1::oid AND attnum > 0 AND NOT attisdropped ORDER BY attnum`, l.oid)
 	if err != nil {
 		return err
@@ -166,9 +172,11 @@ func (l *look) readLeaves(ctx context.Context, conn *pgx.Conn) error {
 		UNION ALL
 			SELECT i.inhrelid, least(t.placed, age(i.xmin)) FROM tree t JOIN pg_catalog.pg_inherits i ON i.inhparent = t.oid)
 		SELECT c.oid, c.oid::regclass::text, c.relkind::text, c.relpersistence::text, c.relreplident::text, c.relfilenode,
-			ARRAY(SELECT a.attname::text FROM pg_catalog.pg_index i JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
+			ARRAY(SELECT a.attname::text FROM pg_catalog.pg_index i
+				JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
 				WHERE i.indrelid = c.oid AND i.indisreplident),
-			CASE WHEN c.relkind = 'r' AND t.placed < (SELECT age(xmin) FROM pg_catalog.pg_attribute WHERE attrelid = c.oid AND attname = 'ctid')
+			CASE WHEN c.relkind = 'r' AND t.placed <
+				(SELECT age(xmin) FROM pg_catalog.pg_attribute WHERE attrelid = c.oid AND attname = 'ctid')
 				THEN pg_catalog.pg_relation_size(c.oid) > 0 ELSE false END
 		FROM tree t JOIN pg_catalog.pg_class c ON c.oid = t.oid WHERE c.relkind <> 'p'`, l.oid)
 	if err != nil {
@@ -176,7 +184,8 @@ func (l *look) readLeaves(ctx context.Context, conn *pgx.Conn) error {
 	}
 	var oid uint32
 	var f leaf
-	_, err = pgx.ForEachRow(rows, []any{&oid, &f.name, &f.kind, &f.persistence, &f.identity, &f.filenode, &f.identifies, &f.brought}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&oid, &f.name, &f.kind, &f.persistence, &f.identity, &f.filenode, &f.identifies,
+		&f.brought}, func() error {
 		f.identifies = slices.Clone(f.identifies)
 		l.leaves[oid] = f
 		return nil
@@ -186,11 +195,14 @@ func (l *look) readLeaves(ctx context.Context, conn *pgx.Conn) error {
 
 func (l *look) readPublication(ctx context.Context, conn *pgx.Conn, c *Capture) error {
 	p := &l.publication
-	err := conn.QueryRow(ctx, `SELECT p.oid, p.xmin::text, p.pubowner, p.pubinsert, p.pubupdate, p.pubdelete, p.pubtruncate, p.pubviaroot, p.puballtables,
+	err := conn.QueryRow(ctx, `SELECT p.oid, p.xmin::text, p.pubowner, p.pubinsert, p.pubupdate, p.pubdelete,
+		p.pubtruncate, p.pubviaroot, p.puballtables,
 			coalesce(to_jsonb(p)->>'pubgencols' IN ('s', 'true'), false),
-			EXISTS (SELECT FROM pg_catalog.pg_publication_tables t WHERE t.pubname = p.pubname AND t.schemaname = $2 AND t.tablename = $3)
+			EXISTS (SELECT FROM pg_catalog.pg_publication_tables t
+				WHERE t.pubname = p.pubname AND t.schemaname = $2 AND t.tablename = $3)
 		FROM pg_catalog.pg_publication p WHERE p.pubname = $1`, c.o.Publication, c.schema, c.table).
-		Scan(&p.oid, &p.version, &p.owner, &p.insert, &p.update, &p.delete, &p.truncate, &p.viaRoot, &p.all, &p.generated, &p.covers)
+		Scan(&p.oid, &p.version, &p.owner, &p.insert, &p.update, &p.delete, &p.truncate, &p.viaRoot, &p.all, &p.generated,
+			&p.covers)
 	if errors.Is(err, pgx.ErrNoRows) || err != nil || l.oid == 0 {
 		if errors.Is(err, pgx.ErrNoRows) {
 			err = nil
@@ -203,7 +215,8 @@ func (l *look) readPublication(ctx context.Context, conn *pgx.Conn, c *Capture) 
 		more = `coalesce(pg_catalog.pg_get_expr(r.prqual, r.prrelid), ''),
 			CASE WHEN r.prattrs IS NOT NULL THEN ARRAY(SELECT a.attname::text FROM pg_catalog.pg_attribute a
 				WHERE a.attrelid = r.prrelid AND a.attnum = ANY (r.prattrs) ORDER BY a.attnum) END`
-		schemas = ` UNION ALL SELECT s.oid, ''::text, NULL::text[], up.depth + 1000 FROM up JOIN pg_catalog.pg_class k ON k.oid = up.oid
+		schemas = ` UNION ALL SELECT s.oid, ''::text, NULL::text[], up.depth + 1000 FROM up
+			JOIN pg_catalog.pg_class k ON k.oid = up.oid
 			JOIN pg_catalog.pg_publication_namespace s ON s.pnnspid = k.relnamespace WHERE s.pnpubid = $2::oid`
 	}
 	err = conn.QueryRow(ctx, fmt.Sprintf(`WITH RECURSIVE up AS (
@@ -212,8 +225,10 @@ func (l *look) readPublication(ctx context.Context, conn *pgx.Conn, c *Capture) 
 			SELECT i.inhparent, up.depth + 1 FROM up JOIN pg_catalog.pg_class k ON k.oid = up.oid AND k.relispartition
 			JOIN pg_catalog.pg_inherits i ON i.inhrelid = up.oid)
 		SELECT oid, filter, columns FROM (
-			SELECT r.oid, %s, up.depth FROM up JOIN pg_catalog.pg_publication_rel r ON r.prrelid = up.oid WHERE r.prpubid = $2::oid%s
-		) AS m(oid, filter, columns, depth) ORDER BY depth LIMIT 1`, more, schemas), l.oid, p.oid).Scan(&p.member, &p.filter, &p.columns)
+			SELECT r.oid, %s, up.depth FROM up
+			JOIN pg_catalog.pg_publication_rel r ON r.prrelid = up.oid WHERE r.prpubid = $2::oid%s
+		) AS m(oid, filter, columns, depth) ORDER BY depth LIMIT 1`, more, schemas), l.oid, p.oid).
+		Scan(&p.member, &p.filter, &p.columns)
 	if errors.Is(err, pgx.ErrNoRows) {
 		err = nil
 	}
@@ -223,8 +238,9 @@ func (l *look) readPublication(ctx context.Context, conn *pgx.Conn, c *Capture) 
 
 // published are the columns that the stream has, and so the snapshot.
 func (l *look) published() (names []string) {
+	p := &l.publication
 	for _, c := range l.columns {
-		if (!c.generated || l.publication.generated) && (l.publication.columns == nil || slices.Contains(l.publication.columns, c.name)) {
+		if (!c.generated || p.generated) && (p.columns == nil || slices.Contains(p.columns, c.name)) {
 			names = append(names, c.name)
 		}
 	}

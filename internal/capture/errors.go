@@ -88,7 +88,8 @@ func (c *Capture) failure(doing string, err error) error {
 		case strings.Contains(pg.Message, "walsender") || strings.Contains(pg.Message, "WAL sender") || strings.Contains(pg.Message, "replication"):
 			e.Kind, e.Remedy = "postgres_replication_right", fmt.Sprintf("ALTER ROLE %s REPLICATION (on a managed service, its own way to grant it)", quote(user))
 		case strings.Contains(pg.Message, "row-level security"):
-			e.Kind, e.Remedy = "postgres_row_security", fmt.Sprintf("ALTER ROLE %s BYPASSRLS: the change stream has every row, and so must the snapshot", quote(user))
+			e.Kind, e.Remedy = "postgres_row_security", fmt.Sprintf("ALTER ROLE %s BYPASSRLS: the change stream has every "+
+				"row, and so must the snapshot", quote(user))
 		default:
 			e.Kind, e.Remedy = "postgres_select_right", fmt.Sprintf("GRANT USAGE ON SCHEMA %s TO %s; GRANT SELECT ON %s TO %[2]s", quote(c.schema), quote(user), c.quotedTable())
 		}
@@ -101,7 +102,8 @@ func (c *Capture) failure(doing string, err error) error {
 		e.Kind = "postgres_away"
 		return &outage{e}
 	case codeLimit:
-		e.Kind, e.Remedy = "postgres_slots", "drop slots that nobody uses, or raise max_replication_slots (a snapshot needs two)"
+		e.Kind, e.Remedy = "postgres_slots", "drop slots that nobody uses, or raise max_replication_slots (a snapshot "+
+			"needs two)"
 	case codeInUse:
 		e.Kind, e.Remedy = "slot_in_use", "stop the other process, or give this capture a slot of its own"
 		return &outage{e}
@@ -137,8 +139,10 @@ func errWalLevel(err error) error {
 func errSlotLost(slot string, err error) error {
 	return &brimline.Error{
 		Class: brimline.ClassEnvironment, Kind: "slot_lost", Where: fmt.Sprintf("replication slot %q", slot),
-		Remedy: fmt.Sprintf("SELECT pg_drop_replication_slot('%s') and start again: a new snapshot brings every row that is there. "+
-			"Rows that were deleted, truncated or moved to another user since the slot was lost stay in the topic; to be rid of them, begin another topic (--source) "+
+		Remedy: fmt.Sprintf("SELECT pg_drop_replication_slot('%s') and start again: a new snapshot brings every row that "+
+			"is there. "+
+			"Rows that were deleted, truncated or moved to another user since the slot was lost stay in the topic; to be rid "+
+			"of them, begin another topic (--source) "+
 			"with a new --group. Raise max_slot_wal_keep_size", slot),
 		Err: err,
 	}

@@ -30,23 +30,29 @@ func TestFailures(t *testing.T) {
 	exec(t, conn, `
 		CREATE UNLOGGED TABLE streaming.unlogged (id bigint PRIMARY KEY);
 		CREATE MATERIALIZED VIEW streaming.materialized AS SELECT 1 AS id;
-		CREATE FOREIGN DATA WRAPPER none; CREATE SERVER none FOREIGN DATA WRAPPER none; CREATE FOREIGN TABLE streaming.far (id bigint) SERVER none;
+		CREATE FOREIGN DATA WRAPPER none; CREATE SERVER none FOREIGN DATA WRAPPER none;
+			CREATE FOREIGN TABLE streaming.far (id bigint) SERVER none;
 		CREATE TABLE streaming.parent (id bigint PRIMARY KEY); CREATE TABLE streaming.child () INHERITS (streaming.parent);
-		CREATE TABLE streaming.nothing_identifies (id bigint PRIMARY KEY); ALTER TABLE streaming.nothing_identifies REPLICA IDENTITY NOTHING;
+		CREATE TABLE streaming.nothing_identifies (id bigint PRIMARY KEY);
+			ALTER TABLE streaming.nothing_identifies REPLICA IDENTITY NOTHING;
 		CREATE TABLE streaming.late (id bigint PRIMARY KEY DEFERRABLE INITIALLY DEFERRED);
-		CREATE TABLE streaming.by_index (id bigint PRIMARY KEY, n bigint NOT NULL UNIQUE); ALTER TABLE streaming.by_index REPLICA IDENTITY USING INDEX by_index_n_key;
+		CREATE TABLE streaming.by_index (id bigint PRIMARY KEY, n bigint NOT NULL UNIQUE);
+			ALTER TABLE streaming.by_index REPLICA IDENTITY USING INDEX by_index_n_key;
 		CREATE TABLE streaming.computed (n bigint, id bigint GENERATED ALWAYS AS (n + 1) STORED PRIMARY KEY);
 		CREATE TABLE streaming.parts (id bigint PRIMARY KEY) PARTITION BY RANGE (id);
 		CREATE TABLE streaming.part PARTITION OF streaming.parts FOR VALUES FROM (1) TO (10);
 		CREATE TABLE streaming.bad_parts (id bigint PRIMARY KEY) PARTITION BY RANGE (id);
 		CREATE UNLOGGED TABLE streaming.bad_part PARTITION OF streaming.bad_parts FOR VALUES FROM (1) TO (10);
 		CREATE TABLE streaming.half_parts (id bigint PRIMARY KEY) PARTITION BY RANGE (id);
-		CREATE TABLE streaming.half_part PARTITION OF streaming.half_parts FOR VALUES FROM (1) TO (10); ALTER TABLE streaming.half_part REPLICA IDENTITY NOTHING;
+		CREATE TABLE streaming.half_part PARTITION OF streaming.half_parts FOR VALUES FROM (1) TO (10);
+			ALTER TABLE streaming.half_part REPLICA IDENTITY NOTHING;
 		CREATE TABLE streaming.far_parts (id bigint) PARTITION BY RANGE (id);
 		CREATE FOREIGN TABLE streaming.far_part PARTITION OF streaming.far_parts FOR VALUES FROM (1) TO (10) SERVER none;
-		CREATE PUBLICATION parts FOR TABLE streaming.parts; CREATE PUBLICATION inserts FOR TABLE streaming.transactions WITH (publish = 'insert');
+		CREATE PUBLICATION parts FOR TABLE streaming.parts;
+			CREATE PUBLICATION inserts FOR TABLE streaming.transactions WITH (publish = 'insert');
 		CREATE PUBLICATION twice FOR TABLE streaming.other WITH (publish = 'insert')`)
-	exec(t, conn, `CREATE TABLE streaming.hidden (id bigint PRIMARY KEY); ALTER TABLE streaming.hidden ENABLE ROW LEVEL SECURITY;
+	exec(t, conn, `CREATE TABLE streaming.hidden (id bigint PRIMARY KEY);
+		ALTER TABLE streaming.hidden ENABLE ROW LEVEL SECURITY;
 		CREATE POLICY part ON streaming.hidden USING (id > 1); CREATE PUBLICATION hidden FOR TABLE streaming.hidden`)
 	exec(t, conn, "CREATE ROLE plain LOGIN; CREATE ROLE blind LOGIN REPLICATION; GRANT USAGE ON SCHEMA streaming TO plain, blind")
 	exec(t, conn, "CREATE PUBLICATION ready FOR TABLE streaming.transactions")
@@ -73,49 +79,66 @@ func TestFailures(t *testing.T) {
 		"materialized": {func(o *Options) { o.Table = "streaming.materialized" }, "postgres_table", "holds the rows"},
 		"foreign":      {func(o *Options) { o.Table = "streaming.far" }, "postgres_table", "a foreign table"},
 		"an index":     {func(o *Options) { o.Table = "streaming.parent_pkey" }, "postgres_table", "an index"},
-		"unlogged":     {func(o *Options) { o.Table = "streaming.unlogged" }, "postgres_unlogged", `ALTER TABLE "streaming"."unlogged" SET LOGGED`},
+		"unlogged": {func(o *Options) { o.Table = "streaming.unlogged" }, "postgres_unlogged",
+			`ALTER TABLE "streaming"."unlogged" SET LOGGED`},
 		"unlogged partition": {
-			func(o *Options) { o.Table = "streaming.bad_parts" }, "postgres_unlogged", `ALTER TABLE streaming.bad_part SET LOGGED`,
+			func(o *Options) { o.Table = "streaming.bad_parts" }, "postgres_unlogged",
+			`ALTER TABLE streaming.bad_part SET LOGGED`,
 		},
 		"partition without identity": {
-			func(o *Options) { o.Table = "streaming.half_parts" }, "postgres_identity", `ALTER TABLE streaming.half_part REPLICA IDENTITY FULL`,
+			func(o *Options) { o.Table = "streaming.half_parts" }, "postgres_identity",
+			`ALTER TABLE streaming.half_part REPLICA IDENTITY FULL`,
 		},
-		"foreign partition": {func(o *Options) { o.Table = "streaming.far_parts" }, "postgres_primary_key", ""}, // PostgreSQL allows none with a key
+		// PostgreSQL allows no foreign partition of a table with a key.
+		"foreign partition": {func(o *Options) { o.Table = "streaming.far_parts" }, "postgres_primary_key", ""},
 		"inherited":         {func(o *Options) { o.Table = "streaming.parent" }, "postgres_inheritance", "streaming.child"},
 		"identity nothing": {
-			func(o *Options) { o.Table = "streaming.nothing_identifies" }, "postgres_identity", `ALTER TABLE "streaming"."nothing_identifies" REPLICA IDENTITY FULL`,
+			func(o *Options) { o.Table = "streaming.nothing_identifies" }, "postgres_identity",
+			`ALTER TABLE "streaming"."nothing_identifies" REPLICA IDENTITY FULL`,
 		},
-		"deferrable key": {func(o *Options) { o.Table = "streaming.late" }, "postgres_identity", `ALTER TABLE "streaming"."late" REPLICA IDENTITY FULL`},
+		"deferrable key": {func(o *Options) { o.Table = "streaming.late" }, "postgres_identity",
+			`ALTER TABLE "streaming"."late" REPLICA IDENTITY FULL`},
 		"identity without key": {
-			func(o *Options) { o.Table = "streaming.by_index" }, "postgres_identity", `ALTER TABLE "streaming"."by_index" REPLICA IDENTITY FULL`,
+			func(o *Options) { o.Table = "streaming.by_index" }, "postgres_identity",
+			`ALTER TABLE "streaming"."by_index" REPLICA IDENTITY FULL`,
 		},
-		"generated key": {func(o *Options) { o.Table = "streaming.computed" }, "postgres_primary_key", "without generated columns"},
+		"generated key": {func(o *Options) { o.Table = "streaming.computed" }, "postgres_primary_key",
+			"without generated columns"},
 		"not via root": {
 			func(o *Options) { o.Table, o.Publication = "streaming.parts", "parts" }, "postgres_publication",
 			`ALTER PUBLICATION "parts" SET (publish_via_partition_root = true))`,
 		},
 		"inserts only": {
-			func(o *Options) { o.Publication = "inserts" }, "postgres_publication", `ALTER PUBLICATION "inserts" SET (publish = 'insert, update, delete, truncate'))`,
+			func(o *Options) { o.Publication = "inserts" }, "postgres_publication",
+			`ALTER PUBLICATION "inserts" SET (publish = 'insert, update, delete, truncate'))`,
 		},
 		"two faults": {
 			func(o *Options) { o.Publication = "twice" }, "postgres_publication",
-			`ALTER PUBLICATION "twice" ADD TABLE "streaming"."transactions"; ALTER PUBLICATION "twice" SET (publish = 'insert, update, delete, truncate'))`,
+			`ALTER PUBLICATION "twice" ADD TABLE "streaming"."transactions"; ` +
+				`ALTER PUBLICATION "twice" SET (publish = 'insert, update, delete, truncate'))`,
 		},
 		"row security": {
-			func(o *Options) { o.Table, o.Publication, o.DatabaseURL = "streaming.hidden", "hidden", as("blind") }, "postgres_row_security", "BYPASSRLS",
+			func(o *Options) { o.Table, o.Publication, o.DatabaseURL = "streaming.hidden", "hidden", as("blind") },
+			"postgres_row_security", "BYPASSRLS",
 		},
 		"slot of a snapshot": {func(o *Options) { o.Slot = "mine_snapshot" }, "capture_slot", "another ending"},
 		"no key":             {func(o *Options) { o.Table = "streaming.keyless" }, "postgres_primary_key", "ADD PRIMARY KEY"},
 		"publication":        {func(o *Options) { o.Publication = "elsewhere" }, "postgres_publication", "ALTER PUBLICATION"},
-		"no owner":           {func(o *Options) { o.DatabaseURL, o.Publication = as("blind"), "new" }, "postgres_publication", "CREATE PUBLICATION"},
-		"no right":           {func(o *Options) { o.DatabaseURL, o.Publication = as("plain"), "ready" }, "postgres_replication_right", "ALTER ROLE"},
-		"no select":          {func(o *Options) { o.DatabaseURL, o.Publication = as("blind"), "ready" }, "postgres_select_right", "GRANT"},
-		"foreign slot":       {func(o *Options) { o.Slot = "foreign_plugin" }, "slot_foreign", "slot of its own"},
-		"bad slot":           {func(o *Options) { o.Slot = "Has-Dashes" }, "capture_slot", "lower-case"},
-		"bad table":          {func(o *Options) { o.Table = "transactions" }, "capture_table", "schema.name"},
-		"bad URL":            {func(o *Options) { o.DatabaseURL = "postgres://u:secret@h:port/" }, "database_url", "postgres://"},
-		"no URL":             {func(o *Options) { o.DatabaseURL = "secret" }, "database_url", "postgres://"},
-		"no TLS":             {func(o *Options) { o.DatabaseURL = strings.Replace(url, "sslmode=disable", "sslmode=require", 1) }, "postgres_tls", "sslmode"},
+		"no owner": {func(o *Options) { o.DatabaseURL, o.Publication = as("blind"), "new" }, "postgres_publication",
+			"CREATE PUBLICATION"},
+		"no right": {func(o *Options) { o.DatabaseURL, o.Publication = as("plain"), "ready" },
+			"postgres_replication_right", "ALTER ROLE"},
+		"no select": {func(o *Options) { o.DatabaseURL, o.Publication = as("blind"), "ready" },
+			"postgres_select_right", "GRANT"},
+		"foreign slot": {func(o *Options) { o.Slot = "foreign_plugin" }, "slot_foreign", "slot of its own"},
+		"bad slot":     {func(o *Options) { o.Slot = "Has-Dashes" }, "capture_slot", "lower-case"},
+		"bad table":    {func(o *Options) { o.Table = "transactions" }, "capture_table", "schema.name"},
+		"bad URL": {func(o *Options) { o.DatabaseURL = "postgres://u:secret@h:port/" }, "database_url",
+			"postgres://"},
+		"no URL": {func(o *Options) { o.DatabaseURL = "secret" }, "database_url", "postgres://"},
+		"no TLS": {func(o *Options) {
+			o.DatabaseURL = strings.Replace(url, "sslmode=disable", "sslmode=require", 1)
+		}, "postgres_tls", "sslmode"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := Options{DatabaseURL: url, Table: "streaming.transactions", Slot: slotName(t)}
@@ -153,17 +176,20 @@ func TestFailureWrongPassword(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Run(t.Context(), newMemory()); kindOf(err) != "postgres_wal_level" || !strings.Contains(err.Error(), "ALTER SYSTEM") {
+	if err := c.Run(t.Context(), newMemory()); kindOf(err) != "postgres_wal_level" || !strings.Contains(err.Error(),
+		"ALTER SYSTEM") {
 		t.Errorf("%v", err)
 	}
 	exec(t, conn, "CREATE ROLE locked LOGIN PASSWORD 'right'")
 	hba := value[string](t, conn, "SHOW hba_file")
 	rewriteHBA(t, conn, hba)
-	c, err = New(Options{DatabaseURL: strings.Replace(p.URL(""), embedded.Superuser+"@", "locked:wrong@", 1), Table: "streaming.transactions"})
+	c, err = New(Options{DatabaseURL: strings.Replace(p.URL(""), embedded.Superuser+"@", "locked:wrong@", 1),
+		Table: "streaming.transactions"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Run(t.Context(), newMemory()); kindOf(err) != "postgres_auth" || !strings.Contains(err.Error(), "check the password") || strings.Contains(err.Error(), "wrong") {
+	if err := c.Run(t.Context(), newMemory()); kindOf(err) != "postgres_auth" || !strings.Contains(err.Error(),
+		"check the password") || strings.Contains(err.Error(), "wrong") {
 		t.Errorf("%v", err)
 	}
 }
@@ -198,7 +224,8 @@ func TestFailureSlotLost(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := again.Run(t.Context(), newMemory()); kindOf(err) != "slot_lost" || !strings.Contains(err.Error(), "pg_drop_replication_slot") ||
+	if err := again.Run(t.Context(), newMemory()); kindOf(err) != "slot_lost" || !strings.Contains(err.Error(),
+		"pg_drop_replication_slot") ||
 		!strings.Contains(err.Error(), "deleted, truncated or moved to another user") {
 		t.Errorf("%v", err)
 	}

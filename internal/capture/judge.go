@@ -14,7 +14,9 @@ import (
 const everyChange = "publish = 'insert, update, delete, truncate'"
 
 func tableError(kind, where, remedy, format string, args ...any) error {
-	return &brimline.Error{Class: brimline.ClassEnvironment, Kind: kind, Where: where, Remedy: remedy, Err: fmt.Errorf(format, args...)}
+	return &brimline.Error{
+		Class: brimline.ClassEnvironment, Kind: kind, Where: where, Remedy: remedy, Err: fmt.Errorf(format, args...),
+	}
 }
 
 func (c *Capture) whereTable() string { return fmt.Sprintf("table %q", c.o.Table) }
@@ -35,31 +37,40 @@ func (c *Capture) judge(l *look) error {
 func (c *Capture) judgeTable(l *look) error {
 	where, table := c.whereTable(), c.quotedTable()
 	if l.oid == 0 {
-		return tableError("postgres_table", where, "check the table's name, and create it before the capture starts", "there is no such table")
+		return tableError("postgres_table", where, "check the table's name, and create it before the capture starts",
+			"there is no such table")
 	}
 	if l.kind != "r" && l.kind != "p" {
 		what := map[string]string{
-			"v": "a view", "m": "a materialized view", "f": "a foreign table", "S": "a sequence", "i": "an index", "I": "an index", "c": "a composite type",
+			"v": "a view", "m": "a materialized view", "f": "a foreign table", "S": "a sequence", "i": "an index",
+			"I": "an index", "c": "a composite type",
 		}[l.kind]
-		return tableError("postgres_table", where, "capture the table that holds the rows: PostgreSQL has no change stream for anything else", "it is %s, not a table", what)
+		return tableError("postgres_table", where, "capture the table that holds the rows: PostgreSQL has no change stream "+
+			"for anything else", "it is %s, not a table", what)
 	}
 	switch l.persistence {
 	case "u":
-		return tableError("postgres_unlogged", where, fmt.Sprintf("ALTER TABLE %s SET LOGGED", table), "it is unlogged: PostgreSQL reports no changes of it")
+		return tableError("postgres_unlogged", where, fmt.Sprintf("ALTER TABLE %s SET LOGGED", table),
+			"it is unlogged: PostgreSQL reports no changes of it")
 	case "t":
-		return tableError("postgres_table", where, "capture a table that is not temporary", "it is temporary: PostgreSQL reports no changes of it")
+		return tableError("postgres_table", where, "capture a table that is not temporary",
+			"it is temporary: PostgreSQL reports no changes of it")
 	}
 	if len(l.key) == 0 {
-		return tableError("postgres_primary_key", where, fmt.Sprintf("ALTER TABLE %s ADD PRIMARY KEY (…)", table), "it has no primary key, by which records are keyed")
+		return tableError("postgres_primary_key", where, fmt.Sprintf("ALTER TABLE %s ADD PRIMARY KEY (…)", table),
+			"it has no primary key, by which records are keyed")
 	}
 	if generated := without(l.key, l.published()); len(generated) > 0 && l.publication.columns == nil {
-		return tableError("postgres_primary_key", where, fmt.Sprintf("give %s a primary key without generated columns", table),
+		return tableError("postgres_primary_key", where,
+			fmt.Sprintf("give %s a primary key without generated columns", table),
 			"%s of its primary key is generated, and generated columns are not in the change stream", join(generated))
 	}
 	if len(l.children) > 0 {
 		return tableError("postgres_inheritance", where,
-			fmt.Sprintf("make a partitioned table of it, or keep its rows out of %s (ALTER TABLE … NO INHERIT %s)", join(l.children), table),
-			"%s inherit from it: a query of the table counts their rows, and their changes come under their own names", join(l.children))
+			fmt.Sprintf("make a partitioned table of it, or keep its rows out of %s (ALTER TABLE … NO INHERIT %s)",
+				join(l.children), table),
+			"%s inherit from it: a query of the table counts their rows, and their changes come under their own names",
+			join(l.children))
 	}
 	if err := c.judgeIdentity(l, "", l.identity, l.identifies); err != nil && l.kind == "r" {
 		return err
@@ -68,9 +79,11 @@ func (c *Capture) judgeTable(l *look) error {
 		f := l.leaves[oid]
 		switch {
 		case f.kind == "f":
-			return tableError("postgres_table", where, "keep foreign tables out of "+table, "its partition %s is a foreign table: PostgreSQL reports no changes of it", f.name)
+			return tableError("postgres_table", where, "keep foreign tables out of "+table,
+				"its partition %s is a foreign table: PostgreSQL reports no changes of it", f.name)
 		case f.persistence == "u":
-			return tableError("postgres_unlogged", where, fmt.Sprintf("ALTER TABLE %s SET LOGGED", f.name), "its partition %s is unlogged: PostgreSQL reports no changes of it", f.name)
+			return tableError("postgres_unlogged", where, fmt.Sprintf("ALTER TABLE %s SET LOGGED", f.name),
+				"its partition %s is unlogged: PostgreSQL reports no changes of it", f.name)
 		}
 		if err := c.judgeIdentity(l, f.name, f.identity, f.identifies); err != nil {
 			return err
@@ -90,11 +103,13 @@ func (c *Capture) judgeIdentity(l *look, partition, identity string, columns []s
 	where := c.whereTable()
 	switch identity {
 	case "n":
-		return tableError("postgres_identity", where, remedy, "%s is NOTHING: PostgreSQL refuses updates and deletes of a published table that has none", of)
+		return tableError("postgres_identity", where, remedy, "%s is NOTHING: PostgreSQL refuses updates and deletes of a "+
+			"published table that has none", of)
 	case "d":
 		if l.deferrable {
 			return tableError("postgres_identity", where, remedy,
-				"its primary key is deferrable, which PostgreSQL does not take as replica identity: it refuses updates and deletes once the table is published")
+				"its primary key is deferrable, which PostgreSQL does not take as replica identity: it refuses updates and "+
+					"deletes once the table is published")
 		}
 	case "i":
 		if missing := without(l.key, columns); len(missing) > 0 {
@@ -120,7 +135,8 @@ func (c *Capture) judgePublication(l *look) error {
 			remedies = append(remedies, alter+"SET (publish_via_partition_root = true)")
 			faults[0] = fmt.Sprintf("publishes the partitions of %s under their own names", c.o.Table)
 		case p.partially:
-			remedies = append(remedies, alter+"SET (publish_via_partition_root = false), or capture the table that this one is a partition of")
+			remedies = append(remedies, alter+"SET (publish_via_partition_root = false), or capture the table that this one "+
+				"is a partition of")
 			faults[0] = fmt.Sprintf("publishes the rows of %s under the name of the table that it is a partition of", c.o.Table)
 		default:
 			remedies = append(remedies, alter+"ADD TABLE "+c.quotedTable())
@@ -185,7 +201,8 @@ const again = "start the capture again: it takes a new snapshot by itself, which
 func (c *Capture) changed(base, now *look) error {
 	err := c.judge(now)
 	where := c.whereTable()
-	replaced := fmt.Errorf("another table has taken this name (oid %d, before %d): rows that were put into it before are not in the topic", now.oid, base.oid)
+	replaced := fmt.Errorf("another table has taken this name (oid %d, before %d): rows that were put into it before "+
+		"are not in the topic", now.oid, base.oid)
 	if err != nil {
 		if e, ok := errors.AsType[*brimline.Error](err); ok && now.oid != 0 && base.oid != now.oid {
 			err = tableError("postgres_table_replaced", where, e.Remedy, "%w; %s: %w", replaced, e.Where, e.Err)
@@ -197,7 +214,8 @@ func (c *Capture) changed(base, now *look) error {
 	case base.oid != now.oid:
 		return tableError("postgres_table_replaced", where, again, "%w", replaced)
 	case p.oid != q.oid:
-		return tableError("postgres_publication_changed", c.wherePublication(), again, "it was dropped and made again: changes in between are not in the topic")
+		return tableError("postgres_publication_changed", c.wherePublication(), again,
+			"it was dropped and made again: changes in between are not in the topic")
 	case p.filter != q.filter || !slices.Equal(p.columns, q.columns):
 		return c.partlyPublished(now)
 	case p.member != q.member:
@@ -208,7 +226,8 @@ func (c *Capture) changed(base, now *look) error {
 			"it was altered, and altered back: changes in between may not be in the topic")
 	}
 	if names := now.brought(base.leaves); len(names) > 0 {
-		return tableError("postgres_partition_attached", where, again, "%s came with rows when attached as a partition: they are not in the topic", join(names))
+		return tableError("postgres_partition_attached", where, again,
+			"%s came with rows when attached as a partition: they are not in the topic", join(names))
 	}
 	return nil
 }
@@ -218,10 +237,12 @@ func (c *Capture) changed(base, now *look) error {
 func (c *Capture) partlyPublished(l *look) error {
 	p := &l.publication
 	if p.filter == "" && p.columns == nil {
-		return tableError("postgres_publication_changed", c.wherePublication(), again, "its row filter or column list is gone: what these kept back is not in the topic")
+		return tableError("postgres_publication_changed", c.wherePublication(), again,
+			"its row filter or column list is gone: what these kept back is not in the topic")
 	}
 	return tableError("postgres_publication_filter", c.wherePublication(),
-		c.republish(l)+"; then "+again+". Or accept it with --resnapshot", "it has got %s: the rest of %s no longer comes", p.limits(), c.o.Table)
+		c.republish(l)+"; then "+again+". Or accept it with --resnapshot", "it has got %s: the rest of %s no longer comes",
+		p.limits(), c.o.Table)
 }
 
 // limits names the row filter and the column list.

@@ -53,7 +53,8 @@ func (l *look) mark(topicID, owed string) *mark {
 	return &mark{
 		TopicID: topicID, Table: l.oid, Partitions: slices.Sorted(maps.Keys(l.leaves)), Key: l.key, Owed: owed,
 		Publication: markPublication{
-			OID: p.oid, Version: p.version, Owner: p.owner, Truncate: p.truncate, ViaRoot: p.viaRoot, Member: p.member, Filter: p.filter, Columns: p.columns,
+			OID: p.oid, Version: p.version, Owner: p.owner, Truncate: p.truncate, ViaRoot: p.viaRoot, Member: p.member,
+			Filter: p.filter, Columns: p.columns,
 		},
 	}
 }
@@ -62,7 +63,8 @@ func (l *look) mark(topicID, owed string) *mark {
 func (m *mark) look() *look {
 	p := &m.Publication
 	l := &look{oid: m.Table, leaves: map[uint32]leaf{}, publication: publication{
-		oid: p.OID, version: p.Version, owner: p.Owner, truncate: p.Truncate, viaRoot: p.ViaRoot, member: p.Member, filter: p.Filter, columns: p.Columns,
+		oid: p.OID, version: p.Version, owner: p.Owner, truncate: p.Truncate, viaRoot: p.ViaRoot, member: p.Member,
+		filter: p.Filter, columns: p.Columns,
 	}}
 	for _, oid := range m.Partitions {
 		l.leaves[oid] = leaf{name: fmt.Sprintf("with oid %d", oid)}
@@ -132,7 +134,8 @@ func (c *Capture) owe(ctx context.Context, fault error) {
 	ctx, cancel := context.WithTimeout(ctx, drainTimeout) // the fault must be heard of without Kafka, too
 	defer cancel()
 	if err := c.storeMark(ctx, &m); err != nil {
-		c.o.Log.Warn("cannot remember that a new snapshot is needed: start the capture with --resnapshot", "table", c.o.Table, "err", err)
+		c.o.Log.Warn("cannot remember that a new snapshot is needed: start the capture with --resnapshot", "table", c.o.Table,
+			"err", err)
 	}
 }
 
@@ -141,7 +144,8 @@ func anew(topic string) string { return fmt.Sprintf("topic %q was created anew",
 // keepsRowsBack are the kinds of faults under which PostgreSQL takes changes and
 // does not report them to us.
 var keepsRowsBack = []string{
-	"postgres_table", "postgres_unlogged", "postgres_inheritance", "postgres_publication", "postgres_table_replaced", "postgres_table_renamed",
+	"postgres_table", "postgres_unlogged", "postgres_inheritance", "postgres_publication", "postgres_table_replaced",
+	"postgres_table_renamed",
 	"postgres_publication_changed", "postgres_publication_filter", "postgres_partition_attached", kindNoPublication,
 }
 

@@ -155,9 +155,11 @@ func (c *Capture) slots(ctx context.Context, conn *pgx.Conn, again bool) (slots,
 
 // readSlots returns, as used, the error that a slot is in use.
 func (c *Capture) readSlots(ctx context.Context, conn *pgx.Conn, s *slots) (used, err error) {
-	rows, err := conn.Query(ctx, `SELECT slot_name::text, coalesce(plugin::text, ''), coalesce(database::text, ''), coalesce(wal_status, ''), coalesce(active_pid, 0),
+	rows, err := conn.Query(ctx, `SELECT slot_name::text, coalesce(plugin::text, ''), coalesce(database::text, ''),
+		coalesce(wal_status, ''), coalesce(active_pid, 0),
 			CASE WHEN pg_is_in_recovery() THEN 0 ELSE coalesce(pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn), 0)::bigint END
-		FROM pg_catalog.pg_replication_slots WHERE slot_name = ANY($1::text[])`, []string{c.o.Slot, c.o.Slot + suffixPending, c.o.Slot + suffixReading})
+		FROM pg_catalog.pg_replication_slots WHERE slot_name = ANY($1::text[])`, []string{c.o.Slot, c.o.Slot + suffixPending,
+		c.o.Slot + suffixReading})
 	if err != nil {
 		return nil, c.failure("reading the replication slots", err)
 	}
@@ -201,6 +203,7 @@ func (c *Capture) readSlots(ctx context.Context, conn *pgx.Conn, s *slots) (used
 
 // dropPending forgets that a snapshot is not complete. It is no error if that is known already.
 func (c *Capture) dropPending(ctx context.Context, conn *pgx.Conn) error {
-	_, err := conn.Exec(ctx, `SELECT pg_drop_replication_slot(slot_name) FROM pg_catalog.pg_replication_slots WHERE slot_name = $1`, c.o.Slot+suffixPending)
+	_, err := conn.Exec(ctx, `SELECT pg_drop_replication_slot(slot_name) FROM pg_catalog.pg_replication_slots WHERE
+		slot_name = $1`, c.o.Slot+suffixPending)
 	return c.failure(fmt.Sprintf("dropping replication slot %q", c.o.Slot+suffixPending), err)
 }

@@ -38,7 +38,8 @@ func (c *Capture) snapshot(ctx context.Context, conn *pgx.Conn, l *look, first b
 	defer r.close(ctx)
 	if first {
 		// From here on every change is kept until it has been sent, whatever becomes of us.
-		if _, err := conn.Exec(ctx, `SELECT pg_copy_logical_replication_slot($1, $2, false)`, c.o.Slot+suffixReading, c.o.Slot+suffixPending); err != nil {
+		if _, err := conn.Exec(ctx, `SELECT pg_copy_logical_replication_slot($1, $2, false)`, c.o.Slot+suffixReading,
+			c.o.Slot+suffixPending); err != nil {
 			return c.failure(fmt.Sprintf("creating replication slot %q", c.o.Slot+suffixPending), err)
 		}
 	}
@@ -53,11 +54,13 @@ func (c *Capture) snapshot(ctx context.Context, conn *pgx.Conn, l *look, first b
 		return err
 	}
 	// Of the slots that a snapshot needs there are never more than two at once.
-	if err := pglogrepl.DropReplicationSlot(ctx, r.conn, quote(c.o.Slot+suffixReading), pglogrepl.DropReplicationSlotOptions{}); err != nil {
+	if err := pglogrepl.DropReplicationSlot(ctx, r.conn, quote(c.o.Slot+suffixReading),
+		pglogrepl.DropReplicationSlotOptions{}); err != nil {
 		return c.failure("dropping a replication slot", err)
 	}
 	// From this statement on the snapshot is complete, for every process and for ever.
-	if _, err := conn.Exec(ctx, `SELECT pg_copy_logical_replication_slot($1, $2, false)`, c.o.Slot+suffixPending, c.o.Slot); err != nil {
+	if _, err := conn.Exec(ctx, `SELECT pg_copy_logical_replication_slot($1, $2, false)`, c.o.Slot+suffixPending,
+		c.o.Slot); err != nil {
 		return c.failure(fmt.Sprintf("creating replication slot %q", c.o.Slot), err)
 	}
 	if err := c.pass(pointCopied); err != nil {
@@ -124,7 +127,8 @@ func (c *Capture) reserve(ctx context.Context, conn *pgx.Conn) (_ *reading, err 
 	}
 	c.o.Log.Info("snapshot begins once the transactions that are open now have ended", "table", c.o.Table)
 	made, err := pglogrepl.CreateReplicationSlot(ctx, r.conn, quote(c.o.Slot+suffixReading), "pgoutput",
-		pglogrepl.CreateReplicationSlotOptions{Temporary: true, Mode: pglogrepl.LogicalReplication, SnapshotAction: "EXPORT_SNAPSHOT"})
+		pglogrepl.CreateReplicationSlotOptions{Temporary: true, Mode: pglogrepl.LogicalReplication,
+			SnapshotAction: "EXPORT_SNAPSHOT"})
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && pg.Code == codeExists {
 		pg.Code = codeInUse // another capture is taking its snapshot
 	}

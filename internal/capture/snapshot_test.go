@@ -54,8 +54,10 @@ func TestInterruptedSnapshot(t *testing.T) {
 					}
 					interrupt(t, o, sink)
 					exec(t, conn, fmt.Sprintf(`DELETE FROM streaming.transactions WHERE id %% 10 = %d;
-						UPDATE streaming.transactions SET n = n + 1 WHERE id %% 7 = %[1]d; UPDATE streaming.transactions SET id = id + 100000 WHERE id %% 11 = %[1]d;
-						INSERT INTO streaming.transactions VALUES (%d, 1); DELETE FROM streaming.transactions WHERE id = %[2]d`, n, 2000+n))
+						UPDATE streaming.transactions SET n = n + 1 WHERE id %% 7 = %[1]d;
+							UPDATE streaming.transactions SET id = id + 100000 WHERE id %% 11 = %[1]d;
+						INSERT INTO streaming.transactions VALUES (%d, 1);
+							DELETE FROM streaming.transactions WHERE id = %[2]d`, n, 2000+n))
 				}
 				last := launch(t, o, sink, false)
 				last.untilStreaming(t)
@@ -99,7 +101,8 @@ func expectSlots(t *testing.T, conn *pgx.Conn, names ...string) {
 	t.Helper()
 	want := strings.Join(names, " ")
 	eventually(t, "the slots to be "+want, func() bool {
-		return value[string](t, conn, "SELECT coalesce(string_agg(slot_name, ' ' ORDER BY slot_name), '') FROM pg_replication_slots WHERE database = current_database()") == want
+		return value[string](t, conn, "SELECT coalesce(string_agg(slot_name, ' ' ORDER BY slot_name), '') FROM "+
+			"pg_replication_slots WHERE database = current_database()") == want
 	})
 }
 
@@ -152,7 +155,8 @@ func TestSnapshotNamesNoTransaction(t *testing.T) {
 			t.Errorf("version %q", v.Source.Version)
 		}
 	}
-	if n := value[int](t, conn, "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'brimline capture' AND backend_xid IS NOT NULL"); n != 0 {
+	if n := value[int](t, conn, "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'brimline capture' AND "+
+		"backend_xid IS NOT NULL"); n != 0 {
 		t.Errorf("%d connections hold a transaction id", n)
 	}
 }
@@ -214,7 +218,8 @@ func TestPendingSlotLost(t *testing.T) {
 	expectKilled(t, launchUntil(t, o, newMemory(), pointReserved))
 	loseSlot(t, conn)
 	again := launch(t, o, newMemory(), false)
-	if err := <-again.done; kindOf(err) != "slot_lost" || !strings.Contains(err.Error(), "pg_drop_replication_slot('"+o.Slot+suffixPending+"')") ||
+	if err := <-again.done; kindOf(err) != "slot_lost" || !strings.Contains(err.Error(),
+		"pg_drop_replication_slot('"+o.Slot+suffixPending+"')") ||
 		!strings.Contains(err.Error(), "deleted") {
 		t.Errorf("%v", err)
 	}
@@ -239,7 +244,8 @@ func TestSlotGoneIsToldAndCounted(t *testing.T) {
 	dropSlot(t, conn)
 	eventually(t, "the gap", func() bool { return c.Stats().Gaps == 1 })
 	c.untilStreaming(t)
-	log.expect(t, "the replication slot is gone", "deleted, truncated or moved to another user or key stay in the topic", "lost=\"after ")
+	log.expect(t, "the replication slot is gone", "deleted, truncated or moved to another user or key stay in the topic",
+		"lost=\"after ")
 	c.stop()
 	// The same while no capture runs: what is remembered tells.
 	dropSlot(t, conn)

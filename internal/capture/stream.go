@@ -222,7 +222,8 @@ func (s *stream) change(ctx context.Context, id uint32, ch change, lsn uint64) e
 	uncovered := s.commits >= s.c.covered // by a snapshot
 	switch {
 	case rel == nil && id == s.base.oid && uncovered:
-		return s.fault(ctx, tableError("postgres_table_renamed", s.c.whereTable(), fmt.Sprintf("see that %s is the table's name; then %s", s.c.quotedTable(), again),
+		return s.fault(ctx, tableError("postgres_table_renamed", s.c.whereTable(),
+			fmt.Sprintf("see that %s is the table's name; then %s", s.c.quotedTable(), again),
 			"it had another name for a while: changes of that time are not in the topic"))
 	case rel == nil:
 		return nil

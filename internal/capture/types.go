@@ -49,7 +49,8 @@ func (t types) form(oid uint32, modifier int32) form {
 // a stream that is behind may name a type that has been dropped.
 func (t types) read(ctx context.Context, conn *pgx.Conn, oids []uint32) error {
 	rows, err := conn.Query(ctx, `WITH RECURSIVE need AS (
-			SELECT oid, typtype, typbasetype, typtypmod, typelem, typcategory, typdelim FROM pg_catalog.pg_type WHERE oid = ANY($1::oid[])
+			SELECT oid, typtype, typbasetype, typtypmod, typelem, typcategory, typdelim FROM pg_catalog.pg_type WHERE oid =
+				ANY($1::oid[])
 		UNION
 			SELECT t.oid, t.typtype, t.typbasetype, t.typtypmod, t.typelem, t.typcategory, t.typdelim FROM need n
 			JOIN pg_catalog.pg_type t ON t.oid = n.typbasetype OR t.oid = n.typelem)

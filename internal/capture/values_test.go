@@ -35,10 +35,12 @@ func TestValues(t *testing.T) {
 		{pgtype.TimestampOID, 3, "1969-12-31 23:59:59.999", `-1000`},
 		{pgtype.TimestampOID, 0, "2026-02-03 00:00:03", `1770076803000000`},
 		{pgtype.TimestampOID, -1, "294246-12-31 23:59:59.999999", `9223371244799999999`},
-		{pgtype.TimestampOID, -1, "294276-12-31 23:59:59.999999", `"294276-12-31 23:59:59.999999"`}, // 64 bits of µs since 1970 end before
+		// 64 bits of µs since 1970 end before it.
+		{pgtype.TimestampOID, -1, "294276-12-31 23:59:59.999999", `"294276-12-31 23:59:59.999999"`},
 		{pgtype.TimestamptzOID, 0, "2026-01-01 00:00:00+00", `"2026-01-01T00:00:00Z"`},
 		{pgtype.TimestamptzOID, 2, "2026-01-01 00:00:00.1+00", `"2026-01-01T00:00:00.10Z"`},
-		{pgtype.TimestamptzOID, 2, "2026-01-01 00:00:00.1234+00", `"2026-01-01T00:00:00.1234Z"`}, // older than the column's precision
+		// Older than the column's precision.
+		{pgtype.TimestamptzOID, 2, "2026-01-01 00:00:00.1234+00", `"2026-01-01T00:00:00.1234Z"`},
 		{pgtype.TimestampOID, -1, "-infinity", `-9223372036854775808`},
 		{pgtype.DateOID, -1, "1969-12-31", `-1`},
 		{pgtype.DateOID, -1, "0001-02-29 BC", `-719469`},
@@ -99,12 +101,14 @@ func FuzzArray(f *testing.F) {
 
 // FuzzValue: whatever a type's text is, what is written is JSON, unless the type's own text is taken as it is.
 func FuzzValue(f *testing.F) {
-	for _, text := range []string{"2026-01-02 03:04:05.12+00", "0044-03-15 BC", "24:00:00-15:59", "-$1,234.50", "101", `\x00ff`, "infinity", `2-0 0"0+00`} {
+	for _, text := range []string{"2026-01-02 03:04:05.12+00", "0044-03-15 BC", "24:00:00-15:59", "-$1,234.50", "101",
+		`\x00ff`, "infinity", `2-0 0"0+00`} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		for _, oid := range []uint32{
-			pgtype.BoolOID, pgtype.NumericOID, moneyOID, pgtype.TimestamptzOID, pgtype.TimestampOID, pgtype.DateOID, pgtype.TimeOID, pgtype.TimetzOID,
+			pgtype.BoolOID, pgtype.NumericOID, moneyOID, pgtype.TimestamptzOID, pgtype.TimestampOID, pgtype.DateOID,
+			pgtype.TimeOID, pgtype.TimetzOID,
 			pgtype.ByteaOID, pgtype.BitOID, pgtype.VarbitOID, pgtype.TextOID,
 		} {
 			for _, modifier := range []int32{-1, 0, 3} {

@@ -38,7 +38,8 @@ func (c *Capture) watch(ctx context.Context, base *look, news <-chan struct{}) e
 			return nil
 		case err != nil && !blind:
 			blind = true
-			c.o.Log.Warn("cannot see whether the table and its publication are as they were; trying again", "table", c.o.Table, "err", err)
+			c.o.Log.Warn("cannot see whether the table and its publication are as they were; trying again",
+				"table", c.o.Table, "err", err)
 		case err == nil:
 			if blind {
 				blind = false
@@ -100,7 +101,8 @@ func (c *Capture) topicAnew(ctx context.Context) error {
 	if id, err := c.o.Memory.TopicID(ctx); err != nil || id == c.mark.TopicID {
 		return nil
 	}
-	return tableError("capture_topic_anew", fmt.Sprintf("topic %q", c.topic), again, "it was created anew: what it held is gone")
+	return tableError("capture_topic_anew", fmt.Sprintf("topic %q", c.topic), again,
+		"it was created anew: what it held is gone")
 }
 
 // goOn tells of differences that the capture can live with, and remembers them.
@@ -119,11 +121,13 @@ func (c *Capture) gone(ctx context.Context, conn *pgx.Conn, base *look, e *briml
 	err := conn.QueryRow(ctx, `SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname) FROM pg_catalog.pg_class c
 		JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = $1`, base.oid).Scan(&name)
 	what := *e
-	what.Remedy = fmt.Sprintf("create it and ALTER PUBLICATION %s ADD TABLE %s, or name the table that took its place with --table; then %s",
+	what.Remedy = fmt.Sprintf("create it and ALTER PUBLICATION %s ADD TABLE %s, or name the table that took its place "+
+		"with --table; then %s",
 		quote(c.o.Publication), c.quotedTable(), again)
 	what.Err = errors.New("it was dropped")
 	if err == nil {
-		what.Remedy = fmt.Sprintf("give it its name back, or put another table in its place and ALTER PUBLICATION %s ADD TABLE %s; then %s",
+		what.Remedy = fmt.Sprintf("give it its name back, or put another table in its place and ALTER PUBLICATION %s ADD "+
+			"TABLE %s; then %s",
 			quote(c.o.Publication), c.quotedTable(), again)
 		what.Err = fmt.Errorf("it has become %s: its changes come under that name and are not taken", name)
 	}
@@ -133,11 +137,13 @@ func (c *Capture) gone(ctx context.Context, conn *pgx.Conn, base *look, e *briml
 // tellDifferences logs what the capture goes on with although somebody should know.
 func (c *Capture) tellDifferences(base, now *look) {
 	if said := columnsChanged(base.columns, now.columns); said != "" && len(base.columns) > 0 {
-		c.o.Log.Warn("the table's columns have changed: records have them as they are from here on, and rows that were there are not sent again; --resnapshot does that",
+		c.o.Log.Warn("the table's columns have changed: records have them as they are from here on, and rows that were "+
+			"there are not sent again; --resnapshot does that",
 			"table", c.o.Table, "changed", said)
 	}
 	if !slices.Equal(base.key, now.key) && len(base.key) > 0 {
-		c.o.Log.Warn("the primary key has changed, and with it the key of every record from here on: rows that were there are known by their old keys",
+		c.o.Log.Warn("the primary key has changed, and with it the key of every record from here on: rows that were there "+
+			"are known by their old keys",
 			"table", c.o.Table, "key", join(now.key), "before", join(base.key))
 	}
 	if p, q := base.publication, now.publication; p.truncate && !q.truncate {
@@ -165,14 +171,17 @@ func (c *Capture) tellPartitions(base, now *look) {
 // tellPartition: PostgreSQL reports neither DROP nor DETACH nor TRUNCATE of a single partition.
 func (c *Capture) tellPartition(name, what string) {
 	c.stats.partitions.Add(1)
-	c.o.Log.Warn("a partition "+what+", which the change stream does not say: rows that went with it stay in the topic, and a new snapshot does not take them out. "+
-		"Where they still count, attach the partition again, DELETE its rows and then detach it; if it is gone, begin another topic (--source, --slot) with a new --group",
+	c.o.Log.Warn("a partition "+what+", which the change stream does not say: rows that went with it stay in the topic, "+
+		"and a new snapshot does not take them out. "+
+		"Where they still count, attach the partition again, DELETE its rows and then detach it; if it is gone, begin "+
+		"another topic (--source, --slot) with a new --group",
 		"table", c.o.Table, "partition", name, "so_far", c.stats.partitions.Load())
 }
 
 func (c *Capture) tellTruncate() {
 	c.o.Log.Warn("the publication leaves out truncate: rows that a TRUNCATE removes stay in the topic",
-		"publication", c.o.Publication, "remedy", fmt.Sprintf("ALTER PUBLICATION %s SET (%s)", quote(c.o.Publication), everyChange))
+		"publication", c.o.Publication,
+		"remedy", fmt.Sprintf("ALTER PUBLICATION %s SET (%s)", quote(c.o.Publication), everyChange))
 }
 
 // tellIdentity warns of deletes that name nothing but their key.
@@ -190,7 +199,8 @@ func (c *Capture) tellIdentity(l *look) {
 		return
 	}
 	slices.Sort(tables)
-	c.o.Log.Warn("the replica identity is not FULL: a delete does not say whose row it was, and an update not whose it had been", "tables", join(tables),
+	c.o.Log.Warn("the replica identity is not FULL: a delete does not say whose row it was, and an update not whose it "+
+		"had been", "tables", join(tables),
 		"remedy", fmt.Sprintf("ALTER TABLE %s REPLICA IDENTITY FULL", tables[0]))
 }
 
@@ -201,7 +211,8 @@ func (c *Capture) tell(l *look) {
 		c.tellTruncate()
 	}
 	if limits := l.publication.limits(); limits != "" {
-		c.o.Log.Warn("the publication does not publish the whole table: the rest is not in the topic, and PostgreSQL counts it all the same",
+		c.o.Log.Warn("the publication does not publish the whole table: the rest is not in the topic, and PostgreSQL "+
+			"counts it all the same",
 			"publication", c.o.Publication, "limits", limits, "remedy", c.republish(l))
 	}
 	var generated []string
@@ -211,7 +222,8 @@ func (c *Capture) tell(l *look) {
 		}
 	}
 	if len(generated) > 0 {
-		c.o.Log.Warn("generated columns are not in the change stream, so they are in no record: do not name them in settings or rules",
+		c.o.Log.Warn("generated columns are not in the change stream, so they are in no record: do not name them in "+
+			"settings or rules",
 			"table", c.o.Table, "columns", join(generated))
 	}
 }

@@ -34,8 +34,10 @@ func newOwn(t *testing.T, table, ddl string) *own {
 	o.conn = testkit.Connect(t, o.url)
 	o.exec(t, ddl)
 	o.env = []string{
-		"BRIMLINE_DATABASE_URL=" + o.url, "BRIMLINE_BROKERS=" + strings.Join(o.Brokers, ","), "BRIMLINE_SOURCE=" + o.source, "BRIMLINE_TABLE=" + table,
-		"BRIMLINE_GROUP=" + name, "BRIMLINE_ALERTS=alerts-" + name, "BRIMLINE_LISTEN=off", "BRIMLINE_SLOT=" + name, "BRIMLINE_PUBLICATION=" + name,
+		"BRIMLINE_DATABASE_URL=" + o.url, "BRIMLINE_BROKERS=" + strings.Join(o.Brokers, ","), "BRIMLINE_SOURCE=" + o.source,
+		"BRIMLINE_TABLE=" + table,
+		"BRIMLINE_GROUP=" + name, "BRIMLINE_ALERTS=alerts-" + name, "BRIMLINE_LISTEN=off", "BRIMLINE_SLOT=" + name,
+		"BRIMLINE_PUBLICATION=" + name,
 		"BRIMLINE_STATE_DIR=" + t.TempDir(),
 	}
 	return o
@@ -88,13 +90,16 @@ func (o *own) alerts(t *testing.T, rules string, args ...string) string {
 // TestCaptureOfMilliseconds: a table as Prisma makes it, with times to the
 // millisecond, read by the stages without a word about units.
 func TestCaptureOfMilliseconds(t *testing.T) {
-	o := newOwn(t, "public.payments", `CREATE TABLE payments (id text PRIMARY KEY, "userId" text NOT NULL, amount numeric(12,2) NOT NULL, "createdAt" timestamp(3) NOT NULL);
-		ALTER TABLE payments REPLICA IDENTITY FULL; CREATE INDEX ON payments ("userId", "createdAt"); INSERT INTO payments VALUES ('a', 'u1', 2000, '2026-11-23 01:02:03.456')`)
+	o := newOwn(t, "public.payments", `CREATE TABLE payments (id text PRIMARY KEY, "userId" text NOT NULL, amount
+		numeric(12,2) NOT NULL, "createdAt" timestamp(3) NOT NULL);
+		ALTER TABLE payments REPLICA IDENTITY FULL; CREATE INDEX ON payments ("userId", "createdAt");
+			INSERT INTO payments VALUES ('a', 'u1', 2000, '2026-11-23 01:02:03.456')`)
 	o.capture(t)
 	o.await(t, 1)
 	o.exec(t, `INSERT INTO payments VALUES ('b', 'u1', 2000, '2026-11-24 01:02:03.456')`)
 	o.await(t, 2)
-	got := o.alerts(t, "rules: [{id: r, window: 7d, limit: \"3000.00\"}]", "--user-column", "userId", "--time-column", "createdAt")
+	got := o.alerts(t, "rules: [{id: r, window: 7d, limit: \"3000.00\"}]", "--user-column", "userId", "--time-column",
+		"createdAt")
 	if !strings.Contains(got, "ALERT user u1 $4,000.00") || strings.Count(got, "ALERT") != 1 {
 		t.Errorf("%s", got)
 	}
@@ -104,8 +109,10 @@ func TestCaptureOfMilliseconds(t *testing.T) {
 // whatever domains the columns are of.
 func TestCaptureOfDomains(t *testing.T) {
 	o := newOwn(t, "public.payments", `CREATE DOMAIN event_time AS timestamptz; CREATE DOMAIN flag AS boolean;
-		CREATE TABLE payments (id bigint PRIMARY KEY, user_id bigint NOT NULL, amount numeric(12,2) NOT NULL, timestamp event_time NOT NULL, card flag NOT NULL);
-		ALTER TABLE payments REPLICA IDENTITY FULL; CREATE INDEX ON payments (user_id, timestamp); INSERT INTO payments VALUES (1, 5, 2000, '2026-11-23', true)`)
+		CREATE TABLE payments (id bigint PRIMARY KEY, user_id bigint NOT NULL, amount numeric(12,2) NOT NULL, timestamp
+			event_time NOT NULL, card flag NOT NULL);
+		ALTER TABLE payments REPLICA IDENTITY FULL; CREATE INDEX ON payments (user_id, timestamp);
+			INSERT INTO payments VALUES (1, 5, 2000, '2026-11-23', true)`)
 	o.capture(t)
 	o.await(t, 1)
 	o.exec(t, `INSERT INTO payments VALUES (2, 5, 2000, '2026-11-24', true), (3, 5, 9000, '2026-11-24', false)`)
@@ -120,12 +127,15 @@ func TestCaptureOfDomains(t *testing.T) {
 // ends with exit code 3 within its interval, and its remedy, followed to the
 // letter, brings what was in the new table.
 func TestCaptureOfASwappedTable(t *testing.T) {
-	const ddl = `(id bigint PRIMARY KEY, user_id bigint NOT NULL, amount numeric(12,2) NOT NULL, timestamp timestamptz NOT NULL)`
-	o := newOwn(t, "public.payments", `CREATE TABLE payments `+ddl+`; ALTER TABLE payments REPLICA IDENTITY FULL; INSERT INTO payments VALUES (1, 5, 1000, '2026-11-23')`)
+	const ddl = `(id bigint PRIMARY KEY, user_id bigint NOT NULL, amount numeric(12,2) NOT NULL,
+		timestamp timestamptz NOT NULL)`
+	o := newOwn(t, "public.payments", `CREATE TABLE payments `+ddl+`; ALTER TABLE payments REPLICA IDENTITY FULL;
+		INSERT INTO payments VALUES (1, 5, 1000, '2026-11-23')`)
 	p := o.capture(t, "--check-interval", "1s")
 	o.await(t, 1)
 	waitOutput(t, p, "capture is streaming")
-	o.exec(t, `CREATE TABLE payments_new `+ddl+`; ALTER TABLE payments_new REPLICA IDENTITY FULL; CREATE INDEX ON payments_new (user_id, timestamp);
+	o.exec(t, `CREATE TABLE payments_new `+ddl+`; ALTER TABLE payments_new REPLICA IDENTITY FULL;
+		CREATE INDEX ON payments_new (user_id, timestamp);
 		INSERT INTO payments_new SELECT * FROM payments; INSERT INTO payments_new VALUES (2, 5, 1500, '2026-11-24')`)
 	o.exec(t, `ALTER TABLE payments RENAME TO payments_old; ALTER TABLE payments_new RENAME TO payments`)
 	o.exec(t, `INSERT INTO payments VALUES (3, 5, 1000, '2026-11-25')`)
@@ -134,7 +144,8 @@ func TestCaptureOfASwappedTable(t *testing.T) {
 	if code, err := p.Wait(ctx); code != 3 || err != nil {
 		t.Fatalf("exit code %d, %v", code, err)
 	}
-	remedy := regexp.MustCompile(`remedy: (ALTER PUBLICATION [^;]*); then start the capture again`).FindStringSubmatch(strings.ReplaceAll(p.Output(), "\n", " "))
+	said := strings.ReplaceAll(p.Output(), "\n", " ")
+	remedy := regexp.MustCompile(`remedy: (ALTER PUBLICATION [^;]*); then start the capture again`).FindStringSubmatch(said)
 	if remedy == nil {
 		t.Fatalf("no remedy:\n%s", p.Output())
 	}
@@ -154,7 +165,8 @@ func TestCaptureOfASwappedTable(t *testing.T) {
 func TestCaptureKilledInItsSnapshot(t *testing.T) {
 	seed := testkit.Seed(t)
 	r := testkit.Rand(seed)
-	o := newOwn(t, "public.payments", `CREATE TABLE payments (id bigint PRIMARY KEY, n bigint NOT NULL, filler text); ALTER TABLE payments REPLICA IDENTITY FULL;
+	o := newOwn(t, "public.payments", `CREATE TABLE payments (id bigint PRIMARY KEY, n bigint NOT NULL, filler text);
+		ALTER TABLE payments REPLICA IDENTITY FULL;
 		INSERT INTO payments SELECT i, 0, repeat('x', 200) FROM generate_series(1, 60000) i`)
 	o.CreateTopic(t, o.source, 1)
 	written := int64(1)
@@ -168,7 +180,8 @@ func TestCaptureKilledInItsSnapshot(t *testing.T) {
 		if strings.Contains(p.Output(), "snapshot complete") {
 			t.Log("round", round, "was too late")
 		}
-		o.exec(t, fmt.Sprintf("DELETE FROM payments WHERE id %% 100 = %d; UPDATE payments SET n = %d WHERE id %% 50 = %d; INSERT INTO payments VALUES (%d, 1)",
+		o.exec(t, fmt.Sprintf("DELETE FROM payments WHERE id %% 100 = %d; UPDATE payments SET n = %d WHERE id %% 50 = %d; "+
+			"INSERT INTO payments VALUES (%d, 1)",
 			r.IntN(100), round+1, r.IntN(50), 100000+round))
 		written = int64(len(o.Records(t, o.source)))
 	}
@@ -214,6 +227,7 @@ func TestCaptureKilledInItsSnapshot(t *testing.T) {
 		t.Fatal(err)
 	}
 	if wrong > 0 || len(topic) > 0 {
-		t.Errorf("%d rows of the table are missing or different in the topic, %d of the topic are not in the table", wrong, len(topic))
+		t.Errorf("%d rows of the table are missing or different in the topic, %d of the topic are not in the table", wrong,
+			len(topic))
 	}
 }
