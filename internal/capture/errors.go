@@ -102,7 +102,7 @@ func (c *Capture) failure(doing string, err error) error {
 		e.Kind = "postgres_away"
 		return &outage{e}
 	case codeLimit:
-		e.Kind, e.Remedy = "postgres_slots", "drop slots that nobody uses, or raise max_replication_slots (a snapshot "+
+		e.Kind, e.Remedy = "postgres_slots", "drop slots that are not used, or raise max_replication_slots (a snapshot "+
 			"needs two)"
 	case codeInUse:
 		e.Kind, e.Remedy = "slot_in_use", "stop the other process, or give this capture a slot of its own"

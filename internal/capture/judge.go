@@ -92,7 +92,7 @@ func (c *Capture) judgeTable(l *look) error {
 	return nil
 }
 
-// judgeIdentity refuses a replica identity under which PostgreSQL lets nobody
+// judgeIdentity refuses a replica identity under which PostgreSQL lets no client
 // update or delete a published row, or reports it without its primary key.
 func (c *Capture) judgeIdentity(l *look, partition, identity string, columns []string) error {
 	table, of := c.quotedTable(), "its replica identity"

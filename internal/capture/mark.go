@@ -15,7 +15,7 @@ import (
 // Memory is a place beside the topic. The replication slot says how far the
 // stream has come and cannot say of what: which table had the name, how it was
 // published, which life of the topic the rows went to. That is kept here, so
-// that an exchange is noticed although nobody was looking.
+// that an exchange is noticed although no capture ran.
 type Memory interface {
 	// TopicID changes when the source topic is created anew; "" if that cannot be known.
 	TopicID(ctx context.Context) (string, error)

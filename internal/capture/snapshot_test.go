@@ -306,7 +306,7 @@ func TestResnapshot(t *testing.T) {
 	exec(t, conn, "INSERT INTO streaming.transactions VALUES (100, 4712)")
 	records = sink.until(t, `"n":4712}`)
 	if n := count(t, records[before:], "r"); n != 0 {
-		t.Errorf("%d rows of a snapshot that nobody asked for", n)
+		t.Errorf("%d rows of a snapshot that was not asked for", n)
 	}
 	if run.Stats().Snapshots != 0 {
 		t.Errorf("%+v", run.Stats())

@@ -134,7 +134,7 @@ func (c *Capture) gone(ctx context.Context, conn *pgx.Conn, base *look, e *briml
 	return &what
 }
 
-// tellDifferences logs what the capture goes on with although somebody should know.
+// tellDifferences logs what the capture goes on with and an operator should know.
 func (c *Capture) tellDifferences(base, now *look) {
 	if said := columnsChanged(base.columns, now.columns); said != "" && len(base.columns) > 0 {
 		c.o.Log.Warn("the table's columns have changed: records have them as they are from here on, and rows that were "+
