@@ -280,6 +280,14 @@ func (d *Decoded) Refused() []brimline.Change {
 	return gone
 }
 
+// Whose is User and Row, or those of the last change where they are fit to be shown.
+func (d *Decoded) Whose() (user, row string) {
+	if n := len(d.Changes); d.User == "" && d.Row == "" && n > 0 && d.Changes[n-1].Kind != brimline.Truncate {
+		return bounded(d.Changes[n-1].User), bounded(d.Changes[n-1].Row.ID)
+	}
+	return d.User, d.Row
+}
+
 // Decode is Read for those who need the changes only.
 func (d *Debezium) Decode(key, value []byte) ([]brimline.Change, error) {
 	out, err := d.Read(key, value)

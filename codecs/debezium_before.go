@@ -3,6 +3,7 @@ package codecs
 import (
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/brimline/brimline"
 )
@@ -189,7 +190,7 @@ func (d *Debezium) whose(w *work, key []byte, changes []brimline.Change, kind st
 }
 
 func bounded(s string) string {
-	if len(s) > maxNamed {
+	if len(s) > maxNamed || strings.IndexByte(s, 0) >= 0 || !utf8.ValidString(s) {
 		return ""
 	}
 	return s
