@@ -18,8 +18,15 @@ type eventRecord struct {
 	before, after, source, op jsonValue // as an envelope
 	afterCount                int       // members of after
 	origin                    origin    // what source says
-	flatOrigin, flatSource    origin    // as a flattened row: with add.fields=table, … and source.table, …
-	deleted, operation        jsonValue
+	deleted, operation        jsonValue // as a flattened row
+	extra                     *extra
+}
+
+// extra are the fields of a flattened row that say where it is from, which few records have.
+type extra struct {
+	used   bool
+	plain  origin // add.fields=table, …
+	source origin // add.fields=source.table, …
 }
 
 // images are places for the configured columns of the rows in a record.
@@ -33,6 +40,7 @@ type images struct {
 type work struct {
 	values []jsonValue // of the three images
 	record eventRecord
+	extra  extra
 	in     reading
 }
 
@@ -53,9 +61,12 @@ func (d *Debezium) done(w *work) {
 
 func (w *work) clear() {
 	w.in = reading{}
+	if w.extra.used {
+		w.extra = extra{}
+	}
 	clear(w.values)
 	n := len(w.values) / 3
-	w.record = eventRecord{images: images{row: w.values[:n], before: w.values[n : 2*n], after: w.values[2*n:]}}
+	w.record = eventRecord{images: images{row: w.values[:n], before: w.values[n : 2*n], after: w.values[2*n:]}, extra: &w.extra}
 }
 
 // origin is what a record says about where it is from.
@@ -73,7 +84,7 @@ func (r *eventRecord) isEnvelope() bool {
 
 // saysTable reports whether a flattened row says which table it is of.
 func (r *eventRecord) saysTable() bool {
-	return r.flatOrigin.table.kind == jsonString || r.flatSource.table.kind == jsonString
+	return r.extra.plain.table.kind == jsonString || r.extra.source.table.kind == jsonString
 }
 
 func (v *jsonValue) isRow() bool { return v.kind == jsonObject || v.kind == jsonNull }
@@ -169,10 +180,11 @@ func (r *eventRecord) member(key []byte) *jsonValue {
 	if len(key) < 3 || key[0] != '_' || key[1] != '_' {
 		return nil
 	}
+	r.extra.used = true
 	if source, ok := bytes.CutPrefix(key[2:], []byte("source_")); ok {
-		return r.flatSource.member(source)
+		return r.extra.source.member(source)
 	}
-	return r.flatOrigin.member(key[2:])
+	return r.extra.plain.member(key[2:])
 }
 
 // member is the place of a member of source.
@@ -373,21 +385,22 @@ func (d *Debezium) otherTable(schema, table *jsonValue) error {
 // flat reads a row as ExtractNewRecordState leaves it.
 func (d *Debezium) flat(w *work, key []byte) (Decoded, error) {
 	r := &w.record
-	snapshot, gone, inserted := false, r.deleted.isTrue(), false
-	for _, o := range []*origin{&r.flatOrigin, &r.flatSource} {
-		if err := o.ofPostgres(); err != nil {
-			return Decoded{}, err
+	if r.extra.used {
+		for _, o := range [...]*origin{&r.extra.plain, &r.extra.source} {
+			if err := o.ofPostgres(); err != nil {
+				return Decoded{}, err
+			}
+			if err := d.ofTable(o); err != nil {
+				return Decoded{}, err
+			}
+			w.in.by(&o.version)
 		}
-		if err := d.ofTable(o); err != nil {
-			return Decoded{}, err
-		}
-		w.in.by(&o.version)
-		snapshot = snapshot || o.snapshot.kind > jsonNull && !o.snapshot.is("false") && string(o.snapshot.raw) != "false"
 	}
 	d.bareFlatSeen.Store(r.deleted.kind == jsonAbsent)
 	if !hasKey(key) {
 		return Decoded{}, emptyKey()
 	}
+	snapshot, gone, inserted := false, r.deleted.isTrue(), false
 	if r.operation.kind == jsonString {
 		switch string(r.operation.raw) {
 		case "c":
@@ -401,15 +414,25 @@ func (d *Debezium) flat(w *work, key []byte) (Decoded, error) {
 			return Decoded{}, unknownOp(&r.operation)
 		}
 	}
-	source := r.flatOrigin.coordinates(snapshot)
-	other := r.flatSource.coordinates(snapshot)
-	source.LSN, source.TxID = cmp.Or(source.LSN, other.LSN), cmp.Or(source.TxID, other.TxID)
-	source.Commit = other.Commit // __ts_ms is when the connector saw the change
+	source := brimline.Source{}
+	if r.extra.used {
+		source = r.extra.coordinates(snapshot)
+	}
 	d.members(r.count)
 	if gone {
 		return d.deleted(r.row, w.in, source)
 	}
 	return d.upserted(nil, r.row, w.in, source, inserted)
+}
+
+// coordinates put together what the fields of both spellings say.
+func (e *extra) coordinates(snapshot bool) brimline.Source {
+	for _, o := range [...]*origin{&e.plain, &e.source} {
+		snapshot = snapshot || o.snapshot.kind > jsonNull && !o.snapshot.is("false") && string(o.snapshot.raw) != "false"
+	}
+	plain, out := e.plain.coordinates(snapshot), e.source.coordinates(snapshot)
+	out.LSN, out.TxID = cmp.Or(plain.LSN, out.LSN), cmp.Or(plain.TxID, out.TxID)
+	return out // with the commit's time; __ts_ms is when the connector saw the change
 }
 
 func (v *jsonValue) isTrue() bool {
