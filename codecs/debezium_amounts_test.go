@@ -86,6 +86,8 @@ func TestAmountsByWhatIsKnown(t *testing.T) {
 		{"12345678 of numeric", `"12345678"`, table("amount", "numeric"), "12345678.00", "", ""},
 		{"1000 of numeric(12,2): strings have a point", `"1000"`, table(), "-26672.12", "", ""},
 		{"1000.00 of numeric(12,2)", `"1000.00"`, table(), "1000.00", "", ""},
+		{"1E-10 of numeric(30,10), as Java writes it", `"1E-10"`, all(table("amount", "numeric(30,10)"), scale(10)), "0.0000000001", "", ""},
+		{"0E-10 of numeric(30,10), as Java writes it", `"0E-10"`, table("amount", "numeric(30,10)"), "0.00", "", ""},
 		{"1000.000 of numeric(12,3)", `"1000.000"`, table("amount", "numeric(12,3)"), "1000.00", "", ""},
 		{"base64 with + of numeric(12,2)", `"+r+q"`, table(), "-3441.50", "", ""},
 		{"1000 of int8", `"1000"`, table("amount", "int8"), "1000.00", "", ""},

@@ -82,6 +82,9 @@ func (d *Debezium) isPlaceholder(v *jsonValue, slot int, in reading) bool {
 			return true
 		}
 	case jsonObject:
+		if slot == d.time { // of time.precision.mode=structured, which is not read
+			return true
+		}
 		if n, err := variableScale(v); err == nil && n.isZero() {
 			return true
 		}

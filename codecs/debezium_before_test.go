@@ -58,6 +58,8 @@ func TestBefore(t *testing.T) {
 		{"made up, ISO date", row("1", "0", `"0.00"`, `"1970-01-01Z"`), nil, codecs.KindMadeUpBefore},
 		{"made up, text user", row("1", `""`, `"0.00"`, epoch), nil, codecs.KindMadeUpBefore},
 		{"made up, numeric user", row("1", `"0"`, `"0.00"`, epoch), nil, codecs.KindMadeUpBefore},
+		{"made up, as Java writes a zero of ten decimals", row("1", "0", `"0E-10"`, epoch), table("amount", "numeric(30,10)"), codecs.KindMadeUpBefore},
+		{"made up, structured", row("1", "0", `"0.00"`, `{"year":1970,"month":1,"day":1}`), nil, codecs.KindMadeUpBefore},
 		{"made up, nulls", row("1", `null`, `null`, `null`), nil, codecs.KindMadeUpBefore},
 		{"made up, some nulls", row("1", `0`, `null`, epoch), nil, codecs.KindMadeUpBefore},
 		{"made up, and the catalog says full: it was not always", before, fullIdentity, codecs.KindMadeUpBefore},

@@ -277,6 +277,9 @@ func (d *Debezium) envelope(w *work, key []byte) (Decoded, error) {
 	snapshot := string(op) == "r"
 	source := r.origin.coordinates(snapshot)
 	if string(op) == "t" {
+		if r.source.kind != jsonObject {
+			return Decoded{}, unknownShape("a truncation whose source is %s: of which table is not known", r.source.kind)
+		}
 		return Decoded{Changes: []brimline.Change{{Kind: brimline.Truncate, Source: source}}}, nil
 	}
 	if len(op) != 1 || op[0] != 'c' && op[0] != 'r' && op[0] != 'u' && op[0] != 'd' {

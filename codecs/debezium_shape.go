@@ -1,6 +1,7 @@
 package codecs
 
 import (
+	"bytes"
 	"strconv"
 	"strings"
 )
@@ -52,7 +53,7 @@ func shapeOf(text, key []byte) shape {
 	case has("event_count", "id") && (status.is("BEGIN") || status.is("END")),
 		has("id", "type", "aggregate_type", "additional_data"),
 		has("databaseName", "tableChanges"),
-		kind("type") == jsonString && has("data") && only("id", "type", "data"):
+		has("type", "data") && only("id", "type", "data") && isSignal(all["type"]):
 		s.passed = PassedMetadata
 	case has("specversion", "type", "source"):
 		s.foreign = "a record of CloudEvents"
@@ -66,6 +67,16 @@ func shapeOf(text, key []byte) shape {
 		s.foreign = "a record of AWS DMS"
 	}
 	return s
+}
+
+// isSignal reports whether a type is one of Debezium's signals.
+func isSignal(kind jsonValue) bool {
+	for _, name := range []string{"execute-snapshot", "stop-snapshot", "pause-snapshot", "resume-snapshot", "log", "schema-changes"} {
+		if kind.is(name) {
+			return true
+		}
+	}
+	return false
 }
 
 // mostNames is how many members an error names.
@@ -86,6 +97,9 @@ func (s *shape) members() string {
 
 // keyNames reports whether a record's key, with or without inline schema, has a member.
 func keyNames(key []byte, name string) bool {
+	if len(key) > 0 && key[0] != '{' { // of another converter
+		return bytes.Contains(key, []byte(name))
+	}
 	found := false
 	eachOfKey(key, func(k, _ *jsonValue) { found = found || k.is(name) })
 	return found

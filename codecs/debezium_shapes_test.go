@@ -93,6 +93,8 @@ func TestShapes(t *testing.T) {
 		{"a row with op that lacks its time", "", `{"id":1,"user_id":2,"amount":"1.50","op":"BUY"}`, nil, codecs.KindMissingColumn + " & -1 2 1.50 ?", "timestamp"},
 
 		{"heartbeat", `{"serverName":"postgres"}`, `{"ts_ms":1795428851563}`, nil, "passed: heartbeat", ""},
+		{"truncation without source", "", `{"before":null,"after":null,"op":"t"}`, nil, codecs.KindUnknownShape, "source"},
+		{"heartbeat, key as Java writes it", `Struct{serverName=postgres}`, `{"ts_ms":1795428851563}`, nil, "passed: heartbeat", ""},
 		{"heartbeat of three clocks", `{"serverName":"postgres"}`, `{"ts_ms":1,"ts_us":1,"ts_ns":1}`, nil, "passed: heartbeat", ""},
 		{"heartbeat, a time column of its name", `{"serverName":"postgres"}`, `{"ts_ms":1795428851563}`, func(o *codecs.DebeziumOptions) { o.Time = "ts_ms" }, "passed: heartbeat", ""},
 		{"heartbeat, whatever the format", `{"serverName":"postgres"}`, `{"ts_ms":1795428851563}`, func(o *codecs.DebeziumOptions) { o.Format = codecs.FormatEnvelope }, "passed: heartbeat", ""},
@@ -100,6 +102,7 @@ func TestShapes(t *testing.T) {
 		{"schema change", `{"databaseName":"app"}`, `{"source":{"connector":"postgresql"},"ts_ms":1,"databaseName":"app","schemaName":"streaming","ddl":null,"tableChanges":[{"type":"ALTER"}]}`, nil, "passed: metadata", ""},
 		{"signal", `"postgres"`, `{"type":"execute-snapshot","data":{"data-collections":["streaming.transactions"],"type":"INCREMENTAL"}}`, nil, "passed: metadata", ""},
 		{"signal with id", `"postgres"`, `{"id":"s-1","type":"log","data":"{}"}`, nil, "passed: metadata", ""},
+		{"no signal: a row of another kind", `"postgres"`, `{"id":"s-1","type":"order","data":"{}"}`, nil, codecs.KindMissingColumn, "user_id"},
 		{"message", "", `{"op":"m","ts_ms":1,"source":{"connector":"postgresql","schema":"","table":""},"message":{"prefix":"x","content":"eA=="}}`, nil, "passed: message", ""},
 		{"tombstone", "", ``, nil, "passed: tombstone", ""},
 	} {

@@ -122,7 +122,7 @@ func (d *Debezium) isPrecise(text []byte, c *column, schema *columnSchema, own b
 	case c.facts != nil && (c.facts.Type != "numeric" || c.facts.Scale == nil):
 		return false, nil // a precise numeric without scale says its own
 	case c.facts != nil && *c.facts.Scale > 0:
-		return bytes.IndexByte(text, '.') < 0, nil // PostgreSQL writes all decimals
+		return bytes.IndexByte(text, '.') < 0 && bytes.IndexByte(text, '-') < 0, nil // PostgreSQL writes all decimals, Java 1E-10
 	}
 	if len(text)%4 != 0 || len(text) == 0 || bytes.IndexByte(text, '.') >= 0 || bytes.IndexByte(text, '-') >= 0 {
 		return false, nil
