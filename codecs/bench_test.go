@@ -17,9 +17,11 @@ func BenchmarkDebezium(b *testing.B) {
 		line       int
 		set        func(*codecs.DebeziumOptions)
 	}{
-		{"precise", "precise", 10, columnScale(2)}, {"string", "string", 10, columnScale(2)}, {"string-full", "string-full", 14, columnScale(2)},
+		{"precise", "precise", 10, columnScale(2)}, {"string", "string", 10, columnScale(2)}, {"string-full",
+			"string-full", 14, columnScale(2)},
 		{"schemas", "schemas", 10, columnScale(2)}, {"unwrap", "unwrap", 10, columnScale(2)},
-		{"precise with facts", "precise", 10, known}, {"string-full with facts", "string-full", 14, known}, {"delete with facts", "string-full", 22, known},
+		{"precise with facts", "precise", 10, known}, {"string-full with facts", "string-full", 14, known},
+		{"delete with facts", "string-full", 22, known},
 	} {
 		b.Run(bench.name, func(b *testing.B) {
 			key, value := capture(b, bench.file)[bench.line].bytes()

@@ -75,11 +75,13 @@ type DebeziumOptions struct {
 	// AmountColumnScale is the number of decimals of the amount's column, which `precise` decimals without inline
 	// schema do not tell. Nil: not known, unless Facts say it.
 	AmountColumnScale *int
-	// AmountMinorUnits is n where the amount's column counts units of 10^-n in whole numbers: 2 for cents. 0: it does not.
+	// AmountMinorUnits is n where the amount's column counts units of 10^-n in whole numbers: 2 for cents. 0: it does
+	// not.
 	AmountMinorUnits int
 	// Decimals tells `precise` from `string` decimals where the text does not. Empty means DecimalsAuto.
 	Decimals Decimals
-	// DecidedDecimals is the same as the start checks found it, empty where they did not: it decides texts that could be both.
+	// DecidedDecimals is the same as the start checks found it, empty where they did not: it decides texts that could
+	// be both.
 	DecidedDecimals Decimals
 	// AllowFloatAmounts takes amounts that the connector sent through a binary
 	// float (decimal.handling.mode=double): their decimal text is read exactly,
@@ -207,15 +209,21 @@ func (o *DebeziumOptions) problems() []string {
 	if s := o.AmountColumnScale; s != nil {
 		add(*s < 0 || *s > maxDecimalScale, "the amount column's scale %d is not between 0 and %d", *s, maxDecimalScale)
 	}
-	add(o.AmountMinorUnits < 0 || o.AmountMinorUnits > brimline.MaxScale, "amount_minor_units %d is not between 0 and %d", o.AmountMinorUnits, brimline.MaxScale)
-	add(o.AmountMinorUnits > 0 && deref(o.AmountColumnScale) != 0, "amount_minor_units is for columns of whole numbers, and amount_column_scale says that the column has decimals")
+	add(o.AmountMinorUnits < 0 || o.AmountMinorUnits > brimline.MaxScale,
+		"amount_minor_units %d is not between 0 and %d", o.AmountMinorUnits, brimline.MaxScale)
+	add(o.AmountMinorUnits > 0 && deref(o.AmountColumnScale) != 0,
+		"amount_minor_units is for columns of whole numbers, and amount_column_scale says that the column has "+
+			"decimals")
 	add(!slices.Contains([]Format{FormatAuto, FormatEnvelope, FormatFlat}, o.Format), "unknown format %q: one of auto, envelope, flat", o.Format)
 	add(!slices.Contains([]TimeUnit{UnitAuto, UnitMs, UnitUs, UnitNs}, o.TimeUnit), "unknown time unit %q: one of auto, ms, us, ns", o.TimeUnit)
-	add(!slices.Contains([]TimeUnit{"", UnitMs, UnitUs, UnitNs}, o.DecidedUnit), "unknown decided time unit %q", o.DecidedUnit)
+	add(!slices.Contains([]TimeUnit{"", UnitMs, UnitUs, UnitNs}, o.DecidedUnit), "unknown decided time unit %q",
+		o.DecidedUnit)
 	add(!slices.Contains([]Decimals{DecimalsAuto, DecimalsPrecise, DecimalsString, DecimalsNumeric}, o.Decimals),
 		"unknown decimals %q: one of auto, precise, string, numeric", o.Decimals)
-	add(!slices.Contains([]Decimals{"", DecimalsPrecise, DecimalsString}, o.DecidedDecimals), "unknown decided decimals %q", o.DecidedDecimals)
-	add(!slices.Contains([]OtherTables{OtherTablesDeadLetter, OtherTablesSkip}, o.OtherTables), "unknown other tables %q: one of deadletter, skip", o.OtherTables)
+	add(!slices.Contains([]Decimals{"", DecimalsPrecise, DecimalsString}, o.DecidedDecimals),
+		"unknown decided decimals %q", o.DecidedDecimals)
+	add(!slices.Contains([]OtherTables{OtherTablesDeadLetter, OtherTablesSkip}, o.OtherTables),
+		"unknown other tables %q: one of deadletter, skip", o.OtherTables)
 	for i, c := range o.Columns {
 		add(c.Name == "", "column %d has no name", i+1)
 		switch c.Type {
@@ -248,10 +256,10 @@ func PassedReasons() []Passed {
 
 // Decoded is what a record says.
 type Decoded struct {
-	// Changes to make: one Upsert for a row that was inserted, updated or read by a snapshot; one Delete; a Delete and an
-	// Upsert, in that order, for an update that moved a row to another user or id; one Truncate, without a user. Their
-	// Source lacks topic, partition and offset. A Delete's amount and time are what can be read of them: else the
-	// amount is 0 and the time brimline.MinTime.
+	// Changes to make: one Upsert for a row that was inserted, updated or read by a snapshot; one Delete; a Delete
+	// and an Upsert, in that order, for an update that moved a row to another user or id; one Truncate, without a
+	// user. Their Source lacks topic, partition and offset. A Delete's amount and time are what can be read of them:
+	// else the amount is 0 and the time brimline.MinTime.
 	//
 	// Beside an error they are what is certain all the same: the row is no longer what it was, or it is there
 	// now and only what it was is not known.
@@ -264,8 +272,8 @@ type Decoded struct {
 	inserted bool // the row is a new one, so that there is nothing that it was before
 }
 
-// Refused are the changes to make where the record is not taken for a reason of its own (it is too large, say): the row,
-// which is no longer what it was, must not stay.
+// Refused are the changes to make where the record is not taken for a reason of its own (it is too large, say): the
+// row, which is no longer what it was, must not stay.
 func (d *Decoded) Refused() []brimline.Change {
 	var gone []brimline.Change
 	for _, c := range d.Changes {
@@ -355,11 +363,13 @@ func (d *Debezium) record(w *work, key, value []byte) (Decoded, error) {
 		return Decoded{Passed: shape.passed}, nil
 	case shape.foreign != "":
 		return Decoded{}, brimline.BadInput(KindUnknownShape,
-			"write the topic with Debezium's PostgreSQL connector and Kafka Connect's JsonConverter, or with brimline capture", "not Debezium's JSON: %s", shape.foreign)
+			"write the topic with Debezium's PostgreSQL connector and Kafka Connect's JsonConverter, or with "+
+				"brimline capture", "not Debezium's JSON: %s", shape.foreign)
 	case d.opt.Format == FormatEnvelope:
 		return Decoded{}, unknownShape("no change event: op is %s; there are %s", r.op.kind, shape.members())
 	case r.seen == 0 && !r.saysTable():
-		return Decoded{}, unknownShape("neither a change event nor a row: none of its %s is a configured column", shape.members())
+		return Decoded{}, unknownShape("neither a change event nor a row: none of its %s is a configured column",
+			shape.members())
 	}
 	return d.flat(w, key)
 }
@@ -386,10 +396,12 @@ func (d *Debezium) failed(w *work, key []byte, out Decoded, err error) (Decoded,
 			return Decoded{Passed: PassedOtherTable}, nil
 		}
 		return out, err
-	case KindWrongType, KindTimeUnit, KindTimeCut, KindAmountScaleUnknown, KindAmountAmbiguous, KindAmountNotWhole, KindFloatColumn:
+	case KindWrongType, KindTimeUnit, KindTimeCut, KindAmountScaleUnknown, KindAmountAmbiguous, KindAmountNotWhole,
+		KindFloatColumn:
 		d.surprise()
 	case KindMissingColumn:
-		if w.record.seen > 0 && !d.whole(w.record.row) || w.record.after.kind == jsonObject && d.lacks(w.record.images.after) {
+		if w.record.seen > 0 && !d.whole(w.record.row) || w.record.after.kind == jsonObject &&
+			d.lacks(w.record.images.after) {
 			d.surprise()
 		}
 	}

@@ -89,9 +89,7 @@ func (d *Debezium) isPlaceholder(v *jsonValue, slot int, in reading) bool {
 			return true
 		}
 	}
-	if schema := in.schema.of(slot); schema != nil && len(schema.preset) > 0 && v.kind != jsonString && string(schema.preset) == string(v.raw) {
-		return true
-	} else if schema != nil && len(schema.preset) > 1 && v.kind == jsonString && string(schema.preset[1:len(schema.preset)-1]) == string(v.raw) {
+	if schema := in.schema.of(slot); schema != nil && schema.presets(v) {
 		return true
 	}
 	return d.isDefault(v, slot, in)

@@ -154,7 +154,8 @@ func bare(sql string, records []string) []string {
 	records = rewritten(sql, records)
 	for i, r := range records {
 		if strings.HasPrefix(sql, "INSERT") && r == codecs.KindInfiniteTime { // it could be an update
-			records[i] += " & " + map[string]string{"INSERT infinity": "-15 3 1.00 ?", "INSERT -infinity": "-16 3 1.00 ?"}[sql]
+			records[i] += " & " + map[string]string{"INSERT infinity": "-15 3 1.00 ?",
+				"INSERT -infinity": "-16 3 1.00 ?"}[sql]
 		}
 		if strings.HasPrefix(r, "-") || r == codecs.KindMadeUpBefore {
 			records[i] = codecs.KindFlatTombstone
@@ -184,7 +185,8 @@ func floats(sql string, records []string) []string {
 	}
 	for i, r := range records {
 		first, _, _ := strings.Cut(strings.TrimPrefix(r, codecs.KindInfiniteTime+" & "), " & ")
-		inserted := strings.HasPrefix(sql, "INSERT") || strings.HasPrefix(sql, "COPY") || strings.HasPrefix(sql, "UPDATE id")
+		inserted := strings.HasPrefix(sql, "INSERT") || strings.HasPrefix(sql, "COPY") || strings.HasPrefix(sql,
+			"UPDATE id")
 		switch {
 		case r == "nothing" || r == codecs.KindMadeUpBefore:
 		case strings.HasPrefix(r, "-") && first == r:
@@ -241,9 +243,11 @@ func TestCaptures(t *testing.T) {
 		{"unwrap-full", columnScale(2), expect(true, bare)},
 		{"unwrap-rewrite", nil, expect(false, rewritten)},
 		{"unwrap-rewrite-full", nil, expect(true, rewritten)},
-		{"nan-string", nil, listed("+1 1 12.34 2026-01-02T03:04:05.123456Z", codecs.KindAmountNaN+" & -11 1 0.00 2026-01-01T00:00:00.000000Z", codecs.KindAmountNaN,
+		{"nan-string", nil, listed("+1 1 12.34 2026-01-02T03:04:05.123456Z",
+			codecs.KindAmountNaN+" & -11 1 0.00 2026-01-01T00:00:00.000000Z", codecs.KindAmountNaN,
 			"+12 1 1.00 2026-01-01T00:00:00.000000Z")},
-		{"nan-double", allowFloats, listed("+1 1 12.34 2026-01-02T03:04:05.123456Z", codecs.KindAmountNaN+" & -11 1 0.00 2026-01-01T00:00:00.000000Z", codecs.KindAmountNaN,
+		{"nan-double", allowFloats, listed("+1 1 12.34 2026-01-02T03:04:05.123456Z",
+			codecs.KindAmountNaN+" & -11 1 0.00 2026-01-01T00:00:00.000000Z", codecs.KindAmountNaN,
 			"+12 1 1.00 2026-01-01T00:00:00.000000Z")},
 		{"crash-duplicates", nil, listed(
 			"+895660 648 426.48 2026-11-23T10:28:28.383709Z", "+895660 648 426.48 2026-11-23T10:28:28.383709Z",

@@ -34,8 +34,8 @@ type column struct {
 	name  string
 	facts *ColumnFacts // nil where nothing is known
 
-	// unit of a bare number without inline schema, empty where nothing says it. A unit that is set is believed; one that
-	// follows from anything else only if the number does not look like a time in another.
+	// unit of a bare number without inline schema, empty where nothing says it. A unit that is set is believed; one
+	// that follows from anything else only if the number does not look like a time in another.
 	unit TimeUnit
 	set  bool
 	// adaptive is the unit of Debezium's default mode, which our own capture wrote in its first version.
@@ -159,17 +159,22 @@ func (o *DebeziumOptions) againstFacts(add func(bad bool, format string, args ..
 		return
 	}
 	if s := o.AmountColumnScale; s != nil {
-		add(f.integer(), "amount_column_scale has no effect: column %s is %s, and so its values are whole numbers; take the setting out, or set amount_minor_units where they count cents",
+		add(f.integer(), "amount_column_scale has no effect: column %s is %s, and so its values are whole numbers; "+
+			"take the setting out, or set amount_minor_units where they count cents",
 			o.Amount, f.Type)
-		add(f.Type == "numeric" && f.Scale == nil, "amount_column_scale has no effect: column %s is a numeric without scale, and its values say theirs; take the setting out", o.Amount)
-		add(f.Type == "numeric" && f.Scale != nil && *f.Scale != *s, "amount_column_scale is %d, and column %s has %d decimals; take the setting out", *s, o.Amount, deref(f.Scale))
+		add(f.Type == "numeric" && f.Scale == nil, "amount_column_scale has no effect: column %s is a numeric "+
+			"without scale, and its values say theirs; take the setting out", o.Amount)
+		add(f.Type == "numeric" && f.Scale != nil && *f.Scale != *s,
+			"amount_column_scale is %d, and column %s has %d decimals; take the setting out", *s, o.Amount,
+			deref(f.Scale))
 	}
 	if o.AmountMinorUnits > 0 && !f.whole() {
 		declared := f.Type
 		if f.Scale != nil {
 			declared += "(…," + strconv.Itoa(*f.Scale) + ")"
 		}
-		add(true, "amount_minor_units is for columns of whole numbers (smallint, integer, bigint, numeric(p,0)), and column %s is %s; take the setting out", o.Amount, declared)
+		add(true, "amount_minor_units is for columns of whole numbers (smallint, integer, bigint, numeric(p,0)), "+
+			"and column %s is %s; take the setting out", o.Amount, declared)
 	}
 }
 
@@ -182,7 +187,8 @@ func deref(n *int) int {
 
 // holds reports whether the identity is known to be a list that has all of these columns.
 func (i *Identity) holds(names []string) bool {
-	return i.Known && !i.Full && !slices.ContainsFunc(names, func(n string) bool { return !slices.Contains(i.Columns, n) })
+	lacking := func(name string) bool { return !slices.Contains(i.Columns, name) }
+	return i.Known && !i.Full && !slices.ContainsFunc(names, lacking)
 }
 
 // OtherTables says what becomes of records of other tables than the watched one.

@@ -66,7 +66,8 @@ func (w *work) clear() {
 	}
 	clear(w.values)
 	n := len(w.values) / 3
-	w.record = eventRecord{images: images{row: w.values[:n], before: w.values[n : 2*n], after: w.values[2*n:]}, extra: &w.extra}
+	w.record = eventRecord{images: images{row: w.values[:n], before: w.values[n : 2*n], after: w.values[2*n:]},
+		extra: &w.extra}
 }
 
 // origin is what a record says about where it is from.
@@ -278,7 +279,8 @@ func (d *Debezium) envelope(w *work, key []byte) (Decoded, error) {
 	source := r.origin.coordinates(snapshot)
 	if string(op) == "t" {
 		if r.source.kind != jsonObject {
-			return Decoded{}, unknownShape("a truncation whose source is %s: of which table is not known", r.source.kind)
+			return Decoded{}, unknownShape("a truncation whose source is %s: of which table is not known",
+				r.source.kind)
 		}
 		return Decoded{Changes: []brimline.Change{{Kind: brimline.Truncate, Source: source}}}, nil
 	}
@@ -300,7 +302,8 @@ func (d *Debezium) envelope(w *work, key []byte) (Decoded, error) {
 		return d.deleted(before, w.in, source)
 	}
 	if r.after.kind != jsonObject {
-		return d.notTaken(before, nil, w.in, source, op[0] == 'c', unknownShape("op %s, and after is %s", op, r.after.kind))
+		why := unknownShape("op %s, and after is %s", op, r.after.kind)
+		return d.notTaken(before, nil, w.in, source, op[0] == 'c', why)
 	}
 	d.members(r.afterCount)
 	return d.upserted(before, r.images.after, w.in, source, op[0] == 'c')
@@ -330,7 +333,8 @@ func (o *origin) postgres() error {
 		value *jsonValue
 	}{{"schema", &o.schema}, {"table", &o.table}} {
 		if part.value.kind <= jsonNull {
-			return brimline.BadInput(KindUnknownShape, remedy, "source.%s is not there: this is no event of a PostgreSQL connector", part.name)
+			return brimline.BadInput(KindUnknownShape, remedy,
+				"source.%s is not there: this is no event of a PostgreSQL connector", part.name)
 		}
 	}
 	return nil
@@ -341,7 +345,8 @@ func (o *origin) ofPostgres() error {
 	if o.connector.kind <= jsonNull || o.connector.is("postgresql") {
 		return nil
 	}
-	return brimline.BadInput(KindUnknownShape, "point the source at a topic of Debezium's PostgreSQL connector, or of brimline capture",
+	return brimline.BadInput(KindUnknownShape, "point the source at a topic of Debezium's PostgreSQL connector, or "+
+		"of brimline capture",
 		"an event of the connector %s, not of PostgreSQL's", excerpt(o.connector.raw))
 }
 
@@ -381,7 +386,8 @@ func (d *Debezium) otherTable(schema, table *jsonValue) error {
 		name = string(schema.raw) + "." + name
 	}
 	return brimline.BadInput(KindOtherTable,
-		"set table.include.list in the connector to the watched table, or table in brimline to this one; --other-tables=skip passes over records of other tables",
+		"set table.include.list in the connector to the watched table, or table in brimline to this one; "+
+			"--other-tables=skip passes over records of other tables",
 		"a record of table %s, not of %s", excerpt([]byte(name)), d.opt.Table)
 }
 
@@ -431,7 +437,8 @@ func (d *Debezium) flat(w *work, key []byte) (Decoded, error) {
 // coordinates put together what the fields of both spellings say.
 func (e *extra) coordinates(snapshot bool) brimline.Source {
 	for _, o := range [...]*origin{&e.plain, &e.source} {
-		snapshot = snapshot || o.snapshot.kind > jsonNull && !o.snapshot.is("false") && string(o.snapshot.raw) != "false"
+		snapshot = snapshot || o.snapshot.kind > jsonNull && !o.snapshot.is("false") &&
+			string(o.snapshot.raw) != "false"
 	}
 	plain, out := e.plain.coordinates(snapshot), e.source.coordinates(snapshot)
 	out.LSN, out.TxID = cmp.Or(plain.LSN, out.LSN), cmp.Or(plain.TxID, out.TxID)

@@ -13,7 +13,9 @@ import (
 const unavailableValue = "__debezium_unavailable_value"
 
 // upserted makes the changes of a row that is there now. Before is what it was, nil where that is not known.
-func (d *Debezium) upserted(before, after []jsonValue, in reading, source brimline.Source, inserted bool) (Decoded, error) {
+func (d *Debezium) upserted(before, after []jsonValue, in reading, source brimline.Source, inserted bool) (
+	Decoded, error,
+) {
 	row, err := d.taken(before, after, in)
 	if err != nil {
 		return d.notTaken(before, after, in, source, inserted, err)
@@ -53,8 +55,11 @@ func (d *Debezium) taken(before, after []jsonValue, in reading) (brimline.Transa
 	return row, err
 }
 
-// notTaken gives, beside the error about a row as it is now, the deletion of what it was: it must not stay in the window.
-func (d *Debezium) notTaken(before, after []jsonValue, in reading, source brimline.Source, inserted bool, why error) (Decoded, error) {
+// notTaken gives, beside the error about a row as it is now, the deletion of what it was: it must not stay in the
+// window.
+func (d *Debezium) notTaken(before, after []jsonValue, in reading, source brimline.Source, inserted bool, why error) (
+	Decoded, error,
+) {
 	if inserted {
 		return Decoded{inserted: true}, why
 	}
@@ -281,7 +286,9 @@ func (d *Debezium) furtherOf(v *jsonValue, c *brimline.Column, slot int, in read
 			return n, nil
 		}
 		if v.kind == jsonString {
-			return nil, brimline.BadInput(KindWrongType, "check that the column settings name the right columns with the right types: a numeric comes as text and is declared numeric",
+			return nil, brimline.BadInput(KindWrongType,
+				"check that the column settings name the right columns with the right types: a numeric comes as "+
+					"text and is declared numeric",
 				"column %s should be a 64-bit integer and is the text %s", c.Name, excerpt(v.raw))
 		}
 		return nil, wrongType(c.Name, "a 64-bit integer", v.kind.String()+" "+excerpt(v.raw))

@@ -62,6 +62,15 @@ func (c *columnSchema) isTime() bool {
 	return number && u != unitNone || textTimes[c.name]
 }
 
+// presets reports whether a value is the column's default.
+func (c *columnSchema) presets(v *jsonValue) bool {
+	preset := c.preset
+	if v.kind == jsonString && len(preset) > 1 {
+		preset = preset[1 : len(preset)-1]
+	}
+	return len(preset) > 0 && string(preset) == string(v.raw)
+}
+
 // isFloat reports whether the schema is that of a binary float.
 func (c *columnSchema) isFloat() bool {
 	return c != nil && c.name == "" && (c.connect == "double" || c.connect == "float")

@@ -71,7 +71,8 @@ func shapeOf(text, key []byte) shape {
 
 // isSignal reports whether a type is one of Debezium's signals.
 func isSignal(kind jsonValue) bool {
-	for _, name := range []string{"execute-snapshot", "stop-snapshot", "pause-snapshot", "resume-snapshot", "log", "schema-changes"} {
+	for _, name := range []string{"execute-snapshot", "stop-snapshot", "pause-snapshot", "resume-snapshot", "log",
+		"schema-changes"} {
 		if kind.is(name) {
 			return true
 		}

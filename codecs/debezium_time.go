@@ -28,7 +28,8 @@ const (
 	remedyTime     = "check that the time setting names a timestamp column"
 )
 
-// timeOf reads a point in time: ISO 8601 text, or a number in the unit that the record, the settings or the catalog give.
+// timeOf reads a point in time: ISO 8601 text, or a number in the unit that the record, the settings or the catalog
+// give.
 func (d *Debezium) timeOf(v *jsonValue, slot int, in reading) (brimline.Time, error) {
 	c := &d.columns[slot]
 	switch v.kind {
@@ -41,7 +42,8 @@ func (d *Debezium) timeOf(v *jsonValue, slot int, in reading) (brimline.Time, er
 		return c.numberTime(v, in.schema.of(slot), in.micros, in.own)
 	case jsonObject:
 		return 0, brimline.BadInput(KindWrongType,
-			"check that the column settings name the right columns with the right types, and set time.precision.mode in the connector to any other than structured",
+			"check that the column settings name the right columns with the right types, and set "+
+				"time.precision.mode in the connector to any other than structured",
 			"column %s should be a time and is an object", c.name)
 	}
 	return 0, wrongType(c.name, "a time", v.kind.String())
@@ -57,12 +59,14 @@ func (c *column) textTime(v *jsonValue) (brimline.Time, error) {
 	if hasYear && (year > lastYear || year < -lastYear) {
 		return 0, infiniteTime(c.name, v)
 	}
-	if day, zoned := strings.CutSuffix(text, "Z"); (zoned || c.facts != nil && c.facts.Type == "date") && strings.IndexByte(text, 'T') < 0 {
+	if day, zoned := strings.CutSuffix(text, "Z"); (zoned || c.facts != nil && c.facts.Type == "date") &&
+		strings.IndexByte(text, 'T') < 0 {
 		text = day + "T00:00:00Z" // a date
 	}
 	t, err := brimline.ParseTime(text)
 	if err != nil || !hasYear || year > maxTextYear || year < -maxTextYear {
-		return 0, brimline.BadInput(KindBadTime, remedyTime, "column %s: %s is no time with an offset, to the microsecond, that fits", c.name, excerpt(v.raw))
+		return 0, brimline.BadInput(KindBadTime, remedyTime,
+			"column %s: %s is no time with an offset, to the microsecond, that fits", c.name, excerpt(v.raw))
 	}
 	return t, nil
 }
@@ -88,7 +92,8 @@ func yearOf(text string) (int, bool) {
 func (c *column) numberTime(v *jsonValue, schema *columnSchema, micros, own bool) (brimline.Time, error) {
 	n, ok := integer(v)
 	if !ok {
-		return 0, brimline.BadInput(KindBadTime, remedyTime, "column %s: the time %s is not a whole 64-bit number", c.name, excerpt(v.raw))
+		return 0, brimline.BadInput(KindBadTime, remedyTime, "column %s: the time %s is not a whole 64-bit number",
+			c.name, excerpt(v.raw))
 	}
 	unit, sure := c.unit, c.set
 	mayCut := unit == UnitMs // of connect; an adaptive connector writes ms where they hold all
@@ -113,10 +118,12 @@ func (c *column) numberTime(v *jsonValue, schema *columnSchema, micros, own bool
 	}
 	switch {
 	case unit == "" && c.facts != nil:
-		return 0, brimline.BadInput(KindTimeUnit, "look for transforms in the connector that turn times into numbers: Debezium writes "+c.facts.Type+" as text in every mode; or set --time-unit",
+		return 0, brimline.BadInput(KindTimeUnit, "look for transforms in the connector that turn times into "+
+			"numbers: Debezium writes "+c.facts.Type+" as text in every mode; or set --time-unit",
 			"column %s: the number %d of a %s, in a unit that is not known", c.name, n, c.facts.Type)
 	case unit == "":
-		return 0, brimline.BadInput(KindTimeUnit, "set --time-unit to what the connector writes for this column (see time.precision.mode), turn on inline schemas, or let brimline ask PostgreSQL",
+		return 0, brimline.BadInput(KindTimeUnit, "set --time-unit to what the connector writes for this column "+
+			"(see time.precision.mode), turn on inline schemas, or let brimline ask PostgreSQL",
 			"column %s: nothing says whether the time %d is in ms, µs, ns or days", c.name, n)
 	case !told && unit != unitDays && c.facts == nil && looksLike(n) == unitDays:
 		return 0, c.otherUnit(n, unit, unitDays) // a date, whose unit no setting is about
@@ -126,12 +133,15 @@ func (c *column) numberTime(v *jsonValue, schema *columnSchema, micros, own bool
 	}
 	if mayCut && c.facts != nil && c.facts.Type != "date" && c.facts.Precision > msDigits {
 		return 0, brimline.BadInput(KindTimeCut,
-			"set time.precision.mode in the connector to another mode than connect, and --time-unit to auto; then start a new --group over a new snapshot, because earlier records stay cut",
-			"column %s holds times to %d digits of a second, and the record has %d milliseconds: what was finer is lost", c.name, c.facts.Precision, n)
+			"set time.precision.mode in the connector to another mode than connect, and --time-unit to auto; then "+
+				"start a new --group over a new snapshot, because earlier records stay cut",
+			"column %s holds times to %d digits of a second, and the record has %d milliseconds: what was finer is "+
+				"lost", c.name, c.facts.Precision, n)
 	}
 	t, ok := epoch(n, unit)
 	if !ok {
-		return 0, brimline.BadInput(KindBadTime, "check that time_unit is what the connector's time.precision.mode writes, and that the time setting names a timestamp column",
+		return 0, brimline.BadInput(KindBadTime, "check that time_unit is what the connector's time.precision.mode "+
+			"writes, and that the time setting names a timestamp column",
 			"column %s: %d %s since 1970 is no time that fits", c.name, n, unit)
 	}
 	return t, nil
@@ -140,7 +150,8 @@ func (c *column) numberTime(v *jsonValue, schema *columnSchema, micros, own bool
 func (c *column) otherUnit(n int64, unit, looks TimeUnit) error {
 	t, _ := epoch(n, looks)
 	return brimline.BadInput(KindTimeUnit,
-		"find out whether the connector's time.precision.mode was changed; if so, start a new --group over a new snapshot; if the number is right, set --time-unit",
+		"find out whether the connector's time.precision.mode was changed; if so, start a new --group over a new "+
+			"snapshot; if the number is right, set --time-unit",
 		"column %s: %d would be %s as a number of %s, and the column is read in %s", c.name, n, t, looks, unit)
 }
 

@@ -89,7 +89,9 @@ func TestTimeUnits(t *testing.T) {
 		{"nothing is known, ms", inMs, nil, codecs.KindTimeUnit, "", ""},
 		{"nothing is known, µs", inUs, nil, codecs.KindTimeUnit, "", ""},
 		{"nothing is known, 0", `0`, nil, codecs.KindTimeUnit, "", ""},
-		{"nothing is known of this column", inUs, func(o *codecs.DebeziumOptions) { o.Facts = map[string]codecs.ColumnFacts{} }, codecs.KindTimeUnit, "", ""},
+		{"nothing is known of this column", inUs,
+			func(o *codecs.DebeziumOptions) { o.Facts = map[string]codecs.ColumnFacts{} }, codecs.KindTimeUnit, "",
+			""},
 		{"nothing is known, infinity", `9223372036854775807`, nil, codecs.KindInfiniteTime, "", ""},
 
 		{"timestamp(0)", `1795395723000`, table("at", "timestamp(0)"), "2026-11-23T01:02:03.000000Z", "", ""},
@@ -98,21 +100,24 @@ func TestTimeUnits(t *testing.T) {
 		{"timestamp", inUs, table("at", "timestamp"), asUs, "", ""},
 		{"timestamp before 1970", `-1`, table("at", "timestamp"), "1969-12-31T23:59:59.999999Z", "", ""},
 		{"timestamp(3) before 1970", `-1`, table("at", "timestamp(3)"), "1969-12-31T23:59:59.999000Z", "", ""},
-		{"timestamp of 12026", `317336843045000000`, table("at", "timestamp"), codecs.KindTimeUnit, "", ""}, // 1980 in ns
+		{"timestamp of 12026", `317336843045000000`, table("at", "timestamp"), codecs.KindTimeUnit, "", ""},
+		// 1980 in ns
 		{"timestamp of 3026", `33341079845000000`, table("at", "timestamp"), "3026-07-16T03:04:05.000000Z", "", ""},
 		{"date", inDays, table("at", "date"), asDay, "", ""},
 		{"date before 1970", `-735160`, table("at", "date"), "-0043-03-15T00:00:00.000000Z", "", ""},
 		{"date, whatever the unit of times", inDays, all(table("at", "date"), explicit(codecs.UnitMs)), asDay, "", ""},
 		{"date, whatever was decided", inDays, all(table("at", "date"), decided(codecs.UnitNs)), asDay, "", ""},
 		{"timestamptz as a number", inUs, table("at", "timestamptz"), codecs.KindTimeUnit, "", ""},
-		{"timestamptz as a number, decided for others", inUs, all(table("at", "timestamptz"), decided(codecs.UnitUs)), codecs.KindTimeUnit, "", ""},
+		{"timestamptz as a number, decided for others", inUs, all(table("at", "timestamptz"),
+			decided(codecs.UnitUs)), codecs.KindTimeUnit, "", ""},
 		{"timestamptz as a number, set", inUs, all(table("at", "timestamptz"), explicit(codecs.UnitUs)), asUs, "", ""},
 
 		{"set to ms", inMs, explicit(codecs.UnitMs), asMs, "", ""},
 		{"set to µs", inUs, explicit(codecs.UnitUs), asUs, "", ""},
 		{"set to ns", inNs, explicit(codecs.UnitNs), asUs, "", ""},
 		{"set, although it looks otherwise", inMs, explicit(codecs.UnitUs), "1970-01-21T18:43:15.723456Z", "", ""},
-		{"set, although the column is finer in Debezium", `1795395723456000`, all(table("at", "timestamp(3)"), explicit(codecs.UnitUs)), asMs, "", ""},
+		{"set, although the column is finer in Debezium", `1795395723456000`, all(table("at", "timestamp(3)"),
+			explicit(codecs.UnitUs)), asMs, "", ""},
 		{"set, and a date of an unknown column", inDays, explicit(codecs.UnitMs), codecs.KindTimeUnit, "", ""},
 		{"decided ms", inMs, all(table("at", "timestamp(3)"), decided(codecs.UnitMs)), asMs, "", ""},
 		{"decided µs", `1795395723456000`, all(table("at", "timestamp(3)"), decided(codecs.UnitUs)), asMs, "", ""},
@@ -132,21 +137,27 @@ func TestTimeUnits(t *testing.T) {
 		{"decided ns, and µs come", inUs, decided(codecs.UnitNs), codecs.KindTimeUnit, "", ""},
 		{"decided µs, and ms come", inMs, decided(codecs.UnitUs), codecs.KindTimeUnit, "", ""},
 		{"the windows' edges, ms: 1973", `94694400000`, table("at", "timestamp"), codecs.KindTimeUnit, "", ""},
-		{"the windows' edges, ms: before", `94694399999`, table("at", "timestamp"), "1970-01-02T02:18:14.399999Z", "", ""},
+		{"the windows' edges, ms: before", `94694399999`, table("at", "timestamp"), "1970-01-02T02:18:14.399999Z",
+			"", ""},
 		{"the windows' edges, ms: 2286", `9999999999999`, table("at", "timestamp"), codecs.KindTimeUnit, "", ""},
-		{"the windows' edges, ms: after", `10000000000000`, table("at", "timestamp"), "1970-04-26T17:46:40.000000Z", "", ""},
+		{"the windows' edges, ms: after", `10000000000000`, table("at", "timestamp"), "1970-04-26T17:46:40.000000Z",
+			"", ""},
 		{"in µs the same edges: 1973", `94694400000000`, table("at", "timestamp(3)"), codecs.KindTimeUnit, "", ""},
-		{"in µs the same edges: before", `94694399999999`, table("at", "timestamp(3)"), "4970-09-29T23:59:59.999000Z", "", ""},
+		{"in µs the same edges: before", `94694399999999`, table("at", "timestamp(3)"),
+			"4970-09-29T23:59:59.999000Z", "", ""},
 
 		// Milliseconds cannot hold what a finer column has.
-		{"ms of timestamp(4), set", inMs, all(table("at", "timestamp(4)"), explicit(codecs.UnitMs)), codecs.KindTimeCut, "", ""},
-		{"ms of timestamp, decided", inMs, all(table("at", "timestamp"), decided(codecs.UnitMs)), codecs.KindTimeCut, "", ""},
+		{"ms of timestamp(4), set", inMs, all(table("at", "timestamp(4)"), explicit(codecs.UnitMs)),
+			codecs.KindTimeCut, "", ""},
+		{"ms of timestamp, decided", inMs, all(table("at", "timestamp"), decided(codecs.UnitMs)), codecs.KindTimeCut,
+			"", ""},
 		{"ms of timestamp, connect's schema", inMs, table("at", "timestamp"), codecs.KindTimeCut, "", connect},
 		{"ms of timestamptz, connect's schema", inMs, table("at", "timestamptz"), codecs.KindTimeCut, "", connect},
 		{"ms of timestamp(3), connect's schema", inMs, table("at", "timestamp(3)"), asMs, "", connect},
 		{"ms of an unknown column, connect's schema", inMs, nil, asMs, "", connect},
 
-		{"schema wins over all", inNs, all(table("at", "timestamp(3)"), explicit(codecs.UnitMs), decided(codecs.UnitUs)), asUs, "", nano},
+		{"schema wins over all", inNs, all(table("at", "timestamp(3)"), explicit(codecs.UnitMs),
+			decided(codecs.UnitUs)), asUs, "", nano},
 		{"schema wins over how it looks", `1795395723456000`, nil, "1970-01-21T18:43:15.723456Z", "", nano},
 		{"schema of a plain number says nothing", inUs, nil, codecs.KindTimeUnit, "", " "},
 
@@ -157,35 +168,43 @@ func TestTimeUnits(t *testing.T) {
 		{"capture 2 writes µs, however it looks", inMs, nil, "1970-01-21T18:43:15.723456Z", "brimline/2", ""},
 		{"capture 2 writes days", inDays, table("at", "date"), asDay, "brimline/2", ""},
 		{"the older capture wrote ms of timestamp(3)", inMs, table("at", "timestamp(3)"), asMs, "brimline", ""},
-		{"the older capture wrote µs of timestamp", inUs, all(table("at", "timestamp"), decided(codecs.UnitMs)), asUs, "brimline", ""},
-		{"the older capture wrote ms, decided is µs", inMs, all(table("at", "timestamp(3)"), decided(codecs.UnitUs)), asMs, "brimline", ""},
+		{"the older capture wrote µs of timestamp", inUs, all(table("at", "timestamp"), decided(codecs.UnitMs)),
+			asUs, "brimline", ""},
+		{"the older capture wrote ms, decided is µs", inMs, all(table("at", "timestamp(3)"), decided(codecs.UnitUs)),
+			asMs, "brimline", ""},
 		{"the older capture, without facts", inMs, nil, codecs.KindTimeUnit, "brimline", ""},
 		{"another version", inUs, nil, codecs.KindTimeUnit, "brimlined/2", ""},
 
 		{"ISO text", `"2026-11-23T01:02:03.456789Z"`, nil, asUs, "", ""},
-		{"ISO text of timestamp", `"2026-11-23T01:02:03Z"`, table("at", "timestamp"), "2026-11-23T01:02:03.000000Z", "", ""},
-		{"ISO text of timestamp, ms decided", `"2026-11-23T01:02:03.456789Z"`, all(table("at", "timestamp"), decided(codecs.UnitMs)), asUs, "", ""},
-		{"ISO text of 44 BC", `"-0043-03-15T12:00:00Z"`, table("at", "timestamp"), "-0043-03-15T12:00:00.000000Z", "", ""},
+		{"ISO text of timestamp", `"2026-11-23T01:02:03Z"`, table("at", "timestamp"), "2026-11-23T01:02:03.000000Z",
+			"", ""},
+		{"ISO text of timestamp, ms decided", `"2026-11-23T01:02:03.456789Z"`, all(table("at", "timestamp"),
+			decided(codecs.UnitMs)), asUs, "", ""},
+		{"ISO text of 44 BC", `"-0043-03-15T12:00:00Z"`, table("at", "timestamp"), "-0043-03-15T12:00:00.000000Z",
+			"", ""},
 		{"ISO date", `"2026-11-23Z"`, table("at", "date"), asDay, "", ""},
 		{"ISO date of an unknown column", `"2026-11-23Z"`, nil, asDay, "", ""},
 		{"ISO date of 12026", `"+12026-01-02Z"`, table("at", "date"), "+12026-01-02T00:00:00.000000Z", "", ""},
 		{"ISO date of 44 BC", `"-0043-03-15Z"`, table("at", "date"), "-0043-03-15T00:00:00.000000Z", "", ""},
 		{"ISO date that is none", `"2026-02-30Z"`, table("at", "date"), codecs.KindBadTime, "", ""},
 		{"date with offset", `"2026-11-23+02:00"`, table("at", "date"), codecs.KindBadTime, "", ""},
-		{"infinity in ISO text", `"+292278994-08-16T23:00:00Z"`, table("at", "timestamp"), codecs.KindInfiniteTime, "", ""},
+		{"infinity in ISO text", `"+292278994-08-16T23:00:00Z"`, table("at", "timestamp"), codecs.KindInfiniteTime,
+			"", ""},
 		{"-infinity in ISO text", `"-292275055-05-16T23:00:00Z"`, nil, codecs.KindInfiniteTime, "", ""},
 		{"infinite ISO date", `"+5877611-06-21Z"`, table("at", "date"), codecs.KindInfiniteTime, "", ""},
 		{"infinite date", `2146033979`, table("at", "date"), codecs.KindInfiniteTime, "", ""},
 		{"-infinite date", `-2147472691`, table("at", "date"), codecs.KindInfiniteTime, "", ""},
 		{"-infinite date of our capture", `-2147483648`, table("at", "date"), codecs.KindInfiniteTime, "brimline", ""},
-		{"infinity in ms, timestamp(3)", `9223372036825200000`, table("at", "timestamp(3)"), codecs.KindInfiniteTime, "", ""},
+		{"infinity in ms, timestamp(3)", `9223372036825200000`, table("at", "timestamp(3)"), codecs.KindInfiniteTime,
+			"", ""},
 		{"structured", `{"year":2026,"month":11,"day":23}`, table("at", "timestamp"), codecs.KindWrongType, "", ""},
 		{"seconds with a fraction", `1795395723.456789`, table("at", "timestamp"), codecs.KindBadTime, "", ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			// The same holds for the time column and for further columns.
 			for _, asTime := range []bool{true, false} {
-				opt, row := options(), `{"id":1,"user_id":2,"amount":"1.50","timestamp":"2026-01-02T03:04:05Z","at":`+test.value+`}`
+				opt, row := options(),
+					`{"id":1,"user_id":2,"amount":"1.50","timestamp":"2026-01-02T03:04:05Z","at":`+test.value+`}`
 				if asTime {
 					opt.Time = "at"
 				} else {
@@ -231,9 +250,11 @@ func TestTimeUnitRemedies(t *testing.T) {
 		want  []string
 	}{
 		{"nothing is known", inUs, nil, []string{"--time-unit"}},
-		{"the mode was changed", inUs, table("timestamp", "timestamp(3)"), []string{"time.precision.mode", "--time-unit"}},
+		{"the mode was changed", inUs, table("timestamp", "timestamp(3)"), []string{"time.precision.mode",
+			"--time-unit"}},
 		{"timestamptz", inUs, table(), []string{"transforms"}},
-		{"cut", inMs, all(table("timestamp", "timestamp"), explicit(codecs.UnitMs)), []string{"time.precision.mode", "new --group"}},
+		{"cut", inMs, all(table("timestamp", "timestamp"), explicit(codecs.UnitMs)), []string{"time.precision.mode",
+			"new --group"}},
 	} {
 		opt := options()
 		if test.set != nil {
@@ -283,7 +304,8 @@ func TestKeysOfEveryType(t *testing.T) {
 		if test.declared != "" {
 			table("k", test.declared)(&opt)
 		}
-		value := event("c", "null", `{"k":`+test.value+`,"user_id":2,"amount":"1.50","timestamp":"2026-01-02T03:04:05Z"}`)
+		value := event("c", "null",
+			`{"k":`+test.value+`,"user_id":2,"amount":"1.50","timestamp":"2026-01-02T03:04:05Z"}`)
 		changes, err := decoder(t, opt).Decode([]byte(`{"k":1}`), []byte(value))
 		got := ""
 		if err != nil {

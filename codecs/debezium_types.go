@@ -125,11 +125,13 @@ func otherUse(use Use, can uses) string {
 	case UseUser:
 		return "name another column with --user-column, or change the column's type to text, uuid or an integer type"
 	case UseAmount:
-		return "name another column with --amount-column, or change the column's type to numeric; allow_float_amounts takes floats that may not be exact"
+		return "name another column with --amount-column, or change the column's type to numeric; " +
+			"allow_float_amounts takes floats that may not be exact"
 	case UseTime:
 		return "name another column with --time-column: a timestamptz, timestamp or date"
 	}
-	for _, t := range []brimline.ColumnType{brimline.Integer, brimline.Numeric, brimline.Boolean, brimline.Timestamp, brimline.Text} {
+	for _, t := range []brimline.ColumnType{brimline.Integer, brimline.Numeric, brimline.Boolean, brimline.Timestamp,
+		brimline.Text} {
 		if can&useBits[Use(t)] != 0 {
 			return "declare it " + string(t) + " in the rules file"
 		}

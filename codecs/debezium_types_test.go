@@ -11,8 +11,8 @@ import (
 	"github.com/brimline/brimline/codecs"
 )
 
-// typedColumn is a column of testdata/debezium/types.sql: what the catalog says of it, what it is declared, and what its
-// value in an ordinary row is. A want of nil: such a column is refused.
+// typedColumn is a column of testdata/debezium/types.sql: what the catalog says of it, what it is declared, and what
+// its value in an ordinary row is. A want of nil: such a column is refused.
 type typedColumn struct {
 	name, facts string
 	declared    brimline.ColumnType
@@ -24,39 +24,64 @@ func typedColumns(t *testing.T) []typedColumn {
 	us, ms := at(t, asUs), at(t, asMs)
 	return []typedColumn{
 		{"c_ts0", "timestamp(0)", timestamp, at(t, "2026-11-23T01:02:03Z")}, {"c_ts3", "timestamp(3)", timestamp, ms},
-		{"c_ts4", "timestamp(4)", timestamp, at(t, "2026-11-23T01:02:03.4567Z")}, {"c_ts6", "timestamp(6)", timestamp, us}, {"c_ts", "timestamp", timestamp, us},
-		{"c_tz0", "timestamptz(0)", timestamp, at(t, "2026-11-23T01:02:03Z")}, {"c_tz3", "timestamptz(3)", timestamp, ms}, {"c_tz", "timestamptz", timestamp, us},
-		{"c_date", "date", timestamp, at(t, asDay)}, {"c_d_event_time", "timestamp(3)", timestamp, ms}, {"c_d_precise_time", "timestamp(3)", timestamp, ms},
-		{"c_df_ts", "timestamp", timestamp, at(t, "2026-01-01T00:00:00Z")}, {"c_df_tz", "timestamptz", timestamp, at(t, "2026-01-01T00:00:00Z")},
+		{"c_ts4", "timestamp(4)", timestamp, at(t, "2026-11-23T01:02:03.4567Z")}, {"c_ts6", "timestamp(6)",
+			timestamp, us}, {"c_ts", "timestamp", timestamp, us},
+		{"c_tz0", "timestamptz(0)", timestamp, at(t, "2026-11-23T01:02:03Z")}, {"c_tz3", "timestamptz(3)", timestamp,
+			ms}, {"c_tz", "timestamptz", timestamp, us},
+		{"c_date", "date", timestamp, at(t, asDay)}, {"c_d_event_time", "timestamp(3)", timestamp, ms},
+		{"c_d_precise_time", "timestamp(3)", timestamp, ms},
+		{"c_df_ts", "timestamp", timestamp, at(t, "2026-01-01T00:00:00Z")}, {"c_df_tz", "timestamptz", timestamp,
+			at(t, "2026-01-01T00:00:00Z")},
 		{"c_nn_ts", "timestamp", timestamp, us}, {"c_nn_date", "date", timestamp, at(t, asDay)},
-		{"c_time0", "time(0)", timestamp, nil}, {"c_time", "time", timestamp, nil}, {"c_timetz", "timetz", timestamp, nil},
+		{"c_time0", "time(0)", timestamp, nil}, {"c_time", "time", timestamp, nil}, {"c_timetz", "timetz", timestamp,
+			nil},
 
-		{"c_numeric", "numeric", numeric, brimline.Decimal("1000")}, {"c_numeric0", "numeric(12,0)", numeric, brimline.Decimal("1000")},
-		{"c_numeric2", "numeric(12,2)", numeric, brimline.Decimal("1000")}, {"c_numeric_neg", "numeric(5,-2)", numeric, brimline.Decimal("12300")},
+		{"c_numeric", "numeric", numeric, brimline.Decimal("1000")}, {"c_numeric0", "numeric(12,0)", numeric,
+			brimline.Decimal("1000")},
+		{"c_numeric2", "numeric(12,2)", numeric, brimline.Decimal("1000")}, {"c_numeric_neg", "numeric(5,-2)",
+			numeric, brimline.Decimal("12300")},
 		{"c_numeric_big", "numeric(30,10)", numeric, brimline.Decimal("12345678901234567890.0123456789")},
-		{"c_d_money2", "numeric(12,2)", numeric, brimline.Decimal("12.34")}, {"c_d_whole", "numeric(12,0)", numeric, brimline.Decimal("1000")},
-		{"c_df_numeric", "numeric(12,2)", numeric, brimline.Decimal("2")}, {"c_nn_free", "numeric", numeric, brimline.Decimal("7")},
-		{"c_int2", "int2", numeric, brimline.Decimal("-12")}, {"c_float4", "float4", numeric, brimline.Decimal("0.1")}, {"c_float8", "float8", numeric, brimline.Decimal("0.1")},
-		{"c_numeric0", "numeric(12,0)", brimline.Integer, nil}, {"c_money", "money", numeric, nil}, {"c_oid", "oid", brimline.Integer, nil},
+		{"c_d_money2", "numeric(12,2)", numeric, brimline.Decimal("12.34")}, {"c_d_whole", "numeric(12,0)", numeric,
+			brimline.Decimal("1000")},
+		{"c_df_numeric", "numeric(12,2)", numeric, brimline.Decimal("2")}, {"c_nn_free", "numeric", numeric,
+			brimline.Decimal("7")},
+		{"c_int2", "int2", numeric, brimline.Decimal("-12")}, {"c_float4", "float4", numeric,
+			brimline.Decimal("0.1")}, {"c_float8", "float8", numeric, brimline.Decimal("0.1")},
+		{"c_numeric0", "numeric(12,0)", brimline.Integer, nil}, {"c_money", "money", numeric, nil}, {"c_oid", "oid",
+			brimline.Integer, nil},
 
 		{"c_int2", "int2", brimline.Integer, int64(-12)}, {"c_int4", "int4", brimline.Integer, int64(1234567)},
-		{"c_int8", "int8", brimline.Integer, int64(9007199254740993)}, {"c_d_big", "int8", brimline.Integer, int64(9007199254740993)},
+		{"c_int8", "int8", brimline.Integer, int64(9007199254740993)}, {"c_d_big", "int8", brimline.Integer,
+			int64(9007199254740993)},
 		{"c_df_int8", "int8", brimline.Integer, int64(1)}, {"c_nn_df", "int8", brimline.Integer, int64(6)},
-		{"c_bool", "bool", brimline.Boolean, true}, {"c_d_flag", "bool", brimline.Boolean, true}, {"c_nn_bool", "bool", brimline.Boolean, true},
+		{"c_bool", "bool", brimline.Boolean, true}, {"c_d_flag", "bool", brimline.Boolean, true}, {"c_nn_bool",
+			"bool", brimline.Boolean, true},
 		{"c_bit1", "bit", brimline.Boolean, nil},
 
-		{"c_text", "text", text, "tëxt \"q\""}, {"c_varchar", "varchar", text, "varying"}, {"c_char", "bpchar", text, "OK"}, {"c_d_code", "bpchar", text, "OK"},
-		{"c_nn_char", "bpchar", text, "ab"}, {"c_d_label", "text", text, "label"}, {"c_nn_text", "text", text, "x"}, {"c_df_text", "text", text, "SE"},
-		{"c_citext", "citext", text, "MiXed"}, {"c_enum", "enum", text, "sad"}, {"c_d_feeling", "enum", text, "sad"}, {"c_nn_enum", "enum", text, "sad"},
-		{"c_uuid", "uuid", text, "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"}, {"c_nn_uuid", "uuid", text, "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"},
-		{"c_inet", "inet", text, "203.0.113.7"}, {"c_inet_net", "inet", text, "203.0.113.7/24"}, {"c_inet6", "inet", text, "2001:db8::1"},
-		{"c_cidr", "cidr", text, "203.0.113.0/24"}, {"c_macaddr", "macaddr", text, "08:00:2b:01:02:03"}, {"c_macaddr8", "macaddr8", text, "08:00:2b:01:02:03:04:05"},
-		{"c_json", "json", text, `{"b": 1,  "a": [1, null]}`}, {"c_jsonb", "jsonb", text, `{"a": [1, null], "b": 1}`}, {"c_nn_jsonb", "jsonb", text, `{}`},
-		{"c_xml", "xml", text, `<a  b="1"/>`}, {"c_ltree", "ltree", text, "Top.Science"}, {"c_nn_inet", "inet", text, "10.0.0.1"},
-		{"c_name", "name", text, nil}, {"c_hstore", "hstore", text, nil}, {"c_tsvector", "tsvector", text, nil}, {"c_bytea", "bytea", text, nil},
-		{"c_interval", "interval", text, nil}, {"c_bit3", "bit", text, nil}, {"c_varbit", "varbit", text, nil}, {"c_point", "point", text, nil},
-		{"c_array", "_text", text, nil}, {"c_range", "int4range", text, nil}, {"c_tstzrange", "tstzrange", text, nil}, {"c_money", "money", text, nil},
-		{"c_bool", "bool", text, nil}, {"c_int4", "int4", text, nil}, {"c_date", "date", text, nil}, {"c_ts", "timestamp", text, nil}, {"c_float8", "float8", text, nil},
+		{"c_text", "text", text, "tëxt \"q\""}, {"c_varchar", "varchar", text, "varying"}, {"c_char", "bpchar", text,
+			"OK"}, {"c_d_code", "bpchar", text, "OK"},
+		{"c_nn_char", "bpchar", text, "ab"}, {"c_d_label", "text", text, "label"}, {"c_nn_text", "text", text, "x"},
+		{"c_df_text", "text", text, "SE"},
+		{"c_citext", "citext", text, "MiXed"}, {"c_enum", "enum", text, "sad"}, {"c_d_feeling", "enum", text, "sad"},
+		{"c_nn_enum", "enum", text, "sad"},
+		{"c_uuid", "uuid", text, "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"}, {"c_nn_uuid", "uuid", text,
+			"a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"},
+		{"c_inet", "inet", text, "203.0.113.7"}, {"c_inet_net", "inet", text, "203.0.113.7/24"}, {"c_inet6", "inet",
+			text, "2001:db8::1"},
+		{"c_cidr", "cidr", text, "203.0.113.0/24"}, {"c_macaddr", "macaddr", text, "08:00:2b:01:02:03"},
+		{"c_macaddr8", "macaddr8", text, "08:00:2b:01:02:03:04:05"},
+		{"c_json", "json", text, `{"b": 1,  "a": [1, null]}`}, {"c_jsonb", "jsonb", text,
+			`{"a": [1, null], "b": 1}`}, {"c_nn_jsonb", "jsonb", text, `{}`},
+		{"c_xml", "xml", text, `<a  b="1"/>`}, {"c_ltree", "ltree", text, "Top.Science"}, {"c_nn_inet", "inet", text,
+			"10.0.0.1"},
+		{"c_name", "name", text, nil}, {"c_hstore", "hstore", text, nil}, {"c_tsvector", "tsvector", text, nil},
+		{"c_bytea", "bytea", text, nil},
+		{"c_interval", "interval", text, nil}, {"c_bit3", "bit", text, nil}, {"c_varbit", "varbit", text, nil},
+		{"c_point", "point", text, nil},
+		{"c_array", "_text", text, nil}, {"c_range", "int4range", text, nil}, {"c_tstzrange", "tstzrange", text,
+			nil}, {"c_money", "money", text, nil},
+		{"c_bool", "bool", text, nil}, {"c_int4", "int4", text, nil}, {"c_date", "date", text, nil}, {"c_ts",
+			"timestamp", text, nil}, {"c_float8", "float8", text, nil},
 	}
 }
 
@@ -115,7 +140,8 @@ func recorded(t *testing.T, file string) map[string]captured {
 
 // Every type that is read is read the same in every mode of a real connector, from the snapshot and from the stream.
 func TestEveryColumnType(t *testing.T) {
-	cut := map[string]any{"c_ts4": codecs.KindTimeCut, "c_ts6": codecs.KindTimeCut, "c_ts": codecs.KindTimeCut, "c_df_ts": codecs.KindTimeCut, "c_nn_ts": codecs.KindTimeCut}
+	cut := map[string]any{"c_ts4": codecs.KindTimeCut, "c_ts6": codecs.KindTimeCut, "c_ts": codecs.KindTimeCut,
+		"c_df_ts": codecs.KindTimeCut, "c_nn_ts": codecs.KindTimeCut}
 	rounded := map[string]any{"c_numeric_big": brimline.Decimal("12345678901234567000")}
 	str := decidedDecimals(codecs.DecimalsString)
 	nothing := func(*codecs.DebeziumOptions) {}
@@ -165,7 +191,8 @@ func TestEveryColumnType(t *testing.T) {
 				}
 				n++
 				if got := columnOf(t, opt, c, r); got != want {
-					t.Errorf("%s, %s: column %s declared %s is %v, want %v", mode.file, name, c.name, c.declared, got, want)
+					t.Errorf("%s, %s: column %s declared %s is %v, want %v", mode.file, name, c.name, c.declared,
+						got, want)
 				}
 			}
 			if n == 0 {
@@ -177,10 +204,12 @@ func TestEveryColumnType(t *testing.T) {
 
 // What an inline schema says needs no catalog.
 func TestEveryColumnTypeBySchema(t *testing.T) {
-	for file, set := range map[string]func(*codecs.DebeziumOptions){"schemas-connect": nil, "schemas-nanoseconds": nil, "schemas-isostring": allowFloats} {
+	for file, set := range map[string]func(*codecs.DebeziumOptions){"schemas-connect": nil,
+		"schemas-nanoseconds": nil, "schemas-isostring": allowFloats} {
 		r := recorded(t, file)["r1"]
 		for _, c := range typedColumns(t) {
-			if c.want == nil || c.facts == "bpchar" || strings.HasPrefix(c.facts, "float") || c.name == "c_numeric_big" && set != nil {
+			if c.want == nil || c.facts == "bpchar" || strings.HasPrefix(c.facts, "float") ||
+				c.name == "c_numeric_big" && set != nil {
 				continue
 			}
 			opt := options()
@@ -188,7 +217,8 @@ func TestEveryColumnTypeBySchema(t *testing.T) {
 				set(&opt)
 			}
 			want := c.want
-			if t, isTime := want.(brimline.Time); isTime && file == "schemas-connect" && !strings.HasPrefix(c.facts, "timestamptz") {
+			if t, isTime := want.(brimline.Time); isTime && file == "schemas-connect" && !strings.HasPrefix(c.facts,
+				"timestamptz") {
 				want = t / 1000 * 1000 // which the record does not show
 			}
 			if got := columnOf(t, opt, c, r); got != want {
@@ -200,7 +230,8 @@ func TestEveryColumnTypeBySchema(t *testing.T) {
 
 // A mode that is not the one that was decided is told, not misread.
 func TestModesAreNotMistakenForEachOther(t *testing.T) {
-	units := map[string]codecs.TimeUnit{"adaptive": "", "connect": codecs.UnitMs, "microseconds": codecs.UnitUs, "nanoseconds": codecs.UnitNs, "isostring": ""}
+	units := map[string]codecs.TimeUnit{"adaptive": "", "connect": codecs.UnitMs, "microseconds": codecs.UnitUs,
+		"nanoseconds": codecs.UnitNs, "isostring": ""}
 	for file := range units {
 		r := recorded(t, file)["r1"]
 		for _, unit := range units {
@@ -265,7 +296,8 @@ func TestExtremesOfEveryMode(t *testing.T) {
 			{"c15", "c_ts6", "timestamp", brimline.Timestamp, at(t, "1969-12-31T23:59:59.999999Z")},
 			{"c15", "c_ts3", "timestamp(3)", brimline.Timestamp, at(t, "1969-12-31T23:59:59.999Z")},
 			{"c15", "c_date", "date", brimline.Timestamp, at(t, "+12026-01-02T00:00:00Z")},
-			{"c15", "c_float4", "float4", brimline.Numeric, brimline.Decimal("0." + strings.Repeat("0", 37) + "11754944")}, // as PostgreSQL writes 1.17549435e-38
+			{"c15", "c_float4", "float4", brimline.Numeric, brimline.Decimal("0." + strings.Repeat("0", 37) +
+				"11754944")}, // as PostgreSQL writes 1.17549435e-38
 		} {
 			want := test.want
 			if mode.file == "connect" && test.column == "c_ts6" && want != codecs.KindInfiniteTime {
@@ -274,16 +306,19 @@ func TestExtremesOfEveryMode(t *testing.T) {
 			opt := options()
 			table(test.column, test.facts)(&opt)
 			mode.set(&opt)
-			if got := columnOf(t, opt, typedColumn{name: test.column, declared: test.declared}, records[test.row]); got != want {
+			if got := columnOf(t, opt, typedColumn{name: test.column, declared: test.declared},
+				records[test.row]); got != want {
 				t.Errorf("%s, %s: %s is %v, want %v", mode.file, test.row, test.column, got, want)
 			}
 		}
 	}
 	for i, r := range capture(t, "types/infinity") {
-		for column, declared := range map[string]string{"c_ts6": "timestamp", "c_ts3": "timestamp(3)", "c_date": "date"} {
+		for column, declared := range map[string]string{"c_ts6": "timestamp", "c_ts3": "timestamp(3)",
+			"c_date": "date"} {
 			opt := options()
 			table(column, declared)(&opt)
-			if got := columnOf(t, opt, typedColumn{name: column, declared: brimline.Timestamp}, r); got != codecs.KindInfiniteTime {
+			if got := columnOf(t, opt, typedColumn{name: column, declared: brimline.Timestamp},
+				r); got != codecs.KindInfiniteTime {
 				t.Errorf("record %d: %s is %v", i, column, got)
 			}
 		}
@@ -301,12 +336,14 @@ func TestWhatDebeziumLeavesOut(t *testing.T) {
 		return string(v.After[name])
 	}
 	records := recorded(t, "adaptive")
-	if snapshot, stream := column(records["r1"], "c_name"), column(records["c11"], "c_name"); snapshot != `"a_name"` || stream != "null" {
+	if snapshot, stream := column(records["r1"], "c_name"), column(records["c11"],
+		"c_name"); snapshot != `"a_name"` || stream != "null" {
 		t.Errorf("c_name is %s in the snapshot and %s in the stream", snapshot, stream)
 	}
 	for file, want := range map[string]any{"string-default": int64(77), "unwrap-source": int64(77), "nonull": nil} {
 		for _, row := range []string{"r2", "c12"} {
-			if got := columnOf(t, options(), typedColumn{name: "c_df_int8", declared: brimline.Integer}, recorded(t, file)[row]); got != want {
+			if got := columnOf(t, options(), typedColumn{name: "c_df_int8", declared: brimline.Integer}, recorded(t,
+				file)[row]); got != want {
 				t.Errorf("%s, %s: a NULL with the default 77 is %v, want %v", file, row, got, want)
 			}
 		}
@@ -316,8 +353,9 @@ func TestWhatDebeziumLeavesOut(t *testing.T) {
 // Deletes of a real connector: with the default identity all but the key is made up.
 func TestDeletesOfEveryMode(t *testing.T) {
 	for file, want := range map[string]string{
-		"string-default": codecs.KindMadeUpBefore, "precise-default": codecs.KindMadeUpBefore, "numeric-json": codecs.KindMadeUpBefore,
-		"nonull": codecs.KindMadeUpBefore, "unwrap-source": codecs.KindMadeUpBefore,
+		"string-default": codecs.KindMadeUpBefore, "precise-default": codecs.KindMadeUpBefore,
+		"numeric-json": codecs.KindMadeUpBefore,
+		"nonull":       codecs.KindMadeUpBefore, "unwrap-source": codecs.KindMadeUpBefore,
 		"adaptive": "-11 7 12.34 " + asUs, "time-micros": "-11 7 12.34 " + asUs, "isostring": "-11 7 12.34 " + asUs,
 		"connect": "-11 7 12.34 " + asUs, "nanoseconds": "-11 7 12.34 " + asUs,
 	} {
@@ -337,8 +375,10 @@ func TestDeletesOfEveryMode(t *testing.T) {
 		}
 	}
 	// Every column of the table can be the account, and every one is made up.
-	for column, declared := range map[string]string{"c_text": "text", "c_nn_plain": "text", "c_nn_uuid": "uuid", "c_nn_enum": "enum", "c_nn_free": "numeric",
-		"c_nn_inet": "inet", "c_nn_char": "bpchar", "c_df_int8": "int8", "c_df_text": "text", "c_nn_df": "int8", "c_int4": "int4"} {
+	for column, declared := range map[string]string{"c_text": "text", "c_nn_plain": "text", "c_nn_uuid": "uuid",
+		"c_nn_enum": "enum", "c_nn_free": "numeric",
+		"c_nn_inet": "inet", "c_nn_char": "bpchar", "c_df_int8": "int8", "c_df_text": "text", "c_nn_df": "int8",
+		"c_int4": "int4"} {
 		for _, file := range []string{"string-default", "precise-default"} {
 			opt := options()
 			table(column, declared)(&opt)

@@ -53,14 +53,17 @@ func (d *Debezium) numberAmount(v *jsonValue, c *column, schema *columnSchema) (
 	n, err := parseDecimal(v.raw)
 	switch {
 	case isInteger(v.raw):
-		if s := d.opt.AmountColumnScale; s != nil && *s > 0 && c.facts == nil && !(schema != nil && schema.name == connectDecimal) {
+		typed := schema != nil && schema.name == connectDecimal
+		if s := d.opt.AmountColumnScale; s != nil && *s > 0 && c.facts == nil && !typed {
 			return 0, brimline.BadInput(KindAmountNotWhole,
 				"take --amount-column-scale out; where the column counts cents or the like, set --amount-minor-units",
-				"amount %s is a whole number, as integer columns have them, and amount_column_scale says that the column has %d decimals", excerpt(v.raw), *s)
+				"amount %s is a whole number, as integer columns have them, and amount_column_scale says that the "+
+					"column has %d decimals", excerpt(v.raw), *s)
 		}
 	case !d.exactNumber(schema) && !d.opt.AllowFloatAmounts:
 		return 0, brimline.BadInput(KindFloatAmount,
-			"set decimal.handling.mode=string in the connector; if it has decimal.format=NUMERIC, whose numbers are exact, set --decimals=numeric; allow_float_amounts takes inexact ones",
+			"set decimal.handling.mode=string in the connector; if it has decimal.format=NUMERIC, whose numbers "+
+				"are exact, set --decimals=numeric; allow_float_amounts takes inexact ones",
 			"amount %s may have gone through a binary float (double): an exact number looks the same", excerpt(v.raw))
 	default:
 		n.shortenFraction()
@@ -84,8 +87,10 @@ func (d *Debezium) decimalAmount(n decimal, err error) (brimline.Amount, error) 
 	}
 	if minor := d.opt.AmountMinorUnits; minor > 0 {
 		if n.scale > 0 {
-			return 0, brimline.BadInput(KindAmountNotWhole, "set --amount-minor-units only where the column holds whole numbers",
-				"amount %s has decimals, and amount_minor_units says that the column counts units of 10^-%d", shorten(n.text()), minor)
+			return 0, brimline.BadInput(KindAmountNotWhole,
+				"set --amount-minor-units only where the column holds whole numbers",
+				"amount %s has decimals, and amount_minor_units says that the column counts units of 10^-%d",
+				shorten(n.text()), minor)
 		}
 		n.scale += minor
 	}
@@ -122,9 +127,9 @@ func (d *Debezium) isPrecise(text []byte, c *column, schema *columnSchema, own b
 	case c.facts != nil && (c.facts.Type != "numeric" || c.facts.Scale == nil):
 		return false, nil // a precise numeric without scale says its own
 	case c.facts != nil && *c.facts.Scale > 0:
-		return bytes.IndexByte(text, '.') < 0 && bytes.IndexByte(text, '-') < 0, nil // PostgreSQL writes all decimals, Java 1E-10
+		return !bytes.ContainsAny(text, ".-"), nil // digits have all their decimals there, or are Java's 1E-10
 	}
-	if len(text)%4 != 0 || len(text) == 0 || bytes.IndexByte(text, '.') >= 0 || bytes.IndexByte(text, '-') >= 0 {
+	if len(text)%4 != 0 || len(text) == 0 || bytes.ContainsAny(text, ".-") {
 		return false, nil
 	}
 	if text[len(text)-1] == '=' {
@@ -153,10 +158,13 @@ func (d *Debezium) preciseScale(v *jsonValue, c *column, schema *columnSchema) (
 	}
 	const unknown = "column %s: %s is a precise decimal, which does not say its scale"
 	if c.name == d.opt.Amount {
-		return 0, brimline.BadInput(KindAmountScaleUnknown, "set --amount-column-scale to the decimals of the column, or decimal.handling.mode=string in the connector",
+		return 0, brimline.BadInput(KindAmountScaleUnknown,
+			"set --amount-column-scale to the decimals of the column, or decimal.handling.mode=string in the "+
+				"connector",
 			unknown, c.name, excerpt(v.raw))
 	}
-	return 0, brimline.BadInput(KindWrongType, "set decimal.handling.mode=string in the connector, turn on inline schemas, or let brimline ask PostgreSQL",
+	return 0, brimline.BadInput(KindWrongType, "set decimal.handling.mode=string in the connector, turn on inline "+
+		"schemas, or let brimline ask PostgreSQL",
 		unknown, c.name, excerpt(v.raw))
 }
 
@@ -209,10 +217,13 @@ func (d *Debezium) decimalOf(v *jsonValue, slot int, in reading) (decimal, error
 	n, err := decimal{}, errDecimal
 	switch v.kind {
 	case jsonNumber:
-		if c.facts != nil && c.facts.Type == "numeric" && !isInteger(v.raw) && !d.exactNumber(schema) && !d.opt.AllowFloatAmounts {
+		if c.facts != nil && c.facts.Type == "numeric" && !isInteger(v.raw) && !d.exactNumber(schema) &&
+			!d.opt.AllowFloatAmounts {
 			return n, brimline.BadInput(KindFloatColumn,
-				"set decimal.handling.mode=string in the connector; if it has decimal.format=NUMERIC, whose numbers are exact, set --decimals=numeric",
-				"column %s: %s may have gone through a binary float (double): an exact number looks the same", c.name, excerpt(v.raw))
+				"set decimal.handling.mode=string in the connector; if it has decimal.format=NUMERIC, whose "+
+					"numbers are exact, set --decimals=numeric",
+				"column %s: %s may have gone through a binary float (double): an exact number looks the same",
+				c.name, excerpt(v.raw))
 		}
 		n, err = parseNumber(v.raw, c.bits)
 	case jsonObject:

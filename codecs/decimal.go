@@ -99,7 +99,8 @@ func unscaled(b64 []byte, scale int) (decimal, error) {
 	}
 	d := decimal{negative: n.Sign() < 0, scale: scale}
 	d.digits = n.Abs(n).String()
-	// A column of negative scale -s has at most 1000 digits, so one that ends in 2048 zeros or more has the scale 2048 - s.
+	// A column of negative scale -s has at most 1000 digits, so one that ends in 2048 zeros or more has the scale
+	// 2048 - s.
 	if scale < 0 && len(d.digits)-len(strings.TrimRight(d.digits, "0")) >= scaleMask {
 		d.scale = scaleMask + scale
 	}

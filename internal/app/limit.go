@@ -24,13 +24,15 @@ func (d limited) Read(key, value []byte) (codecs.Decoded, error) {
 	if n <= d.bytes {
 		return d.Decoder.Read(key, value)
 	}
-	tooLarge := brimline.BadInput("record_too_large", "leave large columns out of the change stream (column.exclude.list), or raise --max-record-bytes",
+	tooLarge := brimline.BadInput("record_too_large",
+		"leave large columns out of the change stream (column.exclude.list), or raise --max-record-bytes",
 		"a record of %d bytes; at most %d are looked into", n, d.bytes)
 	if n > mostRead {
 		return codecs.Decoded{}, tooLarge
 	}
 	read, err := d.Decoder.Read(key, value)
-	if err == nil && !slices.ContainsFunc(read.Changes, func(c brimline.Change) bool { return c.Kind == brimline.Upsert }) {
+	if err == nil && !slices.ContainsFunc(read.Changes,
+		func(c brimline.Change) bool { return c.Kind == brimline.Upsert }) {
 		return read, nil // a deletion keeps nothing, and what is passed over neither
 	}
 	read.User, read.Row = read.Whose()

@@ -55,8 +55,10 @@ func DecoderOptions(c *config.Config, rules *brimline.RuleSet) codecs.DebeziumOp
 	o := codecs.DebeziumOptions{
 		Table: c.Table, ID: c.IDColumn, User: c.UserColumn, Amount: c.AmountColumn, Time: c.TimeColumn,
 		Columns: rules.Columns, Scale: rules.Scale,
-		AllowFloatAmounts: c.AllowFloatAmounts, Decimals: codecs.Decimals(c.Decimals), AmountMinorUnits: c.AmountMinorUnits,
-		Format: codecs.Format(c.Format), TimeUnit: codecs.TimeUnit(c.TimeUnit), OtherTables: codecs.OtherTables(c.OtherTables),
+		AllowFloatAmounts: c.AllowFloatAmounts, Decimals: codecs.Decimals(c.Decimals),
+		AmountMinorUnits: c.AmountMinorUnits,
+		Format:           codecs.Format(c.Format), TimeUnit: codecs.TimeUnit(c.TimeUnit),
+		OtherTables: codecs.OtherTables(c.OtherTables),
 	}
 	if c.AmountColumnScale >= 0 {
 		o.AmountColumnScale = &c.AmountColumnScale

@@ -175,7 +175,8 @@ func TestValidateTellsEverything(t *testing.T) {
 	}
 	for _, flag := range []string{
 		"brokers", "group", "table", "format", "verify", "stages", "listen", "log-level", "stop-timeout", "sweep-every", "kafka-cert-file",
-		"kafka-sasl-password", "as-of", "amount-column-scale", "amount-minor-units", "other-tables", "partitions", "alerts", "alerts-per-user", "user-column", "until-caught-up", "database-url",
+		"kafka-sasl-password", "as-of", "amount-column-scale", "amount-minor-units", "other-tables", "partitions",
+		"alerts", "alerts-per-user", "user-column", "until-caught-up", "database-url",
 	} {
 		if !strings.Contains(err.Error(), "--"+flag+": ") {
 			t.Errorf("--%s is not named in\n%v", flag, err)

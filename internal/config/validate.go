@@ -159,7 +159,8 @@ func (r *Records) check(p *problems) {
 		p.add("amount-minor-units", "%d is not between 0 and %d", r.AmountMinorUnits, brimline.MaxScale)
 	}
 	if r.AmountMinorUnits > 0 && r.AmountColumnScale > 0 {
-		p.add("amount-minor-units", "is for columns of whole numbers, and --amount-column-scale says that the column has decimals")
+		p.add("amount-minor-units", "is for columns of whole numbers, and --amount-column-scale says that the "+
+			"column has decimals")
 	}
 	p.oneOf("other-tables", r.OtherTables, "deadletter", "skip")
 	p.atLeast("max-record-bytes", r.MaxRecordBytes, 1)

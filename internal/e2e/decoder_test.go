@@ -13,7 +13,8 @@ import (
 // TestUpdateThatCannotBeTaken: the row is no longer what it was, and so must not hide the edge that a later row makes.
 func TestUpdateThatCannotBeTaken(t *testing.T) {
 	day := func(n int) brimline.Time { return brimline.TimeOf(time.Date(2026, 1, n, 0, 0, 0, 0, time.UTC)) }
-	first, second := testkit.Row{ID: 1, User: 7, Amount: 15000, Time: day(1)}, testkit.Row{ID: 2, User: 7, Amount: 12000, Time: day(2)}
+	first, second := testkit.Row{ID: 1, User: 7, Amount: 15000, Time: day(1)}, testkit.Row{ID: 2, User: 7,
+		Amount: 12000, Time: day(2)}
 	update := string(testkit.Envelope("transactions", "u", &first, &first, 2).Value)
 	for name, after := range map[string][2]string{ // what is changed in after, which comes first
 		codecs.KindEmptyUser:    {`"user_id":7`, `"user_id":null`},
@@ -27,9 +28,11 @@ func TestUpdateThatCannotBeTaken(t *testing.T) {
 			if at < 0 {
 				t.Fatalf("%s is not in %s", after[0], update)
 			}
-			broken := testkit.Event{Key: []byte(`{"id":1}`), Value: []byte(update[:at] + after[1] + update[at+len(after[0]):])}
+			broken := testkit.Event{Key: []byte(`{"id":1}`), Value: []byte(update[:at] + after[1] +
+				update[at+len(after[0]):])}
 			j.Produce(t, j.names.Source, []testkit.Event{
-				testkit.Envelope("transactions", "c", nil, &first, 1), broken, testkit.Envelope("transactions", "c", nil, &second, 3),
+				testkit.Envelope("transactions", "c", nil, &first, 1), broken, testkit.Envelope("transactions", "c",
+					nil, &second, 3),
 			})
 			j.finish(t)
 			j.judge(t)
@@ -41,16 +44,19 @@ func TestUpdateThatCannotBeTaken(t *testing.T) {
 	}
 }
 
-// TestPassedOver: with --other-tables=skip a topic of several tables and of a connector's own records has no dead letters.
+// TestPassedOver: with --other-tables=skip a topic of several tables and of a connector's own records has no dead
+// letters.
 func TestPassedOver(t *testing.T) {
-	row := testkit.Row{ID: 1, User: 7, Amount: 15000, Time: brimline.TimeOf(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))}
+	row := testkit.Row{ID: 1, User: 7, Amount: 15000, Time: brimline.TimeOf(time.Date(2026, 1, 1, 0, 0, 0, 0,
+		time.UTC))}
 	j := newJob(t, parts(t), 1, "rules: [{id: r, window: 7d, limit: 100}]")
 	j.options = []string{"--other-tables", "skip"}
 	j.table.Insert(t, []testkit.Row{row})
 	j.Produce(t, j.names.Source, []testkit.Event{
 		testkit.Envelope("refunds", "c", nil, &row, 1),
 		{Key: []byte(`{"serverName":"postgres"}`), Value: []byte(`{"ts_ms":1795428851563}`)},
-		{Key: []byte(`{"id":"7:1"}`), Value: []byte(`{"status":"BEGIN","id":"7:1","event_count":null,"data_collections":null,"ts_ms":1}`)},
+		{Key: []byte(`{"id":"7:1"}`),
+			Value: []byte(`{"status":"BEGIN","id":"7:1","event_count":null,"data_collections":null,"ts_ms":1}`)},
 		testkit.Envelope("transactions", "c", nil, &row, 2),
 		testkit.Envelope("refunds", "d", &row, nil, 3),
 		{Key: []byte(`{"id":1}`)},

@@ -93,7 +93,8 @@ func TestConnectorFindings(t *testing.T) {
 		expectFinding(t, Connector(none, o), Note, "connector_records", "no records")
 	}
 	wrong := ConnectorOptions{Debezium: debezium(), TableScale: new(4)}
-	expectFinding(t, Connector(captured(t, "precise-full"), wrong), Error, "connector_scale", "no setting says it", "--amount-column-scale=4")
+	expectFinding(t, Connector(captured(t, "precise-full"), wrong), Error, "connector_scale", "no setting says it",
+		"--amount-column-scale=4")
 	wrong.Debezium.AmountColumnScale = &two
 	expectFinding(t, Connector(captured(t, "precise-full"), wrong), Error,
 		"connector_scale", "every total would be wrong", "--amount-column-scale=4")

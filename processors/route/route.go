@@ -79,8 +79,10 @@ func unfit(c *brimline.Change) error {
 		return brimline.BadInput("id_too_long", "shorten the id, or watch another column",
 			"an id of %d bytes; at most %d are kept", max(len(c.User), len(c.Row.ID)), maxID)
 	case columnBytes(c.Row.Columns) > maxColumns:
-		return brimline.BadInput("columns_too_long", "declare only short columns in the rules file: their values are kept with every row",
-			"the columns that rules use hold %d bytes; at most %d are kept with a row", columnBytes(c.Row.Columns), maxColumns)
+		return brimline.BadInput("columns_too_long", "declare only short columns in the rules file: their values "+
+			"are kept with every row",
+			"the columns that rules use hold %d bytes; at most %d are kept with a row", columnBytes(c.Row.Columns),
+			maxColumns)
 	case strings.IndexByte(c.User, 0) >= 0 || !utf8.ValidString(c.User):
 		return brimline.BadInput("bad_user", "repair the user column: PostgreSQL itself cannot hold such a text",
 			"the user id %q is not text", c.User)

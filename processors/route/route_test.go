@@ -67,12 +67,15 @@ func TestBadInputBecomesADeadLetter(t *testing.T) {
 	}{
 		{"the decoder refuses", decoded{err: brimline.BadInput("amount_nan", "set it right", "NaN")}, "amount_nan", 0},
 		{"an error of no class", decoded{err: errors.New("odd")}, "unknown", 0},
-		{"a user that is no text", decoded{changes: []brimline.Change{{Kind: brimline.Upsert, User: "a\x00b"}}}, "bad_user", 0},
-		{"a marker in place of a user", decoded{changes: []brimline.Change{{Kind: brimline.Upsert, User: processors.MarkerKey(0, 1)}}}, "bad_user", 0},
+		{"a user that is no text", decoded{changes: []brimline.Change{{Kind: brimline.Upsert, User: "a\x00b"}}},
+			"bad_user", 0},
+		{"a marker in place of a user", decoded{changes: []brimline.Change{{Kind: brimline.Upsert,
+			User: processors.MarkerKey(0, 1)}}}, "bad_user", 0},
 		{"endless columns", decoded{changes: []brimline.Change{{Kind: brimline.Upsert, User: "u", Row: brimline.Transaction{
 			Columns: []brimline.Field{{Name: "note", Value: strings.Repeat("x", maxColumns+1)}},
 		}}}}, "columns_too_long", 1},
-		{"an endless id", decoded{changes: []brimline.Change{{Kind: brimline.Upsert, User: strings.Repeat("x", maxID+1)}}}, "id_too_long", 0},
+		{"an endless id", decoded{changes: []brimline.Change{{Kind: brimline.Upsert, User: strings.Repeat("x",
+			maxID+1)}}}, "id_too_long", 0},
 	} {
 		r := record{source: source, key: []byte("k"), value: []byte("v"), at: 7,
 			headers: func() goka.Headers { return goka.Headers{"b": nil, "a": []byte("1")} }}
