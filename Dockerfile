@@ -15,6 +15,6 @@ RUN install -d -o 65532 -g 65532 /var/lib/brimline
 USER 65532:65532
 ENV BRIMLINE_STATE_DIR=/var/lib/brimline
 WORKDIR /var/lib/brimline
-EXPOSE 8080
+EXPOSE 8480
 ENTRYPOINT ["/brimline"]
 CMD ["run"]

@@ -54,7 +54,9 @@ fuzz: ## every fuzz target for FUZZTIME (10s)
 vet: ## go vet
 	$(GO) vet ./...
 
-lint: ## gofmt, staticcheck and, where it is installed, shellcheck
+lint: ## gofmt, staticcheck and, where it is installed, shellcheck; nothing tracked that is ignored
+	@tracked=$$(git ls-files --cached --ignored --exclude-standard); \
+	  [ -z "$$tracked" ] || { printf 'tracked by git though ignored:\n%s\n' "$$tracked"; exit 1; }
 	@files=$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go' | while read -r f; do [ ! -f "$$f" ] || echo "$$f"; done)); \
 	  [ -z "$$files" ] || { printf 'run gofmt -w on:\n%s\n' "$$files"; exit 1; }
 	$(GO) run $(STATICCHECK) ./...

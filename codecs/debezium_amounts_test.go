@@ -333,6 +333,7 @@ func TestOptionsAgainstFacts(t *testing.T) {
 		{"float amount", table("amount", "float8"), []string{"amount", "float8", "allow_float_amounts"}},
 		{"float amount, allowed", all(table("amount", "float8"), allowFloats), nil},
 		{"the time is a number", table("timestamp", "int8"), []string{"timestamp", "int8"}},
+		{"the time is a date", table("timestamp", "date"), []string{"timestamp", "date"}},
 		{"the time is a time of day", table("timestamp", "time"), []string{"timestamp", "time"}},
 		{"the user is citext", table("user_id", "citext"), []string{"user_id", "citext"}},
 		{"the user is a float", table("user_id", "float8"), []string{"user_id", "float8"}},

@@ -109,8 +109,6 @@ func TestBefore(t *testing.T) {
 			"none")), codecs.KindMadeUpBefore},
 		{"a char default", row("1", `"none  "`, `"0.00"`, epoch), all(table("user_id", "bpchar"), defaults("user_id",
 			"none  ")), codecs.KindMadeUpBefore},
-		{"a date default", row("1", `0`, `"0.00"`, `18262`), all(table("timestamp", "date"), defaults("timestamp",
-			"2020-01-01")), codecs.KindMadeUpBefore},
 		{"defaults, but one", row("1", "78", `"10.00"`, `"2020-01-01T00:00:00.000000Z"`),
 			all(table(), defaults("user_id", "77", "amount", "10.00", "timestamp", "2020-01-01 00:00:00+00")),
 			"-1 78 10.00 2020-01-01T00:00:00.000000Z"},

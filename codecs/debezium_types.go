@@ -56,7 +56,7 @@ var typeUses = map[string]uses{
 
 	"timestamp":   asTimestamp | asTime | asID,
 	"timestamptz": asTimestamp | asTime | asID,
-	"date":        asTimestamp | asTime | asID, // midnight UTC
+	"date":        asTimestamp | asID, // midnight UTC
 
 	"text":     asText | asID | asUser,
 	"varchar":  asText | asID | asUser,
@@ -98,19 +98,20 @@ func Reads(use Use, name string, facts ColumnFacts) error {
 	if can&useBits[use] != 0 {
 		return nil
 	}
-	what := fmt.Sprintf("is of PostgreSQL's type %s, which cannot be read as %s", facts.Type, use)
+	verdict, declared := "be the "+string(use), false
 	switch use {
-	case UseID, UseUser, UseAmount, UseTime:
-		what = fmt.Sprintf("is of PostgreSQL's type %s, which cannot be the %s", facts.Type, use)
-		if use == UseID {
-			what = fmt.Sprintf("is of PostgreSQL's type %s, which cannot be part of the id", facts.Type)
-		}
+	case UseID:
+		verdict = "be part of the id"
+	case UseUser, UseAmount, UseTime:
+	default:
+		verdict, declared = "be read as "+string(use), true
 	}
+	what := fmt.Sprintf("is of PostgreSQL's type %s, which cannot %s", facts.Type, verdict)
 	why := typeTroubles[facts.Type]
 	if strings.HasPrefix(facts.Type, "_") {
 		why = "the stream has it as a list"
 	}
-	if why != "" {
+	if why != "" && !(declared && can != 0) { // else the remedy says enough
 		what += ": " + why
 	}
 	return &brimline.Error{Class: brimline.ClassInput, Kind: "column_type", Where: "column " + name,
@@ -128,7 +129,7 @@ func otherUse(use Use, can uses) string {
 		return "name another column with --amount-column, or change the column's type to numeric; " +
 			"allow_float_amounts takes floats that may not be exact"
 	case UseTime:
-		return "name another column with --time-column: a timestamptz, timestamp or date"
+		return "name another column with --time-column, a timestamptz or timestamp"
 	}
 	for _, t := range []brimline.ColumnType{brimline.Integer, brimline.Numeric, brimline.Boolean, brimline.Timestamp,
 		brimline.Text} {

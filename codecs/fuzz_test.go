@@ -77,7 +77,7 @@ func FuzzDebezium(f *testing.F) {
 			column("c_ts3", brimline.Timestamp), column("c_numeric_neg", brimline.Numeric), column("c_char",
 				brimline.Text), column("c_float4", brimline.Numeric)),
 		all(table("amount", "int8", "timestamp", "timestamp"), minorUnits(2), identity("id"), decided(codecs.UnitNs)),
-		all(table("user_id", "numeric(12,2)", "amount", "numeric(12,0)", "timestamp", "date"), key("user_id",
+		all(table("user_id", "numeric(12,2)", "amount", "numeric(12,0)", "timestamp", "timestamp(0)"), key("user_id",
 			"timestamp"), decidedDecimals(codecs.DecimalsPrecise)),
 		all(table(), defaults("user_id", "77", "amount", "10", "timestamp", "2020-01-01 00:00:00+00"),
 			decimals(codecs.DecimalsNumeric), explicit(codecs.UnitMs)),

@@ -243,6 +243,10 @@ func TestAddresses(t *testing.T) {
 		t.Fatal(err)
 	}
 	same(t, "EXPOSE", find(t, read(t, "../Dockerfile"), `^EXPOSE (\d+)`), listen)
+	help := read(t, "../cmd/brimline/testdata/help/run.txt")
+	same(t, "port of brimline", listen, find(t, help, `--listen="127\.0\.0\.1:(\d+)"`))
+	check := strings.Join(c.Services["brimline"].Healthcheck.Test, " ")
+	same(t, "port of the health check", find(t, check, `/dev/tcp/127\.0\.0\.1/(\d+) `), listen)
 	published := map[string]string{"kafka": "9092", "postgres": "5432", "connect": "8083", "brimline": listen}
 	for name, s := range c.Services {
 		for _, p := range s.Ports {

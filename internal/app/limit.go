@@ -8,6 +8,8 @@ import (
 	"github.com/brimline/brimline/processors/route"
 )
 
+const kindTooLarge = "record_too_large"
+
 // limited refuses records that are too large to be taken: a record is decoded
 // whole, one per partition at a time, and its columns are kept. It still reads
 // which row such a record is about, because that row must not stay as it was.
@@ -24,7 +26,7 @@ func (d limited) Read(key, value []byte) (codecs.Decoded, error) {
 	if n <= d.bytes {
 		return d.Decoder.Read(key, value)
 	}
-	tooLarge := brimline.BadInput("record_too_large",
+	tooLarge := brimline.BadInput(kindTooLarge,
 		"leave large columns out of the change stream (column.exclude.list), or raise --max-record-bytes",
 		"a record of %d bytes; at most %d are looked into", n, d.bytes)
 	if n > mostRead {

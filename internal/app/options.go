@@ -71,7 +71,7 @@ func LedgerOptions(c *config.Config, rules *brimline.RuleSet) ledger.Options {
 	return ledger.Options{
 		URL: c.DatabaseURL.Reveal(), Table: c.Table,
 		Columns: ledger.Columns{ID: c.IDColumn, User: c.UserColumn, Amount: c.AmountColumn, Time: c.TimeColumn},
-		Extra:   rules.Columns, Scale: rules.Scale, Replica: c.Verify == "replica", Name: "brimline " + c.Group,
+		Extra:   rules.Columns, Scale: rules.Scale, MinorUnits: c.AmountMinorUnits, Replica: c.Verify == "replica", Name: "brimline " + c.Group,
 	}
 }
 

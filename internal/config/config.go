@@ -11,6 +11,9 @@ import "time"
 
 // Config is everything that can be set. Its parts are separate types so that a
 // command can take those that concern it, and no others.
+//
+// Lists have the type "list", which is no type of kong's: a list of no named
+// type is shown in the help with `,...` behind its default.
 type Config struct {
 	Kafka    `group:"Kafka"`
 	Names    `group:"Names"`
@@ -28,7 +31,7 @@ type Config struct {
 // Kafka is how to reach the brokers.
 type Kafka struct {
 	// Brokers are bootstrap addresses, host:port; the cluster names the others.
-	Brokers []string `help:"Bootstrap brokers, host:port." default:"127.0.0.1:9092" env:"BRIMLINE_BROKERS"`
+	Brokers []string `type:"list" help:"Bootstrap brokers, host:port; several by commas." default:"127.0.0.1:9092" env:"BRIMLINE_BROKERS"`
 	// KafkaTLS encrypts connections; the certificate is checked against the
 	// system's authorities, or those of KafkaCAFile. Implied by the three files.
 	KafkaTLS bool `name:"kafka-tls" help:"Connect to Kafka with TLS; implied by the files below." env:"BRIMLINE_KAFKA_TLS"`
@@ -91,7 +94,7 @@ type Topics struct {
 type Watched struct {
 	TableName
 	// IDColumn is the primary key, in its order where it has several columns.
-	IDColumn     []string `name:"id-column" help:"Primary key; several columns by commas or by repeating." default:"id" env:"BRIMLINE_ID_COLUMN"`
+	IDColumn     []string `type:"list" name:"id-column" help:"Primary key; several columns by commas or by repeating." default:"id" env:"BRIMLINE_ID_COLUMN"`
 	UserColumn   string   `help:"The account a row belongs to." default:"user_id" env:"BRIMLINE_USER_COLUMN"`
 	AmountColumn string   `help:"The amount." default:"amount" env:"BRIMLINE_AMOUNT_COLUMN"`
 	TimeColumn   string   `help:"The row's own time." default:"timestamp" env:"BRIMLINE_TIME_COLUMN"`
@@ -154,7 +157,8 @@ type Judging struct {
 }
 
 // Database is how to reach PostgreSQL. PGPASSWORD, PGSSLROOTCERT, ~/.pgpass and
-// the other ways of libpq fill in what the URL leaves out.
+// the other ways of libpq fill in what the URL leaves out. A URL that could be
+// read in two ways is refused (package urls).
 type Database struct {
 	// DatabaseURL or DatabaseURLFile, not both. Needed unless verification is off.
 	DatabaseURL     Secret `name:"database-url" help:"postgres://user@host:port/database; PGPASSWORD and ~/.pgpass are honoured." env:"BRIMLINE_DATABASE_URL" placeholder:"URL"`
@@ -175,7 +179,7 @@ type State struct {
 // Running is how `run` behaves.
 type Running struct {
 	// Stages that this process runs; the others must run elsewhere.
-	Stages []string `help:"Stages to run here: ${stages}." default:"route,window,verify,index" env:"BRIMLINE_STAGES"`
+	Stages []string `type:"list" help:"Stages to run here, by commas: ${stages}." default:"route,window,verify,index" env:"BRIMLINE_STAGES"`
 	// HotStandby keeps copies of the tables of other instances' partitions, for a
 	// quick takeover at the price of disk and network.
 	HotStandby bool `help:"Keep copies of other instances' tables, to take over quickly." env:"BRIMLINE_HOT_STANDBY"`
@@ -197,6 +201,14 @@ type Running struct {
 
 // Serving is the HTTP API with health, metrics and the page.
 type Serving struct {
+	Listening
+	// AllowedHosts are the names under which it answers, beside localhost and IP addresses: exact, or *.example.com for
+	// every name below one. Others are refused, because a web page can point a name of its own at this address.
+	AllowedHosts []string `type:"list" help:"Names, besides localhost and IP addresses, under which API and page answer: exact, or *.example.com; several by commas." env:"BRIMLINE_ALLOWED_HOSTS" placeholder:"NAME"`
+}
+
+// Listening is where HTTP answers.
+type Listening struct {
 	// Listen is host:port, or off. Nothing there asks who is asking: keep it on
 	// loopback or behind something that does.
 	Listen string `help:"Address of API, metrics and health; off: none." default:"127.0.0.1:8480" env:"BRIMLINE_LISTEN"`

@@ -21,6 +21,7 @@ type fakes struct {
 	alerts  []*brimline.Alert // newest first
 	status  Status
 	err     error
+	lag     int64
 	rules   brimline.RuleSet
 }
 
@@ -37,7 +38,7 @@ func (f *fakes) compiled() (out []sliding.Rule) {
 
 func (f *fakes) User(_ context.Context, id string, now brimline.Time) (views.User, error) {
 	u := views.Judge(id, f.windows[id], f.compiled(), f.rules.Scale, now)
-	u.AsOf.Partition, u.AsOf.Table, u.AsOf.Lag = 3, 412, 0
+	u.AsOf.Partition, u.AsOf.Table, u.AsOf.Lag = 3, 412, f.lag
 	return u, f.err
 }
 

@@ -3,6 +3,7 @@ package preflight
 import (
 	"bufio"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -152,5 +153,14 @@ func TestConnect(t *testing.T) {
 	expectFinding(t, findings, Error, "connect", "refused")
 	if strings.Contains(findings[0].What, "secret") {
 		t.Error(findings)
+	}
+	for _, url := range []string{"http://u:hun@ter2@h:1/", "http://u:hun/ter2@h:1/", "http://u:12#ter2@h:1/",
+		"http://u:1?hun=ter2@h:1/", "http://u@hun/ter2@h:1/", "hunter2", "ftp://hunter2", "http://", "http://hun,ter2",
+		"http://h:ter2"} {
+		findings := Connect(t.Context(), ConnectOptions{URL: url, Table: "streaming.transactions"})
+		expectFinding(t, findings, Error, "connect", "not a URL such as http://connect:8083")
+		if said := fmt.Sprint(findings); strings.Contains(said, "hun") || strings.Contains(said, "ter2") {
+			t.Errorf("%s: %s", url, said)
+		}
 	}
 }

@@ -43,7 +43,16 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		m.skipped[reason] = skipped.WithLabelValues(string(reason))
 	}
 	r.MustRegister(records, m.dead, m.delay, skipped)
+	m.Expect(codecs.Kinds()...)
+	m.Expect(kindIDTooLong, kindColumnsTooLong, kindBadUser, kindUnknown)
 	return m
+}
+
+// Expect begins to count dead letters of further kinds, those of a decoder's own.
+func (m *Metrics) Expect(kinds ...string) {
+	for _, kind := range kinds {
+		m.dead.WithLabelValues(kind)
+	}
 }
 
 func (m *Metrics) observe(out outcome, now time.Time) {

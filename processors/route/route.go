@@ -76,15 +76,15 @@ func unfit(c *brimline.Change) error {
 	switch {
 	case c.Kind == brimline.Truncate:
 	case len(c.User) > maxID || len(c.Row.ID) > maxID:
-		return brimline.BadInput("id_too_long", "shorten the id, or watch another column",
+		return brimline.BadInput(kindIDTooLong, "shorten the id, or watch another column",
 			"an id of %d bytes; at most %d are kept", max(len(c.User), len(c.Row.ID)), maxID)
 	case columnBytes(c.Row.Columns) > maxColumns:
-		return brimline.BadInput("columns_too_long", "declare only short columns in the rules file: their values "+
+		return brimline.BadInput(kindColumnsTooLong, "declare only short columns in the rules file: their values "+
 			"are kept with every row",
 			"the columns that rules use hold %d bytes; at most %d are kept with a row", columnBytes(c.Row.Columns),
 			maxColumns)
 	case strings.IndexByte(c.User, 0) >= 0 || !utf8.ValidString(c.User):
-		return brimline.BadInput("bad_user", "repair the user column: PostgreSQL itself cannot hold such a text",
+		return brimline.BadInput(kindBadUser, "repair the user column: PostgreSQL itself cannot hold such a text",
 			"the user id %q is not text", c.User)
 	}
 	return nil
@@ -101,6 +101,14 @@ func (o *outcome) address(partitions int, source brimline.Source) {
 		}
 	}
 }
+
+// Kinds of what is refused here; the decoder has its own.
+const (
+	kindIDTooLong      = "id_too_long"
+	kindColumnsTooLong = "columns_too_long"
+	kindBadUser        = "bad_user"
+	kindUnknown        = "unknown" // an error that does not say its kind
+)
 
 // maxID bounds ids in bytes: they are keys of records and parts of alert ids.
 const maxID = 1024
@@ -136,7 +144,7 @@ const maxKept = 8 << 20
 func deadLetter(r record, err error) *brimline.DeadLetter {
 	d := &brimline.DeadLetter{
 		Topic: r.source.Topic, Partition: r.source.Partition, Offset: r.source.Offset,
-		Key: r.key, Value: r.value, Kind: "unknown", Error: err.Error(), At: r.at,
+		Key: r.key, Value: r.value, Kind: kindUnknown, Error: err.Error(), At: r.at,
 	}
 	if e, ok := errors.AsType[*brimline.Error](err); ok {
 		d.Kind, d.Error, d.Remedy = e.Kind, e.Err.Error(), e.Remedy
