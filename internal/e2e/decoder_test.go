@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -63,6 +64,36 @@ func TestPassedOver(t *testing.T) {
 	})
 	j.finish(t)
 	j.judge(t)
+	if letters := j.deadLetters(t); len(letters) > 0 {
+		t.Errorf("dead letters %+v", letters)
+	}
+}
+
+// TestAmountsInCents: a bigint of cents is read as such by the stream and by PostgreSQL, with limits in whole units.
+func TestAmountsInCents(t *testing.T) {
+	first := testkit.Row{ID: 1, User: 7, Amount: 30000, Time: brimline.TimeOf(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))}
+	second := testkit.Row{ID: 2, User: 7, Amount: 20050, Time: brimline.TimeOf(time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC))}
+	j := newJob(t, parts(t), 1, "rules: [{id: r, window: 7d, limit: 500}]")
+	j.table.Insert(t, []testkit.Row{first, second})
+	const inCents = `ALTER TABLE streaming.transactions ALTER amount TYPE bigint USING (amount * 100)::bigint`
+	if _, err := j.table.Conn.Exec(t.Context(), inCents); err != nil {
+		t.Fatal(err)
+	}
+	var events []testkit.Event
+	for i, row := range []testkit.Row{first, second} {
+		e := testkit.Envelope("transactions", "c", nil, &row, int64(i+1))
+		amount := `"amount":"` + row.Amount.Format(2) + `"`
+		cents := strings.Replace(string(e.Value), amount, `"amount":`+strconv.FormatInt(int64(row.Amount), 10), 1)
+		events = append(events, testkit.Event{Key: e.Key, Value: []byte(cents)})
+	}
+	j.Produce(t, j.names.Source, events)
+	j.options = []string{"--amount-minor-units", "2"}
+	j.finish(t)
+	alerts := j.alerts(t)
+	if len(alerts) != 1 || alerts[0].Database == nil || alerts[0].Database.Total.Format(2) != "500.50" ||
+		alerts[0].Candidate.Stream.Total.Format(2) != "500.50" {
+		t.Errorf("alerts %+v", alerts)
+	}
 	if letters := j.deadLetters(t); len(letters) > 0 {
 		t.Errorf("dead letters %+v", letters)
 	}
