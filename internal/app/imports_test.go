@@ -66,6 +66,7 @@ func layers() []layer {
 		{"internal/e2e", nil, nil},      // tests only
 		{"internal/bench", nil, nil},    // tests only
 		{"internal/crash", nil, nil},    // tests only
+		{"internal/docs", nil, nil},     // tests only
 		{"internal/security", nil, nil}, // tests only
 		{"internal/tools/counttests", nil, nil},
 		{"deploy", nil, nil}, // tests only
