@@ -3,7 +3,6 @@ package views
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -344,7 +343,7 @@ func wantKind(t *testing.T, err error, kind string) {
 	}
 }
 
-func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
+func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 // TestWindowsPutSegmentsTogether: a user with segments has all rows and totals, and one whose segments are not all
 // there is an error rather than a wrong figure.

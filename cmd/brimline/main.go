@@ -178,10 +178,10 @@ func report(w io.Writer, err error) {
 
 // flatten takes joined errors apart.
 func flatten(err error) []error {
-	if _, ok := err.(*brimline.Error); ok {
+	if _, ok := err.(*brimline.Error); ok { //nolint:errorlint // goes down the chain itself
 		return []error{err}
 	}
-	switch e := err.(type) {
+	switch e := err.(type) { //nolint:errorlint // goes down the chain itself
 	case interface{ Unwrap() []error }:
 		var all []error
 		for _, inner := range e.Unwrap() {

@@ -78,7 +78,7 @@ func (c *userCmd) look(w *world) (views.User, error) {
 	go func() { done <- v.Run(ctx) }()
 	defer func() {
 		cancel()
-		<-done
+		<-done //nolint:errcheck // its end is what is awaited; what fails, fails the reads
 	}()
 	if err := v.WaitRecovered(ctx); err != nil {
 		return views.User{}, err

@@ -18,7 +18,7 @@ func (o *outage) Unwrap() error { return o.error }
 
 // unwrapOutage takes the mark off: it is for Run alone.
 func unwrapOutage(err error) error {
-	if down, ok := err.(*outage); ok {
+	if down, ok := err.(*outage); ok { //nolint:errorlint // only the outermost is the mark
 		return down.error
 	}
 	return err

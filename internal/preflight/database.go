@@ -162,7 +162,7 @@ func isTLS(err error) bool {
 // sentences, and tries each address of a host.
 func rootCause(err error) error {
 	for {
-		switch e := err.(type) {
+		switch e := err.(type) { //nolint:errorlint // goes down the chain itself
 		case interface{ Unwrap() error }:
 			if e.Unwrap() == nil {
 				return err

@@ -152,7 +152,7 @@ func TestSegmentsOfAHeavyUser(t *testing.T) {
 	var perRow [2]int // bytes of the first and of the last thousand
 	for i := range rows {
 		before := tb.written
-		row := brimline.Transaction{ID: fmt.Sprint(i), User: "u", Amount: brimline.Amount(r.IntN(10)), Time: brimline.Time(i)*brimline.Time(time.Minute.Microseconds()) - brimline.Time(r.Int64N(int64(time.Hour.Microseconds())))}
+		row := brimline.Transaction{ID: fmt.Sprint(i), User: "u", Amount: brimline.Amount(r.IntN(10)), Time: brimline.Time(i)*brimline.Time(time.Minute.Microseconds()) - brimline.Time(r.Int64N(time.Hour.Microseconds()))}
 		fold(int64(3*i), brimline.Change{Kind: brimline.Upsert, Row: row})
 		want[row.ID] = row
 		perRow[i*2/rows] += tb.written - before
