@@ -33,6 +33,7 @@ type commands struct {
 	User       userCmd       `cmd:"" help:"A user's totals as of now, for each rule."`
 	Alerts     alertsCmd     `cmd:"" help:"List or follow alerts."`
 	Status     statusCmd     `cmd:"" help:"Lag, rate and recovery, by group and partition."`
+	Ready      readyCmd      `cmd:"" help:"Whether the instance here is ready, as an exit code."`
 	Reset      resetCmd      `cmd:"" help:"Delete a group's topics, offsets and state, to start from the beginning."`
 	Doctor     doctorCmd     `cmd:"" help:"Check Kafka, topics, PostgreSQL and the connector, with remedies."`
 	Topology   topologyCmd   `cmd:"" help:"Show the flow: stages, topics, keys."`

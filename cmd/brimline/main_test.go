@@ -87,7 +87,8 @@ func TestHelp(t *testing.T) {
 	t.Setenv("COLUMNS", "110")
 	texts := map[string]string{}
 	for _, command := range []string{
-		"", "demo", "run", "capture", "user", "alerts", "status", "reset", "doctor", "topology", "rules", "rules check",
+		"", "demo", "run", "capture", "user", "alerts", "status", "ready", "reset", "doctor", "topology",
+		"rules", "rules check",
 		"deadletter", "deadletter list", "deadletter retry", "version",
 	} {
 		code, out, errOut := run(t, append(strings.Fields(command), "--help")...)

@@ -108,7 +108,7 @@ func New(_ context.Context, o Options) (*App, error) {
 		return nil, err
 	}
 	a.started = a.clock()
-	a.metrics = NewMetrics(a.registry)
+	a.metrics = NewMetrics(a.registry, a.version)
 	a.compiled = a.rules.Compiled(a.whereFailed())
 	a.stageMetrics = newStageMetrics(a.registry)
 	return a, nil

@@ -4,6 +4,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -41,7 +42,7 @@ func value(t *testing.T, r prometheus.Gatherer, name, label string) float64 {
 // Names of metrics are an interface: dashboards and alerts of others hang on them.
 func TestMetricNames(t *testing.T) {
 	r := prometheus.NewRegistry()
-	m := NewMetrics(r)
+	m := NewMetrics(r, "v1")
 	newStageMetrics(r)
 	for _, v := range m.lag {
 		v.WithLabelValues("0")
@@ -80,5 +81,16 @@ func TestMetricNames(t *testing.T) {
 	}
 	if b.String() != string(want) {
 		t.Errorf("metrics differ from %s (go test -update writes it anew):\n%s", golden, b.String())
+	}
+}
+
+func TestBuildInfo(t *testing.T) {
+	r := prometheus.NewRegistry()
+	NewMetrics(r, "v1.2.3")
+	if got := value(t, r, "brimline_build_info", "version=v1.2.3"); got != 1 {
+		t.Errorf("brimline_build_info is %v", got)
+	}
+	if got := value(t, r, "brimline_build_info", "goversion="+runtime.Version()); got != 1 {
+		t.Errorf("brimline_build_info of this Go is %v", got)
 	}
 }
