@@ -11,7 +11,6 @@ import (
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/internal/app"
 	"github.com/brimline/brimline/internal/rules"
-	"github.com/brimline/brimline/internal/sliding"
 	"github.com/brimline/brimline/views"
 )
 
@@ -63,13 +62,12 @@ func (c *userCmd) look(w *world) (views.User, error) {
 	if set == nil {
 		return views.User{}, c.notRunYet(errors.New("its topic of rules is empty"))
 	}
-	compiled, err := compile(set)
+	view, err := app.ViewConfig(c.options(), s.Group)
 	if err != nil {
 		return views.User{}, err
 	}
-	v, err := views.OpenWindows(w, views.Config{
-		Kafka: c.options(), Streams: s, Dir: filepath.Join(c.StateDir, s.Group), Rules: compiled, Scale: set.Scale, Log: c.log(w),
-	})
+	view.Dir, view.Rules, view.Log = filepath.Join(c.StateDir, s.Group), set, c.log(w)
+	v, err := views.Open(w, view)
 	if err != nil {
 		return views.User{}, err
 	}
@@ -84,18 +82,6 @@ func (c *userCmd) look(w *world) (views.User, error) {
 		return views.User{}, err
 	}
 	return v.User(ctx, c.ID, brimline.TimeOf(time.Now()))
-}
-
-func compile(set *brimline.RuleSet) ([]sliding.Rule, error) {
-	var compiled []sliding.Rule
-	for _, r := range set.Rules {
-		rule, err := rules.CompileRule(r, set.Columns, set.Scale)
-		if err != nil {
-			return nil, err
-		}
-		compiled = append(compiled, rule)
-	}
-	return compiled, nil
 }
 
 func (c *userCmd) print(w *world, u views.User) {

@@ -11,6 +11,7 @@ import (
 	"github.com/brimline/brimline/internal/kafka"
 	"github.com/brimline/brimline/internal/ledger"
 	"github.com/brimline/brimline/processors"
+	"github.com/brimline/brimline/views"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -48,6 +49,14 @@ func KafkaOptions(c *config.Kafka, clientID string) kafka.Options {
 		o.SASL.Mechanism = kafka.SASLScramSHA512
 	}
 	return o
+}
+
+// ViewConfig translates Kafka's settings for views of a group's tables.
+func ViewConfig(o kafka.Options, group string) (views.Config, error) {
+	t, err := o.ClientTLS()
+	return views.Config{
+		Brokers: o.Brokers, TLS: t, SASL: views.SASL(o.SASL), ClientID: o.ClientID, Group: group,
+	}, err
 }
 
 // DecoderOptions translate a configuration for the decoder of change records.

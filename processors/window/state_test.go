@@ -62,7 +62,7 @@ func (tb *table) write(t failer, s *State) {
 	if again := before; len(c.sealed) > 0 && !reflect.DeepEqual(tb.read(t), before) {
 		t.Fatalf("new segments changed what the old value says: %+v, was %+v", again, before)
 	}
-	if tb.value, err = (codecs.Window{}).Encode(s.value()); err != nil {
+	if tb.value, err = (codecs.WindowPart{}).Encode(s.value()); err != nil {
 		t.Fatalf("encoding: %v", err)
 	}
 	tb.written += len(tb.value)
@@ -86,7 +86,7 @@ func (tb *table) read(t failer) *brimline.Window {
 
 func (tb *table) decoded(t failer) *brimline.Window {
 	t.Helper()
-	v, err := codecs.Window{}.Decode(tb.value)
+	v, err := codecs.WindowPart{}.Decode(tb.value)
 	if err != nil {
 		t.Fatalf("decoding: %v", err)
 	}
