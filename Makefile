@@ -17,7 +17,7 @@ VERSION ?= $(shell { git describe --tags --match 'v[0-9]*' 2>/dev/null || \
 OLD_LINES = $(shell git log --diff-filter=A --format=%h -- .golangci.yml 2>/dev/null | tail -1)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-race test-stack test-crash test-proofs bench bench-stack fuzz vet lint release image clean
+.PHONY: help build demo test test-race test-stack test-tools test-crash test-proofs bench bench-stack fuzz vet lint release image clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,11 @@ test-race: ## the same under the race detector
 
 test-stack: ## the suites on real Kafka, Debezium and PostgreSQL (deploy/stack: needs a JDK, Maven and PostgreSQL)
 	BRIMLINE_STACK=1 $(GOTEST) -count=1 -run '^TestStack' -timeout 40m ./internal/e2e/... ./internal/security/...
+
+test-tools: ## the Python example (needs Python 3 with venv; fetches its packages into .cache)
+	python3 -m venv .cache/python
+	.cache/python/bin/pip install --quiet --disable-pip-version-check -r examples/consumer-python/requirements.txt
+	BRIMLINE_PYTHON=$(CURDIR)/.cache/python/bin/python $(GOTEST) -count=1 -run '^TestTools' ./examples/...
 
 test-crash: ## the crash suite, a few minutes; internal/crash/doc.go lists the variables for longer runs
 	BRIMLINE_CRASH=1 $(GOTEST) -count=1 -run '^TestCrash' -timeout $(CRASH_TIMEOUT) ./internal/crash

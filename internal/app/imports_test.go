@@ -69,7 +69,10 @@ func layers() []layer {
 		{"internal/docs", nil, nil},     // tests only
 		{"internal/security", nil, nil}, // tests only
 		{"internal/tools/counttests", nil, nil},
-		{"deploy", nil, nil}, // tests only
+		{"deploy", nil, nil},   // tests only
+		{"examples", nil, nil}, // tests only
+		{"examples/total", []string{".", "views"}, nil},
+		{"examples/consumer", []string{".", "codecs"}, []string{pgxModule, franzModule + "/pkg/kgo"}},
 		{"cmd/brimline", []string{
 			".", "codecs", "processors", "views", "internal/plain", "internal/sliding", "internal/rules", "internal/kafka", "internal/preflight",
 			"internal/httpapi", "internal/config", "internal/app", "internal/demo",
