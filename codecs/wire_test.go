@@ -252,7 +252,8 @@ func TestCorruptRecords(t *testing.T) {
 		value any
 	}{
 		{codecs.Change{}, exampleChange(t, brimline.Upsert)}, {codecs.Change{}, exampleChange(t, brimline.EdgesFound)},
-		{codecs.WindowPart{}, exampleWindow(t)}, {codecs.WindowPart{}, exampleMixedWindow(t)}, {codecs.WindowPart{}, exampleTail(t)},
+		{codecs.WindowPart{}, exampleWindow(t)}, {codecs.WindowPart{}, exampleMixedWindow(t)},
+		{codecs.WindowPart{}, exampleTail(t)},
 		{codecs.Candidate{}, &alert.Candidate}, {codecs.Alert{}, alert}, {codecs.AlertLog{}, []*brimline.Alert{alert}},
 		{codecs.RuleSet{}, &brimline.RuleSet{}}, {codecs.DeadLetter{}, &brimline.DeadLetter{}},
 	} {

@@ -84,8 +84,8 @@ func (c *Config) streams() processors.Streams { return processors.NewStreams(c.G
 func (c *Config) check() error {
 	if c.Group == "" {
 		return &brimline.Error{
-			Class: brimline.ClassInput, Kind: "view_config", Where: "views.Config", Remedy: "set Group to the --group of the brimline",
-			Err: errors.New("no group is named"),
+			Class: brimline.ClassInput, Kind: "view_config", Where: "views.Config",
+			Remedy: "set Group to the --group of the brimline", Err: errors.New("no group is named"),
 		}
 	}
 	return c.kafka().Check()

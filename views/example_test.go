@@ -75,6 +75,9 @@ func ExampleJudge() {
 	})}
 	user := views.Judge("27956157", window, rules, now)
 	daily := user.Rules[0]
-	fmt.Println(daily.At.Total.Format(daily.Scale), "of", daily.At.Count, "rows,", daily.Distance.Format(daily.Scale), "to go")
-	// Output: 27.75 of 2 rows, 2.25 to go
+	fmt.Println(daily.At.Total.Format(daily.Scale), "of", daily.At.Count, "rows")
+	fmt.Println(daily.Distance.Format(daily.Scale), "to go")
+	// Output:
+	// 27.75 of 2 rows
+	// 2.25 to go
 }

@@ -88,7 +88,8 @@ func TestJudge(t *testing.T) {
 		t.Error("no row is ahead")
 	}
 	later := noon.Add(8 * 24 * time.Hour)
-	if u := Judge("u", w, rules, later); u.Rules[0].At.Total.Sign() != 0 || u.Rules[0].Newest != nil || u.Rules[0].Above() {
+	u = Judge("u", w, rules, later)
+	if u.Rules[0].At.Total.Sign() != 0 || u.Rules[0].Newest != nil || u.Rules[0].Above() {
 		t.Errorf("all rows have aged out, without a sweep: %+v", u.Rules[0])
 	}
 }

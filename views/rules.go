@@ -53,7 +53,8 @@ func (w *Windows) readRules(ctx context.Context, c *kafka.Cluster) error {
 	if !found {
 		return &brimline.Error{
 			Class: brimline.ClassEnvironment, Kind: "no_rules", Where: fmt.Sprintf("topic %q", w.rulesTopic),
-			Remedy: "start `brimline run` with this --group first: it writes down its rules", Err: errors.New("it holds no rules"),
+			Remedy: "start `brimline run` with this --group first: it writes down its rules",
+			Err:    errors.New("it holds no rules"),
 		}
 	}
 	return w.rules.Load().err

@@ -30,7 +30,7 @@ func (f *fixture) putRules(limit string) {
 	f.put(f.streams.Rules, codecs.RuleSet{}, processors.RulesKey, set)
 }
 
-// A program that knows the group alone gets figures by the rules that the group applies, and by the new ones when they change.
+// A program that knows the group alone gets figures by the rules that the group applies, and by those that come later.
 func TestRulesInForce(t *testing.T) {
 	f := newFixture(t)
 	f.putWindows("u", window(5, -1, "20.00"))
@@ -78,7 +78,8 @@ func TestConfigIsChecked(t *testing.T) {
 	wantKind(t, err, "kafka_options")
 	for _, text := range []string{"%v", "%+v", "%#v", "%s", "%x"} {
 		c := Config{SASL: SASL{Mechanism: Plain, User: "u", Password: "hunter2"}}
-		if got := fmt.Sprintf(text, c); strings.Contains(got, "hunter2") || strings.Contains(got, fmt.Sprintf("%x", "hunter2")) {
+		got := fmt.Sprintf(text, c)
+		if strings.Contains(got, "hunter2") || strings.Contains(got, fmt.Sprintf("%x", "hunter2")) {
 			t.Errorf("%s shows the password: %s", text, got)
 		}
 	}

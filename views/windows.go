@@ -97,7 +97,8 @@ func (w *Windows) Run(ctx context.Context) error {
 	})
 }
 
-// User gives the figures of a user as of now, brimline.TimeOf(time.Now()) or another time. An unknown user is not an error:
+// User gives the figures of a user as of now: brimline.TimeOf(time.Now()), or
+// another time. An unknown user is not an error:
 // Found is false and all totals are zero. The key is the user id's canonical text.
 func (w *Windows) User(ctx context.Context, id string, now brimline.Time) (User, error) {
 	if id == "" || strings.ContainsRune(id, 0) { // as markers and segments do

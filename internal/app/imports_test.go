@@ -52,7 +52,9 @@ func layers() []layer {
 		{"processors/window", stage, []string{gokaModule, metricsModule}},
 		{"processors/verify", stage, []string{saramaModule, metricsModule}},
 		{"processors/index", stage, []string{gokaModule, metricsModule}},
-		{"views", []string{".", "codecs", "processors", "internal/sliding", "internal/rules", "internal/kafka"}, []string{gokaModule, leveldbModule}},
+		{"views", []string{
+			".", "codecs", "processors", "internal/sliding", "internal/rules", "internal/kafka",
+		}, []string{gokaModule, leveldbModule}},
 		{"internal/preflight", []string{".", "codecs", "processors", "internal/kafka", "internal/rules"}, []string{pgxModule, "github.com/dustin/go-humanize"}},
 		{"internal/httpapi", []string{".", "codecs", "processors", "internal/plain", "internal/rules", "views"}, []string{metricsModule}},
 		{"internal/config", []string{".", "processors"}, []string{kongModule, yamlModule, "github.com/dustin/go-humanize"}},

@@ -238,7 +238,7 @@ func (o Options) secure(c *sarama.Config) error {
 	return nil
 }
 
-// ClientTLS is the configuration of connections: TLSConfig, or what TLS describes, whose files it reads; nil without TLS.
+// ClientTLS is the configuration of connections: TLSConfig, or what TLS describes, whose files it reads. Nil: no TLS.
 func (o Options) ClientTLS() (*tls.Config, error) {
 	if o.TLSConfig != nil {
 		return o.TLSConfig.Clone(), nil
