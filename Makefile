@@ -65,7 +65,9 @@ fuzz: ## every fuzz target for FUZZTIME (10s)
 vet: ## go vet
 	$(GO) vet ./...
 
-lint: ## golangci-lint (staticcheck, goimports, errorlint, ...), actionlint, goreleaser's file and, where it is installed, shellcheck
+lint: ## golangci-lint (staticcheck, goimports, errorlint, ...), actionlint, goreleaser's file and, where it is installed, shellcheck; nothing tracked that is ignored
+	@tracked=$$(git ls-files --cached --ignored --exclude-standard); \
+	  [ -z "$$tracked" ] || { printf 'tracked by git though ignored:\n%s\n' "$$tracked"; exit 1; }
 	$(call TOOL,golangci-lint) run --disable lll
 	@if [ -n "$(OLD_LINES)" ]; then set -x; $(call TOOL,golangci-lint) run --enable-only lll --new-from-rev=$(OLD_LINES); \
 	  else echo 'the history of .golangci.yml is not here: the length of new lines not checked'; fi

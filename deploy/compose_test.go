@@ -346,12 +346,8 @@ func TestDockerfile(t *testing.T) {
 			return err
 		}
 		name := d.Name()
-		if d.IsDir() && file != ".." {
-			if _, err := os.Stat(filepath.Join(file, "go.mod")); err == nil {
-				return filepath.SkipDir // a module of its own
-			}
-		}
-		if d.IsDir() && (name == "testdata" || name == "deploy" || strings.HasPrefix(name, ".") && name != "..") {
+		hidden := strings.HasPrefix(name, ".") && name != ".."
+		if d.IsDir() && (name == "testdata" || name == "deploy" || name == "examples" || hidden) {
 			return filepath.SkipDir
 		}
 		if top, _, inside := strings.Cut(strings.TrimPrefix(filepath.ToSlash(file), "../"), "/"); inside &&

@@ -52,6 +52,18 @@ type RuleFigures struct {
 // Above reports whether the total is above the limit.
 func (r *RuleFigures) Above() bool { return r.Distance.Sign() < 0 }
 
+// Future are the retained rows dated later than Now, which do not count yet: how many, and the times of the first and
+// the last.
+func (u *User) Future() (n int, first, last brimline.Time) {
+	for i := len(u.Rows) - 1; i >= 0 && u.Rows[i].Time > u.Now; i-- {
+		n, first = n+1, u.Rows[i].Time
+	}
+	if n > 0 {
+		last = u.Rows[len(u.Rows)-1].Time
+	}
+	return n, first, last
+}
+
 // Windows answers from the window table. Its methods are safe for concurrent use.
 type Windows struct {
 	*table

@@ -28,8 +28,8 @@ func version() string {
 		return release
 	}
 	info, ok := debug.ReadBuildInfo()
-	if !ok || info.Main.Version == "" {
-		return "(unknown)"
+	if !ok || info.Main.Version == "" || info.Main.Version == "(devel)" {
+		return "unknown"
 	}
 	return info.Main.Version
 }

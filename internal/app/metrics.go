@@ -2,13 +2,16 @@ package app
 
 import (
 	"runtime"
+	"strconv"
 
+	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/processors"
 	"github.com/brimline/brimline/processors/index"
 	"github.com/brimline/brimline/processors/route"
 	"github.com/brimline/brimline/processors/verify"
 	"github.com/brimline/brimline/processors/window"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 )
 
 // Metrics are the figures of the app itself; the stages have their own.
@@ -34,7 +37,8 @@ func NewMetrics(r prometheus.Registerer, version string) *Metrics {
 		lag:     map[processors.StageName]*prometheus.GaugeVec{},
 		handled: map[processors.StageName]*prometheus.CounterVec{},
 		strangers: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "brimline_rules_disagreeing_members", Help: "Members of this group's consumer groups that run with other rules.",
+			Name: "brimline_rules_disagreeing_members",
+			Help: "Other instances of this group that were last seen to run with other rules.",
 		}),
 		swept: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "brimline_window_sweeps_total", Help: "Walks over the window table to remove users whose rows have all aged out.",
@@ -71,6 +75,27 @@ type stageMetrics struct {
 	index  *index.Metrics
 }
 
-func newStageMetrics(r prometheus.Registerer) stageMetrics {
-	return stageMetrics{route: route.NewMetrics(r), window: window.NewMetrics(r), verify: verify.NewMetrics(r), index: index.NewMetrics(r)}
+func newStageMetrics(r prometheus.Registerer, rules []brimline.Rule) stageMetrics {
+	m := stageMetrics{
+		route: route.NewMetrics(r), window: window.NewMetrics(r), verify: verify.NewMetrics(r), index: index.NewMetrics(r),
+	}
+	m.route.Expect(kindTooLarge)
+	m.verify.Expect(rules)
+	return m
+}
+
+// registerProcess adds what Go and the operating system know of this process.
+func registerProcess(r prometheus.Registerer) {
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+}
+
+// expect begins to count what every partition of the inputs brings, once their numbers are known.
+func (m *Metrics) expect(n partitionCounts) {
+	for stage, count := range map[processors.StageName]int{
+		processors.Route: n.source, processors.Window: n.users, processors.Verify: n.users, processors.Index: n.alerts,
+	} {
+		for p := range count {
+			m.handled[stage].WithLabelValues(strconv.Itoa(p))
+		}
+	}
 }

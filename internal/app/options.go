@@ -65,7 +65,9 @@ func DecoderOptions(c *config.Config, rules *brimline.RuleSet) codecs.DebeziumOp
 		Table: c.Table, ID: c.IDColumn, User: c.UserColumn, Amount: c.AmountColumn, Time: c.TimeColumn,
 		Columns: rules.Columns, Scale: rules.Scale,
 		AllowFloatAmounts: c.AllowFloatAmounts, Decimals: codecs.Decimals(c.Decimals),
-		Format: codecs.Format(c.Format), TimeUnit: codecs.TimeUnit(c.TimeUnit),
+		AmountMinorUnits: c.AmountMinorUnits,
+		Format:           codecs.Format(c.Format), TimeUnit: codecs.TimeUnit(c.TimeUnit),
+		OtherTables: codecs.OtherTables(c.OtherTables),
 	}
 	if c.AmountColumnScale >= 0 {
 		o.AmountColumnScale = &c.AmountColumnScale
@@ -78,7 +80,8 @@ func LedgerOptions(c *config.Config, rules *brimline.RuleSet) ledger.Options {
 	return ledger.Options{
 		URL: c.DatabaseURL.Reveal(), Table: c.Table,
 		Columns: ledger.Columns{ID: c.IDColumn, User: c.UserColumn, Amount: c.AmountColumn, Time: c.TimeColumn},
-		Extra:   rules.Columns, Scale: rules.Scale, Replica: c.Verify == "replica", Name: "brimline " + c.Group,
+		Extra:   rules.Columns, Scale: rules.Scale, MinorUnits: c.AmountMinorUnits,
+		Replica: c.Verify == "replica", Name: "brimline " + c.Group,
 	}
 }
 

@@ -29,7 +29,7 @@ func (a *App) listen() error {
 	if a.config.Listen == "off" {
 		return nil
 	}
-	server, err := httpapi.Listen(a.config.Listen, a.log)
+	server, err := httpapi.Listen(a.config.Listen, a.config.AllowedHosts, a.log)
 	if err != nil {
 		return err
 	}

@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"hash"
+	"maps"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -23,6 +25,7 @@ import (
 type gokaStage struct {
 	name    processors.StageName
 	inputs  []string
+	all     int // partitions of the inputs
 	traffic *traffic
 	own     *gokaPartitions
 	visits  *visits // of the running attempt
@@ -35,7 +38,7 @@ type gokaStage struct {
 
 func (a *App) routeStage() *gokaStage {
 	return &gokaStage{
-		name: processors.Route, inputs: []string{a.streams.Source},
+		name: processors.Route, inputs: []string{a.streams.Source}, all: a.partitions.source,
 		define: func(*kafka.Tables) (*goka.GroupGraph, []goka.ProcessorOption) {
 			g := route.Graph(route.Config{
 				Streams: a.streams, Decoder: limited{a.decoder, a.config.MaxRecordBytes}, Partitions: a.partitions.users,
@@ -56,7 +59,7 @@ const (
 
 func (a *App) windowStage() *gokaStage {
 	return &gokaStage{
-		name: processors.Window, inputs: []string{a.streams.Changes},
+		name: processors.Window, inputs: []string{a.streams.Changes}, all: a.partitions.users,
 		define: func(tables *kafka.Tables) (*goka.GroupGraph, []goka.ProcessorOption) {
 			markers, states := window.NewMarkers(a.partitions.users), window.NewStates(int(a.config.Memory/statesShare))
 			g := window.Graph(window.Config{
@@ -75,7 +78,7 @@ func (a *App) windowStage() *gokaStage {
 
 func (a *App) indexStage() *gokaStage {
 	return &gokaStage{
-		name: processors.Index, inputs: []string{a.streams.Alerts, a.streams.IndexLoop},
+		name: processors.Index, inputs: []string{a.streams.Alerts, a.streams.IndexLoop}, all: a.partitions.alerts,
 		define: func(tables *kafka.Tables) (*goka.GroupGraph, []goka.ProcessorOption) {
 			var watch processors.Tables
 			g := index.Graph(index.Config{Streams: a.streams, Tables: &watch, PerUser: a.config.AlertsPerUser, Metrics: a.stageMetrics.index})
@@ -184,7 +187,10 @@ func (a *App) gokaOptions(s *gokaStage) []goka.ProcessorOption {
 		goka.WithProducerBuilder(a.kafka.ProducerBuilder()),
 		goka.WithTopicManagerBuilder(topicManagers(a.kafka)),
 		goka.WithContextWrapper(s.traffic.wrap(s.inputs)),
-		goka.WithRebalanceCallback(func(goka.Assignment) { s.traffic.assigned() }),
+		goka.WithRebalanceCallback(func(own goka.Assignment) {
+			s.traffic.assigned()
+			s.traffic.partitions(slices.Collect(maps.Keys(own)), s.all)
+		}),
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"regexp"
 	"strings"
@@ -12,6 +11,7 @@ import (
 	"time"
 
 	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/internal/postgres"
 	"github.com/jackc/pgx/v5"
 )
 
@@ -88,6 +88,7 @@ func (s Stats) LagBytes() uint64 {
 // Capture is one capture of one table.
 type Capture struct {
 	o             Options
+	target        *postgres.Target
 	config        *pgx.ConnConfig
 	schema, table string
 	topic         string
@@ -121,30 +122,22 @@ func New(o Options, sink Sink) (*Capture, error) {
 		return nil, inputError("capture_slot", fmt.Sprintf("slot %q", o.Slot),
 			"use at most 54 lower-case letters, digits and underscores", errors.New("not a slot name"))
 	}
-	config, err := pgx.ParseConfig(o.DatabaseURL)
-	if err != nil {
-		// The text of err would repeat the connection string, without what pgx takes for its password.
-		said := errors.New("it cannot be read (it is not shown here: it may hold a password)")
-		if file, ok := errors.AsType[*fs.PathError](err); ok {
-			said = file
-		}
-		return nil, inputError("database_url", "the database URL",
-			"write it as postgres://user@host:port/database, with special characters escaped as %XX, and the password in PGPASSWORD or ~/.pgpass", said)
+	target, err := postgres.Parse(o.DatabaseURL)
+	if bad, ok := errors.AsType[*brimline.Error](err); ok {
+		return nil, inputError("database_url", "the database URL", bad.Remedy, bad.Err)
 	}
+	config := target.Config("brimline capture")
 	// Values are read in PostgreSQL's text form, so its form must not depend on
 	// settings of the server, the role or the environment.
 	for name, value := range map[string]string{
-		"application_name": "brimline capture", "client_encoding": "UTF8", "timezone": "UTC", "datestyle": "ISO",
 		"intervalstyle": "postgres", "extra_float_digits": "1", "bytea_output": "hex",
 		// The snapshot may take hours, and the slot's creation waits for open transactions.
 		"statement_timeout": "0", "lock_timeout": "0", "idle_in_transaction_session_timeout": "0",
 	} {
 		config.RuntimeParams[name] = value
 	}
-	if config.ConnectTimeout == 0 {
-		config.ConnectTimeout = 10 * time.Second
-	}
-	return &Capture{o: o, config: config, schema: schema, table: table, topic: Topic(o.TopicPrefix, o.Table), sink: sink}, nil
+	return &Capture{o: o, target: target, config: config, schema: schema, table: table, topic: Topic(o.TopicPrefix,
+		o.Table), sink: sink}, nil
 }
 
 // Topic is where the records go.

@@ -2,12 +2,12 @@ package capture
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/internal/postgres"
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
@@ -49,11 +49,17 @@ func (c *Capture) failure(doing string, err error) error {
 	e := &brimline.Error{Class: brimline.ClassEnvironment, Where: doing, Err: err}
 	pg, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok {
-		if isTLS(err) {
-			e.Kind, e.Remedy, e.Err = "postgres_tls", "set sslmode and sslrootcert in the database URL to what the server offers", rootCause(err)
+		e.Err = postgres.Cause(err)
+		f := postgres.Classify(err)
+		switch f.Kind {
+		case postgres.KindTLS, postgres.KindLogin, postgres.KindSession:
+			e.Kind, e.Remedy = f.Kind, f.Remedy
+		default:
+			e.Kind, e.Remedy = "postgres_unreachable", "check that PostgreSQL runs there and that host and port are right"
+		}
+		if !f.Temporary {
 			return e
 		}
-		e.Kind, e.Remedy, e.Err = "postgres_unreachable", "check that PostgreSQL runs there and that host and port are right", rootCause(err)
 		return &outage{e}
 	}
 	e.Err = errors.New(pg.Message) // the rest repeats host and user
@@ -102,30 +108,6 @@ func (c *Capture) failure(doing string, err error) error {
 		e.Kind = "postgres"
 	}
 	return e
-}
-
-// isTLS reports whether client and server do not agree on encryption, or on
-// who the server is: waiting does not mend that.
-func isTLS(err error) bool {
-	_, verify := errors.AsType[*tls.CertificateVerificationError](err)
-	_, record := errors.AsType[tls.RecordHeaderError](err)
-	_, alert := errors.AsType[tls.AlertError](err)
-	return verify || record || alert || strings.Contains(err.Error(), "server refused TLS connection")
-}
-
-// rootCause is the innermost error: pgx tells of each address of a host, and of
-// each way to encrypt, in lines that repeat host and user.
-func rootCause(err error) error {
-	for {
-		inner := errors.Unwrap(err)
-		if many, ok := err.(interface{ Unwrap() []error }); ok && len(many.Unwrap()) > 0 {
-			inner = many.Unwrap()[0]
-		}
-		if inner == nil {
-			return err
-		}
-		err = inner
-	}
 }
 
 func errWalLevel(err error) error {

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"strconv"
 	"time"
 
 	"github.com/brimline/brimline"
@@ -20,9 +18,7 @@ const (
 	slotPatience = 5 * time.Second
 )
 
-func (c *Capture) where() string {
-	return fmt.Sprintf("PostgreSQL at %s, database %q", net.JoinHostPort(c.config.Host, strconv.Itoa(int(c.config.Port))), c.config.Database)
-}
+func (c *Capture) where() string { return c.target.Place() }
 
 // connect opens a connection for statements.
 func (c *Capture) connect(ctx context.Context) (*pgx.Conn, error) {

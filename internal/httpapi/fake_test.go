@@ -20,6 +20,7 @@ type fakes struct {
 	alerts  []*brimline.Alert // newest first
 	status  Status
 	err     error
+	lag     int64
 	rules   brimline.RuleSet
 }
 
@@ -33,7 +34,7 @@ func compiled(set *brimline.RuleSet) *views.Rules {
 
 func (f *fakes) User(_ context.Context, id string, now brimline.Time) (views.User, error) {
 	u := views.Judge(id, f.windows[id], compiled(&f.rules), now)
-	u.AsOf.Partition, u.AsOf.Table, u.AsOf.Lag = 3, 412, 0
+	u.AsOf.Partition, u.AsOf.Table, u.AsOf.Lag = 3, 412, f.lag
 	return u, f.err
 }
 

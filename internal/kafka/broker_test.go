@@ -55,8 +55,9 @@ func record(topic string, partition int32, i int) *sarama.ProducerMessage {
 // transact writes n records in one transaction, then a marker; commit false aborts it.
 func transact(t *testing.T, o Options, topic string, from, n int, commit bool) {
 	t.Helper()
-	config, err := o.TransactionalConfig("test")
+	config, err := o.ProducerConfig()
 	must(t, err)
+	config.Producer.Transaction.ID = "test"
 	config.Producer.Partitioner = sarama.NewManualPartitioner
 	p, err := sarama.NewSyncProducer(o.Brokers, config)
 	must(t, err)

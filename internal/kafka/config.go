@@ -155,20 +155,6 @@ func (o Options) ConsumerGroupConfig(g Group) (*sarama.Config, error) {
 // writes tables, is made by ProducerBuilder.
 func (o Options) ProducerConfig() (*sarama.Config, error) { return o.Config() }
 
-// TransactionalConfig is Config for a producer of transactions. Of two producers
-// with the same id the newer fences the older: one id per instance. It must
-// exist before its consumer joins the group, else start-up fails on unstable offsets.
-func (o Options) TransactionalConfig(id string) (*sarama.Config, error) {
-	c, err := o.Config()
-	if err != nil {
-		return nil, err
-	}
-	c.Producer.Transaction.ID = id
-	// All records of a transaction are there at once, and the whole transaction waits for them.
-	c.Producer.Flush.Frequency = time.Millisecond
-	return c, nil
-}
-
 // Probe is Config for first contact and for commands that a person waits for:
 // the same protocol, but an answer within ten seconds, be it "nobody there".
 func (o Options) Probe() (*sarama.Config, error) {
