@@ -102,6 +102,13 @@ func (w *world) note(l *config.Logging, message string) {
 	fmt.Fprintln(w.err, message)
 }
 
+// vars are what help texts and defaults are filled with.
+func vars() kong.Vars {
+	return kong.Vars{
+		"file_here": config.FileHere, "file_demo": config.FileDemo, "stages": "route, window, verify, index",
+	}
+}
+
 func execute(args []string, in io.Reader, stdout, stderr io.Writer) int {
 	out, errOut := &output{to: stdout}, &output{to: stderr}
 	exit := -1
@@ -113,9 +120,7 @@ func execute(args []string, in io.Reader, stdout, stderr io.Writer) int {
 		kong.Writers(out, errOut),
 		kong.Exit(func(code int) { exit = code }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, WrapUpperBound: 110}),
-		kong.Vars{
-			"file_here": config.FileHere, "file_demo": config.FileDemo, "stages": "route, window, verify, index",
-		},
+		vars(),
 	)
 	if err != nil {
 		last(err)

@@ -16,7 +16,7 @@ import (
 )
 
 type readyCmd struct {
-	config.Serving `group:"Instance"`
+	config.Listening `group:"Instance"`
 
 	Timeout time.Duration `help:"How long to wait for an answer." default:"5s"`
 }
@@ -35,7 +35,7 @@ Example:
 const maxReady = 16 << 20
 
 func (c *readyCmd) Run(w *world) error {
-	if err := config.Check(&c.Serving); err != nil {
+	if err := config.Check(&c.Listening); err != nil {
 		return err
 	}
 	if c.Listen == "off" {
