@@ -78,7 +78,7 @@ func BenchmarkWindow(b *testing.B) {
 	for _, n := range []int{10, 300, 10_000} {
 		for _, columns := range []bool{false, true} {
 			w := randomWindow(n, columns)
-			value := encode(b, codecs.Window{}, w)
+			value := encode(b, codecs.WindowPart{}, w)
 			name := fmt.Sprintf("%d rows/columns=%v", n, columns)
 			b.Run("append/"+name, func(b *testing.B) {
 				b.ReportAllocs()
@@ -93,7 +93,7 @@ func BenchmarkWindow(b *testing.B) {
 			b.Run("decode/"+name, func(b *testing.B) {
 				b.ReportAllocs()
 				for b.Loop() {
-					_ = decode(b, codecs.Window{}, value)
+					_ = decode(b, codecs.WindowPart{}, value)
 				}
 			})
 		}

@@ -196,7 +196,8 @@ func isoTime(b []byte) (brimline.Time, bool) {
 	hour, ok4 := number2(b[11:13])
 	minute, ok5 := number2(b[14:16])
 	second, ok6 := number2(b[17:19])
-	if !(ok1 && ok2 && ok3 && ok4 && ok5 && ok6) || year < 1 || month < 1 || month > 12 || day < 1 || day > 28 && day > daysIn(year, month) ||
+	if !(ok1 && ok2 && ok3 && ok4 && ok5 && ok6) || year < 1 || month < 1 || month > 12 ||
+		day < 1 || day > 28 && day > daysIn(year, month) ||
 		hour > 23 || minute > 59 || second > 59 {
 		return 0, false
 	}

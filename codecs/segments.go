@@ -53,7 +53,7 @@ func AssembleWindow(value *brimline.Window, segment func(n uint64) ([]byte, erro
 			continue
 		}
 		check ^= SegmentCheck(raw)
-		decoded, err := Window{}.Decode(raw)
+		decoded, err := WindowPart{}.Decode(raw)
 		if err != nil {
 			torn = append(torn, fmt.Errorf("segment %d: %w", n, err))
 			continue

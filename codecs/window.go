@@ -10,7 +10,8 @@ import (
 	"github.com/brimline/brimline"
 )
 
-// Window is the codec of *brimline.Window, the values of the window table.
+// Window is the codec of *brimline.Window, the values of the window table. It reads those that are all there is of a
+// user, and refuses others; a program that wants every user's figures opens a view with views.Open.
 //
 // Version 1: version, flags, last, scale; floor, if there is one; the rows;
 // the rules; changed rows, older segments, rows that are gone and forgotten edges, each if there are any. All numbers
@@ -289,7 +290,7 @@ func WindowLast(b []byte) (last int64, ok bool) {
 }
 
 // Decode gives a *brimline.Window. Its rows share one allocation.
-func (Window) Decode(b []byte) (any, error) {
+func (WindowPart) Decode(b []byte) (any, error) {
 	r := wireReader{b: b}
 	if v := r.byte(); r.err == nil && v != windowVersion {
 		return nil, newer("a value of the window table", int(v))

@@ -60,7 +60,7 @@ func roundTrip[T any](t *testing.T, c codec, any *rapid.Generator[T]) {
 
 func TestRoundTrips(t *testing.T) {
 	roundTrip(t, codecs.Change{}, anyChange())
-	roundTrip(t, codecs.Window{}, anyWindow())
+	roundTrip(t, codecs.WindowPart{}, anyWindow())
 	roundTrip(t, codecs.Candidate{}, anyCandidate())
 	roundTrip(t, codecs.Alert{}, anyAlert())
 	roundTrip(t, codecs.DeadLetter{}, anyDeadLetter())
@@ -195,10 +195,10 @@ func TestGoldenBytes(t *testing.T) {
 		{"change-v1/truncate.hex", codecs.Change{}, exampleChange(t, brimline.Truncate)},
 		{"change-v1/edges-found.hex", codecs.Change{}, exampleChange(t, brimline.EdgesFound)},
 		{"change-v1/refuted.hex", codecs.Change{}, exampleChange(t, brimline.Refuted)},
-		{"window-v1/integers.hex", codecs.Window{}, exampleWindow(t)},
-		{"window-v1/mixed.hex", codecs.Window{}, exampleMixedWindow(t)},
-		{"window-v1/tail.hex", codecs.Window{}, exampleTail(t)},
-		{"window-v1/empty.hex", codecs.Window{}, &brimline.Window{Floor: brimline.MinTime}},
+		{"window-v1/integers.hex", codecs.WindowPart{}, exampleWindow(t)},
+		{"window-v1/mixed.hex", codecs.WindowPart{}, exampleMixedWindow(t)},
+		{"window-v1/tail.hex", codecs.WindowPart{}, exampleTail(t)},
+		{"window-v1/empty.hex", codecs.WindowPart{}, &brimline.Window{Floor: brimline.MinTime}},
 		{"candidate-v1/edge.json", codecs.Candidate{}, &alert.Candidate},
 		{"candidate-v1/late.json", codecs.Candidate{}, &exampleDismissed(t).Candidate},
 		{"alert-v1/verified.json", codecs.Alert{}, alert},
@@ -252,7 +252,8 @@ func TestCorruptRecords(t *testing.T) {
 		value any
 	}{
 		{codecs.Change{}, exampleChange(t, brimline.Upsert)}, {codecs.Change{}, exampleChange(t, brimline.EdgesFound)},
-		{codecs.Window{}, exampleWindow(t)}, {codecs.Window{}, exampleMixedWindow(t)}, {codecs.Window{}, exampleTail(t)},
+		{codecs.WindowPart{}, exampleWindow(t)}, {codecs.WindowPart{}, exampleMixedWindow(t)},
+		{codecs.WindowPart{}, exampleTail(t)},
 		{codecs.Candidate{}, &alert.Candidate}, {codecs.Alert{}, alert}, {codecs.AlertLog{}, []*brimline.Alert{alert}},
 		{codecs.RuleSet{}, &brimline.RuleSet{}}, {codecs.DeadLetter{}, &brimline.DeadLetter{}},
 	} {
@@ -311,7 +312,7 @@ func TestContradictionsAreRefused(t *testing.T) {
 
 func TestWindowLast(t *testing.T) {
 	for _, w := range []*brimline.Window{exampleWindow(t), exampleMixedWindow(t), {Floor: brimline.MinTime}, {Last: math.MaxInt64}} {
-		if last, ok := codecs.WindowLast(encode(t, codecs.Window{}, w)); !ok || last != w.Last {
+		if last, ok := codecs.WindowLast(encode(t, codecs.WindowPart{}, w)); !ok || last != w.Last {
 			t.Errorf("got %d, %v, want %d", last, ok, w.Last)
 		}
 	}

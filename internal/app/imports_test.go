@@ -54,7 +54,9 @@ func layers() []layer {
 		{"processors/window", stage, []string{gokaModule, metricsModule}},
 		{"processors/verify", stage, []string{saramaModule, metricsModule}},
 		{"processors/index", stage, []string{gokaModule, metricsModule}},
-		{"views", []string{".", "codecs", "processors", "internal/sliding", "internal/kafka"}, []string{gokaModule, leveldbModule}},
+		{"views", []string{
+			".", "codecs", "processors", "internal/sliding", "internal/rules", "internal/kafka",
+		}, []string{gokaModule, leveldbModule}},
 		{"internal/preflight", []string{".", "codecs", "processors", "internal/kafka", "internal/postgres",
 			"internal/rules", "internal/urls"},
 			[]string{pgxModule, "github.com/dustin/go-humanize"}},
@@ -71,9 +73,13 @@ func layers() []layer {
 		{"internal/e2e", nil, nil},      // tests only
 		{"internal/bench", nil, nil},    // tests only
 		{"internal/crash", nil, nil},    // tests only
+		{"internal/docs", nil, nil},     // tests only
 		{"internal/security", nil, nil}, // tests only
 		{"internal/tools/counttests", nil, nil},
-		{"deploy", nil, nil}, // tests only
+		{"deploy", nil, nil},   // tests only
+		{"examples", nil, nil}, // tests only
+		{"examples/total", []string{".", "views"}, nil},
+		{"examples/consumer", []string{".", "codecs"}, []string{pgxModule, franzModule + "/pkg/kgo"}},
 		{"cmd/brimline", []string{
 			".", "codecs", "processors", "views", "internal/plain", "internal/sliding", "internal/rules", "internal/kafka", "internal/preflight",
 			"internal/httpapi", "internal/config", "internal/app", "internal/demo",

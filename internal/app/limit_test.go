@@ -1,6 +1,7 @@
 package app
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -52,7 +53,7 @@ func TestLargeRecords(t *testing.T) {
 		if read.Passed != "" {
 			got = append(got, "passed "+string(read.Passed))
 		}
-		if e, ok := err.(*brimline.Error); ok {
+		if e, ok := errors.AsType[*brimline.Error](err); ok {
 			got = append(got, fmt.Sprintf("%s of %s %s", e.Kind, read.User, read.Row))
 		}
 		if strings.Join(got, " ") != test.want {

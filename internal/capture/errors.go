@@ -21,7 +21,7 @@ func Outage(err error) error { return &outage{err} }
 
 // unwrapOutage takes the mark off: it is for Run alone.
 func unwrapOutage(err error) error {
-	if down, ok := err.(*outage); ok {
+	if down, ok := err.(*outage); ok { //nolint:errorlint // only the outermost is the mark
 		return down.error
 	}
 	return err

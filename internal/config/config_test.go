@@ -206,7 +206,8 @@ func TestAllowedHosts(t *testing.T) {
 		if says == "" && err != nil {
 			t.Errorf("%q: %v", host, err)
 		}
-		if text := fmt.Sprint(err); says != "" && !(strings.Contains(text, "--allowed-hosts: ") && strings.Contains(text, says)) {
+		text := fmt.Sprint(err)
+		if says != "" && !(strings.Contains(text, "--allowed-hosts: ") && strings.Contains(text, says)) {
 			t.Errorf("%q: %v, want %q", host, err, says)
 		}
 	}

@@ -71,8 +71,9 @@ func TestPassedOver(t *testing.T) {
 
 // TestAmountsInCents: a bigint of cents is read as such by the stream and by PostgreSQL, with limits in whole units.
 func TestAmountsInCents(t *testing.T) {
-	first := testkit.Row{ID: 1, User: 7, Amount: 30000, Time: brimline.TimeOf(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))}
-	second := testkit.Row{ID: 2, User: 7, Amount: 20050, Time: brimline.TimeOf(time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC))}
+	at := brimline.TimeOf(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
+	first := testkit.Row{ID: 1, User: 7, Amount: 30000, Time: at}
+	second := testkit.Row{ID: 2, User: 7, Amount: 20050, Time: at.Add(24 * time.Hour)}
 	j := newJob(t, parts(t), 1, "rules: [{id: r, window: 7d, limit: 500}]")
 	j.table.Insert(t, []testkit.Row{first, second})
 	const inCents = `ALTER TABLE streaming.transactions ALTER amount TYPE bigint USING (amount * 100)::bigint`

@@ -54,7 +54,7 @@ func BenchmarkFold(b *testing.B) {
 					for _, s := range cut.sealed {
 						bytes += len(s.value)
 					}
-					value, err := codecs.Window{}.Encode(state.value())
+					value, err := codecs.WindowPart{}.Encode(state.value())
 					if err != nil {
 						b.Fatal(err)
 					}
@@ -98,7 +98,7 @@ func (c *written) Emit(_ goka.Stream, key string, value any, _ ...goka.ContextOp
 }
 
 func (c *written) SetValue(value any, _ ...goka.ContextOption) {
-	b, err := codecs.Window{}.Encode(value)
+	b, err := codecs.WindowPart{}.Encode(value)
 	if err == nil {
 		err = c.table.Set(c.key, b)
 	}

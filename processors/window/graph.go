@@ -34,7 +34,7 @@ func Graph(c Config) *goka.GroupGraph {
 		goka.Output(t.candidates, codecs.Candidate{}),
 		goka.Output(t.segments, codecs.Raw{}),
 		goka.Output(t.dead, codecs.DeadLetter{}),
-		goka.Persist(codecs.Window{}),
+		goka.Persist(codecs.WindowPart{}),
 		goka.Visitor(SweepVisitor, t.sweep.visit),
 	)
 }

@@ -91,7 +91,7 @@ func (w *watched) MarkRecovered() error {
 	}
 	k := marker{}
 	if value != nil {
-		decoded, err := codecs.Window{}.Decode(value)
+		decoded, err := codecs.WindowPart{}.Decode(value)
 		if err != nil {
 			return err
 		}

@@ -63,7 +63,7 @@ type cut struct {
 	first, next uint64
 }
 
-// commit cuts the log after a change. It fails with what codecs.Window.Encode fails with.
+// commit cuts the log after a change. It fails with what codecs.WindowPart.Encode fails with.
 func (s *State) commit() (c cut, err error) {
 	s.changed, s.w.Rows = false, nil
 	var (
@@ -92,7 +92,7 @@ func (s *State) commit() (c cut, err error) {
 		return cut{}, nil
 	}
 	for _, part := range parts {
-		value, err := codecs.Window{}.Encode(part)
+		value, err := codecs.WindowPart{}.Encode(part)
 		if err != nil {
 			return cut{}, err
 		}
