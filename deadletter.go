@@ -8,6 +8,8 @@ type DeadLetter struct {
 	Key       []byte // nil for a record without key
 	Value     []byte // nil for a tombstone
 	Headers   []Header
+	User      string // the account that the record is about; empty where it cannot be read
+	Row       string // the id of the row that the record is about; empty where it cannot be read
 	Kind      string // Error.Kind
 	Error     string
 	Remedy    string

@@ -20,6 +20,8 @@ type deadLetterRecord struct {
 	Topic     string         `json:"topic"`
 	Partition int32          `json:"partition"`
 	Offset    int64          `json:"offset"`
+	User      string         `json:"user,omitempty"`
+	Row       string         `json:"row,omitempty"`
 	Key       []byte         `json:"key"`
 	Value     []byte         `json:"value"`
 	ValueText string         `json:"value_text,omitempty"`
@@ -47,6 +49,7 @@ func (DeadLetter) Encode(v any) ([]byte, error) {
 	r := deadLetterRecord{
 		Version: recordVersion, Kind: d.Kind, Error: d.Error, Remedy: d.Remedy, At: d.At,
 		Topic: d.Topic, Partition: d.Partition, Offset: d.Offset, Key: d.Key, Value: d.Value,
+		User: d.User, Row: d.Row,
 	}
 	if len(d.Value) <= maxValueText && utf8.Valid(d.Value) {
 		r.ValueText = string(d.Value)
@@ -69,7 +72,7 @@ func (DeadLetter) Decode(b []byte) (any, error) {
 	}
 	d := &brimline.DeadLetter{
 		Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Key: r.Key, Value: r.Value,
-		Kind: r.Kind, Error: r.Error, Remedy: r.Remedy, At: r.At,
+		Kind: r.Kind, Error: r.Error, Remedy: r.Remedy, At: r.At, User: r.User, Row: r.Row,
 	}
 	for _, h := range r.Headers {
 		key := h.Key

@@ -91,6 +91,8 @@ type written struct {
 func (c *written) Key() string      { return c.key }
 func (c *written) Offset() int64    { return c.offset }
 func (c *written) Partition() int32 { return 0 }
+
+func (c *written) Timestamp() time.Time { return time.Unix(1e9, 0) }
 func (c *written) Emit(_ goka.Stream, key string, value any, _ ...goka.ContextOption) {
 	if segment, ok := value.([]byte); ok {
 		c.bytes += len(segment)

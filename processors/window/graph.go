@@ -1,6 +1,7 @@
 package window
 
 import (
+	"errors"
 	"log/slog"
 	"time"
 
@@ -59,6 +60,9 @@ func (t *task) change(ctx goka.Context, msg any) {
 	states := t.States.partition(ctx.Partition())
 	change := &states.change
 	if err := codecs.DecodeChange(msg.([]byte), change); err != nil {
+		if e, ok := errors.AsType[*brimline.Error](err); ok && e.Kind == codecs.KindOlderFormat {
+			processors.Fail(ctx, err) // the whole group is an older one
+		}
 		ctx.Emit(t.dead, ctx.Key(), deadLetter(ctx, msg.([]byte), err, t.Clock()))
 		t.Metrics.undecodable.Inc()
 		return
@@ -75,7 +79,7 @@ func (t *task) change(ctx goka.Context, msg any) {
 	replay := ctx.Offset() < state.w.Last
 	marker := t.Markers.get(ctx.Partition())
 	found, write := t.fold.Fold(state, Input{
-		Change: change, Offset: ctx.Offset(), TruncatedAt: marker.truncatedAt, SweptBefore: marker.sweptBefore,
+		Change: change, Offset: ctx.Offset(), At: writtenAt(ctx), TruncatedAt: marker.truncatedAt, SweptBefore: marker.sweptBefore(ctx.Offset()),
 	})
 	switch {
 	case write:
@@ -94,6 +98,15 @@ func (t *task) change(ctx goka.Context, msg any) {
 	}
 	t.sweep.saw(ctx.Partition(), ctx.Offset(), change)
 	t.Metrics.observe(change, found, replay, write, state.rows.Len())
+}
+
+// writtenAt is the message's time in Kafka, 0 if it has none.
+func writtenAt(ctx goka.Context) brimline.Time {
+	t := ctx.Timestamp()
+	if t.Unix() <= 0 {
+		return 0
+	}
+	return brimline.TimeOf(t)
 }
 
 // open reads a user's state from the table.
@@ -147,7 +160,7 @@ func mark(ctx goka.Context, c *brimline.Change, m *Markers, s *sweep, scale int)
 	if c.Kind == brimline.Truncate {
 		w = m.truncated(ctx.Partition(), ctx.Offset())
 	} else {
-		w = m.swept(ctx.Partition(), s.horizon(ctx.Partition()))
+		w = m.swept(ctx.Partition(), ctx.Offset(), s.horizon(ctx.Partition()))
 	}
 	w.Scale = scale
 	return w
@@ -158,5 +171,6 @@ func deadLetter(ctx goka.Context, value []byte, err error, now time.Time) *briml
 		Topic: string(ctx.Topic()), Partition: ctx.Partition(), Offset: ctx.Offset(), Key: []byte(ctx.Key()), Value: value,
 		Kind: "bad_change", Error: err.Error(), At: brimline.TimeOf(now),
 		Remedy: "find out who else writes to this topic: it is brimline's own",
+		User:   ctx.Key(),
 	}
 }

@@ -1,6 +1,8 @@
 package window
 
 import (
+	"math"
+	"slices"
 	"sync"
 
 	"github.com/lovoo/goka/storage"
@@ -14,7 +16,7 @@ import (
 // watched table's latest TRUNCATE has emptied their windows, and up to which
 // time users were forgotten with all their rows. A partition's marker is a
 // value of the table under processors.MarkerKey: Window.Last is the offset
-// after the Truncate, Window.Floor the time.
+// after the Truncate, Window.Floor the time; the edges of its only rule are the times before it, with the offsets of their sweeps.
 type Markers struct {
 	partitions int
 	mu         sync.RWMutex
@@ -22,9 +24,31 @@ type Markers struct {
 }
 
 type marker struct {
-	truncatedAt int64         // 0: never
-	sweptBefore brimline.Time // 0: nobody was forgotten
+	truncatedAt int64   // 0: never
+	sweeps      []swept // the newest last, each later than the one before
 }
+
+// swept is a sweep that raised the time up to which users may be forgotten.
+type swept struct {
+	at     int64 // offset of its message
+	before brimline.Time
+}
+
+// keptSweeps is how many sweeps a message can be replayed across: it finds users forgotten as it did the first time.
+const keptSweeps = 32
+
+// sweptBefore is the time up to which users may have been forgotten before the message at an offset, 0 for none.
+func (k marker) sweptBefore(offset int64) brimline.Time {
+	for i := len(k.sweeps) - 1; i >= 0; i-- {
+		if k.sweeps[i].at < offset || i == 0 && len(k.sweeps) == keptSweeps {
+			return k.sweeps[i].before
+		}
+	}
+	return 0
+}
+
+// newest is sweptBefore for messages to come.
+func (k marker) newest() brimline.Time { return k.sweptBefore(math.MaxInt64) }
 
 // NewMarkers is for a table of the given number of partitions.
 func NewMarkers(partitions int) *Markers {
@@ -42,12 +66,13 @@ func (m *Markers) truncated(partition int32, offset int64) *brimline.Window {
 	return m.change(partition, func(k *marker) { k.truncatedAt = offset + 1 })
 }
 
-// swept notes that users whose newest row lies before t are about to be forgotten.
-func (m *Markers) swept(partition int32, t brimline.Time) *brimline.Window {
+// swept notes that users whose newest row lies before t are about to be forgotten, as the message at offset says.
+func (m *Markers) swept(partition int32, offset int64, t brimline.Time) *brimline.Window {
 	return m.change(partition, func(k *marker) {
-		if k.sweptBefore == 0 || t > k.sweptBefore {
-			k.sweptBefore = t
+		if t == brimline.MinTime || len(k.sweeps) > 0 && (t <= k.newest() || offset <= k.sweeps[len(k.sweeps)-1].at) {
+			return
 		}
+		k.sweeps = append(slices.Clone(k.sweeps[max(0, len(k.sweeps)-keptSweeps+1):]), swept{offset, t})
 	})
 }
 
@@ -58,8 +83,12 @@ func (m *Markers) change(partition int32, f func(*marker)) *brimline.Window {
 	f(&k)
 	m.of[partition] = k
 	w := &brimline.Window{Last: k.truncatedAt, Floor: brimline.MinTime}
-	if k.sweptBefore != 0 {
-		w.Floor = k.sweptBefore
+	if len(k.sweeps) == 0 {
+		return w
+	}
+	w.Floor, w.Rules = k.newest(), make([]brimline.RuleState, 1)
+	for _, s := range k.sweeps {
+		w.Rules[0].Edges = append(w.Rules[0].Edges, brimline.Edge{Time: s.before, Cause: brimline.Cause{Offset: s.at}})
 	}
 	return w
 }
@@ -97,8 +126,10 @@ func (w *watched) MarkRecovered() error {
 		}
 		window := decoded.(*brimline.Window)
 		k.truncatedAt = window.Last
-		if window.Floor != brimline.MinTime {
-			k.sweptBefore = window.Floor
+		if len(window.Rules) > 0 {
+			for _, e := range window.Rules[0].Edges {
+				k.sweeps = append(k.sweeps, swept{e.Cause.Offset, e.Time})
+			}
 		}
 	}
 	w.markers.mu.Lock()

@@ -1,6 +1,7 @@
 package window
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -25,12 +26,24 @@ type sweep struct {
 }
 
 type partitionSeen struct {
-	newest brimline.Time // row time, never ahead of the clock
-	offset int64
-	meta   any   // of the sweep under way
-	quiet  int64 // offset reached when the sweep before it began: users folded later are left alone
-	began  int64
+	sources []sourceSeen // by partition of the source topic
+	offset  int64
+	meta    any   // of the sweep under way
+	quiet   int64 // offset reached when the sweep before it began: users folded later are left alone
+	began   int64
 }
+
+// sourceSeen is what has come of one partition of the source topic.
+type sourceSeen struct {
+	newest brimline.Time // row time, never ahead of the clock; MinTime for nothing
+	offset int64         // of its newest message here
+}
+
+// silentAfter is after how many messages without one of its own a partition of the source topic counts no more.
+const silentAfter = 1 << 20
+
+// maxSources bounds the partitions of the source topic that are told apart.
+const maxSources = 1 << 16
 
 func newSweep(c Config) *sweep {
 	return &sweep{Config: c, after: c.Rules.Retention() + c.Keep, seen: map[int32]*partitionSeen{}}
@@ -41,24 +54,43 @@ func (s *sweep) saw(partition int32, offset int64, c *brimline.Change) {
 	defer s.mu.Unlock()
 	p := s.seen[partition]
 	if p == nil {
-		p = &partitionSeen{newest: brimline.MinTime}
+		p = &partitionSeen{}
 		s.seen[partition] = p
 	}
 	p.offset = offset
-	if c.Kind == brimline.Upsert && c.Row.Time > p.newest {
-		p.newest = min(c.Row.Time, brimline.TimeOf(s.Clock()))
+	if c.Kind != brimline.Upsert || c.Source.Partition < 0 || c.Source.Partition >= maxSources {
+		return
+	}
+	for int(c.Source.Partition) >= len(p.sources) {
+		p.sources = append(p.sources, sourceSeen{newest: brimline.MinTime})
+	}
+	from := &p.sources[c.Source.Partition]
+	from.offset = offset
+	if c.Row.Time > from.newest {
+		from.newest = min(c.Row.Time, brimline.TimeOf(s.Clock()))
 	}
 }
 
 // horizon is the time before which users of a partition have aged out; MinTime
-// while nothing is known of it.
+// while nothing is known of it. It goes by the slowest partition of the source topic: during a catch-up those
+// are far apart, and rows of users who would be forgotten by the fastest are still to come.
 func (s *sweep) horizon(partition int32) brimline.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if p := s.seen[partition]; p != nil {
-		return p.newest.Add(-s.after)
+	p := s.seen[partition]
+	if p == nil {
+		return brimline.MinTime
 	}
-	return brimline.MinTime
+	slowest := brimline.MaxTime
+	for i := range p.sources {
+		if from := &p.sources[i]; from.newest != brimline.MinTime && p.offset-from.offset < silentAfter {
+			slowest = min(slowest, from.newest)
+		}
+	}
+	if slowest == brimline.MaxTime {
+		return brimline.MinTime
+	}
+	return slowest.Add(-s.after)
 }
 
 // quiet is the offset that the partition had reached when the sweep before the
@@ -89,13 +121,13 @@ func (s *sweep) visit(ctx goka.Context, meta any) {
 		return
 	}
 	// Only as far as the marker says, which was written down before.
-	swept := s.Markers.get(ctx.Partition()).sweptBefore
-	if swept == 0 || w.Last > s.quiet(ctx.Partition(), meta) || newest(w) >= swept {
+	swept := s.Markers.get(ctx.Partition()).newest()
+	if swept == 0 || w.Last > s.quiet(ctx.Partition(), meta) || waits(w) || newest(w) >= swept {
 		return
 	}
 	states := s.States.partition(ctx.Partition())
 	whole, _, err := states.whole(ctx.Key(), w)
-	if err != nil || newest(whole) >= swept {
+	if err != nil || waits(whole) || newest(whole) >= swept {
 		return // what is broken is left to whoever folds it next
 	}
 	states.forget(ctx.Key())
@@ -111,6 +143,19 @@ func (s *sweep) visitSegment(ctx goka.Context, user string, n uint64) {
 		return
 	}
 	ctx.Delete()
+}
+
+// waits says whether a user has a question open, or something that could not be judged.
+func waits(w *brimline.Window) bool {
+	if w.Asked != (brimline.Cause{}) {
+		return true
+	}
+	for i := range w.Rules {
+		if len(w.Rules[i].Unjudged) > 0 || slices.ContainsFunc(w.Rules[i].Edges, func(e brimline.Edge) bool { return e.Status == brimline.Unjudged }) {
+			return true
+		}
+	}
+	return false
 }
 
 func newest(w *brimline.Window) brimline.Time {
