@@ -103,24 +103,22 @@ func (s *step) askLate(i int, row, before *brimline.Transaction) {
 // tells between which times it was, and where that is forgotten, how far down any such row was.
 func (s *step) askLateAgain(i int) {
 	row := &s.in.Change.Row
-	from, last := row.Time, row.Time
+	from, last := brimline.MaxTime, brimline.MinTime
 	at, changed := s.version()
-	switch {
-	case changed:
+	if changed {
 		from, last = s.w.Changed[at].From, s.w.Changed[at].Time
-		if row.Time != brimline.MinTime {
-			from, last = min(from, row.Time), max(last, row.Time)
+	}
+	if s.w.Reach != 0 {
+		from, last = min(from, s.w.Reach), max(last, s.w.Floor)
+	}
+	if from > last {
+		if s.in.Change.Kind == brimline.Upsert { // a delete was of a row that was not held
+			s.askLate(i, row, nil)
 		}
-	case s.w.Reach != 0:
-		from, last = s.w.Reach, s.w.Floor
-		if row.Time != brimline.MinTime {
-			from, last = min(from, row.Time), max(last, row.Time)
-		}
-	case s.in.Change.Kind == brimline.Delete:
-		return // of a row that was not held
-	default:
-		s.askLate(i, row, nil)
 		return
+	}
+	if row.Time != brimline.MinTime {
+		from, last = min(from, row.Time), max(last, row.Time)
 	}
 	if first := s.judgeable(i); from < first {
 		s.ask(i, from, min(last.Add(s.rules[i].Window), first-1))

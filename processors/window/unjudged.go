@@ -1,6 +1,7 @@
 package window
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/brimline/brimline"
@@ -37,8 +38,7 @@ func (s *step) unjudgeable() bool {
 	}
 	s.forget(i, at) // rows have come since, perhaps those that can be judged
 	if e.Time < s.judgeable(i) {
-		s.merge(i, brimline.Span{From: e.Time, Until: e.Time})
-		s.ask(i, e.Time, e.Time)
+		s.askSpan(i, brimline.Span{From: e.Time, Until: e.Time})
 	} else if figures := s.rows.FiguresAt(i, e.Time); figures.IsEdge(s.rules[i].Limit) {
 		s.announce(i, e.Time, figures)
 	}
@@ -53,11 +53,31 @@ func (s *step) died(i int, span brimline.Span) {
 		known := s.w.Rules[i].Unjudged[n]
 		again = known.Again
 		span.From, span.Until = min(span.From, known.From), max(span.Until, known.Until)
-		s.setSpans(i, slices.Delete(s.w.Rules[i].Unjudged, n, n+1))
+		s.setSpans(i, slices.Delete(slices.Clone(s.w.Rules[i].Unjudged), n, n+1))
 	}
-	if span = s.merge(i, span); again && span.Asked == 0 {
+	if again {
+		s.askSpan(i, span)
+	} else {
+		s.merge(i, span)
+	}
+}
+
+// askSpan remembers a span that was not judged and asks about it, now or later.
+func (s *step) askSpan(i int, span brimline.Span) {
+	if span = s.merge(i, span); span.Asked == 0 && !s.askLater(i, span) {
 		s.ask(i, span.From, span.Until)
 	}
+}
+
+// askLater says whether a question about a part of a span is open. Then that is put once more after its answer, and the span with it.
+func (s *step) askLater(i int, span brimline.Span) (later bool) {
+	for n := range s.w.Rules[i].Unjudged {
+		if other := &s.w.Rules[i].Unjudged[n]; other.Asked != 0 && other.From <= span.Until && span.From <= other.Until {
+			later, s.changed = true, s.changed || !other.Again
+			other.Again = true
+		}
+	}
+	return later
 }
 
 // retry has what a dead letter was about judged again, unless that has been done since.
@@ -75,8 +95,7 @@ func (s *step) retry() bool {
 		if figures := s.rows.FiguresAt(i, from); from >= s.judgeable(i) && figures.IsEdge(s.rules[i].Limit) {
 			s.announce(i, from, figures)
 		} else {
-			s.merge(i, brimline.Span{From: from, Until: from})
-			s.ask(i, from, from)
+			s.askSpan(i, brimline.Span{From: from, Until: from})
 		}
 	}
 	return changed
@@ -88,94 +107,103 @@ func (s *step) answered(c brimline.Cause) (changed bool) {
 		s.w.Asked, s.w.Reach, changed = brimline.Cause{}, 0, true
 	}
 	for i := range s.w.Rules {
-		var left []brimline.Span
+		var left, again []brimline.Span
 		for _, span := range s.w.Rules[i].Unjudged {
 			open := brimline.Cause{Offset: span.Asked - 1, Index: lateIndex(&s.rules[i])}
 			switch {
 			case span.Asked == 0 || open.Compare(c) > 0:
-			case !span.Again:
-				changed = true
-				continue
-			default:
-				changed = true
-				s.ask(i, span.From, span.Until)
-				span.Asked, span.Again = 0, false
+				left = append(left, span)
+			case span.Again:
+				again = append(again, brimline.Span{From: span.From, Until: span.Until})
 			}
-			left = append(left, span)
 		}
-		if changed {
-			s.setSpans(i, left)
+		if len(left) == len(s.w.Rules[i].Unjudged) {
+			continue
+		}
+		changed = true
+		s.setSpans(i, left)
+		for _, span := range again {
+			s.askSpan(i, span)
 		}
 	}
 	s.changed = s.changed || changed
 	return changed
 }
 
-// wakeSpans asks again about the spans of rule i that [from, to] touches. Those that are being asked about are asked about
-// once more when the answer is there.
-func (s *step) wakeSpans(i int, from, to brimline.Time) (changed bool) {
+// wakeSpans asks again about the spans of rule i that [from, to] touches. It gives whether there are any.
+func (s *step) wakeSpans(i int, from, to brimline.Time) (any bool) {
 	for n, span := range s.w.Rules[i].Unjudged {
 		switch {
 		case span.From > to || span.Until < from:
-		case span.Asked == 0:
-			s.ask(i, span.From, span.Until)
-			changed = true
-		case !span.Again:
+			continue
+		case span.Asked != 0:
+			s.changed = s.changed || !span.Again
 			s.w.Rules[i].Unjudged[n].Again = true
-			changed = true
+		case !s.askLater(i, span):
+			s.ask(i, span.From, span.Until)
 		}
+		any = true
 	}
-	s.changed = s.changed || changed
-	return changed
+	return any
 }
 
-// spanAsked notes a question that is about spans which could not be judged. It is remembered whole until its answer comes.
+// spanAsked notes a question that is about spans which could not be judged. It is remembered whole, until its answer comes.
 func (s *step) spanAsked(a ask) {
-	if slices.ContainsFunc(s.w.Rules[a.rule].Unjudged, func(sp brimline.Span) bool { return sp.Asked == 0 && a.from <= sp.From && sp.Until <= a.until }) {
-		s.merge(a.rule, brimline.Span{From: a.from, Until: a.until, Asked: s.in.Offset + 1})
+	known := s.w.Rules[a.rule].Unjudged
+	others := slices.DeleteFunc(slices.Clone(known), func(sp brimline.Span) bool { return sp.Asked == 0 && a.from <= sp.From && sp.Until <= a.until })
+	if len(others) < len(known) {
+		s.putSpan(a.rule, others, brimline.Span{From: a.from, Until: a.until, Asked: s.in.Offset + 1})
 	}
 }
 
-// merge puts a span among those of rule i that were not judged, as one with those that it touches, and gives what has come of it.
+// merge puts a span among those of rule i that were not judged, as one with those that it touches, and gives what has come
+// of it. Those that are being asked about stay as they are.
 func (s *step) merge(i int, span brimline.Span) brimline.Span {
 	var others []brimline.Span
 	for _, sp := range s.w.Rules[i].Unjudged {
-		if sp.From > span.Until || sp.Until < span.From {
+		if sp.Asked != 0 || sp.From > span.Until || sp.Until < span.From {
 			others = append(others, sp)
 		} else {
 			span = joined(span, sp)
 		}
 	}
-	at := 0
-	for at < len(others) && others[at].From < span.From {
-		at++
-	}
+	return s.putSpan(i, others, span)
+}
+
+// putSpan says that these are the spans of rule i, and gives the last, or what it has become one with: where there
+// are too many, the nearest two are taken for one.
+func (s *step) putSpan(i int, others []brimline.Span, span brimline.Span) brimline.Span {
+	at, _ := slices.BinarySearchFunc(others, span, func(a, b brimline.Span) int { return cmp.Or(cmp.Compare(a.From, b.From), cmp.Compare(a.Until, b.Until)) })
 	spans := slices.Insert(others, at, span)
 	if len(spans) > maxSpans {
 		nearest := 1
-		for n := range spans[1:] {
-			if spans[n+1].From-spans[n].Until < spans[nearest].From-spans[nearest-1].Until {
-				nearest = n + 1
+		for n := 2; n < len(spans); n++ {
+			if apart(spans[n-1], spans[n]) < apart(spans[nearest-1], spans[nearest]) {
+				nearest = n
 			}
 		}
-		both := joined(spans[nearest], spans[nearest-1])
-		spans = slices.Replace(spans, nearest-1, nearest+1, both)
-		if both.From <= span.From && span.Until <= both.Until {
+		both := joined(spans[nearest-1], spans[nearest])
+		if nearest == at || nearest-1 == at {
 			span = both
 		}
+		spans = slices.Replace(spans, nearest-1, nearest+1, both)
 	}
 	s.setSpans(i, spans)
 	return span
 }
 
-// joined is one span for two. What only one of two open questions is about, or none, must be asked again when the newer is answered.
-func joined(span, with brimline.Span) brimline.Span {
-	covered := with.Asked == 0 && span.From <= with.From && with.Until <= span.Until // span may be the question about it
-	one := brimline.Span{
-		From: min(span.From, with.From), Until: max(span.Until, with.Until), Asked: max(span.Asked, with.Asked), Again: span.Again || with.Again,
+// apart is how far two spans are from each other. Those of open questions are as far as can be.
+func apart(a, b brimline.Span) brimline.Time {
+	if a.Asked != 0 || b.Asked != 0 {
+		return brimline.MaxTime
 	}
-	if one.Asked != 0 && span.Asked != with.Asked && !covered {
-		one.Again = true
+	return b.From - a.Until
+}
+
+// joined is one span for two. Where a question is open about one of them, its answer will not be enough.
+func joined(a, b brimline.Span) brimline.Span {
+	return brimline.Span{
+		From: min(a.From, b.From), Until: max(a.Until, b.Until), Asked: max(a.Asked, b.Asked),
+		Again: a.Again || b.Again || a.Asked != b.Asked,
 	}
-	return one
 }
