@@ -11,7 +11,7 @@ const (
 	Truncate   ChangeKind = 3 // all rows of all users in this partition are gone
 	EdgesFound ChangeKind = 4 // PostgreSQL's edges in a span the window could not judge alone
 	Refuted    ChangeKind = 5 // PostgreSQL did not confirm an announced edge
-	Sweep      ChangeKind = 6 // users of this partition whose rows have all aged out are about to be forgotten
+	Sweep      ChangeKind = 6 // users of this partition who have nothing from Row.Time on are about to be forgotten
 	// Unjudgeable: PostgreSQL's rows could not be judged, and the candidate became a dead letter.
 	Unjudgeable ChangeKind = 7
 	// Retry: such a dead letter is to be judged after all, if nothing has done so since.

@@ -169,8 +169,9 @@ func BenchmarkStage(b *testing.B) {
 		if ctx.table, err = states.Watch(func(string, int32) (storage.Storage, error) { return mapped{of: map[string][]byte{}}, nil })("table", 0); err != nil {
 			b.Fatal(err)
 		}
+		set := brimline.RuleSet{Scale: 2, Rules: []brimline.Rule{rule}}
 		stage := newTask(Config{
-			Streams: processors.NewStreams("g", "src", "alerts"), Rules: brimline.RuleSet{Scale: 2, Rules: []brimline.Rule{rule}},
+			Streams: processors.NewStreams("g", "src", "alerts"), Rules: set, Seen: NewSeen(&set, 24*time.Hour, time.Now),
 			Compiled: []sliding.Rule{{Rule: rule, Fingerprint: rule.Fingerprint()}}, Keep: 24 * time.Hour,
 			Markers: NewMarkers(1), States: states, Clock: time.Now, Metrics: NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.DiscardHandler),
 		})

@@ -22,6 +22,7 @@ type Config struct {
 	Keep     time.Duration  // how much longer than rows announced edges and idle users are remembered
 	Markers  *Markers
 	States   *States
+	Seen     *Seen
 	Clock    func() time.Time
 	Metrics  *Metrics
 	Log      *slog.Logger
@@ -50,7 +51,7 @@ type task struct {
 
 func newTask(c Config) *task {
 	return &task{
-		Config: c, fold: NewFolder(&c.Rules, c.Compiled, c.Keep), sweep: newSweep(c),
+		Config: c, fold: NewFolder(&c.Rules, c.Compiled, c.Keep), sweep: &sweep{c, c.Seen},
 		candidates: goka.Stream(c.Streams.Candidates), dead: goka.Stream(c.Streams.DeadLetters), segments: goka.Stream(c.Streams.WindowSegments),
 	}
 }
@@ -69,7 +70,7 @@ func (t *task) change(ctx goka.Context, msg any) {
 	}
 	change.Source.Topic = t.Streams.Source
 	if processors.IsMarker(ctx.Key()) {
-		states.noted.SetValue(ctx, mark(ctx, change, t.Markers, t.sweep, t.Rules.Scale))
+		states.noted.SetValue(ctx, mark(ctx, change, t.Markers, t.Rules.Scale))
 		return
 	}
 	state := states.get(ctx.Key())
@@ -155,12 +156,12 @@ func (t *task) store(ctx goka.Context, states *partitionStates, state *State) {
 }
 
 // mark takes a message for all users of the partition, and gives its marker's new value.
-func mark(ctx goka.Context, c *brimline.Change, m *Markers, s *sweep, scale int) *brimline.Window {
+func mark(ctx goka.Context, c *brimline.Change, m *Markers, scale int) *brimline.Window {
 	var w *brimline.Window
 	if c.Kind == brimline.Truncate {
 		w = m.truncated(ctx.Partition(), ctx.Offset())
 	} else {
-		w = m.swept(ctx.Partition(), ctx.Offset(), s.horizon(ctx.Partition()))
+		w = m.swept(ctx.Partition(), ctx.Offset(), c.Row.Time)
 	}
 	w.Scale = scale
 	return w

@@ -121,9 +121,10 @@ func (memory) MarkRecovered() error { return nil }
 
 func (l *life) start() {
 	markers, states := NewMarkers(1), NewStates(1<<20)
+	clock := func() time.Time { return time.Unix(1e9, 0) }
 	l.task = newTask(Config{
 		Streams: processors.NewStreams("g", "src", "alerts"), Rules: l.set, Compiled: l.compiled, Keep: l.keep, Markers: markers, States: states,
-		Clock: func() time.Time { return time.Unix(1e9, 0) }, Metrics: NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.DiscardHandler),
+		Seen: NewSeen(&l.set, l.keep, clock), Clock: clock, Metrics: NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.DiscardHandler),
 	})
 	build := markers.Watch(states.Watch(func(string, int32) (storage.Storage, error) { return memory{mapped{of: l.table}}, nil }))
 	st, err := build("table", 0)
@@ -232,7 +233,9 @@ func (l *life) sweep() {
 		}
 	}
 	key := processors.MarkerKey(0, 1)
-	l.stream = append(l.stream, message{key, brimline.Change{Kind: brimline.Sweep, User: key}})
+	for _, before := range l.task.Seen.Horizons() {
+		l.stream = append(l.stream, message{key, brimline.Change{Kind: brimline.Sweep, User: key, Row: brimline.Transaction{Time: before}}})
+	}
 }
 
 func (l *life) visit() {
@@ -358,9 +361,19 @@ func (l *life) check(mayRepeat bool) {
 
 func (l *life) String() string {
 	var b strings.Builder
+	for _, r := range l.set.Rules {
+		fmt.Fprintf(&b, "rule %s: %v %s > %s, fingerprint %x\n", r.ID, r.Window, r.Measure, r.Limit.Format(0), r.Fingerprint())
+	}
+	fmt.Fprintf(&b, "history %v, edges %v longer\n", l.set.Retention(), l.keep)
+	hours := func(t brimline.Time) string { return fmt.Sprint(int64(t / hour)) }
 	for i, m := range l.stream {
 		c := m.change
-		fmt.Fprintf(&b, "%3d %q kind %d row %s of %d at %v from %d, edges %v, cause %d/%d\n", i, m.key, c.Kind, c.Row.ID, c.Row.Amount, c.Row.Time, c.Source.Partition, c.Edges, c.Cause, c.Index)
+		var edges []string
+		for _, e := range c.Edges {
+			edges = append(edges, hours(e))
+		}
+		fmt.Fprintf(&b, "%3d %q kind %d row %s of %d at %s from %d, rule %x edges %v, cause %d/%d\n",
+			i, m.key, c.Kind, c.Row.ID, c.Row.Amount, hours(c.Row.Time), c.Source.Partition, c.Rule, edges, c.Cause, c.Index)
 	}
 	return b.String()
 }

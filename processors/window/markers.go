@@ -69,7 +69,7 @@ func (m *Markers) truncated(partition int32, offset int64) *brimline.Window {
 // swept notes that users whose newest row lies before t are about to be forgotten, as the message at offset says.
 func (m *Markers) swept(partition int32, offset int64, t brimline.Time) *brimline.Window {
 	return m.change(partition, func(k *marker) {
-		if t == brimline.MinTime || len(k.sweeps) > 0 && (t <= k.newest() || offset <= k.sweeps[len(k.sweeps)-1].at) {
+		if t == 0 || len(k.sweeps) > 0 && (t <= k.newest() || offset <= k.sweeps[len(k.sweeps)-1].at) {
 			return
 		}
 		k.sweeps = append(slices.Clone(k.sweeps[max(0, len(k.sweeps)-keptSweeps+1):]), swept{offset, t})

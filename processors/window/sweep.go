@@ -16,13 +16,24 @@ import (
 // for the whole of it.
 const SweepVisitor = "sweep"
 
-// sweep decides who has aged out. Its clock is the stream's: a group that
-// reprocesses last year's rows must not take them for old.
+// sweep deletes who has aged out.
 type sweep struct {
 	Config
+	*Seen
+}
+
+// Seen is what the partitions of this process have folded, as far as it decides who has aged out. Its clock is the
+// stream's: a group that reprocesses last year's rows must not take them for old.
+type Seen struct {
 	after time.Duration
+	clock func() time.Time
 	mu    sync.Mutex
-	seen  map[int32]*partitionSeen
+	of    map[int32]*partitionSeen
+}
+
+// NewSeen is for an attempt of a stage with these rules, which remembers announced edges for keep longer than rows.
+func NewSeen(rules *brimline.RuleSet, keep time.Duration, clock func() time.Time) *Seen {
+	return &Seen{after: rules.Retention() + keep, clock: clock, of: map[int32]*partitionSeen{}}
 }
 
 type partitionSeen struct {
@@ -45,17 +56,13 @@ const silentAfter = 1 << 20
 // maxSources bounds the partitions of the source topic that are told apart.
 const maxSources = 1 << 16
 
-func newSweep(c Config) *sweep {
-	return &sweep{Config: c, after: c.Rules.Retention() + c.Keep, seen: map[int32]*partitionSeen{}}
-}
-
-func (s *sweep) saw(partition int32, offset int64, c *brimline.Change) {
+func (s *Seen) saw(partition int32, offset int64, c *brimline.Change) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p := s.seen[partition]
+	p := s.of[partition]
 	if p == nil {
 		p = &partitionSeen{}
-		s.seen[partition] = p
+		s.of[partition] = p
 	}
 	p.offset = offset
 	if c.Kind != brimline.Upsert || c.Source.Partition < 0 || c.Source.Partition >= maxSources {
@@ -67,20 +74,27 @@ func (s *sweep) saw(partition int32, offset int64, c *brimline.Change) {
 	from := &p.sources[c.Source.Partition]
 	from.offset = offset
 	if c.Row.Time > from.newest {
-		from.newest = min(c.Row.Time, brimline.TimeOf(s.Clock()))
+		from.newest = min(c.Row.Time, brimline.TimeOf(s.clock()))
 	}
 }
 
-// horizon is the time before which users of a partition have aged out; MinTime
-// while nothing is known of it. It goes by the slowest partition of the source topic: during a catch-up those
-// are far apart, and rows of users who would be forgotten by the fastest are still to come.
-func (s *sweep) horizon(partition int32) brimline.Time {
+// Horizons are, by partition, the times before which users have aged out, for the message that announces a sweep. Such a time
+// goes by the slowest partition of the source topic: during a catch-up those are far apart, and rows of users who would be
+// forgotten by the fastest are still to come.
+func (s *Seen) Horizons() map[int32]brimline.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p := s.seen[partition]
-	if p == nil {
-		return brimline.MinTime
+	all := map[int32]brimline.Time{}
+	for partition, p := range s.of {
+		if t := p.horizon(s.after); t != brimline.MinTime {
+			all[partition] = t
+		}
 	}
+	return all
+}
+
+// horizon is MinTime while nothing is known.
+func (p *partitionSeen) horizon(after time.Duration) brimline.Time {
 	slowest := brimline.MaxTime
 	for i := range p.sources {
 		if from := &p.sources[i]; from.newest != brimline.MinTime && p.offset-from.offset < silentAfter {
@@ -90,15 +104,15 @@ func (s *sweep) horizon(partition int32) brimline.Time {
 	if slowest == brimline.MaxTime {
 		return brimline.MinTime
 	}
-	return slowest.Add(-s.after)
+	return slowest.Add(-after)
 }
 
 // quiet is the offset that the partition had reached when the sweep before the
 // one named by meta began: a user folded later may still be replayed.
-func (s *sweep) quiet(partition int32, meta any) int64 {
+func (s *Seen) quiet(partition int32, meta any) int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p := s.seen[partition]
+	p := s.of[partition]
 	if p == nil {
 		return 0
 	}

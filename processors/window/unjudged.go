@@ -173,7 +173,9 @@ func (s *step) merge(i int, span brimline.Span) brimline.Span {
 // putSpan says that these are the spans of rule i, and gives the last, or what it has become one with: where there
 // are too many, the nearest two are taken for one.
 func (s *step) putSpan(i int, others []brimline.Span, span brimline.Span) brimline.Span {
-	at, _ := slices.BinarySearchFunc(others, span, func(a, b brimline.Span) int { return cmp.Or(cmp.Compare(a.From, b.From), cmp.Compare(a.Until, b.Until)) })
+	at, _ := slices.BinarySearchFunc(others, span, func(a, b brimline.Span) int {
+		return cmp.Or(cmp.Compare(a.From, b.From), cmp.Compare(a.Until, b.Until))
+	})
 	spans := slices.Insert(others, at, span)
 	if len(spans) > maxSpans {
 		nearest := 1
