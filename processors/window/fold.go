@@ -35,8 +35,9 @@ type Input struct {
 	// there was none: rows folded before it are gone.
 	TruncatedAt int64
 	// SweptBefore is the time up to which users may have been forgotten with
-	// all their rows, 0 for none.
+	// all their rows, 0 for none: those whose Last is at most SweptIdle. They are new, whether a sweep has deleted them yet or not.
 	SweptBefore brimline.Time
+	SweptIdle   int64
 }
 
 // newestShown is how many contributing transactions a candidate carries.
@@ -61,9 +62,17 @@ func (f *Folder) Fold(state *State, in Input) (candidates []brimline.Candidate, 
 		s.again()
 		return s.ordered(), true
 	}
+	if w.Last != 0 && isForgotten(w, in.SweptIdle, in.SweptBefore) {
+		whole := *w
+		if whole.Rows = state.rows.Rows(); isForgotten(&whole, in.SweptIdle, in.SweptBefore) {
+			*state = *f.NewState(state.user, nil, nil, 0)
+			state.changed, w = true, state.w
+		}
+	}
 	if w.Last == 0 {
-		// Nothing is open with a user who is not in the table: no sweep deletes one who waits for an answer.
-		if k := in.Change.Kind; k != brimline.Upsert && k != brimline.Delete {
+		switch in.Change.Kind {
+		case brimline.Upsert, brimline.Delete, brimline.Unjudgeable:
+		default: // no question is open with a user who is not in the table: no sweep deletes one who waits for an answer
 			return nil, false
 		}
 		w.Floor = brimline.MinTime
@@ -145,28 +154,16 @@ func (s *step) truncate() {
 	}
 }
 
-// again emits what the message caused when it was folded first. A question may have grown.
+// again emits what the message caused when it was folded first. A question may have grown. Where none is open any more, the
+// message's have their answers, if it had any: one that is put now would be answered after the user may be forgotten.
 func (s *step) again() {
-	c := s.in.Change
-	for i := range s.rules {
-		switch c.Kind {
-		case brimline.Upsert, brimline.Delete:
-			s.askLateAgain(i)
-		case brimline.Refuted:
-			if s.rules[i].Fingerprint == c.Rule && len(c.Edges) == 1 && c.Edges[0] < s.judgeable(i) {
-				s.ask(i, c.Edges[0], c.Edges[0])
-			}
-		}
+	if s.asked() && s.in.Offset <= s.w.Asked.Offset {
+		s.askAgain()
 	}
 	for i := range s.w.Rules {
 		rule := s.ruleOf(s.w.Rules[i].Rule)
 		if rule < 0 {
 			continue
-		}
-		for _, span := range s.w.Rules[i].Unjudged {
-			if span.Asked == s.in.Offset+1 {
-				s.ask(rule, span.From, span.Until)
-			}
 		}
 		for _, e := range s.w.Rules[i].Edges {
 			if e.Cause.Offset == s.in.Offset {

@@ -51,7 +51,7 @@ type task struct {
 
 func newTask(c Config) *task {
 	return &task{
-		Config: c, fold: NewFolder(&c.Rules, c.Compiled, c.Keep), sweep: &sweep{c, c.Seen},
+		Config: c, fold: NewFolder(&c.Rules, c.Compiled, c.Keep), sweep: &sweep{c},
 		candidates: goka.Stream(c.Streams.Candidates), dead: goka.Stream(c.Streams.DeadLetters), segments: goka.Stream(c.Streams.WindowSegments),
 	}
 }
@@ -79,8 +79,10 @@ func (t *task) change(ctx goka.Context, msg any) {
 	}
 	replay := ctx.Offset() < state.w.Last
 	marker := t.Markers.get(ctx.Partition())
+	idle, before := marker.sweepBefore(ctx.Offset())
 	found, write := t.fold.Fold(state, Input{
-		Change: change, Offset: ctx.Offset(), At: writtenAt(ctx), TruncatedAt: marker.truncatedAt, SweptBefore: marker.sweptBefore(ctx.Offset()),
+		Change: change, Offset: ctx.Offset(), At: writtenAt(ctx), TruncatedAt: marker.truncatedAt,
+		SweptBefore: before, SweptIdle: idle,
 	})
 	switch {
 	case write:
@@ -97,7 +99,7 @@ func (t *task) change(ctx goka.Context, msg any) {
 	if len(found) > 0 {
 		failpoint.Hit(failpoint.WindowEmitted)
 	}
-	t.sweep.saw(ctx.Partition(), ctx.Offset(), change)
+	t.Seen.saw(ctx.Partition(), ctx.Offset(), change)
 	t.Metrics.observe(change, found, replay, write, state.rows.Len())
 }
 

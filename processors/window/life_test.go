@@ -40,13 +40,11 @@ type life struct {
 	task    *task
 	table   map[string][]byte
 	earlier []map[string][]byte // what the table was before each message
-	safe    int                 // no crash goes back beyond this offset
-	sweepAt int                 // where the newest sweep began
+	sweeps  []int               // offsets of the sweeps that were folded: no crash goes back beyond the last but one
 	sent    []brimline.Candidate
 	arrived []brimline.Candidate // in the candidates topic, not yet with verify
 	mark    brimline.Cause
 	letters []brimline.Candidate
-	meta    int
 
 	alerts    []string
 	forgotten map[string]bool // edges of users who were swept
@@ -180,17 +178,23 @@ func (c *lived) Value() any {
 
 func (c *lived) Delete(...goka.ContextOption) {
 	if _, _, segment := processors.ParseSegmentKey(c.key); !segment {
-		c.l.deleted(c.key)
+		c.l.forgets(c.key, int64(len(c.l.stream)))
+		c.l.swept++
 	}
 	delete(c.l.table, c.key)
 }
 
-// deleted notes what is forgotten with a user.
-func (l *life) deleted(user string) {
-	l.swept++
+// forgets notes what is forgotten with a user before the message at an offset.
+func (l *life) forgets(user string, offset int64) {
+	if l.table[user] == nil || processors.IsMarker(user) {
+		return
+	}
 	whole, _, err := l.task.States.partition(0).whole(user, (&lived{l: l, key: user}).Value().(*brimline.Window))
 	if err != nil {
 		l.t.Fatal(err)
+	}
+	if idle, before := l.task.Markers.get(0).sweepBefore(offset); !isForgotten(whole, idle, before) {
+		return
 	}
 	for i, r := range whole.Rules {
 		for _, e := range r.Edges {
@@ -206,9 +210,13 @@ func (l *life) fold() {
 	if err != nil {
 		l.t.Fatal(err)
 	}
+	l.forgets(m.key, int64(l.next))
 	l.task.change(&lived{l: l, key: m.key, offset: int64(l.next)}, raw)
-	if m.change.Kind == brimline.Upsert {
+	switch m.change.Kind {
+	case brimline.Upsert:
 		l.heard[m.change.Source.Partition] = true
+	case brimline.Sweep:
+		l.sweeps = append(l.sweeps, l.next)
 	}
 	l.next++
 }
@@ -239,11 +247,9 @@ func (l *life) sweep() {
 }
 
 func (l *life) visit() {
-	l.meta++
-	l.safe, l.sweepAt = l.sweepAt, l.next
 	for _, key := range slices.Sorted(maps.Keys(l.table)) {
 		if _, there := l.table[key]; there {
-			l.task.sweep.visit(&lived{l: l, key: key}, l.meta)
+			l.task.sweep.visit(&lived{l: l, key: key}, nil)
 		}
 	}
 }
@@ -251,7 +257,10 @@ func (l *life) visit() {
 // crash loses candidates that are on their way, goes back, and takes the table from any point in between.
 func (l *life) crash() {
 	lost := min(rapid.IntRange(0, 8).Draw(l.t, "lost"), len(l.sent))
-	to := max(l.safe, l.next-rapid.IntRange(0, 10).Draw(l.t, "back"))
+	to := max(0, l.next-rapid.IntRange(0, 10).Draw(l.t, "back"))
+	if n := len(l.sweeps); n > 1 {
+		to = max(to, l.sweeps[n-2])
+	}
 	for lost > 0 && int(l.sent[len(l.sent)-lost].Cause.Offset) < to {
 		lost--
 	}
@@ -263,6 +272,7 @@ func (l *life) crash() {
 		l.table = maps.Clone(l.earlier[from])
 	}
 	l.next = min(to, l.next)
+	l.sweeps = slices.DeleteFunc(l.sweeps, func(at int) bool { return at >= l.next })
 	l.start()
 }
 

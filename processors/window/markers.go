@@ -25,10 +25,11 @@ type Markers struct {
 
 type marker struct {
 	truncatedAt int64   // 0: never
-	sweeps      []swept // the newest last, each later than the one before
+	sweeps      []swept // the newest last
 }
 
-// swept is a sweep that raised the time up to which users may be forgotten.
+// swept is a sweep, and up to which time it forgets users, if they are idle: a whole sweep has passed since their last
+// message, so that none of theirs is replayed.
 type swept struct {
 	at     int64 // offset of its message
 	before brimline.Time
@@ -37,18 +38,19 @@ type swept struct {
 // keptSweeps is how many sweeps a message can be replayed across: it finds users forgotten as it did the first time.
 const keptSweeps = 32
 
-// sweptBefore is the time up to which users may have been forgotten before the message at an offset, 0 for none.
-func (k marker) sweptBefore(offset int64) brimline.Time {
+// sweepBefore tells a message at an offset who was forgotten by then: users whose Last is at most idle and who have nothing from
+// before on. 0 and 0 if nobody was.
+func (k marker) sweepBefore(offset int64) (idle int64, before brimline.Time) {
 	for i := len(k.sweeps) - 1; i >= 0; i-- {
 		if k.sweeps[i].at < offset || i == 0 && len(k.sweeps) == keptSweeps {
-			return k.sweeps[i].before
+			if i > 0 {
+				idle = k.sweeps[i-1].at
+			}
+			return idle, k.sweeps[i].before
 		}
 	}
-	return 0
+	return 0, 0
 }
-
-// newest is sweptBefore for messages to come.
-func (k marker) newest() brimline.Time { return k.sweptBefore(math.MaxInt64) }
 
 // NewMarkers is for a table of the given number of partitions.
 func NewMarkers(partitions int) *Markers {
@@ -69,8 +71,11 @@ func (m *Markers) truncated(partition int32, offset int64) *brimline.Window {
 // swept notes that users whose newest row lies before t are about to be forgotten, as the message at offset says.
 func (m *Markers) swept(partition int32, offset int64, t brimline.Time) *brimline.Window {
 	return m.change(partition, func(k *marker) {
-		if t == 0 || len(k.sweeps) > 0 && (t <= k.newest() || offset <= k.sweeps[len(k.sweeps)-1].at) {
-			return
+		if n := len(k.sweeps); n > 0 {
+			if offset <= k.sweeps[n-1].at { // a replay
+				return
+			}
+			t = max(t, k.sweeps[n-1].before)
 		}
 		k.sweeps = append(slices.Clone(k.sweeps[max(0, len(k.sweeps)-keptSweeps+1):]), swept{offset, t})
 	})
@@ -86,7 +91,8 @@ func (m *Markers) change(partition int32, f func(*marker)) *brimline.Window {
 	if len(k.sweeps) == 0 {
 		return w
 	}
-	w.Floor, w.Rules = k.newest(), make([]brimline.RuleState, 1)
+	_, w.Floor = k.sweepBefore(math.MaxInt64)
+	w.Rules = make([]brimline.RuleState, 1)
 	for _, s := range k.sweeps {
 		w.Rules[0].Edges = append(w.Rules[0].Edges, brimline.Edge{Time: s.before, Cause: brimline.Cause{Offset: s.at}})
 	}

@@ -99,6 +99,29 @@ func (s *step) askLate(i int, row, before *brimline.Transaction) {
 	}
 }
 
+// askAgain puts the questions of a message that is replayed.
+func (s *step) askAgain() {
+	c := s.in.Change
+	for i := range s.rules {
+		switch c.Kind {
+		case brimline.Upsert, brimline.Delete:
+			s.askLateAgain(i)
+		case brimline.Refuted:
+			if s.rules[i].Fingerprint == c.Rule && len(c.Edges) == 1 && c.Edges[0] < s.judgeable(i) {
+				s.ask(i, c.Edges[0], c.Edges[0])
+			}
+		}
+	}
+	for i := range s.w.Rules {
+		rule := s.ruleOf(s.w.Rules[i].Rule)
+		for _, span := range s.w.Rules[i].Unjudged {
+			if rule >= 0 && span.Asked == s.in.Offset+1 {
+				s.ask(rule, span.From, span.Until)
+			}
+		}
+	}
+}
+
 // askLateAgain is askLate for a message that is replayed. What the row was before is gone by now; its version
 // tells between which times it was, and where that is forgotten, how far down any such row was.
 func (s *step) askLateAgain(i int) {

@@ -1,6 +1,7 @@
 package window
 
 import (
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -12,15 +13,11 @@ import (
 )
 
 // SweepVisitor is the goka visitor that deletes users whose rows and
-// announcements have all aged out. Its meta is the time of the sweep, the same
-// for the whole of it.
+// announcements have all aged out.
 const SweepVisitor = "sweep"
 
 // sweep deletes who has aged out.
-type sweep struct {
-	Config
-	*Seen
-}
+type sweep struct{ Config }
 
 // Seen is what the partitions of this process have folded, as far as it decides who has aged out. Its clock is the
 // stream's: a group that reprocesses last year's rows must not take them for old.
@@ -39,9 +36,6 @@ func NewSeen(rules *brimline.RuleSet, keep time.Duration, clock func() time.Time
 type partitionSeen struct {
 	sources []sourceSeen // by partition of the source topic
 	offset  int64
-	meta    any   // of the sweep under way
-	quiet   int64 // offset reached when the sweep before it began: users folded later are left alone
-	began   int64
 }
 
 // sourceSeen is what has come of one partition of the source topic.
@@ -107,22 +101,7 @@ func (p *partitionSeen) horizon(after time.Duration) brimline.Time {
 	return slowest.Add(-after)
 }
 
-// quiet is the offset that the partition had reached when the sweep before the
-// one named by meta began: a user folded later may still be replayed.
-func (s *Seen) quiet(partition int32, meta any) int64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	p := s.of[partition]
-	if p == nil {
-		return 0
-	}
-	if p.meta != meta {
-		p.meta, p.quiet, p.began = meta, p.began, p.offset+1
-	}
-	return p.quiet
-}
-
-func (s *sweep) visit(ctx goka.Context, meta any) {
+func (s *sweep) visit(ctx goka.Context, _ any) {
 	if processors.IsMarker(ctx.Key()) {
 		return
 	}
@@ -135,13 +114,13 @@ func (s *sweep) visit(ctx goka.Context, meta any) {
 		return
 	}
 	// Only as far as the marker says, which was written down before.
-	swept := s.Markers.get(ctx.Partition()).newest()
-	if swept == 0 || w.Last > s.quiet(ctx.Partition(), meta) || waits(w) || newest(w) >= swept {
+	idle, before := s.Markers.get(ctx.Partition()).sweepBefore(math.MaxInt64)
+	if !isForgotten(w, idle, before) {
 		return
 	}
 	states := s.States.partition(ctx.Partition())
 	whole, _, err := states.whole(ctx.Key(), w)
-	if err != nil || waits(whole) || newest(whole) >= swept {
+	if err != nil || !isForgotten(whole, idle, before) {
 		return // what is broken is left to whoever folds it next
 	}
 	states.forget(ctx.Key())
@@ -157,6 +136,12 @@ func (s *sweep) visitSegment(ctx goka.Context, user string, n uint64) {
 		return
 	}
 	ctx.Delete()
+}
+
+// isForgotten says whether sweeps have forgotten a user. It depends on nothing but the user's state and the sweeps that were
+// announced before the message at hand, so a replay finds the same users forgotten, whichever a sweep has come to delete.
+func isForgotten(w *brimline.Window, idle int64, before brimline.Time) bool {
+	return w.Last <= idle && before != 0 && newest(w) < before && !waits(w)
 }
 
 // waits says whether a user has a question open, or something that could not be judged.

@@ -19,12 +19,17 @@ const maxSpans = 32
 // unjudgeable takes the news that a candidate became a dead letter.
 func (s *step) unjudgeable() bool {
 	c := s.in.Change
-	if len(c.Edges) == 2 {
-		i := s.ruleOf(c.Rule)
-		if i >= 0 {
-			s.died(i, brimline.Span{From: c.Edges[0], Until: c.Edges[1]})
-		}
-		return i >= 0
+	i := s.ruleOf(c.Rule)
+	switch {
+	case i < 0 || len(c.Edges) == 0:
+		return false
+	case len(c.Edges) == 2:
+		s.died(i, brimline.Span{From: c.Edges[0], Until: c.Edges[1]})
+		return true
+	}
+	t := c.Edges[0]
+	if _, known := s.edge(i, t); !known { // forgotten meanwhile, with the user or by its age
+		return s.diedUnknown(i, t)
 	}
 	i, at := s.answeredEdge()
 	if i < 0 {
@@ -37,12 +42,25 @@ func (s *step) unjudgeable() bool {
 		return true
 	}
 	s.forget(i, at) // rows have come since, perhaps those that can be judged
-	if e.Time < s.judgeable(i) {
-		s.askSpan(i, brimline.Span{From: e.Time, Until: e.Time})
-	} else if figures := s.rows.FiguresAt(i, e.Time); figures.IsEdge(s.rules[i].Limit) {
-		s.announce(i, e.Time, figures)
+	if t < s.judgeable(i) {
+		s.askSpan(i, brimline.Span{From: t, Until: t})
+	} else if figures := s.rows.FiguresAt(i, t); figures.IsEdge(s.rules[i].Limit) {
+		s.announce(i, t, figures)
 	}
 	return true
+}
+
+// diedUnknown takes up the dead candidate of an edge that is not known any more.
+func (s *step) diedUnknown(i int, t brimline.Time) bool {
+	if t < s.judgeable(i) {
+		s.died(i, brimline.Span{From: t, Until: t})
+		return true
+	}
+	figures := s.rows.FiguresAt(i, t)
+	if figures.IsEdge(s.rules[i].Limit) {
+		s.announce(i, t, figures)
+	}
+	return len(s.out) > 0
 }
 
 // died remembers the span of a question that became a dead letter, and asks again where rows have changed since.
