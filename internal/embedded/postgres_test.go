@@ -272,6 +272,15 @@ func TestPostgresDownloadIsAnnounced(t *testing.T) {
 	}
 }
 
+// PG_BIN is what someone chose: a test of one release must not run on another because the folder is wrong.
+func TestPostgresProgramsOfChoice(t *testing.T) {
+	t.Setenv("PG_BIN", t.TempDir())
+	_, err := StartPostgres(t.Context(), PostgresOptions{NoSync: true})
+	if e, ok := errors.AsType[*brimline.Error](err); !ok || e.Kind != "postgres_programs" || !strings.Contains(e.Where, "PG_BIN") {
+		t.Errorf("a folder without programs was passed over: %v", err)
+	}
+}
+
 // TestPostgresDownloaded fetches 14 to 31 MB, so only when asked.
 func TestPostgresDownloaded(t *testing.T) {
 	if os.Getenv("BRIMLINE_TEST_DOWNLOAD") == "" {
