@@ -10,6 +10,7 @@ all=(postgres-{13..18} "${pairs[@]}")
 [[ $# -eq 0 ]] || all=("$@")
 logs=$(mktemp -d "${TMPDIR:-/tmp}/brimline-versions-XXXXXX")
 failed=0
+own='^(TestReplica|TestHosts|TestReplicaTransactionIDs|TestTransactionIDs)$' # what the fetched releases cannot
 echo '| releases | suites | result | seconds |'
 echo '| --- | --- | --- | --- |'
 
@@ -17,7 +18,7 @@ suite() { # suite RELEASES LOG PATTERN PACKAGE… : one line of the table
   local what=$1 log=$logs/$2 pattern=$3 begin=$SECONDS result=passed
   shift 3
   BRIMLINE_STACK=1 ${GO:-go} test -count=1 -timeout 60m -run "$pattern" \
-    -skip '^(TestReplica|TestHosts|TestReplicaTransactionIDs|TestTransactionIDs)$' "$@" >"$log" 2>&1 || {
+    -skip "$skip" "$@" >"$log" 2>&1 || {
     result="failed, see $log" failed=1
   }
   local packages=${*#./internal/}
@@ -26,6 +27,7 @@ suite() { # suite RELEASES LOG PATTERN PACKAGE… : one line of the table
 }
 
 for one in "${all[@]}"; do
+  skip=$own
   case $one in
   postgres-*)
     major=${one#postgres-}
@@ -36,7 +38,7 @@ for one in "${all[@]}"; do
     }
     export PG_BIN
     name="PostgreSQL $("$PG_BIN/postgres" --version | sed 's/.*) //')"
-    suite "$name, pinned Kafka and Debezium" "$one-stack" '^TestStack(Edges|Scenarios)$' ./internal/e2e
+    suite "$name, pinned Kafka and Debezium" "$one-stack" '^TestStack(Scenarios|Variants)$/^(first-run|schemas|transactions|user-key)$' ./internal/e2e
     # `brimline capture` begins with 14, and refuses 13. The tables of the other tests use what came with 15.
     ((major < 14)) || suite "$name" "$one-capture" . ./internal/capture
     ((major < 15)) || suite "$name" "$one-asked" . ./internal/ledger ./internal/preflight ./internal/rules
@@ -45,6 +47,8 @@ for one in "${all[@]}"; do
   kafka-*+debezium-*)
     KAFKA_VERSION=${one#kafka-} DEBEZIUM_VERSION=${one#*+debezium-}
     export KAFKA_VERSION=${KAFKA_VERSION%+*} DEBEZIUM_VERSION
+    # Debezium 2.7 was made for the Connect of 3.7: its ExtractNewRecordState asks JsonConverter for a method that 3.9 lacks.
+    [[ $DEBEZIUM_VERSION != 2.7.* ]] || skip='^TestStackVariants$/^unwrap'
     suite "Kafka $KAFKA_VERSION, Debezium $DEBEZIUM_VERSION" "$one" '^TestStack(Edges|Variants|Scenarios|Secure)$' ./internal/e2e ./internal/security
     unset KAFKA_VERSION DEBEZIUM_VERSION
     ;;
