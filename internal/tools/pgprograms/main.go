@@ -4,6 +4,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"strconv"
@@ -12,13 +13,13 @@ import (
 )
 
 func main() {
-	if err := run(); err != nil {
+	if err := run(os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
-func run() error {
+func run(out io.Writer) error {
 	if len(os.Args) != 2 {
 		return fmt.Errorf("usage: pgprograms MAJOR")
 	}
@@ -32,6 +33,6 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	fmt.Println(bin)
-	return nil
+	_, err = fmt.Fprintln(out, bin)
+	return err
 }
