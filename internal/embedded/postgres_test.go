@@ -254,6 +254,10 @@ func TestPostgresDownloadIsAnnounced(t *testing.T) {
 	t.Cleanup(func() { http.DefaultTransport = before })
 	http.DefaultTransport = away{}
 	cache := t.TempDir()
+	// Where root's PostgreSQL can reach it; else programs that the machine has fetched before would be taken.
+	if err := os.Chmod(filepath.Dir(cache), 0o755); err != nil {
+		t.Fatal(err)
+	}
 	var said []string
 	_, err := StartPostgres(t.Context(), PostgresOptions{
 		NoSync: true, Download: true, CacheDir: cache, Announce: func(what string) { said = append(said, what) },
