@@ -39,7 +39,9 @@ for one in "${all[@]}"; do
     export PG_BIN
     name="PostgreSQL $("$PG_BIN/postgres" --version | sed 's/.*) //')"
     suite "$name, pinned Kafka and Debezium" "$one-stack" '^TestStack(Scenarios|Variants)$/^(first-run|schemas|transactions|user-key)$' ./internal/e2e
-    # `brimline capture` begins with 14, and refuses 13. The tables of the other tests use what came with 15.
+    # `brimline capture` begins with 14, and refuses 13. Filters and lists of columns in publications, and
+    # numeric(5,-2) in the tables of the other tests, came with 15.
+    ((major > 14)) || skip+='|^(TestEveryType|TestSaysWhatTheTopicIsWithout)$|^TestExchanges/^(row_filter|column_list)'
     ((major < 14)) || suite "$name" "$one-capture" . ./internal/capture
     ((major < 15)) || suite "$name" "$one-asked" . ./internal/ledger ./internal/preflight ./internal/rules
     unset PG_BIN
