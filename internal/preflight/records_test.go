@@ -290,6 +290,20 @@ func TestConnect(t *testing.T) {
 		{"cut", with(`"column.truncate.to.3.chars":"streaming.transactions.country"`), OK, "connect_settings", nil},
 		{"filter", with(`"transforms":"unwrap, f","transforms.f.type":"io.debezium.transforms.Filter","transforms.unwrap.type":"io.debezium.transforms.ExtractNewRecordState"`), Warning, "connect_settings_transform", []string{`"f"`, "leaves records out"}},
 		{"converter", with(`"transforms":"t","transforms.t.type":"org.apache.kafka.connect.transforms.TimestampConverter$Value"`), Warning, "connect_settings_transform", []string{"TimestampConverter"}},
+		{"deletes left out", with(`"transforms":"unwrap","transforms.unwrap.type":"io.debezium.transforms.ExtractNewRecordState","transforms.unwrap.delete.tombstone.handling.mode":"DROP"`), Error, "connect_settings_operations", []string{`delete.tombstone.handling.mode`, "rewrite"}},
+		{"deletes left out, as before", with(`"transforms":"unwrap","transforms.unwrap.type":"io.debezium.transforms.ExtractNewRecordState","transforms.unwrap.delete.handling.mode":"drop"`), Error, "connect_settings_operations", []string{`delete.handling.mode`}},
+		{"errors passed over", with(`"errors.tolerance":"all"`), Warning, "connect_settings_errors", []string{"errors.tolerance=none"}},
+		{"failures passed over", with(`"event.processing.failure.handling.mode":"WARN"`), Warning, "connect_settings_errors", []string{"event.processing.failure.handling.mode=fail"}},
+		{"not passed over", with(`"errors.tolerance":"none","event.processing.failure.handling.mode":"fail"`), OK, "connect_settings", nil},
+		{"snapshot of a part", with(`"snapshot.select.statement.overrides":"streaming.other, streaming\\.transactions"`), Warning, "connect_settings_part", []string{"snapshot.select.statement.overrides"}},
+		{"snapshot of a part of another table", with(`"snapshot.select.statement.overrides":"streaming.other"`), OK, "connect_settings", nil},
+		{"no snapshot, in capitals", with(`"snapshot.mode":"NEVER"`), Note, "connect_settings_snapshot", nil},
+		{"times in another zone", with(`"transforms":"t","transforms.t.type":"io.debezium.transforms.TimezoneConverter"`), Warning, "connect_settings_transform", []string{"TimezoneConverter", "moves times"}},
+		{"custom converters", with(`"converters":"c","c.type":"com.example.Dates"`), Warning, "connect_settings_custom", []string{"com.example.Dates"}},
+		{"the table left out", with(`"table.include.list":"","table.exclude.list":"streaming.transactions"`), Warning, "connect_none", nil},
+		{"another schema", with(`"table.include.list":"","schema.include.list":"public"`), Warning, "connect_none", nil},
+		{"the schema left out", with(`"table.include.list":"","schema.exclude.list":"public, streaming"`), Warning, "connect_none", nil},
+		{"the schema", with(`"table.include.list":"","schema.include.list":"public, streaming"`), OK, "connect_settings", nil},
 		{"route", with(`"transforms":"t","transforms.t.type":"org.apache.kafka.connect.transforms.RegexRouter"`), OK, "connect_settings", nil},
 		{"other table", strings.ReplaceAll(connector(""), "transactions", "x"), Warning, "connect_none", []string{"none of the 1 connector watches streaming.transactions"}},
 		{"other topic", with(`"topic.prefix":"staging"`), Note, "connect_other", []string{"staging.streaming.transactions"}},
@@ -316,7 +330,18 @@ func TestConnect(t *testing.T) {
 	}
 	s := httptest.NewServer(http.NotFoundHandler())
 	s.Close()
-	findings, _ := Connect(t.Context(), askedOf(strings.Replace(s.URL, "http://", "http://u:secret@", 1)))
+	refuses := httptest.NewServer(http.NotFoundHandler())
+	defer refuses.Close()
+	for _, url := range []string{"http://u:secret@", "http://secret@"} {
+		findings, _ := Connect(t.Context(), askedOf(strings.Replace(refuses.URL, "http://", url, 1)))
+		expectFinding(t, findings, Error, "connect_unreachable", "answered 404")
+		if strings.Contains(findings[0].What, "secret") {
+			t.Error(findings)
+		}
+	}
+	findings, _ := Connect(t.Context(), askedOf(refuses.URL+"?token=secret"))
+	expectFinding(t, findings, Error, "connect_unreachable", "not a URL such as http://connect:8083")
+	findings, _ = Connect(t.Context(), askedOf(strings.Replace(s.URL, "http://", "http://u:secret@", 1)))
 	expectFinding(t, findings, Error, "connect_unreachable", "refused")
 	if strings.Contains(findings[0].What, "secret") {
 		t.Error(findings)
@@ -344,6 +369,8 @@ func TestConnectorTells(t *testing.T) {
 		`"slot.name":"s","publication.name":"p","time.precision.mode":"connect","decimal.handling.mode":"string",
 			"value.converter":"org.apache.kafka.connect.json.JsonConverter"`: {
 			Slot: "s", Publication: "p", TimeMode: "connect", DecimalMode: "string", Nulls: NullsReplaced},
+		`"time.precision.mode":" Connect","decimal.handling.mode":"STRING "`: {Slot: "debezium", Publication: "dbz_publication",
+			TimeMode: "connect", DecimalMode: "string"},
 		`"value.converter":"org.apache.kafka.connect.json.JsonConverter","value.converter.replace.null.with.default":"false"`: {
 			Slot: "debezium", Publication: "dbz_publication", TimeMode: "adaptive", DecimalMode: "precise", Nulls: NullsKept},
 	} {
