@@ -181,7 +181,7 @@ var checks = []Check{
 	{"postgres_columns_null", FromCatalog, Warning, "user, amount or time may be NULL", "SET NOT NULL"},
 	{"postgres_columns_zone", FromCatalog, Note, "the time column has no time zone", "use timestamptz"},
 	{"postgres_columns_default", FromCatalog, Warning,
-		"a rule asks for NULL in a column with a default, which Kafka Connect may write in its place",
+		"a column may be NULL and has a default, which Kafka Connect may write in place of NULL",
 		"set value.converter.replace.null.with.default=false, and --connect-url so that it can be checked"},
 	{"postgres_primary_key_none", FromCatalog, Error, "the table has no primary key", "ADD PRIMARY KEY"},
 	{"postgres_primary_key_other", FromCatalog, Error, "the primary key is another", "set --id-column"},
