@@ -103,6 +103,8 @@ func TestTimeUnits(t *testing.T) {
 		{"timestamp of 12026", `317336843045000000`, table("at", "timestamp"), codecs.KindTimeUnit, "", ""},
 		// 1980 in ns
 		{"timestamp of 3026", `33341079845000000`, table("at", "timestamp"), "3026-07-16T03:04:05.000000Z", "", ""},
+		{"timestamp of 9999", `253402300799999999`, table("at", "timestamp"), "9999-12-31T23:59:59.999999Z", "", ""},
+		{"timestamp(3) of 9999", `253402214400000`, table("at", "timestamp(3)"), "9999-12-31T00:00:00.000000Z", "", ""},
 		{"date", inDays, table("at", "date"), asDay, "", ""},
 		{"date before 1970", `-735160`, table("at", "date"), "-0043-03-15T00:00:00.000000Z", "", ""},
 		{"date, whatever the unit of times", inDays, all(table("at", "date"), explicit(codecs.UnitMs)), asDay, "", ""},

@@ -171,6 +171,10 @@ func TestUnits(t *testing.T) {
 		{"connector cuts", nil, new(stamp(6)), "", mode("connect"), Error, "connect_settings_cut", []string{"time.precision.mode", "6 digits"}, codecs.UnitMs},
 		{"connector, no records", nil, new(stamp(6)), "", mode("microseconds"), OK, "units", nil, codecs.UnitUs},
 		{"connector against the setting", nil, new(stamp(3)), codecs.UnitNs, mode("microseconds"), Error, "units_contradict", []string{"--time-unit is ns", "microseconds"}, ""},
+		{"the end of all time, coarse", []string{ms, "253402214400000"}, new(stamp(3)), "", nil, OK, "units", nil, ""},
+		{"the end of all time, fine", []string{"253402300799999999", us}, new(stamp(6)), "", nil, OK, "units", nil, ""},
+		{"the end of all time, said", []string{ms, "253402214400000"}, new(stamp(3)), codecs.UnitMs, nil, OK, "records", nil, ""},
+		{"the end of all time, told", []string{"253370764800000000"}, new(stamp(6)), "", mode("adaptive"), OK, "records", nil, ""},
 		{"text", []string{iso}, new(stamp(6)), "", mode("isostring"), OK, "records", nil, ""},
 		{"objects", nil, new(stamp(6)), "", mode("structured"), Error, "connect_settings_structured", nil, ""},
 	} {
