@@ -372,12 +372,7 @@ func (c *connect) transform(name, transform string, config map[string]string) {
 	short := class[strings.LastIndexByte(class, '.')+1:]
 	short, _, _ = strings.Cut(short, "$")
 	if short == "ExtractNewRecordState" {
-		for _, setting := range []string{"delete.tombstone.handling.mode", "delete.handling.mode"} {
-			if word(config["transforms."+transform+"."+setting]) == "drop" {
-				c.add("connect_settings_operations", "set delete.tombstone.handling.mode=rewrite",
-					"transform %q of connector %q leaves out deletes (%s=drop): totals drift from the table", transform, name, setting)
-			}
-		}
+		c.flattens(name, transform, config)
 	}
 	if slices.ContainsFunc(harmless, func(s string) bool { return strings.HasSuffix(short, s) }) {
 		return
@@ -393,4 +388,25 @@ func (c *connect) transform(name, transform string, config map[string]string) {
 	}
 	c.add("connect_settings_transform", "take the transform out, or see that the columns that brimline reads stay as they are",
 		"transform %q (%s) of connector %q %s", transform, cmp.Or(class, "of no class"), name, what)
+}
+
+// flattens looks at the settings of ExtractNewRecordState.
+func (c *connect) flattens(name, transform string, config map[string]string) {
+	of := func(setting string) (string, bool) {
+		value, set := config["transforms."+transform+"."+setting]
+		return strings.TrimSpace(value), set
+	}
+	for _, setting := range []string{"delete.tombstone.handling.mode", "delete.handling.mode"} {
+		if mode, _ := of(setting); word(mode) == "drop" {
+			c.add("connect_settings_operations", "set delete.tombstone.handling.mode=rewrite",
+				"transform %q of connector %q leaves out deletes (%s=drop): totals drift from the table", transform, name, setting)
+		}
+	}
+	fields, _ := of("add.fields")
+	prefix, set := of("add.fields.prefix")
+	if fields != "" && (set && prefix != "__" || strings.Contains(fields, ":")) {
+		c.add("connect_settings_transform", "leave add.fields.prefix out, and write add.fields without names of your own",
+			"transform %q of connector %q gives the fields that it adds other names (add.fields, add.fields.prefix): operations are "+
+				"not known, and a row of another table is taken for one of this", transform, name)
+	}
 }
