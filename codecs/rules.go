@@ -39,7 +39,8 @@ func (RuleSet) Encode(v any) ([]byte, error) {
 	if s.Scale < 0 || s.Scale > brimline.MaxScale {
 		return nil, fmt.Errorf("a rule set of scale %d", s.Scale)
 	}
-	r := ruleSetRecord{Version: recordVersion, Format: groupFormat, Scale: s.Scale, Rules: make([]ruleRecord, len(s.Rules))}
+	r := ruleSetRecord{Version: recordVersion, Format: groupFormat, Scale: s.Scale,
+		Rules: make([]ruleRecord, len(s.Rules))}
 	var err error
 	if r.Lateness, err = formatDuration(s.Lateness); err != nil {
 		return nil, err

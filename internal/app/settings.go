@@ -49,8 +49,9 @@ func groupSettings(c *config.Config, set *brimline.RuleSet, e *examination) *cod
 	o := DecoderOptions(c, set)
 	s := &codecs.GroupSettings{
 		Source: c.Source, Table: c.Table, ID: c.IDColumn, User: c.UserColumn, Amount: c.AmountColumn, Time: c.TimeColumn,
-		Scale: set.Scale, Format: o.Format, TimeUnit: o.TimeUnit, Decimals: o.Decimals, AmountColumnScale: o.AmountColumnScale,
-		AmountMinorUnits: o.AmountMinorUnits, AllowFloatAmounts: o.AllowFloatAmounts,
+		Scale: set.Scale, Format: o.Format, TimeUnit: o.TimeUnit, Decimals: o.Decimals,
+		AmountColumnScale: o.AmountColumnScale,
+		AmountMinorUnits:  o.AmountMinorUnits, AllowFloatAmounts: o.AllowFloatAmounts,
 		DecidedUnit: e.decided.Unit, DecidedDecimals: e.decided.Decimals,
 	}
 	if e.catalog != nil {
@@ -125,7 +126,8 @@ func refusal(recorded, ours *codecs.GroupSettings) []preflight.Finding {
 	}
 	return []preflight.Finding{preflight.Found("group_settings",
 		"start a new --group, which reads the change stream from the beginning, or go back to what this one began with",
-		"the rows of this group would mean something else than since it began (%s, instance %s): %s", recorded.At, recorded.By,
+		"the rows of this group would mean something else than since it began (%s, instance %s): %s", recorded.At,
+		recorded.By,
 		strings.Join(all, "; "))}
 }
 
@@ -134,13 +136,14 @@ func changes(recorded, ours *codecs.GroupSettings) (findings []preflight.Finding
 	if recorded.TableOID != 0 && ours.TableOID != 0 && recorded.TableOID != ours.TableOID {
 		findings = append(findings, preflight.Found("group_table_replaced",
 			"start a new --group over a new snapshot, unless its rows are those that the stream has already",
-			"table %s is not the one that this group began with (oid %d, now %d): what was written to the new one before it was "+
-				"published is not in the stream", ours.Table, recorded.TableOID, ours.TableOID))
+			"table %s is not the one that this group began with (oid %d, now %d): what was written to the new one before it "+
+				"was published is not in the stream", ours.Table, recorded.TableOID, ours.TableOID))
 	}
 	for _, name := range slices.Sorted(maps.Keys(recorded.Facts)) {
 		was := recorded.Facts[name]
 		if is, known := ours.Facts[name]; known && sameKind(was, is) && was.String() != is.String() {
-			findings = append(findings, preflight.Found("group_columns_changed", "", "column %s was %s, and is %s", name, was, is))
+			findings = append(findings, preflight.Found("group_columns_changed", "", "column %s was %s, and is %s", name, was,
+				is))
 		}
 	}
 	return findings
@@ -171,7 +174,8 @@ func (a *App) agree(ctx context.Context, e *examination) error {
 }
 
 func (a *App) write(s *codecs.GroupSettings) error {
-	return a.emit(a.streams.Rules, codecs.Settings{}, map[string]any{processors.SettingsKey: s}, "writing down the settings")
+	return a.emit(a.streams.Rules, codecs.Settings{}, map[string]any{processors.SettingsKey: s},
+		"writing down the settings")
 }
 
 // learned is recorded with what ours knows beyond it; nil where that is nothing.
@@ -245,7 +249,8 @@ func (a *App) awaitSettings(ctx context.Context) error {
 	waiting := &brimline.Error{
 		Class: brimline.ClassEnvironment, Kind: "group_settings_missing", Where: fmt.Sprintf("group %q", a.config.Group),
 		Remedy: "start an instance that has --database-url, or give it to this one, or run all with --verify=off",
-		Err:    fmt.Errorf("no instance has written down yet what the columns of %s are, and this one has no database to ask", a.config.Table),
+		Err: fmt.Errorf("no instance has written down yet what the columns of %s are, and this one has no database to "+
+			"ask", a.config.Table),
 	}
 	a.gate.close(waiting)
 	a.log.Warn("waiting", "error", waiting)

@@ -207,7 +207,8 @@ type Running struct {
 	// Memory is what this process keeps itself to. Caches take their shares of it, and the garbage collector
 	// works as hard as it takes to stay below. GOMEMLIMIT and GOGC, where set, say otherwise to the collector.
 	Memory Bytes `help:"Memory to stay within; more of it makes a catch-up faster." default:"256MiB" env:"BRIMLINE_MEMORY"`
-	// CatalogEvery is how often PostgreSQL's catalog is looked at: a watched column of another type stops stage route. 0: never.
+	// CatalogEvery is how often PostgreSQL's catalog is looked at: a watched column of another type stops stage route.
+	// 0: never.
 	CatalogEvery time.Duration `help:"How often to see that the watched columns are what they were; 0: never." default:"1m" env:"BRIMLINE_CATALOG_EVERY"`
 	// UntilCaughtUp stops, with success, once everything in the source topic has gone through all stages.
 	UntilCaughtUp bool `help:"Stop once everything in the source topic has gone through all stages." env:"BRIMLINE_UNTIL_CAUGHT_UP"`
