@@ -13,7 +13,7 @@ import (
 func (w *world) confirm(question string) (bool, error) {
 	if !isTerminal(w.in) {
 		return false, &brimline.Error{
-			Class: brimline.ClassInput, Kind: "not_confirmed", Remedy: "say --yes if you mean it",
+			Class: brimline.ClassInput, Kind: "not_confirmed", Remedy: "say --yes if you mean it; without a terminal that is the only way",
 			Err: errors.New("there is no terminal to ask at"),
 		}
 	}
