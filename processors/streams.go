@@ -14,7 +14,7 @@ type Streams struct {
 	Candidates  string // questions to PostgreSQL
 	Dismissed   string // candidates that PostgreSQL did not confirm
 	Alerts      string // what it is all for
-	Rules       string // the rules in force, one record
+	Rules       string // the rules in force, and from when on the group alerts
 
 	RouteGroup  string // consumer groups
 	WindowGroup string
@@ -29,8 +29,11 @@ type Streams struct {
 	IndexLoop      string // goka's loop topic of the index group
 }
 
-// RulesKey is the key of the one record in the topic of rules.
-const RulesKey = "rules"
+// Keys of the records in the topic of rules.
+const (
+	RulesKey      = "rules"
+	AlertsFromKey = "alerts-from"
+)
 
 // NewStreams names the parts of group; source and alerts are topics that others share.
 func NewStreams(group, source, alerts string) Streams {

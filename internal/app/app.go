@@ -10,6 +10,7 @@
 //	app.go       life: New, Start, Run, Stop          supervise.go  one part, again and again
 //	place.go     what this process has to itself      topics.go     topics of the flow
 //	gate.go      instances agree on their rules       records.go    the record of the rules in force
+//	alertsfrom.go  from when on the group alerts
 //	stages.go    goka processors and their options    verify.go     the stage without goka
 //	traffic.go   where partitions start               lag.go        how far behind, and caught up
 //	serve.go     views and HTTP                    judged.go      what PostgreSQL refuted lately
@@ -69,6 +70,7 @@ type App struct {
 	cluster    *kafka.Cluster
 	cache      *kafka.ReadCache // of all tables
 	partitions partitionCounts
+	alertsFrom brimline.Time // 0: always
 	gate       *gate
 	serving    *serving
 
@@ -172,6 +174,13 @@ func (a *App) Start(ctx context.Context) (err error) {
 	if a.partitions, err = ensureTopics(ctx, a.cluster, a.streams, a.config.Partitions, a.config.Replication, a.log); err != nil {
 		return err
 	}
+	from, err := a.settleAlertsFrom(ctx)
+	if err != nil {
+		return err
+	}
+	a.mu.Lock()
+	a.alertsFrom = from
+	a.mu.Unlock()
 	a.metrics.expect(a.partitions)
 	a.openViews(ctx)
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
