@@ -160,6 +160,10 @@ func (c *deadletterRetryCmd) Run(w *world) error {
 	if err != nil {
 		return ended(w, c.notRunYet(err))
 	}
+	inForce, err := app.RulesInForce(w, cluster, streams.Rules)
+	if err != nil {
+		return ended(w, c.notRunYet(err))
+	}
 	type again struct {
 		record *brimline.DeadLetter
 		judged bool // a candidate's
@@ -167,7 +171,7 @@ func (c *deadletterRetryCmd) Run(w *world) error {
 	var selected []again
 	var candidates int64
 	err = c.read(w, &c.Group, cluster, func(_ *kafka.Message, d *brimline.DeadLetter) error {
-		record, err := app.Again(d, streams, partitions)
+		record, err := app.Again(d, streams, partitions, inForce)
 		if err != nil {
 			fmt.Fprintf(w.out, "left alone: %s/%d/%d: %s\n", shown(d.Topic), d.Partition, d.Offset, text(err.Error()))
 			return nil

@@ -292,7 +292,8 @@ func (c *statusCmd) show(w *world, all *groupStatus) error {
 	}
 	table(&b, []bool{false, false, true, true, true, true, true}, rows...)
 	if all.AlertsFrom != nil {
-		fmt.Fprintf(&b, "\nalerts from %s on; edges before that time are in %s\n", all.AlertsFrom.Std().Format("2006-01-02 15:04:05.999999 MST"), c.streams().Dismissed)
+		from := all.AlertsFrom.Std().Format("2006-01-02 15:04:05.999999 MST")
+		fmt.Fprintf(&b, "\nalerts from %s on; edges before that time are in %s\n", from, c.streams().Dismissed)
 	}
 	all.Asked.describe(&b)
 	_, err := io.WriteString(w.out, b.String())

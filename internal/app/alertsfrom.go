@@ -38,27 +38,34 @@ func AlertsFromInForce(ctx context.Context, c *kafka.Cluster, topic string) (bri
 // settleAlertsFrom gives the time from which the group alerts, 0 for always. A new group's is that of this instance.
 func (a *App) settleAlertsFrom(ctx context.Context) (from brimline.Time, err error) {
 	now := brimline.TimeOf(a.clock())
-	err = a.cluster.Settle(ctx, a.kafka, alertsFromID(a.streams), a.streams.Rules, func(newest map[string][]byte) (map[string][]byte, error) {
-		value, recorded := newest[processors.AlertsFromKey]
-		_, begun := newest[rulesKey] // by a version that wrote no such record
-		var group *brimline.Time
-		if recorded || begun {
-			group = new(brimline.Time)
-		}
-		if recorded {
-			if *group, err = parseAlertsFrom(a.streams.Rules, value); err != nil {
-				return nil, err
-			}
+	decide := func(newest map[string][]byte) (map[string][]byte, error) {
+		group, err := alertsFromOf(newest, a.streams.Rules)
+		if err != nil {
+			return nil, err
 		}
 		if from, err = alertsFrom(a.config.AlertsFrom, group, now); err != nil || group != nil {
 			return nil, err
 		}
 		return map[string][]byte{processors.AlertsFromKey: []byte(formatAlertsFrom(from))}, nil
-	})
+	}
+	err = a.cluster.Settle(ctx, a.kafka, alertsFromID(a.streams), a.streams.Rules, decide)
 	if err == nil && from != 0 {
 		a.log.Info("the group alerts from a time on; edges before it are dismissed as "+brimline.ReasonBeforeAlertsFrom, "from", from)
 	}
 	return from, err
+}
+
+// alertsFromOf is what a group has by the records of its topic of rules; nil where it is new.
+func alertsFromOf(newest map[string][]byte, topic string) (*brimline.Time, error) {
+	value, recorded := newest[processors.AlertsFromKey]
+	if !recorded {
+		if _, begun := newest[rulesKey]; begun { // by a version that wrote no such record
+			return new(brimline.Time), nil
+		}
+		return nil, nil
+	}
+	t, err := parseAlertsFrom(topic, value)
+	return &t, err
 }
 
 // alertsFrom is the time from which a group alerts, 0 for always. setting is what this instance says; group is what the group

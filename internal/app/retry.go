@@ -18,8 +18,8 @@ const RetryHeader = "brimline-retry"
 
 // Again is the record that takes up a dead letter: its own for one of the source topic or of changes, and for a candidate a
 // message to the window stage, which alone knows whether its edge has been judged since. The error says why a letter
-// is to be left alone. partitions are those of changes.
-func Again(d *brimline.DeadLetter, s processors.Streams, partitions int) (*brimline.DeadLetter, error) {
+// is to be left alone. partitions are those of changes, inForce are the group's rules, nil where that is not known.
+func Again(d *brimline.DeadLetter, s processors.Streams, partitions int, inForce *brimline.RuleSet) (*brimline.DeadLetter, error) {
 	switch d.Topic {
 	case s.Source:
 		return d, nil
@@ -41,6 +41,9 @@ func Again(d *brimline.DeadLetter, s processors.Streams, partitions int) (*briml
 			return nil, fmt.Errorf("it cannot be read: %w", err)
 		}
 		c := v.(*brimline.Candidate)
+		if inForce != nil && !has(inForce, &c.Rule) {
+			return nil, fmt.Errorf("its rule %q is no longer in force", c.Rule.ID)
+		}
 		value, err := codecs.Change{}.Encode(retryOf(c))
 		if err != nil {
 			return nil, fmt.Errorf("it cannot be sent: %w", err)

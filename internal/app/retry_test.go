@@ -33,20 +33,23 @@ func TestAgain(t *testing.T) {
 	for name, c := range map[string]struct {
 		letter brimline.DeadLetter
 		reason string // why it is left alone
+		rules  *brimline.RuleSet
 	}{
-		"source":           {brimline.DeadLetter{Topic: "src", Value: []byte("{")}, ""},
-		"change":           {brimline.DeadLetter{Topic: streams.Changes, Partition: 3, Key: []byte("u"), Value: upsert}, ""},
-		"broken change":    {brimline.DeadLetter{Topic: streams.Changes, Key: []byte("u"), Value: upsert[:9]}, "cannot be read"},
-		"another's change": {brimline.DeadLetter{Topic: streams.Changes, Key: []byte("v"), Value: upsert}, "its key"},
+		"source":           {brimline.DeadLetter{Topic: "src", Value: []byte("{")}, "", nil},
+		"change":           {brimline.DeadLetter{Topic: streams.Changes, Partition: 3, Key: []byte("u"), Value: upsert}, "", nil},
+		"broken change":    {brimline.DeadLetter{Topic: streams.Changes, Key: []byte("u"), Value: upsert[:9]}, "cannot be read", nil},
+		"another's change": {brimline.DeadLetter{Topic: streams.Changes, Key: []byte("v"), Value: upsert}, "its key", nil},
 		"truncation": {brimline.DeadLetter{Topic: streams.Changes, Key: []byte("k"),
-			Value: encode(&brimline.Change{Kind: brimline.Truncate, User: "k"})}, "a moment that has passed"},
+			Value: encode(&brimline.Change{Kind: brimline.Truncate, User: "k"})}, "a moment that has passed", nil},
 		"sweep": {brimline.DeadLetter{Topic: streams.Changes, Key: []byte("k"),
-			Value: encode(&brimline.Change{Kind: brimline.Sweep, User: "k", Row: brimline.Transaction{Time: 1}})}, "a moment that has passed"},
-		"broken candidate": {brimline.DeadLetter{Topic: streams.Candidates, Key: []byte("u"), Value: question[1:]}, "cannot be read"},
-		"another topic":    {brimline.DeadLetter{Topic: "h-candidates", Key: []byte("u"), Value: question}, "neither of the source topic src nor of group g"},
-		"alerts":           {brimline.DeadLetter{Topic: "alerts", Key: []byte("u"), Value: question}, "neither of"},
+			Value: encode(&brimline.Change{Kind: brimline.Sweep, User: "k", Row: brimline.Transaction{Time: 1}})}, "a moment that has passed", nil},
+		"broken candidate": {brimline.DeadLetter{Topic: streams.Candidates, Key: []byte("u"), Value: question[1:]}, "cannot be read", nil},
+		"rule gone": {brimline.DeadLetter{Topic: streams.Candidates, Key: []byte("u"), Value: question},
+			`its rule "r" is no longer in force`, &brimline.RuleSet{Rules: []brimline.Rule{{ID: "r"}}}},
+		"another topic": {brimline.DeadLetter{Topic: "h-candidates", Key: []byte("u"), Value: question}, "neither of the source topic src nor of group g", nil},
+		"alerts":        {brimline.DeadLetter{Topic: "alerts", Key: []byte("u"), Value: question}, "neither of", nil},
 	} {
-		got, err := Again(&c.letter, streams, partitions)
+		got, err := Again(&c.letter, streams, partitions, c.rules)
 		switch {
 		case c.reason != "" && (err == nil || !strings.Contains(err.Error(), c.reason)):
 			t.Errorf("%s: %v, want %q", name, err, c.reason)
@@ -54,7 +57,8 @@ func TestAgain(t *testing.T) {
 			t.Errorf("%s: %+v, %v", name, got, err)
 		}
 	}
-	got, err := Again(&brimline.DeadLetter{Topic: streams.Candidates, Partition: 5, Offset: 6, Key: []byte("u"), Value: question}, streams, partitions)
+	got, err := Again(&brimline.DeadLetter{Topic: streams.Candidates, Partition: 5, Offset: 6, Key: []byte("u"), Value: question},
+		streams, partitions, &brimline.RuleSet{Rules: []brimline.Rule{{ID: "q"}, candidate.Rule}})
 	if err != nil {
 		t.Fatal(err)
 	}

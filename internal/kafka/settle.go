@@ -20,7 +20,9 @@ const settleEvery = 100 * time.Millisecond
 //
 // The id is a transactional one. Whoever is about to write takes it first, which fences those before, and reads then: what
 // they have written is there by that time, and what they write later is refused.
-func (c *Cluster) Settle(ctx context.Context, o Options, id, topic string, decide func(newest map[string][]byte) (map[string][]byte, error)) error {
+func (c *Cluster) Settle(
+	ctx context.Context, o Options, id, topic string, decide func(newest map[string][]byte) (map[string][]byte, error),
+) error {
 	where := fmt.Sprintf("settling what topic %q says", topic)
 	var producer *kgo.Client // has the id since before the last look
 	defer func() {
@@ -31,7 +33,9 @@ func (c *Cluster) Settle(ctx context.Context, o Options, id, topic string, decid
 	for {
 		newest := map[string][]byte{}
 		err := c.Tail(ctx, topic, Oldest, false, func(m *Message) error {
-			newest[string(m.Key)] = m.Value
+			if newest[string(m.Key)] = m.Value; m.Value == nil {
+				delete(newest, string(m.Key))
+			}
 			return nil
 		})
 		if err != nil {
