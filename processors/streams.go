@@ -29,11 +29,14 @@ type Streams struct {
 	IndexLoop      string // goka's loop topic of the index group
 }
 
-// Keys of the records in the topic of rules.
-const (
-	RulesKey      = "rules"
-	AlertsFromKey = "alerts-from"
-)
+// RulesKey is the key of the record of the rules in force, in the topic of rules.
+const RulesKey = "rules"
+
+// AlertsFromKey is the key of the record beside it that says from when on the group alerts.
+const AlertsFromKey = "alerts-from"
+
+// SettingsKey is the key of the record beside it that says what the group's rows mean.
+const SettingsKey = "settings"
 
 // NewStreams names the parts of group; source and alerts are topics that others share.
 func NewStreams(group, source, alerts string) Streams {
