@@ -6,7 +6,7 @@ import (
 	"github.com/brimline/brimline"
 )
 
-// RuleSet is the codec of *brimline.RuleSet, the one record of the rules topic,
+// RuleSet is the codec of *brimline.RuleSet, the record of the rules in force in the rules topic,
 // by which instances of a group agree on their rules.
 type RuleSet struct{}
 
