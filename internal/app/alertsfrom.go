@@ -17,8 +17,8 @@ import (
 // alwaysAlerts is the value of the record of a group that began without a time.
 const alwaysAlerts = "none"
 
-// alertsFromID is the transactional id under which a group's time is settled.
-func alertsFromID(s processors.Streams) string { return s.Rules }
+// settleID is the transactional id under which what a group began with is settled.
+func settleID(s processors.Streams) string { return s.Rules }
 
 // AlertsFromInForce reads from when on the group alerts from its topic of rules; 0: always.
 func AlertsFromInForce(ctx context.Context, c *kafka.Cluster, topic string) (brimline.Time, error) {
@@ -48,7 +48,7 @@ func (a *App) settleAlertsFrom(ctx context.Context) (from brimline.Time, err err
 		}
 		return map[string][]byte{processors.AlertsFromKey: []byte(formatAlertsFrom(from))}, nil
 	}
-	err = a.cluster.Settle(ctx, a.kafka, alertsFromID(a.streams), a.streams.Rules, decide)
+	err = a.cluster.Settle(ctx, a.kafka, settleID(a.streams), a.streams.Rules, decide)
 	if err == nil && from != 0 {
 		a.log.Info("the group alerts from a time on; edges before it are dismissed as "+brimline.ReasonBeforeAlertsFrom, "from", from)
 	}

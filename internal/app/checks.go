@@ -103,7 +103,7 @@ func (e *examination) kafka(ctx context.Context, c *config.Config, set *rules.Se
 	e.add(preflight.Kafka(ctx, cluster, preflight.KafkaOptions{
 		Streams: streams, Partitions: c.Partitions, Replication: c.Replication, History: set.Retention(),
 	})...)
-	recorded, err := rulesTopic{cluster}.firstSettings(ctx, streams.Rules)
+	recorded, err := rulesTopic{cluster}.settings(ctx, streams.Rules)
 	switch {
 	case IsMissing(err):
 	case err != nil:

@@ -93,8 +93,8 @@ func TestLearned(t *testing.T) {
 	}
 }
 
-// TestFirstSettingsHold: of two instances that write at the same moment the first one's record holds, for both.
-func TestFirstSettingsHold(t *testing.T) {
+// TestSettingsOfTwo: of two instances that begin at the same moment the first one's record holds, for both.
+func TestSettingsOfTwo(t *testing.T) {
 	g := newGround(t)
 	defer g.close(t)
 	g.createSource(t)
@@ -119,7 +119,7 @@ func TestFirstSettingsHold(t *testing.T) {
 		!strings.Contains(err.Error(), "--amount-minor-units was 0, and is 2") {
 		t.Errorf("%v", err)
 	}
-	first, err := rulesTopic{a.cluster}.firstSettings(t.Context(), a.streams.Rules)
+	first, err := rulesTopic{a.cluster}.settings(t.Context(), a.streams.Rules)
 	if err != nil || first == nil || first.AmountMinorUnits != 0 {
 		t.Errorf("%+v, %v", first, err)
 	}
