@@ -24,6 +24,7 @@ type Change struct {
 	User   string
 	Row    Transaction // Upsert; Delete: its time is MinTime where it is not known; answers: the row that made the question necessary
 	Source Source
+	Update bool // Upsert: the source says that the row was there before, with other contents
 
 	Rule uint64 // answers and Retry: fingerprint of the rule; 0 of an answer that only says that it is complete
 	// Edges are all edges of the span for EdgesFound and the one edge for Refuted. For Unjudgeable and Retry

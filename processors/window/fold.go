@@ -246,21 +246,30 @@ func (s *step) upsert() bool {
 		}
 		removed = s.take(found)
 	}
-	s.noteVersion(removed)
+	// What the row was before is not known where it could not be taken in.
+	unseen := s.in.Change.Update && removed == nil && row.Time > s.w.Floor
+	switch {
+	case removed != nil:
+		s.noteVersion(removed.Time, removed.Time)
+	case unseen:
+		s.noteVersion(row.Time, row.Time)
+	default:
+		s.noteVersion(brimline.MaxTime, brimline.MinTime)
+	}
 	if row.Time > s.w.Floor {
 		s.insert(kept)
 	}
 	s.stirIfAsked()
 	for i := range s.rules {
-		s.askLate(i, row, removed)
+		s.askLate(i, row, removed, unseen)
 	}
 	for i := range s.rules {
 		if removed != nil {
 			s.judge(i, removed.Time, true, true)
 		}
 		weight, _ := s.rules[i].Weigh(row)
-		counts := weight != 0 || removed != nil
-		s.judge(i, row.Time, counts, removed != nil || counts && s.rules[i].Measure.Shrinks())
+		counts := weight != 0 || removed != nil || unseen
+		s.judge(i, row.Time, counts, removed != nil || unseen || counts && s.rules[i].Measure.Shrinks())
 	}
 	return true
 }
@@ -275,10 +284,10 @@ func (s *step) delete() bool {
 		return s.deleteUnknown()
 	}
 	gone := s.take(found)
-	s.noteVersion(gone)
+	s.noteVersion(gone.Time, gone.Time)
 	s.stirIfAsked()
 	for i := range s.rules {
-		s.askLate(i, gone, nil)
+		s.askLate(i, gone, nil, false)
 	}
 	for i := range s.rules {
 		s.judge(i, gone.Time, true, true)
@@ -286,18 +295,38 @@ func (s *step) delete() bool {
 	return true
 }
 
-// deleteUnknown takes the deletion of a row that is not held: of one below the floor, or of one that could not be taken in.
+// deleteUnknown takes the deletion of a row that is not held: of one below the floor, or of one that could not be taken in, which
+// PostgreSQL has counted. Where the deletion does not say when the row was, it may have been at any time above the floor.
 func (s *step) deleteUnknown() bool {
 	t := s.in.Change.Row.Time
-	above := t > s.w.Floor
+	first, last := t, t
+	if t == brimline.MinTime {
+		first, last = s.anyTime()
+	}
+	above := last > s.w.Floor
 	if above { // noted all the same: the row may be inserted again, and then deleted by an echo
-		s.noteVersion(&s.in.Change.Row)
+		s.noteVersion(first, last)
 	}
 	write := s.stirIfAsked() || above
 	for i := range s.rules {
+		if above && s.rows.Len() > 0 { // edges are at the times of rows
+			s.askBelow(i, first, last)
+		}
 		write = s.judge(i, t, above, above) || write
 	}
 	return write
+}
+
+// anyTime are the first and the last time of what is retained, above the floor. Where nothing is, both are now.
+func (s *step) anyTime() (first, last brimline.Time) {
+	if s.rows.Len() > 0 {
+		return s.rows.Oldest(), s.rows.Newest()
+	}
+	now := max(s.in.At, s.in.Change.Source.Commit)
+	if s.w.Floor != brimline.MinTime {
+		now = max(now, s.w.Floor+1)
+	}
+	return now, now
 }
 
 // take removes a row, and gives what it was.

@@ -61,6 +61,12 @@ func (h *replays) draw() *brimline.Change {
 	}
 	c.Row = brimline.Transaction{ID: strconv.Itoa(rapid.IntRange(0, 12).Draw(t, "row")), User: "u",
 		Amount: brimline.Amount(rapid.Int64Range(-15, 20).Draw(t, "amount")), Time: brimline.Time(rapid.Int64Range(0, 40).Draw(t, "hour")) * hour}
+	switch {
+	case c.Kind == brimline.Upsert:
+		c.Update = rapid.Bool().Draw(t, "update")
+	case rapid.IntRange(0, 3).Draw(t, "unseen") == 0:
+		c.Row.Time = brimline.MinTime
+	}
 	return c
 }
 

@@ -219,7 +219,11 @@ func TestADeadSpanIsAskedAboutAgain(t *testing.T) {
 			if len(out) == 0 || tc.want == "r late 39..99" {
 				continue
 			}
-			b.expect(name+": replayed", b.at(b.offset-1, tc.repair), want...)
+			again := want
+			if tc.repair.Row.Time == brimline.MinTime { // rows may have come since, so that the row may have been among them
+				again = []string{"r late 100..560"}
+			}
+			b.expect(name+": replayed", b.at(b.offset-1, tc.repair), again...)
 			same(t, b.table.load(t, b.fold), b.st)
 			b.expect(name+": the answer", b.next(found(r, out[0].Cause, 100)), "r edge 100")
 			if w := b.table.read(t); len(w.Rules[0].Unjudged) != 0 || w.Asked != (brimline.Cause{}) {
