@@ -75,6 +75,15 @@ func TestEveryQuestionIsAnswered(t *testing.T) {
 	)
 }
 
+// TestQuestionsAreAnsweredWithoutADatabase: with --verify off nothing is found, and nothing stays open.
+func TestQuestionsAreAnsweredWithoutADatabase(t *testing.T) {
+	w := newWorld(t, 1)
+	w.config = func(c *Config) { c.Off = true }
+	w.put(lateCandidate("u", 0, hour, 1), lateCandidate("v", 0, hour, 2), lateCandidate("u", 2*hour, 3*hour, 3), edgeCandidate("u", hour, 4))
+	w.once()
+	w.expect("v: 0 edges, all up to 2", "u: 0 edges, all up to 3")
+}
+
 // TestADeadCandidateIsToldOf: whatever it dies of, the window stage hears of it in the transaction of the dead letter.
 func TestADeadCandidateIsToldOf(t *testing.T) {
 	w := newWorld(t, 1)
