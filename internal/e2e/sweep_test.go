@@ -12,12 +12,12 @@ import (
 	"github.com/brimline/brimline/internal/testkit"
 )
 
-// TestUsersComeBackAfterSweeps: users are swept as often as can be, and come back after jumps in time; partitions of the source topic are far
-// apart, and each has its rows in order. The alerts are PostgreSQL's edges.
+// TestUsersComeBackAfterSweeps: users are swept as often as can be, and come back after jumps in time; partitions of
+// the source topic are far apart, and each has its rows in order. The alerts are PostgreSQL's edges.
 func TestUsersComeBackAfterSweeps(t *testing.T) { testSwept(t, true) }
 
-// TestLateRowsAfterSweeps: the same with rows in any order. No edge is missing, and an edge comes a second time only if what was announced
-// was forgotten with its user (docs/semantics.md).
+// TestLateRowsAfterSweeps: the same with rows in any order. No edge is missing, and an edge comes a second time only
+// if what was announced was forgotten with its user (docs/semantics.md).
 func TestLateRowsAfterSweeps(t *testing.T) { testSwept(t, false) }
 
 func testSwept(t *testing.T, inOrder bool) {
@@ -36,7 +36,8 @@ rules:
 	start := brimline.TimeOf(time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC))
 	var rows []testkit.Row
 	const users = 12
-	// Each partition begins with a row of every user: one of which a partition of the table has heard nothing holds up no sweep there.
+	// Each partition begins with a row of every user: one of which a partition of the table has heard nothing holds
+	// up no sweep there.
 	for range partitions * users {
 		rows = append(rows, testkit.Row{ID: int64(len(rows) + 1), User: int64(len(rows)%users + 1), Time: start})
 	}
@@ -46,7 +47,9 @@ rules:
 		some := []int64{1 + r.Int64N(users), 1 + r.Int64N(users), 1 + r.Int64N(users)}
 		for range 5 + r.IntN(15) {
 			at = at.Add(time.Duration(r.IntN(120)) * time.Minute)
-			rows = append(rows, testkit.Row{ID: int64(len(rows) + 1), User: some[r.IntN(3)], Amount: brimline.Amount(r.Int64N(9000) - 1500), Time: at})
+			rows = append(rows,
+				testkit.Row{ID: int64(len(rows) + 1), User: some[r.IntN(3)],
+					Amount: brimline.Amount(r.Int64N(9000) - 1500), Time: at})
 		}
 		at = at.Add(time.Duration(r.IntN(200)) * time.Hour)
 	}

@@ -60,9 +60,10 @@ func (m *mendable) mend(how, at string) {
 	m.Produce(m.t, m.names.Source, events)
 }
 
-// TestAMendedRowBringsItsEdge: a row that PostgreSQL cannot add up (NaN), or that it can and the stream cannot take in, is
-// in the way of an edge until it is updated, deleted, or deleted and inserted again: before the edge is found, after it was refused, or at
-// once, while the program runs. Then the edge is alerted by itself, once for each rule, whatever the window.
+// TestAMendedRowBringsItsEdge: a row that PostgreSQL cannot add up (NaN), or that it can and the stream cannot take
+// in, is in the way of an edge until it is updated, deleted, or deleted and inserted again: before the edge is found,
+// after it was refused, or at once, while the program runs. Then the edge is alerted by itself, once for each rule,
+// whatever the window.
 func TestAMendedRowBringsItsEdge(t *testing.T) {
 	t.Parallel()
 	const (

@@ -90,15 +90,16 @@ func TestRulesThatCannotBeToldApart(t *testing.T) {
 	}
 	same, err := rules.Parse("x", file(other))
 	if err != nil || same.Rules[0].Fingerprint() != alone.Rules[0].Fingerprint() {
-		t.Fatalf("%v, or the two are no example: %x, %x", err, same.Rules[0].Fingerprint(), alone.Rules[0].Fingerprint())
+		t.Fatalf("%v, or the two are no example: %x, %x", err, same.Rules[0].Fingerprint(),
+			alone.Rules[0].Fingerprint())
 	}
 	_, err = rules.Parse("rules.yaml", file("a", one, "b", other))
 	var problems *rules.Problems
 	if !errors.As(err, &problems) || len(problems.List) != 1 {
 		t.Fatalf("%v", err)
 	}
-	const want = `rules.yaml:5:5: rules "1e6d801f140014f" and "c3f4fae067e9488" cannot be told apart by their fingerprints; ` +
-		`rename one of them`
+	const want = `rules.yaml:5:5: rules "1e6d801f140014f" and "c3f4fae067e9488" cannot be told apart ` +
+		`by their fingerprints; rename one of them`
 	if got := problems.List[0].String(); got != want {
 		t.Errorf("%s\nwant\n%s", got, want)
 	}

@@ -81,9 +81,9 @@ func (s *step) stirIfAsked() bool {
 	return true
 }
 
-// askLate asks PostgreSQL for the edges at those window ends of rule i, among
-// the ones that row, or what it was before, belongs to, whose rows are not all retained. Before is nil where there is none,
-// unseen says that it is not known.
+// askLate asks PostgreSQL for the edges at those window ends of rule i, among the ones that row, or what it was
+// before, belongs to, whose rows are not all retained. Before is nil where there is none, unseen says that it is not
+// known.
 func (s *step) askLate(i int, row, before *brimline.Transaction, unseen bool) {
 	first := s.judgeable(i)
 	from, last := brimline.MaxTime, brimline.MinTime
@@ -153,9 +153,10 @@ func (s *step) askLateAgain(i int) {
 	s.askBelow(i, from, last)
 }
 
-// reach goes through what is known of rule i's edges in [from, to], whose windows a change to rows belongs to. Rows were
-// removed or lowered if mayFall: an edge that PostgreSQL refuted may have come back, and one that it is being asked about
-// may be judged on the old rows. woken says that an edge is forgotten, so that it is found if it is there.
+// reach goes through what is known of rule i's edges in [from, to], whose windows a change to rows belongs to. Rows
+// were removed or lowered if mayFall: an edge that PostgreSQL refuted may have come back, and one that it is being
+// asked about may be judged on the old rows. woken says that an edge is forgotten, so that it is found if it is
+// there.
 //
 // What PostgreSQL could not judge is judged again whatever the change is: the rows that stood in the way are in the
 // window only once they are repaired, as rows that were not held before.

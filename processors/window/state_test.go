@@ -152,7 +152,8 @@ func TestSegmentsOfAHeavyUser(t *testing.T) {
 	var perRow [2]int // bytes of the first and of the last thousand
 	for i := range rows {
 		before := tb.written
-		row := brimline.Transaction{ID: fmt.Sprint(i), User: "u", Amount: brimline.Amount(r.IntN(10)), Time: brimline.Time(i)*brimline.Time(time.Minute.Microseconds()) - brimline.Time(r.Int64N(time.Hour.Microseconds()))}
+		row := brimline.Transaction{ID: fmt.Sprint(i), User: "u", Amount: brimline.Amount(r.IntN(10)),
+			Time: brimline.Time(i)*brimline.Time(time.Minute.Microseconds()) - brimline.Time(r.Int64N(time.Hour.Microseconds()))}
 		fold(int64(3*i), brimline.Change{Kind: brimline.Upsert, Row: row})
 		want[row.ID] = row
 		perRow[i*2/rows] += tb.written - before
@@ -285,14 +286,17 @@ func TestTornStateAsksPostgreSQL(t *testing.T) {
 	}
 }
 
-// TestALogThatIsWrittenAnewFitsRecords: however many versions, with ids as long as can be, and edges a user has, no record comes near
-// what a broker takes, and what is read back is the same.
+// TestALogThatIsWrittenAnewFitsRecords: however many versions, with ids as long as can be, and edges a user has, no
+// record comes near what a broker takes, and what is read back is the same.
 func TestALogThatIsWrittenAnewFitsRecords(t *testing.T) {
 	rule, other := hourly("r", 100, brimline.SumAbs), hourly("other", 100, brimline.SumAbs)
 	b := newBench(t, rule, other)
-	w := &brimline.Window{Last: 5, Floor: brimline.MinTime, Rules: []brimline.RuleState{{Rule: rule.Fingerprint()}, {Rule: other.Fingerprint()}}}
+	w := &brimline.Window{Last: 5, Floor: brimline.MinTime,
+		Rules: []brimline.RuleState{{Rule: rule.Fingerprint()}, {Rule: other.Fingerprint()}}}
 	for i := range 6_000 {
-		w.Changed = append(w.Changed, brimline.RowVersion{ID: fmt.Sprintf("%01024d", i), Offset: int64(i), Time: minutes(0) + 1, From: minutes(0)})
+		w.Changed = append(w.Changed,
+			brimline.RowVersion{ID: fmt.Sprintf("%01024d", i), Offset: int64(i), Time: minutes(0) + 1,
+				From: minutes(0)})
 	}
 	for i := range 60_000 {
 		e := brimline.Edge{Time: minutes(i), Cause: brimline.Cause{Offset: int64(i) * 211}}

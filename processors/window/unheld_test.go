@@ -23,11 +23,12 @@ func updated(id string, amount brimline.Amount, minute int) brimline.Change {
 // refused is PostgreSQL's no to a candidate.
 func refused(c brimline.Candidate) brimline.Change {
 	rule := c.Rule
-	return brimline.Change{Kind: brimline.Refuted, Rule: rule.Fingerprint(), Edges: []brimline.Time{c.Edge}, Cause: c.Cause.Offset, Row: c.Trigger}
+	return brimline.Change{Kind: brimline.Refuted, Rule: rule.Fingerprint(), Edges: []brimline.Time{c.Edge},
+		Cause: c.Cause.Offset, Row: c.Trigger}
 }
 
-// A row that route could not take in, and PostgreSQL counts, hides an edge: the total before it is above the limit already. What is done
-// to that row brings the edge back, though the window has never held it.
+// A row that route could not take in, and PostgreSQL counts, hides an edge: the total before it is above the limit
+// already. What is done to that row brings the edge back, though the window has never held it.
 func TestARowThatWasNotTakenInHidesNoEdgeForLong(t *testing.T) {
 	sum := hourly("sum", 3000, brimline.SumAbs)
 	for name, repair := range map[string]brimline.Change{
@@ -89,15 +90,17 @@ func TestARowThatWasNotTakenInIsAskedAboutBelowTheHistory(t *testing.T) {
 			continue
 		}
 		again := b.at(b.offset-1, tc.repair)
-		if len(again) != 1 || again[0].Cause != out[0].Cause || again[0].Edge > out[0].Edge || again[0].Until < out[0].Until {
+		if len(again) != 1 || again[0].Cause != out[0].Cause || again[0].Edge > out[0].Edge ||
+			again[0].Until < out[0].Until {
 			t.Errorf("%s, replayed: %q", name, shown(again))
 		}
 		b.expect(name+": the answer", b.next(found(sum, out[0].Cause, 30)), "sum edge 30")
 	}
 }
 
-// What is written once more after a row has gone, by an instance that thaws or as a dead letter that is tried again, does not bring
-// it back: not where the deletion did not say when the row was either, nor where the row was never held.
+// What is written once more after a row has gone, by an instance that thaws or as a dead letter that is tried again,
+// does not bring it back: not where the deletion did not say when the row was either, nor where the row was never
+// held.
 func TestADeletionOfARowThatIsNotHeldIsRemembered(t *testing.T) {
 	for name, first := range map[string][]brimline.Change{
 		"a user with rows":      {put("2", 20, 1), put("3", 1, 30)},

@@ -17,8 +17,8 @@ func (s *step) isEcho() bool {
 	return v.Partition == from.Partition && from.Offset < v.Offset
 }
 
-// noteVersion remembers where the change at hand stands in the source if it changes a row that was at a time from first to
-// last, or one that was changed earlier. Where it was at none, first is above last.
+// noteVersion remembers where the change at hand stands in the source if it changes a row that was at a time from
+// first to last, or one that was changed earlier. Where it was at none, first is above last.
 func (s *step) noteVersion(first, last brimline.Time) {
 	c := s.in.Change
 	at, known := s.version()
