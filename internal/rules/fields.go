@@ -67,8 +67,26 @@ func (r *reader) read() *Set {
 			rule, p := r.rule(n, s, sure, ids)
 			s.Rules, s.predicates = append(s.Rules, rule), append(s.predicates, p)
 		}
+		r.toldApart(list, s)
 	}
 	return s
+}
+
+// toldApart refuses rules that a group would take for one another: it knows them by their fingerprints, and puts its
+// questions about a rule under the upper 63 bits.
+func (r *reader) toldApart(list *yaml.Node, s *Set) {
+	first := make(map[uint64]int)
+	for i := range s.Rules {
+		rule := &s.Rules[i]
+		known := rule.Fingerprint() >> 1
+		other, taken := first[known]
+		if !taken {
+			first[known] = i
+		} else if id := s.Rules[other].ID; id != rule.ID { // the same id is noted already
+			r.problemAt(list.Content[i], "rules %q and %q cannot be told apart by their fingerprints; rename one of them",
+				id, rule.ID)
+		}
+	}
 }
 
 // scale reports false where it is not certain, so that nothing is said that follows from it.
