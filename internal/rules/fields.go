@@ -36,10 +36,13 @@ func keywords() []string {
 }
 
 func (r *reader) read() *Set {
-	root := r.document()
-	if root == nil {
-		return nil
+	if root := r.document(); root != nil {
+		return r.set(root)
 	}
+	return nil
+}
+
+func (r *reader) set(root *yaml.Node) *Set {
 	top := r.known(root, "a rules file", fileFields())
 	if root.Kind != yaml.MappingNode {
 		return nil
