@@ -8,6 +8,7 @@ import (
 
 type rulesCmd struct {
 	Check rulesCheckCmd `cmd:"" help:"Check a rules file and show what it says."`
+	Test  rulesTestCmd  `cmd:"" help:"Play tests of rules: rows in, alerts expected."`
 }
 
 type rulesCheckCmd struct {
