@@ -7,6 +7,6 @@ func Kinds() []string {
 		KindBrokenJSON, KindUnknownShape, KindUnknownOp, KindOtherTable, KindEmptyKey, KindMissingColumn, KindWrongType,
 		KindEmptyUser, KindAmountScale, KindAmountRange, KindAmountNaN, KindAmountSyntax, KindAmountAmbiguous,
 		KindFloatAmount, KindBadTime, KindInfiniteTime, KindUnavailable, KindDeleteWithoutBefore, KindMadeUpBefore,
-		KindFlatTombstone,
+		KindFlatTombstone, KindTimeUnit, KindTimeCut, KindAmountScaleUnknown, KindAmountNotWhole, KindFloatColumn,
 	}
 }

@@ -36,6 +36,7 @@ type commands struct {
 	User       userCmd       `cmd:"" help:"A user's totals as of now, for each rule."`
 	Alerts     alertsCmd     `cmd:"" help:"List or follow alerts."`
 	Status     statusCmd     `cmd:"" help:"Lag, rate and recovery, by group and partition."`
+	Ready      readyCmd      `cmd:"" help:"Whether the instance here is ready, as an exit code."`
 	Reset      resetCmd      `cmd:"" help:"Delete a group's topics, offsets and state, to start from the beginning."`
 	Doctor     doctorCmd     `cmd:"" help:"Check Kafka, topics, PostgreSQL and the connector, with remedies."`
 	Topology   topologyCmd   `cmd:"" help:"Show the flow: stages, topics, keys."`
@@ -101,6 +102,13 @@ func (w *world) note(l *config.Logging, message string) {
 	fmt.Fprintln(w.err, message)
 }
 
+// vars are what help texts and defaults are filled with.
+func vars() kong.Vars {
+	return kong.Vars{
+		"file_here": config.FileHere, "file_demo": config.FileDemo, "stages": "route, window, verify, index",
+	}
+}
+
 func execute(args []string, in io.Reader, stdout, stderr io.Writer) int {
 	out, errOut := &output{to: stdout}, &output{to: stderr}
 	exit := -1
@@ -112,9 +120,7 @@ func execute(args []string, in io.Reader, stdout, stderr io.Writer) int {
 		kong.Writers(out, errOut),
 		kong.Exit(func(code int) { exit = code }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, WrapUpperBound: 110}),
-		kong.Vars{
-			"file_here": config.FileHere, "file_demo": config.FileDemo, "stages": "route, window, verify, index",
-		},
+		vars(),
 	)
 	if err != nil {
 		last(err)
@@ -285,10 +291,10 @@ func report(w io.Writer, asJSON bool, err error) {
 
 // flatten takes joined errors apart.
 func flatten(err error) []error {
-	if _, ok := err.(*brimline.Error); ok {
+	if _, ok := err.(*brimline.Error); ok { //nolint:errorlint // goes down the chain itself
 		return []error{err}
 	}
-	switch e := err.(type) {
+	switch e := err.(type) { //nolint:errorlint // goes down the chain itself
 	case interface{ Unwrap() []error }:
 		var all []error
 		for _, inner := range e.Unwrap() {

@@ -96,7 +96,8 @@ func TestHelp(t *testing.T) {
 	t.Setenv("COLUMNS", "110")
 	texts := map[string]string{}
 	for _, command := range []string{
-		"", "demo", "run", "capture", "user", "alerts", "status", "reset", "doctor", "topology", "rules", "rules check",
+		"", "demo", "run", "capture", "user", "alerts", "status", "ready", "reset", "doctor", "topology",
+		"rules", "rules check",
 		"deadletter", "deadletter list", "deadletter retry", "version",
 	} {
 		code, out, errOut := run(t, append(strings.Fields(command), "--help")...)
@@ -174,7 +175,8 @@ func TestEverySettingIsOfTheFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	code, _, errOut := run(t, "version", "--config", file)
-	if code != 2 || !strings.Contains(errOut, `did you mean "currency"?`) || !strings.Contains(errOut, `unknown setting "json"`) {
+	if code != 2 || !strings.Contains(errOut, `did you mean "currency"?`) ||
+		!strings.Contains(errOut, `unknown setting "json"`) {
 		t.Errorf("code %d: %s", code, errOut)
 	}
 }

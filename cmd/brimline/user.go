@@ -13,7 +13,6 @@ import (
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/internal/app"
 	"github.com/brimline/brimline/internal/rules"
-	"github.com/brimline/brimline/internal/sliding"
 	"github.com/brimline/brimline/views"
 )
 
@@ -85,13 +84,12 @@ func (c *userCmd) look(w *world) (u views.User, other string, err error) {
 	if set == nil {
 		return u, "", c.notRunYet(errors.New("its topic of rules is empty"))
 	}
-	compiled, err := compile(set)
+	view, err := app.ViewConfig(c.options(), s.Group)
 	if err != nil {
 		return u, "", err
 	}
-	v, err := views.OpenWindows(w, views.Config{
-		Kafka: c.options(), Streams: s, Dir: filepath.Join(c.StateDir, s.Group), Rules: compiled, Scale: set.Scale, Log: c.log(w),
-	})
+	view.Dir, view.Rules, view.Log = filepath.Join(c.StateDir, s.Group), set, c.log(w)
+	v, err := views.Open(w, view)
 	if err != nil {
 		return u, "", err
 	}
@@ -127,18 +125,6 @@ func spellings(id string) []string {
 		}
 	}
 	return all
-}
-
-func compile(set *brimline.RuleSet) ([]sliding.Rule, error) {
-	var compiled []sliding.Rule
-	for _, r := range set.Rules {
-		rule, err := rules.CompileRule(r, set.Columns, set.Scale)
-		if err != nil {
-			return nil, err
-		}
-		compiled = append(compiled, rule)
-	}
-	return compiled, nil
 }
 
 // printFuture says what does not count yet.

@@ -109,7 +109,7 @@ func New(_ context.Context, o Options) (*App, error) {
 		return nil, err
 	}
 	a.started = a.clock()
-	a.metrics = NewMetrics(a.registry)
+	a.metrics = NewMetrics(a.registry, a.version)
 	a.compiled = a.rules.Compiled(a.whereFailed())
 	a.stageMetrics = newStageMetrics(a.registry, a.rules.Rules)
 	registerProcess(a.registry)

@@ -16,6 +16,7 @@ import (
 	"github.com/brimline/brimline/internal/failpoint"
 	"github.com/brimline/brimline/internal/kafka"
 	"github.com/brimline/brimline/internal/rules"
+	"github.com/brimline/brimline/processors"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -24,7 +25,7 @@ import (
 const unsettledPatience = 15
 
 // rulesKey is the key of the one record in the topic of rules.
-const rulesKey = "rules"
+const rulesKey = processors.RulesKey
 
 // gate lets this instance judge only while every other instance of the group
 // judges by the same rules. It is passed before the stages join their groups;

@@ -80,7 +80,8 @@ func TestJudged(t *testing.T) {
 
 	// In steady state, not_above says that the stream holds what PostgreSQL does not.
 	w.minute(10, 2, 0)
-	w.notice(t, httpapi.Warning, "322 of 1,210 candidates in the last 5 min: not_above 8 (2 of them "+steadily+"), already_above 314")
+	w.notice(t, httpapi.Warning, "322 of 1,210 candidates in the last 5 min: "+
+		"not_above 8 (2 of them "+steadily+"), already_above 314")
 
 	// An hour later it is over; the sum since the start stays.
 	for range 58 {

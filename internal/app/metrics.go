@@ -1,6 +1,7 @@
 package app
 
 import (
+	"runtime"
 	"strconv"
 
 	"github.com/brimline/brimline"
@@ -24,8 +25,8 @@ type Metrics struct {
 	unjudged  prometheus.Counter
 }
 
-// NewMetrics registers the app's metrics, each at zero.
-func NewMetrics(r prometheus.Registerer) *Metrics {
+// NewMetrics registers the app's metrics, each at zero. version is that of the program.
+func NewMetrics(r prometheus.Registerer, version string) *Metrics {
 	m := &Metrics{
 		restarts: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "brimline_stage_restarts_total", Help: "Times a stage ended by an error and was started again.",
@@ -46,7 +47,12 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Name: "brimline_rules_where_failures_total", Help: "Times that a rule's where expression could not be evaluated on a row, which then does not match.",
 		}),
 	}
-	r.MustRegister(m.restarts, m.up, m.strangers, m.swept, m.unjudged)
+	build := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "brimline_build_info", Help: "Always 1; its labels say what runs.",
+		ConstLabels: prometheus.Labels{"version": version, "goversion": runtime.Version()},
+	})
+	build.Set(1)
+	r.MustRegister(build, m.restarts, m.up, m.strangers, m.swept, m.unjudged)
 	for _, stage := range processors.StageNames() {
 		m.restarts.WithLabelValues(string(stage))
 		m.up.WithLabelValues(string(stage))

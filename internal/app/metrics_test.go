@@ -95,6 +95,16 @@ func TestMetricNames(t *testing.T) {
 	}
 }
 
+func TestBuildInfo(t *testing.T) {
+	r := prometheus.NewRegistry()
+	NewMetrics(r, "v1.2.3")
+	if got := value(t, r, "brimline_build_info", "version=v1.2.3"); got != 1 {
+		t.Errorf("brimline_build_info is %v", got)
+	}
+	if got := value(t, r, "brimline_build_info", "goversion="+runtime.Version()); got != 1 {
+		t.Errorf("brimline_build_info of this Go is %v", got)
+	}
+}
 func newApp(t *testing.T, rules string) *App {
 	t.Helper()
 	c := config.Default()

@@ -58,13 +58,15 @@ const (
 )
 
 func (a *App) windowStage() *gokaStage {
+	var seen *window.Seen // by the running attempt
 	return &gokaStage{
 		name: processors.Window, inputs: []string{a.streams.Changes}, all: a.partitions.users,
 		define: func(tables *kafka.Tables) (*goka.GroupGraph, []goka.ProcessorOption) {
 			markers, states := window.NewMarkers(a.partitions.users), window.NewStates(int(a.config.Memory/statesShare))
+			seen = window.NewSeen(&a.rules.RuleSet, a.config.KeepEdges, a.clock)
 			g := window.Graph(window.Config{
 				Streams: a.streams, Rules: a.rules.RuleSet, Compiled: a.compiled, Keep: a.config.KeepEdges,
-				Markers: markers, States: states, Clock: a.clock, Metrics: a.stageMetrics.window, Log: a.log.With("stage", processors.Window),
+				Markers: markers, States: states, Seen: seen, Clock: a.clock, Metrics: a.stageMetrics.window, Log: a.log.With("stage", processors.Window),
 			})
 			return g, []goka.ProcessorOption{
 				goka.WithStorageBuilder(markers.Watch(states.Watch(escaped(tables.Build)))),
@@ -72,7 +74,7 @@ func (a *App) windowStage() *gokaStage {
 				goka.WithProducerBuilder(redirected(a.kafka.ProducerBuilder(), a.streams.WindowSegments, a.streams.WindowTable)),
 			}
 		},
-		beside: a.sweep,
+		beside: func(ctx context.Context, p *goka.Processor, v *visits) { a.sweep(ctx, p, v, seen) },
 	}
 }
 
@@ -238,7 +240,7 @@ func topicManagers(o kafka.Options) goka.TopicManagerBuilder {
 }
 
 // sweep removes aged-out users from the window table from time to time.
-func (a *App) sweep(ctx context.Context, p *goka.Processor, v *visits) {
+func (a *App) sweep(ctx context.Context, p *goka.Processor, v *visits, seen *window.Seen) {
 	if a.config.SweepEvery == 0 {
 		return
 	}
@@ -250,7 +252,7 @@ func (a *App) sweep(ctx context.Context, p *goka.Processor, v *visits) {
 			if !p.Recovered() {
 				continue
 			}
-			if err := a.announceSweep(); err != nil {
+			if err := a.announceSweep(seen.Horizons()); err != nil {
 				a.log.Warn("sweep put off", "error", err)
 				continue
 			}

@@ -126,7 +126,7 @@ func (a *App) Status(ctx context.Context) httpapi.Status {
 
 // explained takes an error apart for people: what, and what to do.
 func explained(err error) (what, remedy string) {
-	e, ok := err.(*brimline.Error)
+	e, ok := err.(*brimline.Error) //nolint:errorlint // what is wrapped has more to say
 	if !ok {
 		return err.Error(), ""
 	}

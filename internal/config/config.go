@@ -102,7 +102,7 @@ type Watched struct {
 
 // TableName is the watched table.
 type TableName struct {
-	// Table is schema.name. Records of other tables in the source topic become dead letters.
+	// Table is schema.name. What becomes of records of other tables in the source topic says OtherTables.
 	Table string `help:"The watched table, schema.name." default:"streaming.transactions" env:"BRIMLINE_TABLE"`
 }
 
@@ -111,20 +111,36 @@ type Records struct {
 	// Format is auto (look at each record), envelope (Debezium's before/after) or
 	// flat (as ExtractNewRecordState leaves it).
 	Format string `help:"auto, envelope, or flat (ExtractNewRecordState)." default:"auto" env:"BRIMLINE_FORMAT"`
-	// TimeUnit reads times that come as bare numbers: auto (from the inline
-	// schema, else by size), ms, us or ns.
-	TimeUnit string `help:"Unit of times that are bare numbers: auto, ms, us or ns." default:"auto" env:"BRIMLINE_TIME_UNIT"`
+	// TimeUnit reads times that come as bare numbers: ms, us or ns, believed whatever
+	// they look like; auto takes the unit from the inline schema, from our own capture's
+	// mark, or from what the catalog says of the column, and makes a dead letter of a
+	// number whose unit none of them says, or that looks like a time in another unit.
+	// Numbers of date columns are days in any case, where the catalog says that they are dates.
+	TimeUnit string `help:"Unit of times that are bare numbers: ms, us or ns; auto: what the record or the catalog says, never a guess." default:"auto" env:"BRIMLINE_TIME_UNIT"`
 	// Decimals tells precise decimals (base64) from string ones (digits) where the
-	// records do not: auto refuses texts that could be either.
-	Decimals string `help:"How decimals without inline schema are written: auto, precise or string." default:"auto" env:"BRIMLINE_DECIMALS"`
+	// records do not: auto refuses texts that could be either. numeric says that JSON
+	// numbers are exact (decimal.format=NUMERIC in Kafka Connect's JsonConverter); without
+	// it one with a fraction is refused, because a binary float looks the same.
+	Decimals string `help:"How decimals without inline schema are written: auto, precise, string, or numeric (exact JSON numbers, decimal.format=NUMERIC)." default:"auto" env:"BRIMLINE_DECIMALS"`
 	// AmountColumnScale is the column's number of decimals; needed for
 	// decimal.handling.mode=precise without inline schemas, whose bytes do not
-	// say it. -1: not known.
+	// say it, where the catalog is not asked. Without either, such amounts are dead
+	// letters. Refused where the catalog says otherwise. -1: not known.
 	AmountColumnScale int `help:"Decimals of the amount column, for precise decimals without inline schema; -1: not known." default:"-1" env:"BRIMLINE_AMOUNT_COLUMN_SCALE"`
+	// AmountMinorUnits is n where the amount column counts units of 10^-n in whole
+	// numbers, 2 for a bigint of cents: 50000 is then 500.00, and limits in rules stay
+	// 500.00. Only for columns of whole numbers. 0: it does not.
+	AmountMinorUnits int `help:"n where the amount column counts 10^-n in whole numbers: 2 for cents; 0: whole units." default:"0" env:"BRIMLINE_AMOUNT_MINOR_UNITS"`
 	// AllowFloatAmounts takes amounts that went through a float
 	// (decimal.handling.mode=double). They are no longer exact; refused by default.
 	AllowFloatAmounts bool `help:"Take amounts that went through a float and may no longer be exact." env:"BRIMLINE_ALLOW_FLOAT_AMOUNTS"`
-	// MaxRecordBytes is the largest change record that is looked into; larger ones become dead letters.
+	// OtherTables says what becomes of records of other tables in the source topic:
+	// deadletter, or skip, which passes over them and counts them
+	// (brimline_route_skipped_total). Flattened records that do not name their table
+	// (add.fields=table,schema) cannot be told apart.
+	OtherTables string `help:"Records of other tables in the source topic: deadletter or skip." default:"deadletter" env:"BRIMLINE_OTHER_TABLES"`
+	// MaxRecordBytes is the largest change record that is taken; larger ones become dead letters. Of those only
+	// the row's id and account are read, so that the row does not stay as it was before.
 	MaxRecordBytes int `help:"Larger change records become dead letters." default:"1048576" env:"BRIMLINE_MAX_RECORD_BYTES"`
 }
 

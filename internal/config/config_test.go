@@ -167,6 +167,7 @@ func TestValidateTellsEverything(t *testing.T) {
 	c.Brokers, c.Group, c.Table, c.Format, c.Verify = []string{"nowhere"}, "a b", "transactions", "xml", "maybe"
 	c.Stages, c.Listen, c.LogLevel, c.StopTimeout, c.SweepEvery = []string{"verify", "nap"}, "8480", "loud", 0, -time.Second
 	c.KafkaCertFile, c.KafkaSASLUser, c.AsOf, c.AmountColumnScale, c.Partitions = "cert.pem", "me", "later", -2, -1
+	c.AmountMinorUnits, c.OtherTables = 19, "drop"
 	c.Alerts, c.AlertsPerUser, c.UserColumn, c.UntilCaughtUp = c.Source, 0, " ", true
 	err := c.Valid()
 	if brimline.ExitCode(err) != int(brimline.ClassInput) {
@@ -174,7 +175,8 @@ func TestValidateTellsEverything(t *testing.T) {
 	}
 	for _, flag := range []string{
 		"brokers", "group", "table", "format", "verify", "stages", "listen", "log-level", "stop-timeout", "sweep-every", "kafka-cert-file",
-		"kafka-sasl-password", "as-of", "amount-column-scale", "partitions", "alerts", "alerts-per-user", "user-column", "until-caught-up", "database-url",
+		"kafka-sasl-password", "as-of", "amount-column-scale", "amount-minor-units", "other-tables", "partitions",
+		"alerts", "alerts-per-user", "user-column", "until-caught-up", "database-url",
 	} {
 		if !strings.Contains(err.Error(), "--"+flag+": ") {
 			t.Errorf("--%s is not named in\n%v", flag, err)
@@ -204,7 +206,8 @@ func TestAllowedHosts(t *testing.T) {
 		if says == "" && err != nil {
 			t.Errorf("%q: %v", host, err)
 		}
-		if text := fmt.Sprint(err); says != "" && !(strings.Contains(text, "--allowed-hosts: ") && strings.Contains(text, says)) {
+		text := fmt.Sprint(err)
+		if says != "" && !(strings.Contains(text, "--allowed-hosts: ") && strings.Contains(text, says)) {
 			t.Errorf("%q: %v, want %q", host, err, says)
 		}
 	}

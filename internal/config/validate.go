@@ -159,10 +159,18 @@ func (w *Watched) check(p *problems) {
 func (r *Records) check(p *problems) {
 	p.oneOf("format", r.Format, "auto", "envelope", "flat")
 	p.oneOf("time-unit", r.TimeUnit, "auto", "ms", "us", "ns")
-	p.oneOf("decimals", r.Decimals, "auto", "precise", "string")
+	p.oneOf("decimals", r.Decimals, "auto", "precise", "string", "numeric")
 	if r.AmountColumnScale < -1 || r.AmountColumnScale > 1000 {
 		p.add("amount-column-scale", "%d is not between 0 and 1000, or -1", r.AmountColumnScale)
 	}
+	if r.AmountMinorUnits < 0 || r.AmountMinorUnits > brimline.MaxScale {
+		p.add("amount-minor-units", "%d is not between 0 and %d", r.AmountMinorUnits, brimline.MaxScale)
+	}
+	if r.AmountMinorUnits > 0 && r.AmountColumnScale > 0 {
+		p.add("amount-minor-units", "is for columns of whole numbers, and --amount-column-scale says that the "+
+			"column has decimals")
+	}
+	p.oneOf("other-tables", r.OtherTables, "deadletter", "skip")
 	p.atLeast("max-record-bytes", r.MaxRecordBytes, 1)
 }
 

@@ -82,7 +82,8 @@ type alertRow struct {
 func pageFuncs() template.FuncMap {
 	return template.FuncMap{
 		"count64": func(n int) string { return count(int64(n)) },
-		"amount":  amount, "clock": clock, "count": count, "ago": ago, "visible": visible, "column": columnText, "measure": measureText,
+		"amount":  amount, "clock": clock, "count": count, "ago": ago, "visible": visible,
+		"column": columnText, "measure": measureText,
 		"iso": func(t brimline.Time) string { return t.String() },
 		"sub": func(a, b int) int { return a - b },
 	}

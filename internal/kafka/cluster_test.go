@@ -76,7 +76,9 @@ func TestEnsureCreatesAndChecks(t *testing.T) {
 	}
 	reports, err := c.Ensure(deadline(t), topics, Durability{})
 	must(t, err)
-	for i, want := range []TopicReport{{Name: "changes", Created: true, Partitions: 4}, {Name: "table", Created: true, Partitions: 4}} {
+	for i, want := range []TopicReport{
+		{Name: "changes", Created: true, Partitions: 4}, {Name: "table", Created: true, Partitions: 4},
+	} {
 		got := reports[i]
 		if got.Name != want.Name || got.Created != want.Created || got.Partitions != want.Partitions || got.Replication != 3 || got.ID == "" {
 			t.Errorf("got %+v, want %+v", got, want)

@@ -106,7 +106,7 @@ func (o Options) producerSettings(hasher func() hash.Hash32) ([]kgo.Opt, error) 
 // producerSecurity sets TLS and SASL.
 func (o Options) producerSecurity() ([]kgo.Opt, error) {
 	var settings []kgo.Opt
-	tls, err := o.tlsConfig()
+	tls, err := o.ClientTLS()
 	if err != nil {
 		return nil, err
 	}

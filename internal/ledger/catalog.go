@@ -54,7 +54,8 @@ var lookUpSQL = `WITH RECURSIVE base AS (
 	FROM pg_catalog.pg_attribute a
 	WHERE a.attrelid = ` + fmt.Sprintf(tableSQL, "oid") + ` AND a.attnum > 0 AND NOT a.attisdropped
 	UNION ALL
-	SELECT b.attname, t.typbasetype, CASE WHEN t.typtypmod >= 0 THEN t.typtypmod ELSE b.modifier END, b.attcollation, b.shown
+	SELECT b.attname, t.typbasetype, CASE WHEN t.typtypmod >= 0 THEN t.typtypmod ELSE b.modifier END,
+		b.attcollation, b.shown
 	FROM base b JOIN pg_catalog.pg_type t ON t.oid = b.type
 	WHERE t.typtype = 'd')
 	SELECT b.attname, CASE WHEN t.typtype = 'e' THEN 'enum' WHEN t.typtype = 'c' THEN 'composite'

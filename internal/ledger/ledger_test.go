@@ -270,7 +270,8 @@ func columnTypes(t *testing.T, s *server) {
 	for _, infinity := range []string{"infinity", "-infinity", "5874897-12-31"} {
 		s.exec(t, "UPDATE wide SET day = '"+infinity+"'")
 		_, _, err := s.open(t, o).Rows(t.Context(), user, at, at)
-		if e, ok := errors.AsType[*brimline.Error](err); !ok || e.Kind != "postgres_column" || e.Class != brimline.ClassInput {
+		e, ok := errors.AsType[*brimline.Error](err)
+		if !ok || e.Kind != "postgres_column" || e.Class != brimline.ClassInput {
 			t.Errorf("the date %s: %v", infinity, err)
 		}
 	}

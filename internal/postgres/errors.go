@@ -177,7 +177,7 @@ func Cause(err error) error {
 	var texts []string
 	for _, leaf := range leaves(err) {
 		text := strings.TrimSpace(leaf.Error())
-		if pg, ok := leaf.(*pgconn.PgError); ok {
+		if pg, ok := leaf.(*pgconn.PgError); ok { //nolint:errorlint // a leaf wraps nothing
 			text = pg.Error()
 		}
 		if slices.Contains(texts, text) {
@@ -202,7 +202,7 @@ func (s *several) Unwrap() []error { return s.causes }
 
 // leaves are the errors that say something by themselves.
 func leaves(err error) []error {
-	switch e := err.(type) {
+	switch e := err.(type) { //nolint:errorlint // goes down the chain itself
 	case *pgconn.PgError, *net.OpError, *net.DNSError, *tls.CertificateVerificationError, *x509.UnknownAuthorityError:
 		return []error{err}
 	case interface{ Unwrap() []error }:

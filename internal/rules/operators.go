@@ -125,7 +125,8 @@ func (c *compiler) binary(n *ast.BinaryNode) operand {
 	return c.fail(n, "%s is not part of rule expressions", n.Operator)
 }
 
-const twoTexts = "%s and %s are both texts, so this is the same for every row; the name of a column stands without quotes"
+const twoTexts = "%s and %s are both texts, so this is the same for every row; " +
+	"the name of a column stands without quotes"
 
 func same[V comparable](a, b V) bool { return a == b }
 

@@ -160,8 +160,8 @@ func TestSQLIsAnsweredInItsOwnSense(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close(context.Background()) })
-	if _, err := db.Exec(t.Context(), `CREATE TABLE r (id int, amount numeric(12,2), merchant text, country text, fee numeric,
-		attempts int, flag boolean, booked timestamptz)`); err != nil {
+	if _, err := db.Exec(t.Context(), `CREATE TABLE r (id int, amount numeric(12,2), merchant text, country text,
+		fee numeric, attempts int, flag boolean, booked timestamptz)`); err != nil {
 		t.Fatal(err)
 	}
 	var rows []brimline.Transaction
@@ -318,7 +318,8 @@ func FuzzSQL(f *testing.F) {
 			return
 		}
 		// What is proposed as a whole compiles.
-		if _, whole, found := strings.Cut(e.Err.Error(), "; the whole expression: `"); found && !strings.Contains(where, "`") {
+		if _, whole, found := strings.Cut(e.Err.Error(), "; the whole expression: `"); found &&
+			!strings.Contains(where, "`") {
 			whole, _, _ = strings.Cut(whole, "`")
 			if _, err := rules.Compile(whole, sqlColumns(), 2); err != nil {
 				t.Fatalf("%q: %v", where, err)

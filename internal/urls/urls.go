@@ -103,14 +103,14 @@ func isScheme(s string) bool {
 }
 
 func parseHost(text string) (h Host, ok bool) {
-	name, port := text, ""
 	if inside, after, bracket := strings.Cut(strings.TrimPrefix(text, "["), "]"); strings.HasPrefix(text, "[") {
 		if !bracket || after != "" && after[0] != ':' || !isAddress(inside) {
 			return h, false
 		}
 		return Host{Name: inside, Port: strings.TrimPrefix(after, ":")}, after == "" || IsPort(after[1:])
 	}
-	if name, port, ok = strings.Cut(text, ":"); ok && !IsPort(port) {
+	name, port, found := strings.Cut(text, ":")
+	if found && !IsPort(port) {
 		return h, false
 	}
 	if name, ok = unescape(name); !ok || name != "" && !IsHost(name) {

@@ -95,7 +95,7 @@ func TestParseUnreadable(t *testing.T) {
 		}
 	}
 	for _, text := range bad {
-		if u, err := Parse(text); err != ErrUnreadable {
+		if u, err := Parse(text); err != ErrUnreadable { //nolint:errorlint // nothing may be said around it
 			t.Errorf("%q was read as %+v, %v", text, u, err)
 		}
 	}
