@@ -115,7 +115,7 @@ func (f *folder) route(c *rules.RowChange) (changes []brimline.Change) {
 }
 
 // fold folds the next message of the changes stream. now is when it was written.
-func (f *folder) fold(c *brimline.Change, _ brimline.Time) []brimline.Candidate {
+func (f *folder) fold(c *brimline.Change, now brimline.Time) []brimline.Candidate {
 	offset := f.offset
 	f.offset++
 	if c.Kind == brimline.Truncate {
@@ -128,7 +128,7 @@ func (f *folder) fold(c *brimline.Change, _ brimline.Time) []brimline.Candidate 
 		f.states[c.User] = state
 	}
 	change := *c
-	candidates, _ := f.of.Fold(state, window.Input{Change: &change, Offset: offset, TruncatedAt: f.truncatedAt})
+	candidates, _ := f.of.Fold(state, window.Input{Change: &change, Offset: offset, At: now, TruncatedAt: f.truncatedAt})
 	return candidates
 }
 
@@ -151,7 +151,7 @@ func (v *verifier) verify(c *brimline.Candidate) (*Alert, *brimline.Change) {
 	rule := v.rules[c.Rule.ID]
 	answer := &brimline.Change{User: c.User, Row: c.Trigger, Source: c.Source, Rule: c.Rule.Fingerprint()}
 	if c.Kind == brimline.LateCandidate {
-		answer.Kind = brimline.EdgesFound
+		answer.Kind, answer.Cause, answer.Index = brimline.EdgesFound, c.Cause.Offset, c.Cause.Index
 		for _, e := range v.table.Edges(rule, c.User, c.Edge, c.Until) {
 			answer.Edges = append(answer.Edges, e.At)
 		}

@@ -42,11 +42,13 @@ func newGokaGround(t *testing.T, c *Case) *gokaGround {
 	t.Helper()
 	set := c.File.Rules
 	g := &gokaGround{
-		verifier: newVerifier(set), Tester: tester.New(t), t: t, folder: newFolder(set), streams: processors.NewStreams("g", "src", "alerts"),
+		verifier: newVerifier(set), Tester: tester.New(t), t: t, folder: newFolder(set),
+		streams: processors.NewStreams("g", "src", "alerts"),
 	}
 	states := window.NewStates(1 << 20)
 	graph := window.Graph(window.Config{
-		Streams: g.streams, Rules: set.RuleSet, Compiled: set.Compiled(), Keep: keepEdges, Markers: window.NewMarkers(1), States: states,
+		Streams: g.streams, Rules: set.RuleSet, Compiled: set.Compiled(), Keep: keepEdges,
+		Markers: window.NewMarkers(1), States: states, Seen: window.NewSeen(&set.RuleSet, keepEdges, time.Now),
 		Clock: time.Now, Metrics: window.NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.DiscardHandler),
 	})
 	tables := g.StorageBuilder()

@@ -106,8 +106,8 @@ type player struct {
 	table    judge.Table // the rows as they are
 	users    []string    // who ever had rows, in order
 	now      *brimline.Time
-	sent     []Alert     // all
-	expected int         // of sent: how many earlier expectations were about
+	sent     []Alert // all
+	expected int     // of sent: how many earlier expectations were about
 	judged   map[edgeKey]judge.Figures
 	result   Result
 	shown    map[edgeKey]bool // the courses that the result has, without their time
