@@ -95,18 +95,20 @@ func (c *rulesTestCmd) show(w *world, results []rulestest.Result, took time.Dura
 		if c.Against != "" {
 			judged = ", judged by PostgreSQL"
 		}
-		fmt.Fprintf(w.out, "%s: %d passed, %d failed%s (%s)\n", plural(int64(sum.Tests), "test"), sum.Passed, sum.Failed+sum.Disagreed, judged,
-			took.Round(100*time.Microsecond))
+		fmt.Fprintf(w.out, "%s: %d passed, %d failed%s (%s)\n", plural(int64(sum.Tests), "test"), sum.Passed,
+			sum.Failed+sum.Disagreed, judged, took.Round(100*time.Microsecond))
 	}
 	switch {
 	case sum.Disagreed > 0:
 		return &brimline.Error{
-			Class: brimline.ClassRuntime, Kind: "tests_disagree", Remedy: "report this with the rules and the tests: one of the two is wrong",
-			Err: fmt.Errorf("brimline and PostgreSQL disagree in %s", plural(int64(sum.Disagreed), "test")),
+			Class: brimline.ClassRuntime, Kind: "tests_disagree",
+			Remedy: "report this with the rules and the tests: one of the two is wrong",
+			Err:    fmt.Errorf("brimline and PostgreSQL disagree in %s", plural(int64(sum.Disagreed), "test")),
 		}
 	case sum.Failed > 0:
 		return &brimline.Error{
-			Class: brimline.ClassRuntime, Kind: "tests_failed", Err: fmt.Errorf("%d of %s failed", sum.Failed, plural(int64(sum.Tests), "test")),
+			Class: brimline.ClassRuntime, Kind: "tests_failed",
+			Err: fmt.Errorf("%d of %s failed", sum.Failed, plural(int64(sum.Tests), "test")),
 		}
 	}
 	return nil

@@ -86,7 +86,8 @@ func history(r *rand.Rand) (table judge.Table, rows []brimline.Transaction) {
 			at += brimline.Time(r.Int64N(3) - 1) // a microsecond beside the hour
 		}
 		row := brimline.Transaction{
-			ID: strconv.Itoa(i), User: []string{"ada", "Ada", "ada ", "7", "7.0"}[r.IntN(5)], Amount: brimline.Amount(r.Int64N(100001) - 40000), Time: at,
+			ID: strconv.Itoa(i), User: []string{"ada", "Ada", "ada ", "7", "7.0"}[r.IntN(5)],
+			Amount: brimline.Amount(r.Int64N(100001) - 40000), Time: at,
 		}
 		table.Put(&row)
 	}
@@ -147,7 +148,8 @@ func documented(t *testing.T) (variables map[string]string, sql string, measures
 		block = block[len(m[0]):]
 	}
 	measures = map[string][2]string{}
-	for _, m := range regexp.MustCompile("(?m)^\\| `(\\w+)` \\| `(.*)` \\| `(.*)` \\|$").FindAllStringSubmatch(string(page), -1) {
+	line := regexp.MustCompile("(?m)^\\| `(\\w+)` \\| `(.*)` \\| `(.*)` \\|$")
+	for _, m := range line.FindAllStringSubmatch(string(page), -1) {
 		measures[m[1]] = [2]string{m[2], m[3]}
 	}
 	return variables, block, measures
@@ -159,7 +161,8 @@ func (s *server) documentedSQL(t *testing.T) {
 	if sql != judge.EdgesSQL {
 		t.Errorf("docs/semantics.md does not show internal/judge/edges.sql, but\n%s", sql)
 	}
-	if weight, counts := judge.MeasureSQL(brimline.SumAbs); variables["weight"] != weight || variables["counts"] != counts || variables["where"] != "true" {
+	weight, counts := judge.MeasureSQL(brimline.SumAbs)
+	if variables["weight"] != weight || variables["counts"] != counts || variables["where"] != "true" {
 		t.Errorf("its variables are %v", variables)
 	}
 	r := random(t)
@@ -167,7 +170,8 @@ func (s *server) documentedSQL(t *testing.T) {
 	s.exec(t, `CREATE SCHEMA streaming`)
 	s.exec(t, `CREATE TABLE streaming.transactions (id text, user_id text, amount numeric(12,2), "timestamp" timestamptz)`)
 	for _, row := range rows {
-		s.exec(t, `INSERT INTO streaming.transactions VALUES ($1, $2, $3::text::numeric, $4)`, row.ID, row.User, row.Amount.Format(2), row.Time.Std())
+		s.exec(t, `INSERT INTO streaming.transactions VALUES ($1, $2, $3::text::numeric, $4)`,
+			row.ID, row.User, row.Amount.Format(2), row.Time.Std())
 	}
 	s.exec(t, `INSERT INTO streaming.transactions VALUES ('null', 'ada', NULL, $1)`, rows[0].Time.Std())
 	s.byPSQL(t, &table)
@@ -180,7 +184,8 @@ func (s *server) documentedSQL(t *testing.T) {
 			t.Errorf("docs/semantics.md has %q for %s", shown, rule.Measure)
 		}
 		scale := rule.Measure.Scale(2)
-		variables["window"], variables["limit"] = fmt.Sprintf("%d microseconds", rule.Window.Microseconds()), rule.Limit.Format(scale)
+		variables["window"] = fmt.Sprintf("%d microseconds", rule.Window.Microseconds())
+		variables["limit"] = rule.Limit.Format(scale)
 		variables["weight"], variables["counts"], variables["where"] = shown[0], shown[1], "true"
 		if rule.Takes != nil {
 			variables["where"] = "amount * 100 % 5 <> 0"
@@ -233,7 +238,7 @@ func (s *server) byPSQL(t *testing.T, table *judge.Table) {
 	if err != nil {
 		t.Fatalf("psql: %v\n%s", err, out)
 	}
-	rule := judge.Rule{Rule: brimline.Rule{ID: "weekly-spend", Window: 168 * time.Hour, Limit: brimline.Amount(3000_00).Total()}}
+	rule := judge.Rule{Rule: brimline.Rule{Window: 168 * time.Hour, Limit: brimline.Amount(3000_00).Total()}}
 	want := byDefinition(table, &rule)
 	if got := strings.Count(string(out), "\n"); got != len(want) || got == 0 {
 		t.Errorf("psql shows %d edges, by the definition there are %d:\n%s", got, len(want), out)
@@ -315,7 +320,8 @@ func (s *server) rights(t *testing.T) {
 	url := regexp.MustCompile(`//[^@]*@`).ReplaceAllString(s.url, "//tester:tester@")
 	_, err := judge.Open(t.Context(), url)
 	e, ok := errors.AsType[*brimline.Error](err)
-	if !ok || e.Kind != postgres.KindPermission || !strings.Contains(e.Remedy, "GRANT TEMPORARY") || strings.Contains(err.Error(), "tester:") {
+	if !ok || e.Kind != postgres.KindPermission || !strings.Contains(e.Remedy, "GRANT TEMPORARY") ||
+		strings.Contains(err.Error(), "tester:") {
 		t.Fatalf("without the right to make temporary tables: %v", err)
 	}
 	s.exec(t, `GRANT TEMPORARY ON DATABASE postgres TO tester`)
@@ -324,7 +330,8 @@ func (s *server) rights(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer session.Close()
-	if _, err := session.Edges(t.Context(), []brimline.Transaction{{ID: "1", User: "u", Amount: 1}}, drawRules(random(t)), 2); err != nil {
+	rows := []brimline.Transaction{{ID: "1", User: "u", Amount: 1}}
+	if _, err := session.Edges(t.Context(), rows, drawRules(random(t)), 2); err != nil {
 		t.Error(err)
 	}
 }
@@ -344,7 +351,8 @@ func (s *server) bounds(t *testing.T) {
 	if e, ok := errors.AsType[*brimline.Error](scratch.Fail("waiting", err)); !ok || e.Kind != postgres.KindTimeout {
 		t.Errorf("%v", err)
 	}
-	if _, err := judge.Open(t.Context(), "postgres://nobody@127.0.0.1:1/none"); brimline.ExitCode(err) != int(brimline.ClassEnvironment) {
+	_, err = judge.Open(t.Context(), "postgres://nobody@127.0.0.1:1/none")
+	if brimline.ExitCode(err) != int(brimline.ClassEnvironment) {
 		t.Errorf("PostgreSQL away: %v", err)
 	}
 }

@@ -55,7 +55,9 @@ func noTable(err error) error {
 func (s *Session) Close() { s.scratch.Close() }
 
 // Edges are PostgreSQL's edges of the rules over the rows, by rule id; those of one rule by user and time.
-func (s *Session) Edges(ctx context.Context, rows []brimline.Transaction, rules []Rule, scale int) (map[string][]Edge, error) {
+func (s *Session) Edges(
+	ctx context.Context, rows []brimline.Transaction, rules []Rule, scale int,
+) (map[string][]Edge, error) {
 	const doing = "filling a temporary table"
 	if err := s.scratch.Exec(ctx, "TRUNCATE pg_temp.transactions"); err != nil {
 		return nil, s.scratch.Fail(doing, err)

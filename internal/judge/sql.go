@@ -30,7 +30,8 @@ func MeasureSQL(m brimline.Measure) (weight, counts string) {
 	}
 }
 
-// edges is EdgesSQL over a table for a measure, as a subquery: $1 is the window, $2 the limit. where may have further parameters.
+// edges is EdgesSQL over a table for a measure, as a subquery: $1 is the window, $2 the limit. where may have further
+// parameters.
 func edges(m brimline.Measure, table, where string) string {
 	weight, counts := MeasureSQL(m)
 	sql := strings.NewReplacer(

@@ -86,5 +86,7 @@ func (s *Scratch) Fail(doing string, err error) error {
 		// feature_not_supported, to a transaction that asks to write; read_only_sql_transaction
 		f = Failure{Kind: KindSession, Remedy: "name a primary: a standby takes no temporary table"}
 	}
-	return &brimline.Error{Class: brimline.ClassEnvironment, Kind: f.Kind, Where: s.place + ", " + doing, Remedy: f.Remedy, Err: Cause(err)}
+	return &brimline.Error{
+		Class: brimline.ClassEnvironment, Kind: f.Kind, Where: s.place + ", " + doing, Remedy: f.Remedy, Err: Cause(err),
+	}
 }

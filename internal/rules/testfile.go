@@ -76,7 +76,8 @@ func LoadTests(paths ...string) ([]*TestFile, error) {
 	for _, path := range paths {
 		data, err := readFile(path)
 		if err != nil {
-			all.List = append(all.List, Problem{path, 1, 1, fmt.Sprintf("cannot be read: %v; name a readable file of tests", unwrapPath(err))})
+			all.List = append(all.List, Problem{path, 1, 1,
+				fmt.Sprintf("cannot be read: %v; name a readable file of tests", unwrapPath(err))})
 			continue
 		}
 		file, problems := parseTests(path, data, readFile)

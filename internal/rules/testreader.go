@@ -219,7 +219,9 @@ func (t *oneTest) only(n *yaml.Node) (ids []string) {
 		return nil
 	}
 	for _, item := range n.Content {
-		if id, ok := t.scalar(item, "a rule id"); ok && t.ruleOf(id, func(format string, args ...any) { t.problemAt(item, format, args...) }) != nil {
+		id, ok := t.scalar(item, "a rule id")
+		problem := func(format string, args ...any) { t.problemAt(item, format, args...) }
+		if ok && t.ruleOf(id, problem) != nil {
 			ids = append(ids, id)
 		}
 	}
@@ -451,7 +453,8 @@ func (t *oneTest) fill(row *brimline.Transaction, rec *record) bool {
 			a, err := brimline.ParseAmount(c.text, set.Scale)
 			switch {
 			case errors.Is(err, brimline.ErrAmountScale):
-				wrong(&c, "amount %q has more decimals than the scale of amounts, %d; as a row it would become a dead letter", c.text, set.Scale)
+				wrong(&c, "amount %q has more decimals than the scale of amounts, %d; as a row it would become a dead letter",
+					c.text, set.Scale)
 			case errors.Is(err, brimline.ErrAmountRange):
 				wrong(&c, "amount %q is too large", c.text)
 			case err != nil:

@@ -50,11 +50,19 @@ func (r *reader) records(n *yaml.Node, what string, known []string, later map[st
 	case n.Kind == yaml.ScalarNode && strings.Contains(n.Value, "|"):
 		r.problemAt(n, "a table of %s begins on the line after %q, with its rows indented", what, "|")
 	case n.Kind == yaml.SequenceNode:
-		r.problemAt(n, "the list of %s is empty%s", what, map[bool]string{true: "; write none"}[what == "alerts"])
+		r.problemAt(n, "the list of %s is empty%s", what, orNone(what))
 	default:
-		r.problemAt(n, "%s must be a table after %q, or a list, and is %s", what, "|", nodeKind(n))
+		r.problemAt(n, "%s must be a table after %q, or a list, and is %s%s", what, "|", nodeKind(n), orNone(what))
 	}
 	return nil
+}
+
+// orNone is the remedy where a table may say that it has nothing.
+func orNone(what string) string {
+	if what == "alerts" {
+		return "; write none where no alert must be sent"
+	}
+	return ""
 }
 
 // listed reads a list of mappings.
@@ -108,7 +116,8 @@ func (r *reader) table(n *yaml.Node, what string, fits func(name string, line, c
 		}
 		indent := 0
 		if line <= len(r.lines) {
-			if whole := strings.TrimRight(r.lines[line-1], "\r"); strings.HasSuffix(whole, text) {
+			whole := strings.TrimRight(r.lines[line-1], "\r")
+			if strings.HasSuffix(whole, text) {
 				indent = utf8.RuneCountInString(whole[:len(whole)-len(text)])
 			}
 		}
@@ -135,8 +144,8 @@ func (r *reader) table(n *yaml.Node, what string, fits func(name string, line, c
 			continue
 		}
 		if len(cells) != len(names) {
-			r.problem(line, indent+1, "the line has %d cells, and the table %d columns: %s; a bar within a cell needs quotes", len(cells), len(names),
-				strings.Join(names, ", "))
+			r.problem(line, indent+1, "the line has %d cells, and the table %d columns: %s; a bar within a cell needs quotes",
+				len(cells), len(names), strings.Join(names, ", "))
 			continue
 		}
 		rec := record{line: line, column: cells[0].column, cells: map[string]cell{}}
@@ -153,7 +162,7 @@ func (r *reader) table(n *yaml.Node, what string, fits func(name string, line, c
 	case names == nil:
 		r.problemAt(n, "the table of %s is empty; its first line names the columns", what)
 	case len(records) == 0 && len(r.problems.List) == 0:
-		r.problemAt(n, "the table has no %s below its first line%s", what, map[bool]string{true: "; write none"}[what == "alerts"])
+		r.problemAt(n, "the table has no %s below its first line%s", what, orNone(what))
 	}
 	return records
 }
@@ -176,7 +185,8 @@ func (r *reader) cut(text string, framed bool, line, indent int) (cells []cell, 
 			quoted, err := strconv.QuotedPrefix(text[from:end])
 			rest := strings.TrimLeft(text[from+len(quoted):end], " \t")
 			if err != nil || rest != "" && rest[0] != '|' {
-				r.problem(c.line, c.column, "a text in quotes ends with a quote, and a bar follows; write \\\" for a quote within it")
+				r.problem(c.line, c.column,
+					"a text in quotes ends with a quote, and a bar follows; write \\\" for a quote within it")
 				return nil, false
 			}
 			c.text, _ = strconv.Unquote(quoted)

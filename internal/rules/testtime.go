@@ -15,7 +15,8 @@ const defaultStart brimline.Time = 1767225600_000000
 
 var (
 	zeroLater = regexp.MustCompile(`^[+-]0+(w|d|h|m|s|ms|us)?$`)
-	clockTime = regexp.MustCompile(`^(\d{4}-\d{2}-\d{2})(?:[T ]+(\d{2}:\d{2})(:\d{2}(?:\.\d{1,6})?)?\s*(?:(Z)|([+-]\d{2})(?::?(\d{2}))?)?)?$`)
+	clockTime = regexp.MustCompile(`^(\d{4}-\d{2}-\d{2})(?:[T ]+(\d{2}:\d{2})(:\d{2}(?:\.\d{1,6})?)?` +
+		`\s*(?:(Z)|([+-]\d{2})(?::?(\d{2}))?)?)?$`)
 )
 
 // parseTestTime reads a time of a test, or one that is relative to its start
@@ -37,7 +38,8 @@ func parseTestTime(s string, start brimline.Time) (t brimline.Time, relative boo
 	}
 	m := clockTime.FindStringSubmatch(s)
 	if m == nil {
-		return 0, false, fmt.Errorf("%q is not a time; write 2026-11-23 10:00 (UTC, or with an offset such as +01:00 behind it), or +2h after the start", s)
+		return 0, false, fmt.Errorf("%q is not a time; write 2026-11-23 10:00 (UTC, or with an offset such as +01:00 "+
+			"behind it), or +2h after the start", s)
 	}
 	text := m[1]
 	if m[2] == "" {

@@ -134,8 +134,8 @@ func (r *Result) record() jsonResult {
 			p := &r.Failures[i].Pairs[n]
 			k := p.key()
 			f.Pairs = append(f.Pairs, jsonPair{
-				Result: p.Verdict(), jsonEdge: jsonEdge{k.user, k.rule, k.at}, Expected: r.recordExpected(p.Expected), Sent: r.recordAlert(p.Sent),
-				Differs: p.Differs,
+				Result: p.Verdict(), jsonEdge: jsonEdge{k.user, k.rule, k.at},
+				Expected: r.recordExpected(p.Expected), Sent: r.recordAlert(p.Sent), Differs: p.Differs,
 			})
 		}
 		out.Failures = append(out.Failures, f)

@@ -165,7 +165,8 @@ func apply(t *judge.Table, c *rules.RowChange) {
 	}
 }
 
-// judge compares what a step has brought with PostgreSQL's edges that were not there before. An edge that was is alerted already.
+// judge compares what a step has brought with PostgreSQL's edges that were not there before. An edge that was is
+// alerted already.
 func (p *player) judge(ctx context.Context, s *rules.Step, sent []Alert) error {
 	scale := p.File.Rules.Scale
 	found, err := p.Judge.Edges(ctx, p.table.Rows(), p.rules, scale)

@@ -60,7 +60,8 @@ func (p *Pair) Verdict() Verdict {
 	return Same
 }
 
-// Disagreement is an edge of which fold and PostgreSQL do not say the same after a step. One of the two is nil where it has no such edge.
+// Disagreement is an edge of which fold and PostgreSQL do not say the same after a step. One of the two is nil where it
+// has no such edge.
 type Disagreement struct {
 	Line       int // of the step
 	Rule, User string

@@ -111,8 +111,9 @@ func (r *Result) disagreement(w io.Writer, d *Disagreement) {
 	if d.PostgreSQL != nil {
 		postgres = r.figures(d.Rule, d.PostgreSQL)
 	}
-	fmt.Fprintf(w, "  after line %d brimline and PostgreSQL disagree on %s, %s, %s:\n    brimline    %s\n    PostgreSQL  %s\n",
-		d.Line, shown(d.User), d.Rule, r.Case.FormatTestTime(d.At), fold, postgres)
+	fmt.Fprintf(w, "  after line %d brimline and PostgreSQL disagree on %s, %s, %s:\n", d.Line, shown(d.User), d.Rule,
+		r.Case.FormatTestTime(d.At))
+	fmt.Fprintf(w, "    brimline    %s\n    PostgreSQL  %s\n", fold, postgres)
 }
 
 func (r *Result) course(w io.Writer, c *Course) {
@@ -121,6 +122,10 @@ func (r *Result) course(w io.Writer, c *Course) {
 	fmt.Fprintf(w, "  the total of %s for %s: %s over %s, limit %s\n", shown(c.User), c.Rule.ID, c.Rule.Measure,
 		rules.FormatWindow(c.Rule.Window), c.Rule.Limit.Format(scale))
 	points := c.Points
+	if len(points) == 0 && c.Now == nil {
+		fmt.Fprintln(w, "    no rows")
+		return
+	}
 	if left := len(points) - mostPoints; left > 0 {
 		fmt.Fprintf(w, "    … %d earlier times are left out\n", left)
 		points = points[left:]
@@ -143,10 +148,8 @@ func (r *Result) course(w io.Writer, c *Course) {
 			strconv.FormatInt(p.Count, 10), joined(note, p.note()))
 	}
 	if c.Now != nil {
-		t.line(r.Case.FormatTestTime(c.Now.At), "", "", "", c.Now.Total.Format(scale), strconv.FormatInt(c.Now.Count, 10), "now")
-	}
-	if len(points) == 0 && c.Now == nil {
-		t.line("no rows are left")
+		t.line(r.Case.FormatTestTime(c.Now.At), "", "", "", c.Now.Total.Format(scale),
+			strconv.FormatInt(c.Now.Count, 10), "now")
 	}
 	t.end()
 }
@@ -207,7 +210,8 @@ func (t *table) end() {
 // shown writes a text that a test's author chose: plain words as they are, all else in quotes.
 func shown(s string) string {
 	plain := s != "" && !strings.ContainsFunc(s, func(r rune) bool {
-		return r == '"' || r == '\\' || r == ',' || r == unicode.ReplacementChar || unicode.IsSpace(r) || !unicode.IsGraphic(r)
+		return r == '"' || r == '\\' || r == ',' || r == unicode.ReplacementChar || unicode.IsSpace(r) ||
+			!unicode.IsGraphic(r)
 	})
 	if plain {
 		return s
