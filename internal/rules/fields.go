@@ -100,12 +100,17 @@ func (r *reader) duration(n *yaml.Node, name string) time.Duration {
 	return d
 }
 
+// CanDeclare says whether a column of that name can be declared in a rules file.
+func CanDeclare(name string) bool {
+	return regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`).MatchString(name) && !slices.Contains(builtIn[:], name) &&
+		!slices.Contains(keywords(), name)
+}
+
 func (r *reader) columns(n *yaml.Node) []brimline.Column {
 	if n == nil {
 		return nil
 	}
 	var columns []brimline.Column
-	name := regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 	for _, f := range r.mapping(n, "columns") {
 		switch {
 		case slices.Contains(builtIn[:], f.name):
@@ -114,7 +119,7 @@ func (r *reader) columns(n *yaml.Node) []brimline.Column {
 		case slices.Contains(keywords(), f.name):
 			r.problemAt(f.key, "column %q cannot be used: it is a word of the expression language", f.name)
 			continue
-		case !name.MatchString(f.name):
+		case !CanDeclare(f.name):
 			r.problemAt(f.key, "column %q cannot be used: a name in an expression is letters, digits and underscores", f.name)
 			continue
 		}
