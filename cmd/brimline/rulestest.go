@@ -32,7 +32,8 @@ have. It gets them in a temporary table of a transaction that is rolled back; th
 login needs the right to make such tables, and none to any other. Where it says
 something else than brimline, report that.
 
-Exit code 1 when a test failed, 2 when a file cannot be understood.
+Exit code 1 when a test failed, 2 when a file cannot be understood, 3 when the
+database cannot be asked.
 
 Examples:
 
