@@ -50,7 +50,8 @@ func TestRulesWithADatabase(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		"\nscale: 3\n", "#   merchant: text\n", "#   tries: integer\n", "Of 10 users, 1000 days", "to 999.000.", `limit: "999.000"`,
+		"\nscale: 3\n", "#   merchant: text\n", "#   tries: integer\n", "Of 10 users, 1000 days",
+		"to 999.000.", `limit: "999.000"`,
 	} {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("%q is not in\n%s", want, text)
@@ -63,7 +64,8 @@ func TestRulesWithADatabase(t *testing.T) {
 
 	exec(`TRUNCATE shop.payments; ALTER TABLE shop.payments ALTER amount TYPE numeric`)
 	must("now: ", "rules", "init", at("empty.yaml"), "--suggest", "--database-url", url, "--table", "shop.payments")
-	if text, err = os.ReadFile(at("empty.yaml")); err != nil || !strings.Contains(string(text), "see what your rows hold") ||
+	text, err = os.ReadFile(at("empty.yaml"))
+	if err != nil || !strings.Contains(string(text), "see what your rows hold") ||
 		!strings.Contains(string(text), `limit: "1000.00"`) {
 		t.Errorf("%v\n%s", err, text)
 	}

@@ -56,7 +56,8 @@ func TestAwaitCaughtUp(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := AwaitCaughtUp(ctx, s, processors.NewStreams("g", "src", "alerts"), time.Millisecond); !errors.Is(err, context.Canceled) {
+	err := AwaitCaughtUp(ctx, s, processors.NewStreams("g", "src", "alerts"), time.Millisecond)
+	if !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 }

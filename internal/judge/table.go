@@ -141,12 +141,3 @@ func (t *Table) Edges(r *Rule, user string, from, to brimline.Time) (edges []Edg
 	}
 	return edges
 }
-
-// Units writes a number of units of 10^-scale as a total.
-func Units(n *big.Int, scale int) string {
-	t, err := brimline.ParseTotal(n.String(), 0)
-	if err != nil { // beyond 2^64 of the largest amounts
-		return n.String() + "e-" + big.NewInt(int64(scale)).String()
-	}
-	return t.Format(scale)
-}

@@ -156,7 +156,8 @@ func TestReplica(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = target.Scratch(ctx, "test", time.Minute)
-	if e, ok := errors.AsType[*brimline.Error](err); !ok || e.Kind != postgres.KindSession || !strings.Contains(e.Remedy, "primary") {
+	e, ok := errors.AsType[*brimline.Error](err)
+	if !ok || e.Kind != postgres.KindSession || !strings.Contains(e.Remedy, "primary") {
 		t.Errorf("temporary tables on a standby: %v", err)
 	}
 
