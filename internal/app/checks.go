@@ -153,17 +153,26 @@ func (e *examination) records(c *config.Config, set *rules.Set, newest *prefligh
 	}
 	if _, err := codecs.NewDebezium(o); err != nil {
 		if !e.failed() { // else the columns' own findings say it, and better
-			e.add(preflight.Failed("settings_wrong", err))
+			f := preflight.Failed("settings_wrong", err)
+			f.Remedy = cmp.Or(f.Remedy, "correct the settings, or take out what is said to have no effect")
+			e.add(f)
 		}
 		return
+	}
+	if e.recorded != nil {
+		ours := groupSettings(c, &set.RuleSet, e)
+		e.add(append(refusal(e.recorded, ours), changes(e.recorded, ours)...)...)
+		if e.failed() {
+			return // the records would be read as what they are not
+		}
 	}
 	if asked && !e.waits {
 		findings, decided := preflight.Records(newest, preflight.RecordsOptions{Debezium: o, Connector: connector})
 		e.add(findings...)
 		e.decided = decided
 	}
-	if e.recorded != nil {
-		e.add(disagreements(e.recorded, groupSettings(c, &set.RuleSet, e))...)
+	if e.recorded != nil && (e.decided != preflight.Decided{}) && !e.failed() {
+		e.add(refusal(e.recorded, groupSettings(c, &set.RuleSet, e))...)
 	}
 }
 

@@ -117,14 +117,20 @@ func sameKind(was, is codecs.ColumnFacts) bool {
 	return kind(was.Type) == kind(is.Type) && was.Precision == is.Precision && scale(was) == scale(is)
 }
 
-// disagreements are the findings about a group that began with other settings.
-func disagreements(recorded, ours *codecs.GroupSettings) (findings []preflight.Finding) {
-	if all := differences(recorded, ours); len(all) > 0 {
-		findings = append(findings, preflight.Found("group_settings",
-			"start a new --group, which reads the change stream from the beginning, or go back to what this one began with",
-			"the rows of this group would mean something else than since it began (%s, instance %s): %s", recorded.At,
-			recorded.By, strings.Join(all, "; ")))
+// refusal is the finding about a group that began with other settings; none where it did not.
+func refusal(recorded, ours *codecs.GroupSettings) []preflight.Finding {
+	all := differences(recorded, ours)
+	if len(all) == 0 {
+		return nil
 	}
+	return []preflight.Finding{preflight.Found("group_settings",
+		"start a new --group, which reads the change stream from the beginning, or go back to what this one began with",
+		"the rows of this group would mean something else than since it began (%s, instance %s): %s", recorded.At, recorded.By,
+		strings.Join(all, "; "))}
+}
+
+// changes are the findings about columns and a table that are not quite what the group began with.
+func changes(recorded, ours *codecs.GroupSettings) (findings []preflight.Finding) {
 	if recorded.TableOID != 0 && ours.TableOID != 0 && recorded.TableOID != ours.TableOID {
 		findings = append(findings, preflight.Found("group_table_replaced",
 			"start a new --group over a new snapshot, unless its rows are those that the stream has already",
@@ -156,7 +162,7 @@ func (a *App) agree(ctx context.Context, e *examination) error {
 		if recorded, err = (rulesTopic{a.cluster}).firstSettings(ctx, a.streams.Rules); err != nil {
 			return err
 		}
-		if err := preflight.Err(disagreements(recorded, ours)); err != nil {
+		if err := preflight.Err(refusal(recorded, ours)); err != nil {
 			// Compaction keeps the last record: it must be the one that holds.
 			return errors.Join(err, a.write(recorded))
 		}

@@ -318,7 +318,7 @@ func TestStackRuleScenarios(t *testing.T) {
 		"decimal.handling.mode": "string", "skipped.operations": "none",
 	})
 	defer c.remove(t)
-	j.names.Source = c.topic()
+	j.names.Source = c.name + "." + c.table
 	j.CreateTopic(t, j.names.Source, 3)
 	g.begin()
 	g.play()

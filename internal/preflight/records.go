@@ -82,7 +82,9 @@ func Records(n *Newest, o RecordsOptions) ([]Finding, Decided) {
 	}
 	decided := Decided{Unit: r.unit(), Decimals: r.decimals()}
 	if len(n.samples) > 0 {
-		r.decode(n.samples, decided)
+		if Worst(r.findings) < Error { // else most of what is found follows from that
+			r.decode(n.samples, decided)
+		}
 		r.encoding()
 	}
 	return r.findings, decided
