@@ -29,7 +29,8 @@ func (s *Stage) records(m *sarama.ConsumerMessage, it *item, closing bool) []*sa
 	}
 	s.Log.Warn("a candidate cannot be judged; it is in the dead letter topic",
 		"partition", m.Partition, "offset", m.Offset, "kind", it.out.dead.Kind, "error", it.out.dead.Error)
-	out = []*sarama.ProducerMessage{record(s.Streams.DeadLetters, processors.Partition(string(m.Key), s.partitions.deadLetters), m.Key, value)}
+	out = []*sarama.ProducerMessage{record(s.Streams.DeadLetters,
+		processors.Partition(string(m.Key), s.partitions.deadLetters), m.Key, value)}
 	if it.candidate == nil {
 		return out
 	}
