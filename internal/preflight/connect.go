@@ -412,7 +412,7 @@ func (c *connect) flattens(name, transform string, config map[string]string) {
 	prefix, set := of("add.fields.prefix")
 	if fields != "" && (set && prefix != "__" || strings.Contains(fields, ":")) {
 		c.add("connect_settings_transform", "leave add.fields.prefix out, and write add.fields without names of your own",
-			"transform %q of connector %q gives the fields that it adds other names (add.fields, add.fields.prefix): operations are "+
-				"not known, and a row of another table is taken for one of this", transform, name)
+			"transform %q of connector %q gives the fields that it adds other names (add.fields, add.fields.prefix): "+
+				"operations are not known, and a row of another table is taken for one of this", transform, name)
 	}
 }

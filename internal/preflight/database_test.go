@@ -309,6 +309,11 @@ func TestDatabasePartitioned(t *testing.T) {
 	findings, _ := Database(t.Context(), o)
 	expectFinding(t, findings, Warning, "postgres_publication", "names the partitions", "publish_via_partition_root")
 	expectFinding(t, findings, Warning, "postgres_index", `CREATE INDEX ON "streaming"."parted"`)
+	unpublished := o
+	unpublished.Publication = "none"
+	findings, _ = Database(t.Context(), unpublished)
+	expectFinding(t, findings, Note, "postgres_publication_none",
+		`CREATE PUBLICATION "none" FOR TABLE "streaming"."parted" WITH (publish_via_partition_root = true)`)
 	run(`ALTER PUBLICATION parted SET (publish_via_partition_root = true); CREATE INDEX ON streaming.parted (user_id, "timestamp")`)
 	quietOn(t, look(t, o), "postgres_publication", "postgres_index", "postgres_primary_key")
 }

@@ -124,6 +124,9 @@ func (d *database) noPublication(ctx context.Context) error {
 		return err
 	}
 	publish := fmt.Sprintf("CREATE PUBLICATION %s FOR TABLE %s", column(name), d.quoted())
+	if d.table.Kind == "p" && d.version >= 130000 {
+		publish += " WITH (publish_via_partition_root = true)"
+	}
 	if exists {
 		publish = fmt.Sprintf("ALTER PUBLICATION %s ADD TABLE %s", column(name), d.quoted())
 	}
@@ -132,8 +135,8 @@ func (d *database) noPublication(ctx context.Context) error {
 			publish = fmt.Sprintf("add %s to the publication that feeds the source topic (name it with --publication)",
 				d.quoted())
 		}
-		d.add("postgres_publication_gone", fmt.Sprintf("see whether %s was replaced by another table; then %s, and take a new "+
-			"snapshot of it", d.Table, publish),
+		d.add("postgres_publication_gone",
+			fmt.Sprintf("see whether %s was replaced by another table; then %s, and take a new snapshot of it", d.Table, publish),
 			"%s is not in %s, and the source topic has records: what is written to it now does not come", d.Table, wanted)
 		return nil
 	}
