@@ -12,7 +12,7 @@
 //	gate.go      instances agree on their rules       records.go    the record of the rules in force
 //	stages.go    goka processors and their options    verify.go     the stage without goka
 //	traffic.go   where partitions start               lag.go        how far behind, and caught up
-//	serve.go     views and HTTP
+//	serve.go     views and HTTP                   profile.go    profiles
 package app
 
 import (
@@ -70,6 +70,7 @@ type App struct {
 	partitions partitionCounts
 	gate       *gate
 	serving    *serving
+	profiling  *profiling
 
 	mu      sync.Mutex
 	parts   []part // of the stages, while they run
@@ -152,6 +153,9 @@ func (a *App) Start(ctx context.Context) (err error) {
 		reason: errors.New("starting"),
 	}
 	if err := a.listen(); err != nil {
+		return err
+	}
+	if err := a.profile(); err != nil {
 		return err
 	}
 	if a.cluster, err = kafka.Dial(ctx, a.kafka, kafka.Lasting); err != nil {
@@ -346,6 +350,7 @@ func (a *App) stillBusy() error {
 // abandon closes what Start opened, in reverse.
 func (a *App) abandon() {
 	a.serving.close()
+	a.profiling.close()
 	if a.cluster != nil {
 		_ = a.cluster.Close()
 	}

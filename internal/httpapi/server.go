@@ -66,7 +66,7 @@ const grace = 3 * time.Second
 // few seconds. It returns nil after a stop.
 func (s *Server) Serve(ctx context.Context, handler http.Handler) error {
 	if s.loopback {
-		handler = onlyLoopbackHosts(handler)
+		handler = OnlyLoopbackHosts(handler)
 	}
 	server := &http.Server{
 		Handler: handler,
@@ -98,10 +98,10 @@ func (s *Server) Serve(ctx context.Context, handler http.Handler) error {
 	return nil
 }
 
-// onlyLoopbackHosts refuses requests whose Host is a name other than
+// OnlyLoopbackHosts refuses requests whose Host is a name other than
 // localhost. A page on the internet can point a name of its own at 127.0.0.1
 // and then read this API through the analyst's browser (DNS rebinding).
-func onlyLoopbackHosts(next http.Handler) http.Handler {
+func OnlyLoopbackHosts(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host := r.Host
 		if h, _, err := net.SplitHostPort(host); err == nil {
