@@ -75,9 +75,6 @@ func (o Options) produce(c *sarama.Config) {
 	// The synchronous producer demands both channels.
 	c.Producer.Return.Successes = true
 	c.Producer.Return.Errors = true
-	c.Producer.Transaction.Timeout = o.TransactionTimeout
-	c.Producer.Transaction.Retry.Max = 600
-	c.Producer.Transaction.Retry.Backoff = 200 * time.Millisecond
 }
 
 func (o Options) consume(c *sarama.Config) {
@@ -123,8 +120,6 @@ type Group struct {
 	// OnAssigned is called once the handler has taken its partitions, OnRevoked before it gives them up; the handler
 	// goes on when they return. Nil: nobody is told.
 	OnAssigned, OnRevoked func()
-	// ManualCommit leaves commits to the stage that commits in transactions.
-	ManualCommit bool
 }
 
 // ConsumerGroupConfig is Config for one consumer group.
@@ -138,36 +133,26 @@ func (o Options) ConsumerGroupConfig(g Group) (*sarama.Config, error) {
 	if d := c.Consumer.Group.Rebalance.Timeout + 10*time.Second; d > c.Net.ReadTimeout {
 		c.Net.ReadTimeout = d
 	}
+	c.Consumer.Group.Rebalance.GroupStrategies = []sarama.BalanceStrategy{g.strategy()}
+	c.Consumer.Group.Member.UserData = g.Rules
+	return c, nil
+}
+
+// strategy is that of every member of the group, whatever its client.
+func (g Group) strategy() sarama.BalanceStrategy {
 	strategy := g.Strategy
 	if strategy == nil {
 		strategy = sarama.NewBalanceStrategyRange()
 	}
 	if len(g.Rules) > 0 {
 		strategy = RulesStrategy(strategy, g.Rules, g.OnExcluded)
-		c.Consumer.Group.Member.UserData = g.Rules
 	}
-	c.Consumer.Group.Rebalance.GroupStrategies = []sarama.BalanceStrategy{strategy}
-	c.Consumer.Offsets.AutoCommit.Enable = !g.ManualCommit
-	return c, nil
+	return strategy
 }
 
 // ProducerConfig is Config for a producer without transactions. goka's, which
 // writes tables, is made by ProducerBuilder.
 func (o Options) ProducerConfig() (*sarama.Config, error) { return o.Config() }
-
-// TransactionalConfig is Config for a producer of transactions. Of two producers
-// with the same id the newer fences the older: one id per instance. It must
-// exist before its consumer joins the group, else start-up fails on unstable offsets.
-func (o Options) TransactionalConfig(id string) (*sarama.Config, error) {
-	c, err := o.Config()
-	if err != nil {
-		return nil, err
-	}
-	c.Producer.Transaction.ID = id
-	// All records of a transaction are there at once, and the whole transaction waits for them.
-	c.Producer.Flush.Frequency = time.Millisecond
-	return c, nil
-}
 
 // Probe is Config for first contact and for commands that a person waits for:
 // the same protocol, but an answer within ten seconds, be it "nobody there".

@@ -61,7 +61,7 @@ func TestSettings(t *testing.T) {
 
 func TestSettingsOfOneKindOfClient(t *testing.T) {
 	o := Options{Brokers: []string{"localhost:9092"}, RebalanceTimeout: time.Minute, InstanceID: "a"}
-	group, err := o.ConsumerGroupConfig(Group{Rules: []byte("r1"), ManualCommit: true})
+	group, err := o.ConsumerGroupConfig(Group{Rules: []byte("r1")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,15 +70,7 @@ func TestSettingsOfOneKindOfClient(t *testing.T) {
 	}
 	expect(t, "user data", string(group.Consumer.Group.Member.UserData), "r1")
 	expect(t, "strategy", group.Consumer.Group.Rebalance.GroupStrategies[0].Name(), "range-same-rules")
-	expect(t, "commits", group.Consumer.Offsets.AutoCommit.Enable, false)
 	expect(t, "instance", group.Consumer.Group.InstanceId, "a")
-
-	txn, err := o.TransactionalConfig("g-verify-0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	expect(t, "transactional id", txn.Producer.Transaction.ID, "g-verify-0")
-	expect(t, "transaction timeout", txn.Producer.Transaction.Timeout, 15*time.Second)
 
 	producer, err := o.ProducerConfig()
 	if err != nil {

@@ -3,7 +3,7 @@ package verify
 import (
 	"errors"
 
-	"github.com/IBM/sarama"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/codecs"
@@ -11,7 +11,7 @@ import (
 )
 
 // records are the outputs of one candidate.
-func (s *Stage) records(m *sarama.ConsumerMessage, it *item) []*sarama.ProducerMessage {
+func (s *Stage) records(m *kgo.Record, it *item) []*kgo.Record {
 	out, err := s.encode(it)
 	if err != nil {
 		it.out = outcome{dead: s.deadLetter(m, err)}
@@ -26,10 +26,10 @@ func (s *Stage) records(m *sarama.ConsumerMessage, it *item) []*sarama.ProducerM
 	}
 	s.Log.Warn("a candidate cannot be judged; it is in the dead letter topic",
 		"partition", m.Partition, "offset", m.Offset, "kind", it.out.dead.Kind, "error", it.out.dead.Error)
-	return []*sarama.ProducerMessage{record(s.Streams.DeadLetters, processors.Partition(string(m.Key), s.partitions.deadLetters), m.Key, value)}
+	return []*kgo.Record{record(s.Streams.DeadLetters, processors.Partition(string(m.Key), s.partitions.deadLetters), m.Key, value)}
 }
 
-func (s *Stage) encode(it *item) (out []*sarama.ProducerMessage, err error) {
+func (s *Stage) encode(it *item) (out []*kgo.Record, err error) {
 	alert := func(topic string, partitions int, a *brimline.Alert) error {
 		if a == nil {
 			return nil
@@ -72,18 +72,18 @@ func fit(a *brimline.Alert, most int) ([]byte, error) {
 	return value, err
 }
 
-func record(topic string, partition int32, key, value []byte) *sarama.ProducerMessage {
-	return &sarama.ProducerMessage{Topic: topic, Partition: partition, Key: sarama.ByteEncoder(key), Value: sarama.ByteEncoder(value)}
+func record(topic string, partition int32, key, value []byte) *kgo.Record {
+	return &kgo.Record{Topic: topic, Partition: partition, Key: key, Value: value}
 }
 
-func (s *Stage) deadLetter(m *sarama.ConsumerMessage, err error) *brimline.DeadLetter {
+func (s *Stage) deadLetter(m *kgo.Record, err error) *brimline.DeadLetter {
 	d := &brimline.DeadLetter{
 		Topic: m.Topic, Partition: m.Partition, Offset: m.Offset, Key: m.Key, Value: m.Value,
 		Kind: "bad_candidate", Error: err.Error(), At: brimline.TimeOf(s.Clock()),
 		Remedy: "find out who else writes to this topic: it is brimline's own",
 	}
 	for _, h := range m.Headers {
-		d.Headers = append(d.Headers, brimline.Header{Key: string(h.Key), Value: h.Value})
+		d.Headers = append(d.Headers, brimline.Header{Key: h.Key, Value: h.Value})
 	}
 	if e, ok := errors.AsType[*brimline.Error](err); ok {
 		d.Kind, d.Error, d.Remedy = e.Kind, e.Err.Error(), e.Remedy
