@@ -8,16 +8,22 @@ FUZZTIME ?= 10s
 BENCH    ?= .
 # Of all rounds together; 50 rounds with 200,000 rows take some hours.
 CRASH_TIMEOUT ?= 8h
-STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+TOOL = $(GO) tool -modfile=tools/$(1)/go.mod $(1)
+# The tag of this commit, or the newest tag and how far behind it lies, or what Go calls a commit without a tag.
+VERSION ?= $(shell { git describe --tags --match 'v[0-9]*' 2>/dev/null || \
+  TZ=UTC git log -1 --abbrev=12 --date=format-local:%Y%m%d%H%M%S --format=v0.0.0-%cd-%h; } 2>/dev/null)$(shell \
+  git diff --quiet HEAD 2>/dev/null || echo +dirty)
+# Lines of Go that are older than the linter's settings may be long.
+OLD_LINES = $(shell git log --diff-filter=A --format=%h -- .golangci.yml 2>/dev/null | tail -1)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-race test-stack test-crash test-proofs bench bench-stack fuzz vet lint clean
+.PHONY: help build demo test test-race test-stack test-tools test-crash test-proofs bench bench-stack fuzz vet lint release image clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## bin/brimline
-	$(GO) build -trimpath -o bin/brimline ./cmd/brimline
+	$(GO) build -trimpath -ldflags '-X main.release=$(VERSION)' -o bin/brimline ./cmd/brimline
 
 demo: build ## a real alert in under a minute: PostgreSQL and an in-process Kafka, state in .brimline/
 	bin/brimline demo
@@ -30,6 +36,11 @@ test-race: ## the same under the race detector
 
 test-stack: ## the suites on real Kafka, Debezium and PostgreSQL (deploy/stack: needs a JDK, Maven and PostgreSQL)
 	BRIMLINE_STACK=1 $(GOTEST) -count=1 -run '^TestStack' -timeout 40m ./internal/e2e/... ./internal/security/...
+
+test-tools: ## the Python example (needs Python 3 with venv; fetches its packages into .cache)
+	python3 -m venv .cache/python
+	.cache/python/bin/pip install --quiet --disable-pip-version-check -r examples/consumer-python/requirements.txt
+	BRIMLINE_PYTHON=$(CURDIR)/.cache/python/bin/python $(GOTEST) -count=1 -run '^TestTools' ./examples/...
 
 test-crash: ## the crash suite, a few minutes; internal/crash/doc.go lists the variables for longer runs
 	BRIMLINE_CRASH=1 $(GOTEST) -count=1 -run '^TestCrash' -timeout $(CRASH_TIMEOUT) ./internal/crash
@@ -54,12 +65,24 @@ fuzz: ## every fuzz target for FUZZTIME (10s)
 vet: ## go vet
 	$(GO) vet ./...
 
-lint: ## gofmt, staticcheck and, where it is installed, shellcheck
-	@files=$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go' | while read -r f; do [ ! -f "$$f" ] || echo "$$f"; done)); \
-	  [ -z "$$files" ] || { printf 'run gofmt -w on:\n%s\n' "$$files"; exit 1; }
-	$(GO) run $(STATICCHECK) ./...
+lint: ## golangci-lint (staticcheck, goimports, errorlint, ...), actionlint, goreleaser's file and, where it is installed, shellcheck; nothing tracked that is ignored
+	@tracked=$$(git ls-files --cached --ignored --exclude-standard); \
+	  [ -z "$$tracked" ] || { printf 'tracked by git though ignored:\n%s\n' "$$tracked"; exit 1; }
+	$(call TOOL,golangci-lint) run --disable lll
+	@if [ -n "$(OLD_LINES)" ]; then set -x; $(call TOOL,golangci-lint) run --enable-only lll --new-from-rev=$(OLD_LINES); \
+	  else echo 'the history of .golangci.yml is not here: the length of new lines not checked'; fi
+	$(call TOOL,actionlint)
+	VERSION=$(VERSION) $(call TOOL,goreleaser) check --quiet
 	@if command -v shellcheck >/dev/null; then shellcheck -x -P SCRIPTDIR .ci/run deploy/stack/*.sh deploy/compose/*.sh internal/bench/*.sh; \
 	  else echo 'shellcheck is not installed: scripts not checked'; fi
 
-clean: ## what build made; the demo's state stays, see `brimline demo --help`
-	rm -rf bin
+release: ## dist/: archives with checksums for linux and macOS, amd64 and arm64; publishes nothing
+	VERSION=$(VERSION) $(call TOOL,goreleaser) release --snapshot --clean
+
+image: ## the image brimline:VERSION, with docker, podman or buildah
+	@for engine in docker podman buildah; do if $$engine info >/dev/null 2>&1; then \
+	  set -x; exec $$engine build --build-arg VERSION=$(VERSION) -t brimline:$(subst +,-,$(VERSION)) .; fi; done; \
+	  echo 'not built: neither docker, podman nor buildah runs here' >&2; exit 1
+
+clean: ## what build and release made; the demo's state stays, see `brimline demo --help`
+	rm -rf bin dist

@@ -64,6 +64,9 @@ const (
 	ReasonAlreadyAbove = "already_above" // the total before the edge was above the limit: the true edge is an earlier one
 	ReasonNotAbove     = "not_above"     // the total at the edge is not above the limit: rows were changed or removed since
 	ReasonNoDatabase   = "no_database"   // a late candidate while verification is off
+
+	// ReasonBeforeAlertsFrom is of an edge that was confirmed, and lies before the time from which the group alerts.
+	ReasonBeforeAlertsFrom = "before_alerts_from"
 )
 
 // Verification says who confirmed the figures, and when.

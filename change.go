@@ -3,25 +3,35 @@ package brimline
 // ChangeKind says what a Change does to a user's window.
 type ChangeKind uint8
 
-// The kinds of change. The first three come from the table's change stream,
-// the next two from the verify stage, as answers to candidates, the last from the clock.
+// The kinds of change. The first three come from the table's change stream, EdgesFound, Refuted and Unjudgeable from
+// the verify stage, as answers to candidates, Sweep from the clock, and Retry from `brimline deadletter retry`.
 const (
 	Upsert     ChangeKind = 1 // the row is there now, with these contents
 	Delete     ChangeKind = 2 // the row is gone; Row.ID says which, Row.Time when it was
 	Truncate   ChangeKind = 3 // all rows of all users in this partition are gone
 	EdgesFound ChangeKind = 4 // PostgreSQL's edges in a span the window could not judge alone
 	Refuted    ChangeKind = 5 // PostgreSQL did not confirm an announced edge
-	Sweep      ChangeKind = 6 // users of this partition whose rows have all aged out are about to be forgotten
+	Sweep      ChangeKind = 6 // users of this partition who have nothing from Row.Time on are about to be forgotten
+	// Unjudgeable: PostgreSQL's rows could not be judged, and the candidate became a dead letter.
+	Unjudgeable ChangeKind = 7
+	// Retry: such a dead letter is to be judged after all, if nothing has done so since.
+	Retry ChangeKind = 8
 )
 
 // Change is one message of the changes stream, keyed by user.
 type Change struct {
 	Kind   ChangeKind
 	User   string
-	Row    Transaction // Upsert, Delete; for EdgesFound the row that made the question necessary
+	Row    Transaction // Upsert; Delete: its time is MinTime where it is not known; answers: the row that made the question necessary
 	Source Source
 
-	Rule  uint64 // EdgesFound, Refuted: fingerprint of the rule
-	Edges []Time // EdgesFound: all edges of the span; Refuted: the one edge
-	Cause int64  // Refuted: Cause.Offset of the refuted candidate
+	Rule uint64 // answers and Retry: fingerprint of the rule; 0 of an answer that only says that it is complete
+	// Edges are all edges of the span for EdgesFound and the one edge for Refuted. For Unjudgeable and Retry
+	// they are the edge, or the first and the last time of the span that was asked about.
+	Edges []Time
+	// Cause is the Cause.Offset of the candidate that is answered or retried. For EdgesFound it is that of the user's newest
+	// question that is answered with this message and those before it, and Index is its Cause.Index,
+	// which is below 0; Index is 0 where more of the answer follows.
+	Cause int64
+	Index int
 }

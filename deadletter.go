@@ -11,6 +11,8 @@ type DeadLetter struct {
 	Kind      string // Error.Kind
 	Error     string
 	Remedy    string
+	User      string // of the row that the record is about, as far as it could be read; else empty
+	Row       string // its id, likewise
 	At        Time
 }
 

@@ -166,7 +166,7 @@ func ParseTotal(s string, scale int) (Total, error) {
 		return Total{}, fmt.Errorf("%q: %w", s, ErrAmountSyntax)
 	}
 	var t Total
-	for i := 0; i < len(whole); i++ {
+	for i := range len(whole) {
 		if err := t.pushDigit(whole[i]); err != nil {
 			return Total{}, fmt.Errorf("%q: %w", s, err)
 		}

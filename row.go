@@ -220,7 +220,7 @@ func IntegerID(id string) (int64, bool) {
 		return 0, false
 	}
 	var n uint64
-	for i := 0; i < len(digits); i++ {
+	for i := range len(digits) {
 		c := digits[i] - '0'
 		if c > 9 {
 			return 0, false

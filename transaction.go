@@ -1,6 +1,10 @@
 package brimline
 
-import "fmt"
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
 
 // Transaction is one row of the watched table.
 type Transaction struct {
@@ -90,3 +94,14 @@ type Source struct {
 
 // FormatLSN writes an LSN as PostgreSQL does: "0/1A2B3C".
 func FormatLSN(lsn uint64) string { return fmt.Sprintf("%X/%X", lsn>>32, uint32(lsn)) }
+
+// ParseLSN reads what FormatLSN writes.
+func ParseLSN(s string) (uint64, error) {
+	high, low, ok := strings.Cut(s, "/")
+	hi, err1 := strconv.ParseUint(high, 16, 32)
+	lo, err2 := strconv.ParseUint(low, 16, 32)
+	if !ok || err1 != nil || err2 != nil {
+		return 0, fmt.Errorf("%q is not a write-ahead log position", s)
+	}
+	return hi<<32 | lo, nil
+}

@@ -4,7 +4,7 @@ package brimline
 //
 // The state of a user with more than a few rows is a log: segments under keys
 // of their own (see Segments), and after them this value, whose rows, edges and versions are then only
-// what has changed since the newest segment. codecs.Assemble puts it together.
+// what has changed since the newest segment. codecs.AssembleWindow puts it together.
 type Window struct {
 	// Last is the offset after the last folded change, and 0 before the first:
 	// a change at an offset below it is a replay.
@@ -18,6 +18,15 @@ type Window struct {
 	// Changed are the rows of this user that were changed, moved away or deleted, by ID. An instance that was
 	// frozen and thawed writes old changes once more; one that lies before a row's newest must not bring back what it was.
 	Changed []RowVersion
+
+	// Asked is the cause of the user's newest question to PostgreSQL that has no answer yet, and the zero Cause
+	// when all have theirs. Until then no announced edge is forgotten, nor is the user.
+	Asked Cause
+	// Stirred is the newest change to rows that came while a question was open, or that reached an announced edge.
+	Stirred Stir
+	// Reach is the lowest time of the rows whose versions were forgotten while a question was open, 0 for none: how
+	// far down a question may reach that one of their changes asks again when it is replayed.
+	Reach Time
 
 	Older Segments
 	// Gone are the ids of rows in older segments that are no more. Rows that fell out of the history are not among
@@ -43,6 +52,14 @@ type RowVersion struct {
 	Partition int32
 	Offset    int64
 	Time      Time // the highest that the row ever had here; the version is forgotten with the rows of that time
+	From      Time // the lowest that the row ever had here: a replayed change asks about the windows of what it replaced, too
+}
+
+// Stir is a place in the changes stream and in PostgreSQL's log.
+type Stir struct {
+	Last int64 // the offset after the change; 0 for none
+	LSN  uint64
+	TxID int64
 }
 
 // RuleState is what one rule has announced to one user.
@@ -54,6 +71,17 @@ type RuleState struct {
 	Quiet Time
 	// Forgotten are the times of edges in older segments that are no more, ascending.
 	Forgotten []Time
+	// Unjudged are the spans whose questions became dead letters, ascending and apart from each other.
+	Unjudged []Span
+}
+
+// Span is a stretch of window ends whose edges PostgreSQL could not tell.
+type Span struct {
+	From, Until Time
+	// Asked is the offset after the message that asked about the span again, until the answer comes; else 0.
+	Asked int64
+	// Again says that the answer will not be enough: rows that the span reaches have changed since the question, or the span has grown.
+	Again bool
 }
 
 // Edge is one announced edge.
@@ -90,4 +118,6 @@ const (
 	Announced EdgeStatus = iota // PostgreSQL has not refuted it
 	Disturbed                   // announced, and rows of its window were removed or lowered since
 	Disproved                   // PostgreSQL refuted it; rows of its window may bring it back
+	Unjudged                    // its candidate became a dead letter; any change to rows of its window has it judged again
+	Touched                     // announced, and rows came into its window since
 )

@@ -11,13 +11,23 @@ import (
 )
 
 func BenchmarkDebezium(b *testing.B) {
+	known := all(table(), fullIdentity)
 	for _, bench := range []struct {
-		file string
-		line int
-	}{{"precise", 10}, {"string", 10}, {"string-full", 14}, {"schemas", 10}, {"unwrap", 10}} {
-		b.Run(bench.file, func(b *testing.B) {
+		name, file string
+		line       int
+		set        func(*codecs.DebeziumOptions)
+	}{
+		{"precise", "precise", 10, columnScale(2)}, {"string", "string", 10, columnScale(2)}, {"string-full",
+			"string-full", 14, columnScale(2)},
+		{"schemas", "schemas", 10, columnScale(2)}, {"unwrap", "unwrap", 10, columnScale(2)},
+		{"precise with facts", "precise", 10, known}, {"string-full with facts", "string-full", 14, known},
+		{"delete with facts", "string-full", 22, known},
+	} {
+		b.Run(bench.name, func(b *testing.B) {
 			key, value := capture(b, bench.file)[bench.line].bytes()
-			d := decoder(b, options())
+			opt := options()
+			bench.set(&opt)
+			d := decoder(b, opt)
 			b.SetBytes(int64(len(value)))
 			b.ReportAllocs()
 			for b.Loop() {
@@ -68,7 +78,7 @@ func BenchmarkWindow(b *testing.B) {
 	for _, n := range []int{10, 300, 10_000} {
 		for _, columns := range []bool{false, true} {
 			w := randomWindow(n, columns)
-			value := encode(b, codecs.Window{}, w)
+			value := encode(b, codecs.WindowPart{}, w)
 			name := fmt.Sprintf("%d rows/columns=%v", n, columns)
 			b.Run("append/"+name, func(b *testing.B) {
 				b.ReportAllocs()
@@ -83,7 +93,7 @@ func BenchmarkWindow(b *testing.B) {
 			b.Run("decode/"+name, func(b *testing.B) {
 				b.ReportAllocs()
 				for b.Loop() {
-					_ = decode(b, codecs.Window{}, value)
+					_ = decode(b, codecs.WindowPart{}, value)
 				}
 			})
 		}

@@ -10,13 +10,13 @@ import (
 // Change is the codec of *brimline.Change, the changes stream. Source.Topic is
 // not carried.
 //
-// Version 1: version, kind, parts; user; partition, offset, lsn, txid, commit;
+// Version 2: version, kind, parts; user; partition, offset, lsn, txid, commit;
 // then the parts there are. A row is [user] id amount time columns; an answer is
-// the rule's fingerprint in 8 bytes, the cause, and the edges, each as the
+// the rule's fingerprint in 8 bytes, the cause and its index, and the edges, each as the
 // difference to the one before. All numbers are varints, signed ones zigzag.
 type Change struct{}
 
-const changeVersion = 1
+const changeVersion = 2
 
 // Parts of an encoded change that are there when their bit is set.
 const (
@@ -50,7 +50,7 @@ func AppendChange(b []byte, c *brimline.Change) ([]byte, error) {
 			parts |= changeColumns
 		}
 	}
-	if c.Rule != 0 || c.Edges != nil || c.Cause != 0 {
+	if c.Rule != 0 || c.Edges != nil || c.Cause != 0 || c.Index != 0 {
 		parts |= changeAnswer
 	}
 	b = append(b, changeVersion, byte(c.Kind), parts)
@@ -80,6 +80,7 @@ func AppendChange(b []byte, c *brimline.Change) ([]byte, error) {
 	if parts&changeAnswer != 0 {
 		b = binary.BigEndian.AppendUint64(b, c.Rule)
 		b = appendVarint(b, c.Cause)
+		b = binary.AppendVarint(b, int64(c.Index))
 		b = binary.AppendUvarint(b, uint64(len(c.Edges)))
 		last := brimline.Time(0)
 		for _, t := range c.Edges {
@@ -103,11 +104,11 @@ func (Change) Decode(b []byte) (any, error) {
 func DecodeChange(b []byte, c *brimline.Change) error {
 	r := wireReader{b: b}
 	if v := r.byte(); r.err == nil && v != changeVersion {
-		return newer("a record of the changes stream", int(v))
+		return unknown("a record of the changes stream", int(v), changeVersion)
 	}
 	*c = brimline.Change{Kind: brimline.ChangeKind(r.byte())}
 	parts := r.byte()
-	if r.err == nil && (c.Kind < brimline.Upsert || c.Kind > brimline.Sweep || parts > changeParts) {
+	if r.err == nil && (c.Kind < brimline.Upsert || c.Kind > brimline.Retry || parts > changeParts) {
 		r.fail(fmt.Errorf("kind %d with parts %b", c.Kind, parts))
 	}
 	c.User = r.id()
@@ -134,6 +135,7 @@ func DecodeChange(b []byte, c *brimline.Change) error {
 	if parts&changeAnswer != 0 {
 		c.Rule = r.fixed64()
 		c.Cause = r.varint()
+		c.Index = int(r.varint())
 		if n := r.count(1); n > 0 {
 			c.Edges = make([]brimline.Time, n)
 			last := brimline.Time(0)

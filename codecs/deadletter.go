@@ -16,6 +16,8 @@ type deadLetterRecord struct {
 	Kind      string         `json:"kind"`
 	Error     string         `json:"error"`
 	Remedy    string         `json:"remedy,omitempty"`
+	User      string         `json:"user,omitempty"`
+	Row       string         `json:"row,omitempty"`
 	At        brimline.Time  `json:"at"`
 	Topic     string         `json:"topic"`
 	Partition int32          `json:"partition"`
@@ -45,7 +47,7 @@ func (DeadLetter) Encode(v any) ([]byte, error) {
 		return nil, mistyped("dead letters", v)
 	}
 	r := deadLetterRecord{
-		Version: recordVersion, Kind: d.Kind, Error: d.Error, Remedy: d.Remedy, At: d.At,
+		Version: recordVersion, Kind: d.Kind, Error: d.Error, Remedy: d.Remedy, User: d.User, Row: d.Row, At: d.At,
 		Topic: d.Topic, Partition: d.Partition, Offset: d.Offset, Key: d.Key, Value: d.Value,
 	}
 	if len(d.Value) <= maxValueText && utf8.Valid(d.Value) {
@@ -69,7 +71,7 @@ func (DeadLetter) Decode(b []byte) (any, error) {
 	}
 	d := &brimline.DeadLetter{
 		Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Key: r.Key, Value: r.Value,
-		Kind: r.Kind, Error: r.Error, Remedy: r.Remedy, At: r.At,
+		Kind: r.Kind, Error: r.Error, Remedy: r.Remedy, User: r.User, Row: r.Row, At: r.At,
 	}
 	for _, h := range r.Headers {
 		key := h.Key

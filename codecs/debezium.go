@@ -2,11 +2,13 @@ package codecs
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 	"unicode/utf8"
 
 	"github.com/brimline/brimline"
@@ -22,13 +24,15 @@ const (
 	FormatFlat     Format = "flat"     // the row itself, as ExtractNewRecordState leaves it
 )
 
-// TimeUnit is the unit of a time that comes as a bare number.
+// TimeUnit is the unit of a time that comes as a bare number, as columns without
+// time zone do: in Debezium's default mode (adaptive) in ms where the column has at
+// most three fraction digits, else in µs; in ms (connect), µs (microseconds) or ns
+// (nanoseconds) where time.precision.mode says so.
 type TimeUnit string
 
-// The units. Debezium writes columns without time zone in µs
-// (time.precision.mode=adaptive) or in ms (connect).
+// The units.
 const (
-	UnitAuto TimeUnit = "auto" // of the inline schema; µs without one
+	UnitAuto TimeUnit = "auto" // of the inline schema, of what the catalog says; without them a number is refused
 	UnitMs   TimeUnit = "ms"
 	UnitUs   TimeUnit = "us"
 	UnitNs   TimeUnit = "ns"
@@ -38,11 +42,15 @@ const (
 type Decimals string
 
 // The encodings. Some texts are valid as both: "1234" is 1234, and the base64
-// of -2658632. DecimalsAuto refuses those instead of guessing.
+// of -2658632. DecimalsAuto refuses those unless the column's facts tell them apart.
 const (
 	DecimalsAuto    Decimals = "auto"
 	DecimalsPrecise Decimals = "precise" // base64 of the unscaled integer
 	DecimalsString  Decimals = "string"  // decimal digits
+	// DecimalsNumeric says that JSON numbers are exact, as Kafka Connect writes precise
+	// decimals with decimal.format=NUMERIC. Without it one with a fraction may have gone
+	// through a binary float (double), which looks the same. Texts are read as with DecimalsAuto.
+	DecimalsNumeric Decimals = "numeric"
 )
 
 // DebeziumOptions say which table's rows are taken and how its columns are called.
@@ -64,11 +72,17 @@ type DebeziumOptions struct {
 
 	// Scale is the number of decimals of brimline.Amount.
 	Scale int
-	// AmountColumnScale is the number of decimals of the amount's column, which
-	// `precise` decimals without inline schema do not tell. Nil means Scale.
+	// AmountColumnScale is the number of decimals of the amount's column, which `precise` decimals without inline
+	// schema do not tell. Nil: not known, unless Facts say it.
 	AmountColumnScale *int
+	// AmountMinorUnits is n where the amount's column counts units of 10^-n in whole numbers: 2 for cents. 0: it does
+	// not.
+	AmountMinorUnits int
 	// Decimals tells `precise` from `string` decimals where the text does not. Empty means DecimalsAuto.
 	Decimals Decimals
+	// DecidedDecimals is the same as the start checks found it, empty where they did not: it decides texts that could
+	// be both.
+	DecidedDecimals Decimals
 	// AllowFloatAmounts takes amounts that the connector sent through a binary
 	// float (decimal.handling.mode=double): their decimal text is read exactly,
 	// but it need not be what the table holds.
@@ -78,8 +92,23 @@ type DebeziumOptions struct {
 	// is taken for the tombstone after an envelope's delete, unless the row before it
 	// was flattened without __deleted. FormatFlat and FormatEnvelope say what the first ones are.
 	Format Format
-	// TimeUnit of times that are bare numbers without inline schema. Empty means UnitAuto.
+	// TimeUnit of times that are bare numbers without inline schema, which is then believed whatever they look like.
+	// Empty means UnitAuto.
 	TimeUnit TimeUnit
+	// DecidedUnit is the unit that the start checks found, empty where they did not or where it is that of Debezium's
+	// default mode. A number that looks like a time in another unit is refused.
+	DecidedUnit TimeUnit
+
+	// Facts are what PostgreSQL's catalog says of columns, by name. Of a column that is not there nothing is known.
+	Facts map[string]ColumnFacts
+	// Identity is what it says of the table's replica identity.
+	Identity Identity
+
+	// OtherTables says what becomes of records of other tables. Empty means OtherTablesDeadLetter.
+	OtherTables OtherTables
+	// OnSurprise is called when a record looks as if the table had changed (more or fewer columns, another type), at
+	// most every ten seconds. It is called while the record is decoded and must not take long. Nil: not called.
+	OnSurprise func()
 }
 
 // Debezium decodes change events as Kafka Connect's JsonConverter writes them,
@@ -90,17 +119,19 @@ type Debezium struct {
 	schema       string   // the first half of opt.Table
 	table        string   // the second
 	names        []string // distinct columns to read; the roles below are indices into it
+	columns      []column // in the order of names
 	id           []int
 	user         int
 	amount       int
 	time         int
 	vital        []int // all of the above
 	further      []int // of opt.Columns
-	columnScale  int
-	unit         TimeUnit
+	keyed        bool  // an image of a row's earlier contents has its id and its user, whatever else it lacks
 	schemas      atomic.Pointer[inlineSchema]
 	spare        sync.Pool   // of *work
 	bareFlatSeen atomic.Bool // the latest row was flattened without __deleted: its deletes are tombstones
+	width        atomic.Int32
+	surprised    atomic.Int64 // when OnSurprise was called, in ns
 }
 
 // NewDebezium checks the options; its error names every problem at once.
@@ -108,18 +139,13 @@ func NewDebezium(opt DebeziumOptions) (*Debezium, error) {
 	opt.Format = or(opt.Format, FormatAuto)
 	opt.TimeUnit = or(opt.TimeUnit, UnitAuto)
 	opt.Decimals = or(opt.Decimals, DecimalsAuto)
+	opt.OtherTables = or(opt.OtherTables, OtherTablesDeadLetter)
 	if problems := opt.problems(); len(problems) > 0 {
 		return nil, &brimline.Error{Class: brimline.ClassInput, Kind: "source_options", Where: "source settings",
 			Err: fmt.Errorf("%s", strings.Join(problems, "; "))}
 	}
-	d := &Debezium{opt: opt, columnScale: opt.Scale, unit: opt.TimeUnit}
+	d := &Debezium{opt: opt}
 	d.schema, d.table, _ = strings.Cut(opt.Table, ".")
-	if opt.AmountColumnScale != nil {
-		d.columnScale = *opt.AmountColumnScale
-	}
-	if d.unit == UnitAuto {
-		d.unit = UnitUs
-	}
 	for _, name := range opt.ID {
 		d.id = append(d.id, d.slot(name))
 	}
@@ -129,7 +155,26 @@ func NewDebezium(opt DebeziumOptions) (*Debezium, error) {
 	for _, c := range opt.Columns {
 		d.further = append(d.further, d.slot(c.Name))
 	}
+	for _, name := range d.names {
+		d.columns = append(d.columns, opt.column(name))
+	}
+	d.keyed = slices.Contains(opt.ID, opt.User)
+	if i := &opt.Identity; i.Known && !i.Full {
+		d.keyed = i.holds(opt.ID) && i.holds([]string{opt.User})
+	}
 	return d, nil
+}
+
+// With is a decoder with other options, say newer facts, that goes on where d stands in the stream.
+func (d *Debezium) With(opt DebeziumOptions) (*Debezium, error) {
+	next, err := NewDebezium(opt)
+	if err != nil {
+		return nil, err
+	}
+	next.bareFlatSeen.Store(d.bareFlatSeen.Load())
+	next.width.Store(d.width.Load())
+	next.surprised.Store(d.surprised.Load())
+	return next, nil
 }
 
 func or[T ~string](v, fallback T) T {
@@ -164,9 +209,21 @@ func (o *DebeziumOptions) problems() []string {
 	if s := o.AmountColumnScale; s != nil {
 		add(*s < 0 || *s > maxDecimalScale, "the amount column's scale %d is not between 0 and %d", *s, maxDecimalScale)
 	}
+	add(o.AmountMinorUnits < 0 || o.AmountMinorUnits > brimline.MaxScale,
+		"amount_minor_units %d is not between 0 and %d", o.AmountMinorUnits, brimline.MaxScale)
+	add(o.AmountMinorUnits > 0 && deref(o.AmountColumnScale) != 0,
+		"amount_minor_units is for columns of whole numbers, and amount_column_scale says that the column has "+
+			"decimals")
 	add(!slices.Contains([]Format{FormatAuto, FormatEnvelope, FormatFlat}, o.Format), "unknown format %q: one of auto, envelope, flat", o.Format)
 	add(!slices.Contains([]TimeUnit{UnitAuto, UnitMs, UnitUs, UnitNs}, o.TimeUnit), "unknown time unit %q: one of auto, ms, us, ns", o.TimeUnit)
-	add(!slices.Contains([]Decimals{DecimalsAuto, DecimalsPrecise, DecimalsString}, o.Decimals), "unknown decimals %q: one of auto, precise, string", o.Decimals)
+	add(!slices.Contains([]TimeUnit{"", UnitMs, UnitUs, UnitNs}, o.DecidedUnit), "unknown decided time unit %q",
+		o.DecidedUnit)
+	add(!slices.Contains([]Decimals{DecimalsAuto, DecimalsPrecise, DecimalsString, DecimalsNumeric}, o.Decimals),
+		"unknown decimals %q: one of auto, precise, string, numeric", o.Decimals)
+	add(!slices.Contains([]Decimals{"", DecimalsPrecise, DecimalsString}, o.DecidedDecimals),
+		"unknown decided decimals %q", o.DecidedDecimals)
+	add(!slices.Contains([]OtherTables{OtherTablesDeadLetter, OtherTablesSkip}, o.OtherTables),
+		"unknown other tables %q: one of deadletter, skip", o.OtherTables)
 	for i, c := range o.Columns {
 		add(c.Name == "", "column %d has no name", i+1)
 		switch c.Type {
@@ -176,69 +233,205 @@ func (o *DebeziumOptions) problems() []string {
 		}
 		add(slices.ContainsFunc(o.Columns[:i], func(e brimline.Column) bool { return e.Name == c.Name }), "column %q is declared twice", c.Name)
 	}
+	o.againstFacts(add)
 	return all
 }
 
-// Decode reads one record of the source topic. A nil or empty key or value
-// stands for a record without one.
-//
-// It gives one Upsert for a row that was inserted, updated or read by a
-// snapshot; one Delete; a Delete and an Upsert, in that order, for an update
-// that is known to have moved a row to another user or id; one Truncate,
-// without a user; and nothing for a tombstone after a delete, for transaction
-// metadata and for logical messages. The Source lacks topic, partition and
-// offset. Every error is a *brimline.Error of ClassInput with one of the kinds above.
+// Passed says why a record was passed over: it is right as it is, and says nothing about rows of the watched table.
+type Passed string
+
+// The reasons: labels of a metric.
+const (
+	PassedTombstone  Passed = "tombstone"   // after a delete
+	PassedHeartbeat  Passed = "heartbeat"   // of a connector
+	PassedMetadata   Passed = "metadata"    // of a connector: transactions, schema changes, notifications, signals
+	PassedMessage    Passed = "message"     // of pg_logical_emit_message
+	PassedOtherTable Passed = "other_table" // with OtherTablesSkip
+)
+
+// PassedReasons are all of them.
+func PassedReasons() []Passed {
+	return []Passed{PassedTombstone, PassedHeartbeat, PassedMetadata, PassedMessage, PassedOtherTable}
+}
+
+// Decoded is what a record says.
+type Decoded struct {
+	// Changes to make: one Upsert for a row that was inserted, updated or read by a snapshot; one Delete; a Delete
+	// and an Upsert, in that order, for an update that moved a row to another user or id; one Truncate, without a
+	// user. Their Source lacks topic, partition and offset. A Delete's amount and time are what can be read of them:
+	// else the amount is 0 and the time brimline.MinTime.
+	//
+	// Beside an error they are what is certain all the same: the row is no longer what it was, or it is there
+	// now and only what it was is not known.
+	Changes []brimline.Change
+	// Passed is why there are neither changes nor an error; empty where there are.
+	Passed Passed
+	// User and Row are those of the row that a record with an error is about, empty where they cannot be read.
+	User, Row string
+
+	inserted bool // the row is a new one, so that there is nothing that it was before
+}
+
+// Refused are the changes to make where the record is not taken for a reason of its own (it is too large, say): the
+// row, which is no longer what it was, must not stay.
+func (d *Decoded) Refused() []brimline.Change {
+	var gone []brimline.Change
+	for _, c := range d.Changes {
+		switch {
+		case c.Kind != brimline.Upsert:
+			gone = append(gone, c)
+		case !d.inserted && len(d.Changes) == 1:
+			c.Kind, c.Row.Columns = brimline.Delete, nil
+			gone = append(gone, c)
+		}
+	}
+	return gone
+}
+
+// Whose is User and Row, or those of the last change where they are fit to be shown.
+func (d *Decoded) Whose() (user, row string) {
+	if n := len(d.Changes); d.User == "" && d.Row == "" && n > 0 && d.Changes[n-1].Kind != brimline.Truncate {
+		return bounded(d.Changes[n-1].User), bounded(d.Changes[n-1].Row.ID)
+	}
+	return d.User, d.Row
+}
+
+// Decode is Read for those who need the changes only.
 func (d *Debezium) Decode(key, value []byte) ([]brimline.Change, error) {
+	out, err := d.Read(key, value)
+	return out.Changes, err
+}
+
+// Read reads one record of the source topic. A nil or empty key or value stands
+// for a record without one. Every error is a *brimline.Error of ClassInput with
+// one of the kinds below.
+func (d *Debezium) Read(key, value []byte) (Decoded, error) {
+	w := d.work()
+	out, err := d.record(w, key, value)
+	if err != nil {
+		out, err = d.failed(w, key, out, err)
+	}
+	d.done(w)
+	return out, err
+}
+
+// maxSchema bounds an inline schema in bytes: taking one apart costs many times its size.
+const maxSchema = 1 << 20
+
+func (d *Debezium) record(w *work, key, value []byte) (Decoded, error) {
 	if len(value) == 0 {
-		return nil, d.tombstone(key, d.bareFlatSeen.Load())
+		return d.tombstone(key, d.bareFlatSeen.Load())
 	}
 	if string(bytes.TrimSpace(value)) == "null" {
-		return nil, d.tombstone(key, true)
+		return d.tombstone(key, true)
 	}
 	if !utf8.Valid(value) {
-		return nil, brokenJSON("the value is not UTF-8")
+		return Decoded{}, brokenJSON("the value is not UTF-8")
 	}
-	w := d.work()
-	defer d.done(w)
-	r := &w.record
-	if err := d.read(value, r); err != nil {
-		return nil, err
+	r, text := &w.record, value
+	if err := d.read(text, r); err != nil {
+		return Decoded{}, err
 	}
-	var schema *inlineSchema
 	if r.wrapped() {
 		if r.payload.kind == jsonNull {
-			return nil, d.tombstone(key, true)
+			return d.tombstone(key, true)
 		}
 		if r.payload.kind != jsonObject {
-			return nil, unknownShape("the payload is %s", r.payload.kind)
+			return Decoded{}, unknownShape("the payload is %s", r.payload.kind)
 		}
-		var err error
-		if schema, err = d.inlineSchema(&r.schema); err != nil {
-			return nil, err
+		schema, err := d.inlineSchema(&r.schema)
+		if err != nil {
+			return Decoded{}, err
 		}
-		payload := r.payload.raw
+		text = r.payload.raw
 		w.clear()
-		if err := d.read(payload, r); err != nil {
-			return nil, err
+		w.in.schema = schema
+		if err := d.read(text, r); err != nil {
+			return Decoded{}, err
 		}
 	}
-	if r.isMessage() || r.isTransaction() {
-		return nil, nil
+	row := r.seen > 0 && d.whole(r.row)
+	switch {
+	case d.opt.Format != FormatFlat && r.isEnvelope() && !(row && d.opt.Format == FormatAuto):
+		return d.envelope(w, key)
+	case row && d.opt.Format != FormatEnvelope:
+		return d.flat(w, key)
 	}
-	if d.opt.Format == FormatEnvelope || d.opt.Format == FormatAuto && r.isEnvelope() {
-		return d.envelope(r, key, schema)
+	shape := shapeOf(text, key)
+	switch {
+	case shape.passed != "":
+		return Decoded{Passed: shape.passed}, nil
+	case shape.foreign != "":
+		return Decoded{}, brimline.BadInput(KindUnknownShape,
+			"write the topic with Debezium's PostgreSQL connector and Kafka Connect's JsonConverter, or with "+
+				"brimline capture", "not Debezium's JSON: %s", shape.foreign)
+	case d.opt.Format == FormatEnvelope:
+		return Decoded{}, unknownShape("no change event: op is %s; there are %s", r.op.kind, shape.members())
+	case r.seen == 0 && !r.saysTable():
+		return Decoded{}, unknownShape("neither a change event nor a row: none of its %s is a configured column",
+			shape.members())
 	}
-	return d.flat(r, key, schema)
+	return d.flat(w, key)
 }
 
 // tombstone judges a record without value, or with a JSON null, which only a flattened delete becomes.
-func (d *Debezium) tombstone(key []byte, flat bool) error {
+func (d *Debezium) tombstone(key []byte, flat bool) (Decoded, error) {
 	if d.opt.Format == FormatEnvelope || !flat {
-		return nil
+		return Decoded{Passed: PassedTombstone}, nil
 	}
-	return brimline.BadInput(KindFlatTombstone,
+	return Decoded{}, brimline.BadInput(KindFlatTombstone,
 		"set delete.tombstone.handling.mode=rewrite in the ExtractNewRecordState transform and REPLICA IDENTITY FULL on the table, or format=envelope where tombstones only follow deletes",
 		"a flattened delete carries nothing but its key %s: whose row it was is not known", excerpt(key))
+}
+
+// failed completes what is known of a record with an error.
+func (d *Debezium) failed(w *work, key []byte, out Decoded, err error) (Decoded, error) {
+	kind := ""
+	if e, ok := errors.AsType[*brimline.Error](err); ok {
+		kind = e.Kind
+	}
+	switch kind {
+	case KindOtherTable:
+		if d.opt.OtherTables == OtherTablesSkip {
+			return Decoded{Passed: PassedOtherTable}, nil
+		}
+		return out, err
+	case KindWrongType, KindTimeUnit, KindTimeCut, KindAmountScaleUnknown, KindAmountAmbiguous, KindAmountNotWhole,
+		KindFloatColumn:
+		d.surprise()
+	case KindMissingColumn:
+		if w.record.seen > 0 && !d.whole(w.record.row) || w.record.after.kind == jsonObject &&
+			d.lacks(w.record.images.after) {
+			d.surprise()
+		}
+	}
+	out.User, out.Row = d.whose(w, key, out.Changes, kind)
+	return out, err
+}
+
+// surpriseEvery is how often OnSurprise is called at most.
+const surpriseEvery = 10 * time.Second
+
+// surprise tells that the table may have changed.
+func (d *Debezium) surprise() {
+	if d.opt.OnSurprise == nil {
+		return
+	}
+	last, now := d.surprised.Load(), time.Now().UnixNano()
+	if last != 0 && now-last < int64(surpriseEvery) || !d.surprised.CompareAndSwap(last, now) {
+		return
+	}
+	d.opt.OnSurprise()
+}
+
+// members takes notice of how many columns a row has.
+func (d *Debezium) members(n int) {
+	if last := d.width.Load(); int(last) != n {
+		d.width.Store(int32(n))
+		if last != 0 {
+			d.surprise()
+		}
+	}
 }
 
 func hasKey(key []byte) bool {

@@ -24,13 +24,19 @@ const (
 	KindUnavailable         = "unavailable_value"     // an unchanged large text that Debezium did not send
 	KindDeleteWithoutBefore = "delete_without_before" // a delete that does not say which user's row it was
 	KindMadeUpBefore        = "made_up_before"        // a before image with placeholders for all but the key
+	KindTimeUnit            = "time_unit"             // a number of an unknown unit, or of another than it should be
+	KindTimeCut             = "time_cut"              // milliseconds of a column that holds more
+	KindAmountScaleUnknown  = "amount_scale_unknown"  // a precise decimal whose scale nothing says
+	KindAmountNotWhole      = "amount_not_whole"      // decimals where settings say whole numbers, or the reverse
+	KindFloatColumn         = "float_column"          // a numeric column that went through a binary float
 	KindFlatTombstone       = "flat_tombstone"        // a flattened delete, which says nothing but the key
 )
 
 const (
 	remedyFullIdentity = "run ALTER TABLE … REPLICA IDENTITY FULL on the watched table, then start a new group, because earlier changes stay incomplete"
 	remedyPublisher    = "find out who writes to the source topic: Debezium's JsonConverter does not write this"
-	remedyDecimals     = "set decimal.handling.mode=string in the connector, or tell brimline with the setting decimals which of the two it is"
+	remedyDecimals     = "set --decimals=string if the connector has decimal.handling.mode=string, and " +
+		"--decimals=precise if it has precise, its default"
 )
 
 func brokenJSON(format string, args ...any) error {

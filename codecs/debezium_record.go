@@ -1,8 +1,9 @@
 package codecs
 
 import (
+	"bytes"
+	"cmp"
 	"math"
-	"strconv"
 
 	"github.com/brimline/brimline"
 )
@@ -10,15 +11,22 @@ import (
 // eventRecord is the outermost object of an event, read in one pass as all that it could be.
 type eventRecord struct {
 	images
-	rowSeen bool // at least one of the configured columns is a member
-	count   int  // members
+	seen  int // configured columns that are members
+	count int // members
 
 	schema, payload           jsonValue // as a value with inline schema
 	before, after, source, op jsonValue // as an envelope
+	afterCount                int       // members of after
 	origin                    origin    // what source says
-	status, events, message   jsonValue // as transaction metadata, as a logical message
-	flatOrigin                origin    // as a flattened row with the rewrite fields
-	deleted, operation        jsonValue
+	deleted, operation        jsonValue // as a flattened row
+	extra                     *extra
+}
+
+// extra are the fields of a flattened row that say where it is from, which few records have.
+type extra struct {
+	used   bool
+	plain  origin // add.fields=table, …
+	source origin // add.fields=source.table, …
 }
 
 // images are places for the configured columns of the rows in a record.
@@ -32,6 +40,8 @@ type images struct {
 type work struct {
 	values []jsonValue // of the three images
 	record eventRecord
+	extra  extra
+	in     reading
 }
 
 func (d *Debezium) work() *work {
@@ -50,14 +60,19 @@ func (d *Debezium) done(w *work) {
 }
 
 func (w *work) clear() {
+	w.in = reading{}
+	if w.extra.used {
+		w.extra = extra{}
+	}
 	clear(w.values)
 	n := len(w.values) / 3
-	w.record = eventRecord{images: images{row: w.values[:n], before: w.values[n : 2*n], after: w.values[2*n:]}}
+	w.record = eventRecord{images: images{row: w.values[:n], before: w.values[n : 2*n], after: w.values[2*n:]},
+		extra: &w.extra}
 }
 
 // origin is what a record says about where it is from.
 type origin struct {
-	schema, table, lsn, txID, tsMs, tsUs jsonValue
+	connector, version, snapshot, schema, table, lsn, txID, tsMs, tsUs jsonValue
 }
 
 func (r *eventRecord) wrapped() bool {
@@ -68,10 +83,9 @@ func (r *eventRecord) isEnvelope() bool {
 	return r.op.kind == jsonString && (r.before.isRow() || r.after.isRow() || r.source.kind == jsonObject)
 }
 
-func (r *eventRecord) isMessage() bool { return r.op.is("m") && r.message.kind == jsonObject }
-
-func (r *eventRecord) isTransaction() bool {
-	return r.events.kind != jsonAbsent && (r.status.is("BEGIN") || r.status.is("END"))
+// saysTable reports whether a flattened row says which table it is of.
+func (r *eventRecord) saysTable() bool {
+	return r.extra.plain.table.kind == jsonString || r.extra.source.table.kind == jsonString
 }
 
 func (v *jsonValue) isRow() bool { return v.kind == jsonObject || v.kind == jsonNull }
@@ -95,7 +109,9 @@ func (d *Debezium) read(text []byte, r *eventRecord) error {
 		if err != nil {
 			return err
 		}
-		r.rowSeen = r.rowSeen || seen
+		if seen {
+			r.seen++
+		}
 		if place == nil {
 			continue
 		}
@@ -124,9 +140,9 @@ func (d *Debezium) member(m *members, r *eventRecord, place *jsonValue) error {
 		var err error
 		switch place {
 		case &r.before:
-			err = d.image(&inner, r.images.before)
+			_, err = d.image(&inner, r.images.before)
 		case &r.after:
-			err = d.image(&inner, r.images.after)
+			r.afterCount, err = d.image(&inner, r.images.after)
 		default:
 			r.origin.read(&inner)
 		}
@@ -157,28 +173,42 @@ func (r *eventRecord) member(key []byte) *jsonValue {
 		return &r.source
 	case "op":
 		return &r.op
-	case "status":
-		return &r.status
-	case "event_count":
-		return &r.events
-	case "message":
-		return &r.message
 	case "__deleted":
 		return &r.deleted
 	case "__op":
 		return &r.operation
-	case "__table":
-		return &r.flatOrigin.table
-	case "__schema":
-		return &r.flatOrigin.schema
-	case "__lsn":
-		return &r.flatOrigin.lsn
-	case "__txId":
-		return &r.flatOrigin.txID
-	case "__source_ts_ms":
-		return &r.flatOrigin.tsMs
-	case "__source_ts_us":
-		return &r.flatOrigin.tsUs
+	}
+	if len(key) < 3 || key[0] != '_' || key[1] != '_' {
+		return nil
+	}
+	r.extra.used = true
+	if source, ok := bytes.CutPrefix(key[2:], []byte("source_")); ok {
+		return r.extra.source.member(source)
+	}
+	return r.extra.plain.member(key[2:])
+}
+
+// member is the place of a member of source.
+func (o *origin) member(key []byte) *jsonValue {
+	switch string(key) {
+	case "connector":
+		return &o.connector
+	case "version":
+		return &o.version
+	case "snapshot":
+		return &o.snapshot
+	case "schema":
+		return &o.schema
+	case "table":
+		return &o.table
+	case "lsn":
+		return &o.lsn
+	case "txId":
+		return &o.txID
+	case "ts_ms":
+		return &o.tsMs
+	case "ts_us":
+		return &o.tsUs
 	}
 	return nil
 }
@@ -197,38 +227,68 @@ func (d *Debezium) fill(row []jsonValue, m *members) (bool, error) {
 	return false, nil
 }
 
-// image reads the object of before or after.
-func (d *Debezium) image(m *members, row []jsonValue) error {
+// image reads the object of before or after, and counts its members.
+func (d *Debezium) image(m *members, row []jsonValue) (n int, err error) {
 	for m.next() {
+		n++
 		if _, err := d.fill(row, m); err != nil {
-			return err
+			return n, err
 		}
 	}
-	return nil
+	return n, nil
+}
+
+// whole reports whether a row has all the columns that a row must have.
+func (d *Debezium) whole(row []jsonValue) bool {
+	for _, i := range d.vital {
+		if row[i].kind == jsonAbsent {
+			return false
+		}
+	}
+	return true
+}
+
+// lacks reports whether a row has not all the columns that are read.
+func (d *Debezium) lacks(row []jsonValue) bool {
+	for i := range row {
+		if row[i].kind == jsonAbsent {
+			return true
+		}
+	}
+	return false
 }
 
 // envelope reads Debezium's own format.
-func (d *Debezium) envelope(r *eventRecord, key []byte, schema *inlineSchema) ([]brimline.Change, error) {
-	if !r.isEnvelope() {
-		return nil, unknownShape("no change event: op is %s", r.op.kind)
-	}
+func (d *Debezium) envelope(w *work, key []byte) (Decoded, error) {
+	r := &w.record
 	d.bareFlatSeen.Store(false)
-	source, err := d.source(&r.origin)
-	if err != nil {
-		return nil, err
-	}
 	op := r.op.raw
-	if string(op) == "t" {
-		return []brimline.Change{{Kind: brimline.Truncate, Source: source}}, nil
-	}
 	if string(op) == "m" {
-		return nil, nil
+		return Decoded{Passed: PassedMessage}, nil
+	}
+	if r.source.kind == jsonObject {
+		if err := r.origin.postgres(); err != nil {
+			return Decoded{}, err
+		}
+	}
+	if err := d.ofTable(&r.origin); err != nil {
+		return Decoded{}, err
+	}
+	w.in.by(&r.origin.version)
+	snapshot := string(op) == "r"
+	source := r.origin.coordinates(snapshot)
+	if string(op) == "t" {
+		if r.source.kind != jsonObject {
+			return Decoded{}, unknownShape("a truncation whose source is %s: of which table is not known",
+				r.source.kind)
+		}
+		return Decoded{Changes: []brimline.Change{{Kind: brimline.Truncate, Source: source}}}, nil
 	}
 	if len(op) != 1 || op[0] != 'c' && op[0] != 'r' && op[0] != 'u' && op[0] != 'd' {
-		return nil, unknownOp(&r.op)
+		return Decoded{}, unknownOp(&r.op)
 	}
 	if !hasKey(key) {
-		return nil, emptyKey()
+		return Decoded{}, emptyKey()
 	}
 	before := r.images.before
 	if r.before.kind != jsonObject {
@@ -236,15 +296,17 @@ func (d *Debezium) envelope(r *eventRecord, key []byte, schema *inlineSchema) ([
 	}
 	if op[0] == 'd' {
 		if before == nil {
-			return nil, brimline.BadInput(KindDeleteWithoutBefore, remedyFullIdentity,
+			return Decoded{}, brimline.BadInput(KindDeleteWithoutBefore, remedyFullIdentity,
 				"a delete without the row's earlier contents: whose row it was is not known")
 		}
-		return d.deleted(before, schema, source)
+		return d.deleted(before, w.in, source)
 	}
 	if r.after.kind != jsonObject {
-		return nil, unknownShape("op %s, and after is %s", op, r.after.kind)
+		why := unknownShape("op %s, and after is %s", op, r.after.kind)
+		return d.notTaken(before, nil, w.in, source, op[0] == 'c', why)
 	}
-	return d.upserted(before, r.images.after, schema, source)
+	d.members(r.afterCount)
+	return d.upserted(before, r.images.after, w.in, source, op[0] == 'c')
 }
 
 func unknownOp(op *jsonValue) error {
@@ -254,49 +316,68 @@ func unknownOp(op *jsonValue) error {
 
 func (o *origin) read(m *members) {
 	for m.next() {
-		switch string(m.key.raw) {
-		case "schema":
-			o.schema = m.value
-		case "table":
-			o.table = m.value
-		case "lsn":
-			o.lsn = m.value
-		case "txId":
-			o.txID = m.value
-		case "ts_ms":
-			o.tsMs = m.value
-		case "ts_us":
-			o.tsUs = m.value
+		if place := o.member(m.key.raw); place != nil {
+			*place = m.value
 		}
 	}
 }
 
-// source gives the coordinates, and refuses other tables. What the record does not say is 0.
-func (d *Debezium) source(o *origin) (brimline.Source, error) {
-	var out brimline.Source
-	if o.table.kind > jsonNull && !o.table.is(d.table) || o.schema.kind > jsonNull && !o.schema.is(d.schema) {
-		return out, d.otherTable(&o.schema, &o.table)
+// postgres refuses events of other connectors: those of PostgreSQL's name a schema and a table.
+func (o *origin) postgres() error {
+	const remedy = "point the source at a topic of Debezium's PostgreSQL connector, or of brimline capture"
+	if err := o.ofPostgres(); err != nil {
+		return err
 	}
-	lsn, ok1 := optionalNumber(&o.lsn)
-	txID, ok2 := optionalNumber(&o.txID)
-	us, ok3 := optionalNumber(&o.tsUs)
-	ms, ok4 := optionalNumber(&o.tsMs)
-	if !ok1 || !ok2 || !ok3 || !ok4 {
-		return out, wrongType("source", "numbers for lsn, txId, ts_us and ts_ms", "something else")
+	for _, part := range []struct {
+		name  string
+		value *jsonValue
+	}{{"schema", &o.schema}, {"table", &o.table}} {
+		if part.value.kind <= jsonNull {
+			return brimline.BadInput(KindUnknownShape, remedy,
+				"source.%s is not there: this is no event of a PostgreSQL connector", part.name)
+		}
 	}
-	if us == 0 && ms <= math.MaxInt64/1000 {
-		us = ms * 1000
-	}
-	return brimline.Source{LSN: uint64(lsn), TxID: txID, Commit: brimline.Time(us)}, nil
+	return nil
 }
 
-// optionalNumber reads a whole number from 0; an absent one and null are 0.
-func optionalNumber(v *jsonValue) (int64, bool) {
-	if v.kind <= jsonNull {
-		return 0, true
+// ofPostgres refuses records that name another connector.
+func (o *origin) ofPostgres() error {
+	if o.connector.kind <= jsonNull || o.connector.is("postgresql") {
+		return nil
 	}
+	return brimline.BadInput(KindUnknownShape, "point the source at a topic of Debezium's PostgreSQL connector, or "+
+		"of brimline capture",
+		"an event of the connector %s, not of PostgreSQL's", excerpt(o.connector.raw))
+}
+
+// ofTable refuses records of other tables. One that does not say is taken.
+func (d *Debezium) ofTable(o *origin) error {
+	if o.table.kind > jsonNull && !o.table.is(d.table) || o.schema.kind > jsonNull && !o.schema.is(d.schema) {
+		return d.otherTable(&o.schema, &o.table)
+	}
+	return nil
+}
+
+// coordinates are where a change stands in PostgreSQL. What the record does not say, or says in a way that cannot be
+// read, is 0. Rows of a snapshot name the connector's own transaction, which is open as long as the snapshot lasts.
+func (o *origin) coordinates(snapshot bool) brimline.Source {
+	out := brimline.Source{LSN: uint64(coordinate(&o.lsn)), Commit: brimline.Time(coordinate(&o.tsUs))}
+	if !snapshot {
+		out.TxID = coordinate(&o.txID)
+	}
+	if ms := coordinate(&o.tsMs); out.Commit == 0 && ms <= math.MaxInt64/1000 {
+		out.Commit = brimline.Time(ms * 1000)
+	}
+	return out
+}
+
+// coordinate is a whole number above 0, else 0.
+func coordinate(v *jsonValue) int64 {
 	n, ok := integer(v)
-	return n, ok && n >= 0
+	if !ok || n < 0 {
+		return 0
+	}
+	return n
 }
 
 func (d *Debezium) otherTable(schema, table *jsonValue) error {
@@ -305,35 +386,65 @@ func (d *Debezium) otherTable(schema, table *jsonValue) error {
 		name = string(schema.raw) + "." + name
 	}
 	return brimline.BadInput(KindOtherTable,
-		"set table.include.list in the connector to the watched table, or table in brimline to this one",
+		"set table.include.list in the connector to the watched table, or table in brimline to this one; "+
+			"--other-tables=skip passes over records of other tables",
 		"a record of table %s, not of %s", excerpt([]byte(name)), d.opt.Table)
 }
 
 // flat reads a row as ExtractNewRecordState leaves it.
-func (d *Debezium) flat(r *eventRecord, key []byte, schema *inlineSchema) ([]brimline.Change, error) {
-	if !r.rowSeen {
-		return nil, unknownShape("neither a change event nor a row: none of its %s members is a configured column", strconv.Itoa(r.count))
+func (d *Debezium) flat(w *work, key []byte) (Decoded, error) {
+	r := &w.record
+	if r.extra.used {
+		for _, o := range [...]*origin{&r.extra.plain, &r.extra.source} {
+			if err := o.ofPostgres(); err != nil {
+				return Decoded{}, err
+			}
+			if err := d.ofTable(o); err != nil {
+				return Decoded{}, err
+			}
+			w.in.by(&o.version)
+		}
 	}
 	d.bareFlatSeen.Store(r.deleted.kind == jsonAbsent)
-	source, err := d.source(&r.flatOrigin)
-	if err != nil {
-		return nil, err
-	}
 	if !hasKey(key) {
-		return nil, emptyKey()
+		return Decoded{}, emptyKey()
 	}
-	gone := r.deleted.is("true") || r.deleted.kind == jsonBool && string(r.deleted.raw) == "true"
+	snapshot, gone, inserted := false, r.deleted.isTrue(), false
 	if r.operation.kind == jsonString {
 		switch string(r.operation.raw) {
-		case "c", "r", "u":
+		case "c":
+			inserted = true
+		case "r":
+			snapshot = true
+		case "u":
 		case "d":
 			gone = true
 		default:
-			return nil, unknownOp(&r.operation)
+			return Decoded{}, unknownOp(&r.operation)
 		}
 	}
-	if gone {
-		return d.deleted(r.row, schema, source)
+	source := brimline.Source{}
+	if r.extra.used {
+		source = r.extra.coordinates(snapshot)
 	}
-	return d.upserted(nil, r.row, schema, source)
+	d.members(r.count)
+	if gone {
+		return d.deleted(r.row, w.in, source)
+	}
+	return d.upserted(nil, r.row, w.in, source, inserted)
+}
+
+// coordinates put together what the fields of both spellings say.
+func (e *extra) coordinates(snapshot bool) brimline.Source {
+	for _, o := range [...]*origin{&e.plain, &e.source} {
+		snapshot = snapshot || o.snapshot.kind > jsonNull && !o.snapshot.is("false") &&
+			string(o.snapshot.raw) != "false"
+	}
+	plain, out := e.plain.coordinates(snapshot), e.source.coordinates(snapshot)
+	out.LSN, out.TxID = cmp.Or(plain.LSN, out.LSN), cmp.Or(plain.TxID, out.TxID)
+	return out // with the commit's time; __ts_ms is when the connector saw the change
+}
+
+func (v *jsonValue) isTrue() bool {
+	return v.is("true") || v.kind == jsonBool && string(v.raw) == "true"
 }

@@ -1,6 +1,7 @@
 package codecs
 
 import (
+	"errors"
 	"math"
 	"strconv"
 	"strings"
@@ -12,79 +13,81 @@ import (
 const unavailableValue = "__debezium_unavailable_value"
 
 // upserted makes the changes of a row that is there now. Before is what it was, nil where that is not known.
-func (d *Debezium) upserted(before, after []jsonValue, schema *inlineSchema, source brimline.Source) ([]brimline.Change, error) {
-	if err := d.fillUnavailable(before, after); err != nil {
-		return nil, err
-	}
-	row, err := d.transaction(after, schema)
+func (d *Debezium) upserted(before, after []jsonValue, in reading, source brimline.Source, inserted bool) (
+	Decoded, error,
+) {
+	row, err := d.taken(before, after, in)
 	if err != nil {
-		return nil, err
-	}
-	if len(d.further) > 0 {
-		if row.Columns, err = d.columns(after, schema); err != nil {
-			return nil, err
-		}
+		return d.notTaken(before, after, in, source, inserted, err)
 	}
 	upsert := brimline.Change{Kind: brimline.Upsert, User: row.User, Row: row, Source: source}
+	out := Decoded{inserted: inserted}
 	if before == nil || d.sameOwner(before, after) {
-		return []brimline.Change{upsert}, nil
+		out.Changes = []brimline.Change{upsert}
+		return out, nil
 	}
-	if err := d.incomplete(before); err != nil {
-		return nil, err
-	}
-	old, err := d.transaction(before, schema)
-	if err != nil || madeUp(&old) {
-		if err == nil {
-			return nil, madeUpBefore()
+	old, err := d.earlier(before, in)
+	switch {
+	case err != nil:
+		out.Changes = []brimline.Change{upsert}
+		// A row without account was in no window; whose it was else is not known.
+		if e, ok := errors.AsType[*brimline.Error](err); ok && e.Kind == KindEmptyUser {
+			err = nil
 		}
-		// The old row met the same error when it came, so no window holds it.
-		return []brimline.Change{upsert}, nil
+		return out, err
+	case old.ID == row.ID && old.User == row.User:
+		out.Changes = []brimline.Change{upsert}
+	default:
+		out.Changes = []brimline.Change{deletion(old, source), upsert}
 	}
-	if old.ID == row.ID && old.User == row.User {
-		return []brimline.Change{upsert}, nil
-	}
-	return []brimline.Change{{Kind: brimline.Delete, User: old.User, Row: old, Source: source}, upsert}, nil
+	return out, nil
 }
 
-// deleted makes the change of a row that is gone. Its further columns are left
-// out: nobody asks about them.
-func (d *Debezium) deleted(before []jsonValue, schema *inlineSchema, source brimline.Source) ([]brimline.Change, error) {
-	if err := d.incomplete(before); err != nil {
-		return nil, err
+// taken is the row that after is, whole.
+func (d *Debezium) taken(before, after []jsonValue, in reading) (brimline.Transaction, error) {
+	if err := d.fillUnavailable(before, after); err != nil {
+		return brimline.Transaction{}, err
 	}
-	row, err := d.transaction(before, schema)
+	row, err := d.transaction(after, in)
+	if err == nil && len(d.further) > 0 {
+		row.Columns, err = d.columnsOf(after, in)
+	}
+	return row, err
+}
+
+// notTaken gives, beside the error about a row as it is now, the deletion of what it was: it must not stay in the
+// window.
+func (d *Debezium) notTaken(before, after []jsonValue, in reading, source brimline.Source, inserted bool, why error) (
+	Decoded, error,
+) {
+	if inserted {
+		return Decoded{inserted: true}, why
+	}
+	if before != nil {
+		if old, err := d.earlier(before, in); err == nil {
+			return Decoded{Changes: []brimline.Change{deletion(old, source)}}, why
+		}
+	}
+	if after != nil {
+		if row, err := d.named(after, in); err == nil {
+			d.valued(&row, after, in)
+			return Decoded{Changes: []brimline.Change{deletion(row, source)}}, why
+		}
+	}
+	return Decoded{}, why
+}
+
+func deletion(row brimline.Transaction, source brimline.Source) brimline.Change {
+	return brimline.Change{Kind: brimline.Delete, User: row.User, Row: row, Source: source}
+}
+
+// deleted makes the change of a row that is gone. Its further columns are left out: no rule asks about them.
+func (d *Debezium) deleted(before []jsonValue, in reading, source brimline.Source) (Decoded, error) {
+	row, err := d.earlier(before, in)
 	if err != nil {
-		// Text users are made up as "", which is refused before the row is complete enough to tell.
-		if d.emptyTextUser(before) {
-			return nil, madeUpBefore()
-		}
-		return nil, err
+		return Decoded{}, err
 	}
-	if madeUp(&row) {
-		return nil, madeUpBefore()
-	}
-	return []brimline.Change{{Kind: brimline.Delete, User: row.User, Row: row, Source: source}}, nil
-}
-
-// madeUp reports whether a before image holds what Debezium puts where
-// PostgreSQL sent nothing: 0 and the epoch.
-func madeUp(row *brimline.Transaction) bool { return row.Amount == 0 && row.Time == 0 }
-
-// emptyTextUser reports whether the user is the empty text.
-func (d *Debezium) emptyTextUser(row []jsonValue) bool { return row[d.user].is("") }
-
-// incomplete refuses a before image without the columns that a window needs:
-// nullable columns are NULL where PostgreSQL sent nothing.
-func (d *Debezium) incomplete(before []jsonValue) error {
-	for _, i := range d.vital {
-		switch before[i].kind {
-		case jsonAbsent:
-			return missingColumn(d.names[i])
-		case jsonNull:
-			return madeUpBefore()
-		}
-	}
-	return nil
+	return Decoded{Changes: []brimline.Change{deletion(row, source)}}, nil
 }
 
 // sameOwner reports whether user and id are the same text in both images, which
@@ -117,33 +120,55 @@ func (d *Debezium) fillUnavailable(before, after []jsonValue) error {
 }
 
 // transaction makes a row without its further columns.
-func (d *Debezium) transaction(row []jsonValue, schema *inlineSchema) (t brimline.Transaction, err error) {
-	if t.ID, err = d.primaryKey(row, schema); err != nil {
+func (d *Debezium) transaction(row []jsonValue, in reading) (t brimline.Transaction, err error) {
+	if t, err = d.named(row, in); err != nil {
 		return t, err
-	}
-	switch row[d.user].kind {
-	case jsonAbsent:
-		return t, missingColumn(d.names[d.user])
-	case jsonNull:
-		return t, emptyUser()
-	}
-	if t.User, err = d.identifier(row, d.user, schema); err != nil {
-		return t, err
-	}
-	if t.User == "" {
-		return t, emptyUser()
 	}
 	if err := d.needed(row, d.amount); err != nil {
 		return t, err
 	}
-	if t.Amount, err = d.amountOf(&row[d.amount], schema.of(d.amount)); err != nil {
+	if t.Amount, err = d.amountOf(&row[d.amount], in); err != nil {
 		return t, err
 	}
 	if err := d.needed(row, d.time); err != nil {
 		return t, err
 	}
-	t.Time, err = d.timeOf(&row[d.time], d.names[d.time], schema.of(d.time))
+	t.Time, err = d.timeOf(&row[d.time], d.time, in)
 	return t, err
+}
+
+// named makes a row of its id and its user alone.
+func (d *Debezium) named(row []jsonValue, in reading) (t brimline.Transaction, err error) {
+	if t.ID, err = d.primaryKey(row, in); err != nil {
+		return t, err
+	}
+	t.User, err = d.userOf(row, in)
+	return t, err
+}
+
+func (d *Debezium) userOf(row []jsonValue, in reading) (string, error) {
+	switch row[d.user].kind {
+	case jsonAbsent:
+		return "", missingColumn(d.names[d.user])
+	case jsonNull:
+		return "", emptyUser()
+	}
+	user, err := d.identifier(row, d.user, in)
+	if err == nil && user == "" {
+		err = emptyUser()
+	}
+	return user, err
+}
+
+// valued adds what can be read of a row's amount and time to one that is gone.
+func (d *Debezium) valued(t *brimline.Transaction, row []jsonValue, in reading) {
+	t.Amount, t.Time = 0, brimline.MinTime
+	if a, err := d.amountOf(&row[d.amount], in); err == nil {
+		t.Amount = a
+	}
+	if at, err := d.timeOf(&row[d.time], d.time, in); err == nil {
+		t.Time = at
+	}
 }
 
 func emptyUser() error {
@@ -161,12 +186,12 @@ func (d *Debezium) needed(row []jsonValue, slot int) error {
 	return nil
 }
 
-func (d *Debezium) primaryKey(row []jsonValue, schema *inlineSchema) (string, error) {
+func (d *Debezium) primaryKey(row []jsonValue, in reading) (string, error) {
 	if len(d.id) == 1 {
 		if err := d.needed(row, d.id[0]); err != nil {
 			return "", err
 		}
-		return d.identifier(row, d.id[0], schema)
+		return d.identifier(row, d.id[0], in)
 	}
 	parts := make([]string, len(d.id))
 	for i, slot := range d.id {
@@ -174,36 +199,52 @@ func (d *Debezium) primaryKey(row []jsonValue, schema *inlineSchema) (string, er
 			return "", err
 		}
 		var err error
-		if parts[i], err = d.identifier(row, slot, schema); err != nil {
+		if parts[i], err = d.identifier(row, slot, in); err != nil {
 			return "", err
 		}
 	}
 	return brimline.JoinID(parts...), nil
 }
 
-// identifier is the canonical text of an integer, text or uuid.
-func (d *Debezium) identifier(row []jsonValue, slot int, schema *inlineSchema) (string, error) {
-	v := &row[slot]
-	switch v.kind {
-	case jsonNumber:
-		if s := string(v.raw); isInteger(v.raw) {
-			if s == "-0" {
-				s = "0"
-			}
+// identifier is the text of a value by which a row or an account is known: the same however a connector writes it. Of
+// columns of which nothing is known, numbers and texts are taken as they are.
+func (d *Debezium) identifier(row []jsonValue, slot int, in reading) (string, error) {
+	v, c := &row[slot], &d.columns[slot]
+	kind := c.key
+	if schema := in.schema.of(slot); schema != nil {
+		switch {
+		case schema.name == connectDecimal:
+			kind = keyNumeric
+		case schema.isTime():
+			kind = keyTime
+		}
+	}
+	switch {
+	case kind == keyTime:
+		t, err := d.timeOf(v, slot, in)
+		return t.String(), err
+	case v.kind == jsonNumber && isInteger(v.raw):
+		if s := string(v.raw); s != "-0" {
 			return s, nil
 		}
-		return "", wrongType(d.names[slot], "an integer, text or uuid", "the fraction "+excerpt(v.raw))
-	case jsonString:
-		if c := schema.of(slot); c != nil && c.name == connectDecimal {
-			n, err := unscaled(v.raw, c.scale)
-			if err != nil {
-				return "", wrongType(d.names[slot], "a decimal", excerpt(v.raw))
-			}
-			return n.text(), nil
+		return "0", nil
+	case kind == keyNumeric:
+		if v.kind == jsonNumber && !d.exactNumber(in.schema.of(slot)) {
+			break
 		}
-		return d.textOf(v, d.names[slot])
+		n, err := d.decimalOf(v, slot, in)
+		return n.plain(), err
+	case v.kind == jsonString:
+		text, err := d.textOf(v, c.name)
+		if c.padded {
+			text = strings.TrimRight(text, " ")
+		}
+		return text, err
 	}
-	return "", wrongType(d.names[slot], "an integer, text or uuid", v.kind.String())
+	if v.kind == jsonNumber {
+		return "", wrongType(c.name, "an integer, text or uuid", "the fraction "+excerpt(v.raw))
+	}
+	return "", wrongType(c.name, "an integer, text or uuid", v.kind.String())
 }
 
 // textOf is a text that PostgreSQL can hold.
@@ -218,12 +259,12 @@ func (d *Debezium) textOf(v *jsonValue, column string) (string, error) {
 	return s, nil
 }
 
-// columns are the further columns, in the order they were declared.
-func (d *Debezium) columns(row []jsonValue, schema *inlineSchema) ([]brimline.Field, error) {
+// columnsOf are the further columns, in the order they were declared.
+func (d *Debezium) columnsOf(row []jsonValue, in reading) ([]brimline.Field, error) {
 	fields := make([]brimline.Field, len(d.further))
 	for i, slot := range d.further {
 		c := &d.opt.Columns[i]
-		v, err := d.column(&row[slot], c, schema.of(slot))
+		v, err := d.furtherOf(&row[slot], c, slot, in)
 		if err != nil {
 			return nil, err
 		}
@@ -232,7 +273,7 @@ func (d *Debezium) columns(row []jsonValue, schema *inlineSchema) ([]brimline.Fi
 	return fields, nil
 }
 
-func (d *Debezium) column(v *jsonValue, c *brimline.Column, schema *columnSchema) (any, error) {
+func (d *Debezium) furtherOf(v *jsonValue, c *brimline.Column, slot int, in reading) (any, error) {
 	switch v.kind {
 	case jsonAbsent:
 		return nil, missingColumn(c.Name)
@@ -244,18 +285,32 @@ func (d *Debezium) column(v *jsonValue, c *brimline.Column, schema *columnSchema
 		if n, ok := integer(v); ok {
 			return n, nil
 		}
+		if v.kind == jsonString {
+			return nil, brimline.BadInput(KindWrongType,
+				"check that the column settings name the right columns with the right types: a numeric comes as "+
+					"text and is declared numeric",
+				"column %s should be a 64-bit integer and is the text %s", c.Name, excerpt(v.raw))
+		}
 		return nil, wrongType(c.Name, "a 64-bit integer", v.kind.String()+" "+excerpt(v.raw))
 	case brimline.Numeric:
-		return d.decimalColumn(v, c.Name, schema)
+		n, err := d.decimalOf(v, slot, in)
+		if err != nil {
+			return nil, err
+		}
+		return brimline.Decimal(n.text()), nil
 	case brimline.Boolean:
 		if v.kind != jsonBool {
 			return nil, wrongType(c.Name, "a boolean", v.kind.String())
 		}
 		return v.raw[0] == 't', nil
 	case brimline.Timestamp:
-		return d.timeOf(v, c.Name, schema)
+		return d.timeOf(v, slot, in)
 	default:
-		return d.textOf(v, c.Name)
+		text, err := d.textOf(v, c.Name)
+		if d.columns[slot].padded {
+			text = strings.TrimRight(text, " ")
+		}
+		return text, err
 	}
 }
 
@@ -298,8 +353,11 @@ func epoch(n int64, unit TimeUnit) (brimline.Time, bool) {
 		return brimline.Time(n * 1000), n <= math.MaxInt64/1000 && n >= math.MinInt64/1000
 	case UnitNs:
 		return brimline.Time(n / 1000), n%1000 == 0
+	case unitSeconds:
+		const second = 1_000_000
+		return brimline.Time(n * second), n <= math.MaxInt64/second && n >= math.MinInt64/second
 	case unitDays:
-		const day = 24 * 3600 * 1_000_000
+		const day = daySeconds * 1_000_000
 		return brimline.Time(n * day), n <= math.MaxInt64/day && n >= math.MinInt64/day
 	case UnitUs:
 		return brimline.Time(n), true

@@ -12,42 +12,71 @@ import (
 )
 
 // amountOf reads the amount column in each of the encodings a connector can use.
-func (d *Debezium) amountOf(v *jsonValue, schema *columnSchema) (brimline.Amount, error) {
+func (d *Debezium) amountOf(v *jsonValue, in reading) (brimline.Amount, error) {
+	c, schema := &d.columns[d.amount], in.schema.of(d.amount)
 	switch v.kind {
 	case jsonNumber:
-		if !isInteger(v.raw) && !(schema != nil && schema.name == connectDecimal) && !d.opt.AllowFloatAmounts {
-			return 0, brimline.BadInput(KindFloatAmount,
-				"set decimal.handling.mode=string in the connector, or allow_float_amounts in brimline if inexact amounts are good enough",
-				"amount %s went through a binary float", excerpt(v.raw))
-		}
-		return d.decimalAmount(parseDecimal(v.raw))
+		return d.numberAmount(v, c, schema)
 	case jsonString:
 		if notFinite(v.raw) {
 			return 0, brimline.BadInput(KindAmountNaN,
 				"correct the row, and add CHECK (amount <> 'NaN') to the table", "amount %s is not a finite number", excerpt(v.raw))
 		}
-		precise, err := d.isPrecise(v.raw, schema, "amount")
+		precise, err := d.isPrecise(v.raw, c, schema, in.own)
 		if err != nil {
 			return 0, err
 		}
 		if !precise {
-			if a, err := brimline.ParseAmount(string(v.raw), d.opt.Scale); err == nil {
-				return a, nil
+			if d.opt.AmountMinorUnits == 0 {
+				if a, err := brimline.ParseAmount(string(v.raw), d.opt.Scale); err == nil {
+					return a, nil
+				}
 			}
 			return d.decimalAmount(parseDecimal(v.raw))
 		}
-		scale := d.columnScale
-		if schema != nil {
-			scale = schema.scale
+		scale, err := d.preciseScale(v, c, schema)
+		if err != nil {
+			return 0, err
 		}
-		if a, ok := shortUnscaled(v.raw); ok && scale == d.opt.Scale {
+		if a, ok := shortUnscaled(v.raw); ok && scale == d.opt.Scale && d.opt.AmountMinorUnits == 0 {
 			return a, nil
 		}
 		return d.decimalAmount(unscaled(v.raw, scale))
 	case jsonObject:
 		return d.decimalAmount(variableScale(v))
 	}
-	return 0, wrongType(d.names[d.amount], "a decimal", v.kind.String())
+	return 0, wrongType(c.name, "a decimal", v.kind.String())
+}
+
+// numberAmount reads an amount that is a JSON number.
+func (d *Debezium) numberAmount(v *jsonValue, c *column, schema *columnSchema) (brimline.Amount, error) {
+	n, err := parseDecimal(v.raw)
+	switch {
+	case isInteger(v.raw):
+		typed := schema != nil && schema.name == connectDecimal
+		if s := d.opt.AmountColumnScale; s != nil && *s > 0 && c.facts == nil && !typed {
+			return 0, brimline.BadInput(KindAmountNotWhole,
+				"take --amount-column-scale out; where the column counts cents or the like, set --amount-minor-units",
+				"amount %s is a whole number, as integer columns have them, and amount_column_scale says that the "+
+					"column has %d decimals", excerpt(v.raw), *s)
+		}
+	case !d.exactNumber(schema) && !d.opt.AllowFloatAmounts:
+		return 0, brimline.BadInput(KindFloatAmount,
+			"set decimal.handling.mode=string in the connector; if it has decimal.format=NUMERIC, whose numbers "+
+				"are exact, set --decimals=numeric; allow_float_amounts takes inexact ones",
+			"amount %s may have gone through a binary float (double): an exact number looks the same", excerpt(v.raw))
+	default:
+		n.shortenFraction()
+	}
+	return d.decimalAmount(n, err)
+}
+
+// exactNumber reports whether a JSON number with a fraction is known to be a decimal and not a binary float.
+func (d *Debezium) exactNumber(schema *columnSchema) bool {
+	if schema != nil && schema.name == connectDecimal {
+		return true
+	}
+	return d.opt.Decimals == DecimalsNumeric && !schema.isFloat()
 }
 
 // decimalAmount brings a decimal to the configured scale; what was wrong is told by kind.
@@ -55,6 +84,15 @@ func (d *Debezium) decimalAmount(n decimal, err error) (brimline.Amount, error) 
 	if err != nil {
 		return 0, brimline.BadInput(KindAmountSyntax,
 			"check that the amount setting names a numeric column", "the amount is no decimal number that brimline can read")
+	}
+	if minor := d.opt.AmountMinorUnits; minor > 0 {
+		if n.scale > 0 {
+			return 0, brimline.BadInput(KindAmountNotWhole,
+				"set --amount-minor-units only where the column holds whole numbers",
+				"amount %s has decimals, and amount_minor_units says that the column counts units of 10^-%d",
+				shorten(n.text()), minor)
+		}
+		n.scale += minor
 	}
 	a, err := n.amount(d.opt.Scale)
 	switch {
@@ -78,14 +116,20 @@ func shorten(s string) string {
 }
 
 // isPrecise tells base64 of an unscaled integer from decimal digits.
-func (d *Debezium) isPrecise(text []byte, schema *columnSchema, column string) (bool, error) {
+func (d *Debezium) isPrecise(text []byte, c *column, schema *columnSchema, own bool) (bool, error) {
 	switch {
 	case schema != nil:
 		return schema.name == connectDecimal, nil
-	case d.opt.Decimals != DecimalsAuto:
+	case own:
+		return false, nil
+	case d.opt.Decimals == DecimalsPrecise || d.opt.Decimals == DecimalsString:
 		return d.opt.Decimals == DecimalsPrecise, nil
+	case c.facts != nil && (c.facts.Type != "numeric" || c.facts.Scale == nil):
+		return false, nil // a precise numeric without scale says its own
+	case c.facts != nil && *c.facts.Scale > 0:
+		return !bytes.ContainsAny(text, ".-"), nil // digits have all their decimals there, or are Java's 1E-10
 	}
-	if len(text)%4 != 0 || len(text) == 0 || bytes.IndexByte(text, '.') >= 0 || bytes.IndexByte(text, '-') >= 0 {
+	if len(text)%4 != 0 || len(text) == 0 || bytes.ContainsAny(text, ".-") {
 		return false, nil
 	}
 	if text[len(text)-1] == '=' {
@@ -94,8 +138,34 @@ func (d *Debezium) isPrecise(text []byte, schema *columnSchema, column string) (
 	if _, err := parseDecimal(text); err != nil {
 		return true, nil
 	}
+	if d.opt.DecidedDecimals != "" {
+		return d.opt.DecidedDecimals == DecimalsPrecise, nil
+	}
 	return false, brimline.BadInput(KindAmountAmbiguous, remedyDecimals,
-		"%s %s is a decimal number as well as the base64 of another one", column, excerpt(text))
+		"column %s: %s is a decimal number as well as the base64 of another one", c.name, excerpt(text))
+}
+
+// preciseScale is the scale of a precise decimal.
+func (d *Debezium) preciseScale(v *jsonValue, c *column, schema *columnSchema) (int, error) {
+	switch {
+	case schema != nil:
+		return schema.scale, nil
+	case c.scaleKnown:
+		return c.scale, nil
+	}
+	if _, err := unscaled(v.raw, 0); err != nil {
+		return 0, nil // it is none, as is found out next
+	}
+	const unknown = "column %s: %s is a precise decimal, which does not say its scale"
+	if c.name == d.opt.Amount {
+		return 0, brimline.BadInput(KindAmountScaleUnknown,
+			"set --amount-column-scale to the decimals of the column, or decimal.handling.mode=string in the "+
+				"connector",
+			unknown, c.name, excerpt(v.raw))
+	}
+	return 0, brimline.BadInput(KindWrongType, "set decimal.handling.mode=string in the connector, turn on inline "+
+		"schemas, or let brimline ask PostgreSQL",
+		unknown, c.name, excerpt(v.raw))
 }
 
 // notFinite recognises how Debezium, Java and PostgreSQL write NaN and the infinities.
@@ -141,157 +211,53 @@ func variableScale(v *jsonValue) (decimal, error) {
 	return unscaled(value.raw, int(n))
 }
 
-// decimalColumn reads a further column of type numeric.
-func (d *Debezium) decimalColumn(v *jsonValue, column string, schema *columnSchema) (any, error) {
+// decimalOf reads a column that is a decimal.
+func (d *Debezium) decimalOf(v *jsonValue, slot int, in reading) (decimal, error) {
+	c, schema := &d.columns[slot], in.schema.of(slot)
 	n, err := decimal{}, errDecimal
 	switch v.kind {
 	case jsonNumber:
-		n, err = parseDecimal(v.raw)
+		if c.facts != nil && c.facts.Type == "numeric" && !isInteger(v.raw) && !d.exactNumber(schema) &&
+			!d.opt.AllowFloatAmounts {
+			return n, brimline.BadInput(KindFloatColumn,
+				"set decimal.handling.mode=string in the connector; if it has decimal.format=NUMERIC, whose "+
+					"numbers are exact, set --decimals=numeric",
+				"column %s: %s may have gone through a binary float (double): an exact number looks the same",
+				c.name, excerpt(v.raw))
+		}
+		n, err = parseNumber(v.raw, c.bits)
 	case jsonObject:
 		n, err = variableScale(v)
 	case jsonString:
-		precise, ambiguous := d.isPrecise(v.raw, schema, "column "+column)
-		switch {
-		case ambiguous != nil:
-			return nil, ambiguous
-		case !precise:
-			n, err = parseDecimal(v.raw)
-		case schema == nil:
-			return nil, brimline.BadInput(KindWrongType, "set decimal.handling.mode=string in the connector, or turn on inline schemas",
-				"column %s is a precise decimal %s, which does not say its scale", column, excerpt(v.raw))
-		default:
-			n, err = unscaled(v.raw, schema.scale)
+		precise, bad := d.isPrecise(v.raw, c, schema, in.own)
+		if bad != nil {
+			return n, bad
 		}
+		if !precise {
+			n, err = parseNumber(v.raw, c.bits)
+			break
+		}
+		scale, bad := d.preciseScale(v, c, schema)
+		if bad != nil {
+			return n, bad
+		}
+		n, err = unscaled(v.raw, scale)
 	}
 	if err != nil {
-		return nil, wrongType(column, "a decimal", v.kind.String()+" "+excerpt(v.raw))
+		return n, wrongType(c.name, "a decimal", v.kind.String()+" "+excerpt(v.raw))
 	}
-	return brimline.Decimal(n.text()), nil
+	return n, nil
 }
 
-// Debezium's numbers for infinity and -infinity: in ms as the JDBC driver has them, in µs.
-const (
-	infinityMs         = 9223372036825200000
-	minusInfinityMs    = -9223372036832400000
-	remedyInfinite     = "correct the row: a window over time has no place for infinity"
-	remedyTime         = "check that the time setting names a timestamp column"
-	remedyTimeUnitOnly = "set time_unit to what the connector's time.precision.mode writes: us for adaptive, ms for connect"
-)
-
-// timeOf reads a point in time: ISO 8601 text, or a number in the unit that
-// the schema or the settings give.
-func (d *Debezium) timeOf(v *jsonValue, column string, schema *columnSchema) (brimline.Time, error) {
-	switch v.kind {
-	case jsonString:
-		if t, ok := isoTime(v.raw); ok {
-			return t, nil
-		}
-		if v.is("infinity") || v.is("-infinity") {
-			return 0, infiniteTime(column, v)
-		}
-		t, err := brimline.ParseTime(string(v.raw))
-		if err != nil || tooFar(v.raw) {
-			return 0, brimline.BadInput(KindBadTime, remedyTime, "column %s: %s is no time with an offset, to the microsecond, that fits", column, excerpt(v.raw))
-		}
-		return t, nil
-	case jsonNumber:
-		n, ok := integer(v)
-		if !ok {
-			return 0, brimline.BadInput(KindBadTime, remedyTime, "column %s: the time %s is not a whole 64-bit number", column, excerpt(v.raw))
-		}
-		if n == math.MaxInt64 || n == math.MinInt64 || n == infinityMs || n == minusInfinityMs {
-			return 0, infiniteTime(column, v)
-		}
-		unit := d.unit
-		if schema != nil {
-			if u, known := schemaUnits[schema.name]; known {
-				unit = u
-			}
-		}
-		t, ok := epoch(n, unit)
-		if !ok {
-			return 0, brimline.BadInput(KindBadTime, remedyTimeUnitOnly, "column %s: %s as %s since 1970 is no time that fits", column, strconv.FormatInt(n, 10), unit)
-		}
-		return t, nil
+// parseNumber reads a decimal, and that of a binary float with the shortest digits that mean the same float, as
+// PostgreSQL writes them: Java may write others.
+func parseNumber(text []byte, bits int) (decimal, error) {
+	if bits == 0 {
+		return parseDecimal(text)
 	}
-	return 0, wrongType(column, "a time", v.kind.String())
-}
-
-func infiniteTime(column string, v *jsonValue) error {
-	return brimline.BadInput(KindInfiniteTime, remedyInfinite, "column %s is the time %s", column, excerpt(v.raw))
-}
-
-// tooFar reports whether the year of an ISO time is beyond what 64 bits of µs hold.
-func tooFar(text []byte) bool {
-	year := strings.TrimLeft(string(text), "+-")
-	year, _, _ = strings.Cut(year, "-")
-	n, err := strconv.Atoi(year)
-	return err != nil || n > 290_000
-}
-
-// isoTime reads what nearly every row has, 2026-01-02T03:04:05.123456Z with up
-// to six decimals, ten times faster than the general parser, which judges all else.
-func isoTime(b []byte) (brimline.Time, bool) {
-	if len(b) < len("2006-01-02T03:04:05Z") || len(b) > len("2006-01-02T03:04:05.123456Z") ||
-		b[4] != '-' || b[7] != '-' || b[10] != 'T' || b[13] != ':' || b[16] != ':' || b[len(b)-1] != 'Z' {
-		return 0, false
+	f, err := strconv.ParseFloat(string(text), bits)
+	if err != nil || math.IsInf(f, 0) || math.IsNaN(f) {
+		return decimal{}, errDecimal
 	}
-	year, ok1 := number4(b[0:4])
-	month, ok2 := number2(b[5:7])
-	day, ok3 := number2(b[8:10])
-	hour, ok4 := number2(b[11:13])
-	minute, ok5 := number2(b[14:16])
-	second, ok6 := number2(b[17:19])
-	if !(ok1 && ok2 && ok3 && ok4 && ok5 && ok6) || year < 1 || month < 1 || month > 12 || day < 1 || day > 28 && day > daysIn(year, month) ||
-		hour > 23 || minute > 59 || second > 59 {
-		return 0, false
-	}
-	micros := int64(0)
-	if fraction := b[19 : len(b)-1]; len(fraction) > 0 {
-		if fraction[0] != '.' || len(fraction) == 1 || !onlyDigits(fraction[1:]) {
-			return 0, false
-		}
-		for i := 1; i <= 6; i++ {
-			micros *= 10
-			if i < len(fraction) {
-				micros += int64(fraction[i] - '0')
-			}
-		}
-	}
-	seconds := daysFromCivil(year, month, day)*86400 + int64(hour*3600+minute*60+second)
-	return brimline.Time(seconds*1e6 + micros), true
-}
-
-func number2(b []byte) (int, bool) {
-	return int(b[0]-'0')*10 + int(b[1]-'0'), b[0]-'0' <= 9 && b[1]-'0' <= 9
-}
-
-func number4(b []byte) (int, bool) {
-	high, ok1 := number2(b)
-	low, ok2 := number2(b[2:])
-	return high*100 + low, ok1 && ok2
-}
-
-func daysIn(year, month int) int {
-	switch month {
-	case 2:
-		if year%4 == 0 && (year%100 != 0 || year%400 == 0) {
-			return 29
-		}
-		return 28
-	case 4, 6, 9, 11:
-		return 30
-	}
-	return 31
-}
-
-// daysFromCivil counts days since 1970-01-01 in the Gregorian calendar, for
-// years from 1 (Howard Hinnant's algorithm: years begin in March, so that leap
-// days come last).
-func daysFromCivil(year, month, day int) int64 {
-	if month <= 2 {
-		year--
-		month += 12
-	}
-	return int64(365*year+year/4-year/100+year/400+(153*(month-3)+2)/5+day-1) - 719468
+	return parseDecimal(strconv.AppendFloat(nil, f, 'e', -1, bits))
 }

@@ -13,9 +13,12 @@ import (
 const (
 	// maxDecimalScale is the largest scale that PostgreSQL's numeric has.
 	maxDecimalScale = 16383
-	// maxUnscaled bounds the bytes of an unscaled integer: 2,466 digits. Turning
+	// maxUnscaled bounds the bytes of an unscaled integer: 3,082 digits. Turning
 	// longer ones into digits costs more than a hostile record is worth.
-	maxUnscaled = 1024
+	maxUnscaled = 1280
+	// scaleMask is what Debezium and PostgreSQL's JDBC driver take for the largest scale and one: a scale of -2 is
+	// 2046 to them, and a numeric(5,-2) comes with that many decimals, all zero.
+	scaleMask = 2048
 )
 
 var errDecimal = errors.New("not a decimal number")
@@ -96,7 +99,37 @@ func unscaled(b64 []byte, scale int) (decimal, error) {
 	}
 	d := decimal{negative: n.Sign() < 0, scale: scale}
 	d.digits = n.Abs(n).String()
+	// A column of negative scale -s has at most 1000 digits, so one that ends in 2048 zeros or more has the scale
+	// 2048 - s.
+	if scale < 0 && len(d.digits)-len(strings.TrimRight(d.digits, "0")) >= scaleMask {
+		d.scale = scaleMask + scale
+	}
 	return d, nil
+}
+
+func (d decimal) isZero() bool { return strings.Trim(d.digits, "0") == "" }
+
+// shortenFraction takes zeros off the end of the fraction.
+func (d *decimal) shortenFraction() {
+	for d.scale > 0 && len(d.digits) > 1 && d.digits[len(d.digits)-1] == '0' {
+		d.digits, d.scale = d.digits[:len(d.digits)-1], d.scale-1
+	}
+	if d.isZero() {
+		d.scale = 0
+	}
+}
+
+// plain is the text with all of its decimals, as PostgreSQL writes a numeric of that scale.
+func (d decimal) plain() string {
+	text := d.text()
+	if d.scale <= 0 || d.scale >= scaleMask-1000 { // the latter are no decimals of the column
+		return text
+	}
+	_, fraction, point := strings.Cut(text, ".")
+	if !point {
+		text += "."
+	}
+	return text + strings.Repeat("0", d.scale-len(fraction))
 }
 
 // text is the canonical plain form, as brimline.Decimal has it.

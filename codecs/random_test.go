@@ -82,13 +82,17 @@ func anySource() *rapid.Generator[brimline.Source] {
 func anyChange() *rapid.Generator[*brimline.Change] {
 	return rapid.Custom(func(t *rapid.T) *brimline.Change {
 		c := &brimline.Change{
-			Kind: brimline.ChangeKind(rapid.IntRange(1, 5).Draw(t, "kind")), User: anyID().Draw(t, "user"), Source: anySource().Draw(t, "source"),
+			Kind: brimline.ChangeKind(rapid.IntRange(1, int(brimline.Retry)).Draw(t, "kind")), User: anyID().Draw(t, "user"), Source: anySource().Draw(t, "source"),
 		}
 		switch c.Kind {
 		case brimline.EdgesFound:
 			c.Row = anyRow(c.User).Draw(t, "row")
 			c.Edges = rapid.SliceOfN(anyTime(), 0, 5).Draw(t, "edges")
 			c.Rule = rapid.Uint64().Draw(t, "rule")
+			c.Cause, c.Index = rapid.Int64().Draw(t, "cause"), rapid.IntRange(math.MinInt, 0).Draw(t, "index")
+		case brimline.Unjudgeable, brimline.Retry:
+			c.Edges = rapid.SliceOfN(anyTime(), 1, 2).Draw(t, "span")
+			c.Rule, c.Cause = rapid.Uint64().Draw(t, "rule"), rapid.Int64().Draw(t, "cause")
 		case brimline.Refuted:
 			c.Edges, c.Rule, c.Cause = []brimline.Time{anyTime().Draw(t, "edge")}, rapid.Uint64().Draw(t, "rule"), rapid.Int64().Draw(t, "cause")
 		case brimline.Upsert, brimline.Delete:
@@ -113,9 +117,17 @@ func anyWindow() *rapid.Generator[*brimline.Window] {
 				Quiet: brimline.Time(rapid.Int64Range(-5, 5).Draw(t, "quiet")),
 				Edges: none(rapid.SliceOf(rapid.Custom(func(t *rapid.T) brimline.Edge {
 					return brimline.Edge{Time: anyTime().Draw(t, "time"), Cause: anyCause().Draw(t, "cause"),
-						Status: brimline.EdgeStatus(rapid.IntRange(0, 2).Draw(t, "status"))}
+						Status: brimline.EdgeStatus(rapid.IntRange(0, int(brimline.Touched)).Draw(t, "status"))}
 				})).Draw(t, "edges")),
-				Forgotten: none(rapid.SliceOf(anyTime()).Draw(t, "forgotten"))})
+				Forgotten: none(rapid.SliceOf(anyTime()).Draw(t, "forgotten")),
+				Unjudged: none(rapid.SliceOfN(rapid.Custom(func(t *rapid.T) brimline.Span {
+					return brimline.Span{From: anyTime().Draw(t, "from"), Until: anyTime().Draw(t, "until"),
+						Asked: rapid.Int64Range(0, 1<<50).Draw(t, "asked"), Again: rapid.Bool().Draw(t, "again")}
+				}), 0, 3).Draw(t, "unjudged"))})
+		}
+		if rapid.Bool().Draw(t, "with questions") {
+			w.Asked, w.Reach = anyCause().Draw(t, "asked"), anyTime().Draw(t, "reach")
+			w.Stirred = brimline.Stir{Last: rapid.Int64().Draw(t, "stirred"), LSN: rapid.Uint64().Draw(t, "lsn"), TxID: rapid.Int64().Draw(t, "txid")}
 		}
 		if w.Older.Next = rapid.Uint64Range(0, 1<<40).Draw(t, "next"); w.Older.Next > 0 {
 			w.Older.First = w.Older.Next - rapid.Uint64Range(0, min(w.Older.Next, 1<<20)).Draw(t, "segments")
@@ -124,7 +136,7 @@ func anyWindow() *rapid.Generator[*brimline.Window] {
 		w.Gone = none(rapid.SliceOf(rapid.String()).Draw(t, "gone"))
 		w.Changed = none(rapid.SliceOf(rapid.Custom(func(t *rapid.T) brimline.RowVersion {
 			return brimline.RowVersion{ID: rapid.String().Draw(t, "id"), Partition: rapid.Int32().Draw(t, "partition"),
-				Offset: rapid.Int64().Draw(t, "offset"), Time: anyTime().Draw(t, "time")}
+				Offset: rapid.Int64().Draw(t, "offset"), Time: anyTime().Draw(t, "time"), From: anyTime().Draw(t, "from")}
 		})).Draw(t, "changed"))
 		return w
 	})

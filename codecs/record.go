@@ -260,13 +260,7 @@ func parseLSN(s string) (uint64, error) {
 	if s == "" {
 		return 0, nil
 	}
-	high, low, _ := strings.Cut(s, "/")
-	h, err1 := strconv.ParseUint(high, 16, 32)
-	l, err2 := strconv.ParseUint(low, 16, 32)
-	if err := errors.Join(err1, err2); err != nil {
-		return 0, fmt.Errorf("%q is no log position", s)
-	}
-	return h<<32 | l, nil
+	return brimline.ParseLSN(s)
 }
 
 var durationUnits = [...]struct {

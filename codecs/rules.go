@@ -10,8 +10,13 @@ import (
 // by which instances of a group agree on their rules.
 type RuleSet struct{}
 
+// groupFormat is the version of everything that a group stores. It rises when a layout changes, so that a group of an
+// older brimline is refused as a whole, when it starts.
+const groupFormat = 2
+
 type ruleSetRecord struct {
 	Version  int          `json:"version"`
+	Format   int          `json:"format"` // groups of the first format did not say so
 	Scale    int          `json:"scale"`
 	Lateness string       `json:"lateness"` // 0s: as long as the longest window
 	Columns  []columnSpec `json:"columns,omitempty"`
@@ -34,7 +39,7 @@ func (RuleSet) Encode(v any) ([]byte, error) {
 	if s.Scale < 0 || s.Scale > brimline.MaxScale {
 		return nil, fmt.Errorf("a rule set of scale %d", s.Scale)
 	}
-	r := ruleSetRecord{Version: recordVersion, Scale: s.Scale, Rules: make([]ruleRecord, len(s.Rules))}
+	r := ruleSetRecord{Version: recordVersion, Format: groupFormat, Scale: s.Scale, Rules: make([]ruleRecord, len(s.Rules))}
 	var err error
 	if r.Lateness, err = formatDuration(s.Lateness); err != nil {
 		return nil, err
@@ -55,6 +60,9 @@ func (RuleSet) Decode(b []byte) (any, error) {
 	var r ruleSetRecord
 	if err := unmarshal(aRuleSet, b, &r); err != nil {
 		return nil, err
+	}
+	if r.Format != groupFormat {
+		return nil, unknown("what this group has stored", max(r.Format, 1), groupFormat)
 	}
 	if r.Scale < 0 || r.Scale > brimline.MaxScale {
 		return nil, corrupt(aRuleSet, fmt.Errorf("scale %d", r.Scale))

@@ -177,7 +177,7 @@ func (s *scanner) any(v *jsonValue, depth int) bool {
 	if start == len(s.b) {
 		return false
 	}
-	ok := false
+	var ok bool
 	v.escaped = false
 	switch c := s.b[start]; c {
 	case '"':

@@ -3,6 +3,7 @@ package codecs_test
 import (
 	"errors"
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/brimline/brimline"
@@ -18,11 +19,11 @@ func log(t *testing.T) (value *brimline.Window, segments map[uint64][]byte, whol
 		return brimline.Edge{Time: at, Cause: brimline.Cause{Offset: int64(at)}, Status: status}
 	}
 	segments = map[uint64][]byte{
-		3: encode(t, codecs.Window{}, &brimline.Window{Last: 10, Floor: brimline.MinTime,
+		3: encode(t, codecs.WindowPart{}, &brimline.Window{Last: 10, Floor: brimline.MinTime,
 			Rows:    []brimline.Row{row("1", 1, 10), row("2", 2, 20), row("3", 3, 30)},
 			Rules:   []brimline.RuleState{{Rule: 7, Edges: []brimline.Edge{edge(20, 0), edge(30, 0)}}, {Rule: 99, Edges: []brimline.Edge{edge(1, 0)}}},
 			Changed: []brimline.RowVersion{{ID: "a", Offset: 1, Time: 12}, {ID: "b", Offset: 2, Time: 30}}}),
-		4: encode(t, codecs.Window{}, &brimline.Window{Last: 20, Floor: brimline.MinTime,
+		4: encode(t, codecs.WindowPart{}, &brimline.Window{Last: 20, Floor: brimline.MinTime,
 			Rows: []brimline.Row{row("2", 22, 25), row("4", 4, 40)}, Gone: []string{"2", "3"},
 			Rules:   []brimline.RuleState{{Rule: 7, Edges: []brimline.Edge{edge(20, brimline.Disproved)}, Forgotten: []brimline.Time{30}}},
 			Changed: []brimline.RowVersion{{ID: "b", Offset: 9, Time: 31}}}),
@@ -70,5 +71,32 @@ func TestTornWindowsAreNoticed(t *testing.T) {
 	gone := errors.New("disk")
 	if _, _, err := codecs.AssembleWindow(value, func(uint64) ([]byte, error) { return nil, gone }); !errors.Is(err, gone) {
 		t.Errorf("%v", err)
+	}
+}
+
+// A plain goka view shows one record of a user, and must not pass the newest rows off as all of them.
+func TestWindowRefusesAPart(t *testing.T) {
+	whole := exampleWindow(t)
+	if got := decode(t, codecs.Window{}, encode(t, codecs.Window{}, whole)); !reflect.DeepEqual(got, whole) {
+		t.Errorf("a whole window became %+v", got)
+	}
+	part := exampleWindow(t)
+	part.Older = brimline.Segments{First: 7, Next: 9, Check: 1}
+	raw := encode(t, codecs.WindowPart{}, part)
+	v, err := codecs.Window{}.Decode(raw)
+	known, ok := errors.AsType[*brimline.Error](err)
+	if !ok || known.Kind != codecs.KindWindowInSegments || !strings.Contains(known.Remedy, "views.Open") {
+		t.Errorf("a part of %d rows was read as a whole: %v", len(part.Rows), err)
+	}
+	if v != nil {
+		t.Errorf("the part is given beside the refusal: %+v", v)
+	}
+	if got := decode(t, codecs.WindowPart{}, raw); !reflect.DeepEqual(got, part) {
+		t.Errorf("the part became %+v", got)
+	}
+	// No segment is left, but their numbers are not to be used again.
+	part.Older = brimline.Segments{First: 9, Next: 9}
+	if _, err := (codecs.Window{}).Decode(encode(t, codecs.Window{}, part)); err != nil {
+		t.Error(err)
 	}
 }

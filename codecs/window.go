@@ -10,11 +10,12 @@ import (
 	"github.com/brimline/brimline"
 )
 
-// Window is the codec of *brimline.Window, the values of the window table.
+// Window is the codec of *brimline.Window, the values of the window table. It reads those that are all there is of a
+// user, and refuses others; a program that wants every user's figures opens a view with views.Open.
 //
-// Version 1: version, flags, last, scale; floor, if there is one; the rows;
-// the rules; changed rows, older segments, rows that are gone and forgotten edges, each if there are any. All numbers
-// are varints, signed ones zigzag.
+// Version 2: version, flags, last, scale; floor, if there is one; the rows;
+// the rules; changed rows, older segments, rows that are gone, forgotten edges, what is asked, what stirred and spans that were not
+// judged, each if there are any. All numbers are varints, signed ones zigzag.
 //
 //   - A row is the time since the row before it, the id, the amount and its
 //     columns. Ids that are integers are differences to the integer id before.
@@ -22,22 +23,32 @@ import (
 //     the rows, and a row names its list by number, 0 for none.
 //   - A rule is its fingerprint in 8 bytes and its edges: time and cause as
 //     differences to the edge before, then the status; after them its quiet time, if any rule has one.
-//   - A changed row is its id, partition, and offset and time as differences to the one before.
+//   - A changed row is its id, partition, and offset and time as differences to the one before; then its lowest time as
+//     the difference to its time.
 //   - Older segments are the first number, how many there are, and the checksum in 4 bytes. Rows that are gone are
 //     their ids; forgotten edges, of each rule in turn, their times as differences.
+//   - What is asked is the newest question's cause, the index in 8 bytes, and how far down a question may reach. The newest
+//     change that stirred is its offset, LSN and transaction. Offsets are differences to last.
+//   - Spans are, of each rule in turn, their first time as the difference to the last one of the span before, their length,
+//     and the offset of the question, doubled, with one more where it is to be asked again.
 type Window struct{}
 
-const windowVersion = 1
+const windowVersion = 2
 
+// What is rare has the high bits, so that the flags of most values are one byte.
 const (
 	windowFloor      = 1 << iota // there is a floor
 	windowColumns                // rows carry columns
 	windowIntegerIDs             // all ids are integers
 	windowChanged                // some rows were changed
-	windowQuiet                  // some rules came later
 	windowSegments               // there are older segments
 	windowGone                   // rows of older segments are gone
 	windowForgotten              // edges of older segments are forgotten
+	windowQuiet                  // some rules came later
+	windowAsked                  // a question is open
+	windowStirred                // rows of what was asked or announced have changed
+	windowUnjudged               // there are spans that were not judged
+	windowFlags      = 1<<iota - 1
 )
 
 // Smallest sizes in bytes, by which counts are checked before anything is allocated.
@@ -45,7 +56,8 @@ const (
 	minRow     = 3
 	minRule    = 9
 	minEdge    = 4
-	minChanged = 4
+	minChanged = 5
+	minSpan    = 3
 	minGone    = 1
 )
 
@@ -76,7 +88,7 @@ func AppendWindow(b []byte, w *brimline.Window) ([]byte, error) {
 	if w.Scale < 0 || w.Scale > brimline.MaxScale {
 		return nil, fmt.Errorf("a window of scale %d", w.Scale)
 	}
-	flags := byte(windowIntegerIDs)
+	flags := uint64(windowIntegerIDs)
 	if w.Floor != brimline.MinTime {
 		flags |= windowFloor
 	}
@@ -90,6 +102,15 @@ func AppendWindow(b []byte, w *brimline.Window) ([]byte, error) {
 		if len(w.Rules[i].Forgotten) > 0 {
 			flags |= windowForgotten
 		}
+		if len(w.Rules[i].Unjudged) > 0 {
+			flags |= windowUnjudged
+		}
+	}
+	if w.Asked != (brimline.Cause{}) || w.Reach != 0 {
+		flags |= windowAsked
+	}
+	if w.Stirred != (brimline.Stir{}) {
+		flags |= windowStirred
 	}
 	if w.Older.Next > 0 { // numbers are never used again, so they are kept even when there is none
 		flags |= windowSegments
@@ -105,7 +126,7 @@ func AppendWindow(b []byte, w *brimline.Window) ([]byte, error) {
 			flags &^= windowIntegerIDs
 		}
 	}
-	b = appendVarint(append(b, windowVersion, flags), w.Last)
+	b = appendVarint(binary.AppendUvarint(append(b, windowVersion), flags), w.Last)
 	b = append(b, byte(w.Scale))
 	if flags&windowFloor != 0 {
 		b = appendVarint(b, w.Floor)
@@ -124,11 +145,43 @@ func AppendWindow(b []byte, w *brimline.Window) ([]byte, error) {
 	if flags&windowChanged != 0 {
 		b = appendChanged(b, w.Changed)
 	}
-	return appendLog(b, w, flags), nil
+	b = appendLog(b, w, flags)
+	if flags&windowAsked != 0 {
+		b = binary.AppendVarint(b, w.Last-w.Asked.Offset)
+		b = binary.BigEndian.AppendUint64(b, uint64(w.Asked.Index))
+		b = appendVarint(b, w.Reach)
+	}
+	if flags&windowStirred != 0 {
+		b = binary.AppendVarint(b, w.Last-w.Stirred.Last)
+		b = binary.AppendUvarint(b, w.Stirred.LSN)
+		b = binary.AppendVarint(b, w.Stirred.TxID)
+	}
+	if flags&windowUnjudged != 0 {
+		for i := range w.Rules {
+			b = appendSpans(b, w.Rules[i].Unjudged)
+		}
+	}
+	return b, nil
+}
+
+func appendSpans(b []byte, spans []brimline.Span) []byte {
+	b = binary.AppendUvarint(b, uint64(len(spans)))
+	last := brimline.Time(0)
+	for _, s := range spans {
+		b = appendVarint(b, s.From-last)
+		b = binary.AppendUvarint(b, uint64(s.Until-s.From))
+		asked := uint64(s.Asked) << 1
+		if s.Again {
+			asked |= 1
+		}
+		b = binary.AppendUvarint(b, asked)
+		last = s.Until
+	}
+	return b
 }
 
 // appendLog appends what concerns older segments.
-func appendLog(b []byte, w *brimline.Window, flags byte) []byte {
+func appendLog(b []byte, w *brimline.Window, flags uint64) []byte {
 	if flags&windowSegments != 0 {
 		b = binary.AppendUvarint(b, w.Older.First)
 		b = binary.AppendUvarint(b, w.Older.Next-w.Older.First)
@@ -153,7 +206,7 @@ func appendLog(b []byte, w *brimline.Window, flags byte) []byte {
 	return b
 }
 
-func appendRows(b []byte, rows []brimline.Row, flags byte) ([]byte, error) {
+func appendRows(b []byte, rows []brimline.Row, flags uint64) ([]byte, error) {
 	b = binary.AppendUvarint(b, uint64(len(rows)))
 	var lists columnLists
 	if flags&windowColumns != 0 {
@@ -202,6 +255,7 @@ func appendChanged(b []byte, changed []brimline.RowVersion) []byte {
 		b = binary.AppendVarint(b, int64(v.Partition))
 		b = binary.AppendVarint(b, v.Offset-last.Offset)
 		b = binary.AppendVarint(b, int64(v.Time-last.Time))
+		b = binary.AppendVarint(b, int64(v.From-v.Time))
 		last = v
 	}
 	return b
@@ -283,18 +337,21 @@ func WindowLast(b []byte) (last int64, ok bool) {
 	if r.byte() != windowVersion {
 		return 0, false
 	}
-	r.byte()
+	r.uvarint()
 	last = r.varint()
 	return last, r.err == nil
 }
 
 // Decode gives a *brimline.Window. Its rows share one allocation.
-func (Window) Decode(b []byte) (any, error) {
+func (WindowPart) Decode(b []byte) (any, error) {
 	r := wireReader{b: b}
 	if v := r.byte(); r.err == nil && v != windowVersion {
-		return nil, newer("a value of the window table", int(v))
+		return nil, unknown("a value of the window table", int(v), windowVersion)
 	}
-	flags := r.byte()
+	flags := r.uvarint()
+	if flags > windowFlags {
+		r.fail(fmt.Errorf("flags %b", flags))
+	}
 	w := &brimline.Window{Last: r.varint(), Scale: int(r.byte()), Floor: brimline.MinTime}
 	if r.err == nil && w.Scale > brimline.MaxScale {
 		r.fail(fmt.Errorf("a scale of %d", w.Scale))
@@ -316,13 +373,28 @@ func (Window) Decode(b []byte) (any, error) {
 		w.Changed = r.changed()
 	}
 	r.log(w, flags)
+	if flags&windowAsked != 0 {
+		w.Asked.Offset = w.Last - r.varint()
+		w.Asked.Index = int(r.fixed64())
+		w.Reach = brimline.Time(r.varint())
+	}
+	if flags&windowStirred != 0 {
+		w.Stirred.Last = w.Last - r.varint()
+		w.Stirred.LSN = r.uvarint()
+		w.Stirred.TxID = r.varint()
+	}
+	if flags&windowUnjudged != 0 {
+		for i := range w.Rules {
+			w.Rules[i].Unjudged = r.spans()
+		}
+	}
 	if err := r.end(); err != nil {
 		return nil, corrupt("a value of the window table", err)
 	}
 	return w, nil
 }
 
-func (r *wireReader) rows(flags byte) []brimline.Row {
+func (r *wireReader) rows(flags uint64) []brimline.Row {
 	n := r.count(minRow)
 	var columns columnReader
 	if flags&windowColumns != 0 {
@@ -377,7 +449,7 @@ func (r *wireReader) rows(flags byte) []brimline.Row {
 	return rows
 }
 
-func (r *wireReader) log(w *brimline.Window, flags byte) {
+func (r *wireReader) log(w *brimline.Window, flags uint64) {
 	if flags&windowSegments != 0 {
 		w.Older.First = r.uvarint()
 		n := r.uvarint()
@@ -428,9 +500,28 @@ func (r *wireReader) changed() []brimline.RowVersion {
 		last.Partition = int32(r.varint())
 		last.Offset += r.varint()
 		last.Time += brimline.Time(r.varint())
+		last.From = last.Time + brimline.Time(r.varint())
 		changed[i] = last
 	}
 	return changed
+}
+
+func (r *wireReader) spans() []brimline.Span {
+	n := r.count(minSpan)
+	if n == 0 {
+		return nil
+	}
+	spans := make([]brimline.Span, n)
+	last := brimline.Time(0)
+	for i := range spans {
+		s := &spans[i]
+		s.From = last + brimline.Time(r.varint())
+		s.Until = s.From + brimline.Time(r.uvarint())
+		asked := r.uvarint()
+		s.Asked, s.Again = int64(asked>>1), asked&1 != 0
+		last = s.Until
+	}
+	return spans
 }
 
 func (r *wireReader) ruleState(rule *brimline.RuleState) {
@@ -446,7 +537,7 @@ func (r *wireReader) ruleState(rule *brimline.RuleState) {
 		last.Cause.Offset += r.varint()
 		last.Cause.Index = int(r.varint())
 		last.Status = brimline.EdgeStatus(r.byte())
-		if last.Status > brimline.Disproved {
+		if last.Status > brimline.Touched {
 			r.fail(fmt.Errorf("edge status %d", last.Status))
 			return
 		}

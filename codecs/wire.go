@@ -13,6 +13,7 @@ import (
 const (
 	KindCorruptRecord = "corrupt_record" // not what this codec writes
 	KindNewerFormat   = "newer_format"   // written by a newer brimline
+	KindOlderFormat   = "older_format"   // written by an older brimline, whose groups this one does not take over
 )
 
 var (
@@ -31,6 +32,16 @@ func corrupt(what string, err error) error {
 func newer(what string, version int) error {
 	return &brimline.Error{Class: brimline.ClassEnvironment, Kind: KindNewerFormat, Where: what,
 		Remedy: "run the brimline that wrote it, or a newer one", Err: fmt.Errorf("format version %d is not known", version)}
+}
+
+// unknown is newer, or says that what an older brimline wrote is not taken over.
+func unknown(what string, version, current int) error {
+	if version > current {
+		return newer(what, version)
+	}
+	return &brimline.Error{Class: brimline.ClassInput, Kind: KindOlderFormat, Where: what,
+		Remedy: "start a new --group, which reads everything from the beginning; an older brimline can go on with this one",
+		Err:    fmt.Errorf("format version %d is of an older brimline, and this one has %d", version, current)}
 }
 
 // mistyped is a codec that was given something else than its own type.

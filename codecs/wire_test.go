@@ -60,7 +60,7 @@ func roundTrip[T any](t *testing.T, c codec, any *rapid.Generator[T]) {
 
 func TestRoundTrips(t *testing.T) {
 	roundTrip(t, codecs.Change{}, anyChange())
-	roundTrip(t, codecs.Window{}, anyWindow())
+	roundTrip(t, codecs.WindowPart{}, anyWindow())
 	roundTrip(t, codecs.Candidate{}, anyCandidate())
 	roundTrip(t, codecs.Alert{}, anyAlert())
 	roundTrip(t, codecs.DeadLetter{}, anyDeadLetter())
@@ -157,6 +157,18 @@ func exampleMixedWindow(t testing.TB) *brimline.Window {
 	return w
 }
 
+// exampleAsked is one with open questions, and spans that were not judged.
+func exampleAsked(t testing.TB) *brimline.Window {
+	w := exampleMixedWindow(t)
+	w.Changed = []brimline.RowVersion{{ID: "9", Partition: 3, Offset: 199, Time: w.Floor + 9, From: w.Floor - 9}}
+	w.Asked = brimline.Cause{Offset: 4711, Index: -1 - 0x7eadbeefcafe0001}
+	w.Stirred = brimline.Stir{Last: 4712, LSN: 0x16B374D848, TxID: 806}
+	w.Reach = w.Floor - 5_000_000
+	w.Rules[0].Edges[0].Status, w.Rules[0].Edges[1].Status = brimline.Unjudged, brimline.Touched
+	w.Rules[1].Unjudged = []brimline.Span{{From: w.Floor - 7, Until: w.Floor, Asked: 4712, Again: true}, {From: w.Floor + 9, Until: w.Floor + 9}}
+	return w
+}
+
 // exampleTail is the newest part of a log that goes on in segments.
 func exampleTail(t testing.TB) *brimline.Window {
 	w := exampleMixedWindow(t)
@@ -177,6 +189,12 @@ func exampleChange(t testing.TB, kind brimline.ChangeKind) *brimline.Change {
 		c.User, c.Row = "\x00brimline-3", brimline.Transaction{}
 	case brimline.EdgesFound:
 		c.Rule, c.Edges = 0xdeadbeefcafe, []brimline.Time{a.Edge - 5, a.Edge}
+		c.Cause, c.Index = 4711, -1-0x7eadbeefcafe0001
+	case brimline.Unjudgeable:
+		c.Rule, c.Edges, c.Cause = 0xdeadbeefcafe, []brimline.Time{a.Edge - 5, a.Edge}, 4711
+	case brimline.Retry:
+		c.Rule, c.Edges, c.Cause = 0xdeadbeefcafe, []brimline.Time{a.Edge}, 4711
+		c.Row, c.Source = brimline.Transaction{}, brimline.Source{}
 	case brimline.Refuted:
 		c.Rule, c.Edges, c.Cause, c.Row = 0xdeadbeefcafe, []brimline.Time{a.Edge}, 4711, brimline.Transaction{}
 	}
@@ -190,15 +208,18 @@ func TestGoldenBytes(t *testing.T) {
 		codec codec
 		value any
 	}{
-		{"change-v1/upsert.hex", codecs.Change{}, exampleChange(t, brimline.Upsert)},
-		{"change-v1/delete.hex", codecs.Change{}, exampleChange(t, brimline.Delete)},
-		{"change-v1/truncate.hex", codecs.Change{}, exampleChange(t, brimline.Truncate)},
-		{"change-v1/edges-found.hex", codecs.Change{}, exampleChange(t, brimline.EdgesFound)},
-		{"change-v1/refuted.hex", codecs.Change{}, exampleChange(t, brimline.Refuted)},
-		{"window-v1/integers.hex", codecs.Window{}, exampleWindow(t)},
-		{"window-v1/mixed.hex", codecs.Window{}, exampleMixedWindow(t)},
-		{"window-v1/tail.hex", codecs.Window{}, exampleTail(t)},
-		{"window-v1/empty.hex", codecs.Window{}, &brimline.Window{Floor: brimline.MinTime}},
+		{"change-v2/upsert.hex", codecs.Change{}, exampleChange(t, brimline.Upsert)},
+		{"change-v2/delete.hex", codecs.Change{}, exampleChange(t, brimline.Delete)},
+		{"change-v2/truncate.hex", codecs.Change{}, exampleChange(t, brimline.Truncate)},
+		{"change-v2/edges-found.hex", codecs.Change{}, exampleChange(t, brimline.EdgesFound)},
+		{"change-v2/refuted.hex", codecs.Change{}, exampleChange(t, brimline.Refuted)},
+		{"change-v2/unjudgeable.hex", codecs.Change{}, exampleChange(t, brimline.Unjudgeable)},
+		{"change-v2/retry.hex", codecs.Change{}, exampleChange(t, brimline.Retry)},
+		{"window-v2/integers.hex", codecs.WindowPart{}, exampleWindow(t)},
+		{"window-v2/mixed.hex", codecs.WindowPart{}, exampleMixedWindow(t)},
+		{"window-v2/tail.hex", codecs.WindowPart{}, exampleTail(t)},
+		{"window-v2/asked.hex", codecs.WindowPart{}, exampleAsked(t)},
+		{"window-v2/empty.hex", codecs.WindowPart{}, &brimline.Window{Floor: brimline.MinTime}},
 		{"candidate-v1/edge.json", codecs.Candidate{}, &alert.Candidate},
 		{"candidate-v1/late.json", codecs.Candidate{}, &exampleDismissed(t).Candidate},
 		{"alert-v1/verified.json", codecs.Alert{}, alert},
@@ -209,7 +230,7 @@ func TestGoldenBytes(t *testing.T) {
 			Rules: []brimline.Rule{alert.Candidate.Rule, exampleDismissed(t).Candidate.Rule}}},
 		{"deadletter-v1/text.json", codecs.DeadLetter{}, &brimline.DeadLetter{Topic: "postgres.streaming.transactions", Partition: 1, Offset: 2,
 			Key: []byte(`{"id":1}`), Value: []byte("{\"user_id\":\"\x1b[31m<b>\"}"), Headers: []brimline.Header{{Key: "h", Value: []byte{0, 255}}, {Key: "\xff"}},
-			Kind: "broken_json", Error: "not JSON", Remedy: "find out who writes", At: alert.Candidate.Edge}},
+			Kind: "broken_json", Error: "not JSON", Remedy: "find out who writes", At: alert.Candidate.Edge, User: "27956157", Row: "200"}},
 		{"deadletter-v1/tombstone.json", codecs.DeadLetter{}, &brimline.DeadLetter{Topic: "t", Key: []byte{}, Kind: "flat_tombstone", Error: "nothing but its key"}},
 	} {
 		t.Run(test.file, func(t *testing.T) {
@@ -252,7 +273,7 @@ func TestCorruptRecords(t *testing.T) {
 		value any
 	}{
 		{codecs.Change{}, exampleChange(t, brimline.Upsert)}, {codecs.Change{}, exampleChange(t, brimline.EdgesFound)},
-		{codecs.Window{}, exampleWindow(t)}, {codecs.Window{}, exampleMixedWindow(t)}, {codecs.Window{}, exampleTail(t)},
+		{codecs.WindowPart{}, exampleWindow(t)}, {codecs.WindowPart{}, exampleMixedWindow(t)}, {codecs.WindowPart{}, exampleTail(t)}, {codecs.WindowPart{}, exampleAsked(t)},
 		{codecs.Candidate{}, &alert.Candidate}, {codecs.Alert{}, alert}, {codecs.AlertLog{}, []*brimline.Alert{alert}},
 		{codecs.RuleSet{}, &brimline.RuleSet{}}, {codecs.DeadLetter{}, &brimline.DeadLetter{}},
 	} {
@@ -272,12 +293,34 @@ func TestCorruptRecords(t *testing.T) {
 			newer = bytes.Replace(newer, []byte(`"version":1`), []byte(`"version":2`), 1)
 			check("without version", []byte(`{}`), codecs.KindCorruptRecord)
 		} else {
-			newer[0] = 2
+			newer[0]++
 		}
 		check("newer", newer, codecs.KindNewerFormat)
 		if _, err := test.codec.Encode("something else"); err == nil {
 			t.Errorf("%T encodes a string", test.codec)
 		}
+	}
+}
+
+// What an older brimline stored is refused with the remedy, and never read as something else.
+func TestOlderFormatsAreRefused(t *testing.T) {
+	v1 := map[string]codec{ // as commit 9fc88b3 wrote them
+		"01010f1a97a1d6510a8e0380e0b9ac": codecs.Change{}, "0104d0490200000000": codecs.Window{},
+		hex.EncodeToString([]byte(`{"version":1,"scale":2,"lateness":"0s","rules":[]}`)): codecs.RuleSet{},
+	}
+	for text, c := range v1 {
+		b, err := hex.DecodeString(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = c.Decode(b)
+		e, ok := errors.AsType[*brimline.Error](err)
+		if !ok || e.Kind != codecs.KindOlderFormat || e.Class != brimline.ClassInput || !strings.Contains(e.Remedy, "--group") {
+			t.Errorf("%T reads what an older brimline wrote: %v", c, err)
+		}
+	}
+	if last, ok := codecs.WindowLast([]byte{1, 4, 0xd0, 0x49, 2, 0, 0, 0, 0}); ok {
+		t.Errorf("an older value has last %d", last)
 	}
 }
 
@@ -311,11 +354,11 @@ func TestContradictionsAreRefused(t *testing.T) {
 
 func TestWindowLast(t *testing.T) {
 	for _, w := range []*brimline.Window{exampleWindow(t), exampleMixedWindow(t), {Floor: brimline.MinTime}, {Last: math.MaxInt64}} {
-		if last, ok := codecs.WindowLast(encode(t, codecs.Window{}, w)); !ok || last != w.Last {
+		if last, ok := codecs.WindowLast(encode(t, codecs.WindowPart{}, w)); !ok || last != w.Last {
 			t.Errorf("got %d, %v, want %d", last, ok, w.Last)
 		}
 	}
-	for _, b := range [][]byte{nil, {1}, {1, 4}, {2, 4, 2}, []byte("{}")} {
+	for _, b := range [][]byte{nil, {2}, {2, 4}, {3, 4, 2}, []byte("{}")} {
 		if last, ok := codecs.WindowLast(b); ok {
 			t.Errorf("%q has last %d", b, last)
 		}

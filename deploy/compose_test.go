@@ -20,8 +20,11 @@ import (
 )
 
 type service struct {
-	Image       string
-	Build       string
+	Image string
+	Build struct {
+		Context string
+		Args    map[string]string
+	}
 	Command     []string
 	Entrypoint  []string
 	Environment map[string]string
@@ -243,6 +246,10 @@ func TestAddresses(t *testing.T) {
 		t.Fatal(err)
 	}
 	same(t, "EXPOSE", find(t, read(t, "../Dockerfile"), `^EXPOSE (\d+)`), listen)
+	image := find(t, read(t, "../Dockerfile"), `BRIMLINE_LISTEN=(\S+)`)
+	same(t, "the image listens at", image, c.Services["brimline"].Environment["BRIMLINE_LISTEN"])
+	help := read(t, "../cmd/brimline/testdata/help/run.txt")
+	same(t, "port of brimline", listen, find(t, help, `--listen="127\.0\.0\.1:(\d+)"`))
 	published := map[string]string{"kafka": "9092", "postgres": "5432", "connect": "8083", "brimline": listen}
 	for name, s := range c.Services {
 		for _, p := range s.Ports {
@@ -308,9 +315,12 @@ func TestServices(t *testing.T) {
 
 func TestDockerfile(t *testing.T) {
 	file, s := read(t, "../Dockerfile"), readCompose(t).Services["brimline"]
-	same(t, "build context", s.Build, ".")
+	same(t, "build context", s.Build.Context, ".")
+	if _, passed := s.Build.Args[find(t, file, `^ARG (VERSION)=$`)]; !passed {
+		t.Error("docker compose build does not say which version it builds")
+	}
 	goVersion := find(t, read(t, "../go.mod"), `^go (\d+\.\d+)`)
-	same(t, "Go version", find(t, file, `^FROM golang:(\S+) AS build`), goVersion)
+	same(t, "Go version", find(t, file, `^FROM golang:(\d+\.\d+)\.\d+-bookworm AS build`), goVersion)
 	find(t, file, `^(ENTRYPOINT \["/brimline"\])$`)
 	find(t, file, `^(CMD \["run"\])$`)
 	if user := find(t, file, `^USER (\d+)`); user == "0" {
@@ -318,7 +328,10 @@ func TestDockerfile(t *testing.T) {
 	}
 	state := s.Environment["BRIMLINE_STATE_DIR"]
 	same(t, "state", state, find(t, file, `^ENV BRIMLINE_STATE_DIR=(\S+)`))
-	find(t, file, `(install -d -o 65532 -g 65532 `+state+`)$`)
+	find(t, file, `(COPY --from=build --chown=65532:65532 /state `+state+`)$`)
+	if s.Healthcheck.Test[1] != find(t, file, `^ENTRYPOINT \["(.*)"\]`) {
+		t.Error("the health check runs what the image does not hold")
+	}
 	if !slices.Contains(s.Volumes, "brimline:"+state) {
 		t.Errorf("%s is not on a volume", state)
 	}
@@ -333,7 +346,8 @@ func TestDockerfile(t *testing.T) {
 			return err
 		}
 		name := d.Name()
-		if d.IsDir() && (name == "testdata" || name == "deploy" || strings.HasPrefix(name, ".") && name != "..") {
+		hidden := strings.HasPrefix(name, ".") && name != ".."
+		if d.IsDir() && (name == "testdata" || name == "deploy" || name == "examples" || hidden) {
 			return filepath.SkipDir
 		}
 		if top, _, inside := strings.Cut(strings.TrimPrefix(filepath.ToSlash(file), "../"), "/"); inside &&

@@ -29,6 +29,9 @@ type Streams struct {
 	IndexLoop      string // goka's loop topic of the index group
 }
 
+// RulesKey is the key of the one record in the topic of rules.
+const RulesKey = "rules"
+
 // NewStreams names the parts of group; source and alerts are topics that others share.
 func NewStreams(group, source, alerts string) Streams {
 	return Streams{

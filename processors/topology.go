@@ -1,7 +1,5 @@
 package processors
 
-import "slices"
-
 // StageName is a stage as `--stages` and metrics call it.
 type StageName string
 
@@ -64,14 +62,4 @@ func Topology(s Streams) []Stage {
 			Loop:  &Edge{s.IndexLoop, "user", "alerts on their way to the user's partition"},
 		},
 	}
-}
-
-// StageOf finds a stage by name.
-func StageOf(s Streams, name StageName) (Stage, bool) {
-	all := Topology(s)
-	i := slices.IndexFunc(all, func(st Stage) bool { return st.Name == name })
-	if i < 0 {
-		return Stage{}, false
-	}
-	return all[i], true
 }

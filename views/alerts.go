@@ -22,10 +22,10 @@ type Alerts struct {
 	recent recent
 }
 
-// OpenAlerts makes a view of the index table, as OpenWindows does of the window table.
+// OpenAlerts makes a view of the index table, as Open does of the window table.
 func OpenAlerts(ctx context.Context, c Config) (*Alerts, error) {
 	a := &Alerts{}
-	t, err := openTable(ctx, &c, c.Streams.IndexTable, codecs.AlertLog{}, a.update)
+	t, err := openTable(ctx, &c, c.streams().IndexTable, codecs.AlertLog{}, a.update)
 	if err != nil {
 		return nil, err
 	}

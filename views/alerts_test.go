@@ -36,7 +36,7 @@ func TestAlerts(t *testing.T) {
 	f := newFixture(t)
 	put := func(pairs ...any) { f.put(f.streams.IndexTable, codecs.AlertLog{}, pairs...) }
 	put("a", []*brimline.Alert{alert("a", -30, -9), alert("a", -3, -3)}, "b", []*brimline.Alert{alert("b", -2, -4)})
-	v, err := OpenAlerts(t.Context(), Config{Kafka: f.kafka, Streams: f.streams, Dir: t.TempDir()})
+	v, err := OpenAlerts(t.Context(), Config{Brokers: f.kafka.Brokers, Group: f.streams.Group, Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}

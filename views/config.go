@@ -1,34 +1,94 @@
 package views
 
 import (
+	"cmp"
+	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"time"
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/internal/kafka"
-	"github.com/brimline/brimline/internal/sliding"
 	"github.com/brimline/brimline/processors"
 )
 
-// Config says where tables are and where views keep their copies.
+// Config says whose tables are to be seen, and where they are. Brokers and Group are needed.
 type Config struct {
-	// Kafka are the settings of every client; Brokers among them.
-	Kafka   kafka.Options
-	Streams processors.Streams
+	// Brokers are bootstrap addresses, host:port. One that answers is enough.
+	Brokers []string
+	// TLS encrypts connections; nil connects in plain text.
+	TLS *tls.Config
+	// SASL authenticates by name and password; the zero value does not.
+	SASL SASL
+	// ClientID names this program in the brokers' logs and quotas. Default "brimline-view".
+	ClientID string
 
-	// Dir is the state directory; views use its folder `views`. Empty keeps the copies in memory.
+	// Group is the brimline whose tables are read: its `--group`.
+	Group string
+
+	// Dir is a directory for local copies of the tables, of which a folder `views` is used; a program that starts again
+	// reads on from there. Two programs do not share one: the second keeps its copies in memory. Empty keeps
+	// them in memory. It may be lost at any time.
 	Dir string
 
-	// Rules are those whose figures Windows gives, and Scale the decimals of
-	// amounts of a user who has no rows. Alerts needs neither.
-	Rules []sliding.Rule
-	Scale int
+	// Rules are those whose figures Windows gives. Nil takes the rules in force from the group's own record, and goes on
+	// to take them from there when they change.
+	Rules *brimline.RuleSet
 
 	// Log receives what goka reports, at debug level, and what the operator
 	// should know; nil discards it.
 	Log *slog.Logger
+}
+
+// Mechanisms of SASL.
+const (
+	Plain       = kafka.SASLPlain
+	ScramSHA256 = kafka.SASLScramSHA256
+	ScramSHA512 = kafka.SASLScramSHA512
+)
+
+// SASL authenticates by name and password. However it is printed or encoded, the password is not in it.
+type SASL struct {
+	Mechanism string // Plain, ScramSHA256 or ScramSHA512
+	User      string
+	Password  string // Plain sends it as it is: use it under TLS only
+}
+
+// String names mechanism and user.
+func (s SASL) String() string { return kafka.SASL(s).String() }
+
+// Format makes every verb of package fmt, %#v among them, print String.
+func (s SASL) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String()) }
+
+// LogValue makes slog print String.
+func (s SASL) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
+// MarshalJSON encodes String.
+func (s SASL) MarshalJSON() ([]byte, error) { return json.Marshal(s.String()) }
+
+// MarshalText encodes String; YAML and other text encoders ask for it.
+func (s SASL) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+func (c *Config) kafka() kafka.Options {
+	return kafka.Options{
+		Brokers: c.Brokers, ClientID: cmp.Or(c.ClientID, "brimline-view"), TLSConfig: c.TLS, SASL: kafka.SASL(c.SASL),
+	}
+}
+
+// streams are the group's; views read neither the source nor the topic of alerts, whose names they are not told.
+func (c *Config) streams() processors.Streams { return processors.NewStreams(c.Group, "", "") }
+
+func (c *Config) check() error {
+	if c.Group == "" {
+		return &brimline.Error{
+			Class: brimline.ClassInput, Kind: "view_config", Where: "views.Config",
+			Remedy: "set Group to the --group of the brimline", Err: errors.New("no group is named"),
+		}
+	}
+	return c.kafka().Check()
 }
 
 // AsOf says which part of the stream an answer has seen.

@@ -8,6 +8,11 @@
 // where the topic ended when it started; from then on every answer says how
 // far it had read (AsOf), also while Kafka is away.
 //
+// A program outside this module names brokers and group, and gets figures by
+// the rules in force, which the group has written down. A plain goka view of
+// the table would show a part of those who have many rows, which codecs.Window
+// refuses: their state is spread over several keys.
+//
 // A view is used in this order: Open, Run in a goroutine, WaitRecovered, then
 // reads from any number of goroutines until Run's context ends.
 package views

@@ -26,6 +26,8 @@ func rule(id string, window time.Duration, limit string, m brimline.Measure) sli
 	return sliding.Rule{Rule: r, Fingerprint: r.Fingerprint()}
 }
 
+func compiled(scale int, rules ...sliding.Rule) *Rules { return &Rules{scale: scale, compiled: rules} }
+
 // window has one row per pair of hours from noon and amount, in any order.
 func window(last int64, pairs ...any) *brimline.Window {
 	w := &brimline.Window{Last: last, Floor: brimline.MinTime, Scale: 2}
@@ -48,11 +50,11 @@ func window(last int64, pairs ...any) *brimline.Window {
 
 func TestJudge(t *testing.T) {
 	day := rule("day", 24*time.Hour, "2", brimline.CountAll)
-	rules := []sliding.Rule{week, day}
+	rules := compiled(4, week, day)
 	w := window(30, -24*7-1, "500.00", -24*7, "1000.00", -30, "-2000.00", -1, "441.50", 2, "1.00")
 	w.Rules = []brimline.RuleState{{Rule: week.Fingerprint, Edges: []brimline.Edge{{Time: noon.Add(-time.Hour)}}}, {Rule: 1, Edges: make([]brimline.Edge, 9)}}
 
-	u := Judge("27956157", w, rules, 4, noon)
+	u := Judge("27956157", w, rules, noon)
 	if !u.Found || u.Scale != 2 || len(u.Rows) != 5 || u.Rows[0].User != "27956157" {
 		t.Errorf("user: %+v", u)
 	}
@@ -82,11 +84,12 @@ func TestJudge(t *testing.T) {
 	}
 
 	w.Rows = w.Rows[:4]
-	if u := Judge("u", w, rules, 4, noon); u.Rules[0].Ahead != nil {
+	if u := Judge("u", w, rules, noon); u.Rules[0].Ahead != nil {
 		t.Error("no row is ahead")
 	}
 	later := noon.Add(8 * 24 * time.Hour)
-	if u := Judge("u", w, rules, 4, later); u.Rules[0].At.Total.Sign() != 0 || u.Rules[0].Newest != nil || u.Rules[0].Above() {
+	u = Judge("u", w, rules, later)
+	if u.Rules[0].At.Total.Sign() != 0 || u.Rules[0].Newest != nil || u.Rules[0].Above() {
 		t.Errorf("all rows have aged out, without a sweep: %+v", u.Rules[0])
 	}
 }
@@ -102,7 +105,7 @@ func TestJudgeKnowsWhatItMisses(t *testing.T) {
 		{noon.Add(-time.Hour), false},
 	} {
 		w.Floor = c.floor
-		if got := Judge("u", w, []sliding.Rule{week}, 2, noon).Rules[0].Complete; got != c.complete {
+		if got := Judge("u", w, compiled(2, week), noon).Rules[0].Complete; got != c.complete {
 			t.Errorf("floor %v: complete %v, want %v", c.floor, got, c.complete)
 		}
 	}
@@ -138,7 +141,7 @@ func TestCourse(t *testing.T) {
 		for range rng.IntN(12) {
 			pairs = append(pairs, rng.IntN(20)-10, fmt.Sprint(rng.IntN(7)-3))
 		}
-		u := Judge("u", window(1, pairs...), []sliding.Rule{hour}, 2, noon)
+		u := Judge("u", window(1, pairs...), compiled(2, hour), noon)
 		from, to := noon.Add(-6*time.Hour), noon.Add(8*time.Hour)
 		points := u.Course(0, from, to)
 		if len(points) == 0 || points[0].Time != from {
@@ -155,7 +158,7 @@ func TestCourse(t *testing.T) {
 			}
 		}
 	}
-	u := Judge("u", nil, []sliding.Rule{hour}, 2, noon)
+	u := Judge("u", nil, compiled(2, hour), noon)
 	if len(u.Course(0, noon, noon.Add(-1000))) != 0 || u.Course(1, noon, noon) != nil || len(u.Course(0, noon, noon)) != 1 {
 		t.Error("empty spans, unknown rules")
 	}

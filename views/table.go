@@ -28,6 +28,9 @@ type table struct {
 	recovered chan struct{} // closed when every partition has been read to its end once
 	ends      *ends
 	clients   []interface{ Close() error }
+	cluster   *kafka.Cluster // one of clients
+	ended     chan struct{}  // closed when Run has ended, with err
+	err       error
 
 	mu      sync.RWMutex // held for reading by reads; written to stop them
 	started bool
@@ -38,18 +41,22 @@ func openTable(ctx context.Context, c *Config, name string, codec goka.Codec, up
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	t := &table{name: name, codec: codec, recovered: make(chan struct{})}
+	t := &table{name: name, codec: codec, recovered: make(chan struct{}), ended: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			_ = t.closeClients()
 			err = openError(name, err)
 		}
 	}()
-	cluster, err := kafka.Dial(ctx, c.Kafka, kafka.Quick)
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	client := c.kafka()
+	cluster, err := kafka.Dial(ctx, client, kafka.Quick)
 	if err != nil {
 		return nil, err
 	}
-	t.clients = append(t.clients, cluster)
+	t.cluster, t.clients = cluster, append(t.clients, cluster)
 	t.ends = newEnds(cluster, name)
 	partitions, err := cluster.Partitions(name)
 	if err != nil {
@@ -61,20 +68,20 @@ func openTable(ctx context.Context, c *Config, name string, codec goka.Codec, up
 	}
 	// Clients that give up soon: the view itself tries again for ever, and only
 	// between its tries can it be stopped.
-	config, err := c.Kafka.Probe()
+	config, err := client.Probe()
 	if err != nil {
 		return nil, err
 	}
 	// goka closes neither the consumer nor the topic manager of a view.
-	consumer, err := goka.SaramaConsumerBuilderWithConfig(config)(c.Kafka.Brokers, "brimline-view")
+	consumer, err := goka.SaramaConsumerBuilderWithConfig(config)(c.Brokers, client.ClientID)
 	if err != nil {
 		return nil, err
 	}
 	t.clients = append(t.clients, consumer)
-	if config, err = c.Kafka.Probe(); err != nil { // goka writes into the one it is given
+	if config, err = client.Probe(); err != nil { // goka writes into the one it is given
 		return nil, err
 	}
-	admin, err := goka.NewTopicManager(c.Kafka.Brokers, config, goka.NewTopicManagerConfig())
+	admin, err := goka.NewTopicManager(c.Brokers, config, goka.NewTopicManagerConfig())
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +95,7 @@ func openTable(ctx context.Context, c *Config, name string, codec goka.Codec, up
 		t.copies = append(t.copies, newPartitionCopy(t.partitionRecovered))
 	}
 	t.remaining.Store(int32(partitions))
-	t.view, err = goka.NewView(c.Kafka.Brokers, goka.Table(name), codec,
+	t.view, err = goka.NewView(c.Brokers, goka.Table(name), codec,
 		goka.WithViewHasher(processors.Hasher),
 		goka.WithViewCallback(update),
 		goka.WithViewStorageBuilder(storages),
@@ -119,7 +126,10 @@ func (shared) Close() error { return nil }
 
 // Run follows the table until ctx ends, which is not an error. It may be
 // called once; afterwards the view is closed.
-func (t *table) Run(ctx context.Context) error {
+func (t *table) Run(ctx context.Context) error { return t.run(ctx, func(context.Context) {}) }
+
+// run is Run with something beside it, which must end when its context does.
+func (t *table) run(ctx context.Context, beside func(context.Context)) (err error) {
 	t.mu.Lock()
 	if t.started || t.stopped {
 		t.mu.Unlock()
@@ -127,6 +137,10 @@ func (t *table) Run(ctx context.Context) error {
 	}
 	t.started = true
 	t.mu.Unlock()
+	defer func() {
+		t.err = err
+		close(t.ended)
+	}()
 
 	// goka closes its stores as soon as its context ends: end the reads first.
 	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -134,9 +148,12 @@ func (t *table) Run(ctx context.Context) error {
 		t.stopReads()
 		cancel()
 	})
-	err := t.view.Run(inner)
+	var running sync.WaitGroup
+	running.Go(func() { beside(inner) })
+	err = t.view.Run(inner)
 	stop()
 	cancel()
+	running.Wait()
 	t.stopReads()
 	closeErr := t.closeClients()
 	if ctx.Err() != nil {
@@ -199,11 +216,16 @@ func (t *table) isRecovered() bool {
 	}
 }
 
-// WaitRecovered waits until Recovered, or until ctx ends, whose error it gives.
+// WaitRecovered waits until Recovered. It gives the error of ctx when that ends before, and Run's when that does.
 func (t *table) WaitRecovered(ctx context.Context) error {
 	select {
 	case <-t.recovered:
 		return nil
+	case <-t.ended:
+		if t.err != nil {
+			return t.err
+		}
+		return errStopped(t.name)
 	case <-ctx.Done():
 		return fmt.Errorf("waiting for the view of table %q: %w", t.name, context.Cause(ctx))
 	}

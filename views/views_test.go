@@ -3,7 +3,6 @@ package views
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -14,7 +13,6 @@ import (
 	"github.com/brimline/brimline/codecs"
 	"github.com/brimline/brimline/internal/embedded"
 	"github.com/brimline/brimline/internal/kafka"
-	"github.com/brimline/brimline/internal/sliding"
 	"github.com/brimline/brimline/processors"
 	"github.com/lovoo/goka"
 	"go.uber.org/goleak"
@@ -86,10 +84,15 @@ func (f *fixture) put(table string, codec goka.Codec, pairs ...any) {
 	}
 }
 
-func (f *fixture) putWindows(pairs ...any) { f.put(f.streams.WindowTable, codecs.Window{}, pairs...) }
+func (f *fixture) putWindows(pairs ...any) {
+	f.put(f.streams.WindowTable, codecs.WindowPart{}, pairs...)
+}
 
 func (f *fixture) config() Config {
-	return Config{Kafka: f.kafka, Streams: f.streams, Rules: []sliding.Rule{week}, Scale: 2}
+	return Config{
+		Brokers: f.kafka.Brokers, Group: f.streams.Group,
+		Rules: &brimline.RuleSet{Scale: 2, Rules: []brimline.Rule{week.Rule}},
+	}
 }
 
 // run runs a view until the test ends or stop is called, which waits for its end.
@@ -122,7 +125,7 @@ func run(t *testing.T, v interface {
 
 func openWindows(t *testing.T, c Config) *Windows {
 	t.Helper()
-	w, err := OpenWindows(t.Context(), c)
+	w, err := Open(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -250,7 +253,7 @@ func TestLocalCopyIsKeptAndShared(t *testing.T) {
 	dir := tableDir(&c, f.streams.WindowTable, id)
 	p := processors.Partition("hidden", partitions)
 	s := openStorage(dir, f.streams.WindowTable, p, quiet())
-	raw, err := codecs.Window{}.Encode(window(1, -1, "3.00"))
+	raw, err := codecs.WindowPart{}.Encode(window(1, -1, "3.00"))
 	if err = errors.Join(err, s.Open(), s.Set("hidden", raw), s.Close()); err != nil {
 		t.Fatal(err)
 	}
@@ -328,8 +331,8 @@ func TestViewOutlivesABrokerRestart(t *testing.T) {
 func TestOpenSaysWhatIsMissing(t *testing.T) {
 	f := newFixture(t)
 	c := f.config()
-	c.Streams = processors.NewStreams("other", "source", "alerts")
-	_, err := OpenWindows(t.Context(), c)
+	c.Group = "other"
+	_, err := Open(t.Context(), c)
 	wantKind(t, err, "no_table")
 	f.broker.Close()
 	_, err = OpenAlerts(t.Context(), c)
@@ -344,7 +347,7 @@ func wantKind(t *testing.T, err error, kind string) {
 	}
 }
 
-func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
+func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 // TestWindowsPutSegmentsTogether: a user with segments has all rows and totals, and one whose segments are not all
 // there is an error rather than a wrong figure.
@@ -354,7 +357,7 @@ func TestWindowsPutSegmentsTogether(t *testing.T) {
 		return brimline.RowOf(&brimline.Transaction{ID: id, Amount: amount, Time: brimline.TimeOf(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))})
 	}
 	segment := &brimline.Window{Last: 3, Scale: 2, Floor: brimline.MinTime, Rows: []brimline.Row{row("1", 100), row("2", 200)}}
-	raw, err := codecs.Window{}.Encode(segment)
+	raw, err := codecs.WindowPart{}.Encode(segment)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,10 +3,13 @@ package views
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"strings"
+	"sync/atomic"
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/codecs"
+	"github.com/brimline/brimline/internal/kafka"
 	"github.com/brimline/brimline/internal/sliding"
 	"github.com/brimline/brimline/processors"
 )
@@ -17,7 +20,7 @@ type User struct {
 	Found bool                   // the table holds something about the user; a user whose rows have all aged out may be gone from it
 	Scale int                    // decimals of amounts
 	Now   brimline.Time          // when the figures are of
-	Rules []RuleFigures          // as in Config.Rules
+	Rules []RuleFigures          // one per rule, in the order of the rules
 	Rows  []brimline.Transaction // all retained rows, oldest first, those later than Now included
 	// Floor is the highest time of a row that is not retained, MinTime when there is none.
 	Floor brimline.Time
@@ -49,25 +52,65 @@ type RuleFigures struct {
 // Above reports whether the total is above the limit.
 func (r *RuleFigures) Above() bool { return r.Distance.Sign() < 0 }
 
+// Future are the retained rows dated later than Now, which do not count yet: how many, and the times of the first and
+// the last.
+func (u *User) Future() (n int, first, last brimline.Time) {
+	for i := len(u.Rows) - 1; i >= 0 && u.Rows[i].Time > u.Now; i-- {
+		n, first = n+1, u.Rows[i].Time
+	}
+	if n > 0 {
+		last = u.Rows[len(u.Rows)-1].Time
+	}
+	return n, first, last
+}
+
 // Windows answers from the window table. Its methods are safe for concurrent use.
 type Windows struct {
 	*table
-	rules []sliding.Rule
-	scale int
+	rules      atomic.Pointer[inForce]
+	follow     bool // the rules are those of the group's record
+	rulesTopic string
+	client     kafka.Options
+	log        *slog.Logger
 }
 
-// OpenWindows makes a view of the window table and connects to the brokers;
-// nothing is read before Run. A *brimline.Error of ClassEnvironment says what
-// is missing.
-func OpenWindows(ctx context.Context, c Config) (*Windows, error) {
-	t, err := openTable(ctx, &c, c.Streams.WindowTable, codecs.Window{}, processors.KeepNewer)
+// Open makes a view of the window table, connects to the brokers and reads
+// the rules in force; of the table nothing is read before Run. A
+// *brimline.Error of ClassEnvironment says what is missing.
+func Open(ctx context.Context, c Config) (*Windows, error) {
+	t, err := openTable(ctx, &c, c.streams().WindowTable, codecs.WindowPart{}, processors.KeepNewer)
 	if err != nil {
 		return nil, err
 	}
-	return &Windows{table: t, rules: c.Rules, scale: c.Scale}, nil
+	w := &Windows{table: t, follow: c.Rules == nil, rulesTopic: c.streams().Rules, client: c.kafka(), log: c.Log}
+	if w.follow {
+		if err = w.readRules(ctx, t.cluster); err != nil {
+			err = openError(w.rulesTopic, err)
+		}
+	} else {
+		var given *Rules
+		given, err = CompileRules(c.Rules)
+		w.rules.Store(&inForce{rules: given})
+	}
+	if err != nil {
+		return nil, errors.Join(err, t.closeClients())
+	}
+	return w, nil
 }
 
-// User gives the figures of a user as of now. An unknown user is not an error:
+// Run follows the table, and the rules in force unless Config names others,
+// until ctx ends, which is not an error. It may be called once; afterwards
+// the view is closed.
+func (w *Windows) Run(ctx context.Context) error {
+	return w.run(ctx, func(ctx context.Context) {
+		if w.follow {
+			w.followRules(ctx)
+		}
+	})
+}
+
+// User gives the figures of a user as of now: brimline.TimeOf(time.Now()), or
+// another time. An unknown user is not an error:
 // Found is false and all totals are zero. The key is the user id's canonical text.
 func (w *Windows) User(ctx context.Context, id string, now brimline.Time) (User, error) {
 	if id == "" || strings.ContainsRune(id, 0) { // as markers and segments do
@@ -75,6 +118,10 @@ func (w *Windows) User(ctx context.Context, id string, now brimline.Time) (User,
 			Class: brimline.ClassInput, Kind: "bad_user_id", Where: "looking up a user",
 			Remedy: "give the user id as it stands in the table", Err: errors.New("no user has this id"),
 		}
+	}
+	in := w.rules.Load()
+	if in.err != nil {
+		return User{}, in.err
 	}
 	partition := w.partition(id)
 	var window, truncated *brimline.Window
@@ -88,7 +135,7 @@ func (w *Windows) User(ctx context.Context, id string, now brimline.Time) (User,
 	if err != nil {
 		return User{}, err
 	}
-	u := Judge(id, Truncated(window, truncated), w.rules, w.scale, now)
+	u := Judge(id, Truncated(window, truncated), in.rules, now)
 	u.AsOf.Partition = partition
 	if partition >= 0 {
 		// Read after the values, so that the answer is never older than it says.
@@ -139,8 +186,11 @@ func Truncated(window, marker *brimline.Window) *brimline.Window {
 }
 
 // Judge gives the figures of a window as of now; nil is a user who is not in the table.
-func Judge(id string, window *brimline.Window, rules []sliding.Rule, scale int, now brimline.Time) User {
-	u := User{ID: id, Scale: scale, Now: now, Floor: brimline.MinTime, AsOf: AsOf{Input: -1, Table: -1, Lag: -1}, compiled: rules}
+func Judge(id string, window *brimline.Window, rules *Rules, now brimline.Time) User {
+	u := User{
+		ID: id, Scale: rules.scale, Now: now, Floor: brimline.MinTime,
+		AsOf: AsOf{Input: -1, Table: -1, Lag: -1}, compiled: rules.compiled,
+	}
 	if window != nil {
 		u.Found, u.Scale, u.Floor = true, window.Scale, window.Floor
 		u.AsOf.Input = window.Last - 1
@@ -149,8 +199,8 @@ func Judge(id string, window *brimline.Window, rules []sliding.Rule, scale int, 
 			u.Rows[i] = window.Rows[i].Transaction(id)
 		}
 	}
-	for i := range rules {
-		u.Rules = append(u.Rules, u.figures(&rules[i], window))
+	for i := range u.compiled {
+		u.Rules = append(u.Rules, u.figures(&u.compiled[i], window))
 	}
 	return u
 }

@@ -15,14 +15,15 @@ type alertsCmd struct {
 	Follow bool   `short:"f" help:"Go on with alerts as they come."`
 	JSON   bool   `name:"json" help:"One JSON record a line, as in the topic."`
 	User   string `help:"Only of this user." placeholder:"ID"`
-	Limit  int    `help:"The newest so many; 0: all." default:"20"`
+	Limit  *int   `help:"The newest so many; 0: all. Where it is not given, 20 on a terminal or with --follow, else all." placeholder:"N"`
 	Money  `group:"Output"`
 	Group
 }
 
 func (alertsCmd) Help() string {
 	return `Reads the topic of alerts: the newest ones, oldest of them first, and with
---follow everything that comes after.
+--follow everything that comes after. If there are more than are shown, standard
+error says how many.
 
 Examples:
 
@@ -36,7 +37,14 @@ type seenAlert struct {
 	raw []byte
 }
 
+// fewAlerts is how many are shown to who has not said a number and does not want a file of them.
+const fewAlerts = 20
+
 func (c *alertsCmd) Run(w *world) error {
+	most, err := c.most(w)
+	if err != nil {
+		return err
+	}
 	cluster, err := c.connect(w)
 	if err != nil {
 		return ended(w, err)
@@ -44,22 +52,39 @@ func (c *alertsCmd) Run(w *world) error {
 	defer cluster.Close()
 	topic := c.streams().Alerts
 	var list []seenAlert
+	all := 0 // alerts, of every user
+	mine := 0
 	read := map[int32]int64{}
 	err = cluster.Tail(w, topic, kafka.Oldest, false, func(m *kafka.Message) error {
 		read[m.Partition] = m.Offset
-		if a, ok := c.decode(m); ok {
+		a, ok := decodeAlert(m)
+		if !ok {
+			return nil
+		}
+		all++
+		if c.asked(a) {
+			mine++
 			list = append(list, a)
 		}
-		if c.Limit > 0 && len(list) >= 2*c.Limit+1000 { // a long history is not kept for its end
-			list = c.newest(list)
+		if most > 0 && len(list) >= 2*most+1000 { // a long history is not kept for its end
+			list = newest(list, most)
 		}
 		return nil
 	})
 	if err != nil {
 		return ended(w, c.notRunYet(err))
 	}
-	for _, a := range c.newest(list) {
+	list = newest(list, most)
+	for _, a := range list {
 		c.print(w, a)
+	}
+	switch {
+	case len(list) < mine:
+		w.note(&c.Logging, fmt.Sprintf("%d of %d shown; --limit 0 shows all", len(list), mine))
+	case mine == 0 && c.User != "":
+		w.note(&c.Logging, fmt.Sprintf("no alerts of user %s among %d", shown(c.User), all))
+	case mine == 0:
+		w.note(&c.Logging, "no alerts")
 	}
 	if !c.Follow {
 		return nil
@@ -69,27 +94,44 @@ func (c *alertsCmd) Run(w *world) error {
 		if last, ok := read[m.Partition]; ok && m.Offset <= last {
 			return nil
 		}
-		if a, ok := c.decode(m); ok {
+		if a, ok := decodeAlert(m); ok && c.asked(a) {
 			c.print(w, a)
 		}
 		return nil
 	}))
 }
 
-// decode gives what is an alert and was asked for; the topic is open to others.
-func (c *alertsCmd) decode(m *kafka.Message) (seenAlert, bool) {
+// most is how many alerts are shown of those that there are; 0: all.
+func (c *alertsCmd) most(w *world) (int, error) {
+	switch {
+	case c.Limit == nil && (c.Follow || isTerminal(w.out)):
+		return fewAlerts, nil
+	case c.Limit == nil:
+		return 0, nil
+	case *c.Limit < 0:
+		return 0, &brimline.Error{
+			Class: brimline.ClassInput, Kind: "settings", Where: "--limit", Remedy: "give a number, or 0 for all",
+			Err: fmt.Errorf("%d is below 0", *c.Limit),
+		}
+	}
+	return *c.Limit, nil
+}
+
+func (c *alertsCmd) asked(a seenAlert) bool { return c.User == "" || a.Candidate.User == c.User }
+
+// decodeAlert gives what is an alert; the topic is open to others.
+func decodeAlert(m *kafka.Message) (seenAlert, bool) {
 	v, err := codecs.Alert{}.Decode(m.Value)
 	if err != nil {
 		return seenAlert{}, false
 	}
-	a := v.(*brimline.Alert)
-	return seenAlert{a, m.Value}, c.User == "" || a.Candidate.User == c.User
+	return seenAlert{v.(*brimline.Alert), m.Value}, true
 }
 
-func (c *alertsCmd) newest(list []seenAlert) []seenAlert {
+func newest(list []seenAlert, most int) []seenAlert {
 	slices.SortStableFunc(list, func(a, b seenAlert) int { return cmp.Compare(views.Raised(a.Alert), views.Raised(b.Alert)) })
-	if c.Limit > 0 && len(list) > c.Limit {
-		list = slices.Clone(list[len(list)-c.Limit:])
+	if most > 0 && len(list) > most {
+		list = slices.Clone(list[len(list)-most:])
 	}
 	return list
 }

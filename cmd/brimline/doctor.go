@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/internal/app"
@@ -48,6 +49,11 @@ func (c *doctorCmd) Run(w *world) error {
 	findings := app.Examine(w, &all, c.ConnectURL)
 	if w.Err() != nil {
 		return nil
+	}
+	for i := range findings {
+		if f := &findings[i]; w.startDemo != "" && f.Level == preflight.Error && strings.HasSuffix(f.Check, "_connection") {
+			f.Remedy = w.startDemo
+		}
 	}
 	if err := c.show(w, findings); err != nil {
 		return err

@@ -3,9 +3,12 @@ package main
 import (
 	"context"
 	"encoding/binary"
+	"fmt"
 	"io"
 	"net"
+	"os"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -32,10 +35,14 @@ func TestLiveScripts(t *testing.T) {
 			env.Setenv("BRIMLINE_BROKERS", strings.Join(broker.Addrs(), ","))
 			env.Setenv("BRIMLINE_LISTEN", "off")
 			env.Setenv("STRICT", strictPostgres(t))
+			env.Setenv("FREE", closedPort(t)) // addresses at which a script may listen
+			env.Setenv("FREE2", closedPort(t))
 			env.Setenv("HOME", env.WorkDir)
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"code": code, "produce": produce, "until": until},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"code": code, "produce": produce, "crossings": crossings, "until": until,
+		},
 	})
 }
 
@@ -51,6 +58,20 @@ func produce(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Check(to.Send(&brimline.DeadLetter{Topic: args[0], Key: []byte(key), Value: []byte(value)}))
 	}
 	ts.Check(to.Close())
+}
+
+// crossings TOPIC N: one row each of N users, u1 and so on, over a limit of 1000.
+func crossings(ts *testscript.TestScript, _ bool, args []string) {
+	n, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	var records strings.Builder
+	for i := 1; i <= n; i++ {
+		fmt.Fprintf(&records, `{"id":%d}|{"before":null,"after":{"id":%[1]d,"user_id":"u%[1]d","amount":"1000.01",`+
+			`"timestamp":"2026-01-01T00:00:00.000000Z"},"op":"c","source":{"schema":"streaming","table":"transactions"}}`+"\n", i)
+	}
+	file := ts.MkAbs("crossings")
+	ts.Check(os.WriteFile(file, []byte(records.String()), 0o600))
+	produce(ts, false, []string{args[0], file})
 }
 
 // until REGEXP COMMAND ARG…: runs the command again and again until its output matches.

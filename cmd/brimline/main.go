@@ -11,14 +11,17 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/internal/config"
+	"github.com/brimline/brimline/internal/kafka"
 )
 
 func main() { os.Exit(execute(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
@@ -33,12 +36,15 @@ type commands struct {
 	User       userCmd       `cmd:"" help:"A user's totals as of now, for each rule."`
 	Alerts     alertsCmd     `cmd:"" help:"List or follow alerts."`
 	Status     statusCmd     `cmd:"" help:"Lag, rate and recovery, by group and partition."`
+	Ready      readyCmd      `cmd:"" help:"Whether the instance here is ready, as an exit code."`
 	Reset      resetCmd      `cmd:"" help:"Delete a group's topics, offsets and state, to start from the beginning."`
 	Doctor     doctorCmd     `cmd:"" help:"Check Kafka, topics, PostgreSQL and the connector, with remedies."`
 	Topology   topologyCmd   `cmd:"" help:"Show the flow: stages, topics, keys."`
 	Rules      rulesCmd      `cmd:"" help:"Check a rules file."`
 	Deadletter deadletterCmd `cmd:"" help:"List or retry records that could not be taken in."`
 	Version    versionCmd    `cmd:"" help:"Print the version."`
+
+	file *config.File // of BeforeResolve; nil where there is none
 }
 
 // BeforeResolve finds the settings file, which kong asks for the flags that
@@ -50,11 +56,27 @@ func (c *commands) BeforeResolve(ctx *kong.Context) error {
 			path, _ = ctx.FlagValue(f).(string)
 		}
 	}
-	file, err := config.Find(path)
+	file, err := config.Find(path, settings(ctx.Model.Node))
 	if err == nil && file != nil {
+		c.file = file
 		ctx.AddResolver(file)
 	}
 	return err
+}
+
+// settings are the flags below a command that can be set in the environment: they can be set in the file as well,
+// whichever command takes them.
+func settings(n *kong.Node) config.Settings {
+	all := config.Settings{}
+	for _, f := range n.Flags {
+		if len(f.Envs) > 0 && f.Name != "config" {
+			all[f.Name] = f.Target.Type()
+		}
+	}
+	for _, child := range n.Children {
+		maps.Copy(all, settings(child))
+	}
+	return all
 }
 
 // world is what a command has besides its flags.
@@ -63,26 +85,45 @@ type world struct {
 
 	in       io.Reader
 	out, err io.Writer
+
+	// startDemo is the remedy where the brokers are those of a demo; empty where they are not.
+	startDemo string
 }
 
 // logger writes to standard error as the flags say.
 func (w *world) logger(l *config.Logging) *slog.Logger { return l.Logger(w.err) }
 
+// note says something beside the output, written as logs are.
+func (w *world) note(l *config.Logging, message string) {
+	if l.LogFormat == "json" {
+		(&config.Logging{LogFormat: "json"}).Logger(w.err).Info(message)
+		return
+	}
+	fmt.Fprintln(w.err, message)
+}
+
+// vars are what help texts and defaults are filled with.
+func vars() kong.Vars {
+	return kong.Vars{
+		"file_here": config.FileHere, "file_demo": config.FileDemo, "stages": "route, window, verify, index",
+	}
+}
+
 func execute(args []string, in io.Reader, stdout, stderr io.Writer) int {
 	out, errOut := &output{to: stdout}, &output{to: stderr}
 	exit := -1
-	parser, err := kong.New(&commands{},
+	c := &commands{}
+	last := func(err error) { report(errOut, c.jsonLogs(args), err) }
+	parser, err := kong.New(c,
 		kong.Name("brimline"),
 		kong.Description("Watches a PostgreSQL table's change stream and raises an alert at the very transaction that lifts a user's rolling total over a limit."),
 		kong.Writers(out, errOut),
 		kong.Exit(func(code int) { exit = code }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, WrapUpperBound: 110}),
-		kong.Vars{
-			"file_here": config.FileHere, "file_demo": config.FileDemo, "stages": "route, window, verify, index",
-		},
+		vars(),
 	)
 	if err != nil {
-		report(errOut, err)
+		last(err)
 		return int(brimline.ClassRuntime)
 	}
 	ctx, err := parser.Parse(args)
@@ -90,14 +131,16 @@ func execute(args []string, in io.Reader, stdout, stderr io.Writer) int {
 		return exit
 	}
 	if err != nil {
-		report(errOut, err)
 		if parse, ok := errors.AsType[*kong.ParseError](err); ok && brimline.ExitCode(err) == int(brimline.ClassRuntime) {
-			fmt.Fprintf(errOut, "Run \"%s --help\" to see what can be said.\n", called(parse.Context))
-			return int(brimline.ClassInput)
+			err = &brimline.Error{
+				Class: brimline.ClassInput, Kind: "usage", Err: withoutURLs(parse.Unwrap(), args),
+				Remedy: fmt.Sprintf("run \"%s --help\" to see what can be said", called(parse.Context)),
+			}
 		}
+		last(err)
 		return brimline.ExitCode(err)
 	}
-	w := &world{in: in, out: out, err: errOut}
+	w := &world{in: in, out: out, err: errOut, startDemo: c.startDemo(ctx)}
 	var stop func()
 	w.Context, stop = signals()
 	defer stop()
@@ -105,14 +148,76 @@ func execute(args []string, in io.Reader, stdout, stderr io.Writer) int {
 	w.Context, cancel = context.WithCancel(w.Context)
 	defer cancel()
 	out.stop = cancel // what is followed or watched has no end of its own
-	err = ctx.Run(w)
+	err = w.explain(ctx.Run(w))
 	if failed := out.failure(); failed != nil {
 		err = failed
 	}
 	if err != nil {
-		report(errOut, err)
+		last(err)
 	}
 	return brimline.ExitCode(err)
+}
+
+// startDemo is what to do when the brokers do not answer and are those of a demo; empty where they are others.
+func (c *commands) startDemo(ctx *kong.Context) string {
+	if _, brokers := c.file.Value("brokers"); !brokers || !c.file.Demo {
+		return ""
+	}
+	for _, p := range ctx.Path {
+		if p.Flag != nil && p.Flag.Name == "brokers" && !p.Resolved {
+			return ""
+		}
+	}
+	if _, set := os.LookupEnv("BRIMLINE_BROKERS"); set {
+		return ""
+	}
+	how := "make demo"
+	if c.file.Path != config.FileDemo {
+		how = "brimline demo --dir " + filepath.Dir(c.file.Path)
+	}
+	return "the demo is not running: start it with `" + how + "`"
+}
+
+// explain says of brokers that do not answer what they are, where that is known.
+func (w *world) explain(err error) error {
+	e, ok := errors.AsType[*brimline.Error](err)
+	if !ok || e.Kind != kafka.KindUnreachable || w.startDemo == "" {
+		return err
+	}
+	known := *e
+	known.Remedy = w.startDemo
+	return &known
+}
+
+// jsonLogs tells how logs are written, also where the command line was not understood.
+func (c *commands) jsonLogs(args []string) bool {
+	format := os.Getenv("BRIMLINE_LOG_FORMAT")
+	if format == "" {
+		format, _ = c.file.Value("log-format")
+	}
+	for i, arg := range args {
+		if value, ok := strings.CutPrefix(arg, "--log-format="); ok {
+			format = value
+		} else if arg == "--log-format" && i+1 < len(args) {
+			format = args[i+1]
+		}
+	}
+	return format == "json"
+}
+
+// withoutURLs is err without the arguments that may be URLs with a password,
+// which an error about a misplaced argument repeats.
+func withoutURLs(err error, args []string) error {
+	text := err.Error()
+	for _, arg := range args {
+		if strings.Contains(arg, "://") || strings.Contains(arg, "@") {
+			text = strings.ReplaceAll(text, arg, "(not repeated here: it may hold a password)")
+		}
+	}
+	if text == err.Error() {
+		return err
+	}
+	return errors.New(text)
 }
 
 // called is the command as far as it was understood.
@@ -154,23 +259,31 @@ func signals() (context.Context, func()) {
 	}
 }
 
-// report writes an error for people: what, on as many lines as there are
-// problems, and what to do about it.
-func report(w io.Writer, err error) {
+// report writes an error as logs are written: for people what, on as many lines as there are problems, and what to do
+// about it; as JSON the same in one record for each.
+func report(w io.Writer, asJSON bool, err error) {
+	log := (&config.Logging{LogFormat: "json"}).Logger(w)
 	for _, e := range flatten(err) {
 		b, ok := errors.AsType[*brimline.Error](e)
 		if !ok {
-			fmt.Fprintf(w, "brimline: error: %v\n", e)
-			continue
+			b = &brimline.Error{Kind: "other", Err: e}
 		}
 		where := ""
 		if b.Where != "" {
 			where = b.Where + ": "
 		}
 		for _, line := range strings.Split(b.Err.Error(), "\n") {
-			fmt.Fprintf(w, "brimline: error: %s%s\n", where, line)
+			if !asJSON {
+				fmt.Fprintf(w, "brimline: error: %s%s\n", where, line)
+				continue
+			}
+			message := where + line
+			if b.Remedy != "" {
+				message += " (remedy: " + b.Remedy + ")" // as in every log
+			}
+			log.Error(message, "kind", b.Kind)
 		}
-		if b.Remedy != "" {
+		if b.Remedy != "" && !asJSON {
 			fmt.Fprintf(w, "  remedy: %s\n", b.Remedy)
 		}
 	}
@@ -178,10 +291,10 @@ func report(w io.Writer, err error) {
 
 // flatten takes joined errors apart.
 func flatten(err error) []error {
-	if _, ok := err.(*brimline.Error); ok {
+	if _, ok := err.(*brimline.Error); ok { //nolint:errorlint // goes down the chain itself
 		return []error{err}
 	}
-	switch e := err.(type) {
+	switch e := err.(type) { //nolint:errorlint // goes down the chain itself
 	case interface{ Unwrap() []error }:
 		var all []error
 		for _, inner := range e.Unwrap() {

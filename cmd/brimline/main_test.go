@@ -8,7 +8,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/alecthomas/kong"
+	"github.com/brimline/brimline/internal/config"
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
@@ -20,12 +23,7 @@ func TestMain(m *testing.M) {
 
 // TestScripts runs testdata/script: what the program says to people.
 func TestScripts(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	closed := l.Addr().String()
-	l.Close()
+	closed := closedPort(t)
 	testscript.Run(t, testscript.Params{
 		Dir:                 filepath.Join("..", "..", "testdata", "script"),
 		RequireExplicitExec: true,
@@ -37,6 +35,17 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"code": code},
 	})
+}
+
+// closedPort is an address at which nobody answers.
+func closedPort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
 }
 
 // code N COMMAND ARG…: the command ends with exit code N.
@@ -87,7 +96,8 @@ func TestHelp(t *testing.T) {
 	t.Setenv("COLUMNS", "110")
 	texts := map[string]string{}
 	for _, command := range []string{
-		"", "demo", "run", "capture", "user", "alerts", "status", "reset", "doctor", "topology", "rules", "rules check",
+		"", "demo", "run", "capture", "user", "alerts", "status", "ready", "reset", "doctor", "topology",
+		"rules", "rules check",
 		"deadletter", "deadletter list", "deadletter retry", "version",
 	} {
 		code, out, errOut := run(t, append(strings.Fields(command), "--help")...)
@@ -97,6 +107,9 @@ func TestHelp(t *testing.T) {
 		if command != "" && command != "rules" && command != "deadletter" && !strings.Contains(out, "Example") {
 			t.Errorf("%s --help has no example", command)
 		}
+		if strings.Contains(out, ",...") {
+			t.Errorf("%s --help shows a list as if there were more entries than its default has:\n%s", command, out)
+		}
 		name := strings.ReplaceAll(command, " ", "-")
 		if name == "" {
 			name = "brimline"
@@ -105,6 +118,66 @@ func TestHelp(t *testing.T) {
 	}
 	for name, text := range texts {
 		golden(t, filepath.Join("help", name+".txt"), text)
+	}
+}
+
+// Whatever can be set in the environment can be set in the file, under the same name.
+func TestEverySettingIsOfTheFile(t *testing.T) {
+	parser, err := kong.New(&commands{}, kong.Vars{"file_here": "", "file_demo": "", "stages": ""})
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	var visit func(*kong.Node)
+	visit = func(n *kong.Node) {
+		for _, f := range n.Flags {
+			for _, env := range f.Envs {
+				if !strings.HasPrefix(env, "BRIMLINE_") || f.Name == "config" || seen[f.Name] {
+					continue
+				}
+				seen[f.Name] = true
+				value := "text"
+				switch f.Target.Interface().(type) {
+				case bool:
+					value = "true"
+				case int:
+					value = "8"
+				case time.Duration:
+					value = "15s"
+				case config.Bytes:
+					value = "256MiB"
+				}
+				name := strings.ReplaceAll(f.Name, "-", "_")
+				if env != "BRIMLINE_"+strings.ToUpper(name) {
+					t.Errorf("--%s is %s in the environment", f.Name, env)
+				}
+				file := filepath.Join(t.TempDir(), "brimline.yaml")
+				if err := os.WriteFile(file, []byte(name+": "+value+"\n"), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				if code, _, errOut := run(t, "version", "--config", file); code != 0 {
+					t.Errorf("--%s cannot be set in the file: %s", f.Name, errOut)
+				}
+			}
+		}
+		for _, c := range n.Children {
+			visit(c)
+		}
+	}
+	visit(parser.Model.Node)
+	for _, name := range []string{"currency", "slot", "connect-url", "brokers"} {
+		if !seen[name] {
+			t.Errorf("--%s was not looked at", name)
+		}
+	}
+	file := filepath.Join(t.TempDir(), "brimline.yaml")
+	if err := os.WriteFile(file, []byte("curency: kr\njson: true\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, _, errOut := run(t, "version", "--config", file)
+	if code != 2 || !strings.Contains(errOut, `did you mean "currency"?`) ||
+		!strings.Contains(errOut, `unknown setting "json"`) {
+		t.Errorf("code %d: %s", code, errOut)
 	}
 }
 

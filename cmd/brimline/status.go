@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -22,7 +24,7 @@ type statusCmd struct {
 	Watch bool          `help:"Show it again and again, until Ctrl-C."`
 	Every time.Duration `help:"Time over which rates are measured, and between two looks with --watch." default:"1s"`
 
-	config.Serving `group:"Instance"`
+	config.Listening `group:"Instance"`
 	Group
 }
 
@@ -30,8 +32,9 @@ func (statusCmd) Help() string {
 	return `Per stage and partition: what is committed, what there is to read, how many
 messages are behind and how many are handled a second, and which instance has
 the partition. Asked of the brokers; no running instance is needed. Where one
-answers at --listen, what it is doing is shown as well: how far tables are
-recovered, and what a stage waits for.
+answers at --listen, what it is doing is shown beside its own partitions (how far
+tables are recovered), and what it waits for below. What other instances are doing
+is not known: ask them.
 
 Examples:
 
@@ -54,7 +57,34 @@ type partitionStatus struct {
 	Lost      int64    `json:"lost,omitempty"` // deleted before they were read
 	Rate      *float64 `json:"rate,omitempty"` // messages a second
 	Member    string   `json:"member,omitempty"`
-	State     string   `json:"state,omitempty"` // as the instance at --listen tells
+	State     string   `json:"state,omitempty"` // where the instance asked has the partition
+}
+
+// groupStatus is all of it.
+type groupStatus struct {
+	Group      string            `json:"group"`
+	Partitions []partitionStatus `json:"partitions"`
+	Asked      *askedInstance    `json:"asked,omitempty"` // the instance at --listen; nil where none answers
+}
+
+// askedInstance is what the instance at --listen says about itself.
+type askedInstance struct {
+	Listen   string           `json:"listen"`
+	Instance string           `json:"instance,omitempty"`
+	Stages   []askedStage     `json:"stages,omitempty"` // those that should run there
+	Notices  []httpapi.Notice `json:"notices,omitempty"`
+	// Verification is what PostgreSQL made of the instance's candidates.
+	Verification *httpapi.Verification `json:"verification,omitempty"`
+	Problem      string                `json:"problem,omitempty"` // why nothing of it is shown
+
+	status *httpapi.Status
+}
+
+type askedStage struct {
+	Name   string `json:"name"`
+	State  string `json:"state"`
+	Reason string `json:"reason,omitempty"`
+	Remedy string `json:"remedy,omitempty"`
 }
 
 func (c *statusCmd) Run(w *world) error {
@@ -85,8 +115,9 @@ func (c *statusCmd) Run(w *world) error {
 			return ended(w, c.notRunYet(err))
 		}
 		rate(before, now, time.Since(began))
-		c.ask(w, now)
-		if err := c.show(w, now); err != nil || !c.Watch {
+		all := groupStatus{Group: c.Group.Names.Group, Partitions: now, Asked: c.ask(w)}
+		all.place()
+		if err := c.show(w, &all); err != nil || !c.Watch {
 			return err
 		}
 		before = now
@@ -139,38 +170,76 @@ func rate(before, now []partitionStatus, took time.Duration) {
 	}
 }
 
-// ask fills in what an instance of this group says about its own partitions.
-// There need not be one.
-func (c *statusCmd) ask(ctx context.Context, list []partitionStatus) {
+// ask is what the instance at --listen says about itself; nil where nothing answers. There need not be one.
+func (c *statusCmd) ask(ctx context.Context) *askedInstance {
 	if c.Listen == "off" {
-		return
+		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	within, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+c.Listen+"/api/v1/status", nil)
+	asked := &askedInstance{Listen: c.Listen}
+	if strings.HasPrefix(asked.Listen, ":") {
+		asked.Listen = "localhost" + asked.Listen
+	}
+	request, err := http.NewRequestWithContext(within, http.MethodGet, "http://"+asked.Listen+"/api/v1/status", nil)
 	if err != nil {
-		return
+		asked.Problem = err.Error()
+		return asked
 	}
 	response, err := http.DefaultClient.Do(request)
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" || ctx.Err() != nil {
+		return nil
+	}
 	if err != nil {
-		return
+		asked.Problem = "no answer of an instance of brimline"
+		if within.Err() != nil {
+			asked.Problem = "no answer within a second"
+		}
+		return asked
 	}
 	defer response.Body.Close()
-	var status httpapi.Status
-	if json.NewDecoder(io.LimitReader(response.Body, 16<<20)).Decode(&status) != nil || status.Group != c.Group.Names.Group {
+	asked.read(c.Group.Names.Group, response)
+	return asked
+}
+
+func (a *askedInstance) read(group string, response *http.Response) {
+	var answer struct {
+		httpapi.Status
+		Error struct{ Message, Remedy string }
+	}
+	err := json.NewDecoder(io.LimitReader(response.Body, 16<<20)).Decode(&answer)
+	switch {
+	case err == nil && answer.Error.Message != "":
+		a.Problem = answer.Error.Message + "; remedy: " + answer.Error.Remedy
+	case err != nil || response.StatusCode != http.StatusOK || answer.Group == "":
+		a.Problem = "no answer of an instance of brimline"
+	case answer.Group != group:
+		a.Problem = fmt.Sprintf("an instance of group %s answers, whose state is not shown here", shown(answer.Group))
+	default:
+		a.status, a.Instance = &answer.Status, answer.Instance
+		a.Notices, a.Verification = answer.Notices, answer.Verification
+		for _, s := range answer.Stages {
+			if s.Here {
+				a.Stages = append(a.Stages, askedStage{string(s.Name), string(s.State), s.Reason, s.Remedy})
+			}
+		}
+	}
+}
+
+// place puts what the asked instance says beside the partitions that it has. Of others it knows nothing.
+func (g *groupStatus) place() {
+	if g.Asked == nil || g.Asked.status == nil {
 		return
 	}
-	for _, stage := range status.Stages {
-		for i := range list {
-			p := &list[i]
-			if p.Stage != string(stage.Name) || !stage.Here {
+	for _, stage := range g.Asked.status.Stages {
+		for i := range g.Partitions {
+			p := &g.Partitions[i]
+			if p.Stage != string(stage.Name) || !stage.Here || p.Member != g.Asked.Instance {
 				continue
 			}
-			if stage.State != httpapi.Running {
-				p.State = strings.TrimSpace(string(stage.State) + " " + stage.Reason)
-			}
+			p.State = string(stage.State)
 			for _, own := range stage.Partitions {
-				if own.Own && own.Topic == p.Topic && own.Partition == p.Partition {
+				if stage.State == httpapi.Running && own.Own && own.Topic == p.Topic && own.Partition == p.Partition {
 					p.State = state(own)
 				}
 			}
@@ -185,17 +254,18 @@ func state(p httpapi.PartitionStatus) string {
 	return fmt.Sprintf("%s, at %d of %d", p.State, *p.TableOffset+1, *p.TableEnd)
 }
 
-func (c *statusCmd) show(w *world, list []partitionStatus) error {
+func (c *statusCmd) show(w *world, all *groupStatus) error {
 	if c.JSON {
 		enc := json.NewEncoder(w.out)
-		return enc.Encode(list)
+		enc.SetEscapeHTML(false)
+		return enc.Encode(all)
 	}
 	var b strings.Builder
 	if c.Watch && isTerminal(w.out) {
 		b.WriteString("\x1b[H\x1b[2J")
 	}
 	rows := [][]string{{"STAGE", "TOPIC", "PARTITION", "COMMITTED", "END", "LAG", "RATE", "INSTANCE", "STATE"}}
-	for _, p := range list {
+	for _, p := range all.Partitions {
 		committed, per, lag := "-", "", strconv.FormatInt(p.Lag, 10)
 		if p.Committed >= 0 {
 			committed = strconv.FormatInt(p.Committed, 10)
@@ -213,6 +283,34 @@ func (c *statusCmd) show(w *world, list []partitionStatus) error {
 		rows = append(rows, []string{p.Stage, p.Topic, strconv.Itoa(int(p.Partition)), committed, strconv.FormatInt(p.End, 10), lag, per, member, text(p.State)})
 	}
 	table(&b, []bool{false, false, true, true, true, true, true}, rows...)
+	all.Asked.describe(&b)
 	_, err := io.WriteString(w.out, b.String())
 	return err
+}
+
+// describe writes what concerns the instance as a whole: what it waits for, each reason and remedy once.
+func (a *askedInstance) describe(b *strings.Builder) {
+	if a == nil {
+		return
+	}
+	if a.status == nil {
+		fmt.Fprintf(b, "\nasked at %s: %s\n", shown(a.Listen), text(a.Problem))
+		return
+	}
+	say := func(what, remedy string) {
+		fmt.Fprintf(b, "\ninstance %s at %s: %s\n", shown(a.Instance), shown(a.Listen), text(what))
+		if remedy != "" {
+			fmt.Fprintf(b, "  remedy: %s\n", text(remedy))
+		}
+	}
+	for _, idle := range a.status.Idle() {
+		what := idle.Names(", ") + ": " + string(idle.State)
+		if idle.Reason != "" {
+			what += ": " + idle.Reason
+		}
+		say(what, idle.Remedy)
+	}
+	for _, n := range a.Notices {
+		say(string(n.Level)+": "+n.Message, n.Remedy)
+	}
 }

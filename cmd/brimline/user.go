@@ -6,12 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/internal/app"
 	"github.com/brimline/brimline/internal/rules"
-	"github.com/brimline/brimline/internal/sliding"
 	"github.com/brimline/brimline/views"
 )
 
@@ -28,7 +29,8 @@ type userCmd struct {
 func (userCmd) Help() string {
 	return `Each rule's total and count over the window that ends now, and how far it is from
 the limit, as the window table has it. Read from Kafka through a goka view; no
-running instance and no PostgreSQL is needed.
+running instance and no PostgreSQL is needed. Ids are text: 007 is not 7. A user
+whom nothing is known of ends it with exit code 1.
 
 Example:
 
@@ -36,42 +38,60 @@ Example:
 }
 
 func (c *userCmd) Run(w *world) error {
-	u, err := c.look(w)
+	u, other, err := c.look(w)
 	if err != nil {
 		return ended(w, err)
 	}
-	if c.JSON {
+	switch {
+	case c.JSON:
 		enc := json.NewEncoder(w.out)
 		enc.SetIndent("", "  ")
-		return enc.Encode(userRecord(u))
+		if err := enc.Encode(userRecord(u)); err != nil {
+			return err
+		}
+	case u.Found:
+		c.print(w, u)
 	}
-	c.print(w, u)
+	if !u.Found {
+		return unknownUser(u.ID, other)
+	}
 	return nil
 }
 
-func (c *userCmd) look(w *world) (views.User, error) {
+func unknownUser(id, other string) error {
+	remedy := "write the id as it stands in the table; a user whose rows have all aged out is not known any more"
+	if other != "" {
+		remedy = "did you mean " + shown(other) + "?"
+	}
+	return &brimline.Error{
+		Class: brimline.ClassRuntime, Kind: "user_unknown", Where: "user " + shown(id), Remedy: remedy,
+		Err: errors.New("nothing is known of this user: no row within the retained history"),
+	}
+}
+
+// look finds the user, and where there is none another spelling of the id that there is.
+func (c *userCmd) look(w *world) (u views.User, other string, err error) {
 	cluster, err := c.connect(w)
 	if err != nil {
-		return views.User{}, err
+		return u, "", err
 	}
 	defer cluster.Close()
 	s := c.streams()
 	set, err := app.RulesInForce(w, cluster, s.Rules)
 	if err != nil {
-		return views.User{}, c.notRunYet(err)
+		return u, "", c.notRunYet(err)
 	}
 	if set == nil {
-		return views.User{}, c.notRunYet(errors.New("its topic of rules is empty"))
+		return u, "", c.notRunYet(errors.New("its topic of rules is empty"))
 	}
-	compiled, err := compile(set)
+	view, err := app.ViewConfig(c.options(), s.Group)
 	if err != nil {
-		return views.User{}, err
+		return u, "", err
 	}
-	v, err := views.OpenWindows(w, views.Config{
-		Kafka: c.options(), Streams: s, Dir: filepath.Join(c.StateDir, s.Group), Rules: compiled, Scale: set.Scale, Log: c.log(w),
-	})
+	view.Dir, view.Rules, view.Log = filepath.Join(c.StateDir, s.Group), set, c.log(w)
+	v, err := views.Open(w, view)
 	if err != nil {
-		return views.User{}, err
+		return u, "", err
 	}
 	ctx, cancel := context.WithTimeoutCause(w, c.Wait, errors.New("the table was not read in time; allow more with --wait"))
 	done := make(chan error, 1)
@@ -81,29 +101,61 @@ func (c *userCmd) look(w *world) (views.User, error) {
 		<-done
 	}()
 	if err := v.WaitRecovered(ctx); err != nil {
-		return views.User{}, err
+		return u, "", err
 	}
-	return v.User(ctx, c.ID, brimline.TimeOf(time.Now()))
+	now := brimline.TimeOf(time.Now())
+	if u, err = v.User(ctx, c.ID, now); err != nil || u.Found {
+		return u, "", err
+	}
+	for _, id := range spellings(c.ID) {
+		if like, err := v.User(ctx, id, now); err == nil && like.Found {
+			return u, id, nil
+		}
+	}
+	return u, "", nil
 }
 
-func compile(set *brimline.RuleSet) ([]sliding.Rule, error) {
-	var compiled []sliding.Rule
-	for _, r := range set.Rules {
-		rule, err := rules.CompileRule(r, set.Columns, set.Scale)
-		if err != nil {
-			return nil, err
+// spellings are other ways to write an id that a person may have meant.
+func spellings(id string) []string {
+	bare := strings.Trim(strings.TrimSpace(id), `"'`)
+	var all []string
+	for _, s := range []string{bare, strings.TrimLeft(bare, "0+"), strings.ToLower(bare), strings.ToUpper(bare)} {
+		if s != "" && s != id && !slices.Contains(all, s) {
+			all = append(all, s)
 		}
-		compiled = append(compiled, rule)
 	}
-	return compiled, nil
+	return all
+}
+
+// printFuture says what does not count yet.
+func (c *userCmd) printFuture(w *world, u views.User) {
+	n, first, last := u.Future()
+	if n == 0 {
+		return
+	}
+	const layout = "2006-01-02 15:04:05 MST"
+	verb := "transactions are dated in the future; they count from their own times on, the first"
+	if n == 1 {
+		verb = "transaction is dated in the future; it counts"
+	}
+	fmt.Fprintf(w.out, "%d %s from %s on\n", n, verb, first.Std().Format(layout))
+	for i := range u.Rules {
+		f := &u.Rules[i]
+		if f.Ahead == nil || f.Ahead.Count == 0 {
+			continue
+		}
+		money := func(t brimline.Total) string { return c.Money.amount(t, &f.Rule, u.Scale) }
+		left, what := f.Rule.Limit.Sub(f.Ahead.Total), "to go"
+		if left.Sign() < 0 {
+			left, what = brimline.Total{}.Sub(left), "above"
+		}
+		fmt.Fprintf(w.out, "  %s: %s at the newest, %s, %s %s\n",
+			shown(f.Rule.ID), money(f.Ahead.Total), last.Std().Format(layout), money(left), what)
+	}
 }
 
 func (c *userCmd) print(w *world, u views.User) {
-	if !u.Found {
-		fmt.Fprintf(w.out, "user %s: nothing is retained\n", shown(u.ID))
-	} else {
-		fmt.Fprintf(w.out, "user %s: %s retained\n", shown(u.ID), plural(int64(len(u.Rows)), "transaction"))
-	}
+	fmt.Fprintf(w.out, "user %s: %s retained\n", shown(u.ID), plural(int64(len(u.Rows)), "transaction"))
 	rows := [][]string{{"RULE", "WINDOW", "TOTAL", "LIMIT", "TRANSACTIONS", ""}}
 	for i := range u.Rules {
 		f := &u.Rules[i]
@@ -120,6 +172,7 @@ func (c *userCmd) print(w *world, u views.User) {
 		})
 	}
 	table(w.out, []bool{false, true, true, true, true}, rows...)
+	c.printFuture(w, u)
 	if c.Rows {
 		fmt.Fprintln(w.out)
 		list := [][]string{{"TIME", "AMOUNT", "ID"}}

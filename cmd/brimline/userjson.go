@@ -12,8 +12,15 @@ type userJSON struct {
 	Found    bool          `json:"found"`
 	Now      brimline.Time `json:"now"`
 	Retained int           `json:"retained_transactions"`
+	Future   *userFuture   `json:"future,omitempty"` // retained transactions that do not count yet
 	Rules    []userRule    `json:"rules"`
 	AsOf     userAsOf      `json:"as_of"`
+}
+
+type userFuture struct {
+	Transactions int           `json:"transactions"`
+	First        brimline.Time `json:"first"`
+	Last         brimline.Time `json:"last"`
 }
 
 type userRule struct {
@@ -25,7 +32,13 @@ type userRule struct {
 	Count    int64            `json:"count"`
 	Distance string           `json:"distance"` // limit less total
 	Above    bool             `json:"above"`
-	Complete bool             `json:"complete"` // false: the window reaches below the retained history
+	Complete bool             `json:"complete"`        // false: the window reaches below the retained history
+	Ahead    *userAhead       `json:"ahead,omitempty"` // at the newest transaction, where that is dated in the future
+}
+
+type userAhead struct {
+	Total string `json:"total"`
+	Count int64  `json:"count"`
 }
 
 type userAsOf struct {
@@ -40,13 +53,20 @@ func userRecord(u views.User) userJSON {
 		User: u.ID, Found: u.Found, Now: u.Now, Retained: len(u.Rows), Rules: []userRule{},
 		AsOf: userAsOf{u.AsOf.Partition, u.AsOf.Input, u.AsOf.Table, u.AsOf.Lag},
 	}
+	if n, first, last := u.Future(); n > 0 {
+		r.Future = &userFuture{n, first, last}
+	}
 	for i := range u.Rules {
 		f := &u.Rules[i]
-		r.Rules = append(r.Rules, userRule{
+		rule := userRule{
 			ID: f.Rule.ID, Window: rules.FormatWindow(f.Rule.Window), Measure: f.Rule.Measure,
 			Limit: f.Rule.Limit.Format(f.Scale), Total: f.At.Total.Format(f.Scale), Count: f.At.Count,
 			Distance: f.Distance.Format(f.Scale), Above: f.Above(), Complete: f.Complete,
-		})
+		}
+		if f.Ahead != nil {
+			rule.Ahead = &userAhead{f.Ahead.Total.Format(f.Scale), f.Ahead.Count}
+		}
+		r.Rules = append(r.Rules, rule)
 	}
 	return r
 }

@@ -19,11 +19,17 @@ func (versionCmd) Run(w *world) error {
 	return err
 }
 
-// version is what the Go tool recorded at build time.
+// release is the version that the Makefile, the Dockerfile and goreleaser stamp: -ldflags '-X main.release=v0.1.0'.
+var release string
+
+// version is what was stamped, else what the Go tool recorded: `go install` knows the version of the module.
 func version() string {
+	if release != "" {
+		return release
+	}
 	info, ok := debug.ReadBuildInfo()
-	if !ok || info.Main.Version == "" {
-		return "(unknown)"
+	if !ok || info.Main.Version == "" || info.Main.Version == "(devel)" {
+		return "unknown"
 	}
 	return info.Main.Version
 }

@@ -12,7 +12,8 @@
 //	gate.go      instances agree on their rules       records.go    the record of the rules in force
 //	stages.go    goka processors and their options    verify.go     the stage without goka
 //	traffic.go   where partitions start               lag.go        how far behind, and caught up
-//	serve.go     views and HTTP                   profile.go    profiles
+//	serve.go     views and HTTP                    judged.go      what PostgreSQL refuted lately
+//	profile.go   profiles
 package app
 
 import (
@@ -56,6 +57,7 @@ type App struct {
 	registry     *prometheus.Registry
 	metrics      *Metrics
 	stageMetrics stageMetrics
+	judged       *judged // nil where this instance asks PostgreSQL nothing
 
 	streams     processors.Streams
 	rules       *rules.Set
@@ -109,9 +111,13 @@ func New(_ context.Context, o Options) (*App, error) {
 		return nil, err
 	}
 	a.started = a.clock()
-	a.metrics = NewMetrics(a.registry)
+	a.metrics = NewMetrics(a.registry, a.version)
 	a.compiled = a.rules.Compiled(a.whereFailed())
-	a.stageMetrics = newStageMetrics(a.registry)
+	a.stageMetrics = newStageMetrics(a.registry, a.rules.Rules)
+	registerProcess(a.registry)
+	if a.config.Runs(processors.Verify) && a.config.Verify != "off" {
+		a.judged = newJudged(time.Now(), a.stageMetrics.verify.Tally, a.streams.Dismissed, a.log)
+	}
 	return a, nil
 }
 
@@ -171,6 +177,7 @@ func (a *App) Start(ctx context.Context) (err error) {
 	if a.partitions, err = ensureTopics(ctx, a.cluster, a.streams, a.config.Partitions, a.config.Replication, a.log); err != nil {
 		return err
 	}
+	a.metrics.expect(a.partitions)
 	a.openViews(ctx)
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	a.mu.Lock()
@@ -191,6 +198,9 @@ func (a *App) conduct(ctx context.Context) error {
 	defer cancel()
 	if a.serving != nil { // nobody else would ask
 		beside.Go(func() { a.watchLag(ctx, lagEvery) })
+	}
+	if a.judged != nil {
+		beside.Go(func() { a.watchJudged(ctx) })
 	}
 	for ctx.Err() == nil {
 		if err := a.gate.pass(ctx); err != nil {

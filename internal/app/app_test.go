@@ -203,6 +203,101 @@ func TestLife(t *testing.T) {
 	http.DefaultClient.CloseIdleConnections()
 }
 
+// Who shares out partitions says so on both sides: what an instance has, and that it has none, at every change.
+func TestPartitionsAreLogged(t *testing.T) {
+	defer noLeaks(t)()
+	g := newGround(t)
+	defer g.close(t)
+	g.createSource(t)
+	g.config.Listen = "off"
+	within, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	var all []*App
+	defer func() {
+		for _, a := range all {
+			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+			if err := a.Stop(ctx); err != nil {
+				t.Error(err)
+			}
+			cancel()
+		}
+	}()
+	for _, lines := range [][]string{
+		{"partitions 0-1 (2 of 2)"}, {"partition 0 (1 of 2)", "partition 1 (1 of 2)"}, {"none: another instance has them all"},
+	} {
+		a := g.app(t)
+		if err := a.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, a)
+		for _, stage := range []string{"route", "window", "verify", "index"} {
+			for _, line := range lines {
+				for !strings.Contains(g.log.String(), `msg="stage `+stage+": "+line+`"`) {
+					select {
+					case <-time.After(20 * time.Millisecond):
+					case <-a.Done():
+						t.Fatalf("ended: %v", a.Wait())
+					case <-within.Done():
+						t.Fatalf("the log lacks %q of stage %s", line, stage)
+					}
+				}
+			}
+		}
+	}
+}
+
+func TestRanges(t *testing.T) {
+	for want, list := range map[string][]int32{
+		"": nil, "0": {0}, "0-1": {1, 0}, "0-3,5": {0, 1, 2, 3, 5}, "1,3,5-7": {7, 5, 6, 3, 1}, "10-12": {10, 11, 12},
+	} {
+		if got := ranges(list); got != want {
+			t.Errorf("%v: %q, want %q", list, got, want)
+		}
+	}
+}
+
+// Whatever the listener, users and totals are told under names that were allowed; probes come by the names of services.
+func TestAllowedHosts(t *testing.T) {
+	defer noLeaks(t)()
+	g := newGround(t)
+	defer g.close(t)
+	g.createSource(t)
+	g.config.Listen, g.config.AllowedHosts = "0.0.0.0:0", []string{"desk.example.com"}
+	a := g.app(t)
+	if err := a.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := a.Stop(ctx); err != nil {
+			t.Error(err)
+		}
+		http.DefaultClient.CloseIdleConnections()
+	}()
+	for _, x := range []struct {
+		host, path string
+		status     int
+	}{
+		{"desk.example.com:8480", "/api/v1/status", 200}, {"", "/api/v1/status", 200}, {"evil.example", "/api/v1/status", 421},
+		{"evil.example", "/", 421}, {"brimline:8480", "/healthz", 200}, {"brimline:8480", "/metrics", 200},
+	} {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, a.URL()+x.path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Host = x.host
+		r, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Body.Close()
+		if r.StatusCode != x.status {
+			t.Errorf("%s as %q: status %d, want %d", x.path, x.host, r.StatusCode, x.status)
+		}
+	}
+}
+
 func get(t *testing.T, url string) string {
 	t.Helper()
 	response, err := http.Get(url)
@@ -290,6 +385,11 @@ func TestStopWhileWaitingForOtherRules(t *testing.T) {
 	status := second.Status(t.Context())
 	if why := strings.Join(status.NotReady(), "; "); !strings.Contains(why, first.Instance()) || !strings.Contains(why, "--group") {
 		t.Errorf("not ready because %q, which should name %s", why, first.Instance())
+	} else if n := strings.Count(why, "remedy"); n != 1 {
+		t.Errorf("the remedy is said %d times: %s", n, why)
+	}
+	if got := value(t, second.Registry(), "brimline_rules_disagreeing_members", ""); got != 1 {
+		t.Errorf("the one that waits counts %v instances with other rules", got)
 	}
 	for _, a := range []*App{second, first} {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -24,29 +25,40 @@ type CaptureOptions struct {
 	Source      string // topic; must end with the table's name
 	Slot        string
 	Publication string
-	Log         *slog.Logger
+	// Resnapshot takes a new snapshot before streaming goes on.
+	Resnapshot bool
+	// CheckInterval is how often the catalog is looked at; 0 is 10 s.
+	CheckInterval time.Duration
+	Log           *slog.Logger
 	// Streaming is called once, when the snapshot is done and changes are followed; nil tells nobody.
 	Streaming func()
 }
 
-// capturePartitions is how many partitions the source topic is created with
-// where nothing is said: room to grow, and not much to pay for it.
-const capturePartitions = 8
+const (
+	// capturePartitions is how many partitions the source topic is created with
+	// where nothing is said: room to grow, and not much to pay for it.
+	capturePartitions = 8
+	// CaptureTopic is where captures remember which table they have written to which topic.
+	CaptureTopic = "brimline-capture"
+)
 
-// Capture writes a table's changes to the source topic until ctx ends.
+// Capture writes a table's changes to the source topic until ctx ends. It
+// creates nothing in Kafka for a table that it cannot capture.
 func Capture(ctx context.Context, o CaptureOptions) error {
-	prefix, ok := strings.CutSuffix(o.Source, "."+o.Table)
+	prefix, ok := strings.CutSuffix(o.Source, capture.Topic("", o.Table))
 	if !ok || prefix == "" {
 		return &brimline.Error{
 			Class: brimline.ClassInput, Kind: "capture_topic", Where: fmt.Sprintf("--source %q", o.Source),
-			Remedy: fmt.Sprintf("name the topic <prefix>.%s, as Debezium does", o.Table),
+			Remedy: fmt.Sprintf("name the topic <prefix>%s, as Debezium does", capture.Topic("", o.Table)),
 			Err:    fmt.Errorf("it does not end in the name of the table, %q", o.Table),
 		}
 	}
-	if err := EnsureSource(ctx, &o.Kafka, &o.Topics, o.Source); err != nil {
+	options := KafkaOptions(&o.Kafka, "brimline-capture")
+	cluster, err := kafka.Dial(ctx, options, kafka.Quick)
+	if err != nil {
 		return err
 	}
-	options := KafkaOptions(&o.Kafka, "brimline-capture")
+	defer cluster.Close()
 	producer, err := options.ProducerConfig()
 	if err != nil {
 		return err
@@ -57,8 +69,24 @@ func Capture(ctx context.Context, o CaptureOptions) error {
 	}
 	defer sink.Close()
 	c, err := capture.New(capture.Options{
-		DatabaseURL: o.DatabaseURL.Reveal(), Table: o.Table, Slot: o.Slot, Publication: o.Publication, TopicPrefix: prefix, Log: o.Log,
-	}, sink)
+		DatabaseURL: o.DatabaseURL.Reveal(), Table: o.Table, Slot: o.Slot, Publication: o.Publication, TopicPrefix: prefix,
+		Log:        o.Log,
+		Resnapshot: o.Resnapshot, CheckInterval: o.CheckInterval,
+		Memory: &captureMemory{
+			cluster: cluster, sink: sink, source: o.Source, key: fmt.Appendf(nil, "%s/%s", o.Source, o.Slot),
+		},
+	})
+	if err != nil {
+		return err
+	}
+	if err := c.Check(ctx); err != nil {
+		return err
+	}
+	if err := ensureSource(ctx, cluster, &o.Topics, o.Source); err != nil {
+		return err
+	}
+	memory := kafka.Topic{Name: CaptureTopic, Partitions: 1, Kind: kafka.Table}
+	_, err = cluster.Ensure(ctx, []kafka.Topic{memory}, kafka.Durability{Replication: o.Topics.Replication})
 	if err != nil {
 		return err
 	}
@@ -67,7 +95,68 @@ func Capture(ctx context.Context, o CaptureOptions) error {
 		defer cancel()
 		go whenStreaming(watching, c, o.Streaming)
 	}
-	return c.Run(ctx)
+	err = c.Run(ctx, sink)
+	s := c.Stats()
+	o.Log.Info("capture ended", "table", o.Table, "changes", s.Changes,
+		"snapshots", s.Snapshots, "snapshot_rows", s.SnapshotRows, "reconnects", s.Reconnects,
+		"gaps", s.Gaps, "partitions_gone", s.Partitions,
+		"confirmed", position(s.ConfirmedLSN), "server", position(s.ServerLSN))
+	return err
+}
+
+// position is a place in the WAL as PostgreSQL writes it.
+func position(lsn uint64) string { return fmt.Sprintf("%X/%X", lsn>>32, uint32(lsn)) }
+
+// captureMemory keeps a capture's memory in the compacted CaptureTopic, by source topic and slot.
+type captureMemory struct {
+	cluster *kafka.Cluster
+	sink    *kafkasink.Sink
+	source  string
+	key     []byte
+}
+
+// TopicID implements capture.Memory.
+func (m *captureMemory) TopicID(context.Context) (string, error) {
+	id, err := m.cluster.TopicID(m.source)
+	return id, orWait(err)
+}
+
+// Load implements capture.Memory.
+func (m *captureMemory) Load(ctx context.Context) (value []byte, err error) {
+	err = m.cluster.Tail(ctx, CaptureTopic, kafka.Oldest, false, func(r *kafka.Message) error {
+		if bytes.Equal(r.Key, m.key) {
+			value = r.Value
+		}
+		return nil
+	})
+	if IsMissing(err) {
+		return nil, nil
+	}
+	return value, orWait(err)
+}
+
+// Store implements capture.Memory.
+func (m *captureMemory) Store(ctx context.Context, value []byte) error {
+	stored := make(chan error, 1)
+	record := capture.Record{Topic: CaptureTopic, Key: m.key, Value: value, Timestamp: time.Now()}
+	err := m.sink.Produce(ctx, record, func(err error) { stored <- err })
+	if err != nil {
+		return err
+	}
+	select {
+	case err := <-stored:
+		return orWait(kafka.Explain(err, "remembering which table is captured"))
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// orWait marks what may pass: brokers that do not answer.
+func orWait(err error) error {
+	if e, ok := errors.AsType[*brimline.Error](err); ok && e.Kind == kafka.KindUnreachable {
+		return capture.Outage(err)
+	}
+	return err
 }
 
 // whenStreaming calls f when the capture has come so far, and not at all when ctx ends before.
@@ -90,13 +179,18 @@ func EnsureSource(ctx context.Context, k *config.Kafka, t *config.Topics, topic 
 	if err != nil {
 		return err
 	}
+	return errors.Join(ensureSource(ctx, cluster, t, topic), cluster.Close())
+}
+
+func ensureSource(ctx context.Context, cluster *kafka.Cluster, t *config.Topics, topic string) error {
 	partitions, err := countOr(cluster, topic, t.Partitions, capturePartitions)
-	if err == nil {
-		_, err = cluster.Ensure(ctx, []kafka.Topic{{
-			Name: topic, Partitions: partitions,
-			// A new group reads everything from the beginning, so there must be one.
-			Config: map[string]string{"retention.ms": forEver},
-		}}, kafka.Durability{Replication: t.Replication})
+	if err != nil {
+		return err
 	}
-	return errors.Join(err, cluster.Close())
+	_, err = cluster.Ensure(ctx, []kafka.Topic{{
+		Name: topic, Partitions: partitions,
+		// A new group reads everything from the beginning, so there must be one.
+		Config: map[string]string{"retention.ms": forEver},
+	}}, kafka.Durability{Replication: t.Replication})
+	return err
 }

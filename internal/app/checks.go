@@ -74,7 +74,8 @@ func Examine(ctx context.Context, c *config.Config, connectURL string) []preflig
 		findings = append(findings, rulesFinding(err))
 	} else {
 		ruleSet = set.RuleSet
-		findings = append(findings, preflight.Finding{Check: "rules", What: fmt.Sprintf("%s is in order, with %d rules", c.Rules, len(set.Rules))})
+		what := fmt.Sprintf("%s is in order, with %s", c.Rules, plural(len(set.Rules), "rule"))
+		findings = append(findings, preflight.Finding{Check: "rules", What: what})
 	}
 	findings = append(findings, examineDatabase(ctx, c, &ruleSet)...)
 	findings = append(findings, examineKafka(ctx, c, &ruleSet)...)
@@ -82,6 +83,13 @@ func Examine(ctx context.Context, c *config.Config, connectURL string) []preflig
 		findings = append(findings, preflight.Connect(ctx, preflight.ConnectOptions{URL: connectURL, Table: c.Table})...)
 	}
 	return findings
+}
+
+func plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }
 
 func rulesFinding(err error) preflight.Finding {

@@ -16,6 +16,7 @@ import (
 	"github.com/brimline/brimline/internal/failpoint"
 	"github.com/brimline/brimline/internal/kafka"
 	"github.com/brimline/brimline/internal/rules"
+	"github.com/brimline/brimline/processors"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -24,7 +25,7 @@ import (
 const unsettledPatience = 15
 
 // rulesKey is the key of the one record in the topic of rules.
-const rulesKey = "rules"
+const rulesKey = processors.RulesKey
 
 // gate lets this instance judge only while every other instance of the group
 // judges by the same rules. It is passed before the stages join their groups;
@@ -44,8 +45,10 @@ type gate struct {
 
 	turnedAway chan struct{} // holds one when the leader left us out
 
-	mu     sync.Mutex
-	reason error // why it is closed; nil while it is open
+	mu       sync.Mutex
+	reason   error // why it is closed; nil while it is open
+	disputed error // who applies other rules while it is open
+	others   int   // instances with other rules, as last seen
 }
 
 // rulesCluster is the part of kafka.Cluster that the gate asks.
@@ -61,10 +64,39 @@ func (g *gate) Closed() error {
 	return g.reason
 }
 
+// Disputed tells, while this instance judges, who of the group would judge by other rules; nil where that is nobody.
+func (g *gate) Disputed() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.disputed
+}
+
 func (g *gate) close(reason error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.reason = reason
+	g.reason, g.disputed = reason, nil
+}
+
+func (g *gate) dispute(by error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.disputed = by
+}
+
+// count tells how many other instances have other rules: each is a member of several groups.
+func (g *gate) count(others []kafka.Member) {
+	instances := map[string]bool{}
+	for _, m := range others {
+		instances[m.ClientID] = true
+	}
+	g.tellOthers(func(int) int { return len(instances) })
+}
+
+func (g *gate) tellOthers(n func(before int) int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.others = n(g.others)
+	g.gauge.Set(float64(g.others))
 }
 
 // excluded is called by the balance strategy when the leader applies other rules.
@@ -90,6 +122,9 @@ func (g *gate) pass(ctx context.Context) error {
 	}
 	for {
 		others, unsettled, err := g.strangers(ctx)
+		if err == nil {
+			g.count(others)
+		}
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
@@ -178,16 +213,20 @@ func (g *gate) watch(ctx context.Context, look time.Duration) {
 			if err != nil {
 				continue // the stages meet the same trouble, and say so
 			}
-			g.gauge.Set(float64(len(others)))
+			g.count(others)
 			if len(others) > 0 {
+				by := g.disagreement(others)
 				if !disputed {
-					g.log.Warn("other instances of this group apply other rules and wait", "error", g.disagreement(others))
+					g.log.Warn("other instances of this group apply other rules and wait", "error", by)
 				}
 				disputed = true
+				g.dispute(by)
 			} else if disputed {
+				g.dispute(nil)
 				disputed = g.reassert(ctx) != nil
 			}
 		case <-g.turnedAway:
+			g.tellOthers(func(before int) int { return max(1, before) }) // the leader at least
 			g.log.Error("the instance that leads this group applies other rules; this one stops its stages and waits")
 			return
 		case <-ctx.Done():
@@ -266,7 +305,8 @@ func showFingerprint(b []byte) string {
 func reachable(before, after *brimline.RuleSet) error {
 	var problems []error
 	if before.Scale != after.Scale {
-		problems = append(problems, fmt.Errorf("amounts were kept with %d decimals, and now have %d", before.Scale, after.Scale))
+		problems = append(problems,
+			fmt.Errorf("amounts were kept with %s, and now have %d", plural(before.Scale, "decimal"), after.Scale))
 	}
 	for _, c := range after.Columns {
 		if !slices.Contains(before.Columns, c) {

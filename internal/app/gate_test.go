@@ -143,6 +143,61 @@ func TestGateTurnedAway(t *testing.T) {
 	g.watch(ctx, time.Hour)
 }
 
+// The metric tells how many instances disagree wherever that is known, and goes back to 0 with them: of the instance
+// that waits, and of one that goes on.
+func TestDisagreementIsCounted(t *testing.T) {
+	set, other := ruleSet(day), ruleSet(2*day)
+	them := kafka.Member{ClientID: "them", UserData: fingerprint(other)}
+	others := kafka.Member{ClientID: "others", UserData: fingerprint(other)}
+	f := &fakeRules{looks: [][]kafka.Member{{them, others, them}}} // one instance is a member of several groups
+	var log strings.Builder
+	g, r := newGate(f, set, &log), prometheus.NewRegistry()
+	g.gauge = prometheus.NewGauge(prometheus.GaugeOpts{Name: "disagreeing"})
+	r.MustRegister(g.gauge)
+	told := func() float64 { return value(t, r, "disagreeing", "") }
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if err := g.pass(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatal(err)
+	}
+	if got := told(); got != 2 {
+		t.Errorf("waiting for two instances it tells of %v", got)
+	}
+	f.looks = [][]kafka.Member{{them}, {{ClientID: "them"}}, {}}
+	if err := g.pass(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := told(); got != 0 {
+		t.Errorf("after they have gone it tells of %v", got)
+	}
+
+	f.looks = [][]kafka.Member{{them}}
+	ctx, cancel = context.WithCancel(t.Context())
+	defer cancel()
+	done := make(chan struct{})
+	go func() { defer close(done); g.watch(ctx, time.Millisecond) }()
+	for told() != 1 || g.Disputed() == nil {
+		<-time.After(time.Millisecond)
+	}
+	if by := g.Disputed().Error(); !strings.Contains(by, "them") {
+		t.Errorf("an instance that goes on does not say who disagrees: %s", by)
+	}
+	g.excluded([]byte("theirs")) // the leader turned us away: it is at least one
+	<-done
+	if got := told(); got != 1 {
+		t.Errorf("turned away it tells of %v", got)
+	}
+	f.looks = nil
+	if err := g.pass(t.Context()); err != nil || told() != 0 || g.Disputed() != nil {
+		t.Errorf("%v, and it tells of %v, %v", err, told(), g.Disputed())
+	}
+	g.excluded([]byte("theirs"))
+	g.watch(t.Context(), time.Hour) // no look in between
+	if got := told(); got != 1 {
+		t.Errorf("turned away before the first look it tells of %v", got)
+	}
+}
+
 // Two that started at once with different rules have both written theirs down; the one that goes on does so again.
 func TestWatchReassertsTheRules(t *testing.T) {
 	set, other := ruleSet(day), ruleSet(2*day)

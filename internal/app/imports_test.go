@@ -39,12 +39,14 @@ func layers() []layer {
 		{".", nil, nil},
 		{"internal/failpoint", nil, nil},
 		{"internal/plain", nil, nil},
+		{"internal/urls", nil, nil},
 		{"internal/sliding", []string{"."}, nil},
 		{"codecs", []string{"."}, nil},
 		{"internal/rules", []string{".", "internal/sliding"}, []string{yamlModule, "github.com/expr-lang/expr"}},
-		{"internal/ledger", []string{".", "internal/sliding"}, []string{pgxModule}},
+		{"internal/postgres", []string{".", "internal/urls"}, []string{pgxModule}},
+		{"internal/ledger", []string{".", "internal/sliding", "internal/postgres"}, []string{pgxModule}},
 		{"internal/kafka", []string{".", "internal/failpoint"}, []string{saramaModule, gokaModule, leveldbModule, franzModule + "/pkg/kgo", franzModule + "/pkg/kerr", franzModule + "/pkg/kmsg", franzModule + "/pkg/sasl", "github.com/rcrowley/go-metrics", "github.com/xdg-go/scram"}},
-		{"internal/capture", []string{"."}, []string{pgxModule}},
+		{"internal/capture", []string{".", "internal/postgres"}, []string{pgxModule, "github.com/jackc/pglogrepl"}},
 		{"internal/capture/kafkasink", []string{"internal/capture"}, []string{saramaModule}},
 		{"internal/embedded", []string{"."}, []string{franzModule + "/pkg/kfake", "github.com/fergusstrange/embedded-postgres", pgxModule}},
 		{"processors", []string{".", "codecs"}, []string{gokaModule}},
@@ -52,10 +54,15 @@ func layers() []layer {
 		{"processors/window", stage, []string{gokaModule, metricsModule}},
 		{"processors/verify", stage, []string{franzModule + "/pkg/kgo", franzModule + "/pkg/kerr", franzModule + "/pkg/kmsg", franzModule + "/pkg/kversion", metricsModule}},
 		{"processors/index", stage, []string{gokaModule, metricsModule}},
-		{"views", []string{".", "codecs", "processors", "internal/sliding", "internal/kafka"}, []string{gokaModule, leveldbModule}},
-		{"internal/preflight", []string{".", "codecs", "processors", "internal/kafka", "internal/rules"}, []string{pgxModule, "github.com/dustin/go-humanize"}},
+		{"views", []string{
+			".", "codecs", "processors", "internal/sliding", "internal/rules", "internal/kafka",
+		}, []string{gokaModule, leveldbModule}},
+		{"internal/preflight", []string{".", "codecs", "processors", "internal/kafka", "internal/postgres",
+			"internal/rules", "internal/urls"},
+			[]string{pgxModule, "github.com/dustin/go-humanize"}},
 		{"internal/httpapi", []string{".", "codecs", "processors", "internal/plain", "internal/rules", "views"}, []string{metricsModule}},
-		{"internal/config", []string{".", "processors"}, []string{kongModule, yamlModule, "github.com/dustin/go-humanize"}},
+		{"internal/config", []string{".", "processors", "internal/urls"}, []string{kongModule, yamlModule,
+			"github.com/dustin/go-humanize"}},
 		{"internal/app", []string{
 			".", "codecs", "processors", "processors/route", "processors/window", "processors/verify", "processors/index", "views",
 			"internal/sliding", "internal/rules", "internal/ledger", "internal/kafka", "internal/capture", "internal/capture/kafkasink",
@@ -66,9 +73,13 @@ func layers() []layer {
 		{"internal/e2e", nil, nil},      // tests only
 		{"internal/bench", nil, nil},    // tests only
 		{"internal/crash", nil, nil},    // tests only
+		{"internal/docs", nil, nil},     // tests only
 		{"internal/security", nil, nil}, // tests only
 		{"internal/tools/counttests", nil, nil},
-		{"deploy", nil, nil}, // tests only
+		{"deploy", nil, nil},   // tests only
+		{"examples", nil, nil}, // tests only
+		{"examples/total", []string{".", "views"}, nil},
+		{"examples/consumer", []string{".", "codecs"}, []string{pgxModule, franzModule + "/pkg/kgo"}},
 		{"cmd/brimline", []string{
 			".", "codecs", "processors", "views", "internal/plain", "internal/sliding", "internal/rules", "internal/kafka", "internal/preflight",
 			"internal/httpapi", "internal/config", "internal/app", "internal/demo",

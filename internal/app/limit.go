@@ -1,21 +1,43 @@
 package app
 
 import (
+	"slices"
+
 	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/codecs"
 	"github.com/brimline/brimline/processors/route"
 )
 
-// limited refuses records that are too large to be looked into. The limit
-// protects memory: a record is decoded whole, one per partition at a time.
+const kindTooLarge = "record_too_large"
+
+// limited refuses records that are too large to be taken: a record is decoded
+// whole, one per partition at a time, and its columns are kept. It still reads
+// which row such a record is about, because that row must not stay as it was.
 type limited struct {
 	route.Decoder
 	bytes int
 }
 
-func (d limited) Decode(key, value []byte) ([]brimline.Change, error) {
-	if n := len(key) + len(value); n > d.bytes {
-		return nil, brimline.BadInput("record_too_large", "leave large columns out of the change stream (column.exclude.list), or raise --max-record-bytes",
-			"a record of %d bytes; at most %d are looked into", n, d.bytes)
+// mostRead bounds the records that are looked into at all. Brokers let none through that come near.
+const mostRead = 64 << 20
+
+func (d limited) Read(key, value []byte) (codecs.Decoded, error) {
+	n := len(key) + len(value)
+	if n <= d.bytes {
+		return d.Decoder.Read(key, value)
 	}
-	return d.Decoder.Decode(key, value)
+	tooLarge := brimline.BadInput(kindTooLarge,
+		"leave large columns out of the change stream (column.exclude.list), or raise --max-record-bytes",
+		"a record of %d bytes; at most %d are looked into", n, d.bytes)
+	if n > mostRead {
+		return codecs.Decoded{}, tooLarge
+	}
+	read, err := d.Decoder.Read(key, value)
+	if err == nil && !slices.ContainsFunc(read.Changes,
+		func(c brimline.Change) bool { return c.Kind == brimline.Upsert }) {
+		return read, nil // a deletion keeps nothing, and what is passed over neither
+	}
+	read.User, read.Row = read.Whose()
+	read.Changes = read.Refused()
+	return read, tooLarge
 }

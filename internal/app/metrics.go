@@ -1,12 +1,17 @@
 package app
 
 import (
+	"runtime"
+	"strconv"
+
+	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/processors"
 	"github.com/brimline/brimline/processors/index"
 	"github.com/brimline/brimline/processors/route"
 	"github.com/brimline/brimline/processors/verify"
 	"github.com/brimline/brimline/processors/window"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 )
 
 // Metrics are the figures of the app itself; the stages have their own.
@@ -20,8 +25,8 @@ type Metrics struct {
 	unjudged  prometheus.Counter
 }
 
-// NewMetrics registers the app's metrics, each at zero.
-func NewMetrics(r prometheus.Registerer) *Metrics {
+// NewMetrics registers the app's metrics, each at zero. version is that of the program.
+func NewMetrics(r prometheus.Registerer, version string) *Metrics {
 	m := &Metrics{
 		restarts: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "brimline_stage_restarts_total", Help: "Times a stage ended by an error and was started again.",
@@ -32,7 +37,8 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		lag:     map[processors.StageName]*prometheus.GaugeVec{},
 		handled: map[processors.StageName]*prometheus.CounterVec{},
 		strangers: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "brimline_rules_disagreeing_members", Help: "Members of this group's consumer groups that run with other rules.",
+			Name: "brimline_rules_disagreeing_members",
+			Help: "Other instances of this group that were last seen to run with other rules.",
 		}),
 		swept: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "brimline_window_sweeps_total", Help: "Walks over the window table to remove users whose rows have all aged out.",
@@ -41,7 +47,12 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Name: "brimline_rules_where_failures_total", Help: "Times that a rule's where expression could not be evaluated on a row, which then does not match.",
 		}),
 	}
-	r.MustRegister(m.restarts, m.up, m.strangers, m.swept, m.unjudged)
+	build := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "brimline_build_info", Help: "Always 1; its labels say what runs.",
+		ConstLabels: prometheus.Labels{"version": version, "goversion": runtime.Version()},
+	})
+	build.Set(1)
+	r.MustRegister(build, m.restarts, m.up, m.strangers, m.swept, m.unjudged)
 	for _, stage := range processors.StageNames() {
 		m.restarts.WithLabelValues(string(stage))
 		m.up.WithLabelValues(string(stage))
@@ -64,6 +75,27 @@ type stageMetrics struct {
 	index  *index.Metrics
 }
 
-func newStageMetrics(r prometheus.Registerer) stageMetrics {
-	return stageMetrics{route: route.NewMetrics(r), window: window.NewMetrics(r), verify: verify.NewMetrics(r), index: index.NewMetrics(r)}
+func newStageMetrics(r prometheus.Registerer, rules []brimline.Rule) stageMetrics {
+	m := stageMetrics{
+		route: route.NewMetrics(r), window: window.NewMetrics(r), verify: verify.NewMetrics(r), index: index.NewMetrics(r),
+	}
+	m.route.Expect(kindTooLarge)
+	m.verify.Expect(rules)
+	return m
+}
+
+// registerProcess adds what Go and the operating system know of this process.
+func registerProcess(r prometheus.Registerer) {
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+}
+
+// expect begins to count what every partition of the inputs brings, once their numbers are known.
+func (m *Metrics) expect(n partitionCounts) {
+	for stage, count := range map[processors.StageName]int{
+		processors.Route: n.source, processors.Window: n.users, processors.Verify: n.users, processors.Index: n.alerts,
+	} {
+		for p := range count {
+			m.handled[stage].WithLabelValues(strconv.Itoa(p))
+		}
+	}
 }

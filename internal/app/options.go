@@ -11,6 +11,7 @@ import (
 	"github.com/brimline/brimline/internal/kafka"
 	"github.com/brimline/brimline/internal/ledger"
 	"github.com/brimline/brimline/processors"
+	"github.com/brimline/brimline/views"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -50,13 +51,23 @@ func KafkaOptions(c *config.Kafka, clientID string) kafka.Options {
 	return o
 }
 
+// ViewConfig translates Kafka's settings for views of a group's tables.
+func ViewConfig(o kafka.Options, group string) (views.Config, error) {
+	t, err := o.ClientTLS()
+	return views.Config{
+		Brokers: o.Brokers, TLS: t, SASL: views.SASL(o.SASL), ClientID: o.ClientID, Group: group,
+	}, err
+}
+
 // DecoderOptions translate a configuration for the decoder of change records.
 func DecoderOptions(c *config.Config, rules *brimline.RuleSet) codecs.DebeziumOptions {
 	o := codecs.DebeziumOptions{
 		Table: c.Table, ID: c.IDColumn, User: c.UserColumn, Amount: c.AmountColumn, Time: c.TimeColumn,
 		Columns: rules.Columns, Scale: rules.Scale,
 		AllowFloatAmounts: c.AllowFloatAmounts, Decimals: codecs.Decimals(c.Decimals),
-		Format: codecs.Format(c.Format), TimeUnit: codecs.TimeUnit(c.TimeUnit),
+		AmountMinorUnits: c.AmountMinorUnits,
+		Format:           codecs.Format(c.Format), TimeUnit: codecs.TimeUnit(c.TimeUnit),
+		OtherTables: codecs.OtherTables(c.OtherTables),
 	}
 	if c.AmountColumnScale >= 0 {
 		o.AmountColumnScale = &c.AmountColumnScale
@@ -69,7 +80,8 @@ func LedgerOptions(c *config.Config, rules *brimline.RuleSet) ledger.Options {
 	return ledger.Options{
 		URL: c.DatabaseURL.Reveal(), Table: c.Table,
 		Columns: ledger.Columns{ID: c.IDColumn, User: c.UserColumn, Amount: c.AmountColumn, Time: c.TimeColumn},
-		Extra:   rules.Columns, Scale: rules.Scale, Replica: c.Verify == "replica", Name: "brimline " + c.Group,
+		Extra:   rules.Columns, Scale: rules.Scale, MinorUnits: c.AmountMinorUnits,
+		Replica: c.Verify == "replica", Name: "brimline " + c.Group,
 	}
 }
 

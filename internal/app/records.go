@@ -46,13 +46,16 @@ func (a *App) writeRules(_ context.Context, set *brimline.RuleSet) error {
 	return a.emit(a.streams.Rules, codecs.RuleSet{}, map[string]any{rulesKey: set}, "writing down the rules")
 }
 
-// announceSweep tells every partition of the window table that users who have
-// aged out are about to be forgotten. Several instances may say so.
-func (a *App) announceSweep() error {
+// announceSweep tells partitions of the window table that users who have nothing from a time on are about to be forgotten. The
+// message names the time, so that it means the same when it is replayed.
+func (a *App) announceSweep(horizons map[int32]brimline.Time) error {
 	changes := map[string]any{}
-	for p := range a.partitions.users {
-		key := processors.MarkerKey(int32(p), a.partitions.users)
-		changes[key] = &brimline.Change{Kind: brimline.Sweep, User: key}
+	for p, before := range horizons {
+		key := processors.MarkerKey(p, a.partitions.users)
+		changes[key] = &brimline.Change{Kind: brimline.Sweep, User: key, Row: brimline.Transaction{Time: before}}
+	}
+	if len(changes) == 0 {
+		return nil
 	}
 	return a.emit(a.streams.Changes, codecs.Change{}, changes, "announcing a sweep")
 }

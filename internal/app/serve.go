@@ -29,7 +29,7 @@ func (a *App) listen() error {
 	if a.config.Listen == "off" {
 		return nil
 	}
-	server, err := httpapi.Listen(a.config.Listen, a.log)
+	server, err := httpapi.Listen(a.config.Listen, a.config.AllowedHosts, a.log)
 	if err != nil {
 		return err
 	}
@@ -67,8 +67,10 @@ func (a *App) openViews(ctx context.Context) {
 	if s == nil {
 		return
 	}
-	config := views.Config{
-		Kafka: a.kafka, Streams: a.streams, Dir: a.place.Dir, Rules: a.compiled, Scale: a.rules.Scale, Log: a.log,
+	config := func() (views.Config, error) {
+		c, err := ViewConfig(a.kafka, a.streams.Group)
+		c.Dir, c.Rules, c.Log = a.place.Dir, &a.rules.RuleSet, a.log
+		return c, err
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	stopHTTP := s.cancel
@@ -81,7 +83,11 @@ func (a *App) openViews(ctx context.Context) {
 		s.running.Go(func() { part.run(ctx) })
 	}
 	follow("windows-view", func(ctx context.Context, tell func(httpapi.State)) error {
-		v, err := views.OpenWindows(ctx, config)
+		c, err := config()
+		if err != nil {
+			return err
+		}
+		v, err := views.Open(ctx, c)
 		if err != nil {
 			return err
 		}
@@ -89,7 +95,11 @@ func (a *App) openViews(ctx context.Context) {
 		return followView(ctx, v, tell)
 	})
 	follow("alerts-view", func(ctx context.Context, tell func(httpapi.State)) error {
-		v, err := views.OpenAlerts(ctx, config)
+		c, err := config()
+		if err != nil {
+			return err
+		}
+		v, err := views.OpenAlerts(ctx, c)
 		if err != nil {
 			return err
 		}

@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"hash"
+	"maps"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -23,6 +25,7 @@ import (
 type gokaStage struct {
 	name    processors.StageName
 	inputs  []string
+	all     int // partitions of the inputs
 	traffic *traffic
 	own     *gokaPartitions
 	visits  *visits // of the running attempt
@@ -35,7 +38,7 @@ type gokaStage struct {
 
 func (a *App) routeStage() *gokaStage {
 	return &gokaStage{
-		name: processors.Route, inputs: []string{a.streams.Source},
+		name: processors.Route, inputs: []string{a.streams.Source}, all: a.partitions.source,
 		define: func(*kafka.Tables) (*goka.GroupGraph, []goka.ProcessorOption) {
 			g := route.Graph(route.Config{
 				Streams: a.streams, Decoder: limited{a.decoder, a.config.MaxRecordBytes}, Partitions: a.partitions.users,
@@ -55,13 +58,15 @@ const (
 )
 
 func (a *App) windowStage() *gokaStage {
+	var seen *window.Seen // by the running attempt
 	return &gokaStage{
-		name: processors.Window, inputs: []string{a.streams.Changes},
+		name: processors.Window, inputs: []string{a.streams.Changes}, all: a.partitions.users,
 		define: func(tables *kafka.Tables) (*goka.GroupGraph, []goka.ProcessorOption) {
 			markers, states := window.NewMarkers(a.partitions.users), window.NewStates(int(a.config.Memory/statesShare))
+			seen = window.NewSeen(&a.rules.RuleSet, a.config.KeepEdges, a.clock)
 			g := window.Graph(window.Config{
 				Streams: a.streams, Rules: a.rules.RuleSet, Compiled: a.compiled, Keep: a.config.KeepEdges,
-				Markers: markers, States: states, Clock: a.clock, Metrics: a.stageMetrics.window, Log: a.log.With("stage", processors.Window),
+				Markers: markers, States: states, Seen: seen, Clock: a.clock, Metrics: a.stageMetrics.window, Log: a.log.With("stage", processors.Window),
 			})
 			return g, []goka.ProcessorOption{
 				goka.WithStorageBuilder(markers.Watch(states.Watch(escaped(tables.Build)))),
@@ -69,13 +74,13 @@ func (a *App) windowStage() *gokaStage {
 				goka.WithProducerBuilder(redirected(a.kafka.ProducerBuilder(), a.streams.WindowSegments, a.streams.WindowTable)),
 			}
 		},
-		beside: a.sweep,
+		beside: func(ctx context.Context, p *goka.Processor, v *visits) { a.sweep(ctx, p, v, seen) },
 	}
 }
 
 func (a *App) indexStage() *gokaStage {
 	return &gokaStage{
-		name: processors.Index, inputs: []string{a.streams.Alerts, a.streams.IndexLoop},
+		name: processors.Index, inputs: []string{a.streams.Alerts, a.streams.IndexLoop}, all: a.partitions.alerts,
 		define: func(tables *kafka.Tables) (*goka.GroupGraph, []goka.ProcessorOption) {
 			var watch processors.Tables
 			g := index.Graph(index.Config{Streams: a.streams, Tables: &watch, PerUser: a.config.AlertsPerUser, Metrics: a.stageMetrics.index})
@@ -184,7 +189,10 @@ func (a *App) gokaOptions(s *gokaStage) []goka.ProcessorOption {
 		goka.WithProducerBuilder(a.kafka.ProducerBuilder()),
 		goka.WithTopicManagerBuilder(topicManagers(a.kafka)),
 		goka.WithContextWrapper(s.traffic.wrap(s.inputs)),
-		goka.WithRebalanceCallback(func(goka.Assignment) { s.traffic.assigned() }),
+		goka.WithRebalanceCallback(func(own goka.Assignment) {
+			s.traffic.assigned()
+			s.traffic.partitions(slices.Collect(maps.Keys(own)), s.all)
+		}),
 	}
 }
 
@@ -232,7 +240,7 @@ func topicManagers(o kafka.Options) goka.TopicManagerBuilder {
 }
 
 // sweep removes aged-out users from the window table from time to time.
-func (a *App) sweep(ctx context.Context, p *goka.Processor, v *visits) {
+func (a *App) sweep(ctx context.Context, p *goka.Processor, v *visits, seen *window.Seen) {
 	if a.config.SweepEvery == 0 {
 		return
 	}
@@ -244,7 +252,7 @@ func (a *App) sweep(ctx context.Context, p *goka.Processor, v *visits) {
 			if !p.Recovered() {
 				continue
 			}
-			if err := a.announceSweep(); err != nil {
+			if err := a.announceSweep(seen.Horizons()); err != nil {
 				a.log.Warn("sweep put off", "error", err)
 				continue
 			}

@@ -2,10 +2,10 @@ package app
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/internal/httpapi"
@@ -100,7 +100,8 @@ func (a *App) Status(ctx context.Context) httpapi.Status {
 			}
 		}
 		if reason := a.closed(); reason != nil && status.Here {
-			status.State, status.Reason = httpapi.Waiting, reason.Error()
+			status.State = httpapi.Waiting
+			status.Reason, status.Remedy = explained(reason)
 		}
 		for _, l := range lags {
 			if l.Stage == stage.Name {
@@ -109,13 +110,38 @@ func (a *App) Status(ctx context.Context) httpapi.Status {
 		}
 		s.Stages = append(s.Stages, status)
 	}
+	if by := a.disputed(); by != nil {
+		n := httpapi.Notice{Kind: "rules_disagree", Level: httpapi.Warning}
+		n.Message, n.Remedy = explained(by)
+		s.Notices = append(s.Notices, n)
+	}
+	if a.judged != nil {
+		s.Verification = a.judged.status(time.Now(), a.groupLag())
+		if n := s.Verification.Notice(a.streams.Dismissed); n != nil {
+			s.Notices = append(s.Notices, *n)
+		}
+	}
 	return s
+}
+
+// explained takes an error apart for people: what, and what to do.
+func explained(err error) (what, remedy string) {
+	e, ok := err.(*brimline.Error) //nolint:errorlint // what is wrapped has more to say
+	if !ok {
+		return err.Error(), ""
+	}
+	what = e.Err.Error()
+	if e.Where != "" {
+		what = e.Where + ": " + what
+	}
+	return what, e.Remedy
 }
 
 func describe(status *httpapi.StageStatus, p PartStatus) {
 	status.State = p.State
 	if p.Cause != nil && p.State != httpapi.Running {
-		status.Reason = fmt.Sprintf("after %v", p.Cause)
+		what, remedy := explained(p.Cause)
+		status.Reason, status.Remedy = "after "+what, remedy
 	}
 }
 
@@ -137,4 +163,12 @@ func (a *App) closed() error {
 		return nil // not started
 	}
 	return a.gate.Closed()
+}
+
+// disputed is who applies other rules while the stages run; nil where that is nobody.
+func (a *App) disputed() error {
+	if a.gate == nil {
+		return nil
+	}
+	return a.gate.Disputed()
 }

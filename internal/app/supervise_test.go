@@ -17,7 +17,7 @@ func TestSupervised(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	registry := prometheus.NewRegistry()
-	m := NewMetrics(registry)
+	m := NewMetrics(registry, "")
 	var (
 		log      strings.Builder
 		pauses   []time.Duration
@@ -72,7 +72,7 @@ func TestSupervised(t *testing.T) {
 
 func TestStopEndsThePause(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	s := newSupervised("route", slog.New(slog.DiscardHandler), NewMetrics(prometheus.NewRegistry()),
+	s := newSupervised("route", slog.New(slog.DiscardHandler), NewMetrics(prometheus.NewRegistry(), ""),
 		func(context.Context, func(httpapi.State)) error { return errors.New("no") })
 	s.after = func(time.Duration) <-chan time.Time {
 		cancel()

@@ -10,9 +10,10 @@ import (
 	"github.com/brimline/brimline/processors"
 )
 
-// partitionCounts are the numbers of partitions that goka wants equal: those
+// partitionCounts are, beside that of the source, the numbers of partitions that goka wants equal: those
 // of everything keyed by user, and those of what is read together with alerts.
 type partitionCounts struct {
+	source int // of the source topic, when it was looked at
 	users  int
 	alerts int
 }
@@ -33,6 +34,7 @@ func ensureTopics(ctx context.Context, c *kafka.Cluster, s processors.Streams, w
 	if err != nil {
 		return n, sourceError(s.Source, err)
 	}
+	n.source = source
 	if n.users, err = countOr(c, s.Changes, wanted, source); err != nil {
 		return n, err
 	}

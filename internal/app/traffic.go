@@ -48,6 +48,39 @@ func (t *traffic) assigned() {
 	}
 }
 
+// partitions says what this instance has to read from now on, of how many partitions.
+func (t *traffic) partitions(own []int32, all int) {
+	what := "none: another instance has them all"
+	if len(own) > 0 {
+		noun := "partitions"
+		if len(own) == 1 {
+			noun = "partition"
+		}
+		// A topic may have got more than there were at the start.
+		what = fmt.Sprintf("%s %s (%d of %d)", noun, ranges(own), len(own), max(all, int(slices.Max(own))+1))
+	}
+	t.log.Info("stage " + t.stage + ": " + what)
+}
+
+// ranges writes numbers as 0-3,5.
+func ranges(list []int32) string {
+	sorted := slices.Sorted(slices.Values(list))
+	var parts []string
+	for i := 0; i < len(sorted); {
+		last := i
+		for last+1 < len(sorted) && sorted[last+1] == sorted[last]+1 {
+			last++
+		}
+		part := strconv.Itoa(int(sorted[i]))
+		if last > i {
+			part += "-" + strconv.Itoa(int(sorted[last]))
+		}
+		parts = append(parts, part)
+		i = last + 1
+	}
+	return strings.Join(parts, ",")
+}
+
 // take notes one message; it is called for every one.
 func (t *traffic) take(topic string, partition int32, offset int64) {
 	t.mu.Lock()

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -51,21 +52,22 @@ func (a *App) verifyAttempt(t *traffic, own *memberPartitions) attempt {
 		defer beside.Wait()
 		defer cancel()
 		t.assigned()
-		beside.Go(func() { a.observeMember(ctx, a.streams.VerifyGroup, own, tell) })
+		beside.Go(func() { a.observeMember(ctx, t, own, tell) })
 		return kafka.Explain(stage.Run(ctx), "stage verify")
 	}
 }
 
-// observeMember tells whether this instance is a member of a settled group:
-// the brokers show a member's fingerprint only then.
-func (a *App) observeMember(ctx context.Context, group string, own *memberPartitions, tell func(httpapi.State)) {
+// observeMember tells whether this instance is a member of a settled group,
+// and what it has been given: the brokers show a member's fingerprint only then.
+func (a *App) observeMember(ctx context.Context, t *traffic, own *memberPartitions, tell func(httpapi.State)) {
 	defer own.set(nil)
 	tick := time.NewTicker(500 * time.Millisecond)
 	defer tick.Stop()
+	var told []int32 // nil: nothing yet
 	for {
 		select {
 		case <-tick.C:
-			members, err := a.cluster.Members(ctx, group)
+			members, err := a.cluster.Members(ctx, a.streams.VerifyGroup)
 			if err != nil {
 				continue // the stage meets the same trouble, and says so
 			}
@@ -74,6 +76,10 @@ func (a *App) observeMember(ctx context.Context, group string, own *memberPartit
 				if m.ClientID == a.kafka.ClientID && len(m.UserData) > 0 {
 					state = httpapi.Running
 					own.set(m.Assigned)
+					if given := m.Assigned[a.streams.Candidates]; told == nil || !slices.Equal(told, given) {
+						told = append([]int32{}, given...)
+						t.partitions(told, a.partitions.users)
+					}
 				}
 			}
 			tell(state)

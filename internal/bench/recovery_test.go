@@ -79,7 +79,7 @@ func writeUsers(b *testing.B, names processors.Streams, users, rowsPerUser int) 
 	rule := brimline.Rule{ID: "week", Window: 7 * 24 * time.Hour, Limit: brimline.Amount(100_000_000).Total()}
 	now := brimline.TimeOf(time.Now())
 	put := func(user, key string, w *brimline.Window) []byte {
-		value, err := codecs.Window{}.Encode(w)
+		value, err := codecs.WindowPart{}.Encode(w)
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -5,7 +5,15 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"github.com/jackc/pglogrepl"
 )
+
+// Version is source.version of every record: brimline, and the version of the
+// encoding. Version 2: times without zone in microseconds, whatever the column's
+// precision, decimals as strings, domains as what is under them. A reader that
+// sees "brimline/" knows that much without the connector's settings.
+const Version = "brimline/2"
 
 // origin is where a change comes from: the envelope's source.
 type origin struct {
@@ -13,7 +21,7 @@ type origin struct {
 	snapshot string // first, true, last; empty in the stream
 	previous uint64 // end of the commit before; 0 if unknown
 	lsn      uint64
-	txid     uint64
+	txid     uint64 // 0 for rows of a snapshot: they are older than any transaction that is still to be waited for
 }
 
 // Headers of the three records that a changed primary key becomes, as Debezium names them.
@@ -69,7 +77,7 @@ func (c *Capture) records(to []Record, rel *relation, ch change, from origin) []
 // fillUnchanged takes what an update left alone from the old row.
 func fillUnchanged(after, before tuple) {
 	for i := range after {
-		if after[i].kind == kindUnchanged && i < len(before) {
+		if after[i].DataType == pglogrepl.TupleDataTypeToast && i < len(before) {
 			after[i] = before[i]
 		}
 	}
@@ -101,17 +109,13 @@ func (r *relation) appendColumns(to []byte, row tuple, columns func(func(int) bo
 		}
 		col := &r.columns[i]
 		to = append(appendString(to, col.name), ':')
-		var value datum
-		if i < len(row) {
-			value = row[i]
-		}
-		switch value.kind {
-		case kindText:
-			to = appendValue(to, col.oid, col.modifier, string(value.text))
-		case kindUnchanged:
+		switch {
+		case i >= len(row) || row[i] == nil || row[i].DataType == pglogrepl.TupleDataTypeNull:
+			to = append(to, "null"...)
+		case row[i].DataType == pglogrepl.TupleDataTypeToast:
 			to = append(to, unavailable...)
 		default:
-			to = append(to, "null"...)
+			to = appendValue(to, &col.form, string(row[i].Data))
 		}
 	}
 	return append(to, '}')
@@ -125,7 +129,7 @@ func (c *Capture) appendEnvelope(b []byte, rel *relation, op byte, before, after
 	}
 	b = rel.appendRow(append(b, `{"before":`...), before)
 	b = rel.appendRow(append(b, `,"after":`...), after)
-	b = append(b, `,"source":{"version":"brimline","connector":"postgresql","name":`...)
+	b = append(b, `,"source":{"version":"`+Version+`","connector":"postgresql","name":`...)
 	b = appendString(b, c.o.TopicPrefix)
 	b = strconv.AppendInt(append(b, `,"ts_ms":`...), floor(from.micros, 1000), 10)
 	b = appendString(append(b, `,"snapshot":`...), snapshot)
@@ -141,7 +145,12 @@ func (c *Capture) appendEnvelope(b []byte, rel *relation, op byte, before, after
 	b = strconv.AppendInt(append(b, `,"ts_ns":`...), from.micros*1000, 10)
 	b = appendString(append(b, `,"schema":`...), rel.schema)
 	b = appendString(append(b, `,"table":`...), rel.name)
-	b = strconv.AppendUint(append(b, `,"txId":`...), from.txid, 10)
+	b = append(b, `,"txId":`...)
+	if from.txid == 0 {
+		b = append(b, "null"...)
+	} else {
+		b = strconv.AppendUint(b, from.txid, 10)
+	}
 	b = strconv.AppendUint(append(b, `,"lsn":`...), from.lsn, 10)
 	b = append(b, `,"xmin":null,"origin":null,"origin_lsn":null},"transaction":null,"op":"`...)
 	b = append(b, op, '"')

@@ -2,12 +2,12 @@ package capture
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/internal/postgres"
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
@@ -16,13 +16,20 @@ type outage struct{ error }
 
 func (o *outage) Unwrap() error { return o.error }
 
+// Outage marks an error of a Memory as one that may pass by waiting.
+func Outage(err error) error { return &outage{err} }
+
 // unwrapOutage takes the mark off: it is for Run alone.
 func unwrapOutage(err error) error {
-	if down, ok := err.(*outage); ok {
+	if down, ok := err.(*outage); ok { //nolint:errorlint // only the outermost is the mark
 		return down.error
 	}
 	return err
 }
+
+// kindNoPublication is the kind of error of a stream whose publication is not
+// there, or was not at the moment of the change that is being read.
+const kindNoPublication = "postgres_publication_missing"
 
 // SQLSTATEs, of the appendix "PostgreSQL Error Codes".
 const (
@@ -35,6 +42,8 @@ const (
 	codeNotReady         = "55000" // object not in prerequisite state
 	codeLimit            = "53400"
 	codeExists           = "42710"
+	codeUndefined        = "42704"
+	codeNoColumn         = "42703"
 )
 
 // failure says what an error of PostgreSQL means for the capture: an Error with
@@ -49,11 +58,17 @@ func (c *Capture) failure(doing string, err error) error {
 	e := &brimline.Error{Class: brimline.ClassEnvironment, Where: doing, Err: err}
 	pg, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok {
-		if isTLS(err) {
-			e.Kind, e.Remedy, e.Err = "postgres_tls", "set sslmode and sslrootcert in the database URL to what the server offers", rootCause(err)
+		e.Err = postgres.Cause(err)
+		f := postgres.Classify(err)
+		switch f.Kind {
+		case postgres.KindTLS, postgres.KindLogin, postgres.KindSession:
+			e.Kind, e.Remedy = f.Kind, f.Remedy
+		default:
+			e.Kind, e.Remedy = "postgres_unreachable", "check that PostgreSQL runs there and that host and port are right"
+		}
+		if !f.Temporary {
 			return e
 		}
-		e.Kind, e.Remedy, e.Err = "postgres_unreachable", "check that PostgreSQL runs there and that host and port are right", rootCause(err)
 		return &outage{e}
 	}
 	e.Err = errors.New(pg.Message) // the rest repeats host and user
@@ -72,13 +87,23 @@ func (c *Capture) failure(doing string, err error) error {
 		// "walsender" up to release 15, "WAL sender" since.
 		case strings.Contains(pg.Message, "walsender") || strings.Contains(pg.Message, "WAL sender") || strings.Contains(pg.Message, "replication"):
 			e.Kind, e.Remedy = "postgres_replication_right", fmt.Sprintf("ALTER ROLE %s REPLICATION (on a managed service, its own way to grant it)", quote(user))
-		case strings.Contains(doing, "publication"):
-			e.Kind, e.Remedy = "postgres_publication", fmt.Sprintf("as owner of the table: CREATE PUBLICATION %s FOR TABLE %s", quote(c.o.Publication), c.quotedTable())
+		case strings.Contains(pg.Message, "row-level security"):
+			e.Kind, e.Remedy = "postgres_row_security", fmt.Sprintf("ALTER ROLE %s BYPASSRLS: the change stream has every "+
+				"row, and so must the snapshot", quote(user))
 		default:
 			e.Kind, e.Remedy = "postgres_select_right", fmt.Sprintf("GRANT USAGE ON SCHEMA %s TO %s; GRANT SELECT ON %s TO %[2]s", quote(c.schema), quote(user), c.quotedTable())
 		}
+	case codeUndefined:
+		e.Kind = "postgres"
+		if strings.Contains(pg.Message, "publication") {
+			e.Kind, e.Remedy = kindNoPublication, c.createPublication(c.told)+"; then "+again
+		}
+	case codeNoColumn: // the table was altered between two statements
+		e.Kind = "postgres_away"
+		return &outage{e}
 	case codeLimit:
-		e.Kind, e.Remedy = "postgres_slots", "drop slots that nobody uses, or raise max_replication_slots (a snapshot needs two for a moment)"
+		e.Kind, e.Remedy = "postgres_slots", "drop slots that are not used, or raise max_replication_slots (a snapshot "+
+			"needs two)"
 	case codeInUse:
 		e.Kind, e.Remedy = "slot_in_use", "stop the other process, or give this capture a slot of its own"
 		return &outage{e}
@@ -87,7 +112,7 @@ func (c *Capture) failure(doing string, err error) error {
 		case strings.Contains(pg.Message, "wal_level"):
 			return errWalLevel(e.Err)
 		case strings.Contains(pg.Message, "can no longer") || strings.Contains(pg.Message, "invalidated") || strings.Contains(pg.Message, "cannot read from logical"):
-			return c.errSlotLost(e.Err)
+			return errSlotLost(c.o.Slot, e.Err)
 		}
 		e.Kind = "postgres_away"
 		return &outage{e}
@@ -104,30 +129,6 @@ func (c *Capture) failure(doing string, err error) error {
 	return e
 }
 
-// isTLS reports whether client and server do not agree on encryption, or on
-// who the server is: waiting does not mend that.
-func isTLS(err error) bool {
-	_, verify := errors.AsType[*tls.CertificateVerificationError](err)
-	_, record := errors.AsType[tls.RecordHeaderError](err)
-	_, alert := errors.AsType[tls.AlertError](err)
-	return verify || record || alert || strings.Contains(err.Error(), "server refused TLS connection")
-}
-
-// rootCause is the innermost error: pgx tells of each address of a host, and of
-// each way to encrypt, in lines that repeat host and user.
-func rootCause(err error) error {
-	for {
-		inner := errors.Unwrap(err)
-		if many, ok := err.(interface{ Unwrap() []error }); ok && len(many.Unwrap()) > 0 {
-			inner = many.Unwrap()[0]
-		}
-		if inner == nil {
-			return err
-		}
-		err = inner
-	}
-}
-
 func errWalLevel(err error) error {
 	return &brimline.Error{
 		Class: brimline.ClassEnvironment, Kind: "postgres_wal_level", Where: "PostgreSQL's settings",
@@ -135,10 +136,15 @@ func errWalLevel(err error) error {
 	}
 }
 
-func (c *Capture) errSlotLost(err error) error {
+func errSlotLost(slot string, err error) error {
 	return &brimline.Error{
-		Class: brimline.ClassEnvironment, Kind: "slot_lost", Where: fmt.Sprintf("replication slot %q", c.o.Slot),
-		Remedy: fmt.Sprintf("SELECT pg_drop_replication_slot('%s') and start again with a new snapshot; raise max_slot_wal_keep_size", c.o.Slot), Err: err,
+		Class: brimline.ClassEnvironment, Kind: "slot_lost", Where: fmt.Sprintf("replication slot %q", slot),
+		Remedy: fmt.Sprintf("SELECT pg_drop_replication_slot('%s') and start again: a new snapshot brings every row that "+
+			"is there. "+
+			"Rows that were deleted, truncated or moved to another user since the slot was lost stay in the topic; to be rid "+
+			"of them, begin another topic (--source) "+
+			"with a new --group. Raise max_slot_wal_keep_size", slot),
+		Err: err,
 	}
 }
 

@@ -3,6 +3,9 @@ package capture
 import (
 	"bytes"
 	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
 	"log/slog"
 	"os"
 	"strings"
@@ -108,7 +111,16 @@ func (m *memory) all() []Record {
 // until waits for a record that holds the text.
 func (m *memory) until(t *testing.T, text string) []Record {
 	t.Helper()
-	timeout := time.After(30 * time.Second)
+	records := m.within(30*time.Second, text)
+	if records == nil {
+		t.Fatalf("no record holds %q among %d", text, len(m.all()))
+	}
+	return records
+}
+
+// within is nil when no such record comes in time.
+func (m *memory) within(limit time.Duration, text string) []Record {
+	timeout := time.After(limit)
 	for from := 0; ; {
 		records := m.all()
 		for _, r := range records[from:] {
@@ -120,7 +132,7 @@ func (m *memory) until(t *testing.T, text string) []Record {
 		select {
 		case <-m.produced:
 		case <-timeout:
-			t.Fatalf("no record holds %q among %d", text, len(records))
+			return nil
 		}
 	}
 }
@@ -129,7 +141,7 @@ func (m *memory) until(t *testing.T, text string) []Record {
 func database(t *testing.T) (*pgx.Conn, string) {
 	t.Helper()
 	p := server(t)
-	name := strings.ToLower(strings.NewReplacer("/", "_", "-", "_").Replace(t.Name()))
+	name := slotName(t)
 	admin := dial(t, p.URL(""))
 	exec(t, admin, "CREATE DATABASE "+quote(name))
 	t.Cleanup(func() {
@@ -181,7 +193,13 @@ func value[T any](t *testing.T, conn *pgx.Conn, sql string, args ...any) T {
 
 // slotName is the test's own: slots are the server's, not the database's.
 func slotName(t *testing.T) string {
-	return strings.ToLower(strings.NewReplacer("/", "_", "-", "_", "#", "_").Replace(t.Name()))
+	name := strings.ToLower(strings.NewReplacer("/", "_", "-", "_", "#", "_").Replace(t.Name()))
+	if len(name) > 54 {
+		h := fnv.New32a()
+		h.Write([]byte(name))
+		name = fmt.Sprintf("%s_%x", name[:45], h.Sum32())
+	}
+	return name
 }
 
 type running struct {
@@ -192,10 +210,7 @@ type running struct {
 
 func run(t *testing.T, url string, sink Sink, change func(*Options)) *running {
 	t.Helper()
-	o := Options{
-		DatabaseURL: url, Table: "streaming.transactions", Slot: slotName(t), StatusInterval: 50 * time.Millisecond,
-		Log: slog.New(slog.NewTextHandler(logWriter{t}, nil)),
-	}
+	o := testOptions(t, url)
 	if change != nil {
 		change(&o)
 	}
@@ -206,33 +221,82 @@ func run(t *testing.T, url string, sink Sink, change func(*Options)) *running {
 // that it meets before it has begun ends it.
 func supervise(t *testing.T, url string, sink Sink) *running {
 	t.Helper()
-	return launch(t, Options{
+	return launch(t, testOptions(t, url), sink, true)
+}
+
+func testOptions(t *testing.T, url string) Options {
+	return Options{
 		DatabaseURL: url, Table: "streaming.transactions", Slot: slotName(t), StatusInterval: 50 * time.Millisecond,
 		Log: slog.New(slog.NewTextHandler(logWriter{t}, nil)),
-	}, sink, true)
+	}
 }
 
 func launch(t *testing.T, o Options, sink Sink, again bool) *running {
 	t.Helper()
-	c, err := New(o, sink)
+	c, err := New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return start(t, c, sink, again)
+}
+
+// errKilled ends a capture at a named point. To PostgreSQL it is a kill: the
+// connections end there, and nothing is put in order.
+var errKilled = errors.New("killed")
+
+func launchUntil(t *testing.T, o Options, sink Sink, point string) *running {
+	t.Helper()
+	c, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.passing = func(at string) error {
+		if at == point {
+			return errKilled
+		}
+		return nil
+	}
+	return start(t, c, sink, false)
+}
+
+func start(t *testing.T, c *Capture, sink Sink, again bool) *running {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &running{Capture: c, done: make(chan error, 1)}
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		err := c.Run(ctx)
+		err := c.Run(ctx, sink)
 		for again && ctx.Err() == nil {
 			t.Log("run again after:", err)
-			err = c.Run(ctx)
+			err = c.Run(ctx, sink)
 		}
 		r.done <- err
 	}()
 	r.stop = func() { cancel(); <-ended }
 	t.Cleanup(r.stop)
 	return r
+}
+
+// untilStreaming waits until the snapshot, if any, is complete and changes are followed.
+func (r *running) untilStreaming(t *testing.T) {
+	t.Helper()
+	eventually(t, "the stream", func() bool { return r.Stats().Streaming })
+}
+
+// untilStreamingOrEnd is the error of a capture that ends before it streams.
+func (r *running) untilStreamingOrEnd(t *testing.T) error {
+	t.Helper()
+	var err error
+	eventually(t, "the stream, or an end", func() bool {
+		select {
+		case err = <-r.done:
+			return true
+		default:
+			return r.Stats().Streaming
+		}
+	})
+	return err
 }
 
 type logWriter struct{ t *testing.T }
@@ -263,4 +327,40 @@ func rewriteHBA(t *testing.T, conn *pgx.Conn, file string) {
 	eventually(t, "the reload", func() bool {
 		return value[int](t, conn, "SELECT count(*) FROM pg_hba_file_rules WHERE auth_method = 'scram-sha-256'") == 1
 	})
+}
+
+// logText keeps what is logged, and passes it on to the test.
+type logText struct {
+	mu   sync.Mutex
+	text strings.Builder
+	t    *testing.T
+}
+
+func (l *logText) logger(t *testing.T) *slog.Logger {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.t = t
+	return slog.New(slog.NewTextHandler(l, nil))
+}
+
+func (l *logText) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.t.Log(strings.TrimSpace(string(b)))
+	return l.text.Write(b)
+}
+
+func (l *logText) has(part string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Contains(l.text.String(), part)
+}
+
+func (l *logText) expect(t *testing.T, parts ...string) {
+	t.Helper()
+	for _, part := range parts {
+		if !l.has(part) {
+			t.Errorf("the log does not say %q", part)
+		}
+	}
 }

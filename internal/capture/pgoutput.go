@@ -1,46 +1,53 @@
 package capture
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
+	"runtime"
+	"slices"
+
+	"github.com/jackc/pglogrepl"
 )
 
-// The messages of PostgreSQL's pgoutput plugin, protocol version 1, as the
-// chapter "Logical Replication Message Formats" lays them out. Version 1 sends a
-// transaction when it is committed and never streams one in progress, so
-// everything that arrives between begin and commit is final.
+// The messages of PostgreSQL's pgoutput plugin, protocol version 1, taken apart
+// by pglogrepl. Version 1 sends a transaction when it is committed and never
+// streams one in progress, so everything that arrives between begin and commit
+// is final.
 
 // relation is a table as the stream describes it before its first change.
 type relation struct {
 	schema, name string
 	columns      []column
 	key          []int // columns of the primary key, in its order
+	partial      bool  // the table has more columns
 }
 
 type column struct {
 	name     string
 	oid      uint32
-	modifier int32 // numeric: precision and scale; timestamp: fraction digits; -1 none
-	identity bool  // part of the replica identity
+	modifier int32
+	form     form
+	identity bool // part of the replica identity
 }
 
-// setKey finds the primary key's columns. The catalog is newer than the stream:
-// if it names columns that this change does not have, the replica identity is
-// all there is to go by.
-func (r *relation) setKey(k *tableKey) {
-	r.key = nil
-	for _, name := range k.columns {
-		for i, col := range r.columns {
-			if col.name == name {
+// setKey finds the primary key's columns, which the stream does not tell: under
+// REPLICA IDENTITY FULL it marks every column. The catalog is newer than the
+// stream, so keys are all those that the table is known to have had, the newest
+// first. If this change has none of them whole, an index as replica identity
+// says which row it is; else nothing does.
+func (r *relation) setKey(keys [][]string) {
+	for _, names := range keys {
+		r.key = nil
+		for _, name := range names {
+			if i := slices.IndexFunc(r.columns, func(c column) bool { return c.name == name }); i >= 0 {
 				r.key = append(r.key, i)
 			}
 		}
-	}
-	if len(r.key) == len(k.columns) {
-		return
+		if len(r.key) == len(names) && len(names) > 0 {
+			return
+		}
 	}
 	r.key = nil
 	for i, col := range r.columns {
@@ -48,115 +55,36 @@ func (r *relation) setKey(k *tableKey) {
 			r.key = append(r.key, i)
 		}
 	}
-}
-
-const (
-	kindNull      = 0 // the zero value; 'n' on the wire
-	kindText      = 't'
-	kindUnchanged = 'u' // a large value that the update did not touch and the WAL does not hold
-)
-
-type datum struct {
-	kind byte
-	text []byte
-}
-
-type tuple []datum
-
-// reader takes a message apart. After the first short read every further one
-// returns zero and err stays: one check at the end is enough.
-type reader struct {
-	b   []byte
-	err error
-}
-
-var errShort = errors.New("pgoutput message is too short")
-
-func (r *reader) take(n int) []byte {
-	if r.err != nil || n < 0 || n > len(r.b) {
-		r.err = errShort
-		return nil
+	if len(r.key) == len(r.columns) {
+		r.key = nil
 	}
-	b := r.b[:n]
-	r.b = r.b[n:]
-	return b
 }
 
-func (r *reader) uint8() byte {
-	if b := r.take(1); b != nil {
-		return b[0]
+func (r *relation) setForms(t types) {
+	for i := range r.columns {
+		c := &r.columns[i]
+		c.form = t.form(c.oid, c.modifier)
 	}
-	return 0
 }
 
-func (r *reader) uint16() int {
-	if b := r.take(2); b != nil {
-		return int(binary.BigEndian.Uint16(b))
+func (r *relation) oids() []uint32 {
+	oids := make([]uint32, len(r.columns))
+	for i, c := range r.columns {
+		oids[i] = c.oid
 	}
-	return 0
+	return oids
 }
 
-func (r *reader) uint32() uint32 {
-	if b := r.take(4); b != nil {
-		return binary.BigEndian.Uint32(b)
+func newRelation(m *pglogrepl.RelationMessage) *relation {
+	r := &relation{schema: m.Namespace, name: m.RelationName, columns: make([]column, len(m.Columns))}
+	for i, c := range m.Columns {
+		r.columns[i] = column{name: c.Name, oid: c.DataType, modifier: c.TypeModifier, identity: c.Flags&1 != 0}
 	}
-	return 0
+	return r
 }
 
-func (r *reader) uint64() uint64 {
-	if b := r.take(8); b != nil {
-		return binary.BigEndian.Uint64(b)
-	}
-	return 0
-}
-
-func (r *reader) string() string {
-	for i, c := range r.b {
-		if c == 0 {
-			return string(r.take(i + 1)[:i])
-		}
-	}
-	r.err = errShort
-	return ""
-}
-
-// tuple copies the values: the message's bytes are the connection's buffer.
-func (r *reader) tuple() tuple {
-	n := r.uint16()
-	if n > len(r.b) { // each takes a byte at least
-		r.err = errShort
-		return nil
-	}
-	t := make(tuple, n)
-	for i := range t {
-		switch kind := r.uint8(); kind {
-		case 'n':
-		case kindUnchanged:
-			t[i].kind = kind
-		case kindText:
-			t[i] = datum{kind, append([]byte{}, r.take(int(r.uint32()))...)}
-		default:
-			if r.err == nil {
-				r.err = fmt.Errorf("pgoutput value of unknown kind %q", kind)
-			}
-		}
-	}
-	return t
-}
-
-func (r *reader) relation() (uint32, *relation) {
-	id := r.uint32()
-	rel := &relation{schema: r.string(), name: r.string()}
-	r.uint8() // replica identity
-	for range r.uint16() {
-		flags := r.uint8()
-		rel.columns = append(rel.columns, column{identity: flags&1 != 0, name: r.string(), oid: r.uint32(), modifier: int32(r.uint32())})
-		if r.err != nil {
-			break
-		}
-	}
-	return id, rel
-}
+// tuple is a row. A value that is nil is NULL, too.
+type tuple []*pglogrepl.TupleDataColumn
 
 // change is one change of one row (or of the table, for t).
 type change struct {
@@ -166,45 +94,104 @@ type change struct {
 	full   bool // before is the whole row, not only its identity
 }
 
-// change reads what follows the relation's number in I, U and D.
-func (r *reader) change(kind byte) change {
-	var ch change
-	switch kind {
-	case 'I':
-		ch.op = 'c'
-	case 'U':
-		ch.op = 'u'
-	case 'D':
-		ch.op = 'd'
+// withoutRow is what a change takes away: itself for a delete or a truncate, the
+// row's old key for an update of it, and nothing for any other.
+func (r *relation) withoutRow(ch change) change {
+	switch {
+	case ch.op == 'd' || ch.op == 't':
+		return ch
+	case ch.before != nil && !bytes.Equal(r.appendKey(nil, ch.before), r.appendKey(nil, ch.after)):
+		return change{op: 'd', before: ch.before, full: ch.full}
 	}
-	for len(r.b) > 0 && r.err == nil {
-		switch part := r.uint8(); part {
-		case 'N':
-			ch.after = r.tuple()
-		case 'O', 'K':
-			ch.before, ch.full = r.tuple(), part == 'O'
-		default:
-			r.err = fmt.Errorf("pgoutput change with unknown part %q", part)
+	return change{}
+}
+
+func newChange(m pglogrepl.Message) (relation uint32, ch change) {
+	old := func(t *pglogrepl.TupleData, kind uint8) {
+		if t != nil {
+			ch.before, ch.full = t.Columns, kind == pglogrepl.UpdateMessageTupleTypeOld
 		}
 	}
-	needed := ch.after
-	if ch.op == 'd' {
-		needed = ch.before
+	switch m := m.(type) {
+	case *pglogrepl.InsertMessage:
+		ch.op, ch.after, relation = 'c', m.Tuple.Columns, m.RelationID
+	case *pglogrepl.UpdateMessage:
+		ch.op, ch.after, relation = 'u', m.NewTuple.Columns, m.RelationID
+		old(m.OldTuple, m.OldTupleType)
+	case *pglogrepl.DeleteMessage:
+		ch.op, relation = 'd', m.RelationID
+		old(m.OldTuple, m.OldTupleType)
 	}
-	if needed == nil && r.err == nil {
-		r.err = errShort
-	}
-	return ch
+	return relation, ch
 }
 
-func parseLSN(s string) (uint64, error) {
-	high, low, ok := strings.Cut(s, "/")
-	h, err1 := strconv.ParseUint(high, 16, 32)
-	l, err2 := strconv.ParseUint(low, 16, 32)
-	if !ok || err1 != nil || err2 != nil {
-		return 0, fmt.Errorf("%q is no position in the WAL", s)
+var errShort = errors.New("pgoutput message is too short")
+
+// parse takes a message apart, and is nil for one that says nothing to us
+// (types, origins, logical messages). pglogrepl believes what a message says of
+// its own lengths: it makes room for a value of 4 GiB that is not there, and
+// panics where bytes end. So lengths are checked first, and what is still too
+// short is an error.
+func parse(data []byte) (m pglogrepl.Message, err error) {
+	if len(data) == 0 {
+		return nil, errShort
 	}
-	return h<<32 | l, nil
+	switch body := data[1:]; pglogrepl.MessageType(data[0]) {
+	case pglogrepl.MessageTypeInsert, pglogrepl.MessageTypeUpdate, pglogrepl.MessageTypeDelete:
+		err = checkChange(body)
+	case pglogrepl.MessageTypeTruncate:
+		if len(body) < 4 || uint64(binary.BigEndian.Uint32(body))*4 > uint64(len(body)) {
+			err = errShort
+		}
+	case pglogrepl.MessageTypeBegin, pglogrepl.MessageTypeCommit, pglogrepl.MessageTypeRelation:
+	default:
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		switch cause := recover().(type) {
+		case nil:
+		case runtime.Error:
+			m, err = nil, fmt.Errorf("%w: %v", errShort, cause)
+		default:
+			panic(cause)
+		}
+	}()
+	return pglogrepl.Parse(data)
 }
 
-func formatLSN(lsn uint64) string { return fmt.Sprintf("%X/%X", lsn>>32, uint32(lsn)) }
+// checkChange walks over the rows of an insert, update or delete: number of the
+// relation, then for each row its kind, its number of columns, and of each column
+// its kind and for a text its length and bytes.
+func checkChange(b []byte) error {
+	if len(b) < 4 {
+		return errShort
+	}
+	for b = b[4:]; len(b) > 0; {
+		if len(b) < 3 {
+			return errShort
+		}
+		n := binary.BigEndian.Uint16(b[1:])
+		b = b[3:]
+		for range n {
+			if len(b) == 0 {
+				return errShort
+			}
+			kind := b[0]
+			b = b[1:]
+			switch kind {
+			case pglogrepl.TupleDataTypeNull, pglogrepl.TupleDataTypeToast:
+			case pglogrepl.TupleDataTypeText:
+				if len(b) < 4 || uint64(binary.BigEndian.Uint32(b)) > uint64(len(b)-4) {
+					return errShort
+				}
+				b = b[4+binary.BigEndian.Uint32(b):]
+			default:
+				return fmt.Errorf("pgoutput value of unknown kind %q", kind)
+			}
+		}
+	}
+	return nil
+}

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"strconv"
 	"time"
 
 	"github.com/brimline/brimline"
@@ -20,9 +18,7 @@ const (
 	slotPatience = 5 * time.Second
 )
 
-func (c *Capture) where() string {
-	return fmt.Sprintf("PostgreSQL at %s, database %q", net.JoinHostPort(c.config.Host, strconv.Itoa(int(c.config.Port))), c.config.Database)
-}
+func (c *Capture) where() string { return c.target.Place() }
 
 // connect opens a connection for statements.
 func (c *Capture) connect(ctx context.Context) (*pgx.Conn, error) {
@@ -45,9 +41,19 @@ func hangUp(ctx context.Context, close func(context.Context) error) {
 	_ = close(ctx)
 }
 
+// The slots of a snapshot, beside the one that the stream is read from.
+const (
+	// suffixPending marks a snapshot that is not complete, and keeps what has
+	// changed since the first attempt at it began.
+	suffixPending = "_snapshot"
+	// suffixReading is the temporary slot that a snapshot is read under. PostgreSQL
+	// drops it with its connection; there can be one, so it also keeps a second capture out.
+	suffixReading = "_reading"
+)
+
 // prepare checks everything that a capture needs, creates the publication if it
-// is missing, and returns the table's key.
-func (c *Capture) prepare(ctx context.Context, conn *pgx.Conn) (*tableKey, error) {
+// is missing, and returns what the catalog says.
+func (c *Capture) prepare(ctx context.Context, conn *pgx.Conn) (*look, error) {
 	var version int
 	var walLevel string
 	err := conn.QueryRow(ctx, `SELECT current_setting('server_version_num')::int, current_setting('wal_level')`).Scan(&version, &walLevel)
@@ -63,140 +69,141 @@ func (c *Capture) prepare(ctx context.Context, conn *pgx.Conn) (*tableKey, error
 	if walLevel != "logical" {
 		return nil, errWalLevel(fmt.Errorf("wal_level is %s", walLevel))
 	}
-	// The connection waits for the table's next change of layout, perhaps for months.
-	if _, err := conn.Exec(ctx, `SET idle_session_timeout = 0`); err != nil {
-		return nil, c.failure(c.where(), err)
-	}
-	key, err := c.tableKey(ctx, conn)
-	if err != nil {
+	if err := c.stayConnected(ctx, conn); err != nil {
 		return nil, err
 	}
-	return key, c.publication(ctx, conn)
+	l, err := c.settled(ctx, conn, c.judgeTable)
+	if err != nil {
+		return nil, c.fault(ctx, err)
+	}
+	if l.publication.oid == 0 {
+		if err := c.publish(ctx, conn, l); err != nil {
+			return nil, err
+		}
+	}
+	if l, err = c.settled(ctx, conn, c.judge); err != nil {
+		return nil, c.fault(ctx, err)
+	}
+	c.knowKey(l.key)
+	if c.told == nil || c.told.oid != l.oid {
+		c.tell(l)
+		c.told = l
+	}
+	return l, nil
 }
 
-// tableKey is what the stream itself does not tell: the primary key. (Under
-// REPLICA IDENTITY FULL the stream marks every column as key.)
-type tableKey struct{ columns []string }
-
-func (c *Capture) tableKey(ctx context.Context, conn *pgx.Conn) (*tableKey, error) {
-	where := fmt.Sprintf("table %q", c.o.Table)
-	var kind string
-	err := conn.QueryRow(ctx, `SELECT c.relkind::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-		WHERE n.nspname = $1 AND c.relname = $2`, c.schema, c.table).Scan(&kind)
-	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
-		return nil, c.failure("reading the catalog", err)
-	}
-	if kind != "r" && kind != "p" {
-		what := errors.New("there is no such table")
-		if kind != "" {
-			what = errors.New("it is not a table")
-		}
-		return nil, &brimline.Error{
-			Class: brimline.ClassEnvironment, Kind: "postgres_table", Where: where,
-			Remedy: "check the table's name, and create it before the capture starts", Err: what,
-		}
-	}
-	rows, err := conn.Query(ctx, `SELECT a.attname::text FROM pg_index i
-		CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, place)
-		JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
-		WHERE i.indisprimary AND i.indrelid = to_regclass($1) ORDER BY k.place`, c.quotedTable())
-	if err != nil {
-		return nil, c.failure("reading the catalog", err)
-	}
-	columns, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return nil, c.failure("reading the catalog", err)
-	}
-	if len(columns) == 0 {
-		return nil, &brimline.Error{
-			Class: brimline.ClassEnvironment, Kind: "postgres_primary_key", Where: where,
-			Remedy: "ALTER TABLE " + c.quotedTable() + " ADD PRIMARY KEY (…)",
-			Err:    errors.New("it has no primary key, by which records are keyed"),
-		}
-	}
-	return &tableKey{columns}, nil
+// stayConnected: the connection waits for the table's next change of layout, perhaps for months.
+func (c *Capture) stayConnected(ctx context.Context, conn *pgx.Conn) error {
+	_, err := conn.Exec(ctx, `SET idle_session_timeout = 0`)
+	return c.failure(c.where(), err)
 }
 
-func (c *Capture) publication(ctx context.Context, conn *pgx.Conn) error {
-	doing := fmt.Sprintf("publication %q", c.o.Publication)
-	var exists, covers bool
-	// A partitioned table must be published under its own name, not as its parts.
-	err := conn.QueryRow(ctx, `SELECT
-		EXISTS (SELECT FROM pg_publication WHERE pubname = $1 AND pubinsert AND pubupdate AND pubdelete),
-		EXISTS (SELECT FROM pg_publication_tables WHERE pubname = $1 AND schemaname = $2 AND tablename = $3)`,
-		c.o.Publication, c.schema, c.table).Scan(&exists, &covers)
-	if err != nil {
-		return c.failure("reading the catalog", err)
+// fault is what a start says of a table or publication that it refuses.
+func (c *Capture) fault(ctx context.Context, err error) error {
+	if _, ok := errors.AsType[*outage](err); ok || c.mark == nil {
+		return err
 	}
-	if exists && covers {
-		return nil
-	}
-	create := fmt.Sprintf("CREATE PUBLICATION %s FOR TABLE %s WITH (publish_via_partition_root = true)", quote(c.o.Publication), c.quotedTable())
-	_, err = conn.Exec(ctx, create)
+	c.owe(ctx, err)
+	return followedBy(err, again)
+}
+
+// publish creates the publication.
+func (c *Capture) publish(ctx context.Context, conn *pgx.Conn, l *look) error {
+	create := c.createPublication(l)
+	_, err := conn.Exec(ctx, create)
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && pg.Code == codeExists {
+		err = nil // another was quicker
+	} else if ok && pg.Code == codeNoRight {
 		return &brimline.Error{
-			Class: brimline.ClassEnvironment, Kind: "postgres_publication", Where: doing,
-			Remedy: fmt.Sprintf("ALTER PUBLICATION %s ADD TABLE %s with inserts, updates and deletes, or name another publication", quote(c.o.Publication), c.quotedTable()),
-			Err:    fmt.Errorf("it exists and does not publish all changes of %s", c.o.Table),
+			Class: brimline.ClassEnvironment, Kind: "postgres_publication", Where: c.wherePublication(),
+			Remedy: "as owner of the table: " + create, Err: errors.New("there is none of this name, and " + pg.Message),
 		}
 	}
-	if err == nil {
-		c.o.Log.Info("publication created", "publication", c.o.Publication, "table", c.o.Table)
+	if err != nil {
+		return c.failure("creating "+c.wherePublication(), err)
 	}
-	return c.failure("creating "+doing, err)
+	c.o.Log.Info("publication created", "publication", c.o.Publication, "table", c.o.Table)
+	return nil
 }
 
-// slotMissing tells whether the slot has yet to be made, which is to say whether
-// the snapshot has yet to be taken.
-func (c *Capture) slotMissing(ctx context.Context, conn *pgx.Conn, again bool) (bool, error) {
-	where := fmt.Sprintf("replication slot %q", c.o.Slot)
+// slots says how far this capture has come, as PostgreSQL knows it.
+type slots struct {
+	complete bool  // the slot of the stream is there, so a snapshot is complete
+	pending  bool  // a snapshot was begun and is not complete
+	kept     int64 // bytes of WAL that the pending one holds
+}
+
+// slots looks for the capture's slots, and waits a little for one that is in use.
+func (c *Capture) slots(ctx context.Context, conn *pgx.Conn, again bool) (slots, error) {
+	var s slots
 	for deadline := time.Now().Add(slotPatience); ; {
-		var plugin, database, walStatus string
-		var pid int
-		err := conn.QueryRow(ctx, `SELECT coalesce(plugin::text, ''), coalesce(database::text, ''), coalesce(wal_status, ''), coalesce(active_pid, 0)
-			FROM pg_replication_slots WHERE slot_name = $1`, c.o.Slot).Scan(&plugin, &database, &walStatus, &pid)
-		switch {
-		case errors.Is(err, pgx.ErrNoRows):
-			return true, nil
-		case err != nil:
-			return false, c.failure("reading "+where, err)
-		case plugin != "pgoutput" || database != c.config.Database:
-			return false, &brimline.Error{
-				Class: brimline.ClassEnvironment, Kind: "slot_foreign", Where: where, Remedy: "give this capture a slot of its own",
-				Err: fmt.Errorf("it belongs to plugin %q and database %q", plugin, database),
-			}
-		case walStatus == "lost":
-			return false, c.errSlotLost(errors.New("the WAL that it needs has been removed"))
-		case pid == 0:
-			return false, nil
+		s = slots{}
+		used, err := c.readSlots(ctx, conn, &s)
+		if err != nil || used == nil {
+			return s, err
 		}
 		if again || time.Now().After(deadline) {
-			return false, &outage{&brimline.Error{
-				Class: brimline.ClassEnvironment, Kind: "slot_in_use", Where: where,
-				Remedy: "stop the other process, or give this capture a slot of its own",
-				Err:    fmt.Errorf("a process uses it through server process %d", pid),
-			}}
+			return s, &outage{used}
 		}
 		select {
 		case <-ctx.Done():
-			return false, ctx.Err()
+			return s, ctx.Err()
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
 }
 
-// Drop removes the slot and the publication, so that PostgreSQL keeps no WAL for
-// a capture that will not come back; a later Run takes a new snapshot. It is no
-// error if there are none.
-func (c *Capture) Drop(ctx context.Context) error {
-	conn, err := c.connect(ctx)
+// readSlots returns, as used, the error that a slot is in use.
+func (c *Capture) readSlots(ctx context.Context, conn *pgx.Conn, s *slots) (used, err error) {
+	rows, err := conn.Query(ctx, `SELECT slot_name::text, coalesce(plugin::text, ''), coalesce(database::text, ''),
+		coalesce(wal_status, ''), coalesce(active_pid, 0),
+			CASE WHEN pg_is_in_recovery() THEN 0 ELSE coalesce(pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn), 0)::bigint END
+		FROM pg_catalog.pg_replication_slots WHERE slot_name = ANY($1::text[])`, []string{c.o.Slot, c.o.Slot + suffixPending,
+		c.o.Slot + suffixReading})
 	if err != nil {
-		return unwrapOutage(err)
+		return nil, c.failure("reading the replication slots", err)
 	}
-	defer hangUp(ctx, conn.Close)
-	_, err = conn.Exec(ctx, `SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1`, c.o.Slot)
-	if err == nil {
-		_, err = conn.Exec(ctx, "DROP PUBLICATION IF EXISTS "+quote(c.o.Publication))
+	type found struct {
+		Name, Plugin, Database, WALStatus string
+		PID                               int
+		Kept                              int64
 	}
-	return unwrapOutage(c.failure("dropping the replication slot and the publication", err))
+	all, err := pgx.CollectRows(rows, pgx.RowToStructByPos[found])
+	if err != nil {
+		return nil, c.failure("reading the replication slots", err)
+	}
+	for _, f := range all {
+		switch f.Name {
+		case c.o.Slot:
+			s.complete = true
+		case c.o.Slot + suffixPending:
+			s.pending, s.kept = true, f.Kept
+		}
+	}
+	for _, f := range all {
+		where := fmt.Sprintf("replication slot %q", f.Name)
+		switch {
+		case f.Plugin != "pgoutput" || f.Database != c.config.Database:
+			return nil, &brimline.Error{
+				Class: brimline.ClassEnvironment, Kind: "slot_foreign", Where: where, Remedy: "give this capture a slot of its own",
+				Err: fmt.Errorf("it belongs to plugin %q and database %q", f.Plugin, f.Database),
+			}
+		case f.WALStatus == "lost" && (f.Name == c.o.Slot || !s.complete):
+			return nil, errSlotLost(f.Name, errors.New("the WAL that it needs has been removed"))
+		case f.PID != 0:
+			used = &brimline.Error{
+				Class: brimline.ClassEnvironment, Kind: "slot_in_use", Where: where,
+				Remedy: "stop the other process, or give this capture a slot of its own",
+				Err:    fmt.Errorf("a process uses it through server process %d", f.PID),
+			}
+		}
+	}
+	return used, nil
+}
+
+// dropPending forgets that a snapshot is not complete. It is no error if that is known already.
+func (c *Capture) dropPending(ctx context.Context, conn *pgx.Conn) error {
+	_, err := conn.Exec(ctx, `SELECT pg_drop_replication_slot(slot_name) FROM pg_catalog.pg_replication_slots WHERE
+		slot_name = $1`, c.o.Slot+suffixPending)
+	return c.failure(fmt.Sprintf("dropping replication slot %q", c.o.Slot+suffixPending), err)
 }

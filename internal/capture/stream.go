@@ -2,19 +2,18 @@ package capture
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
+	"slices"
+	"sync"
 	"time"
 
+	"github.com/jackc/pglogrepl"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
 )
-
-// postgresEpoch is 2000-01-01, from which PostgreSQL counts, in µs since 1970.
-const postgresEpoch = 946684800 * 1000000
 
 const (
 	writeTimeout = 10 * time.Second
@@ -34,13 +33,16 @@ type stream struct {
 	conn      *pgconn.PgConn
 	catalog   *pgx.Conn
 	relations map[uint32]*relation // nil for other tables of the publication
+	base      *look                // the table as it was when the stream began
 	t         *tracker
 	queue     chan delivery
+	news      chan struct{} // capacity 1: the stream has met something that the catalog should explain
 
 	open      *transaction // between begin and commit
+	commits   pglogrepl.LSN
 	from      origin
 	committed uint64 // end of the last commit of this connection
-	walEnd    uint64
+	walEnd    pglogrepl.LSN
 	reported  time.Time
 	heard     time.Time // when the server last sent something and it was dealt with
 }
@@ -50,15 +52,15 @@ type delivery struct {
 	of     *transaction
 }
 
-func (c *Capture) stream(ctx context.Context, catalog *pgx.Conn, up func()) error {
+func (c *Capture) stream(ctx context.Context, catalog *pgx.Conn, l *look, up func()) error {
 	conn, err := c.connectReplication(ctx)
 	if err != nil {
 		return err
 	}
 	defer hangUp(ctx, conn.Close)
 	s := &stream{
-		c: c, conn: conn, catalog: catalog, relations: map[uint32]*relation{},
-		t: newTracker(), queue: make(chan delivery, c.o.QueueSize), heard: time.Now(),
+		c: c, conn: conn, catalog: catalog, relations: map[uint32]*relation{}, base: l,
+		t: newTracker(), queue: make(chan delivery, c.o.QueueSize), news: make(chan struct{}, 1), heard: time.Now(),
 	}
 	if err := s.start(ctx); err != nil {
 		return c.failure(fmt.Sprintf("starting replication from slot %q", c.o.Slot), err)
@@ -67,42 +69,38 @@ func (c *Capture) stream(ctx context.Context, catalog *pgx.Conn, up func()) erro
 	up()
 	c.o.Log.Info("capture is streaming", "table", c.o.Table, "topic", c.topic, "slot", c.o.Slot)
 
-	delivering, cancel := context.WithCancel(ctx)
-	delivered := make(chan struct{})
-	go func() {
-		defer close(delivered)
-		s.deliver(delivering)
-	}()
+	whole := ctx
+	ctx, cancel := context.WithCancel(ctx)
+	var workers sync.WaitGroup
+	workers.Go(func() { s.deliver(ctx) })
+	var fault error
+	workers.Go(func() {
+		if fault = c.watch(ctx, l, s.news); fault != nil {
+			cancel()
+		}
+	})
 	err = s.follow(ctx)
 	cancel()
-	<-delivered
-	if sinkErr := s.t.failure(); sinkErr != nil && ctx.Err() == nil {
+	workers.Wait()
+	if sinkErr := s.t.failure(); sinkErr != nil && whole.Err() == nil {
 		return sinkErr
 	}
-	s.drain(context.WithoutCancel(ctx))
-	return c.failure(c.where(), err)
+	s.drain(context.WithoutCancel(whole))
+	if fault == nil {
+		fault = c.failure(c.where(), err)
+	}
+	if whole.Err() == nil && !isWithoutPublication(fault) {
+		c.owe(whole, fault)
+	}
+	return fault
 }
 
 func (s *stream) start(ctx context.Context) error {
 	// 0/0: the server begins where the slot stands.
-	command := fmt.Sprintf(`START_REPLICATION SLOT %s LOGICAL 0/0 (proto_version '1', publication_names '%s')`,
-		quote(s.c.o.Slot), quoteLiteral(quote(s.c.o.Publication)))
-	s.conn.Frontend().SendQuery(&pgproto3.Query{String: command})
-	if err := s.conn.Frontend().Flush(); err != nil {
-		return err
-	}
-	for {
-		msg, err := s.conn.ReceiveMessage(ctx)
-		if err != nil {
-			return err
-		}
-		switch msg := msg.(type) {
-		case *pgproto3.CopyBothResponse:
-			return nil
-		case *pgproto3.ErrorResponse:
-			return pgconn.ErrorResponseToPgError(msg)
-		}
-	}
+	return pglogrepl.StartReplication(ctx, s.conn, quote(s.c.o.Slot), 0, pglogrepl.StartReplicationOptions{
+		Mode:       pglogrepl.LogicalReplication,
+		PluginArgs: []string{"proto_version '1'", "publication_names '" + quoteLiteral(quote(s.c.o.Publication)) + "'"},
+	})
 }
 
 // follow reads until ctx ends, the connection breaks or the sink fails.
@@ -155,84 +153,60 @@ func (s *stream) receive(ctx context.Context, msg pgproto3.BackendMessage) error
 	case *pgproto3.CopyDone, *pgproto3.CommandComplete: // the server shuts down in good order
 		return errors.New("the server has ended the stream")
 	case *pgproto3.CopyData:
-		r := &reader{b: msg.Data}
-		switch r.uint8() {
-		case 'w':
-			lsn, end := r.uint64(), r.uint64()
-			r.uint64() // the server's clock
-			s.seen(max(lsn, end))
-			return s.change(ctx, r, lsn)
-		case 'k':
-			end := r.uint64()
-			r.uint64()
-			now := r.uint8() == 1
-			if r.err != nil {
-				return r.err
+		if len(msg.Data) == 0 {
+			return errShort
+		}
+		switch msg.Data[0] {
+		case pglogrepl.XLogDataByteID:
+			x, err := pglogrepl.ParseXLogData(msg.Data[1:])
+			if err != nil {
+				return err
 			}
-			s.seen(end)
+			s.seen(max(x.WALStart, x.ServerWALEnd))
+			return s.message(ctx, x.WALData, uint64(x.WALStart))
+		case pglogrepl.PrimaryKeepaliveMessageByteID:
+			k, err := pglogrepl.ParsePrimaryKeepaliveMessage(msg.Data[1:])
+			if err != nil {
+				return err
+			}
+			s.seen(k.ServerWALEnd)
 			if s.open == nil {
-				s.t.idle(end)
+				s.t.idle(uint64(k.ServerWALEnd))
 			}
-			return s.report(now)
+			return s.report(k.ReplyRequested)
 		}
 	}
 	return nil
 }
 
-func (s *stream) seen(end uint64) {
+func (s *stream) seen(end pglogrepl.LSN) {
 	s.walEnd = max(s.walEnd, end)
-	s.c.stats.server.Store(s.walEnd)
+	s.c.stats.server.Store(uint64(s.walEnd))
 }
 
-// change handles one message of pgoutput that stands at lsn.
-func (s *stream) change(ctx context.Context, r *reader, lsn uint64) error {
-	var ch change
-	var ids []uint32
-	switch kind := r.uint8(); kind {
-	case 'B':
-		r.uint64() // position of the commit
-		micros := int64(r.uint64()) + postgresEpoch
-		s.from = origin{micros: micros, previous: s.committed, txid: uint64(r.uint32())}
-		s.open = s.t.begin()
-		return r.err
-	case 'C':
-		r.uint8()
-		r.uint64()
-		end := r.uint64()
-		if r.err == nil && s.open != nil {
-			s.open.commit(end)
-			s.open, s.committed = nil, end
-		}
-		return r.err
-	case 'R':
-		return s.relation(ctx, r)
-	case 'I', 'U', 'D':
-		ids = []uint32{r.uint32()}
-		ch = r.change(kind)
-	case 'T':
-		n := int(r.uint32())
-		r.uint8()
-		for range min(n, len(r.b)/4) {
-			ids = append(ids, r.uint32())
-		}
-		ch = change{op: 't'}
-	default:
-		return nil // types, origins, messages
+// message handles one message of pgoutput that stands at lsn.
+func (s *stream) message(ctx context.Context, data []byte, lsn uint64) error {
+	m, err := parse(data)
+	if err != nil {
+		return err
 	}
-	if r.err != nil {
-		return r.err
-	}
-	for _, id := range ids {
-		rel, known := s.relations[id]
-		if !known || s.open == nil {
-			return fmt.Errorf("pgoutput sent a change of relation %d without its description or its transaction", id)
+	switch m := m.(type) {
+	case *pglogrepl.BeginMessage:
+		s.from = origin{micros: m.CommitTime.UnixMicro(), previous: s.committed, txid: uint64(m.Xid)}
+		s.open, s.commits = s.t.begin(), m.FinalLSN
+	case *pglogrepl.CommitMessage:
+		if s.open != nil {
+			s.open.commit(uint64(m.TransactionEndLSN))
+			s.open, s.committed = nil, uint64(m.TransactionEndLSN)
 		}
-		if rel == nil {
-			continue
-		}
-		s.from.lsn = lsn
-		for _, record := range s.c.records(nil, rel, ch, s.from) {
-			if err := s.enqueue(ctx, delivery{record, s.open}); err != nil {
+	case *pglogrepl.RelationMessage:
+		return s.relation(ctx, m)
+	case *pglogrepl.InsertMessage, *pglogrepl.UpdateMessage, *pglogrepl.DeleteMessage:
+		id, ch := newChange(m)
+		return s.change(ctx, id, ch, lsn)
+	case *pglogrepl.TruncateMessage:
+		for _, id := range m.RelationIDs {
+			if err := s.change(ctx, id, change{op: 't'}, lsn); err != nil {
 				return err
 			}
 		}
@@ -240,24 +214,83 @@ func (s *stream) change(ctx context.Context, r *reader, lsn uint64) error {
 	return nil
 }
 
-// relation remembers a table's layout. The primary key is looked up each time,
-// because such a message comes when the table has changed.
-func (s *stream) relation(ctx context.Context, r *reader) error {
-	id, rel := r.relation()
-	if r.err != nil {
-		return r.err
+func (s *stream) change(ctx context.Context, id uint32, ch change, lsn uint64) error {
+	rel, known := s.relations[id]
+	if !known || s.open == nil {
+		return fmt.Errorf("pgoutput sent a change of relation %d without its description or its transaction", id)
 	}
-	if rel.schema != s.c.schema || rel.name != s.c.table {
-		s.relations[id] = nil
+	uncovered := s.commits >= s.c.covered // by a snapshot
+	switch {
+	case rel == nil && id == s.base.oid && uncovered:
+		return s.fault(ctx, tableError("postgres_table_renamed", s.c.whereTable(),
+			fmt.Sprintf("see that %s is the table's name; then %s", s.c.quotedTable(), again),
+			"it had another name for a while: changes of that time are not in the topic"))
+	case rel == nil:
+		return nil
+	case len(rel.key) == 0 && ch.op != 't' && uncovered:
+		return s.fault(ctx, tableError("postgres_publication_changed", s.c.wherePublication(), again,
+			"changes of %s came without the columns of its primary key: they are not in the topic", s.c.o.Table))
+	case len(rel.key) == 0 && ch.op != 't':
+		return nil
+	case rel.partial && !uncovered:
+		// Published with fewer columns than the table has, while the snapshot has the row with all of them.
+		if ch = rel.withoutRow(ch); ch.op == 0 {
+			return nil
+		}
+	}
+	s.from.lsn = lsn
+	for _, record := range s.c.records(nil, rel, ch, s.from) {
+		if err := s.enqueue(ctx, delivery{record, s.open}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// relation remembers a table's layout. Primary key and types are looked up each
+// time, because such a message comes when the table has changed.
+func (s *stream) relation(ctx context.Context, m *pglogrepl.RelationMessage) error {
+	ours := m.Namespace == s.c.schema && m.RelationName == s.c.table
+	if _, known := s.relations[m.RelationID]; known || ours != (m.RelationID == s.base.oid) {
+		// Another layout, another name, another table: or the stream is behind, and it is of the past.
+		select {
+		case s.news <- struct{}{}:
+		default:
+		}
+	}
+	if !ours {
+		s.relations[m.RelationID] = nil
 		return nil
 	}
-	key, err := s.c.tableKey(ctx, s.catalog)
+	rel := newRelation(m)
+	key, err := s.c.keyNow(ctx, s.catalog)
+	if err == nil {
+		err = s.c.types.read(ctx, s.catalog, rel.oids())
+	}
+	if err != nil {
+		return s.c.failure("reading the catalog", err)
+	}
+	s.c.knowKey(key)
+	rel.setForms(s.c.types)
+	rel.setKey(s.c.keys)
+	for _, name := range s.base.published() {
+		rel.partial = rel.partial || !slices.ContainsFunc(rel.columns, func(c column) bool { return c.name == name })
+	}
+	s.relations[m.RelationID] = rel
+	return nil
+}
+
+// fault says why a change cannot be taken: by the catalog as it is now, which
+// knows a remedy, or as the stream has it, if the catalog is in order again.
+func (s *stream) fault(ctx context.Context, seen error) error {
+	_, fault, err := s.c.compare(ctx, s.catalog, s.base)
 	if err != nil {
 		return err
 	}
-	rel.setKey(key)
-	s.relations[id] = rel
-	return nil
+	if fault != nil {
+		return fault
+	}
+	return seen
 }
 
 // enqueue waits for room in the queue, and goes on reporting meanwhile.
@@ -313,20 +346,18 @@ func (s *stream) report(now bool) error {
 	if confirmed > 0 {
 		s.c.stats.confirmed.Store(confirmed)
 	}
-	// Zero is "unknown" to the server, and so moves nothing.
-	b := append(make([]byte, 0, 34), 'r')
-	b = binary.BigEndian.AppendUint64(b, s.walEnd) // written; it only shows in pg_stat_replication
-	b = binary.BigEndian.AppendUint64(b, confirmed)
-	b = binary.BigEndian.AppendUint64(b, confirmed)
-	b = binary.BigEndian.AppendUint64(b, uint64(time.Now().UnixMicro()-postgresEpoch))
-	answer := byte(0)
-	if time.Since(s.heard) > silence/2 {
-		answer = 1
+	status := pglogrepl.StandbyStatusUpdate{
+		WALWritePosition: s.walEnd, // it only shows in pg_stat_replication
+		WALFlushPosition: pglogrepl.LSN(confirmed), WALApplyPosition: pglogrepl.LSN(confirmed),
+		ReplyRequested: time.Since(s.heard) > silence/2,
 	}
-	b = append(b, answer)
+	if confirmed == 0 {
+		// Zero is "unknown" to the server, and moves nothing. pglogrepl takes it for
+		// "as far as written", which would confirm what no sink has acknowledged.
+		status.WALWritePosition = 0
+	}
 	_ = s.conn.Conn().SetWriteDeadline(time.Now().Add(writeTimeout))
-	s.conn.Frontend().Send(&pgproto3.CopyData{Data: b})
-	return s.conn.Frontend().Flush()
+	return pglogrepl.SendStandbyStatusUpdate(context.Background(), s.conn, status)
 }
 
 // drain ends a session so that as little as possible comes again: what the sink

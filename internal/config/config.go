@@ -11,6 +11,9 @@ import "time"
 
 // Config is everything that can be set. Its parts are separate types so that a
 // command can take those that concern it, and no others.
+//
+// Lists have the type "list", which is no type of kong's: a list of no named
+// type is shown in the help with `,...` behind its default.
 type Config struct {
 	Kafka     `group:"Kafka"`
 	Names     `group:"Names"`
@@ -29,7 +32,7 @@ type Config struct {
 // Kafka is how to reach the brokers.
 type Kafka struct {
 	// Brokers are bootstrap addresses, host:port; the cluster names the others.
-	Brokers []string `help:"Bootstrap brokers, host:port." default:"127.0.0.1:9092" env:"BRIMLINE_BROKERS"`
+	Brokers []string `type:"list" help:"Bootstrap brokers, host:port; several by commas." default:"127.0.0.1:9092" env:"BRIMLINE_BROKERS"`
 	// KafkaTLS encrypts connections; the certificate is checked against the
 	// system's authorities, or those of KafkaCAFile. Implied by the three files.
 	KafkaTLS bool `name:"kafka-tls" help:"Connect to Kafka with TLS; implied by the files below." env:"BRIMLINE_KAFKA_TLS"`
@@ -92,7 +95,7 @@ type Topics struct {
 type Watched struct {
 	TableName
 	// IDColumn is the primary key, in its order where it has several columns.
-	IDColumn     []string `name:"id-column" help:"Primary key; several columns by commas or by repeating." default:"id" env:"BRIMLINE_ID_COLUMN"`
+	IDColumn     []string `type:"list" name:"id-column" help:"Primary key; several columns by commas or by repeating." default:"id" env:"BRIMLINE_ID_COLUMN"`
 	UserColumn   string   `help:"The account a row belongs to." default:"user_id" env:"BRIMLINE_USER_COLUMN"`
 	AmountColumn string   `help:"The amount." default:"amount" env:"BRIMLINE_AMOUNT_COLUMN"`
 	TimeColumn   string   `help:"The row's own time." default:"timestamp" env:"BRIMLINE_TIME_COLUMN"`
@@ -100,7 +103,7 @@ type Watched struct {
 
 // TableName is the watched table.
 type TableName struct {
-	// Table is schema.name. Records of other tables in the source topic become dead letters.
+	// Table is schema.name. What becomes of records of other tables in the source topic says OtherTables.
 	Table string `help:"The watched table, schema.name." default:"streaming.transactions" env:"BRIMLINE_TABLE"`
 }
 
@@ -109,20 +112,36 @@ type Records struct {
 	// Format is auto (look at each record), envelope (Debezium's before/after) or
 	// flat (as ExtractNewRecordState leaves it).
 	Format string `help:"auto, envelope, or flat (ExtractNewRecordState)." default:"auto" env:"BRIMLINE_FORMAT"`
-	// TimeUnit reads times that come as bare numbers: auto (from the inline
-	// schema, else by size), ms, us or ns.
-	TimeUnit string `help:"Unit of times that are bare numbers: auto, ms, us or ns." default:"auto" env:"BRIMLINE_TIME_UNIT"`
+	// TimeUnit reads times that come as bare numbers: ms, us or ns, believed whatever
+	// they look like; auto takes the unit from the inline schema, from our own capture's
+	// mark, or from what the catalog says of the column, and makes a dead letter of a
+	// number whose unit none of them says, or that looks like a time in another unit.
+	// Numbers of date columns are days in any case, where the catalog says that they are dates.
+	TimeUnit string `help:"Unit of times that are bare numbers: ms, us or ns; auto: what the record or the catalog says, never a guess." default:"auto" env:"BRIMLINE_TIME_UNIT"`
 	// Decimals tells precise decimals (base64) from string ones (digits) where the
-	// records do not: auto refuses texts that could be either.
-	Decimals string `help:"How decimals without inline schema are written: auto, precise or string." default:"auto" env:"BRIMLINE_DECIMALS"`
+	// records do not: auto refuses texts that could be either. numeric says that JSON
+	// numbers are exact (decimal.format=NUMERIC in Kafka Connect's JsonConverter); without
+	// it one with a fraction is refused, because a binary float looks the same.
+	Decimals string `help:"How decimals without inline schema are written: auto, precise, string, or numeric (exact JSON numbers, decimal.format=NUMERIC)." default:"auto" env:"BRIMLINE_DECIMALS"`
 	// AmountColumnScale is the column's number of decimals; needed for
 	// decimal.handling.mode=precise without inline schemas, whose bytes do not
-	// say it. -1: not known.
+	// say it, where the catalog is not asked. Without either, such amounts are dead
+	// letters. Refused where the catalog says otherwise. -1: not known.
 	AmountColumnScale int `help:"Decimals of the amount column, for precise decimals without inline schema; -1: not known." default:"-1" env:"BRIMLINE_AMOUNT_COLUMN_SCALE"`
+	// AmountMinorUnits is n where the amount column counts units of 10^-n in whole
+	// numbers, 2 for a bigint of cents: 50000 is then 500.00, and limits in rules stay
+	// 500.00. Only for columns of whole numbers. 0: it does not.
+	AmountMinorUnits int `help:"n where the amount column counts 10^-n in whole numbers: 2 for cents; 0: whole units." default:"0" env:"BRIMLINE_AMOUNT_MINOR_UNITS"`
 	// AllowFloatAmounts takes amounts that went through a float
 	// (decimal.handling.mode=double). They are no longer exact; refused by default.
 	AllowFloatAmounts bool `help:"Take amounts that went through a float and may no longer be exact." env:"BRIMLINE_ALLOW_FLOAT_AMOUNTS"`
-	// MaxRecordBytes is the largest change record that is looked into; larger ones become dead letters.
+	// OtherTables says what becomes of records of other tables in the source topic:
+	// deadletter, or skip, which passes over them and counts them
+	// (brimline_route_skipped_total). Flattened records that do not name their table
+	// (add.fields=table,schema) cannot be told apart.
+	OtherTables string `help:"Records of other tables in the source topic: deadletter or skip." default:"deadletter" env:"BRIMLINE_OTHER_TABLES"`
+	// MaxRecordBytes is the largest change record that is taken; larger ones become dead letters. Of those only
+	// the row's id and account are read, so that the row does not stay as it was before.
 	MaxRecordBytes int `help:"Larger change records become dead letters." default:"1048576" env:"BRIMLINE_MAX_RECORD_BYTES"`
 }
 
@@ -139,7 +158,8 @@ type Judging struct {
 }
 
 // Database is how to reach PostgreSQL. PGPASSWORD, PGSSLROOTCERT, ~/.pgpass and
-// the other ways of libpq fill in what the URL leaves out.
+// the other ways of libpq fill in what the URL leaves out. A URL that could be
+// read in two ways is refused (package urls).
 type Database struct {
 	// DatabaseURL or DatabaseURLFile, not both. Needed unless verification is off.
 	DatabaseURL     Secret `name:"database-url" help:"postgres://user@host:port/database; PGPASSWORD and ~/.pgpass are honoured." env:"BRIMLINE_DATABASE_URL" placeholder:"URL"`
@@ -160,7 +180,7 @@ type State struct {
 // Running is how `run` behaves.
 type Running struct {
 	// Stages that this process runs; the others must run elsewhere.
-	Stages []string `help:"Stages to run here: ${stages}." default:"route,window,verify,index" env:"BRIMLINE_STAGES"`
+	Stages []string `type:"list" help:"Stages to run here, by commas: ${stages}." default:"route,window,verify,index" env:"BRIMLINE_STAGES"`
 	// HotStandby keeps copies of the tables of other instances' partitions, for a
 	// quick takeover at the price of disk and network.
 	HotStandby bool `help:"Keep copies of other instances' tables, to take over quickly." env:"BRIMLINE_HOT_STANDBY"`
@@ -182,6 +202,14 @@ type Running struct {
 
 // Serving is the HTTP API with health, metrics and the page.
 type Serving struct {
+	Listening
+	// AllowedHosts are the names under which it answers, beside localhost and IP addresses: exact, or *.example.com for
+	// every name below one. Others are refused, because a web page can point a name of its own at this address.
+	AllowedHosts []string `type:"list" help:"Names, besides localhost and IP addresses, under which API and page answer: exact, or *.example.com; several by commas." env:"BRIMLINE_ALLOWED_HOSTS" placeholder:"NAME"`
+}
+
+// Listening is where HTTP answers.
+type Listening struct {
 	// Listen is host:port, or off. Nothing there asks who is asking: keep it on
 	// loopback or behind something that does.
 	Listen string `help:"Address of API, metrics and health; off: none." default:"127.0.0.1:8480" env:"BRIMLINE_LISTEN"`

@@ -104,10 +104,10 @@ func TestFileProblems(t *testing.T) {
 
 func TestFind(t *testing.T) {
 	t.Chdir(t.TempDir())
-	if f, err := Find(""); f != nil || err != nil {
+	if f, err := Find("", nil); f != nil || err != nil {
 		t.Errorf("nothing there: %v, %v", f, err)
 	}
-	if _, err := Find("missing.yaml"); brimline.ExitCode(err) != int(brimline.ClassInput) {
+	if _, err := Find("missing.yaml", nil); brimline.ExitCode(err) != int(brimline.ClassInput) {
 		t.Errorf("a named file that is missing: %v", err)
 	}
 	if err := os.MkdirAll(filepath.Dir(FileDemo), 0o755); err != nil {
@@ -117,7 +117,7 @@ func TestFind(t *testing.T) {
 		if err := os.WriteFile(path, []byte("group: x"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if f, err := Find(""); err != nil || f == nil || f.Path != path {
+		if f, err := Find("", nil); err != nil || f == nil || f.Path != path {
 			t.Errorf("%s: %v, %v", path, f, err)
 		}
 	}
@@ -168,6 +168,7 @@ func TestValidateTellsEverything(t *testing.T) {
 	c.Stages, c.Listen, c.LogLevel, c.StopTimeout, c.SweepEvery = []string{"verify", "nap"}, "8480", "loud", 0, -time.Second
 	c.Pprof = ":6060"
 	c.KafkaCertFile, c.KafkaSASLUser, c.AsOf, c.AmountColumnScale, c.Partitions = "cert.pem", "me", "later", -2, -1
+	c.AmountMinorUnits, c.OtherTables = 19, "drop"
 	c.Alerts, c.AlertsPerUser, c.UserColumn, c.UntilCaughtUp = c.Source, 0, " ", true
 	err := c.Valid()
 	if brimline.ExitCode(err) != int(brimline.ClassInput) {
@@ -175,7 +176,8 @@ func TestValidateTellsEverything(t *testing.T) {
 	}
 	for _, flag := range []string{
 		"brokers", "group", "table", "format", "verify", "stages", "listen", "pprof", "log-level", "stop-timeout", "sweep-every", "kafka-cert-file",
-		"kafka-sasl-password", "as-of", "amount-column-scale", "partitions", "alerts", "alerts-per-user", "user-column", "until-caught-up", "database-url",
+		"kafka-sasl-password", "as-of", "amount-column-scale", "amount-minor-units", "other-tables", "partitions",
+		"alerts", "alerts-per-user", "user-column", "until-caught-up", "database-url",
 	} {
 		if !strings.Contains(err.Error(), "--"+flag+": ") {
 			t.Errorf("--%s is not named in\n%v", flag, err)
@@ -196,6 +198,60 @@ func TestPprofIsOnLoopback(t *testing.T) {
 		if err := c.Valid(); says == "" && err != nil || says != "" && (err == nil || !strings.Contains(err.Error(), "--pprof: ") ||
 			!strings.Contains(err.Error(), says)) {
 			t.Errorf("%q: %v, want %q", address, err, says)
+		}
+	}
+}
+
+// A name that is allowed is one that its owner can vouch for; what this setting cannot do is said, not ignored.
+func TestAllowedHosts(t *testing.T) {
+	for host, says := range map[string]string{
+		"brimline.example.com": "", "Risk-1.EXAMPLE.com.": "", "brimline": "", "my_service": "",
+		"*.example.com": "", "*.monitoring.svc": "", "xn--bcher-kva.example": "",
+		"*": "let every web page in", "*.com": "let every web page in", "*.com.": "let every web page in",
+		"*.local":   "let every web page in",
+		"localhost": "answered to anyway", "LOCALHOST": "answered to anyway", "10.0.0.5": "answered to anyway",
+		"[::1]": "answered to anyway", "::1": "answered to anyway",
+		"": "not a host name", " a.example": "not a host name", "a.example:8480": "not a host name",
+		"http://a.example": "not a host name", "a..example": "not a host name",
+		"a.*.example": "not a host name", "**.example.com": "not a host name", "*a.example.com": "not a host name",
+		"-a.example":     "not a host name",
+		"bücher.example": "xn--", "a/b": "not a host name", "*.": "let every web page in",
+		".example.com": "not a host name",
+	} {
+		c := Default()
+		c.Verify, c.AllowedHosts = "off", []string{host}
+		err := c.Valid()
+		if says == "" && err != nil {
+			t.Errorf("%q: %v", host, err)
+		}
+		text := fmt.Sprint(err)
+		if says != "" && !(strings.Contains(text, "--allowed-hosts: ") && strings.Contains(text, says)) {
+			t.Errorf("%q: %v, want %q", host, err, says)
+		}
+	}
+	c, err := parse(t, "allowed_hosts: [a.example, '*.b.example']")
+	if err != nil || strings.Join(c.AllowedHosts, " ") != "a.example *.b.example" {
+		t.Errorf("from the file: %q, %v", c.AllowedHosts, err)
+	}
+}
+
+// TestBrokersAreNotShown: a URL with a password, written where brokers belong, is not repeated.
+func TestBrokersAreNotShown(t *testing.T) {
+	for _, brokers := range [][]string{{"u:hunter2@kafka:9092"}, {"kafka://u:hunter2@kafka:9092"}, {"u:p",
+		"hunter2@kafka:9092"}, {"u:hunter2", "x@kafka:9092"}, {"kafka:9092", "hunter2#kafka:1"}} {
+		c := Default()
+		c.Brokers = brokers
+		err := c.Valid()
+		if err == nil || !strings.Contains(err.Error(), "--brokers: entry ") || strings.Contains(err.Error(),
+			"hunter2") || strings.Contains(err.Error(), "u:") {
+			t.Errorf("%q: %v", brokers, err)
+		}
+	}
+	for _, broker := range []string{"kafka", "kafka:", ":9092", "kafka:http", "kafka:0"} {
+		c := Default()
+		c.Brokers = []string{broker}
+		if err := c.Valid(); err == nil || !strings.Contains(err.Error(), broker) {
+			t.Errorf("%q: %v", broker, err)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"reflect"
 	"slices"
@@ -24,20 +25,37 @@ const (
 	FileDemo = ".brimline/demo.yaml"
 )
 
+// DemoMark begins the file that `brimline demo` writes.
+const DemoMark = `# Written by "brimline demo"`
+
 // File is a settings file that has been read.
 type File struct {
 	Path   string
+	Demo   bool              // written by `brimline demo`
 	values map[string]string // by flag name
 }
 
+// Value is what the file says of a setting, by the name of its flag.
+func (f *File) Value(flag string) (string, bool) {
+	if f == nil {
+		return "", false
+	}
+	value, ok := f.values[flag]
+	return value, ok
+}
+
+// Settings are types by the names of flags.
+type Settings map[string]reflect.Type
+
 // Find reads the file at path; with an empty path the first of FileHere and
 // FileDemo that exists. It is nil, without error, when there is none to read.
-func Find(path string) (*File, error) {
+// further are settings beside those of Config.
+func Find(path string, further Settings) (*File, error) {
 	if path != "" {
-		return Read(path)
+		return read(path, further)
 	}
 	for _, place := range []string{FileHere, FileDemo} {
-		f, err := Read(place)
+		f, err := read(place, further)
 		if err == nil || !errors.Is(err, fs.ErrNotExist) {
 			return f, err
 		}
@@ -46,7 +64,9 @@ func Find(path string) (*File, error) {
 }
 
 // Read reads a file and checks all of its keys and the types of their values.
-func Read(path string) (*File, error) {
+func Read(path string) (*File, error) { return read(path, nil) }
+
+func read(path string, further Settings) (*File, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, &brimline.Error{
@@ -54,7 +74,7 @@ func Read(path string) (*File, error) {
 			Remedy: "name a file that exists and can be read with --config", Err: err,
 		}
 	}
-	f := &File{Path: path, values: map[string]string{}}
+	f := &File{Path: path, Demo: bytes.HasPrefix(text, []byte(DemoMark)), values: map[string]string{}}
 	var problems []error
 	problem := func(line int, format string, args ...any) {
 		problems = append(problems, fmt.Errorf("%s:%d: %w", path, line, fmt.Errorf(format, args...)))
@@ -69,6 +89,7 @@ func Read(path string) (*File, error) {
 			return nil, fileError(fmt.Errorf("%s:%d: not a list of settings, `name: value`", path, root.Line))
 		}
 		known := settings()
+		maps.Copy(known, further)
 		for i := 0; i+1 < len(root.Content); i += 2 {
 			key, value := root.Content[i], root.Content[i+1]
 			flag := strings.ReplaceAll(key.Value, "_", "-")
@@ -146,8 +167,8 @@ func example(t reflect.Type) string {
 }
 
 // settings are the types of all settings by flag name.
-func settings() map[string]reflect.Type {
-	all := map[string]reflect.Type{}
+func settings() Settings {
+	all := Settings{}
 	var collect func(reflect.Type)
 	collect = func(part reflect.Type) {
 		for i := range part.NumField() {
@@ -178,7 +199,7 @@ func flagName(f reflect.StructField) string {
 }
 
 // suggest names the setting that shares the longest beginning, if it is long enough to be meant.
-func suggest(name string, known map[string]reflect.Type) string {
+func suggest(name string, known Settings) string {
 	best, length := "", 2
 	names := make([]string, 0, len(known))
 	for k := range known {

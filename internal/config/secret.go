@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -50,6 +51,10 @@ func readSecret(flag string, path *string, into *Secret) error {
 	}
 	text, err := os.ReadFile(*path)
 	if err != nil {
+		if _, missing := os.Lstat(*path); missing != nil {
+			// Perhaps it is the secret itself, in the wrong setting.
+			err = errors.New("there is no such file (its name is not repeated here: it may be the secret)")
+		}
 		return &brimline.Error{
 			Class: brimline.ClassInput, Kind: "secret_file", Where: flag,
 			Remedy: "name a file that this user may read", Err: err,

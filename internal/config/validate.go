@@ -4,12 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/internal/urls"
 	"github.com/brimline/brimline/processors"
 )
 
@@ -86,8 +88,14 @@ func (k *Kafka) check(p *problems) {
 	if len(k.Brokers) == 0 {
 		p.add("brokers", "must name at least one")
 	}
-	for _, b := range k.Brokers {
-		if host, port, err := net.SplitHostPort(b); err != nil || host == "" || port == "" {
+	secret := strings.ContainsAny(strings.Join(k.Brokers, ","), "@/?#%") // then any entry may be a piece of it
+	for i, b := range k.Brokers {
+		switch {
+		case urls.IsHostPort(b):
+		case secret:
+			p.add("brokers", "entry %d is not host:port, and is not repeated here: it may hold a password, which belongs in "+
+				"--kafka-sasl-password-file", i+1)
+		default:
 			p.add("brokers", "%q is not host:port", b)
 		}
 	}
@@ -151,10 +159,18 @@ func (w *Watched) check(p *problems) {
 func (r *Records) check(p *problems) {
 	p.oneOf("format", r.Format, "auto", "envelope", "flat")
 	p.oneOf("time-unit", r.TimeUnit, "auto", "ms", "us", "ns")
-	p.oneOf("decimals", r.Decimals, "auto", "precise", "string")
+	p.oneOf("decimals", r.Decimals, "auto", "precise", "string", "numeric")
 	if r.AmountColumnScale < -1 || r.AmountColumnScale > 1000 {
 		p.add("amount-column-scale", "%d is not between 0 and 1000, or -1", r.AmountColumnScale)
 	}
+	if r.AmountMinorUnits < 0 || r.AmountMinorUnits > brimline.MaxScale {
+		p.add("amount-minor-units", "%d is not between 0 and %d", r.AmountMinorUnits, brimline.MaxScale)
+	}
+	if r.AmountMinorUnits > 0 && r.AmountColumnScale > 0 {
+		p.add("amount-minor-units", "is for columns of whole numbers, and --amount-column-scale says that the "+
+			"column has decimals")
+	}
+	p.oneOf("other-tables", r.OtherTables, "deadletter", "skip")
 	p.atLeast("max-record-bytes", r.MaxRecordBytes, 1)
 }
 
@@ -210,6 +226,35 @@ func (r *Running) check(p *problems) {
 }
 
 func (s *Serving) check(p *problems) {
+	s.Listening.check(p)
+	for _, host := range s.AllowedHosts {
+		if why := notAllowable(host); why != "" {
+			p.add("allowed-hosts", "%q %s", host, why)
+		}
+	}
+}
+
+const hostLabel = `[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?`
+
+var hostName = regexp.MustCompile(`^` + hostLabel + `(\.` + hostLabel + `)*\.?$`)
+
+// notAllowable says why a name cannot be allowed; empty where it can.
+func notAllowable(host string) string {
+	if _, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil || strings.EqualFold(host, "localhost") {
+		return "is answered to anyway: this setting is for names, and keeps no address out"
+	}
+	name, wildcard := strings.CutPrefix(host, "*.")
+	switch {
+	case host == "*" || wildcard && !strings.Contains(strings.TrimSuffix(name, "."), "."):
+		return "would let every web page in: name the hosts, or a domain of your own as *.example.com"
+	case len(host) > 253 || !hostName.MatchString(name):
+		return "is not a host name such as brimline.example.com or *.example.com: " +
+			"no scheme, no port, and xn-- for other letters"
+	}
+	return ""
+}
+
+func (s *Listening) check(p *problems) {
 	if s.Listen == "off" {
 		return
 	}

@@ -23,7 +23,7 @@ func failOver(r *round) {
 	r.awaitHandled(int64(len(r.events) / 2)) // there must be something to recover
 	partitions, err := c.Partitions(r.names.Changes)
 	r.must(err)
-	heavy := int32(processors.Partition("1", partitions))
+	heavy := processors.Partition("1", partitions)
 	i, other := r.fleet[0], r.fleet[1]
 	lost := r.held(ctx, c, i)
 	if !slices.Contains(lost, heavy) {

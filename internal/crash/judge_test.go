@@ -7,7 +7,6 @@ import (
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/codecs"
-	"github.com/brimline/brimline/internal/kafka"
 	"github.com/brimline/brimline/internal/testkit"
 	"github.com/brimline/brimline/views"
 )
@@ -62,7 +61,7 @@ func (r *round) wrongIndex(alerts []*brimline.Alert) (wrong []string) {
 	const kept = 100 // of one user
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
-	view, err := views.OpenAlerts(ctx, views.Config{Kafka: kafka.Options{Brokers: r.g.Brokers}, Streams: r.names, Scale: 2})
+	view, err := views.OpenAlerts(ctx, views.Config{Brokers: r.g.Brokers, Group: r.names.Group})
 	r.must(err)
 	ended := make(chan error, 1)
 	go func() { ended <- view.Run(ctx) }()

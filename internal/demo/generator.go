@@ -162,7 +162,7 @@ func (g *Generator) Backlog(now time.Time, n int) []Row {
 		from := now.Add(-time.Duration(g.rand.Int64N(int64(8 * 24 * time.Hour)))).Add(-24 * time.Hour)
 		rows = append(rows, g.travel(from, 3*time.Hour)...)
 	}
-	rows = append(rows, g.testing(now.Add(-30*time.Hour), 5*time.Minute)...)
+	rows = append(rows, g.testing(now.Add(-30*time.Hour), 40*time.Second)...)
 	for len(rows) < n {
 		rows = append(rows, g.everyday(now.Add(-time.Duration(g.rand.Int64N(int64(span))))))
 	}

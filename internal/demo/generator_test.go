@@ -1,7 +1,9 @@
 package demo
 
 import (
+	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -93,6 +95,57 @@ func TestLiveRaisesAlerts(t *testing.T) {
 		slices.SortStableFunc(rows, func(a, b Row) int { return a.Time.Compare(b.Time) })
 		if count(edges(t, rows)) == 0 {
 			t.Errorf("seed %d: no alert within a minute", seed)
+		}
+	}
+}
+
+// The README's rules are the demo's where they have the same names.
+func TestReadmeHasTheDemosRules(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := strings.Cut(string(readme), "```yaml\n")
+	text, _, _ = strings.Cut(text, "```")
+	theirs, err := rules.Parse("README.md", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours, err := rules.Parse("rules.yaml", []byte(rulesText))
+	if err != nil {
+		t.Fatal(err)
+	}
+	shared := 0
+	for _, r := range theirs.Rules {
+		i := slices.IndexFunc(ours.Rules, func(o brimline.Rule) bool { return o.ID == r.ID })
+		if i < 0 {
+			continue
+		}
+		shared++
+		o := ours.Rules[i]
+		whole := r.ID == "card-testing"
+		if o.Window != r.Window || o.Limit != r.Limit || whole && (o.Measure != r.Measure || o.Severity != r.Severity) {
+			t.Errorf("%s is %+v in the README, and %+v in the demo", r.ID, r, o)
+		}
+	}
+	if shared < 2 {
+		t.Errorf("%d rules of one name", shared)
+	}
+}
+
+// A stolen card is tried out often enough in every backlog.
+func TestCardTestingIsInEveryBacklog(t *testing.T) {
+	for seed := range uint64(50) {
+		tried := 0
+		for _, found := range edges(t, NewGenerator(seed).Backlog(now, 500)) {
+			for _, e := range found {
+				if e.Figures.Count > 20 && e.Figures.Total == brimline.Count(21) {
+					tried++
+				}
+			}
+		}
+		if tried != 1 {
+			t.Errorf("seed %d: %d alerts of 21 transactions, want one", seed, tried)
 		}
 	}
 }

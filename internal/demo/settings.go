@@ -22,10 +22,11 @@ rules:
     measure: sum_out # payments are below zero, income above
     severity: high
   - id: card-testing
-    description: more than 20 transactions within a day
-    window: 24h
+    description: more than 20 transactions within half an hour
+    window: 30m
     limit: 20
     measure: count
+    severity: high
 `
 
 func (w *world) settingsFile() string { return filepath.Join(w.Dir, filepath.Base(config.FileDemo)) }
@@ -39,7 +40,7 @@ func (w *world) settings(brokers []string, url string) error {
 	c.Partitions = 4
 	c.SessionTimeout = 6 * time.Second // after a kill -9, the least that the next start has to wait
 	c.StopTimeout = stopWithin
-	c.Listen = free(w.Listen)
+	c.Listen, c.AllowedHosts = free(w.Listen), w.AllowedHosts
 	w.config = c
 
 	if _, err := os.Stat(c.Rules); errors.Is(err, fs.ErrNotExist) {
@@ -47,7 +48,7 @@ func (w *world) settings(brokers []string, url string) error {
 			return dirError(w.Dir, err)
 		}
 	}
-	text := fmt.Sprintf(`# Written by "brimline demo": where its parts are, for other commands that are called in this directory.
+	text := fmt.Sprintf(config.DemoMark+`: where its parts are, for other commands that are called in this directory.
 brokers: %q
 database_url: %q
 rules: %q

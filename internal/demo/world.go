@@ -27,15 +27,16 @@ import (
 
 // Options are what a demo is made from.
 type Options struct {
-	Dir     string        // everything is below it
-	Rate    int           // transactions a second; 0 makes none after the backlog
-	Backlog int           // transactions that are there before the first start
-	Seed    uint64        // of the made-up transactions
-	For     time.Duration // ends the demo by itself; 0 does not
-	Fresh   bool          // begins anew
-	Listen  string        // preferred address of HTTP, or off; another port is taken where it is in use
-	Version string        // of this program
-	Log     *slog.Logger
+	Dir          string        // everything is below it
+	Rate         int           // transactions a second; 0 makes none after the backlog
+	Backlog      int           // transactions that are there before the first start
+	Seed         uint64        // of the made-up transactions
+	For          time.Duration // ends the demo by itself; 0 does not
+	Fresh        bool          // begins anew
+	Listen       string        // preferred address of HTTP, or off; another port is taken where it is in use
+	AllowedHosts []string      // further names of HTTP
+	Version      string        // of this program
+	Log          *slog.Logger
 
 	Step    func(what string)       // what is being done
 	Ready   func(Place)             // all parts have been started
@@ -93,7 +94,9 @@ func (w *world) run(ctx context.Context) error {
 	}
 	defer broker.Close()
 	w.Step("starting PostgreSQL")
-	postgres, err := embedded.StartPostgres(ctx, embedded.PostgresOptions{Dir: filepath.Join(w.Dir, "postgres"), Log: w.Log})
+	postgres, err := embedded.StartPostgres(ctx, embedded.PostgresOptions{
+		Dir: filepath.Join(w.Dir, "postgres"), Log: w.Log, Announce: w.Step,
+	})
 	if err != nil {
 		return err
 	}

@@ -37,6 +37,9 @@ type PostgresOptions struct {
 	NoSync bool
 	// Download takes downloaded programs even where the machine has its own.
 	Download bool
+	// Announce is told, before programs are downloaded, what is fetched, from where, how much and whereto; nil says it
+	// to Log.
+	Announce func(what string)
 	// CacheDir keeps downloaded programs; empty is brimline's folder in the user's cache directory.
 	CacheDir string
 }

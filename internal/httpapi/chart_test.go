@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/brimline/brimline"
-	"github.com/brimline/brimline/internal/sliding"
 	"github.com/brimline/brimline/views"
 )
 
@@ -18,14 +17,14 @@ func judged(limit string, hours ...int) views.User {
 		w.Rows = append(w.Rows, brimline.RowOf(&brimline.Transaction{ID: strconv.Itoa(i), Amount: amountOf("1000.00"), Time: noon.Add(time.Duration(h) * time.Hour)}))
 	}
 	r := brimline.Rule{ID: "r", Window: 24 * time.Hour, Limit: total(limit)}
-	return views.Judge("u", w, []sliding.Rule{{Rule: r, Fingerprint: r.Fingerprint()}}, 2, noon)
+	return views.Judge("u", w, compiled(&brimline.RuleSet{Scale: 2, Rules: []brimline.Rule{r}}), noon)
 }
 
 func TestChart(t *testing.T) {
 	u := judged("1500.00", -36, -14, -12)
 	c := chartOf(&u, 0)
 	// Two days wide: a rise after 12 h, its fall and a rise 22 and 24 h later, one more rise.
-	if c == nil || c.From != noon.Add(-48*time.Hour) || c.To != noon || c.Now != chartWidth {
+	if c == nil || c.From != noon.Add(-48*time.Hour) || c.To != noon || c.Now != chartWidth || c.Ahead {
 		t.Fatalf("%+v", c)
 	}
 	// At -12 h the first row is still in, for [-36 h, -12 h] is closed: a peak of three for a microsecond.
@@ -51,8 +50,12 @@ func TestChart(t *testing.T) {
 	if c := chartOf(&old, 0); c == nil || c.To > noon.Add(-28*24*time.Hour) || c.Now != -1 {
 		t.Errorf("old rows are shown where they are: %+v", c)
 	}
+	far := judged("1500.00", -1, 24*30)
+	if c := chartOf(&far, 0); c == nil || c.From <= noon || c.Now != -1 || c.Ahead {
+		t.Errorf("a chart that begins after now shows it: %+v", c)
+	}
 	ahead := judged("1500.00", -1, 5)
-	if c := chartOf(&ahead, 0); c == nil || c.To <= noon.Add(5*time.Hour) || c.Now < 0 || c.Now >= chartWidth {
+	if c := chartOf(&ahead, 0); c == nil || c.To <= noon.Add(5*time.Hour) || c.Now < 0 || c.Now >= chartWidth || !c.Ahead {
 		t.Errorf("a row ahead is shown: %+v", c)
 	}
 }

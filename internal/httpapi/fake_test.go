@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/brimline/brimline"
-	"github.com/brimline/brimline/internal/sliding"
 	"github.com/brimline/brimline/processors"
 	"github.com/brimline/brimline/views"
 	"github.com/prometheus/client_golang/prometheus"
@@ -21,23 +20,21 @@ type fakes struct {
 	alerts  []*brimline.Alert // newest first
 	status  Status
 	err     error
+	lag     int64
 	rules   brimline.RuleSet
 }
 
-func (f *fakes) compiled() (out []sliding.Rule) {
-	for _, r := range f.rules.Rules {
-		c := sliding.Rule{Rule: r, Fingerprint: r.Fingerprint()}
-		if r.Where != "" {
-			c.Takes = func(t *brimline.Transaction) bool { return t.Amount > 50000 }
-		}
-		out = append(out, c)
+func compiled(set *brimline.RuleSet) *views.Rules {
+	r, err := views.CompileRules(set)
+	if err != nil {
+		panic(err)
 	}
-	return out
+	return r
 }
 
 func (f *fakes) User(_ context.Context, id string, now brimline.Time) (views.User, error) {
-	u := views.Judge(id, f.windows[id], f.compiled(), f.rules.Scale, now)
-	u.AsOf.Partition, u.AsOf.Table, u.AsOf.Lag = 3, 412, 0
+	u := views.Judge(id, f.windows[id], compiled(&f.rules), now)
+	u.AsOf.Partition, u.AsOf.Table, u.AsOf.Lag = 3, 412, f.lag
 	return u, f.err
 }
 
@@ -79,6 +76,7 @@ func newFakes() *fakes {
 		{ID: "large-transfers", Window: 24 * time.Hour, Limit: total("1200.00"), Measure: brimline.SumOut, Where: `amount < -500 && country != "DE"`},
 		{ID: "velocity", Window: time.Hour, Limit: brimline.Count(10), Measure: brimline.CountAll, Severity: "low"},
 	}}}
+	f.rules.Columns = []brimline.Column{{Name: "country", Type: brimline.Text}}
 	amounts := []string{"212.40", "-89.99", "340.00", "-18.25", "512.00", "-230.10", "75.00", "-640.00", "129.90", "310.00", "-42.36", "841.50"}
 	w := &brimline.Window{Last: 200, Floor: brimline.MinTime, Scale: 2}
 	for i, a := range amounts {

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"html/template"
 	"net/http"
+	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -67,12 +69,12 @@ func New(o Options) http.Handler {
 	})
 	mux.HandleFunc("/readyz", h.ready)
 	mux.Handle("/metrics", promhttp.HandlerFor(o.Metrics, promhttp.HandlerOpts{}))
-	mux.HandleFunc("/api/v1/users/{id}", h.user)
-	mux.HandleFunc("/api/v1/users/{id}/alerts", h.userAlerts)
-	mux.HandleFunc("/api/v1/alerts", h.recentAlerts)
-	mux.HandleFunc("/api/v1/status", h.status)
-	mux.HandleFunc("/api/v1/rules", h.rules)
-	mux.HandleFunc("/api/v1/topology", h.topology)
+	mux.HandleFunc("/api/v1/users/{id}", taking(h.user, "rows"))
+	mux.HandleFunc("/api/v1/users/{id}/alerts", taking(h.userAlerts))
+	mux.HandleFunc("/api/v1/alerts", taking(h.recentAlerts, "limit", "user"))
+	mux.HandleFunc("/api/v1/status", taking(h.status))
+	mux.HandleFunc("/api/v1/rules", taking(h.rules))
+	mux.HandleFunc("/api/v1/topology", taking(h.topology))
 	mux.HandleFunc("/{$}", h.index)
 	for _, name := range []string{"style.css", "page.js", "icon.svg"} {
 		mux.Handle("/assets/"+name, asset(name))
@@ -86,19 +88,13 @@ func New(o Options) http.Handler {
 	return guarded(mux)
 }
 
-// guarded sets the security headers and refuses what changes things.
+// guarded sets the security headers and refuses what changes things: to pages
+// of other origins before anything else, so that whatever will once be changed
+// here is kept from them.
 func guarded(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		header := w.Header()
-		header.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
-		header.Set("X-Content-Type-Options", "nosniff")
-		header.Set("X-Frame-Options", "DENY")
-		header.Set("Cross-Origin-Resource-Policy", "same-origin")
-		header.Set("Cross-Origin-Opener-Policy", "same-origin")
-		header.Set("Referrer-Policy", "no-referrer") // user ids are in addresses
-		header.Set("Cache-Control", "no-store")
+	reading := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
-			header.Set("Allow", "GET, HEAD")
+			w.Header().Set("Allow", "GET, HEAD")
 			writeError(w, http.StatusMethodNotAllowed, &brimline.Error{
 				Class: brimline.ClassInput, Kind: "method_not_allowed", Remedy: "use GET", Err: fmt.Errorf("%s is not served: nothing can be changed here", strconv.Quote(r.Method)),
 			})
@@ -106,6 +102,31 @@ func guarded(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
+	origins := http.NewCrossOriginProtection()
+	origins.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		writeError(w, http.StatusForbidden, &brimline.Error{
+			Class: brimline.ClassInput, Kind: "cross_origin",
+			Remedy: "ask from the page of this server, or from a program that is no browser",
+			Err:    fmt.Errorf("%s from a page of another origin", strconv.Quote(r.Method)),
+		})
+	}))
+	protected := origins.Handler(reading)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		secure(w.Header())
+		protected.ServeHTTP(w, r)
+	})
+}
+
+// secure sets what every answer says to browsers.
+func secure(header http.Header) {
+	header.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; script-src 'self'; "+
+		"img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+	header.Set("X-Content-Type-Options", "nosniff")
+	header.Set("X-Frame-Options", "DENY")
+	header.Set("Cross-Origin-Resource-Policy", "same-origin")
+	header.Set("Cross-Origin-Opener-Policy", "same-origin")
+	header.Set("Referrer-Policy", "no-referrer") // user ids are in addresses
+	header.Set("Cache-Control", "no-store")
 }
 
 func asset(name string) http.Handler {
@@ -130,13 +151,20 @@ func (h *handler) lookUp(ctx context.Context, id string) (views.User, error) {
 	if h.Users == nil {
 		return views.User{}, errNoView("users")
 	}
-	if len(id) > maxIDBytes || !utf8.ValidString(id) {
-		return views.User{}, &brimline.Error{
-			Class: brimline.ClassInput, Kind: "bad_user_id", Remedy: "give the user id as it stands in the table",
-			Err: fmt.Errorf("no user has this id: %d bytes", len(id)),
-		}
+	if err := checkID(id); err != nil {
+		return views.User{}, err
 	}
 	return h.Users.User(ctx, id, h.now())
+}
+
+func checkID(id string) error {
+	if len(id) <= maxIDBytes && utf8.ValidString(id) {
+		return nil
+	}
+	return &brimline.Error{
+		Class: brimline.ClassInput, Kind: "bad_user_id", Remedy: "give the user id as it stands in the table",
+		Err: fmt.Errorf("no user has this id: %d bytes", len(id)),
+	}
 }
 
 func errNoView(what string) error {
@@ -146,18 +174,62 @@ func errNoView(what string) error {
 	}
 }
 
+// taking serves requests that have no other query parameters than those named, each at most once. A parameter that
+// nothing is known of is refused: its answer would be taken for what was asked.
+func taking(serve http.HandlerFunc, names ...string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if err := checkQuery(r, names...); err != nil {
+			writeError(w, statusOf(err), err)
+			return
+		}
+		serve(w, r)
+	}
+}
+
+func checkQuery(r *http.Request, names ...string) error {
+	remedy := "leave it out: this address takes no parameters"
+	switch len(names) {
+	case 0:
+	case 1:
+		remedy = "this address takes " + names[0] + ", once"
+	default:
+		remedy = "this address takes " + strings.Join(names, " and ") + ", each once"
+	}
+	values, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return badParameter("query", remedy, "it cannot be read: %v", err)
+	}
+	var unknown []string
+	for name, all := range values {
+		switch {
+		case !slices.Contains(names, name):
+			unknown = append(unknown, strconv.Quote(name))
+		case len(all) > 1:
+			return badParameter(strconv.Quote(name), remedy, "it is given %d times", len(all))
+		}
+	}
+	if len(unknown) == 0 {
+		return nil
+	}
+	slices.Sort(unknown)
+	return badParameter("query", remedy, "not known: %s", strings.Join(unknown, ", "))
+}
+
+func badParameter(where, remedy, format string, args ...any) error {
+	return &brimline.Error{
+		Class: brimline.ClassInput, Kind: "bad_parameter", Where: where, Remedy: remedy, Err: fmt.Errorf(format, args...),
+	}
+}
+
 // number reads a query parameter that counts something.
 func number(r *http.Request, name string, standard, most int) (int, error) {
-	s := r.URL.Query().Get(name)
-	if s == "" {
+	if !r.URL.Query().Has(name) {
 		return standard, nil
 	}
+	s := r.URL.Query().Get(name)
 	n, err := strconv.Atoi(s)
 	if err != nil || n < 0 || n > most {
-		return 0, &brimline.Error{
-			Class: brimline.ClassInput, Kind: "bad_parameter", Where: name,
-			Remedy: fmt.Sprintf("give a whole number from 0 to %d", most), Err: fmt.Errorf("%q is not such a number", s),
-		}
+		return 0, badParameter(name, fmt.Sprintf("give a whole number from 0 to %d", most), "%q is not such a number", s)
 	}
 	return n, nil
 }

@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/brimline/brimline"
 )
@@ -129,6 +130,67 @@ func TestAlerts(t *testing.T) {
 	}
 }
 
+// What is asked for and not understood is refused: else the answer is taken for what was asked.
+func TestParameters(t *testing.T) {
+	h := New(newFakes().options())
+	v := getJSON(t, h, "/api/v1/alerts?user=27956157", 200)
+	if n := len(at(v, "alerts").([]any)); n != 2 {
+		t.Errorf("%d alerts of the user, want 2", n)
+	}
+	for i := range 2 {
+		want(t, v, "27956157", "alerts", i, "user_id")
+	}
+	want(t, v, false, "more")
+	v = getJSON(t, h, "/api/v1/alerts?user=27956157&limit=1", 200)
+	want(t, v, nil, "alerts", 1)
+	want(t, v, true, "more")
+	want(t, getJSON(t, h, "/api/v1/alerts?user=nobody", 200), nil, "alerts", 0)
+	v = getJSON(t, h, "/api/v1/alerts?limit=3", 200)
+	want(t, v, true, "more") // of eight
+	want(t, getJSON(t, h, "/api/v1/alerts?limit=8", 200), false, "more")
+	want(t, getJSON(t, h, "/api/v1/alerts", 200), false, "more")
+
+	for target, named := range map[string]string{
+		"/api/v1/alerts?usr=27956157": `"usr"`, "/api/v1/alerts?limit=1&User=1&severity=high": `"User", "severity"`,
+		"/api/v1/alerts?limit=1&limit=2": `"limit"`,
+		"/api/v1/alerts?user=a&user=b":   `"user"`, "/api/v1/alerts?user=": "user", "/api/v1/alerts?limit=": "limit",
+		"/api/v1/alerts?limit":  "limit",
+		"/api/v1/alerts?rows=1": `"rows"`, "/api/v1/users/1?limit=1": `"limit"`, "/api/v1/users/1?rows=": "rows",
+		"/api/v1/users/1/alerts?limit=1": `"limit"`,
+		"/api/v1/users/1/alerts?user=2":  `"user"`, "/api/v1/status?stage=route": `"stage"`,
+		"/api/v1/rules?id=r": `"id"`, "/api/v1/topology?x": `"x"`,
+		"/api/v1/alerts?limit=1;user=2": "query", "/api/v1/alerts?user=%zz": "query", "/api/v1/status?%zz=1": "query",
+	} {
+		v := getJSON(t, h, target, 400)
+		want(t, v, "bad_parameter", "error", "kind")
+		if got := fmt.Sprint(at(v, "error", "message")); !strings.Contains(got, named) || at(v, "error", "remedy") == nil {
+			t.Errorf("%s: %v, which should name %s", target, at(v, "error"), named)
+		}
+	}
+	want(t, getJSON(t, h, "/api/v1/alerts?user="+strings.Repeat("x", maxIDBytes+1), 400), "bad_user_id", "error", "kind")
+
+	// The page says it to people.
+	for _, target := range []string{"/?usr=27956157", "/?user=1&rule=r", "/?user=1&user=2"} {
+		r := get(t, h, target)
+		body, _ := io.ReadAll(r.Body)
+		text := string(body)
+		if r.StatusCode != 400 || !strings.Contains(text, "<!doctype html>") || !strings.Contains(text, "Remedy: ") {
+			t.Errorf("%s: status %d, and the page does not say why", target, r.StatusCode)
+		}
+	}
+	if r := get(t, h, "/?user="); r.StatusCode != 200 { // the form, sent empty by a browser that lets it
+		t.Errorf("an empty search: status %d", r.StatusCode)
+	}
+	// Probes and scrapes may say what they like: Prometheus has parameters of its own.
+	for _, target := range []string{
+		"/healthz?verbose", "/readyz?x=1", "/metrics?name[]=brimline_test_gauge", "/assets/page.js?v=2",
+	} {
+		if r := get(t, h, target); r.StatusCode != 200 {
+			t.Errorf("%s: status %d", target, r.StatusCode)
+		}
+	}
+}
+
 func TestReady(t *testing.T) {
 	f := newFakes()
 	h := New(f.options())
@@ -153,6 +215,28 @@ func TestReady(t *testing.T) {
 	want(t, v, "the view of brimline-window-table is still reading its table", "reasons", 2)
 	// Being alive is another question.
 	want(t, getJSON(t, h, "/healthz", 200), true, "alive")
+}
+
+// One reason that keeps several stages is said once, and so is its remedy; the stages stay in the order of the flow.
+func TestOneReasonIsSaidOnce(t *testing.T) {
+	f := newFakes()
+	for i := range f.status.Stages {
+		s := &f.status.Stages[i]
+		s.State, s.Reason, s.Remedy = Waiting, "other rules than ours", "start them with the same file"
+	}
+	f.status.Stages[2].Reason = "PostgreSQL does not answer"
+	f.status.Notices = []Notice{{Kind: "rules_disagree", Level: Warning, Message: "they differ"}}
+	v := getJSON(t, New(f.options()), "/readyz", 503)
+	const remedy = " (remedy: start them with the same file)"
+	want(t, v, "stages route, window and index are waiting: other rules than ours"+remedy, "reasons", 0)
+	want(t, v, "stage verify is waiting: PostgreSQL does not answer"+remedy, "reasons", 1)
+	want(t, v, nil, "reasons", 2)
+	want(t, v, "start them with the same file", "stages", 0, "remedy")
+	want(t, v, "they differ", "notices", 0, "message")
+	body, _ := io.ReadAll(get(t, New(newFakes().options()), "/api/v1/status").Body)
+	if !strings.Contains(string(body), `"notices":[]`) {
+		t.Errorf("no list of notices: %s", body)
+	}
 }
 
 func TestErrors(t *testing.T) {
@@ -267,6 +351,62 @@ func TestPageWithoutScript(t *testing.T) {
 	if n := len(regexp.MustCompile(`<section id="[a-z]+"[^>]* data-live`).FindAll(body, -1)) + strings.Count(string(body), `id="recent" data-live`); n < 3 {
 		t.Errorf("%d live parts, want 3", n)
 	}
+}
+
+// What the page says in words, where numbers and names are of every kind.
+func TestPageWords(t *testing.T) {
+	f := newFakes()
+	page := func(target string) string {
+		body, _ := io.ReadAll(get(t, New(f.options()), target).Body)
+		return string(body)
+	}
+	title := regexp.MustCompile(`<title>(.*)</title>`)
+	for _, x := range []struct{ group, target, want string }{
+		{"brimline", "/", "brimline"}, {"brimline", "/?user=7", "7 · brimline"},
+		{"payments", "/", "brimline · payments"}, {"payments", "/?user=7", "7 · brimline · payments"},
+	} {
+		f.status.Group = x.group
+		if got := title.FindStringSubmatch(page(x.target)); got == nil || got[1] != x.want {
+			t.Errorf("%s of group %s has the title %q, want %q", x.target, x.group, got, x.want)
+		}
+	}
+
+	has := func(target string, parts ...string) {
+		t.Helper()
+		text := page(target)
+		for _, part := range parts {
+			if !strings.Contains(text, part) {
+				t.Errorf("%s lacks %q", target, part)
+			}
+		}
+	}
+	// A row that is dated in the future: that it is there, when it counts, and where now is in the chart.
+	has("/?user=small", "1 row is dated in the future", "at the newest row the total is 201.00", `<line class="now"`,
+		`counts from <time datetime="2026-03-08T13:00:00.000000Z">2026-03-08 13:00:00</time> on`)
+	later := brimline.RowOf(&brimline.Transaction{ID: "3", Amount: amountOf("2.00"), Time: noon.Add(2 * time.Hour)})
+	f.windows["small"].Rows = append(f.windows["small"].Rows, later)
+	has("/?user=small", "2 rows are dated in the future", "count from their own times on, the first from <time",
+		"at the newest row the total is 203.00")
+	if text := page("/?user=27956157"); strings.Contains(text, "in the future") || strings.Contains(text, `class="now"`) {
+		t.Error("a user without future rows is told of some")
+	}
+	f.lag = 1
+	has("/?user=small", "1 record unread")
+	f.lag = 2000
+	has("/?user=small", "2,000 records unread")
+	f.status.Stages[0].Partitions = f.status.Stages[0].Partitions[:1]
+	has("/", "1 of 1 partition here", "4 of 8 partitions here")
+	f.status.Notices = []Notice{
+		{Kind: "k", Level: Warning, Message: "PostgreSQL differs", Remedy: "look at <it>"},
+		{Kind: "k", Level: Note, Message: "a note"},
+	}
+	has("/", `<p class="notice warning"><bdi>PostgreSQL differs</bdi>. Remedy: <bdi>look at &lt;it&gt;</bdi>.</p>`,
+		`<p class="notice note"><bdi>a note</bdi>.</p>`)
+	v := getJSON(t, New(f.options()), "/api/v1/users/small", 200)
+	want(t, v, 2.0, "future", "rows")
+	want(t, v, "2026-03-08T13:00:00.000000Z", "future", "first")
+	want(t, v, "2026-03-08T14:00:00.000000Z", "future", "last")
+	want(t, getJSON(t, New(f.options()), "/api/v1/users/27956157", 200), nil, "future")
 }
 
 func TestVisible(t *testing.T) {

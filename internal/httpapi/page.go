@@ -49,6 +49,7 @@ type userPage struct {
 	Rows      []rowBody // newest first
 	Columns   []string  // further columns of any row
 	RowsTotal int
+	Future    *futureBody
 	Alerts    []alertRow
 	AlertsErr *errorBody
 }
@@ -80,7 +81,9 @@ type alertRow struct {
 
 func pageFuncs() template.FuncMap {
 	return template.FuncMap{
-		"amount": amount, "clock": clock, "count": count, "ago": ago, "visible": visible, "column": columnText, "measure": measureText,
+		"count64": func(n int) string { return count(int64(n)) },
+		"amount":  amount, "clock": clock, "count": count, "ago": ago, "visible": visible,
+		"column": columnText, "measure": measureText,
 		"iso": func(t brimline.Time) string { return t.String() },
 		"sub": func(a, b int) int { return a - b },
 	}
@@ -121,7 +124,10 @@ func (h *handler) index(w http.ResponseWriter, r *http.Request) {
 		p.Rules = append(p.Rules, ruleOf(&h.Rules.Rules[i], h.Rules.Scale))
 	}
 	status := http.StatusOK
-	if p.Asked != "" {
+	if err := checkQuery(r, "user"); err != nil {
+		status = statusOf(err)
+		p.Failed = new(describe(err))
+	} else if p.Asked != "" {
 		user, err := h.userPage(r, p.Asked)
 		if err != nil {
 			status = statusOf(err)
@@ -151,7 +157,7 @@ func (h *handler) userPage(r *http.Request, id string) (*userPage, error) {
 		return nil, err
 	}
 	body := userOf(&u, pageRows)
-	p := &userPage{User: u, Rows: body.Rows, RowsTotal: len(u.Rows)}
+	p := &userPage{User: u, Rows: body.Rows, RowsTotal: len(u.Rows), Future: body.Future}
 	for i := range u.Rules {
 		f := u.Rules[i]
 		distance := f.Distance
@@ -243,7 +249,11 @@ func cellOf(s StageStatus) stageCell {
 		c.Tone = "bad"
 	}
 	if s.Here {
-		c.Serving = fmt.Sprintf("%d of %d partitions here", running, len(s.Partitions))
+		noun := "partitions"
+		if len(s.Partitions) == 1 {
+			noun = "partition"
+		}
+		c.Serving = fmt.Sprintf("%d of %d %s here", running, len(s.Partitions), noun)
 	}
 	c.Text = cmp.Or(c.Text, "unknown")
 	return c

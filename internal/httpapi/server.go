@@ -16,12 +16,15 @@ import (
 type Server struct {
 	listener net.Listener
 	loopback bool
+	hosts    []string
 	log      *slog.Logger
 }
 
 // Listen opens host:port; port 0 takes any free one, which URL then tells. An
-// empty host is every interface of the machine. A nil log discards.
-func Listen(address string, log *slog.Logger) (*Server, error) {
+// empty host is every interface of the machine. hosts are the names under which
+// the server answers beside localhost and addresses: exact, or *.example.com for
+// all names below one. A nil log discards.
+func Listen(address string, hosts []string, log *slog.Logger) (*Server, error) {
 	l, err := net.Listen("tcp", address)
 	if err != nil {
 		return nil, &brimline.Error{
@@ -32,7 +35,7 @@ func Listen(address string, log *slog.Logger) (*Server, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{listener: l, log: log}
+	s := &Server{listener: l, hosts: hosts, log: log}
 	if a, ok := l.Addr().(*net.TCPAddr); ok {
 		s.loopback = a.IP.IsLoopback()
 	}
@@ -65,11 +68,10 @@ const grace = 3 * time.Second
 // Serve answers until ctx ends; then requests under way are finished, within a
 // few seconds. It returns nil after a stop.
 func (s *Server) Serve(ctx context.Context, handler http.Handler) error {
-	if s.loopback {
-		handler = OnlyLoopbackHosts(handler)
-	}
 	server := &http.Server{
-		Handler: handler,
+		Handler: OnlyOwnHosts(s.hosts, !s.loopback, handler),
+		// OPTIONS * is refused like other methods, and under other names.
+		DisableGeneralOptionsHandler: true,
 		// Slow or silent clients must not hold connections for ever.
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
@@ -96,32 +98,4 @@ func (s *Server) Serve(ctx context.Context, handler http.Handler) error {
 		return errors.Join(err, stopErr)
 	}
 	return nil
-}
-
-// OnlyLoopbackHosts refuses requests whose Host is a name other than
-// localhost. A page on the internet can point a name of its own at 127.0.0.1
-// and then read this API through the analyst's browser (DNS rebinding).
-func OnlyLoopbackHosts(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		host := r.Host
-		if h, _, err := net.SplitHostPort(host); err == nil {
-			host = h
-		}
-		if ip := net.ParseIP(trimBrackets(host)); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-			writeError(w, http.StatusMisdirectedRequest, &brimline.Error{
-				Class: brimline.ClassInput, Kind: "foreign_host",
-				Remedy: "ask for it as localhost or 127.0.0.1; a proxy must send that as Host",
-				Err:    errors.New("this server listens on loopback and answers only to that name"),
-			})
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
-func trimBrackets(host string) string {
-	if len(host) > 2 && host[0] == '[' && host[len(host)-1] == ']' {
-		return host[1 : len(host)-1]
-	}
-	return host
 }

@@ -13,7 +13,7 @@ import (
 
 func serve(t *testing.T, handler http.Handler) (url string, stop func() error) {
 	t.Helper()
-	s, err := Listen("127.0.0.1:0", nil)
+	s, err := Listen("127.0.0.1:0", nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,36 +73,13 @@ func TestServeFinishesRequests(t *testing.T) {
 }
 
 func TestListenInUse(t *testing.T) {
-	s, err := Listen("127.0.0.1:0", nil)
+	s, err := Listen("127.0.0.1:0", nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	_, err = Listen(strings.TrimPrefix(s.URL(), "http://"), nil)
+	_, err = Listen(strings.TrimPrefix(s.URL(), "http://"), nil, nil)
 	if e, ok := errors.AsType[*brimline.Error](err); !ok || e.Kind != "listen" || e.Remedy == "" {
 		t.Errorf("%v", err)
-	}
-}
-
-// A page on the internet can give its own name the address 127.0.0.1.
-func TestForeignHostIsRefused(t *testing.T) {
-	url, stop := serve(t, New(newFakes().options()))
-	defer func() { _ = stop() }()
-	for host, status := range map[string]int{
-		"evil.example": 421, "127.0.0.1.evil.example:80": 421, "localhost": 200, "localhost:1": 200, "127.0.0.1": 200, "[::1]:8480": 200, "192.0.2.1": 421,
-	} {
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url+"/healthz", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		request.Host = host
-		r, err := http.DefaultClient.Do(request)
-		if err != nil {
-			t.Fatal(err)
-		}
-		r.Body.Close()
-		if r.StatusCode != status {
-			t.Errorf("host %s: status %d, want %d", host, r.StatusCode, status)
-		}
 	}
 }

@@ -2,6 +2,10 @@ package httpapi
 
 import (
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/processors"
@@ -16,7 +20,106 @@ type Status struct {
 	At       brimline.Time `json:"at"`
 	Stages   []StageStatus `json:"stages"` // in the order of the flow
 	Views    []ViewStatus  `json:"views"`
+	// Verification is what PostgreSQL made of this instance's candidates; nil where it asks none.
+	Verification *Verification `json:"verification,omitempty"`
+	// Notices are what an operator should know of, whether the instance is ready or not.
+	Notices []Notice `json:"notices"`
 }
+
+// Notice is one such thing.
+type Notice struct {
+	Kind    string `json:"kind"` // snake_case, stable
+	Level   Level  `json:"level"`
+	Message string `json:"message"`
+	Remedy  string `json:"remedy,omitempty"`
+}
+
+// Verification is what PostgreSQL made of candidates.
+type Verification struct {
+	SinceStart Judged        `json:"since_start"`
+	LastHour   Judged        `json:"last_hour"`
+	Span       time.Duration `json:"-"` // of LastHour: less than an hour after a start
+}
+
+// Judged are sums over a time.
+type Judged struct {
+	Candidates int64            `json:"candidates"` // edges that PostgreSQL was asked about
+	Dismissed  map[string]int64 `json:"dismissed"`  // of them, those that it refuted, by reason
+	// Steady are those of Dismissed that were refuted while the group had caught up.
+	Steady map[string]int64 `json:"dismissed_while_caught_up"`
+}
+
+// Since are the sums less those of a moment before.
+func (j Judged) Since(before Judged) Judged {
+	less := func(a, b map[string]int64) map[string]int64 {
+		d := map[string]int64{}
+		for reason, n := range a {
+			d[reason] = n - b[reason]
+		}
+		return d
+	}
+	return Judged{j.Candidates - before.Candidates, less(j.Dismissed, before.Dismissed), less(j.Steady, before.Steady)}
+}
+
+// Notice says in a sentence what PostgreSQL refuted in the last hour; nil where that is nothing. dismissed is the
+// topic that has the figures of each.
+func (v *Verification) Notice(dismissed string) *Notice {
+	var total int64
+	reasons := []string{brimline.ReasonNotAbove}
+	for _, reason := range slices.Sorted(maps.Keys(v.LastHour.Dismissed)) {
+		total += v.LastHour.Dismissed[reason]
+		if reason != brimline.ReasonNotAbove {
+			reasons = append(reasons, reason)
+		}
+	}
+	if total == 0 {
+		return nil
+	}
+	n := &Notice{Kind: "figures_differ", Level: Note}
+	var parts []string
+	for _, reason := range reasons {
+		of := v.LastHour.Dismissed[reason]
+		if of == 0 {
+			continue
+		}
+		part := reason + " " + count(of)
+		if steady := v.LastHour.Steady[reason]; reason == brimline.ReasonNotAbove && steady > 0 {
+			part += fmt.Sprintf(" (%s of them while the group had caught up: the stream held what PostgreSQL does not)",
+				count(steady))
+			n.Level = Warning
+			n.Remedy = "see both figures in topic " + dismissed +
+				", and what `brimline doctor` says of the change stream; a row that was deleted at once explains one of them"
+		}
+		parts = append(parts, part)
+	}
+	noun := "candidates"
+	if v.LastHour.Candidates == 1 {
+		noun = "candidate"
+	}
+	n.Message = fmt.Sprintf("PostgreSQL's figures differ from the stream's for %s of %s %s in the last %s: %s; "+
+		"many are normal while the group catches up",
+		count(total), count(v.LastHour.Candidates), noun, v.span(), strings.Join(parts, ", "))
+	return n
+}
+
+func (v *Verification) span() string {
+	switch minutes := v.Span / time.Minute; {
+	case minutes >= 60:
+		return "hour"
+	case minutes == 1:
+		return "minute"
+	}
+	return span(v.Span)
+}
+
+// Level says how much a notice matters.
+type Level string
+
+// The levels.
+const (
+	Note    Level = "note"    // normal at times
+	Warning Level = "warning" // somebody should look at it
+)
 
 // State is how far a stage or a partition has come.
 type State string
@@ -37,12 +140,11 @@ type StageStatus struct {
 	Group string               `json:"group"` // its consumer group
 	Here  bool                 `json:"here"`  // this instance runs it; the other fields but Lag and Partitions say nothing otherwise
 	State State                `json:"state"`
-	// Reason says in one sentence why State is not Running.
+	// Reason says in one sentence why State is not Running, and Remedy what to do about it, where something can be done.
 	Reason string `json:"reason,omitempty"`
+	Remedy string `json:"remedy,omitempty"`
 	// Lag is the number of messages of the whole group not handled yet, -1 when the brokers could not be asked.
-	Lag int64 `json:"lag"`
-	// Rate is messages handled per second lately, by this instance; nil when not known.
-	Rate       *float64          `json:"rate,omitempty"`
+	Lag        int64             `json:"lag"`
 	Partitions []PartitionStatus `json:"partitions"`
 }
 
@@ -74,6 +176,9 @@ func (s Status) complete() Status {
 	if s.Views == nil {
 		s.Views = []ViewStatus{}
 	}
+	if s.Notices == nil {
+		s.Notices = []Notice{}
+	}
 	s.Stages = append([]StageStatus{}, s.Stages...)
 	for i := range s.Stages {
 		if s.Stages[i].Partitions == nil {
@@ -89,16 +194,15 @@ func (s Status) complete() Status {
 // instances is ready: there is nothing for it to do.
 func (s *Status) NotReady() []string {
 	reasons := []string{}
+	idle := s.Idle()
 	for _, stage := range s.Stages {
 		if !stage.Here {
 			continue
 		}
+		if len(idle) > 0 && idle[0].Stages[0] == stage.Name {
+			reasons, idle = append(reasons, idle[0].String()), idle[1:]
+		}
 		if stage.State != Running {
-			reason := fmt.Sprintf("stage %s is %s", stage.Name, stage.State)
-			if stage.Reason != "" {
-				reason += ": " + stage.Reason
-			}
-			reasons = append(reasons, reason)
 			continue
 		}
 		for _, p := range stage.Partitions {
@@ -113,6 +217,61 @@ func (s *Status) NotReady() []string {
 		}
 	}
 	return reasons
+}
+
+// Idle are stages of the instance that are in one state that is not Running, for one reason.
+type Idle struct {
+	Stages []processors.StageName
+	State  State
+	Reason string
+	Remedy string
+}
+
+// Idle gives the stages that should run here and do not, those with the same reason together.
+func (s *Status) Idle() (all []Idle) {
+	for _, stage := range s.Stages {
+		if !stage.Here || stage.State == Running {
+			continue
+		}
+		at := slices.IndexFunc(all, func(i Idle) bool {
+			return i.State == stage.State && i.Reason == stage.Reason && i.Remedy == stage.Remedy
+		})
+		if at < 0 {
+			at, all = len(all), append(all, Idle{State: stage.State, Reason: stage.Reason, Remedy: stage.Remedy})
+		}
+		all[at].Stages = append(all[at].Stages, stage.Name)
+	}
+	return all
+}
+
+// String is one sentence.
+func (i Idle) String() string {
+	s := fmt.Sprintf("stage %s is %s", i.Names(" and "), i.State)
+	if len(i.Stages) > 1 {
+		s = fmt.Sprintf("stages %s are %s", i.Names(" and "), i.State)
+	}
+	if i.Reason != "" {
+		s += ": " + i.Reason
+	}
+	if i.Remedy != "" {
+		s += " (remedy: " + i.Remedy + ")"
+	}
+	return s
+}
+
+// Names lists the stages, with a word before the last one.
+func (i Idle) Names(last string) string {
+	var b strings.Builder
+	for n, name := range i.Stages {
+		switch {
+		case n > 0 && n == len(i.Stages)-1:
+			b.WriteString(last)
+		case n > 0:
+			b.WriteString(", ")
+		}
+		b.WriteString(string(name))
+	}
+	return b.String()
 }
 
 func recovery(p PartitionStatus) string {

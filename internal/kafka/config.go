@@ -207,7 +207,7 @@ func (o Options) ConsumerBuilder() func(brokers []string, clientID string) (sara
 
 // secure sets TLS and SASL.
 func (o Options) secure(c *sarama.Config) error {
-	t, err := o.tlsConfig()
+	t, err := o.ClientTLS()
 	if err != nil {
 		return err
 	}
@@ -223,8 +223,11 @@ func (o Options) secure(c *sarama.Config) error {
 	return nil
 }
 
-// tlsConfig reads the files; nil without TLS.
-func (o Options) tlsConfig() (*tls.Config, error) {
+// ClientTLS is the configuration of connections: TLSConfig, or what TLS describes, whose files it reads. Nil: no TLS.
+func (o Options) ClientTLS() (*tls.Config, error) {
+	if o.TLSConfig != nil {
+		return o.TLSConfig.Clone(), nil
+	}
 	t := o.TLS
 	if !t.Enabled {
 		return nil, nil

@@ -146,7 +146,7 @@ func TestExplain(t *testing.T) {
 		{sarama.ErrTopicAuthorizationFailed, KindPermission},
 		{sarama.ErrGroupAuthorizationFailed, KindPermission},
 		// goka breaks the chain when it sets up a processor
-		{fmt.Errorf("Setup failed: %v", sarama.ErrTopicAuthorizationFailed), KindPermission},
+		{errors.New("Setup failed: " + sarama.ErrTopicAuthorizationFailed.Error()), KindPermission},
 		{errors.New("something else"), KindOther},
 	} {
 		e, ok := errors.AsType[*brimline.Error](Explain(c.err, "somewhere"))

@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,6 +22,8 @@ type Options struct {
 	ClientID string
 	// TLS encrypts connections and, with a certificate of its own, identifies the client.
 	TLS TLS
+	// TLSConfig is used as it is instead of TLS, by programs that make their own.
+	TLSConfig *tls.Config `json:"-"`
 	// SASL authenticates the client by name and password. Over a network, only with TLS.
 	SASL SASL
 
@@ -171,6 +174,9 @@ func (o Options) Check() error {
 	}
 	if (o.TLS.CertFile == "") != (o.TLS.KeyFile == "") {
 		bad("give both files or none", "a client certificate needs its key and a key its certificate")
+	}
+	if o.TLSConfig != nil && o.TLS != (TLS{}) {
+		bad("give one of them", "TLS is described twice")
 	}
 	if t := o.TLS; !t.Enabled && t != (TLS{}) {
 		bad("enable TLS, or leave its files and server name out", "TLS is described but not enabled")

@@ -96,7 +96,7 @@ func (g *ordered) Consume(ctx context.Context, topics []string, handler sarama.C
 		gen := &generation{handler: handler, current: &g.current, group: g.group}
 		err := g.ConsumerGroup.Consume(ctx, topics, gen)
 		if ctx.Err() != nil {
-			if err == ctx.Err() { // the bare error: given up while joining
+			if err == ctx.Err() { //nolint:errorlint // the bare error: given up while joining
 				return nil
 			}
 			return err

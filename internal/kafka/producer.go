@@ -75,7 +75,7 @@ func (o Options) producerSettings(hasher func() hash.Hash32) ([]kgo.Opt, error) 
 // franzSecurity sets TLS and SASL.
 func (o Options) franzSecurity() ([]kgo.Opt, error) {
 	var settings []kgo.Opt
-	tls, err := o.tlsConfig()
+	tls, err := o.ClientTLS()
 	if err != nil {
 		return nil, err
 	}

@@ -183,7 +183,7 @@ func TestProducerStopsAtTheFirstLoss(t *testing.T) {
 			})
 			for _, text := range []string{"refused", "after"} {
 				// goka breaks the chain of errors
-				err := fmt.Errorf("error emitting to t: %v", settled(t, p.Emit("t", "k", []byte(text))).err)
+				err := errors.New("error emitting to t: " + settled(t, p.Emit("t", "k", []byte(text))).err.Error())
 				if !strings.Contains(err.Error(), code.Message) || kindOf(Explain(err, "")) != kind {
 					t.Errorf("%s: got %v of kind %s, want %v of kind %s", text, err, kindOf(Explain(err, "")), code, kind)
 				}

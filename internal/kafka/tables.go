@@ -45,10 +45,9 @@ type TablesOptions struct {
 // changelog's end) is set aside and read again. Each storage writes to LevelDB
 // behind the changelog (see writeBehind) and is guarded against a second writer (see guard).
 type Tables struct {
-	o       TablesOptions
-	mu      sync.Mutex
-	open    map[topicPartition]*guard
-	failure error
+	o    TablesOptions
+	mu   sync.Mutex
+	open map[topicPartition]*guard
 }
 
 // NewTables makes the storages of one processor or one view.
@@ -78,22 +77,13 @@ func (t *Tables) Announce(topic string, partition int32, offset int64) {
 // Build opens the state of a partition; it is a goka storage.Builder.
 func (t *Tables) Build(topic string, partition int32) (storage.Storage, error) {
 	g, err := t.build(topic, partition)
-	t.mu.Lock()
-	defer t.mu.Unlock()
 	if err != nil {
-		t.failure = err
 		return nil, err
 	}
-	t.open[topicPartition{topic, partition}] = g
-	return g, nil
-}
-
-// Failure is what the last failed Build returned, nil if none failed. goka keeps
-// only the text of it in the error that its processor ends with.
-func (t *Tables) Failure() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.failure
+	t.open[topicPartition{topic, partition}] = g
+	return g, nil
 }
 
 func (t *Tables) build(topic string, partition int32) (*guard, error) {

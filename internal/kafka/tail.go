@@ -180,7 +180,7 @@ func (c *Cluster) ranges(topics []string) ([]offsetRange, error) {
 			if o == nil {
 				return nil, Explain(sarama.ErrIncompleteResponse, "asking for offsets")
 			}
-			if o.Err != nil && o.Err != sarama.ErrNoError {
+			if o.Err != nil && !errors.Is(o.Err, sarama.ErrNoError) {
 				return nil, Explain(o.Err, fmt.Sprintf("offsets of topic %q, partition %d", r.topic, r.partition))
 			}
 			q.set(r, o.Offset)

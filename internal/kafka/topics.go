@@ -20,16 +20,14 @@ const (
 	Stream Kind = iota
 	// Table keeps the last value of each key; goka reads it as a table.
 	Table
-	// External is written by others: it is never created, only looked at.
-	External
 )
 
-func (k Kind) String() string { return [...]string{"stream", "table", "external topic"}[k] }
+func (k Kind) String() string { return [...]string{"stream", "table"}[k] }
 
 // Topic is a topic as brimline needs it.
 type Topic struct {
 	Name       string
-	Partitions int // 0 in an External topic: any number
+	Partitions int
 	Kind       Kind
 	// Config overrides the settings of Kind, by Kafka's names: retention.ms of a stream, say.
 	Config map[string]string
@@ -120,7 +118,7 @@ func (c *Cluster) ensure(ctx context.Context, t Topic, d Durability) (TopicRepor
 	if err == nil {
 		return c.check(t, found)
 	}
-	if t.Kind == External || !errors.Is(err, sarama.ErrUnknownTopicOrPartition) {
+	if !errors.Is(err, sarama.ErrUnknownTopicOrPartition) {
 		return TopicReport{}, err
 	}
 	detail := &sarama.TopicDetail{
@@ -172,13 +170,10 @@ func (c *Cluster) check(t Topic, found *sarama.TopicMetadata) (TopicReport, erro
 		r.Replication = len(found.Partitions[0].Replicas)
 	}
 	var problems []error
-	if t.Partitions > 0 && r.Partitions != t.Partitions {
+	if r.Partitions != t.Partitions {
 		problems = append(problems, environment(KindTopicDiffers, where,
 			"keep the number of partitions that the group began with, or start a new --group",
 			"it has %d partitions, %d are wanted", r.Partitions, t.Partitions))
-	}
-	if t.Kind == External {
-		return r, errors.Join(problems...)
 	}
 	have, err := c.settingsOf(t.Name)
 	if err != nil {

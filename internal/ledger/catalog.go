@@ -5,15 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/internal/postgres"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 func (o Options) withDefaults() Options {
@@ -23,153 +21,181 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-func (o *Options) poolConfig() (*pgxpool.Config, error) {
-	config, err := pgxpool.ParseConfig(o.URL)
-	if err != nil {
-		return nil, o.badURL(err)
-	}
-	if mode := config.ConnConfig.DefaultQueryExecMode; mode == pgx.QueryExecModeSimpleProtocol || mode == pgx.QueryExecModeExec {
-		return nil, &brimline.Error{
-			Class: brimline.ClassInput, Kind: "postgres_url", Where: "PostgreSQL URL",
-			Remedy: "use default_query_exec_mode=cache_describe, which works behind poolers as well",
-			Err:    fmt.Errorf("query mode %q sends times as text, which does not hold every year", mode),
+// layout is what was found out about the table, and what follows from it.
+type layout struct {
+	signature string // as signatureSQL has it: another one is another layout
+	columns   map[string]column
+	time      timeType
+	sql       statements
+}
+
+// signatureSQL is a subquery about the table $1 and its columns $2: empty
+// where there is no such table. Two answers that are equal mean that no
+// question is read differently. Rights and policies are no part of it: they
+// make errors by themselves.
+const signatureSQL = `coalesce((SELECT pg_catalog.concat_ws(' ', a.attrelid, pg_catalog.string_agg(
+		pg_catalog.concat_ws(' ', a.attname, a.atttypid, a.atttypmod, a.attcollation), ',' ORDER BY a.attnum))
+	FROM pg_catalog.pg_attribute a
+	WHERE a.attrelid = pg_catalog.to_regclass($1) AND a.attname = ANY($2) AND NOT a.attisdropped
+	GROUP BY a.attrelid), '')`
+
+// tableSQL is a subquery that gives a column of pg_class about the table $1.$2; it reads
+// the catalog, which every login may, so that a missing table is told from a missing right.
+const tableSQL = `(SELECT r.%s FROM pg_catalog.pg_class r JOIN pg_catalog.pg_namespace n ON n.oid = r.relnamespace
+	WHERE n.nspname = $1 AND r.relname = $2)`
+
+// kindSQL is the kind of the table, empty where there is none.
+var kindSQL = "SELECT coalesce(" + fmt.Sprintf(tableSQL, "relkind::pg_catalog.text") + ", '')"
+
+// lookUpSQL gives a table's columns as in type column.
+var lookUpSQL = `WITH RECURSIVE base AS (
+	SELECT a.attname, a.atttypid AS type, a.atttypmod AS modifier, a.attcollation,
+		pg_catalog.format_type(a.atttypid, a.atttypmod) AS shown
+	FROM pg_catalog.pg_attribute a
+	WHERE a.attrelid = ` + fmt.Sprintf(tableSQL, "oid") + ` AND a.attnum > 0 AND NOT a.attisdropped
+	UNION ALL
+	SELECT b.attname, t.typbasetype, CASE WHEN t.typtypmod >= 0 THEN t.typtypmod ELSE b.modifier END,
+		b.attcollation, b.shown
+	FROM base b JOIN pg_catalog.pg_type t ON t.oid = b.type
+	WHERE t.typtype = 'd')
+	SELECT b.attname, CASE WHEN t.typtype = 'e' THEN 'enum' WHEN t.typtype = 'c' THEN 'composite'
+			WHEN t.typcategory = 'A' THEN 'array' ELSE t.typname END,
+		pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(t.typname), b.shown,
+		pg_catalog.quote_ident(CASE WHEN t.typtype = 'e' THEN 'pg_catalog' ELSE n.nspname END),
+		pg_catalog.quote_ident(f.nspname) || '.' || pg_catalog.quote_ident(o.proname),
+		CASE WHEN b.modifier >= 4 THEN (((b.modifier - 4) & 2047) # 1024) - 1024 ELSE 0 END, b.modifier < 4,
+		coalesce(NOT c.collisdeterministic, false)
+	FROM base b
+	JOIN pg_catalog.pg_type t ON t.oid = b.type AND t.typtype <> 'd'
+	JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
+	JOIN pg_catalog.pg_proc o ON o.oid = t.typoutput
+	JOIN pg_catalog.pg_namespace f ON f.oid = o.pronamespace
+	LEFT JOIN pg_catalog.pg_collation c ON c.oid = b.attcollation`
+
+// look finds the layout out, and tries to read the table.
+func (l *Ledger) look(ctx context.Context, conn *pgx.Conn) (*layout, error) {
+	const doing = "looking up its columns"
+	found := &layout{columns: map[string]column{}}
+	var kind string
+	schema, name := splitTable(l.o.Table)
+	err := postgres.Ask(ctx, conn, l.o.Timeout, func(b *pgx.Batch) {
+		b.Queue("SELECT "+signatureSQL, quoteTable(l.o.Table), l.needed())
+		b.Queue(kindSQL, schema, name)
+		b.Queue(lookUpSQL, schema, name)
+	}, func(results pgx.BatchResults) error {
+		if err := results.QueryRow().Scan(&found.signature); err != nil {
+			return err
 		}
-	}
-	config.MaxConns = int32(o.MaxConns)
-	config.MinConns, config.MinIdleConns = 0, 0
-	if config.ConnConfig.ConnectTimeout == 0 {
-		config.ConnConfig.ConnectTimeout = min(5*time.Second, o.Timeout)
-	}
-	run := config.ConnConfig.RuntimeParams
-	run["application_name"] = o.Name
-	run["default_transaction_read_only"] = "on"
-	run["timezone"] = "UTC"
-	run["statement_timeout"] = strconv.FormatInt(o.Timeout.Milliseconds(), 10)
-	return config, nil
-}
-
-// badURL leaves out what the parser says: it quotes pieces of the URL, and a
-// password with an unescaped character ends up among them.
-func (o *Options) badURL(error) error {
-	return &brimline.Error{
-		Class: brimline.ClassInput, Kind: "postgres_url", Where: "PostgreSQL URL",
-		Remedy: "write postgres://user@host:port/database, with special characters escaped as %XX, and the password in PGPASSWORD or ~/.pgpass",
-		Err:    errors.New("it cannot be read (not shown here: it may hold a password), or a file it names is missing"),
-	}
-}
-
-func (o *Options) describe(c *pgx.ConnConfig) string {
-	return fmt.Sprintf("PostgreSQL %s/%s, table %s", net.JoinHostPort(c.Host, strconv.Itoa(int(c.Port))), c.Database, quoteTable(o.Table))
-}
-
-// column is what the catalog says about one; kind is its base type's name.
-type column struct{ kind, cast string }
-
-// prepare looks the columns up, writes the statements and tries them.
-func (l *Ledger) prepare(ctx context.Context) error {
-	var columns map[string]column
-	err := l.ask(ctx, nil, "looking up its columns", func(ctx context.Context, c *pgx.Conn) (err error) {
-		columns, err = lookUp(ctx, c, l.o.Table)
+		if err := results.QueryRow().Scan(&kind); err != nil {
+			return err
+		}
+		rows, err := results.Query()
+		if err != nil {
+			return err
+		}
+		var label string
+		var c column
+		into := []any{&label, &c.kind, &c.cast, &c.shown, &c.schema, &c.output, &c.scale, &c.anyScale, &c.loose}
+		_, err = pgx.ForEachRow(rows, into, func() error {
+			found.columns[label] = c
+			return nil
+		})
 		return err
 	})
 	if err != nil {
-		return err
+		return nil, l.fail(ctx, doing, err)
 	}
-	if err := l.check(columns); err != nil {
-		return err
-	}
-	l.sql = build(&l.o, columns[l.o.Columns.User].cast, l.time)
-	return l.ask(ctx, nil, "reading it", func(ctx context.Context, c *pgx.Conn) error {
-		_, err := c.Exec(ctx, "SELECT "+strings.Join(l.selected(), ", ")+" FROM "+quoteTable(l.o.Table)+" LIMIT 0")
-		return err
-	})
-}
-
-// lookUp reads the catalog, which every login may, so that a missing table is
-// told from a missing right. format_type without a modifier is the type that
-// takes every value: a cast to varchar(3) would cut.
-func lookUp(ctx context.Context, c *pgx.Conn, table string) (map[string]column, error) {
-	schema, name := splitTable(table)
-	rows, err := c.Query(ctx, `
-		SELECT a.attname, format_type(coalesce(nullif(t.typbasetype, 0), t.oid), NULL), format_type(a.atttypid, -1)
-		FROM pg_attribute a
-		JOIN pg_class r ON r.oid = a.attrelid AND r.relkind IN ('r', 'p', 'v', 'm', 'f')
-		JOIN pg_namespace n ON n.oid = r.relnamespace
-		JOIN pg_type t ON t.oid = a.atttypid
-		WHERE n.nspname = $1 AND r.relname = $2 AND a.attnum > 0 AND NOT a.attisdropped`, schema, name)
-	if err != nil {
+	if err := l.check(kind, found); err != nil {
 		return nil, err
 	}
-	defer rows.Close()
-	columns := map[string]column{}
-	for rows.Next() {
-		var name string
-		var c column
-		if err := rows.Scan(&name, &c.kind, &c.cast); err != nil {
-			return nil, err
-		}
-		columns[name] = c
+	found.time = withZone
+	if found.columns[l.o.Columns.Time].kind == "timestamp" {
+		found.time = withoutZone
 	}
-	return columns, rows.Err()
+	found.sql = build(&l.o, kind, found)
+	columns := strings.Join(l.selected(), ", ")
+	try := func(b *pgx.Batch) { // by a statement whose result's type never changes: its plan is kept
+		b.Queue("SELECT pg_catalog.count(*) FROM (SELECT " + columns + " FROM " + quoteTable(l.o.Table) + " LIMIT 0) AS read")
+	}
+	err = postgres.Ask(ctx, conn, l.o.Timeout, try, postgres.Done)
+	if err != nil {
+		return nil, l.fail(ctx, "reading it", err)
+	}
+	return found, nil
+}
+
+func (l *Ledger) missing(remedy, what string) error {
+	return &brimline.Error{
+		Class: brimline.ClassEnvironment, Kind: postgres.KindMissing, Where: l.where, Remedy: remedy, Err: errors.New(what),
+	}
+}
+
+// notTables are by pg_class.relkind. A question about one of them would leave
+// rows out, or not know when a change of the stream has arrived there.
+var notTables = map[string]string{
+	"v": "a view, which may hide rows of the table that the change stream is about",
+	"m": "a materialized view, which is as old as its last refresh",
+	"f": "a foreign table: its rows are another server's, which does not know the transactions of this one",
 }
 
 // check compares the options with the table, and reports every difference at once.
-func (l *Ledger) check(columns map[string]column) error {
-	if len(columns) == 0 {
-		return &brimline.Error{
-			Class: brimline.ClassEnvironment, Kind: "postgres_missing", Where: l.where,
-			Remedy: "name the table as schema.name, exactly as PostgreSQL spells it, and check the database in the URL",
-			Err:    errors.New("there is no such table"),
-		}
+func (l *Ledger) check(kind string, found *layout) error {
+	switch {
+	case notTables[kind] != "":
+		return l.missing("name the table beneath it with --table, and its database in the PostgreSQL URL",
+			"it is "+notTables[kind])
+	case kind != "r" && kind != "p":
+		return l.missing("name the table as schema.name, exactly as PostgreSQL spells it, and check the database in the URL",
+			"there is no such table")
 	}
+	remedy := "correct the column names and types in the configuration and the rules file"
 	var wrong []string
-	expect := func(name, what string, kinds ...string) string {
-		c, ok := columns[name]
+	say := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
+	expect := func(name, what, more string, kinds []string) {
+		c, ok := found.columns[name]
 		switch {
 		case !ok:
-			wrong = append(wrong, fmt.Sprintf("there is no column %q (%s)", name, what))
-		case len(kinds) > 0 && !slices.Contains(kinds, c.kind):
-			wrong = append(wrong, fmt.Sprintf("column %q (%s) is %s, not %s", name, what, c.kind, strings.Join(kinds, " or ")))
+			say("there is no column %q (%s)", name, what)
+		case !slices.Contains(kinds, c.kind):
+			say("column %q (%s) is %s, not %s%s", name, what, c.shown, alternatives(kinds), more)
 		}
-		return c.kind
 	}
 	for _, id := range l.o.Columns.ID {
-		expect(id, "primary key")
+		expect(id, "primary key", "", keyKinds)
 	}
-	expect(l.o.Columns.User, "user")
-	expect(l.o.Columns.Amount, "amount, exact", "numeric", "bigint", "integer", "smallint")
-	const zoned, zoneless = "timestamp with time zone", "timestamp without time zone"
-	l.time = withZone
-	if expect(l.o.Columns.Time, "time", zoned, zoneless) == zoneless {
-		l.time = withoutZone
-	}
+	expect(l.o.Columns.User, "user", "", userKinds)
+	expect(l.o.Columns.Amount, "amount, exact", "", amountKinds)
+	expect(l.o.Columns.Time, "time", "", moments)
 	for _, c := range l.o.Extra {
-		kinds := map[brimline.ColumnType][]string{
-			brimline.Integer:   {"bigint", "integer", "smallint", "numeric"},
-			brimline.Numeric:   {"numeric", "bigint", "integer", "smallint", "real", "double precision"},
-			brimline.Boolean:   {"boolean"},
-			brimline.Timestamp: {zoned, zoneless},
-		}[c.Type]
-		expect(c.Name, "column of the rules file, "+string(c.Type), kinds...)
+		more := advice(c.Type, found.columns[c.Name].kind)
+		expect(c.Name, "column of the rules file, "+string(c.Type), more, declarable[c.Type])
+	}
+	amount := found.columns[l.o.Columns.Amount]
+	if l.o.MinorUnits != 0 && amount.kind == "numeric" && (amount.anyScale || amount.scale != 0) {
+		say("column %q (amount) is %s, and only whole numbers can count minor units", l.o.Columns.Amount, amount.shown)
+		remedy = "leave --amount-minor-units out, or make the column bigint or numeric(p,0)"
 	}
 	if len(wrong) > 0 {
-		return &brimline.Error{
-			Class: brimline.ClassEnvironment, Kind: "postgres_missing", Where: l.where,
-			Remedy: "correct the column names and types in the configuration and the rules file", Err: errors.New(strings.Join(wrong, "; ")),
-		}
+		return l.missing(remedy, strings.Join(wrong, "; "))
 	}
 	return nil
 }
 
-// selected are the columns that are read, quoted.
-func (l *Ledger) selected() []string {
+// needed are the columns that are read, each once.
+func (l *Ledger) needed() []string {
 	names := slices.Concat(l.o.Columns.ID, []string{l.o.Columns.User, l.o.Columns.Amount, l.o.Columns.Time})
 	for _, c := range l.o.Extra {
 		names = append(names, c.Name)
 	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// selected are the same, quoted.
+func (l *Ledger) selected() []string {
+	names := l.needed()
 	for i, name := range names {
 		names[i] = quote(name)
 	}
-	slices.Sort(names)
-	return slices.Compact(names)
+	return names
 }

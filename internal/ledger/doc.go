@@ -1,6 +1,7 @@
 // Package ledger asks PostgreSQL the questions that decide an alert: what is a
 // user's total around a time, and which edges are in a span. It only reads:
-// every session is read-only, in UTC, and bounded by a statement timeout.
+// every question is a read-only transaction, bounded in time, that also says
+// what it was read from (decision 15).
 //
 // A login needs no more than this, and the start fails with the missing GRANT
 // in its text where something is lacking:
@@ -9,7 +10,8 @@
 //	GRANT USAGE ON SCHEMA streaming TO brimline;
 //	GRANT SELECT (id, user_id, amount, "timestamp") ON streaming.transactions TO brimline;
 //
-// plus SELECT on the further columns that rules ask about. Every question is
+// plus SELECT on the further columns that rules ask about, and BYPASSRLS where
+// the table has row-level security. Every question is
 // over one user and a span of time: an index on (user, time) answers it
 // without touching other rows.
 //
@@ -17,6 +19,7 @@
 // rows of a rule with a where expression are fetched and judged here, by the
 // same function that judges them in the stream, because SQL and the expression
 // language would differ somewhere. Sums travel as text and are read as exact
-// decimals. Rows whose amount is NULL are not there, as in the stream, where
+// decimals. A column's value has the text that the change stream gives it, or
+// the column is refused (types.go). Rows whose amount is NULL are not there, as in the stream, where
 // they are bad input.
 package ledger

@@ -2,43 +2,24 @@ package ledger
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/internal/postgres"
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// Temporary reports whether asking again later can succeed without anybody
-// doing anything: PostgreSQL is away, starting, stopping, full or slow, or a
-// replica is behind. A wrong password or a missing right is not temporary, yet
-// worth asking again too, since an operator can put it right meanwhile. What
-// is neither is an error of ClassInput: a user id or a stored value that
-// cannot be read, which stays as it is however often one asks.
-func Temporary(err error) bool {
-	e, ok := errors.AsType[*brimline.Error](err)
-	return ok && (e.Kind == kindAway || e.Kind == kindBusy || e.Kind == kindTimeout || e.Kind == kindBehind)
-}
-
-// Kinds of failure.
+// Kinds of failure beside those of package postgres.
 const (
-	kindAway       = "postgres_away"
-	kindBusy       = "postgres_busy"
-	kindTimeout    = "postgres_timeout"
-	kindBehind     = "postgres_replica_behind"
-	kindTLS        = "postgres_tls"
-	kindLogin      = "postgres_login"
-	kindDatabase   = "postgres_database"
-	kindPermission = "postgres_permission"
-	kindMissing    = "postgres_missing"
-	kindValue      = "postgres_value"
-	kindQuery      = "postgres_query"
+	kindBehind = "postgres_replica_behind"
+	kindOpen   = "postgres_transaction_open"
 )
 
 // fail gives err its kind and remedy. An end that the caller brought about
-// itself stays recognisable as ctx.Err().
+// itself stays recognisable as ctx.Err(). What is an error of ClassInput stays as it
+// is however often one asks: the row is to be corrected.
 func (l *Ledger) fail(ctx context.Context, doing string, err error) error {
 	if known, ok := errors.AsType[*brimline.Error](err); ok {
 		return known
@@ -46,62 +27,47 @@ func (l *Ledger) fail(ctx context.Context, doing string, err error) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("%s: %s: %w", l.where, doing, ctx.Err())
 	}
-	kind, remedy := l.classify(err)
-	class := brimline.ClassEnvironment
-	if kind == kindValue {
-		class = brimline.ClassInput
+	e := &brimline.Error{Class: brimline.ClassEnvironment, Where: l.where + ": " + doing, Err: postgres.Cause(err)}
+	if behind, ok := errors.AsType[*notYet](err); ok {
+		e.Kind, e.Remedy, e.Err = kindBehind, "check the replication lag of the replica, or ask the primary (verify: on)", err
+		if !behind.sight.recovering {
+			e.Kind, e.Remedy = kindOpen, "look for it in pg_stat_activity: it is idle, long, or waits for a synchronous standby"
+		}
+		return e
 	}
-	return &brimline.Error{Class: class, Kind: kind, Where: l.where + ": " + doing, Remedy: remedy, Err: err}
-}
-
-func (l *Ledger) classify(err error) (kind, remedy string) {
-	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
-		return l.classifyState(pg.Code)
+	if errors.Is(err, errAltered) {
+		e.Kind, e.Remedy = postgres.KindBusy, "wait until the table is left alone"
+		return e
 	}
-	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		return kindTLS, "check sslmode and sslrootcert in the PostgreSQL URL"
-	}
-	switch {
-	case errors.Is(err, errBehind):
-		return kindBehind, "check the replication lag of the replica, or ask the primary (verify: on)"
-	case errors.Is(err, context.DeadlineExceeded):
-		return kindTimeout, l.slow()
-	}
-	// Without an SQLSTATE it never was a connection, or one that broke.
-	return kindAway, "check that PostgreSQL runs and can be reached from here"
-}
-
-// classifyState goes by the SQLSTATE, whose first two characters are its class.
-func (l *Ledger) classifyState(code string) (kind, remedy string) {
-	switch code {
-	case "57014": // query_canceled, by statement_timeout
-		return kindTimeout, l.slow()
-	case "3D000": // invalid_catalog_name
-		return kindDatabase, "correct the database in the PostgreSQL URL"
-	case "42501": // insufficient_privilege
+	f := postgres.Classify(err)
+	e.Kind, e.Remedy = f.Kind, f.Remedy
+	switch f.Kind {
+	case postgres.KindTimeout:
+		e.Remedy = fmt.Sprintf("check the load of PostgreSQL, and that there is an index on (%s, %s)",
+			quote(l.o.Columns.User), quote(l.o.Columns.Time))
+	case postgres.KindPermission:
 		schema, _ := splitTable(l.o.Table)
-		return kindPermission, fmt.Sprintf("GRANT USAGE ON SCHEMA %s and GRANT SELECT (%s) ON %s to this login",
+		e.Remedy = fmt.Sprintf("GRANT USAGE ON SCHEMA %s and GRANT SELECT (%s) ON %s to this login",
 			quote(schema), strings.Join(l.selected(), ", "), quoteTable(l.o.Table))
-	case "42P01", "42703", "3F000": // undefined_table, undefined_column, invalid_schema_name
-		return kindMissing, "check the names of table and columns in the configuration"
-	case "55P03": // lock_not_available
-		return kindBusy, "find who locks the table"
-	case "0A000": // feature_not_supported: a cached plan whose table was altered
-		return kindBusy, ""
+	case postgres.KindRowSecurity:
+		e.Remedy = "ALTER ROLE " + quote(l.target.User()) + " BYPASSRLS: a policy that hides rows would make totals too low"
+	case postgres.KindValue:
+		e.Class = brimline.ClassInput
 	}
-	switch code[:min(2, len(code))] {
-	case "08", "57", "58": // connection exception, operator intervention (shutdown, starting), system error
-		return kindAway, "check that PostgreSQL runs and accepts connections"
-	case "53", "40": // insufficient resources (too many connections, out of memory), serialization and deadlock
-		return kindBusy, "check max_connections and the load of PostgreSQL"
-	case "28": // invalid authorization
-		return kindLogin, "correct user and password (PGPASSWORD, ~/.pgpass or the URL), and pg_hba.conf"
-	case "22": // data exception
-		return kindValue, "check that the user ids of the stream and of the table are of the same type"
-	}
-	return kindQuery, "report this as a bug of brimline with the text of the error"
+	return e
 }
 
-func (l *Ledger) slow() string {
-	return fmt.Sprintf("check the load of PostgreSQL, and that there is an index on (%s, %s)", quote(l.o.Columns.User), quote(l.o.Columns.Time))
+// stale reports whether err may come from a table that was altered or
+// replaced, or from a user id that the table cannot have.
+func stale(err error) bool {
+	return postgres.Classify(err).Kind == postgres.KindMissing || isState(err, "0A000") || dataException(err)
+}
+
+// dataException reports whether a value could not be converted or computed with.
+func dataException(err error) bool { return isState(err, "22") }
+
+// isState reports whether err is PostgreSQL's, with an SQLSTATE that begins so.
+func isState(err error, code string) bool {
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && strings.HasPrefix(pg.Code, code)
 }

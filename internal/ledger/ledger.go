@@ -2,10 +2,14 @@ package ledger
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
 	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/internal/postgres"
 	"github.com/brimline/brimline/internal/sliding"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -14,17 +18,16 @@ import (
 // Columns names the columns of the watched table that every row has.
 type Columns struct {
 	ID     []string // primary key, in its order
-	User   string   // any type that has a cast from text
+	User   string   // an integer, numeric, text, enum, uuid or network address
 	Amount string   // numeric, smallint, integer or bigint
 	Time   string   // timestamptz, or timestamp taken as UTC
 }
 
 // Options say where the rows are and how to ask for them.
 type Options struct {
-	// URL is a PostgreSQL URL or keyword string; what it leaves out comes from
-	// PGPASSWORD, ~/.pgpass and libpq's other ways. It never appears in an error.
-	// Behind a transaction pooler add default_query_exec_mode=cache_describe, and let the
-	// pooler ignore the start-up parameters that Open sets.
+	// URL is a PostgreSQL URL or keyword string, as package postgres reads it.
+	// Behind a pooler in transaction mode that keeps no prepared statements add
+	// default_query_exec_mode=cache_describe.
 	URL string
 	// Table is schema.name; without a schema, public is meant.
 	Table   string
@@ -34,8 +37,11 @@ type Options struct {
 	// Scale is the number of decimals of amounts, as everywhere in the group. A
 	// sum with more decimals is an error, never a rounding.
 	Scale int
-	// Replica waits before each question until the server has replayed the
-	// transaction in question. Harmless on a primary, where nothing is replayed.
+	// MinorUnits is how many decimals the unit has that the amount column counts:
+	// 2 for a bigint of cents. Only columns of whole numbers can have one.
+	MinorUnits int
+	// Replica tells that the server is mostly behind: it is asked only once it is
+	// seen to have replayed the transaction in question. Harmless on a primary.
 	Replica bool
 	// MaxConns bounds the connections; 0 is 8. They are opened when needed.
 	MaxConns int
@@ -48,43 +54,61 @@ type Options struct {
 
 // Ledger asks one table. Safe for concurrent use.
 type Ledger struct {
-	pool  *pgxpool.Pool
-	o     Options
-	where string // for errors: server, database and table
-	time  timeType
-	sql   statements
-	// settled is what the primary said last: all transactions below it have ended; 0 while it has not been asked.
-	settled atomic.Uint64
+	target *postgres.Target
+	pool   *pgxpool.Pool
+	o      Options
+	where  string // for errors: servers, database and table
+	layout atomic.Pointer[layout]
+	// settled is what a primary said last; nil while none was asked.
+	settled atomic.Pointer[settled]
 }
 
 // Open connects, looks the columns up in the catalog and checks that they can
-// be read. It fails where PostgreSQL is away (Temporary) as well as where the
-// table, a column or a right is missing.
+// be read. It fails where PostgreSQL is away as well as where the table, a
+// column or a right is missing.
 func Open(ctx context.Context, o Options) (*Ledger, error) {
 	o = o.withDefaults()
-	config, err := o.poolConfig()
+	if o.MinorUnits < 0 || o.MinorUnits > brimline.MaxScale {
+		return nil, &brimline.Error{
+			Class: brimline.ClassInput, Kind: "settings", Where: "--amount-minor-units",
+			Remedy: "write the number of decimals that the column's unit has, 2 for cents",
+			Err:    fmt.Errorf("%d is not between 0 and %d", o.MinorUnits, brimline.MaxScale),
+		}
+	}
+	target, err := postgres.Parse(o.URL)
 	if err != nil {
 		return nil, err
 	}
-	pool, err := pgxpool.NewWithConfig(ctx, config)
-	if err != nil {
-		return nil, o.badURL(err)
+	l := &Ledger{target: target, o: o, where: target.Place() + ", table " + quoteTable(o.Table)}
+	if l.pool, err = target.Pool(ctx, o.Name, o.MaxConns, min(5*time.Second, o.Timeout)); err != nil {
+		return nil, l.fail(ctx, "connecting", err)
 	}
-	l := &Ledger{pool: pool, o: o, where: o.describe(config.ConnConfig)}
-	if err := l.prepare(ctx); err != nil {
-		pool.Close()
+	if err := l.open(ctx); err != nil {
+		l.pool.Close()
 		return nil, err
 	}
 	return l, nil
 }
 
+func (l *Ledger) open(ctx context.Context) error {
+	const doing = "looking up its columns"
+	bound, cancel := context.WithTimeout(ctx, l.o.Timeout)
+	defer cancel()
+	conn, err := l.pool.Acquire(bound)
+	if err != nil {
+		return l.fail(ctx, doing, err)
+	}
+	defer conn.Release()
+	found, err := l.look(bound, conn.Conn())
+	if err != nil {
+		return l.fail(ctx, doing, err)
+	}
+	l.layout.Store(found)
+	return nil
+}
+
 // Close ends all connections.
 func (l *Ledger) Close() { l.pool.Close() }
-
-// Ping reports whether PostgreSQL answers.
-func (l *Ledger) Ping(ctx context.Context) error {
-	return l.ask(ctx, nil, "pinging", func(ctx context.Context, c *pgx.Conn) error { return c.Ping(ctx) })
-}
 
 // Figures are the rule's figures for user at time at, and the server's
 // write-ahead log position after the answer. after are the changes that the
@@ -97,25 +121,23 @@ func (l *Ledger) Figures(ctx context.Context, user string, rule *sliding.Rule, a
 		}
 		return sliding.FiguresAt(rows, rule, at), lsn, nil
 	}
-	sql, err := l.sql.figures(rule.Measure)
-	if err != nil {
-		return f, 0, err
-	}
-	var before, total, position string
-	err = l.ask(ctx, after, "asking for a total", func(ctx context.Context, c *pgx.Conn) error {
-		return c.QueryRow(ctx, sql, user, lowest(at.Add(-rule.Window)), highest(at)).Scan(&before, &total, &f.Count, &position)
-	})
-	if err != nil {
-		return f, 0, err
-	}
 	scale := rule.Measure.Scale(l.o.Scale)
-	if f.Before, err = l.total(before, scale); err != nil {
-		return f, 0, err
-	}
-	if f.Total, err = l.total(total, scale); err != nil {
-		return f, 0, err
-	}
-	lsn, err = parseLSN(position)
+	lsn, err = l.ask(ctx, "asking for a total", after, question{
+		user: user, from: at.Add(-rule.Window), to: at,
+		sql: func(s *statements) (string, error) { return s.figures(rule.Measure) },
+		read: func(rows pgx.Rows, _ *layout) error {
+			var before, total string
+			f = brimline.Figures{}
+			_, err := pgx.ForEachRow(rows, []any{&before, &total, &f.Count}, func() (err error) {
+				if f.Before, err = l.total(before, scale); err != nil {
+					return err
+				}
+				f.Total, err = l.total(total, scale)
+				return err
+			})
+			return err
+		},
+	})
 	return f, lsn, err
 }
 
@@ -147,71 +169,191 @@ func (l *Ledger) Edges(ctx context.Context, user string, rule *sliding.Rule, fro
 // Rows are user's rows with all columns, from ≤ time ≤ to, by time and id, and
 // the server's write-ahead log position after the answer.
 func (l *Ledger) Rows(ctx context.Context, user string, from, to brimline.Time, after ...brimline.Source) ([]brimline.Transaction, uint64, error) {
-	return l.fetch(ctx, l.sql.rows, l.newRowScan(user), user, from, to, after)
+	return l.fetch(ctx, user, from, to, after,
+		func(s *statements) (string, error) { return s.rows, nil },
+		func(found *layout) rowScan { return l.newRowScan(user, found) })
 }
 
 // amounts are rows of which only time and amount are filled in.
 func (l *Ledger) amounts(ctx context.Context, user string, from, to brimline.Time, after ...brimline.Source) ([]brimline.Transaction, uint64, error) {
-	return l.fetch(ctx, l.sql.amounts, l.newAmountScan(), user, from, to, after)
+	return l.fetch(ctx, user, from, to, after, func(s *statements) (string, error) { return s.amounts, nil },
+		l.newAmountScan)
 }
 
-func (l *Ledger) fetch(ctx context.Context, sql string, scan rowScan, user string, from, to brimline.Time, after []brimline.Source) (rows []brimline.Transaction, lsn uint64, err error) {
-	var position string
-	err = l.ask(ctx, after, "fetching rows", func(ctx context.Context, c *pgx.Conn) error {
-		// Both in one round trip, the position after the rows.
-		batch := &pgx.Batch{}
-		batch.Queue(sql, user, lowest(from), highest(to))
-		batch.Queue("SELECT " + positionSQL)
-		results := c.SendBatch(ctx, batch)
-		defer results.Close()
-		found, err := results.Query()
-		if err != nil {
-			return err
-		}
-		defer found.Close()
-		for found.Next() {
-			row, err := scan(found)
-			if err != nil {
-				return err
+func (l *Ledger) fetch(
+	ctx context.Context, user string, from, to brimline.Time, after []brimline.Source,
+	sql func(*statements) (string, error), newScan func(*layout) rowScan,
+) (rows []brimline.Transaction, lsn uint64, err error) {
+	lsn, err = l.ask(ctx, "fetching rows", after, question{
+		user: user, from: from, to: to, sql: sql,
+		read: func(found pgx.Rows, as *layout) error {
+			defer found.Close()
+			rows = nil
+			for scan := newScan(as); found.Next(); {
+				row, err := scan(found)
+				if err != nil {
+					return err
+				}
+				rows = append(rows, row)
 			}
-			rows = append(rows, row)
-		}
-		if err := found.Err(); err != nil {
-			return err
-		}
-		return results.QueryRow().Scan(&position)
+			return found.Err()
+		},
 	})
 	if err != nil {
-		return nil, 0, err
-	}
-	if lsn, err = parseLSN(position); err != nil {
 		return nil, 0, err
 	}
 	sortRows(rows)
 	return rows, lsn, nil
 }
 
-// ask runs one question on one connection, once the rows of after are visible
-// there: a URL with several hosts reaches replicas that are not equally far.
-func (l *Ledger) ask(ctx context.Context, after []brimline.Source, doing string, question func(context.Context, *pgx.Conn) error) error {
-	wait, cancel := context.WithTimeout(ctx, l.o.Timeout)
+// question is one statement about one user and a span of time.
+type question struct {
+	user     string
+	from, to brimline.Time
+	sql      func(*statements) (string, error)
+	read     func(pgx.Rows, *layout) error // may be called again: only the last answer counts
+	// impossible tells that the table cannot have such a user, and so no row: only the end is asked.
+	impossible bool
+}
+
+// errElsewhere says that another server answered than the one that is known.
+var errElsewhere = errors.New("another server answered")
+
+// errAltered says that the table is not what it was when the question was written.
+var errAltered = errors.New("the table has been altered")
+
+// ask gets one question answered by one server, with everything of after
+// visible there: a URL with several hosts reaches replicas that are not equally
+// far. It gives the write-ahead log position after the answer.
+func (l *Ledger) ask(ctx context.Context, doing string, after []brimline.Source, q question) (lsn uint64, err error) {
+	patience, cancel := context.WithTimeout(ctx, l.o.Timeout)
 	defer cancel()
-	conn, err := l.pool.Acquire(wait)
+	conn, err := l.pool.Acquire(patience)
 	if err != nil {
-		return l.fail(ctx, doing, err)
+		return 0, l.fail(ctx, doing, err)
 	}
 	defer conn.Release()
-	for i := range after {
-		if l.o.Replica && after[i].LSN != 0 || !l.o.Replica && !l.isSettled(after[i]) {
-			if err := l.await(wait, conn.Conn(), after[i]); err != nil {
-				return l.fail(ctx, doing, err)
-			}
+	after = slices.DeleteFunc(slices.Clone(after), func(s brimline.Source) bool { return s.TxID == 0 && s.LSN == 0 })
+	if l.o.Replica && len(after) > 0 { // it is behind more often than not
+		if err := l.await(patience, conn.Conn(), after, nil); err != nil {
+			return 0, l.fail(ctx, doing, err)
 		}
 	}
-	bound, cancel := context.WithTimeout(ctx, l.o.Timeout)
-	defer cancel()
-	if err := question(bound, conn.Conn()); err != nil {
-		return l.fail(ctx, doing, err)
+	known := l.settled.Load()
+	for attempt := 0; ; attempt++ {
+		as := l.layout.Load()
+		lsn, err = l.answer(ctx, conn.Conn(), as, after, known, q)
+		behind, isBehind := errors.AsType[*notYet](err)
+		switch {
+		case err == nil:
+			return lsn, nil
+		case errors.Is(err, errElsewhere):
+			known = nil
+		case isBehind:
+			if err := l.await(patience, conn.Conn(), []brimline.Source{behind.src}, behind); err != nil {
+				return 0, l.fail(ctx, doing, err)
+			}
+		case attempt < 3 && (errors.Is(err, errAltered) || stale(err)):
+			bound, cancel := context.WithTimeout(ctx, l.o.Timeout)
+			again, failure := l.reconsider(bound, conn.Conn(), as, err, &q)
+			cancel()
+			if failure != nil {
+				return 0, l.fail(ctx, doing, failure)
+			} else if !again {
+				return 0, l.fail(ctx, doing, err)
+			}
+		default:
+			return 0, l.fail(ctx, doing, err)
+		}
 	}
-	return nil
+}
+
+// answer sends a question in one round trip with all that makes its answer
+// worth believing: what is visible before it, and the table's layout after it.
+// What a primary is known to have ended is not asked about, and the end tells whether it was that primary.
+func (l *Ledger) answer(
+	ctx context.Context, conn *pgx.Conn, as *layout, after []brimline.Source, known *settled, q question,
+) (lsn uint64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, l.o.Timeout)
+	defer cancel()
+	sql, err := q.sql(&as.sql)
+	if err != nil {
+		return 0, err
+	}
+	trusted := len(after) > 0 && !l.o.Replica && known.hasAll(after)
+	if trusted {
+		after = nil
+	}
+	var behind *notYet
+	var bad error
+	var signature, position string
+	var now settled
+	err = postgres.Ask(ctx, conn, l.o.Timeout, func(b *pgx.Batch) {
+		if len(after) > 0 {
+			queueSight(b, after)
+		}
+		if !q.impossible {
+			b.Queue(sql, q.user, lowest(q.from), highest(q.to))
+		}
+		b.Queue(endSQL, quoteTable(l.o.Table), l.needed())
+	}, func(results pgx.BatchResults) (err error) {
+		if len(after) > 0 {
+			if behind, err = see(results, after); err != nil {
+				return err
+			}
+		}
+		if !q.impossible {
+			rows, err := results.Query()
+			if err != nil {
+				return err
+			}
+			if err := q.read(rows, as); err != nil {
+				if _, ours := errors.AsType[*brimline.Error](err); !ours {
+					return err
+				}
+				bad = err // about what was read: the rest of the answer says whether it is to be believed
+			}
+		}
+		return results.QueryRow().Scan(&signature, &position, &now.since, &now.below)
+	})
+	switch {
+	case err != nil:
+		return 0, err
+	case trusted && (now.since == nil || !now.since.Equal(*known.since)):
+		return 0, errElsewhere
+	case signature != as.signature:
+		return 0, errAltered
+	case behind != nil:
+		return 0, behind
+	case bad != nil:
+		return 0, bad
+	}
+	if now.since != nil {
+		l.settled.Store(&now)
+	}
+	return brimline.ParseLSN(position)
+}
+
+// reconsider looks for what may be the reason of a failure other than the
+// rows: a table that was altered or replaced since it was looked at as it is in
+// as, a user id that its column cannot hold. It reports whether there is sense in asking again.
+func (l *Ledger) reconsider(
+	ctx context.Context, conn *pgx.Conn, as *layout, reason error, q *question,
+) (again bool, err error) {
+	if dataException(reason) {
+		cast := func(b *pgx.Batch) { b.Queue(as.sql.user, q.user) }
+		err := postgres.Ask(ctx, conn, l.o.Timeout, cast, postgres.Done)
+		if dataException(err) {
+			q.impossible = true
+			return true, nil
+		} else if err != nil {
+			return false, err
+		}
+	}
+	found, err := l.look(ctx, conn)
+	if err != nil {
+		return false, err
+	}
+	l.layout.Store(found)
+	return found.signature != as.signature || isState(reason, "0A000"), nil
 }

@@ -23,6 +23,19 @@ func TestLedger(t *testing.T) {
 	t.Run("extreme times", func(t *testing.T) { extremeTimes(t, s) })
 	t.Run("amounts", func(t *testing.T) { amounts(t, s) })
 	t.Run("columns", func(t *testing.T) { columnTypes(t, s) })
+	s.exec(t, typesSQL)
+	t.Run("values of columns", func(t *testing.T) { columnValues(t, s) })
+	t.Run("refused columns", func(t *testing.T) { refusedColumns(t, s) })
+	t.Run("keys", func(t *testing.T) { keys(t, s) })
+	t.Run("user columns", func(t *testing.T) { userColumns(t, s) })
+	t.Run("encodings", func(t *testing.T) { encodings(t, s) })
+	t.Run("data exceptions", func(t *testing.T) { dataExceptions(t, s) })
+	t.Run("minor units", func(t *testing.T) { minorUnits(t, s) })
+	t.Run("scales", func(t *testing.T) { scales(t, s) })
+	t.Run("whole rows", func(t *testing.T) { wholeRows(t, s) })
+	t.Run("altered", func(t *testing.T) { altered(t, s) })
+	t.Run("altered while asked", func(t *testing.T) { alteredWhileAsked(t, s) })
+	t.Run("partitions", func(t *testing.T) { partitions(t, s) })
 	t.Run("not visible yet", func(t *testing.T) { notVisibleYet(t, s) })
 	t.Run("user types", func(t *testing.T) { userTypes(t, s) })
 	t.Run("rights", func(t *testing.T) { rights(t, s) })
@@ -205,7 +218,7 @@ func amounts(t *testing.T, s *server) {
 		if c.err != nil {
 			for _, err := range []error{err, err2} {
 				e, ok := errors.AsType[*brimline.Error](err)
-				if !ok || e.Class != brimline.ClassInput || e.Remedy == "" || !errors.Is(err, c.err) || Temporary(err) {
+				if !ok || e.Class != brimline.ClassInput || e.Remedy == "" || !errors.Is(err, c.err) || temporary(err) {
 					t.Errorf("%s: %v, want %v", c.user, err, c.err)
 				}
 			}
@@ -252,6 +265,16 @@ func columnTypes(t *testing.T, s *server) {
 	if err == nil || !strings.Contains(err.Error(), "infinite") {
 		t.Errorf("an infinite column: %v", err)
 	}
+	o.Extra = []brimline.Column{{Name: "day", Type: brimline.Timestamp}}
+	s.exec(t, "ALTER TABLE wide ADD day date")
+	for _, infinity := range []string{"infinity", "-infinity", "5874897-12-31"} {
+		s.exec(t, "UPDATE wide SET day = '"+infinity+"'")
+		_, _, err := s.open(t, o).Rows(t.Context(), user, at, at)
+		e, ok := errors.AsType[*brimline.Error](err)
+		if !ok || e.Kind != "postgres_column" || e.Class != brimline.ClassInput {
+			t.Errorf("the date %s: %v", infinity, err)
+		}
+	}
 }
 
 func userTypes(t *testing.T, s *server) {
@@ -269,10 +292,5 @@ func userTypes(t *testing.T, s *server) {
 		if f, _, err := l.Figures(t.Context(), c.user+"9", rule, 0); err == nil && f.Count != 0 {
 			t.Errorf("%s: another user: %v", c.kind, f)
 		}
-	}
-	l := s.open(t, transactions())
-	_, _, err := l.Figures(t.Context(), "not a number", &sliding.Rule{Rule: brimline.Rule{Window: time.Hour}}, 0)
-	if e, ok := errors.AsType[*brimline.Error](err); !ok || e.Class != brimline.ClassInput || Temporary(err) {
-		t.Errorf("a user id of the wrong type: %v", err)
 	}
 }

@@ -17,41 +17,39 @@ import (
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/internal/embedded"
 	"github.com/brimline/brimline/internal/sliding"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-func TestReplayHas(t *testing.T) {
+func TestSightShows(t *testing.T) {
 	row := brimline.Source{LSN: 100, TxID: 700}
+	old := brimline.Source{LSN: 100, TxID: 700, Commit: 1}
+	minutes := func(n int) brimline.Time { return brimline.Time(1).Add(time.Duration(n) * time.Minute) }
 	for name, c := range map[string]struct {
-		r    replay
+		s    sight
 		src  brimline.Source
 		want bool
 	}{
-		"a primary":             {replay{false, 0, "unknown", 0}, row, true},
-		"a primary, in commit":  {replay{false, 0, "in progress", 0}, row, false},
-		"not there":             {replay{true, 100, "committed", 0}, row, false},
-		"row there, not commit": {replay{true, 101, "in progress", 0}, row, false},
-		"not heard of":          {replay{true, 101, "unknown", 0}, row, false},
-		"committed":             {replay{true, 101, "committed", 0}, row, true},
-		"long ago":              {replay{true, 101, "forgotten", 0}, row, true},
-		"no transaction id":     {replay{true, 101, "unknown", 0}, brimline.Source{LSN: 100}, true},
+		"a primary":                        {sight{false, 200, 0, unknown}, row, true},
+		"a primary, in commit":             {sight{false, 200, 0, inProgress}, row, false},
+		"a primary, another cluster's row": {sight{false, 100, 0, inProgress}, brimline.Source{LSN: 101, TxID: 700}, true},
+		"a primary, a row without LSN":     {sight{false, 100, 0, inProgress}, brimline.Source{TxID: 700}, false},
+		"not there":                        {sight{true, 100, 0, "committed"}, row, false},
+		"row there, not commit":            {sight{true, 101, 0, inProgress}, row, false},
+		"row there, no such transaction":   {sight{true, 101, 0, unknown}, row, true},
+		"committed":                        {sight{true, 101, 0, "committed"}, row, true},
+		"long ago":                         {sight{true, 101, 0, "forgotten"}, row, true},
+		"no transaction id":                {sight{true, 101, 0, unknown}, brimline.Source{LSN: 100}, true},
+		"no LSN":                           {sight{true, 101, 0, "committed"}, brimline.Source{TxID: 700}, true},
+		"no LSN, in commit":                {sight{true, 101, 0, inProgress}, brimline.Source{TxID: 700}, false},
+		"not there, nothing replayed":      {sight{true, 100, 0, unknown}, old, false},
+		"not there, a little later":        {sight{true, 100, minutes(9), unknown}, old, false},
+		"another timeline's row":           {sight{true, 100, minutes(11), unknown}, old, true},
+		"without a commit time":            {sight{true, 100, minutes(11), unknown}, row, false},
 	} {
-		if got := c.r.has(c.src); got != c.want {
+		if got := c.s.shows(c.src); got != c.want {
 			t.Errorf("%s: %v", name, got)
-		}
-	}
-}
-
-func TestParseLSN(t *testing.T) {
-	for _, lsn := range []uint64{0, 1, 0x16B3748, 1 << 32, 1<<64 - 1} {
-		if got, err := parseLSN(brimline.FormatLSN(lsn)); err != nil || got != lsn {
-			t.Errorf("%X: %X %v", lsn, got, err)
-		}
-	}
-	for _, bad := range []string{"", "/", "1", "1/", "/1", "x/1", "1/123456789"} {
-		if got, err := parseLSN(bad); err == nil {
-			t.Errorf("%q was read as %X", bad, got)
 		}
 	}
 }
@@ -73,7 +71,7 @@ func TestDecimal(t *testing.T) {
 }
 
 func TestClassify(t *testing.T) {
-	l := &Ledger{where: "PostgreSQL", o: transactions()}
+	l := &Ledger{where: "PostgreSQL", o: transactions(), target: target(t)}
 	for code, c := range map[string]struct {
 		kind      string
 		temporary bool
@@ -91,26 +89,33 @@ func TestClassify(t *testing.T) {
 		"28P01": {kindLogin, false, brimline.ClassEnvironment},      // invalid_password
 		"3D000": {kindDatabase, false, brimline.ClassEnvironment},   // invalid_catalog_name
 		"22P02": {kindValue, false, brimline.ClassInput},            // invalid_text_representation
+		"42703": {kindMissing, false, brimline.ClassEnvironment},    // undefined_column
+		"42883": {kindMissing, false, brimline.ClassEnvironment},    // undefined_function: an operator for another type
+		"55000": {kindAway, true, brimline.ClassEnvironment},        // object_not_in_prerequisite_state
+		"26000": {kindPooler, false, brimline.ClassEnvironment},     // invalid_sql_statement_name
+		"42P05": {kindPooler, false, brimline.ClassEnvironment},     // duplicate_prepared_statement
 		"XX000": {kindQuery, false, brimline.ClassEnvironment},      // internal_error
 		"":      {kindQuery, false, brimline.ClassEnvironment},
 	} {
 		err := l.fail(context.Background(), "asking", fmt.Errorf("wrapped: %w", &pgconn.PgError{Code: code}))
-		if e, ok := errors.AsType[*brimline.Error](err); !ok || e.Kind != c.kind || e.Class != c.class || Temporary(err) != c.temporary {
-			t.Errorf("%s: %v, temporary %v", code, err, Temporary(err))
+		if e, ok := errors.AsType[*brimline.Error](err); !ok || e.Kind != c.kind || e.Class != c.class ||
+			temporary(err) != c.temporary {
+			t.Errorf("%s: %v, temporary %v", code, err, temporary(err))
 		}
 	}
-	if Temporary(nil) || Temporary(errors.New("else")) || !Temporary(l.fail(context.Background(), "asking", syscall.ECONNRESET)) {
+	if temporary(nil) || temporary(errors.New("else")) || !temporary(l.fail(context.Background(), "asking",
+		syscall.ECONNRESET)) {
 		t.Error("errors without a state")
 	}
 }
 
-// TestReplica asks a real standby whose replay is stopped between a row and its commit.
-func TestReplica(t *testing.T) {
+// standbyOf starts a standby of the primary.
+func standbyOf(t *testing.T, primary *server) *embedded.Postgres {
+	t.Helper()
 	backup := programPath("pg_basebackup")
 	if backup == "" {
-		t.Skip("no pg_basebackup on this machine (downloaded PostgreSQL programs have none)")
+		t.Skip("pg_basebackup is not here")
 	}
-	primary := startServer(t, nil)
 	dir := t.TempDir()
 	// Made by the embedded package itself, so that the directory belongs to the user that PostgreSQL runs as.
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -130,6 +135,15 @@ func TestReplica(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = replica.Stop(context.Background()) })
+	return replica
+}
+
+// TestReplica asks a real standby whose replay is stopped between a row and its commit.
+func TestReplica(t *testing.T) {
+	primary := startServer(t, nil)
+	replica := standbyOf(t, primary)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
 	standby, err := pgxpool.New(ctx, replica.URL(testDB))
 	if err != nil {
 		t.Fatal(err)
@@ -160,13 +174,13 @@ func TestReplica(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if src.LSN, err = parseLSN(before); err != nil {
+	if src.LSN, err = brimline.ParseLSN(before); err != nil {
 		t.Fatal(err)
 	}
 	// Something else commits, so that the row's record is flushed and replayed.
 	primary.exec(t, "CREATE TABLE flush ()")
 	awaitLSN(t, standby, after)
-	if _, _, err := l.Figures(ctx, "1", rule, 0, src); !errors.Is(err, errBehind) || !Temporary(err) {
+	if _, _, err := l.Figures(ctx, "1", rule, 0, src); !errors.Is(err, errBehind) || !temporary(err) {
 		t.Fatalf("the row is replayed, its commit is not: %v", err)
 	}
 	answer := make(chan error, 1)
@@ -237,7 +251,12 @@ func replaceByBackup(t *testing.T, program, primary, data string) {
 	}
 }
 
-func awaitLSN(t *testing.T, standby *pgxpool.Pool, lsn string) {
+// asker is a connection or a pool.
+type asker interface {
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
+func awaitLSN(t *testing.T, standby asker, lsn string) {
 	t.Helper()
 	deadline := time.Now().Add(20 * time.Second)
 	for there := false; !there; time.Sleep(5 * time.Millisecond) {

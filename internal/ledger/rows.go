@@ -9,12 +9,13 @@ import (
 
 	"github.com/brimline/brimline"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 )
 
 // rowScan reads one result row.
 type rowScan func(pgx.Rows) (brimline.Transaction, error)
 
-func (l *Ledger) newAmountScan() rowScan {
+func (l *Ledger) newAmountScan(*layout) rowScan {
 	var at instant
 	var amount string
 	return func(rows pgx.Rows) (brimline.Transaction, error) {
@@ -27,23 +28,19 @@ func (l *Ledger) newAmountScan() rowScan {
 }
 
 // newRowScan reads what statements.rows selects: time, amount, the key's columns, the further ones.
-func (l *Ledger) newRowScan(user string) rowScan {
+func (l *Ledger) newRowScan(user string, found *layout) rowScan {
 	var at instant
 	var amount string
-	ids := make([]string, len(l.o.Columns.ID))
-	texts := make([]*string, len(l.o.Extra))
-	times := make([]instant, len(l.o.Extra))
+	ids := make([]cell, len(l.o.Columns.ID))
+	extra := make([]cell, len(l.o.Extra))
 	into := []any{&at, &amount}
-	for i := range ids {
-		into = append(into, &ids[i])
+	for i, name := range l.o.Columns.ID {
+		into = append(into, ids[i].of(found.columns[name]))
 	}
 	for i, c := range l.o.Extra {
-		if c.Type == brimline.Timestamp {
-			into = append(into, &times[i])
-		} else {
-			into = append(into, &texts[i])
-		}
+		into = append(into, extra[i].of(found.columns[c.Name]))
 	}
+	parts := make([]string, len(ids))
 	return func(rows pgx.Rows) (brimline.Transaction, error) {
 		if err := rows.Scan(into...); err != nil {
 			return brimline.Transaction{}, err
@@ -52,17 +49,19 @@ func (l *Ledger) newRowScan(user string) rowScan {
 		if err != nil {
 			return brimline.Transaction{}, err
 		}
-		row := brimline.Transaction{ID: brimline.JoinID(ids...), User: user, Amount: a, Time: at.at}
+		for i := range ids {
+			if parts[i], err = ids[i].id(); err != nil {
+				return brimline.Transaction{}, l.badValue("postgres_column", "correct the row", fmt.Errorf("key column %q: %w",
+					l.o.Columns.ID[i], err))
+			}
+		}
+		row := brimline.Transaction{ID: brimline.JoinID(parts...), User: user, Amount: a, Time: at.at}
 		for i, c := range l.o.Extra {
-			var v any
-			switch {
-			case c.Type == brimline.Timestamp && times[i].valid:
-				v = times[i].at
-			case c.Type != brimline.Timestamp && texts[i] != nil:
-				if v, err = fieldOf(*texts[i], c.Type); err != nil {
-					return brimline.Transaction{}, l.badValue("postgres_column", "correct the row, or the column's type in the rules file",
-						fmt.Errorf("row %s, column %q: %w", row.ID, c.Name, err))
-				}
+			v, err := extra[i].value(c.Type)
+			if err != nil {
+				return brimline.Transaction{}, l.badValue("postgres_column",
+					"correct the row, or the column's type in the rules file",
+					fmt.Errorf("row %s, column %q: %w", row.ID, c.Name, err))
 			}
 			row.Columns = append(row.Columns, brimline.Field{Name: c.Name, Value: v})
 		}
@@ -70,7 +69,68 @@ func (l *Ledger) newRowScan(user string) rowScan {
 	}
 }
 
-// fieldOf reads PostgreSQL's text of a value.
+// binary reports whether values of the column travel as they are and not as text.
+func (c *column) binary() bool {
+	switch c.kind {
+	case "timestamptz", "timestamp", "date", "float4", "float8":
+		return true
+	}
+	return false
+}
+
+// cell takes a value of a row.
+type cell struct {
+	kind  string
+	text  *string
+	time  instant
+	float pgtype.Float8
+	short pgtype.Float4
+}
+
+// of is where a value of the column is read into.
+func (c *cell) of(from column) any {
+	c.kind = from.kind
+	switch c.kind {
+	case "timestamptz", "timestamp", "date":
+		return &c.time
+	case "float4":
+		return &c.short
+	case "float8":
+		return &c.float
+	}
+	return &c.text
+}
+
+// id is the value as a part of a key, which is never NULL; a time is written as in brimline.Time.
+func (c *cell) id() (string, error) {
+	switch {
+	case c.time.valid:
+		return c.time.at.String(), c.time.bad
+	case c.text != nil:
+		return *c.text, nil
+	}
+	return "", errors.New("it is NULL")
+}
+
+// value is the value of a rule's column, nil for NULL.
+func (c *cell) value(t brimline.ColumnType) (any, error) {
+	var text string
+	switch {
+	case c.time.valid:
+		return c.time.at, c.time.bad
+	case c.short.Valid:
+		text = strconv.FormatFloat(float64(c.short.Float32), 'e', -1, 32)
+	case c.float.Valid:
+		text = strconv.FormatFloat(c.float.Float64, 'e', -1, 64)
+	case c.text != nil:
+		text = *c.text
+	default:
+		return nil, nil
+	}
+	return fieldOf(text, t)
+}
+
+// fieldOf reads the text of a value.
 func fieldOf(s string, t brimline.ColumnType) (any, error) {
 	switch t {
 	case brimline.Integer:
@@ -86,8 +146,8 @@ func fieldOf(s string, t brimline.ColumnType) (any, error) {
 
 var errDecimal = errors.New("not a finite decimal number")
 
-// decimal brings a number as PostgreSQL prints it (numeric plainly, floats also
-// with an exponent) into the canonical text of brimline.Decimal.
+// decimal brings a number (plain as PostgreSQL prints it, or a float with an
+// exponent) into the canonical text of brimline.Decimal.
 func decimal(s string) (brimline.Decimal, error) {
 	rest, neg := strings.CutPrefix(s, "-")
 	mantissa, exponent, scientific := strings.Cut(rest, "e")

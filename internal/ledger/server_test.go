@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -11,7 +12,9 @@ import (
 	"time"
 
 	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/internal/postgres"
 	"github.com/brimline/brimline/internal/sliding"
+	"github.com/jackc/pgx/v5"
 )
 
 func login(s *server, user, password, db string) string {
@@ -33,7 +36,8 @@ func rights(t *testing.T, s *server) {
 	for _, grant := range grants {
 		_, err := Open(t.Context(), o)
 		e, ok := errors.AsType[*brimline.Error](err)
-		if !ok || e.Kind != kindPermission || !strings.Contains(e.Remedy, "GRANT") || Temporary(err) || strings.Contains(err.Error(), password) {
+		if !ok || e.Kind != kindPermission || !strings.Contains(e.Remedy, "GRANT") || temporary(err) ||
+			strings.Contains(err.Error(), password) {
 			t.Fatalf("before %q: %v", grant, err)
 		}
 		s.exec(t, grant)
@@ -56,7 +60,8 @@ func usesIndex(t *testing.T, s *server) {
 	s.exec(t, `INSERT INTO streaming.transactions SELECT 10000000 + n, 500000 + n % 500, 1, timestamptz '2025-01-01' + n * interval '1 minute' FROM generate_series(1, 20000) n`)
 	s.exec(t, "ANALYZE streaming.transactions")
 	l := s.open(t, transactions())
-	for name, sql := range map[string]string{"sums": l.sql.sums[brimline.SumAbs], "amounts": l.sql.amounts, "rows": l.sql.rows} {
+	for name, sql := range map[string]string{"sums": l.layout.Load().sql.sums[brimline.SumAbs],
+		"amounts": l.layout.Load().sql.amounts, "rows": l.layout.Load().sql.rows} {
 		for _, mode := range []string{"force_custom_plan", "force_generic_plan"} {
 			conn, err := l.pool.Acquire(t.Context())
 			if err != nil {
@@ -116,27 +121,55 @@ func openErrors(t *testing.T, s *server) {
 		e, ok := errors.AsType[*brimline.Error](err)
 		if !ok || e.Kind != c.kind || e.Remedy == "" || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: %v", name, err)
-		} else if strings.Contains(fmt.Sprintf("%v %+v %#v", err, err, e.Err), password) {
-			t.Errorf("%s: the password shows in %v", name, err)
-		} else if Temporary(err) != (c.kind == kindAway) {
-			t.Errorf("%s: temporary: %v", name, Temporary(err))
+		} else if as, jsonErr := json.Marshal(err); jsonErr == nil && strings.Contains(fmt.Sprintf("%v %+v %#v %s", err,
+			err, e.Err, as), password) {
+			t.Errorf("%s: the password shows in %v, or in %s", name, err, as)
+		} else if temporary(err) != (c.kind == kindAway) {
+			t.Errorf("%s: temporary: %v", name, temporary(err))
 		}
 	}
 }
 
 func session(t *testing.T, s *server) {
+	s.exec(t, "CREATE SEQUENCE streaming.numbers")
 	o := transactions()
 	o.Timeout = 200 * time.Millisecond
 	l := s.open(t, o)
-	for _, sql := range []string{"DELETE FROM streaming.transactions", "CREATE TABLE x (i int)"} {
-		if _, err := l.pool.Exec(t.Context(), sql); err == nil || !strings.Contains(err.Error(), "read-only") {
+	conn, err := l.pool.Acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := func(sql string, into ...any) error {
+		return postgres.Ask(t.Context(), conn.Conn(), o.Timeout, func(b *pgx.Batch) { b.Queue(sql) },
+			func(results pgx.BatchResults) error {
+				if len(into) > 0 {
+					return results.QueryRow().Scan(into...)
+				}
+				_, err := results.Exec()
+				return err
+			})
+	}
+	for _, sql := range []string{
+		"DELETE FROM streaming.transactions", "CREATE TABLE x (i int)",
+		"INSERT INTO streaming.transactions (id, user_id, \"timestamp\") VALUES (-1, -1, 'epoch')",
+		"SELECT set_config('transaction_read_only', 'off', false), (SELECT 1)", "SELECT nextval('streaming.numbers')",
+		"TRUNCATE streaming.transactions",
+	} {
+		if err := ask(sql); err == nil || !strings.Contains(err.Error(), "read-only") && !strings.Contains(err.Error(),
+			"read-write") {
 			t.Errorf("%s: %v", sql, err)
 		}
 	}
-	var zone, timeout string
-	if err := l.pool.QueryRow(t.Context(), "SELECT current_setting('timezone'), current_setting('statement_timeout')").Scan(&zone, &timeout); err != nil || zone != "UTC" || timeout != "200ms" {
-		t.Error(zone, timeout, err)
+	var zone, timeout, isolation string
+	if err := ask("SELECT current_setting('timezone'), current_setting('statement_timeout'), "+
+		"current_setting('transaction_isolation')", &zone, &timeout, &isolation); err != nil ||
+		zone != "UTC" || timeout != "200ms" || isolation != "read committed" {
+		t.Error(zone, timeout, isolation, err)
 	}
+	if status := conn.Conn().PgConn().TxStatus(); status != 'I' {
+		t.Errorf("a refused question leaves its transaction behind: %c", status)
+	}
+	conn.Release()
 	lock, err := s.admin.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -146,7 +179,7 @@ func session(t *testing.T, s *server) {
 		t.Fatal(err)
 	}
 	rule := &sliding.Rule{Rule: brimline.Rule{Window: time.Hour}}
-	if _, _, err := l.Figures(t.Context(), "1", rule, 0); err == nil || !Temporary(err) {
+	if _, _, err := l.Figures(t.Context(), "1", rule, 0); err == nil || !temporary(err) {
 		t.Errorf("a locked table: %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -172,7 +205,7 @@ func outage(t *testing.T, s *server) {
 	cut()
 	_, err = held.Exec(t.Context(), "SELECT 1")
 	held.Release()
-	if err == nil || !Temporary(l.fail(t.Context(), "asking", err)) {
+	if err == nil || !temporary(l.fail(t.Context(), "asking", err)) {
 		t.Errorf("a cut session: %v", err)
 	}
 	if err := retried(t, func() error { _, _, err := l.Figures(t.Context(), "1", rule, 0); return err }); err != nil {
@@ -190,7 +223,7 @@ func outage(t *testing.T, s *server) {
 // retried asks up to three times while the failure is temporary.
 func retried(t *testing.T, ask func() error) (err error) {
 	for range 3 {
-		if err = ask(); err == nil || !Temporary(err) {
+		if err = ask(); err == nil || !temporary(err) {
 			return err
 		}
 		t.Log("asked again after:", err)

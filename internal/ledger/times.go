@@ -26,6 +26,7 @@ type instant struct {
 	at       brimline.Time
 	infinity pgtype.InfinityModifier
 	valid    bool
+	bad      error // a time that a brimline.Time cannot hold
 }
 
 // lowest is a lower bound. One below PostgreSQL's range is its first finite
@@ -52,19 +53,23 @@ func (i instant) TimestampValue() (pgtype.Timestamp, error) {
 
 func (i *instant) ScanTimestamptz(v pgtype.Timestamptz) error {
 	*i = instant{at: brimline.TimeOf(v.Time), infinity: v.InfinityModifier, valid: v.Valid}
-	return i.check(v.Time.Year())
+	i.check(v.Time.Year())
+	return nil
 }
 
 func (i *instant) ScanTimestamp(v pgtype.Timestamp) error {
-	*i = instant{at: brimline.TimeOf(v.Time), infinity: v.InfinityModifier, valid: v.Valid}
-	return i.check(v.Time.Year())
+	return i.ScanTimestamptz(pgtype.Timestamptz(v))
+}
+
+// ScanDate takes a day as its first moment in UTC.
+func (i *instant) ScanDate(v pgtype.Date) error {
+	return i.ScanTimestamptz(pgtype.Timestamptz(v))
 }
 
 // check refuses what a brimline.Time cannot hold. A row's own time is within
 // the bounds of the question; this is about the further columns.
-func (i *instant) check(year int) error {
+func (i *instant) check(year int) {
 	if i.valid && (i.infinity != pgtype.Finite || year > brimline.MaxTime.Std().Year() || i.at.Std().Year() != year) {
-		return fmt.Errorf("a time that is infinite or beyond %v", brimline.MaxTime)
+		i.bad = fmt.Errorf("a time that is infinite or beyond %v", brimline.MaxTime)
 	}
-	return nil
 }

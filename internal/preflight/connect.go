@@ -3,6 +3,7 @@ package preflight
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -11,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/brimline/brimline/internal/urls"
 )
 
 // ConnectOptions say where Kafka Connect is asked about the connector.
@@ -82,17 +85,26 @@ func (c *connect) all(ctx context.Context) {
 
 // get reads a path; errors name the server without its password.
 func (c *connect) get(ctx context.Context, path string, to any) error {
+	strict, err := urls.Parse(c.URL)
+	if err != nil || strict.Scheme != "http" && strict.Scheme != "https" || len(strict.Hosts) != 1 ||
+		strict.Hosts[0].Name == "" {
+		return errors.New("not a URL such as http://connect:8083, with special characters of a password escaped as %XX; " +
+			"it is not repeated here")
+	}
 	base, err := url.Parse(c.URL)
-	if err != nil || base.Host == "" {
-		return fmt.Errorf("not a URL such as http://connect:8083")
+	if err != nil {
+		return urls.ErrUnreadable
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(base.String(), "/")+"/"+path, nil)
 	if err != nil {
-		return err
+		return urls.ErrUnreadable
 	}
 	response, err := c.Client.Do(request)
+	if said, ok := errors.AsType[*url.Error](err); ok {
+		return said.Err // without the URL
+	}
 	if err != nil {
-		return rootCause(err)
+		return err
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {

@@ -87,7 +87,8 @@ func (r *report) decode(samples []Sample, o ConnectorOptions) {
 		f := failures[kind]
 		level := Warning
 		// What is wrong with every record is a setting; what is wrong with some may be the data.
-		if f.times == len(samples) || kind == codecs.KindFloatAmount || kind == codecs.KindAmountAmbiguous {
+		if f.times == len(samples) || kind == codecs.KindFloatAmount || kind == codecs.KindAmountAmbiguous ||
+			kind == codecs.KindTimeUnit {
 			level = Error
 		}
 		what, remedy := f.first.Error(), ""
@@ -152,19 +153,25 @@ func (r *report) encoding(samples []Sample, o ConnectorOptions) {
 // the bytes of precise decimals do not say where the point is.
 func (r *report) preciseScale(o ConnectorOptions) {
 	const check = "connector_scale"
-	read := o.Debezium.Scale
-	if o.Debezium.AmountColumnScale != nil {
-		read = *o.Debezium.AmountColumnScale
+	read := o.Debezium.AmountColumnScale
+	if read == nil {
+		read = o.Debezium.Facts[o.Debezium.Amount].Scale
 	}
 	switch {
-	case o.TableScale == nil:
-		r.add(Warning, check, "set --amount-column-scale to the decimals of the column, or decimal.handling.mode=string in the connector",
-			"amounts are bytes without their scale: they are read with %d decimals, and PostgreSQL was not asked", read)
-	case *o.TableScale != read:
+	case read == nil && o.TableScale != nil:
 		r.add(Error, check, fmt.Sprintf("set --amount-column-scale=%d", *o.TableScale),
-			"amounts are read with %d decimals, and column %s has %d: every total would be wrong", read, o.Debezium.Amount, *o.TableScale)
+			"amounts are bytes without their scale, and no setting says it")
+	case read == nil: // connector_records says it
+	case o.TableScale == nil:
+		r.add(Warning, check, "check that column "+o.Debezium.Amount+" has that many decimals",
+			"amounts are bytes without their scale: they are read with %d decimals, and PostgreSQL was not asked",
+			*read)
+	case *o.TableScale != *read:
+		r.add(Error, check, fmt.Sprintf("set --amount-column-scale=%d", *o.TableScale),
+			"amounts are read with %d decimals, and column %s has %d: every total would be wrong", *read,
+			o.Debezium.Amount, *o.TableScale)
 	default:
-		r.ok(check, "amounts are read with the column's %d decimals", read)
+		r.ok(check, "amounts are read with the column's %d decimals", *read)
 	}
 }
 

@@ -3,6 +3,7 @@ package preflight
 import (
 	"bufio"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -46,20 +47,25 @@ func TestConnectorEncodings(t *testing.T) {
 	two, three := 2, 3
 	for _, c := range []struct {
 		variant  string
+		set      *int // --amount-column-scale
 		table    *int
 		encoding string
 		level    Level // of the worst finding
 	}{
-		{"string-full", &two, "envelopes, amounts are string", OK},
-		{"precise-full", &two, "envelopes, amounts are precise (base64)", OK},
-		{"precise-full", nil, "envelopes, amounts are precise (base64)", Warning},
-		{"precise-full", &three, "envelopes, amounts are precise (base64)", Error},
-		{"schemas-full", nil, "envelopes with inline schema, amounts are precise (base64)", Note},
-		{"unwrap-full", &two, "flattened rows, amounts are precise (base64)", OK},
-		{"unwrap-rewrite-full", &two, "flattened rows, amounts are string", OK},
-		{"double-full", &two, "envelopes, amounts are double", Error},
+		{"string-full", nil, &two, "envelopes, amounts are string", OK},
+		{"precise-full", &two, &two, "envelopes, amounts are precise (base64)", OK},
+		{"precise-full", &two, nil, "envelopes, amounts are precise (base64)", Warning},
+		{"precise-full", &two, &three, "envelopes, amounts are precise (base64)", Error},
+		{"precise-full", nil, nil, "envelopes, amounts are precise (base64)", Error},
+		{"precise-full", nil, &two, "envelopes, amounts are precise (base64)", Error},
+		{"schemas-full", nil, nil, "envelopes with inline schema, amounts are precise (base64)", Note},
+		{"unwrap-full", &two, &two, "flattened rows, amounts are precise (base64)", OK},
+		{"unwrap-rewrite-full", nil, &two, "flattened rows, amounts are string", OK},
+		{"double-full", nil, &two, "envelopes, amounts are double", Error},
 	} {
-		findings := Connector(captured(t, c.variant), ConnectorOptions{Debezium: debezium(), TableScale: c.table})
+		o := ConnectorOptions{Debezium: debezium(), TableScale: c.table}
+		o.Debezium.AmountColumnScale = c.set
+		findings := Connector(captured(t, c.variant), o)
 		expectFinding(t, findings, OK, "connector_encoding", c.encoding)
 		if got := Worst(findings); got != c.level {
 			t.Errorf("%s: worst is %s, want %s: %+v", c.variant, got, c.level, findings)
@@ -87,7 +93,11 @@ func TestConnectorFindings(t *testing.T) {
 	for _, none := range [][]Sample{nil, {{[]byte("k"), nil}}} {
 		expectFinding(t, Connector(none, o), Note, "connector_records", "no records")
 	}
-	expectFinding(t, Connector(captured(t, "precise-full"), ConnectorOptions{Debezium: debezium(), TableScale: new(4)}), Error,
+	wrong := ConnectorOptions{Debezium: debezium(), TableScale: new(4)}
+	expectFinding(t, Connector(captured(t, "precise-full"), wrong), Error, "connector_scale", "no setting says it",
+		"--amount-column-scale=4")
+	wrong.Debezium.AmountColumnScale = &two
+	expectFinding(t, Connector(captured(t, "precise-full"), wrong), Error,
 		"connector_scale", "every total would be wrong", "--amount-column-scale=4")
 	expectFinding(t, Connector(captured(t, "schemas-full"), o), Note, "connector_encoding", "schemas.enable=false")
 }
@@ -143,5 +153,14 @@ func TestConnect(t *testing.T) {
 	expectFinding(t, findings, Error, "connect", "refused")
 	if strings.Contains(findings[0].What, "secret") {
 		t.Error(findings)
+	}
+	for _, url := range []string{"http://u:hun@ter2@h:1/", "http://u:hun/ter2@h:1/", "http://u:12#ter2@h:1/",
+		"http://u:1?hun=ter2@h:1/", "http://u@hun/ter2@h:1/", "hunter2", "ftp://hunter2", "http://", "http://hun,ter2",
+		"http://h:ter2"} {
+		findings := Connect(t.Context(), ConnectOptions{URL: url, Table: "streaming.transactions"})
+		expectFinding(t, findings, Error, "connect", "not a URL such as http://connect:8083")
+		if said := fmt.Sprint(findings); strings.Contains(said, "hun") || strings.Contains(said, "ter2") {
+			t.Errorf("%s: %s", url, said)
+		}
 	}
 }

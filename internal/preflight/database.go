@@ -2,16 +2,12 @@ package preflight
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
-	"fmt"
-	"io/fs"
-	"net"
 	"strings"
 	"time"
 
 	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/internal/postgres"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 )
@@ -64,48 +60,44 @@ func Database(ctx context.Context, o DatabaseOptions) []Finding {
 	defer cancel()
 
 	d := &database{DatabaseOptions: o}
-	config, err := pgx.ParseConfig(o.URL)
-	if err != nil {
-		d.add(Error, "postgres_url", "write it as postgres://user@host:port/database, with special characters escaped as %XX, and the password in PGPASSWORD or ~/.pgpass",
-			"the database URL cannot be read%s", unread(err))
+	target, err := postgres.Parse(o.URL)
+	if bad, ok := errors.AsType[*brimline.Error](err); ok {
+		d.add(Error, bad.Kind, bad.Remedy, "the database URL: %v", bad.Err)
 		return d.findings
 	}
-	d.config = config
-	if d.conn, err = pgx.ConnectConfig(ctx, config); err != nil {
+	d.target = target
+	if err := d.connect(ctx); err != nil {
 		d.connectFailed(err)
 		return d.findings
 	}
 	defer d.conn.Close(context.WithoutCancel(ctx))
-	d.ok("postgres_connection", "connected to %s as %s", d.place(), config.User)
+	d.ok("postgres_connection", "connected to %s as %s", target.Place(), target.User())
 	if err := d.all(ctx); err != nil {
-		d.add(Error, "postgres_catalog", "see PostgreSQL's log", "PostgreSQL did not answer a check: %v", err)
+		d.add(Error, "postgres_catalog", "see PostgreSQL's log", "PostgreSQL did not answer a check: %v", postgres.Cause(err))
 	}
 	return d.findings
 }
 
-// unread says why a URL cannot be read, without a word of it: pgx takes out
-// what it knows to be the password, and in a URL that it cannot read it may
-// know wrong.
-func unread(err error) string {
-	if file, ok := errors.AsType[*fs.PathError](err); ok {
-		return ": it names a file, " + file.Error()
+// connect opens the connection, and the transaction that every check is made
+// in: behind a pooler a setting of the session would be the next client's.
+func (d *database) connect(ctx context.Context) (err error) {
+	if d.conn, err = d.target.Connect(ctx, "brimline doctor"); err != nil {
+		return err
 	}
-	return " (it is not shown here: it may hold a password)"
+	if _, err = d.conn.Exec(ctx, "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY"); err != nil {
+		_ = d.conn.Close(context.WithoutCancel(ctx))
+	}
+	return err
 }
 
 type database struct {
 	DatabaseOptions
 	report
-	config  *pgx.ConnConfig
+	target  *postgres.Target
 	conn    *pgx.Conn
 	version int
 	replica bool
 	table   tableFacts
-}
-
-// place names the server without credentials.
-func (d *database) place() string {
-	return fmt.Sprintf("PostgreSQL at %s, database %q", net.JoinHostPort(d.config.Host, fmt.Sprint(d.config.Port)), d.config.Database)
 }
 
 func (d *database) all(ctx context.Context) error {
@@ -123,60 +115,38 @@ func (d *database) all(ctx context.Context) error {
 
 func (d *database) connectFailed(err error) {
 	const check = "postgres_connection"
-	reason := strings.TrimSpace(rootCause(err).Error())
+	reason := strings.TrimSpace(postgres.Cause(err).Error())
+	switch f := postgres.Classify(err); f.Kind {
+	case postgres.KindSession, postgres.KindPooler, postgres.KindSettings:
+		d.add(Error, check, f.Remedy, "%s: %s", d.target.Place(), reason)
+		return
+	}
 	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
 		switch e.Code {
 		case "28P01", "28000":
 			d.add(Error, "postgres_login", "check the user and password in --database-url (PGPASSWORD and ~/.pgpass count too), and pg_hba.conf",
-				"%s refuses the user %q: %s", d.place(), d.config.User, e.Message)
+				"%s refuses the user %q: %s", d.target.Place(), d.target.User(), e.Message)
 		case "3D000":
-			d.add(Error, "postgres_database", "name an existing database in --database-url", "%s: %s", d.place(), e.Message)
+			d.add(Error, "postgres_database", "name an existing database in --database-url", "%s: %s", d.target.Place(),
+				e.Message)
 		case "53300":
-			d.add(Error, "postgres_connections", "free connections or raise max_connections", "%s: %s", d.place(), e.Message)
+			d.add(Error, "postgres_connections", "free connections or raise max_connections", "%s: %s", d.target.Place(),
+				e.Message)
 		case "57P03":
-			d.add(Error, check, "wait until it has started", "%s: %s", d.place(), e.Message)
+			d.add(Error, check, "wait until it has started", "%s: %s", d.target.Place(), e.Message)
 		default:
-			d.add(Error, check, "see PostgreSQL's log", "%s refuses the connection: %s (%s)", d.place(), e.Message, e.Code)
+			d.add(Error, check, "see PostgreSQL's log", "%s refuses the connection: %s (%s)", d.target.Place(), e.Message,
+				e.Code)
 		}
 		return
 	}
-	if isTLS(err) {
-		d.add(Error, "postgres_tls", "set sslmode and sslrootcert in --database-url to what the server offers", "%s: %s", d.place(), reason)
+	if postgres.IsTLS(err) {
+		d.add(Error, "postgres_tls", "set sslmode and sslrootcert in --database-url to what the server offers", "%s: %s",
+			d.target.Place(), reason)
 		return
 	}
-	d.add(Error, check, "check that PostgreSQL runs and that host and port in --database-url are right", "cannot reach %s: %s", d.place(), reason)
-}
-
-func isTLS(err error) bool {
-	if strings.Contains(err.Error(), "server refused TLS connection") {
-		return true
-	}
-	_, record := errors.AsType[tls.RecordHeaderError](err)
-	_, verify := errors.AsType[*tls.CertificateVerificationError](err)
-	_, authority := errors.AsType[x509.UnknownAuthorityError](err)
-	_, name := errors.AsType[x509.HostnameError](err)
-	return record || verify || authority || name
-}
-
-// rootCause is the innermost error: pgx wraps a dial error in several
-// sentences, and tries each address of a host.
-func rootCause(err error) error {
-	for {
-		switch e := err.(type) {
-		case interface{ Unwrap() error }:
-			if e.Unwrap() == nil {
-				return err
-			}
-			err = e.Unwrap()
-		case interface{ Unwrap() []error }:
-			if len(e.Unwrap()) == 0 {
-				return err
-			}
-			err = e.Unwrap()[0]
-		default:
-			return err
-		}
-	}
+	d.add(Error, check, "check that PostgreSQL runs and that host and port in --database-url are right",
+		"cannot reach %s: %s", d.target.Place(), reason)
 }
 
 func (d *database) checkServer(ctx context.Context) error {
@@ -186,13 +156,11 @@ func (d *database) checkServer(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// Compiling the catalog queries takes ten times as long as running them.
-	session := "SET default_transaction_read_only = on"
 	if d.version >= 110000 {
-		session += "; SET jit = off"
-	}
-	if _, err := d.conn.Exec(ctx, session); err != nil {
-		return err
+		// Compiling the catalog queries takes ten times as long as running them.
+		if _, err := d.conn.Exec(ctx, "SET LOCAL jit = off"); err != nil {
+			return err
+		}
 	}
 	if d.version < oldestPostgres {
 		d.add(Warning, "postgres_version", "use PostgreSQL 12 or later", "PostgreSQL %s is older than what brimline is tested with", text)

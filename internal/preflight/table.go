@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/internal/postgres"
 	"github.com/jackc/pgx/v5"
 )
 
@@ -53,7 +54,7 @@ func (d *database) checkTable(ctx context.Context) error {
 		WHERE n.nspname = $1 AND c.relname = $2`, schema, name).Scan(&t.oid, &t.kind, &t.identity)
 	if errors.Is(err, pgx.ErrNoRows) {
 		d.add(Error, "postgres_table", "create it, or name the watched table with --table and its database with --database-url",
-			"there is no table %s in database %q", d.Table, d.config.Database)
+			"there is no table %s in database %q", d.Table, d.target.Database())
 		return nil
 	}
 	if err != nil {
@@ -113,22 +114,23 @@ func (d *database) checkRights(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	user := column(d.config.User)
+	user := column(d.target.User())
 	if !usage {
 		d.add(Error, "postgres_select", fmt.Sprintf("GRANT USAGE ON SCHEMA %s TO %s", column(schema), user),
-			"user %q may not use the schema %s", d.config.User, schema)
+			"user %q may not use the schema %s", d.target.User(), schema)
 	}
 	if len(unreadable) > 0 {
 		d.add(Error, "postgres_select", fmt.Sprintf("GRANT SELECT ON %s TO %s", d.quoted(), user),
-			"user %q may not read %s of %s", d.config.User, plural(unreadable, "column"), d.Table)
+			"user %q may not read %s of %s", d.target.User(), plural(unreadable, "column"), d.Table)
 	}
 	d.table.readable = usage && len(unreadable) == 0
 	if d.table.readable {
-		d.ok("postgres_select", "user %q may read %s", d.config.User, d.Table)
+		d.ok("postgres_select", "user %q may read %s", d.target.User(), d.Table)
 	}
 	if secured {
 		d.add(Error, "postgres_row_security", fmt.Sprintf("ALTER ROLE %s BYPASSRLS, or give it a policy that shows every row", user),
-			"row-level security of %s applies to user %q: totals would silently leave out the rows that it hides", d.Table, d.config.User)
+			"row-level security of %s applies to user %q: totals would silently leave out the rows that it hides", d.Table,
+			d.target.User())
 	}
 	return nil
 }
@@ -236,12 +238,15 @@ func (d *database) columnNames() []string {
 // AmountScale is the number of decimals that PostgreSQL gives the amount
 // column; not known where it cannot be asked or the column takes any number.
 func AmountScale(ctx context.Context, o DatabaseOptions) (scale int, known bool) {
-	conn, err := pgx.Connect(ctx, o.URL)
+	target, err := postgres.Parse(o.URL)
 	if err != nil {
 		return 0, false
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
-	d := &database{DatabaseOptions: o, config: conn.Config(), conn: conn}
+	d := &database{DatabaseOptions: o, target: target}
+	if err := d.connect(ctx); err != nil {
+		return 0, false
+	}
+	defer d.conn.Close(context.WithoutCancel(ctx))
 	if err := d.checkTable(ctx); err != nil {
 		return 0, false
 	}

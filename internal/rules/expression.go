@@ -3,6 +3,7 @@ package rules
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/expr-lang/expr/ast"
@@ -100,6 +101,16 @@ func compile(where string, columns []brimline.Column, scale int) (predicate, []f
 	if strings.TrimSpace(where) == "" {
 		return predicate{}, nil
 	}
+	p, faults := compileOwn(where, columns, scale)
+	if len(faults) > 0 {
+		c := &compiler{source: []rune(where), columns: columns, scale: scale}
+		return predicate{}, c.sql(faults)
+	}
+	return p, nil
+}
+
+// compileOwn compiles an expression in the language of rules.
+func compileOwn(where string, columns []brimline.Column, scale int) (predicate, []fault) {
 	if len(where) > maxWhere {
 		return predicate{}, []fault{{message: fmt.Sprintf("the expression is longer than %d bytes", maxWhere)}}
 	}
@@ -153,11 +164,14 @@ func (c *compiler) syntax(err error) fault {
 		f.at, f.message = len(c.source), "the expression ends too early"
 	case strings.Contains(f.message, "value out of range"):
 		f.message = "the number is too large; write it with a decimal point, such as 100000000000000000000.0"
-	case strings.HasPrefix(f.message, `unexpected token Operator("=")`):
-		f.message = "unexpected =; write == to compare"
+	default:
+		f.message = unexpectedToken.ReplaceAllString(f.message, "unexpected $1")
 	}
 	return f
 }
+
+// unexpectedToken is how the parser says what it did not expect.
+var unexpectedToken = regexp.MustCompile(`^unexpected token \w+\((".*")\)$`)
 
 // text is the source of a leaf.
 func (c *compiler) text(n ast.Node) string {

@@ -32,7 +32,7 @@ func parseNumber(s string) (number, bool) {
 	}
 	n := number{scale: len(frac)}
 	for _, part := range [...]string{whole, frac} {
-		for i := 0; i < len(part); i++ {
+		for i := range len(part) {
 			n.units = n.units*10 + int64(part[i]-'0')
 		}
 	}

@@ -102,6 +102,9 @@ func (c *compiler) binary(n *ast.BinaryNode) operand {
 	if a.kind == unknown || b.kind == unknown {
 		return operand{}
 	}
+	if a.kind == text && a.fixed && b.kind == text && b.fixed {
+		return c.fail(n, twoTexts, a.node, b.node)
+	}
 	switch n.Operator {
 	case "and", "&&", "or", "||":
 		for _, o := range [...]operand{a, b} {
@@ -121,6 +124,9 @@ func (c *compiler) binary(n *ast.BinaryNode) operand {
 	}
 	return c.fail(n, "%s is not part of rule expressions", n.Operator)
 }
+
+const twoTexts = "%s and %s are both texts, so this is the same for every row; " +
+	"the name of a column stands without quotes"
 
 func same[V comparable](a, b V) bool { return a == b }
 
@@ -268,6 +274,10 @@ func (c *compiler) in(n *ast.BinaryNode) operand {
 			continue
 		case !b.fixed:
 			c.fail(node, "a list holds values that are written out, and %s is not one", b)
+			good = false
+			continue
+		case a.kind == text && a.fixed && b.kind == text:
+			c.fail(n, twoTexts, a.node, b.node)
 			good = false
 			continue
 		case !c.align(node, &a, &b, "compare"):

@@ -1,13 +1,17 @@
 package rules
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // suggest is `; did you mean "x"?` for the candidate nearest to word, and empty
 // where none is within two slips of the keyboard, or one in a short word.
+// Letters of another case are no slip.
 func suggest(word string, candidates []string) string {
 	best, least := "", min(2, (len(word)+1)/3)+1
 	for _, c := range candidates {
-		if d := distance(word, c); d < least {
+		if d := distance(strings.ToLower(word), strings.ToLower(c)); d < least {
 			best, least = c, d
 		}
 	}

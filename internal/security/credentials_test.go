@@ -143,3 +143,68 @@ func TestCredentialsWhileRunning(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestCredentialsWronglyWritten: a password with a character that a URL takes
+// for the end of something is not shown, nor what stands before and behind that character.
+func TestCredentialsWronglyWritten(t *testing.T) {
+	t.Parallel()
+	const before, behind = "cAnArYbEfOrE", "cAnArYbEhInD"
+	addr, nobody := broker(t), closed(t)
+	rules := write(t, "rules.yaml", "rules: [{id: r, window: 7d, limit: 100}]")
+	cases := map[string][]string{ // what is wrongly written, and the environment or the flags with it
+		"keywords": {"BRIMLINE_DATABASE_URL=host=127.0.0.1 user=u password=" + before + " " + behind + "=1"},
+		"keyword":  {"BRIMLINE_DATABASE_URL=host=127.0.0.1 user=u password=" + before + " " + behind},
+		"quotes":   {"BRIMLINE_DATABASE_URL=host=127.0.0.1 user=u password='" + before + "'" + behind + "'"},
+		"host": {"BRIMLINE_DATABASE_URL=postgres:///app", "PGHOST=postgres://u:" + before + "@" + nobody +
+			"/" + behind},
+		"database": {"BRIMLINE_DATABASE_URL=postgres://u@" + nobody, "PGDATABASE=postgres://u:" + before + "@" +
+			behind + "/app"},
+		"JDBC": {"BRIMLINE_DATABASE_URL=jdbc:postgresql://" + nobody + "/app?user=u&password=" + before + "&" +
+			behind},
+		"another scheme": {"BRIMLINE_DATABASE_URL=" + before + "://" + behind},
+		"parameter":      {"BRIMLINE_DATABASE_URL=postgres://u@" + nobody + "/app?password=" + before + "&" + behind + "=1"},
+		"URL as file":    {"BRIMLINE_DATABASE_URL_FILE=postgres://u:" + before + behind + "@" + nobody + "/app"},
+		"secret as file": {"BRIMLINE_DATABASE_URL=postgres://u@" + nobody, "BRIMLINE_KAFKA_SASL_USER=u",
+			"BRIMLINE_KAFKA_SASL_PASSWORD_FILE=" + before + behind},
+		"passfile":     {"BRIMLINE_DATABASE_URL=postgres://u@" + nobody + "/app?passfile=" + before + behind},
+		"argument":     {"--brokers", addr, "postgres://u:" + before + behind + "@" + nobody + "/app"},
+		"unknown flag": {"--brokers", addr, "--databse-url=postgres://u:" + before + behind + "@" + nobody + "/app"},
+		"brokers":      {"--brokers", "u:" + before + "," + behind + "@" + nobody},
+		"brokers' URL": {"--brokers", "kafka://u:" + before + "@" + nobody + "/" + behind},
+	}
+	for _, special := range []string{"@", "#", "/", "?", ":@", "@,", "#@", "@/", "/@", "%", "%4", " ", "?a=", "1?a=/"} {
+		cases["password with "+special] = []string{"BRIMLINE_DATABASE_URL=postgres://brimline:" + before + special +
+			behind + "@" + nobody + "/app"}
+		cases["Connect's password with "+special] = []string{"--connect-url", "http://brimline:" + before + special +
+			behind + "@" + nobody}
+	}
+	for name, given := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var env, args []string
+			if strings.HasPrefix(given[0], "--") {
+				args = given
+			} else {
+				env = given
+			}
+			if name != "brokers" && name != "brokers' URL" {
+				args = append(args, "--brokers", addr)
+			}
+			commands := [][]string{{"doctor", "--rules", rules, "--json"}}
+			if env != nil || args[0] == "--brokers" {
+				commands = append(commands, []string{"doctor", "--rules", rules}, []string{"capture", "--log-level", "debug"},
+					[]string{"run", "--rules", rules, "--listen", "off", "--log-level", "debug", "--log-format", "json",
+						"--group", testkit.Unique(t)})
+			}
+			for _, command := range commands {
+				s := brimline(t, env, append(command, args...)...)
+				if s.code == 0 {
+					t.Errorf("%q: code 0\n%s", command, s.all())
+				}
+				if strings.Contains(s.all(), before) || strings.Contains(s.all(), behind) {
+					t.Errorf("%q: the password shows:\n%s", command, s.all())
+				}
+			}
+		})
+	}
+}

@@ -5,6 +5,7 @@ package security
 import (
 	"encoding/hex"
 	"fmt"
+	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -21,8 +22,13 @@ import (
 // nothing of it can be reached from another machine.
 func TestListensOnLoopback(t *testing.T) {
 	before := children(t)
-	demo := testkit.Start(t, binary, clean(t.TempDir()), "demo", "--dir", t.TempDir(), "--rate", "0", "--backlog", "20", "--listen", "127.0.0.1:0", "--log-level", "info")
+	demo := testkit.Start(t, binary, clean(t.TempDir()), "demo", "--dir", t.TempDir(),
+		"--rate", "0", "--backlog", "20", "--listen", "127.0.0.1:0", "--allowed-hosts", "*.desk.example.com", "--log-level", "info")
 	base := awaitReady(t, demo)
+	hosts(t, base, map[string]int{
+		"": http.StatusOK, "a.desk.example.com": http.StatusOK, "evil.example": http.StatusMisdirectedRequest,
+		"desk.example.com": http.StatusMisdirectedRequest,
+	})
 	var open []netip.AddrPort
 	for pid := range children(t) {
 		if !before[pid] {
@@ -41,6 +47,26 @@ func TestListensOnLoopback(t *testing.T) {
 	demo.Signal(syscall.SIGINT)
 	if code, err := demo.Wait(t.Context()); code != 0 || err != nil {
 		t.Errorf("code %d, %v", code, err)
+	}
+}
+
+// hosts asks for a user under several names.
+func hosts(t *testing.T, base string, want map[string]int) {
+	t.Helper()
+	for host, status := range want {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, base+"/api/v1/users/1", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Host = host
+		r, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Body.Close()
+		if r.StatusCode != status {
+			t.Errorf("host %q: status %d, want %d", host, r.StatusCode, status)
+		}
 	}
 }
 

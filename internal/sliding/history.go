@@ -139,6 +139,20 @@ func (h *History) Newest() brimline.Time {
 	return h.blocks[len(h.blocks)-1].last()
 }
 
+// NewestUntil is the time of the newest row at t or before, MinTime if there is none.
+func (h *History) NewestUntil(t brimline.Time) brimline.Time {
+	n := h.blockAt(t)
+	if n < len(h.blocks) {
+		if at := firstAfter(h.blocks[n].rows, t); at > 0 {
+			return h.blocks[n].rows[at-1].Time
+		}
+	}
+	if n == 0 {
+		return brimline.MinTime
+	}
+	return h.blocks[n-1].last()
+}
+
 // Find gives the row with row's id, nil if there is none; it is valid until the next change.
 func (h *History) Find(row *brimline.Row) *brimline.Row {
 	if b, i, ok := h.find(row); ok {

@@ -25,12 +25,12 @@ type Table struct {
 func CreateTable(t testing.TB, conn *pgx.Conn, schema, name string) Table {
 	t.Helper()
 	table := Table{conn, pgx.Identifier{schema, name}}
-	table.exec(t, `CREATE SCHEMA IF NOT EXISTS `+pgx.Identifier{schema}.Sanitize())
-	table.exec(t, `CREATE TABLE `+table.Name.Sanitize()+` (
+	table.Exec(t, `CREATE SCHEMA IF NOT EXISTS `+pgx.Identifier{schema}.Sanitize())
+	table.Exec(t, `CREATE TABLE `+table.Name.Sanitize()+` (
 		id bigint PRIMARY KEY, user_id bigint NOT NULL, amount numeric(12,2) NOT NULL,
 		"timestamp" timestamptz NOT NULL, description text)`)
-	table.exec(t, `CREATE INDEX ON `+table.Name.Sanitize()+` (user_id, "timestamp")`)
-	table.exec(t, `ALTER TABLE `+table.Name.Sanitize()+` REPLICA IDENTITY FULL`)
+	table.Exec(t, `CREATE INDEX ON `+table.Name.Sanitize()+` (user_id, "timestamp")`)
+	table.Exec(t, `ALTER TABLE `+table.Name.Sanitize()+` REPLICA IDENTITY FULL`)
 	return table
 }
 
@@ -43,10 +43,11 @@ func OpenTable(t testing.TB, url, schema, name string) Table {
 // Empty deletes all rows.
 func (tb Table) Empty(t testing.TB) {
 	t.Helper()
-	tb.exec(t, `TRUNCATE `+tb.Name.Sanitize())
+	tb.Exec(t, `TRUNCATE `+tb.Name.Sanitize())
 }
 
-func (tb Table) exec(t testing.TB, sql string, args ...any) {
+// Exec runs a statement.
+func (tb Table) Exec(t testing.TB, sql string, args ...any) {
 	t.Helper()
 	if _, err := tb.Conn.Exec(t.Context(), sql, args...); err != nil {
 		t.Fatalf("%s: %v", sql, err)
@@ -56,7 +57,7 @@ func (tb Table) exec(t testing.TB, sql string, args ...any) {
 // Analyze has PostgreSQL look at what is in the table.
 func (tb Table) Analyze(t testing.TB) {
 	t.Helper()
-	tb.exec(t, `ANALYZE `+tb.Name.Sanitize())
+	tb.Exec(t, `ANALYZE `+tb.Name.Sanitize())
 }
 
 // Insert writes rows by COPY.
@@ -75,14 +76,14 @@ func (tb Table) Insert(t testing.TB, rows []Row) {
 // Update sets a row's user, amount and time.
 func (tb Table) Update(t testing.TB, r Row) {
 	t.Helper()
-	tb.exec(t, `UPDATE `+tb.Name.Sanitize()+` SET user_id = $2, amount = $3::text::numeric, "timestamp" = $4 WHERE id = $1`,
+	tb.Exec(t, `UPDATE `+tb.Name.Sanitize()+` SET user_id = $2, amount = $3::text::numeric, "timestamp" = $4 WHERE id = $1`,
 		r.ID, r.User, r.Amount.Format(2), r.Time.Std())
 }
 
 // Delete removes a row.
 func (tb Table) Delete(t testing.TB, id int64) {
 	t.Helper()
-	tb.exec(t, `DELETE FROM `+tb.Name.Sanitize()+` WHERE id = $1`, id)
+	tb.Exec(t, `DELETE FROM `+tb.Name.Sanitize()+` WHERE id = $1`, id)
 }
 
 // Verdict is one edge as PostgreSQL sees it.
@@ -116,7 +117,7 @@ func (tb Table) Edges(t testing.TB, r brimline.Rule, where string) map[string]Ve
 	if where == "" {
 		where = "true"
 	}
-	tb.exec(t, `SET work_mem = '1GB'`) // a frame that does not fit takes time with the square of its rows as well
+	tb.Exec(t, `SET work_mem = '1GB'`) // a frame that does not fit takes time with the square of its rows as well
 	rows, err := tb.Conn.Query(t.Context(), fmt.Sprintf(`
 		SELECT DISTINCT user_id::text, ts, total::text, before::text, count FROM (
 		  SELECT user_id, "timestamp" AS ts,

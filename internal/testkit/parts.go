@@ -3,6 +3,7 @@ package testkit
 import (
 	"context"
 	"fmt"
+	"net"
 	"os"
 	"strings"
 	"testing"
@@ -68,7 +69,8 @@ func (p *Parts) Database(t testing.TB, name string) string {
 		}
 	}
 	c := conn.Config()
-	return fmt.Sprintf("postgres://%s:%s@%s:%d/%s?sslmode=disable", c.User, c.Password, c.Host, c.Port, name)
+	return fmt.Sprintf("postgres://%s:%s@%s/%s?sslmode=disable",
+		c.User, c.Password, net.JoinHostPort(c.Host, fmt.Sprint(c.Port)), name)
 }
 
 // CreateTopic makes a topic.

@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"github.com/brimline/brimline"
-	"github.com/brimline/brimline/internal/kafka"
 	"github.com/brimline/brimline/internal/rules"
 	"github.com/brimline/brimline/internal/sliding"
 	"github.com/brimline/brimline/processors"
@@ -29,9 +28,7 @@ func (p *Parts) WrongTotals(t testing.TB, names processors.Streams, set *rules.S
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	w, err := views.OpenWindows(ctx, views.Config{
-		Kafka: kafka.Options{Brokers: p.Brokers}, Streams: names, Rules: set.Compiled(), Scale: 2,
-	})
+	w, err := views.Open(ctx, views.Config{Brokers: p.Brokers, Group: names.Group, Rules: &set.RuleSet})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,6 +25,12 @@
 // # On bad input
 //
 // The record goes to the dead letter stream whole, with its coordinates, an
-// error kind and a remedy, and is counted. This is the one place that meets bad
-// input; it never stops a partition.
+// error kind, a remedy and, where they can be read, the account and the row's id,
+// and is counted. What is certain all the same is written beside it: an update that
+// cannot be taken deletes the row, which is no longer what it was. This is the one
+// place that meets bad input; it never stops a partition.
+//
+// Records that say nothing about rows of the watched table (tombstones after
+// deletes, heartbeats, metadata and, if so configured, other tables) are passed
+// over and counted by why.
 package route

@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/brimline/brimline/codecs"
 )
 
 // Metrics are the stage's own; lag and restarts are counted by the app for every stage alike.
@@ -11,6 +13,7 @@ type Metrics struct {
 	changes, nothing, letters prometheus.Counter // records by what became of them
 	dead                      *prometheus.CounterVec
 	delay                     prometheus.Histogram
+	skipped                   map[codecs.Passed]prometheus.Counter // records that came to nothing, by why
 }
 
 // NewMetrics registers the stage's metrics with r, counters at zero.
@@ -30,18 +33,38 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Help:    "Time from a row's commit in PostgreSQL to its arrival at this stage.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 4, 10),
 		}),
+		skipped: map[codecs.Passed]prometheus.Counter{},
 	}
-	r.MustRegister(records, m.dead, m.delay)
+	skipped := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "brimline_route_skipped_total",
+		Help: "Records that say nothing about rows of the watched table, by why.",
+	}, []string{"reason"})
+	for _, reason := range codecs.PassedReasons() {
+		m.skipped[reason] = skipped.WithLabelValues(string(reason))
+	}
+	r.MustRegister(records, m.dead, m.delay, skipped)
+	m.Expect(codecs.Kinds()...)
+	m.Expect(kindIDTooLong, kindColumnsTooLong, kindBadUser, kindUnknown)
 	return m
+}
+
+// Expect begins to count dead letters of further kinds, those of a decoder's own.
+func (m *Metrics) Expect(kinds ...string) {
+	for _, kind := range kinds {
+		m.dead.WithLabelValues(kind)
+	}
 }
 
 func (m *Metrics) observe(out outcome, now time.Time) {
 	switch {
-	case out.dead != nil:
+	case out.dead != nil: // whatever changes there are beside it
 		m.letters.Inc()
 		m.dead.WithLabelValues(out.dead.Kind).Inc()
 	case len(out.changes) == 0:
 		m.nothing.Inc()
+		if c := m.skipped[out.passed]; c != nil {
+			c.Inc()
+		}
 	default:
 		m.changes.Inc()
 		if commit := out.changes[0].Source.Commit; commit != 0 {

@@ -3,6 +3,7 @@ package route
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 	"unicode/utf8"
@@ -10,14 +11,15 @@ import (
 	"github.com/lovoo/goka"
 
 	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/codecs"
 	"github.com/brimline/brimline/processors"
 )
 
 // Decoder turns one record of the source topic into changes. Its errors are
-// *brimline.Error of ClassInput; no changes and no error means that the record
-// says nothing about rows (a tombstone after a delete, transaction metadata).
+// *brimline.Error of ClassInput. Changes beside an error are made all the same: a
+// row that cannot be taken as it is now must not stay as it was.
 type Decoder interface {
-	Decode(key, value []byte) ([]brimline.Change, error)
+	Read(key, value []byte) (codecs.Decoded, error)
 }
 
 // record is one input message.
@@ -29,47 +31,84 @@ type record struct {
 	at      brimline.Time       // when it was met
 }
 
-// outcome is what one record becomes: changes, or one dead letter.
+// outcome is what one record becomes: changes, a dead letter, both, or nothing for a reason.
 type outcome struct {
 	changes []brimline.Change
 	dead    *brimline.DeadLetter
+	passed  codecs.Passed
 }
 
 // route decides what becomes of a record. Partitions is the number of
 // partitions of the changes stream.
 func route(d Decoder, partitions int, r record) outcome {
-	changes, err := d.Decode(r.key, r.value)
-	if err == nil {
-		changes, err = address(changes, partitions, r.source)
+	read, err := d.Read(r.key, r.value)
+	out := outcome{changes: read.Changes, passed: read.Passed}
+	if bad := out.fit(&read); err == nil {
+		err = bad
 	}
+	out.address(partitions, r.source)
 	if err != nil {
-		return outcome{dead: deadLetter(r, err)}
+		out.dead = deadLetter(r, err)
+		out.dead.User, out.dead.Row = read.Whose()
 	}
-	return outcome{changes: changes}
+	return out
 }
 
-// address completes the changes with their coordinates, checks that they can be
-// keyed, and spreads a truncation over all partitions.
-func address(changes []brimline.Change, partitions int, source brimline.Source) ([]brimline.Change, error) {
-	for i := range changes {
-		c := &changes[i]
-		c.Source.Topic, c.Source.Partition, c.Source.Offset = source.Topic, source.Partition, source.Offset
-		switch {
-		case c.Kind == brimline.Truncate:
-			return truncation(*c, partitions), nil
-		case len(c.User) > maxID || len(c.Row.ID) > maxID:
-			return nil, brimline.BadInput("id_too_long", "shorten the id, or watch another column",
-				"an id of %d bytes; at most %d are kept", max(len(c.User), len(c.Row.ID)), maxID)
-		case columnBytes(c.Row.Columns) > maxColumns:
-			return nil, brimline.BadInput("columns_too_long", "declare only short columns in the rules file: their values are kept with every row",
-				"the columns that rules use hold %d bytes; at most %d are kept with a row", columnBytes(c.Row.Columns), maxColumns)
-		case strings.IndexByte(c.User, 0) >= 0 || !utf8.ValidString(c.User):
-			return nil, brimline.BadInput("bad_user", "repair the user column: PostgreSQL itself cannot hold such a text",
-				"the user id %q is not text", c.User)
+// fit takes out the changes that cannot be keyed or kept, and says why. A deletion that cannot is of a row that was not
+// kept either, and so is only worth mentioning where it is all that the record says.
+func (o *outcome) fit(read *codecs.Decoded) error {
+	bad := error(nil)
+	for i := range o.changes {
+		c := &o.changes[i]
+		if err := unfit(c); err != nil && (c.Kind == brimline.Upsert || len(o.changes) == 1) {
+			bad = err
 		}
 	}
-	return changes, nil
+	if bad != nil {
+		o.changes = read.Refused()
+	}
+	o.changes = slices.DeleteFunc(o.changes, func(c brimline.Change) bool { return unfit(&c) != nil })
+	return bad
 }
+
+// unfit says why a change cannot be written; nil where it can.
+func unfit(c *brimline.Change) error {
+	switch {
+	case c.Kind == brimline.Truncate:
+	case len(c.User) > maxID || len(c.Row.ID) > maxID:
+		return brimline.BadInput(kindIDTooLong, "shorten the id, or watch another column",
+			"an id of %d bytes; at most %d are kept", max(len(c.User), len(c.Row.ID)), maxID)
+	case columnBytes(c.Row.Columns) > maxColumns:
+		return brimline.BadInput(kindColumnsTooLong, "declare only short columns in the rules file: their values "+
+			"are kept with every row",
+			"the columns that rules use hold %d bytes; at most %d are kept with a row", columnBytes(c.Row.Columns),
+			maxColumns)
+	case strings.IndexByte(c.User, 0) >= 0 || !utf8.ValidString(c.User):
+		return brimline.BadInput(kindBadUser, "repair the user column: PostgreSQL itself cannot hold such a text",
+			"the user id %q is not text", c.User)
+	}
+	return nil
+}
+
+// address completes the changes with their coordinates, and spreads a truncation over all partitions.
+func (o *outcome) address(partitions int, source brimline.Source) {
+	for i := range o.changes {
+		c := &o.changes[i]
+		c.Source.Topic, c.Source.Partition, c.Source.Offset = source.Topic, source.Partition, source.Offset
+		if c.Kind == brimline.Truncate {
+			o.changes = truncation(*c, partitions)
+			return
+		}
+	}
+}
+
+// Kinds of what is refused here; the decoder has its own.
+const (
+	kindIDTooLong      = "id_too_long"
+	kindColumnsTooLong = "columns_too_long"
+	kindBadUser        = "bad_user"
+	kindUnknown        = "unknown" // an error that does not say its kind
+)
 
 // maxID bounds ids in bytes: they are keys of records and parts of alert ids.
 const maxID = 1024
@@ -105,7 +144,7 @@ const maxKept = 8 << 20
 func deadLetter(r record, err error) *brimline.DeadLetter {
 	d := &brimline.DeadLetter{
 		Topic: r.source.Topic, Partition: r.source.Partition, Offset: r.source.Offset,
-		Key: r.key, Value: r.value, Kind: "unknown", Error: err.Error(), At: r.at,
+		Key: r.key, Value: r.value, Kind: kindUnknown, Error: err.Error(), At: r.at,
 	}
 	if e, ok := errors.AsType[*brimline.Error](err); ok {
 		d.Kind, d.Error, d.Remedy = e.Kind, e.Err.Error(), e.Remedy

@@ -8,6 +8,7 @@ import (
 	"github.com/lovoo/goka"
 
 	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/codecs"
 	"github.com/brimline/brimline/processors"
 )
 
@@ -16,7 +17,9 @@ type decoded struct {
 	err     error
 }
 
-func (d decoded) Decode([]byte, []byte) ([]brimline.Change, error) { return d.changes, d.err }
+func (d decoded) Read([]byte, []byte) (codecs.Decoded, error) {
+	return codecs.Decoded{Changes: d.changes}, d.err
+}
 
 var source = brimline.Source{Topic: "src", Partition: 3, Offset: 42}
 
@@ -60,21 +63,25 @@ func TestBadInputBecomesADeadLetter(t *testing.T) {
 		name string
 		d    decoded
 		kind string
+		gone int // deletions: what the row was is not known to be nothing
 	}{
-		{"the decoder refuses", decoded{err: brimline.BadInput("amount_nan", "set it right", "NaN")}, "amount_nan"},
-		{"an error of no class", decoded{err: errors.New("odd")}, "unknown"},
-		{"a user that is no text", decoded{changes: []brimline.Change{{Kind: brimline.Upsert, User: "a\x00b"}}}, "bad_user"},
-		{"a marker in place of a user", decoded{changes: []brimline.Change{{Kind: brimline.Upsert, User: processors.MarkerKey(0, 1)}}}, "bad_user"},
+		{"the decoder refuses", decoded{err: brimline.BadInput("amount_nan", "set it right", "NaN")}, "amount_nan", 0},
+		{"an error of no class", decoded{err: errors.New("odd")}, "unknown", 0},
+		{"a user that is no text", decoded{changes: []brimline.Change{{Kind: brimline.Upsert, User: "a\x00b"}}},
+			"bad_user", 0},
+		{"a marker in place of a user", decoded{changes: []brimline.Change{{Kind: brimline.Upsert,
+			User: processors.MarkerKey(0, 1)}}}, "bad_user", 0},
 		{"endless columns", decoded{changes: []brimline.Change{{Kind: brimline.Upsert, User: "u", Row: brimline.Transaction{
 			Columns: []brimline.Field{{Name: "note", Value: strings.Repeat("x", maxColumns+1)}},
-		}}}}, "columns_too_long"},
-		{"an endless id", decoded{changes: []brimline.Change{{Kind: brimline.Upsert, User: strings.Repeat("x", maxID+1)}}}, "id_too_long"},
+		}}}}, "columns_too_long", 1},
+		{"an endless id", decoded{changes: []brimline.Change{{Kind: brimline.Upsert, User: strings.Repeat("x",
+			maxID+1)}}}, "id_too_long", 0},
 	} {
 		r := record{source: source, key: []byte("k"), value: []byte("v"), at: 7,
 			headers: func() goka.Headers { return goka.Headers{"b": nil, "a": []byte("1")} }}
 		out := route(tc.d, 2, r)
 		d := out.dead
-		if len(out.changes) != 0 || d == nil || d.Kind != tc.kind {
+		if len(out.changes) != tc.gone || d == nil || d.Kind != tc.kind {
 			t.Errorf("%s: %+v", tc.name, out)
 			continue
 		}

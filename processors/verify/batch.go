@@ -12,10 +12,6 @@ import (
 	"github.com/brimline/brimline/internal/failpoint"
 )
 
-// RetryHeader marks a candidate that was put back from the dead letters: the
-// watermark has long passed it, and it does not move it.
-const RetryHeader = "brimline-retry"
-
 // batch is consecutive messages of one partition, from their reading to their commit.
 type batch struct {
 	partition int32
@@ -41,18 +37,21 @@ func (s *Stage) prepare(ctx context.Context, b *batch) error {
 				it.out = withoutDatabase(it.candidate)
 			}
 		}
-	} else if err := s.askAll(ctx, plan(b.items)); err != nil {
+	} else if err := s.askPlanned(ctx, plan(b.items)); err != nil {
 		return err
 	}
+	closing := lastQuestions(b.items)
 	for i, m := range b.messages {
-		if it := &b.items[i]; it.question != nil {
+		it := &b.items[i]
+		if it.question != nil {
 			if it.question.err != nil {
-				it.out = outcome{dead: s.deadLetter(m, it.question.err)}
+				it.out = outcome{dead: s.deadLetter(m, it.candidate, it.question.err)}
 			} else {
 				settle(it)
 			}
 		}
-		b.records = append(b.records, s.records(m, &b.items[i])...)
+		it.out.beforeAlertsFrom(s.AlertsFrom)
+		b.records = append(b.records, s.records(m, it, closing[i])...)
 	}
 	return nil
 }
@@ -61,39 +60,43 @@ func (s *Stage) prepare(ctx context.Context, b *batch) error {
 func (s *Stage) take(it *item, m *kgo.Record, watermark *brimline.Cause) {
 	decoded, err := codecs.Candidate{}.Decode(m.Value)
 	if err != nil {
-		it.out.dead = s.deadLetter(m, err)
+		it.out.dead = s.deadLetter(m, it.candidate, err)
 		return
 	}
 	c, ok := decoded.(*brimline.Candidate)
 	if !ok {
-		it.out.dead = s.deadLetter(m, fmt.Errorf("a %T in the candidates stream", decoded))
+		it.out.dead = s.deadLetter(m, it.candidate, fmt.Errorf("a %T in the candidates stream", decoded))
 		return
 	}
 	it.candidate = c
-	if !isRetry(m) {
-		if c.Cause.Compare(*watermark) <= 0 && !failpoint.Without(failpoint.Watermark) {
-			it.replay = true
-			return
-		}
-		*watermark = c.Cause
+	if c.Cause.Compare(*watermark) <= 0 && !failpoint.Without(failpoint.Watermark) {
+		it.replay = true
+		return
 	}
+	*watermark = c.Cause
 	if c.Scale != s.Scale {
-		it.out.dead = s.deadLetter(m, brimline.BadInput("changed_scale", "start a new group for the new scale",
+		it.out.dead = s.deadLetter(m, it.candidate, brimline.BadInput("changed_scale", "start a new group for the new scale",
 			"the candidate's amounts have %d decimals, the group's %d", c.Scale, s.Scale))
 		return
 	}
 	if it.rule, err = s.rules.of(&c.Rule); err != nil {
-		it.out.dead = s.deadLetter(m, err)
+		it.out.dead = s.deadLetter(m, it.candidate, err)
 	}
 }
 
-func isRetry(m *kgo.Record) bool {
-	for _, h := range m.Headers {
-		if h.Key == RetryHeader {
-			return true
+// askPlanned is askAll, and puts the questions of those who shared one that cannot be answered again, each by itself: one bad row
+// is in the way of those alone that need it.
+func (s *Stage) askPlanned(ctx context.Context, questions []*question) error {
+	if err := s.askAll(ctx, questions); err != nil {
+		return err
+	}
+	var apart []*question
+	for _, q := range questions {
+		if q.err != nil && len(q.members) > 1 {
+			apart = append(apart, q.apart()...)
 		}
 	}
-	return false
+	return s.askAll(ctx, apart)
 }
 
 // askAll answers questions, several at a time. An error of ClassInput stays

@@ -369,6 +369,31 @@ type fakeLedger struct {
 	asked int
 	took  chan struct{} // gets one when a question comes, if there is room
 	hold  chan struct{} // if set, a question waits until it is closed
+	// bad, if set, says why the rows of a question cannot be judged; nil where they can.
+	bad func(user string, from, to brimline.Time) error
+}
+
+// refuse has the rows at the given times be no numbers.
+func (l *fakeLedger) refuse(rows ...brimline.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.bad = func(_ string, from, to brimline.Time) error {
+		for _, t := range rows {
+			if from <= t && t <= to {
+				return brimline.BadInput("postgres_amount", "correct the row", "NaN")
+			}
+		}
+		return nil
+	}
+}
+
+func (l *fakeLedger) judge(user string, rule *sliding.Rule, from, to brimline.Time) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.bad == nil {
+		return nil
+	}
+	return l.bad(user, from.Add(-rule.Window), to)
 }
 
 func (l *fakeLedger) set(err error, hold chan struct{}) {
@@ -400,6 +425,9 @@ func (l *fakeLedger) Figures(ctx context.Context, user string, rule *sliding.Rul
 	if err := l.question(ctx); err != nil {
 		return brimline.Figures{}, 0, err
 	}
+	if err := l.judge(user, rule, at, at); err != nil {
+		return brimline.Figures{}, 0, err
+	}
 	f := brimline.Figures{Before: total(50), Total: total(150), Count: 2}
 	if at/hour%2 != 0 {
 		f.Before = total(101)
@@ -408,6 +436,9 @@ func (l *fakeLedger) Figures(ctx context.Context, user string, rule *sliding.Rul
 }
 
 func (l *fakeLedger) Edges(ctx context.Context, user string, rule *sliding.Rule, from, to brimline.Time, _ ...brimline.Source) (edges []brimline.Time, _ uint64, _ error) {
+	if err := l.judge(user, rule, from, to); err != nil {
+		return nil, 0, err
+	}
 	for t := from - from%(hour/2); t <= to; t += hour / 2 {
 		if t >= from {
 			edges = append(edges, t)

@@ -32,6 +32,7 @@ type question struct {
 	from, to brimline.Time // the same for an edge
 	late     bool
 	after    []brimline.Source // the changes that made it necessary, one per transaction
+	members  []*item           // of a question about late candidates: those that share it
 
 	figures      brimline.Figures // for an edge
 	edges        []brimline.Time  // for a late candidate; each is taken out by the first candidate that it is given to
@@ -78,10 +79,26 @@ func plan(items []item) []*question {
 				q = &question{user: c.User, rule: it.rule, from: c.Edge, to: c.Until, late: true}
 				questions = append(questions, q)
 			}
-			q.to = max(q.to, c.Until)
-			q.waitFor(c.Source)
-			it.question = q
+			q.add(it)
 		}
+	}
+	return questions
+}
+
+// add makes the question one about a late candidate, too.
+func (q *question) add(it *item) {
+	c := it.candidate
+	q.to = max(q.to, c.Until)
+	q.waitFor(c.Source)
+	q.members, it.question = append(q.members, it), q
+}
+
+// apart gives those who share the question one each.
+func (q *question) apart() (questions []*question) {
+	for _, it := range q.members {
+		one := &question{user: q.user, rule: q.rule, from: it.candidate.Edge, to: it.candidate.Until, late: true}
+		one.add(it)
+		questions = append(questions, one)
 	}
 	return questions
 }
@@ -147,6 +164,56 @@ func withoutDatabase(c *brimline.Candidate) outcome {
 	}
 	a.Verification.Status = brimline.Unverified
 	return outcome{alert: a}
+}
+
+// beforeAlertsFrom turns an alert about an edge before a time, 0 for none, into a dismissed one. The window stage goes on
+// taking the edge for announced.
+func (o *outcome) beforeAlertsFrom(from brimline.Time) {
+	if o.alert == nil || from == 0 || o.alert.Candidate.Edge >= from {
+		return
+	}
+	o.alert.Reason = brimline.ReasonBeforeAlertsFrom
+	o.alert, o.dismissed = nil, o.alert
+}
+
+// lastQuestions tells which items of a batch are the last late candidates of their users. Whatever becomes of them, the
+// window stage is told with each that the user's questions have their answers: it forgets no edge before.
+func lastQuestions(items []item) []bool {
+	last := make([]bool, len(items))
+	at := map[string]int{}
+	for i := range items {
+		c := items[i].candidate
+		if c == nil || items[i].replay || c.Kind != brimline.LateCandidate {
+			continue
+		}
+		if before, any := at[c.User]; any {
+			last[before] = false
+		}
+		at[c.User], last[i] = i, true
+	}
+	return last
+}
+
+// answersComplete says with the last of a late candidate's answers, or one more, that the user's questions up to it have theirs.
+func answersComplete(c *brimline.Candidate, answers []*brimline.Change) []*brimline.Change {
+	if n := len(answers); n == 0 || answers[n-1].Kind != brimline.EdgesFound {
+		answers = append(answers, &brimline.Change{Kind: brimline.EdgesFound, User: c.User, Row: c.Trigger, Source: c.Source})
+	}
+	end := answers[len(answers)-1]
+	end.Cause, end.Index = c.Cause.Offset, c.Cause.Index
+	return answers
+}
+
+// unjudgeable tells the window stage that a candidate has become a dead letter.
+func unjudgeable(c *brimline.Candidate) *brimline.Change {
+	answer := &brimline.Change{
+		Kind: brimline.Unjudgeable, User: c.User, Row: c.Trigger, Source: c.Source,
+		Rule: c.Rule.Fingerprint(), Edges: []brimline.Time{c.Edge}, Cause: c.Cause.Offset,
+	}
+	if c.Kind == brimline.LateCandidate {
+		answer.Edges = append(answer.Edges, c.Until)
+	}
+	return answer
 }
 
 // edgesPerAnswer bounds a record of the changes stream to some 100 KB.

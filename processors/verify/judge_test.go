@@ -33,7 +33,8 @@ func edgeCandidate(user string, edge brimline.Time, offset int64) *brimline.Cand
 
 func lateCandidate(user string, from, until brimline.Time, offset int64) *brimline.Candidate {
 	c := edgeCandidate(user, from, offset)
-	c.Kind, c.Until, c.Stream, c.Newest, c.Cause.Index = brimline.LateCandidate, until, brimline.Figures{}, nil, 0
+	c.Kind, c.Until, c.Stream, c.Newest = brimline.LateCandidate, until, brimline.Figures{}, nil
+	c.Cause.Index = -1 - int(c.Rule.Fingerprint()>>1) // as the window stage numbers it
 	return c
 }
 

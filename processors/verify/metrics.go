@@ -1,6 +1,8 @@
 package verify
 
 import (
+	"strings"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/brimline/brimline"
@@ -9,7 +11,7 @@ import (
 // Metrics are the stage's own; lag and restarts are counted by the app for every stage alike.
 type Metrics struct {
 	candidates   *prometheus.CounterVec
-	alerts       prometheus.Counter
+	alerts       *prometheus.CounterVec
 	dismissed    *prometheus.CounterVec
 	edgesFound   prometheus.Counter
 	replays      prometheus.Counter
@@ -18,6 +20,7 @@ type Metrics struct {
 	transactions prometheus.Histogram
 	aborts       prometheus.Counter
 	waiting      prometheus.Gauge
+	tally        tally
 }
 
 // NewMetrics registers the stage's metrics with r, counters at zero. All but
@@ -30,7 +33,9 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		candidates: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "brimline_verify_candidates_total", Help: "Candidates judged, by kind; replays are not among them.",
 		}, []string{"kind"}),
-		alerts: counter("alerts_total", "Alerts written."),
+		alerts: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "brimline_verify_alerts_total", Help: "Alerts written, by rule and the rule's severity.",
+		}, []string{"rule", "severity"}),
 		dismissed: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "brimline_verify_dismissed_total", Help: "Candidates dismissed, by reason.",
 		}, []string{"reason"}),
@@ -52,10 +57,27 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	for _, kind := range []brimline.CandidateKind{brimline.EdgeCandidate, brimline.LateCandidate} {
 		m.candidates.WithLabelValues(string(kind))
 	}
-	for _, reason := range []string{brimline.ReasonAlreadyAbove, brimline.ReasonNotAbove, brimline.ReasonNoDatabase} {
+	for _, reason := range []string{brimline.ReasonAlreadyAbove, brimline.ReasonNotAbove, brimline.ReasonNoDatabase, brimline.ReasonBeforeAlertsFrom} {
 		m.dismissed.WithLabelValues(reason)
 	}
 	return m
+}
+
+// Expect begins to count the alerts of rules; those of others are counted from their first one on.
+func (m *Metrics) Expect(rules []brimline.Rule) {
+	for i := range rules {
+		m.alertsOf(&rules[i])
+	}
+}
+
+// alertsOf counts the alerts of a rule. A severity is any text, and a label is not: one that is no plain word counts as
+// other.
+func (m *Metrics) alertsOf(rule *brimline.Rule) prometheus.Counter {
+	severity := rule.Severity
+	if strings.Trim(severity, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-. ") != "" {
+		severity = "other"
+	}
+	return m.alerts.WithLabelValues(rule.ID, severity)
 }
 
 // count adds what a committed batch did.
@@ -71,8 +93,9 @@ func (m *Metrics) count(items []item) {
 			continue
 		}
 		m.candidates.WithLabelValues(string(it.candidate.Kind)).Inc()
+		m.tally.add(it)
 		if it.out.alert != nil {
-			m.alerts.Inc()
+			m.alertsOf(&it.candidate.Rule).Inc()
 		}
 		if it.out.dismissed != nil {
 			m.dismissed.WithLabelValues(it.out.dismissed.Reason).Inc()

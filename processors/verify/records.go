@@ -10,11 +10,14 @@ import (
 	"github.com/brimline/brimline/processors"
 )
 
-// records are the outputs of one candidate.
-func (s *Stage) records(m *kgo.Record, it *item) []*kgo.Record {
+// records are the outputs of one candidate. closing says that it is its user's last question of the batch.
+func (s *Stage) records(m *kgo.Record, it *item, closing bool) []*kgo.Record {
+	if closing && it.out.dead == nil {
+		it.out.answers = answersComplete(it.candidate, it.out.answers)
+	}
 	out, err := s.encode(it)
 	if err != nil {
-		it.out = outcome{dead: s.deadLetter(m, err)}
+		it.out = outcome{dead: s.deadLetter(m, it.candidate, err)}
 		out = nil
 	}
 	if it.out.dead == nil {
@@ -26,7 +29,22 @@ func (s *Stage) records(m *kgo.Record, it *item) []*kgo.Record {
 	}
 	s.Log.Warn("a candidate cannot be judged; it is in the dead letter topic",
 		"partition", m.Partition, "offset", m.Offset, "kind", it.out.dead.Kind, "error", it.out.dead.Error)
-	return []*kgo.Record{record(s.Streams.DeadLetters, processors.Partition(string(m.Key), s.partitions.deadLetters), m.Key, value)}
+	out = []*kgo.Record{record(s.Streams.DeadLetters, processors.Partition(string(m.Key), s.partitions.deadLetters), m.Key, value)}
+	if it.candidate == nil {
+		return out
+	}
+	it.out.answers = []*brimline.Change{unjudgeable(it.candidate)}
+	if closing {
+		it.out.answers = answersComplete(it.candidate, it.out.answers)
+	}
+	answers, err := s.answers(it)
+	if err != nil { // the only thing that may not be encoded is a column
+		for _, c := range it.out.answers {
+			c.Row.Columns = nil
+		}
+		answers, _ = s.answers(it)
+	}
+	return append(out, answers...)
 }
 
 func (s *Stage) encode(it *item) (out []*kgo.Record, err error) {
@@ -44,6 +62,12 @@ func (s *Stage) encode(it *item) (out []*kgo.Record, err error) {
 	if err := alert(s.Streams.Dismissed, s.partitions.dismissed, it.out.dismissed); err != nil {
 		return nil, err
 	}
+	answers, err := s.answers(it)
+	return append(out, answers...), err
+}
+
+// answers are the records that go back to the window stage.
+func (s *Stage) answers(it *item) (out []*kgo.Record, err error) {
 	for _, c := range it.out.answers {
 		value, err := codecs.Change{}.Encode(c)
 		if err != nil {
@@ -76,7 +100,8 @@ func record(topic string, partition int32, key, value []byte) *kgo.Record {
 	return &kgo.Record{Topic: topic, Partition: partition, Key: key, Value: value}
 }
 
-func (s *Stage) deadLetter(m *kgo.Record, err error) *brimline.DeadLetter {
+// deadLetter is a message that cannot be judged; c is its candidate, nil if it cannot be decoded.
+func (s *Stage) deadLetter(m *kgo.Record, c *brimline.Candidate, err error) *brimline.DeadLetter {
 	d := &brimline.DeadLetter{
 		Topic: m.Topic, Partition: m.Partition, Offset: m.Offset, Key: m.Key, Value: m.Value,
 		Kind: "bad_candidate", Error: err.Error(), At: brimline.TimeOf(s.Clock()),
@@ -87,6 +112,9 @@ func (s *Stage) deadLetter(m *kgo.Record, err error) *brimline.DeadLetter {
 	}
 	if e, ok := errors.AsType[*brimline.Error](err); ok {
 		d.Kind, d.Error, d.Remedy = e.Kind, e.Err.Error(), e.Remedy
+	}
+	if c != nil {
+		d.User, d.Row = c.User, c.Trigger.ID
 	}
 	return d
 }

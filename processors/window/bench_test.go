@@ -54,7 +54,7 @@ func BenchmarkFold(b *testing.B) {
 					for _, s := range cut.sealed {
 						bytes += len(s.value)
 					}
-					value, err := codecs.Window{}.Encode(state.value())
+					value, err := codecs.WindowPart{}.Encode(state.value())
 					if err != nil {
 						b.Fatal(err)
 					}
@@ -91,6 +91,8 @@ type written struct {
 func (c *written) Key() string      { return c.key }
 func (c *written) Offset() int64    { return c.offset }
 func (c *written) Partition() int32 { return 0 }
+
+func (c *written) Timestamp() time.Time { return time.Unix(1e9, 0) }
 func (c *written) Emit(_ goka.Stream, key string, value any, _ ...goka.ContextOption) {
 	if segment, ok := value.([]byte); ok {
 		c.bytes += len(segment)
@@ -98,7 +100,7 @@ func (c *written) Emit(_ goka.Stream, key string, value any, _ ...goka.ContextOp
 }
 
 func (c *written) SetValue(value any, _ ...goka.ContextOption) {
-	b, err := codecs.Window{}.Encode(value)
+	b, err := codecs.WindowPart{}.Encode(value)
 	if err == nil {
 		err = c.table.Set(c.key, b)
 	}
@@ -167,8 +169,9 @@ func BenchmarkStage(b *testing.B) {
 		if ctx.table, err = states.Watch(func(string, int32) (storage.Storage, error) { return mapped{of: map[string][]byte{}}, nil })("table", 0); err != nil {
 			b.Fatal(err)
 		}
+		set := brimline.RuleSet{Scale: 2, Rules: []brimline.Rule{rule}}
 		stage := newTask(Config{
-			Streams: processors.NewStreams("g", "src", "alerts"), Rules: brimline.RuleSet{Scale: 2, Rules: []brimline.Rule{rule}},
+			Streams: processors.NewStreams("g", "src", "alerts"), Rules: set, Seen: NewSeen(&set, 24*time.Hour, time.Now),
 			Compiled: []sliding.Rule{{Rule: rule, Fingerprint: rule.Fingerprint()}}, Keep: 24 * time.Hour,
 			Markers: NewMarkers(1), States: states, Clock: time.Now, Metrics: NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.DiscardHandler),
 		})

@@ -1,6 +1,7 @@
 package window
 
 import (
+	"math"
 	"slices"
 	"time"
 
@@ -28,12 +29,15 @@ func NewFolder(set *brimline.RuleSet, compiled []sliding.Rule, keep time.Duratio
 type Input struct {
 	Change *brimline.Change
 	Offset int64
+	// At is when the message was written, 0 where that is not known: the only clock of a fold, which a replay shows again.
+	At brimline.Time
 	// TruncatedAt is the offset after the partition's latest Truncate, 0 if
 	// there was none: rows folded before it are gone.
 	TruncatedAt int64
 	// SweptBefore is the time up to which users may have been forgotten with
-	// all their rows, 0 for none.
+	// all their rows, 0 for none: those whose Last is at most SweptIdle. They are new, whether a sweep has deleted them yet or not.
 	SweptBefore brimline.Time
+	SweptIdle   int64
 }
 
 // newestShown is how many contributing transactions a candidate carries.
@@ -41,6 +45,10 @@ const newestShown = 5
 
 // keptEdges is how many announced edges per rule are remembered whatever their age.
 const keptEdges = 256
+
+// replayReach is how many messages of a partition a crash may bring again, with much to spare: what goka has in hand and
+// what it has not committed yet are some thousands. An edge is remembered for so long, whatever its age.
+const replayReach = 1 << 16
 
 // Fold folds one message into a user's state. It returns the candidates to
 // emit, in the order of their causes, and whether the state must be written to the table.
@@ -54,7 +62,19 @@ func (f *Folder) Fold(state *State, in Input) (candidates []brimline.Candidate, 
 		s.again()
 		return s.ordered(), true
 	}
+	if w.Last != 0 && isForgotten(w, in.SweptIdle, in.SweptBefore) {
+		whole := *w
+		if whole.Rows = state.rows.Rows(); isForgotten(&whole, in.SweptIdle, in.SweptBefore) {
+			*state = *f.NewState(state.user, nil, nil, 0)
+			state.changed, w = true, state.w
+		}
+	}
 	if w.Last == 0 {
+		switch in.Change.Kind {
+		case brimline.Upsert, brimline.Delete, brimline.Unjudgeable:
+		default: // no question is open with a user who is not in the table: no sweep deletes one who waits for an answer
+			return nil, false
+		}
 		w.Floor = brimline.MinTime
 		if in.SweptBefore != 0 {
 			w.Floor = in.SweptBefore
@@ -74,7 +94,12 @@ func (f *Folder) Fold(state *State, in Input) (candidates []brimline.Candidate, 
 		write = s.edgesFound()
 	case brimline.Refuted:
 		write = s.refuted()
+	case brimline.Unjudgeable:
+		write = s.unjudgeable()
+	case brimline.Retry:
+		write = s.retry()
 	}
+	s.putQuestions()
 	if write {
 		w.Last = in.Offset + 1
 		s.evict()
@@ -86,8 +111,9 @@ func (f *Folder) Fold(state *State, in Input) (candidates []brimline.Candidate, 
 type step struct {
 	*Folder
 	*State
-	in  Input
-	out []brimline.Candidate
+	in   Input
+	out  []brimline.Candidate
+	asks []ask
 	// index numbers the message's edge candidates, from 0. Late candidates have
 	// negative numbers made of their rule (lateIndex), so that a replay, which may
 	// find more rows late than the first time or meet other rules, numbers
@@ -95,8 +121,12 @@ type step struct {
 	index int
 }
 
-// lateIndex numbers the late candidate of a rule among those of one message.
-func lateIndex(r *sliding.Rule) int { return -1 - int(r.Fingerprint>>34) }
+// lateIndex numbers the late candidate of a rule among those of one message. No two rules in force have the same:
+// rules.Parse refuses them.
+func lateIndex(r *sliding.Rule) int { return -1 - int(r.Fingerprint>>1) }
+
+// An int has room for that, or this does not compile.
+const _ = -1 - int(math.MaxInt64)
 
 // ordered are the candidates in the order of their causes.
 func (s *step) ordered() []brimline.Candidate {
@@ -105,26 +135,30 @@ func (s *step) ordered() []brimline.Candidate {
 }
 
 // truncate empties the window. What was announced is remembered, but what
-// PostgreSQL said of it holds no longer.
+// PostgreSQL said of it holds no longer, and what it could not say is not asked again: the rows are gone.
 func (s *step) truncate() {
 	s.empty()
 	for i := range s.w.Rules {
-		s.disturb(i, brimline.MinTime, brimline.MaxTime)
+		for at := 0; at < len(s.w.Rules[i].Edges); {
+			switch e := s.w.Rules[i].Edges[at]; e.Status {
+			case brimline.Disproved, brimline.Unjudged:
+				s.forget(i, at)
+				continue
+			case brimline.Announced, brimline.Touched:
+				e.Status = brimline.Disturbed
+				s.setEdge(i, e)
+			}
+			at++
+		}
+		s.setSpans(i, slices.DeleteFunc(slices.Clone(s.w.Rules[i].Unjudged), func(sp brimline.Span) bool { return sp.Asked == 0 }))
 	}
 }
 
-// again emits what the message caused when it was folded first.
+// again emits what the message caused when it was folded first. A question may have grown. Where none is open any more, the
+// message's have their answers, if it had any: one that is put now would be answered after the user may be forgotten.
 func (s *step) again() {
-	c := s.in.Change
-	switch c.Kind {
-	case brimline.Upsert, brimline.Delete:
-		for i := range s.rules {
-			s.askLate(i, &c.Row, nil)
-		}
-	case brimline.Refuted:
-		if i := s.ruleOf(c.Rule); i >= 0 && len(c.Edges) == 1 && c.Edges[0] < s.judgeable(i) {
-			s.ask(i, c.Edges[0], c.Edges[0])
-		}
+	if s.asked() && s.in.Offset <= s.w.Asked.Offset {
+		s.askAgain()
 	}
 	for i := range s.w.Rules {
 		rule := s.ruleOf(s.w.Rules[i].Rule)
@@ -137,6 +171,7 @@ func (s *step) again() {
 			}
 		}
 	}
+	s.emitQuestions()
 }
 
 // alignRules makes w.Rules parallel to the rules in force. A rule that the
@@ -154,14 +189,45 @@ func (s *step) alignRules() {
 			rules[i] = old[at]
 			continue
 		}
-		if s.w.Floor != brimline.MinTime {
-			rules[i].Quiet = s.judgeable(i) - 1
-		}
+		rules[i].Quiet = s.quiet(i)
 		for _, e := range s.rows.Edges(i, s.judgeable(i), s.judgeable(i), brimline.MaxTime) {
 			rules[i].Edges = append(rules[i].Edges, brimline.Edge{Time: e.Time, Cause: brimline.Cause{Offset: -1}})
 		}
 	}
 	s.setRules(rules)
+}
+
+// quiet is the time up to which edges of rule i, which the user meets only now, lie before it and below the history
+// that it starts from; 0 for a user who is new. Whose rows were forgotten is as good as new: what comes of them comes after the rule.
+//
+// It is never in the future, where edges of rows to come would be taken for old. A floor that is (of a row that was
+// dated there) says nothing about when the rows below it came; those of the message at hand have come after the rule.
+func (s *step) quiet(i int) brimline.Time {
+	if s.w.Last == 0 || s.w.Floor == brimline.MinTime {
+		return 0
+	}
+	c := s.in.Change
+	ofRow := c.Kind == brimline.Upsert || c.Kind == brimline.Delete && c.Row.Time != brimline.MinTime
+	now := s.in.At
+	switch {
+	case now != 0:
+	case ofRow:
+		now = c.Row.Time
+	default:
+		now = brimline.MaxTime
+	}
+	quiet := s.w.Floor
+	if quiet > now {
+		quiet = now
+		if ofRow {
+			quiet = min(now, c.Row.Time-1)
+		}
+	}
+	quiet = min(max(quiet, s.rows.NewestUntil(now)), s.judgeable(i)-1)
+	if quiet == 0 {
+		quiet = -1
+	}
+	return quiet
 }
 
 func (s *step) upsert() bool {
@@ -184,16 +250,17 @@ func (s *step) upsert() bool {
 	if row.Time > s.w.Floor {
 		s.insert(kept)
 	}
+	s.stirIfAsked()
 	for i := range s.rules {
 		s.askLate(i, row, removed)
 	}
 	for i := range s.rules {
 		if removed != nil {
-			s.judge(i, removed.Time, true)
+			s.judge(i, removed.Time, true, true)
 		}
-		if weight, _ := s.rules[i].Weigh(row); weight != 0 || removed != nil {
-			s.judge(i, row.Time, removed != nil || s.rules[i].Measure.Shrinks())
-		}
+		weight, _ := s.rules[i].Weigh(row)
+		counts := weight != 0 || removed != nil
+		s.judge(i, row.Time, counts, removed != nil || counts && s.rules[i].Measure.Shrinks())
 	}
 	return true
 }
@@ -205,22 +272,32 @@ func (s *step) delete() bool {
 	sought := brimline.RowOf(&s.in.Change.Row)
 	found := s.rows.Find(&sought)
 	if found == nil {
-		// Noted all the same: the row may be inserted again, and then deleted by an echo.
-		if s.in.Change.Row.Time <= s.w.Floor {
-			return false
-		}
-		s.noteVersion(&s.in.Change.Row)
-		return true
+		return s.deleteUnknown()
 	}
 	gone := s.take(found)
 	s.noteVersion(gone)
+	s.stirIfAsked()
 	for i := range s.rules {
 		s.askLate(i, gone, nil)
 	}
 	for i := range s.rules {
-		s.judge(i, gone.Time, true)
+		s.judge(i, gone.Time, true, true)
 	}
 	return true
+}
+
+// deleteUnknown takes the deletion of a row that is not held: of one below the floor, or of one that could not be taken in.
+func (s *step) deleteUnknown() bool {
+	t := s.in.Change.Row.Time
+	above := t > s.w.Floor
+	if above { // noted all the same: the row may be inserted again, and then deleted by an echo
+		s.noteVersion(&s.in.Change.Row)
+	}
+	write := s.stirIfAsked() || above
+	for i := range s.rules {
+		write = s.judge(i, t, above, above) || write
+	}
+	return write
 }
 
 // take removes a row, and gives what it was.
@@ -231,24 +308,31 @@ func (s *step) take(found *brimline.Row) *brimline.Transaction {
 	return &was
 }
 
-// judge looks for new edges of rule i at the window ends that a row at t
-// belongs to. mayFall says that totals there may have become lower, so that
-// what PostgreSQL said of announced edges may no longer hold.
-func (s *step) judge(i int, t brimline.Time, mayFall bool) {
+// judge takes a change to a row at t, MinTime if that is not known, to the window ends of rule i that the row belongs to. Where
+// the change counts for the rule, or concerns an edge that could not be judged, it looks for new edges. mayFall says that
+// totals may have become lower, so that what PostgreSQL said of announced edges may no longer hold. It gives whether
+// it has changed what is known of an edge or a span.
+func (s *step) judge(i int, t brimline.Time, counts, mayFall bool) (changed bool) {
 	rule := &s.rules[i]
-	retained := s.judgeable(i)
-	from, to := max(t, retained), t.Add(rule.Window)
-	if mayFall {
-		s.disturb(i, t, to)
+	to := t.Add(rule.Window)
+	if t == brimline.MinTime {
+		to = brimline.MaxTime
 	}
+	changed, woken := s.reach(i, t, to, mayFall)
+	if !counts && !woken {
+		return changed
+	}
+	retained := s.judgeable(i)
+	from := max(t, retained)
 	if from > to {
-		return
+		return changed
 	}
 	for _, e := range s.rows.Edges(i, retained, from, to) {
 		if _, known := s.edge(i, e.Time); !known {
 			s.announce(i, e.Time, e.Figures)
 		}
 	}
+	return changed
 }
 
 // judgeable is the first window end of rule i whose rows are all retained.
@@ -259,97 +343,65 @@ func (s *step) judgeable(i int) brimline.Time {
 	return s.w.Floor.Add(s.rules[i].Window).Add(time.Microsecond)
 }
 
-// askLate asks PostgreSQL for the edges at those window ends of rule i, among
-// the ones that row, or what it was before, belongs to, whose rows are not all retained.
-func (s *step) askLate(i int, row, before *brimline.Transaction) {
-	first := s.judgeable(i)
-	from, last := brimline.MaxTime, brimline.MinTime
-	for _, r := range []*brimline.Transaction{row, before} {
-		if r == nil || r.Time >= first {
-			continue
-		}
-		if weight, _ := s.rules[i].Weigh(r); weight != 0 || before != nil {
-			from, last = min(from, r.Time), max(last, r.Time)
-		}
-	}
-	if from <= last {
-		s.ask(i, from, min(last.Add(s.rules[i].Window), first-1))
-	}
-}
-
-// ask emits the question for all edges of rule i in [from, until].
-func (s *step) ask(i int, from, until brimline.Time) {
-	s.out = append(s.out, brimline.Candidate{
-		Kind: brimline.LateCandidate, User: s.in.Change.User, Scale: s.scale, Rule: s.rules[i].Rule,
-		Edge: from, Until: until, Trigger: s.in.Change.Row, Source: s.in.Change.Source,
-		Cause: brimline.Cause{Offset: s.in.Offset, Index: lateIndex(&s.rules[i])},
-	})
-}
-
-// disturb marks rule i's announced edges in [from, to]: rows below them were
-// removed or lowered, so an edge that PostgreSQL refuted may have come back,
-// and one that it is being asked about may be judged on the old rows.
-func (s *step) disturb(i int, from, to brimline.Time) {
-	at, _ := s.edge(i, from)
-	for at < len(s.w.Rules[i].Edges) && s.w.Rules[i].Edges[at].Time <= to {
-		switch e := s.w.Rules[i].Edges[at]; e.Status {
-		case brimline.Disproved:
-			s.forget(i, at)
-			continue
-		case brimline.Announced:
-			e.Status = brimline.Disturbed
-			s.setEdge(i, e)
-		}
-		at++
-	}
-}
-
-// edgesFound takes PostgreSQL's answer to a late candidate.
+// edgesFound takes a part of PostgreSQL's answer to late candidates.
 func (s *step) edgesFound() bool {
-	i := s.ruleOf(s.in.Change.Rule)
-	if i < 0 {
-		return false
+	c := s.in.Change
+	if i := s.ruleOf(c.Rule); i >= 0 {
+		for _, t := range c.Edges {
+			at, known := s.edge(i, t)
+			switch {
+			case known && s.w.Rules[i].Edges[at].Status != brimline.Disproved && s.w.Rules[i].Edges[at].Status != brimline.Unjudged:
+				continue
+			case known:
+				s.forget(i, at)
+			case s.w.Rules[i].Quiet != 0 && t <= s.w.Rules[i].Quiet:
+				continue
+			}
+			s.announce(i, t, s.rows.FiguresAt(i, t))
+		}
 	}
-	for _, t := range s.in.Change.Edges {
-		at, known := s.edge(i, t)
-		if known && s.w.Rules[i].Edges[at].Status != brimline.Disproved {
-			continue
-		}
-		if known {
-			s.forget(i, at)
-		}
-		if quiet := s.w.Rules[i].Quiet; quiet != 0 && t <= quiet {
-			continue
-		}
-		s.announce(i, t, s.rows.FiguresAt(i, t))
-	}
-	return len(s.out) > 0
+	announced := len(s.out) > 0
+	return c.Index < 0 && s.answered(brimline.Cause{Offset: c.Cause, Index: c.Index}) || announced
 }
 
 // refuted takes PostgreSQL's no to an edge. If rows changed while the question
 // was under way, the edge is judged once more on the rows as they are now.
 func (s *step) refuted() bool {
-	i := s.ruleOf(s.in.Change.Rule)
-	if i < 0 || len(s.in.Change.Edges) != 1 {
+	i, at := s.answeredEdge()
+	if i < 0 {
 		return false
 	}
-	t := s.in.Change.Edges[0]
-	at, known := s.edge(i, t)
-	if !known || s.w.Rules[i].Edges[at].Cause.Offset != s.in.Change.Cause {
-		return false
-	}
-	if e := s.w.Rules[i].Edges[at]; e.Status == brimline.Announced {
+	if e := s.w.Rules[i].Edges[at]; e.Status == brimline.Announced || e.Status == brimline.Touched {
 		e.Status = brimline.Disproved
 		s.setEdge(i, e)
 		return true
 	}
 	s.forget(i, at)
+	t := s.in.Change.Edges[0]
 	if t < s.judgeable(i) {
 		s.ask(i, t, t)
 	} else if figures := s.rows.FiguresAt(i, t); figures.IsEdge(s.rules[i].Limit) {
 		s.announce(i, t, figures)
 	}
 	return true
+}
+
+// answeredEdge is the edge whose candidate the message answers, if it waits for that; else rule -1.
+func (s *step) answeredEdge() (rule, at int) {
+	c := s.in.Change
+	i := s.ruleOf(c.Rule)
+	if i < 0 || len(c.Edges) != 1 {
+		return -1, 0
+	}
+	at, known := s.edge(i, c.Edges[0])
+	if !known || s.w.Rules[i].Edges[at].Cause.Offset != c.Cause {
+		return -1, 0
+	}
+	switch s.w.Rules[i].Edges[at].Status {
+	case brimline.Announced, brimline.Disturbed, brimline.Touched:
+		return i, at
+	}
+	return -1, 0
 }
 
 // announce records a new edge and emits its candidate.
@@ -363,7 +415,7 @@ func (s *step) announce(i int, t brimline.Time, figures brimline.Figures) {
 func (s *step) emit(i int, t brimline.Time, cause brimline.Cause, figures brimline.Figures) {
 	s.out = append(s.out, brimline.Candidate{
 		Kind: brimline.EdgeCandidate, User: s.in.Change.User, Scale: s.scale, Rule: s.rules[i].Rule, Edge: t,
-		Trigger: s.in.Change.Row, Source: s.in.Change.Source, Stream: figures,
+		Trigger: s.in.Change.Row, Source: s.source(), Stream: figures,
 		Newest: s.rows.NewestAt(i, t, newestShown), Cause: cause,
 	})
 }
@@ -383,11 +435,24 @@ func (s *step) evict() {
 	}
 	horizon := newest.Add(-s.retention)
 	s.forgetBefore(horizon, mostBytes)
+	if s.w.Stirred.Last != 0 && !s.asked() && s.in.Offset-s.w.Stirred.Last > replayReach {
+		s.w.Stirred, s.changed = brimline.Stir{}, true
+	}
+	if s.asked() {
+		return // an answer on its way may name an edge that was announced
+	}
 	forgotten := horizon.Add(-s.keep)
 	for i := range s.w.Rules {
-		for edges := s.w.Rules[i].Edges; len(edges) > keptEdges && edges[0].Time < forgotten && edges[0].Cause.Offset != s.in.Offset; {
-			s.forget(i, 0)
-			edges = s.w.Rules[i].Edges
+		for at := 0; len(s.w.Rules[i].Edges) > keptEdges && at < len(s.w.Rules[i].Edges); {
+			e := s.w.Rules[i].Edges[at]
+			if e.Time >= forgotten || s.in.Offset-e.Cause.Offset < replayReach {
+				break
+			}
+			if e.Status == brimline.Unjudged {
+				at++
+				continue
+			}
+			s.forget(i, at)
 		}
 	}
 }

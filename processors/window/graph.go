@@ -1,6 +1,7 @@
 package window
 
 import (
+	"errors"
 	"log/slog"
 	"time"
 
@@ -21,6 +22,7 @@ type Config struct {
 	Keep     time.Duration  // how much longer than rows announced edges and idle users are remembered
 	Markers  *Markers
 	States   *States
+	Seen     *Seen
 	Clock    func() time.Time
 	Metrics  *Metrics
 	Log      *slog.Logger
@@ -34,7 +36,7 @@ func Graph(c Config) *goka.GroupGraph {
 		goka.Output(t.candidates, codecs.Candidate{}),
 		goka.Output(t.segments, codecs.Raw{}),
 		goka.Output(t.dead, codecs.DeadLetter{}),
-		goka.Persist(codecs.Window{}),
+		goka.Persist(codecs.WindowPart{}),
 		goka.Visitor(SweepVisitor, t.sweep.visit),
 	)
 }
@@ -49,7 +51,7 @@ type task struct {
 
 func newTask(c Config) *task {
 	return &task{
-		Config: c, fold: NewFolder(&c.Rules, c.Compiled, c.Keep), sweep: newSweep(c),
+		Config: c, fold: NewFolder(&c.Rules, c.Compiled, c.Keep), sweep: &sweep{c},
 		candidates: goka.Stream(c.Streams.Candidates), dead: goka.Stream(c.Streams.DeadLetters), segments: goka.Stream(c.Streams.WindowSegments),
 	}
 }
@@ -59,13 +61,16 @@ func (t *task) change(ctx goka.Context, msg any) {
 	states := t.States.partition(ctx.Partition())
 	change := &states.change
 	if err := codecs.DecodeChange(msg.([]byte), change); err != nil {
+		if e, ok := errors.AsType[*brimline.Error](err); ok && e.Kind == codecs.KindOlderFormat {
+			processors.Fail(ctx, err) // the whole group is an older one
+		}
 		ctx.Emit(t.dead, ctx.Key(), deadLetter(ctx, msg.([]byte), err, t.Clock()))
 		t.Metrics.undecodable.Inc()
 		return
 	}
 	change.Source.Topic = t.Streams.Source
 	if processors.IsMarker(ctx.Key()) {
-		states.noted.SetValue(ctx, mark(ctx, change, t.Markers, t.sweep, t.Rules.Scale))
+		states.noted.SetValue(ctx, mark(ctx, change, t.Markers, t.Rules.Scale))
 		return
 	}
 	state := states.get(ctx.Key())
@@ -74,8 +79,10 @@ func (t *task) change(ctx goka.Context, msg any) {
 	}
 	replay := ctx.Offset() < state.w.Last
 	marker := t.Markers.get(ctx.Partition())
+	idle, before := marker.sweepBefore(ctx.Offset())
 	found, write := t.fold.Fold(state, Input{
-		Change: change, Offset: ctx.Offset(), TruncatedAt: marker.truncatedAt, SweptBefore: marker.sweptBefore,
+		Change: change, Offset: ctx.Offset(), At: writtenAt(ctx), TruncatedAt: marker.truncatedAt,
+		SweptBefore: before, SweptIdle: idle,
 	})
 	switch {
 	case write:
@@ -92,8 +99,17 @@ func (t *task) change(ctx goka.Context, msg any) {
 	if len(found) > 0 {
 		failpoint.Hit(failpoint.WindowEmitted)
 	}
-	t.sweep.saw(ctx.Partition(), ctx.Offset(), change)
+	t.Seen.saw(ctx.Partition(), ctx.Offset(), change)
 	t.Metrics.observe(change, found, replay, write, state.rows.Len())
+}
+
+// writtenAt is the message's time in Kafka, 0 if it has none.
+func writtenAt(ctx goka.Context) brimline.Time {
+	t := ctx.Timestamp()
+	if t.Unix() <= 0 {
+		return 0
+	}
+	return brimline.TimeOf(t)
 }
 
 // open reads a user's state from the table.
@@ -142,12 +158,12 @@ func (t *task) store(ctx goka.Context, states *partitionStates, state *State) {
 }
 
 // mark takes a message for all users of the partition, and gives its marker's new value.
-func mark(ctx goka.Context, c *brimline.Change, m *Markers, s *sweep, scale int) *brimline.Window {
+func mark(ctx goka.Context, c *brimline.Change, m *Markers, scale int) *brimline.Window {
 	var w *brimline.Window
 	if c.Kind == brimline.Truncate {
 		w = m.truncated(ctx.Partition(), ctx.Offset())
 	} else {
-		w = m.swept(ctx.Partition(), s.horizon(ctx.Partition()))
+		w = m.swept(ctx.Partition(), ctx.Offset(), c.Row.Time)
 	}
 	w.Scale = scale
 	return w
@@ -158,5 +174,6 @@ func deadLetter(ctx goka.Context, value []byte, err error, now time.Time) *briml
 		Topic: string(ctx.Topic()), Partition: ctx.Partition(), Offset: ctx.Offset(), Key: []byte(ctx.Key()), Value: value,
 		Kind: "bad_change", Error: err.Error(), At: brimline.TimeOf(now),
 		Remedy: "find out who else writes to this topic: it is brimline's own",
+		User:   ctx.Key(),
 	}
 }

@@ -24,6 +24,7 @@ type stage struct {
 	t       *testing.T
 	streams processors.Streams
 	proc    *goka.Processor
+	seen    *Seen
 	found   *tester.QueueTracker
 }
 
@@ -31,9 +32,11 @@ func start(t *testing.T) *stage {
 	t.Helper()
 	s := &stage{Tester: tester.New(t), t: t, streams: processors.NewStreams("g", "src", "alerts")}
 	rule := brimline.Rule{ID: "r", Window: time.Hour, Limit: brimline.Count(100)}
+	set := brimline.RuleSet{Rules: []brimline.Rule{rule}}
 	states := NewStates(1 << 20)
+	s.seen = NewSeen(&set, time.Hour, func() time.Time { return time.Unix(1e9, 0) })
 	graph := Graph(Config{
-		Streams: s.streams, Rules: brimline.RuleSet{Rules: []brimline.Rule{rule}},
+		Streams: s.streams, Rules: set, Seen: s.seen,
 		Compiled: []sliding.Rule{{Rule: rule, Fingerprint: rule.Fingerprint()}}, Keep: time.Hour,
 		Markers: NewMarkers(1), States: states, Clock: func() time.Time { return time.Unix(1e9, 0) },
 		Metrics: NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.DiscardHandler),
@@ -135,15 +138,18 @@ func TestGraphKeepsWhatItCannotDecode(t *testing.T) {
 	}
 }
 
+// sweep announces a sweep, and makes it.
+func (s *stage) sweep(meta int) {
+	s.t.Helper()
+	s.change(processors.MarkerKey(0, 1), brimline.Change{Kind: brimline.Sweep, Row: brimline.Transaction{Time: s.seen.Horizons()[0]}})
+	if err := s.proc.VisitAll(s.t.Context(), SweepVisitor, meta); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
 func TestSweepForgetsOnlyTheIdle(t *testing.T) {
 	s := start(t)
-	sweep := func(meta int) {
-		t.Helper()
-		s.change(processors.MarkerKey(0, 1), brimline.Change{Kind: brimline.Sweep})
-		if err := s.proc.VisitAll(t.Context(), SweepVisitor, meta); err != nil {
-			t.Fatal(err)
-		}
-	}
+	sweep := s.sweep
 	s.row("old", "1", 90, 0)
 	s.row("new", "2", 90, 100*time.Hour)
 	s.row("late", "3", 90, time.Minute) // old by its time, but it has only just arrived
@@ -193,5 +199,81 @@ func TestGraphWritesSegments(t *testing.T) {
 	in := s.TableValue(goka.Table(s.streams.WindowTable), processors.SegmentKey("u", w.Older.First))
 	if in == nil {
 		t.Error("the table does not hold the first segment")
+	}
+}
+
+// TestSweepSparesWhoWaits: with questions open, users stay. Else the answer to the second would announce again what the first has
+// announced.
+func TestSweepSparesWhoWaits(t *testing.T) {
+	s := start(t)
+	rule := brimline.Rule{ID: "r", Window: time.Hour, Limit: brimline.Count(100)}
+	answer := func(of *brimline.Candidate, edges ...brimline.Time) {
+		s.change("u", brimline.Change{Kind: brimline.EdgesFound, Rule: rule.Fingerprint(), Edges: edges, Cause: of.Cause.Offset, Index: of.Cause.Index})
+	}
+	asked := func() *brimline.Candidate {
+		t.Helper()
+		_, v, ok := s.found.Next()
+		c, _ := v.(*brimline.Candidate)
+		if !ok || c.Kind != brimline.LateCandidate {
+			t.Fatalf("nothing was asked: %+v", v)
+		}
+		return c
+	}
+	s.row("ahead", "1", 1, 100*time.Hour)
+	s.sweep(1)
+	s.sweep(2)
+	s.row("u", "2", 150, time.Hour)
+	first := asked()
+	s.row("u", "3", 1, 90*time.Minute)
+	second := asked()
+	s.row("ahead", "4", 1, 200*time.Hour)
+	s.sweep(3)
+	s.sweep(4)
+	edge := brimline.Time(time.Hour.Microseconds())
+	answer(first, edge)
+	s.row("ahead", "5", 1, 300*time.Hour)
+	s.sweep(5)
+	s.sweep(6)
+	answer(second, edge)
+	if got := s.candidates(); len(got) != 1 {
+		t.Errorf("an edge was announced %d times: %v", len(got), got)
+	}
+	s.row("ahead", "6", 1, 400*time.Hour)
+	s.sweep(7)
+	s.sweep(8)
+	if s.window("u") != nil {
+		t.Error("a user whose questions have their answers stays for ever")
+	}
+}
+
+// TestSweepGoesByTheSlowestPartition of the source topic: rows of users who seem old by the others are still to come.
+func TestSweepGoesByTheSlowestPartition(t *testing.T) {
+	s := start(t)
+	from := func(partition int32, user, id string, at time.Duration) {
+		s.change(user, brimline.Change{Kind: brimline.Upsert, Source: brimline.Source{Partition: partition}, Row: brimline.Transaction{
+			ID: id, User: user, Amount: 1, Time: brimline.Time(at.Microseconds()),
+		}})
+	}
+	from(0, "slow", "1", 0)
+	from(1, "fast", "2", 500*time.Hour)
+	s.sweep(1)
+	s.sweep(2)
+	if s.window("slow") == nil {
+		t.Error("swept by the clock of the fast partition")
+	}
+	from(0, "slower", "3", 200*time.Hour)
+	s.sweep(3)
+	s.sweep(4)
+	if s.window("slow") != nil || s.window("slower") == nil {
+		t.Errorf("slow %v, slower %v", s.window("slow"), s.window("slower"))
+	}
+	// A partition from which nothing comes any more holds nobody up.
+	for i := range silentAfter + 1 {
+		s.seen.saw(0, int64(100+i), &brimline.Change{Kind: brimline.Upsert, Source: brimline.Source{Partition: 1}, Row: brimline.Transaction{Time: brimline.Time((500 * time.Hour).Microseconds())}})
+	}
+	s.sweep(5)
+	s.sweep(6)
+	if s.window("slower") != nil {
+		t.Error("a partition from which nothing comes holds sweeps up")
 	}
 }

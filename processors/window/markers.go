@@ -1,6 +1,8 @@
 package window
 
 import (
+	"math"
+	"slices"
 	"sync"
 
 	"github.com/lovoo/goka/storage"
@@ -14,7 +16,7 @@ import (
 // watched table's latest TRUNCATE has emptied their windows, and up to which
 // time users were forgotten with all their rows. A partition's marker is a
 // value of the table under processors.MarkerKey: Window.Last is the offset
-// after the Truncate, Window.Floor the time.
+// after the Truncate, Window.Floor the time; the edges of its only rule are the times before it, with the offsets of their sweeps.
 type Markers struct {
 	partitions int
 	mu         sync.RWMutex
@@ -22,8 +24,32 @@ type Markers struct {
 }
 
 type marker struct {
-	truncatedAt int64         // 0: never
-	sweptBefore brimline.Time // 0: nobody was forgotten
+	truncatedAt int64   // 0: never
+	sweeps      []swept // the newest last
+}
+
+// swept is a sweep, and up to which time it forgets users, if they are idle: a whole sweep has passed since their last
+// message, so that none of theirs is replayed.
+type swept struct {
+	at     int64 // offset of its message
+	before brimline.Time
+}
+
+// keptSweeps is how many sweeps a message can be replayed across: it finds users forgotten as it did the first time.
+const keptSweeps = 32
+
+// sweepBefore tells a message at an offset who was forgotten by then: users whose Last is at most idle and who have nothing from
+// before on. 0 and 0 if nobody was.
+func (k marker) sweepBefore(offset int64) (idle int64, before brimline.Time) {
+	for i := len(k.sweeps) - 1; i >= 0; i-- {
+		if k.sweeps[i].at < offset || i == 0 && len(k.sweeps) == keptSweeps {
+			if i > 0 {
+				idle = k.sweeps[i-1].at
+			}
+			return idle, k.sweeps[i].before
+		}
+	}
+	return 0, 0
 }
 
 // NewMarkers is for a table of the given number of partitions.
@@ -42,12 +68,16 @@ func (m *Markers) truncated(partition int32, offset int64) *brimline.Window {
 	return m.change(partition, func(k *marker) { k.truncatedAt = offset + 1 })
 }
 
-// swept notes that users whose newest row lies before t are about to be forgotten.
-func (m *Markers) swept(partition int32, t brimline.Time) *brimline.Window {
+// swept notes that users whose newest row lies before t are about to be forgotten, as the message at offset says.
+func (m *Markers) swept(partition int32, offset int64, t brimline.Time) *brimline.Window {
 	return m.change(partition, func(k *marker) {
-		if k.sweptBefore == 0 || t > k.sweptBefore {
-			k.sweptBefore = t
+		if n := len(k.sweeps); n > 0 {
+			if offset <= k.sweeps[n-1].at { // a replay
+				return
+			}
+			t = max(t, k.sweeps[n-1].before)
 		}
+		k.sweeps = append(slices.Clone(k.sweeps[max(0, len(k.sweeps)-keptSweeps+1):]), swept{offset, t})
 	})
 }
 
@@ -58,8 +88,13 @@ func (m *Markers) change(partition int32, f func(*marker)) *brimline.Window {
 	f(&k)
 	m.of[partition] = k
 	w := &brimline.Window{Last: k.truncatedAt, Floor: brimline.MinTime}
-	if k.sweptBefore != 0 {
-		w.Floor = k.sweptBefore
+	if len(k.sweeps) == 0 {
+		return w
+	}
+	_, w.Floor = k.sweepBefore(math.MaxInt64)
+	w.Rules = make([]brimline.RuleState, 1)
+	for _, s := range k.sweeps {
+		w.Rules[0].Edges = append(w.Rules[0].Edges, brimline.Edge{Time: s.before, Cause: brimline.Cause{Offset: s.at}})
 	}
 	return w
 }
@@ -91,14 +126,16 @@ func (w *watched) MarkRecovered() error {
 	}
 	k := marker{}
 	if value != nil {
-		decoded, err := codecs.Window{}.Decode(value)
+		decoded, err := codecs.WindowPart{}.Decode(value)
 		if err != nil {
 			return err
 		}
 		window := decoded.(*brimline.Window)
 		k.truncatedAt = window.Last
-		if window.Floor != brimline.MinTime {
-			k.sweptBefore = window.Floor
+		if len(window.Rules) > 0 {
+			for _, e := range window.Rules[0].Edges {
+				k.sweeps = append(k.sweeps, swept{e.Cause.Offset, e.Time})
+			}
 		}
 	}
 	w.markers.mu.Lock()

@@ -8,7 +8,7 @@ import (
 
 // Metrics are the stage's own; lag and restarts are counted by the app for every stage alike.
 type Metrics struct {
-	changes     [brimline.Sweep + 1][effects]prometheus.Counter // by kind and effect
+	changes     [brimline.Retry + 1][effects]prometheus.Counter // by kind and effect
 	candidates  map[brimline.CandidateKind]prometheus.Counter
 	rows        prometheus.Histogram
 	swept       prometheus.Counter
@@ -29,6 +29,7 @@ var effectNames = [effects]string{changed: "changed", nothing: "nothing", replay
 var changeKinds = map[brimline.ChangeKind]string{
 	brimline.Upsert: "upsert", brimline.Delete: "delete", brimline.Truncate: "truncate",
 	brimline.EdgesFound: "edges_found", brimline.Refuted: "refuted", brimline.Sweep: "sweep",
+	brimline.Unjudgeable: "unjudgeable", brimline.Retry: "retry",
 }
 
 // NewMetrics registers the stage's metrics with r, counters at zero.

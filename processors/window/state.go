@@ -13,10 +13,11 @@ import (
 // How a user's log is cut. A value of the table is written with every change,
 // so it holds few entries; a segment once, and again when more than half of the log is of no use any more.
 const (
-	inlineMost = 16  // entries of a user who needs no segments
-	sealedFrom = 16  // entries since the newest segment that become the next one
-	anewRows   = 512 // rows of a segment when the log is written anew
-	anewBytes  = 256 << 10
+	inlineMost  = 16  // entries of a user who needs no segments
+	sealedFrom  = 16  // entries since the newest segment that become the next one
+	anewRows    = 512 // rows of a segment when the log is written anew
+	anewBytes   = 256 << 10
+	anewEntries = 4096 // edges and versions of a segment then: a version has up to a kilobyte
 )
 
 // State is one user's state while it is folded: the whole of it, and what of
@@ -63,7 +64,7 @@ type cut struct {
 	first, next uint64
 }
 
-// commit cuts the log after a change. It fails with what codecs.Window.Encode fails with.
+// commit cuts the log after a change. It fails with what codecs.WindowPart.Encode fails with.
 func (s *State) commit() (c cut, err error) {
 	s.changed, s.w.Rows = false, nil
 	var (
@@ -92,7 +93,7 @@ func (s *State) commit() (c cut, err error) {
 		return cut{}, nil
 	}
 	for _, part := range parts {
-		value, err := codecs.Window{}.Encode(part)
+		value, err := codecs.WindowPart{}.Encode(part)
 		if err != nil {
 			return cut{}, err
 		}
@@ -124,24 +125,45 @@ func (s *State) size() int {
 	return n + 80*len(s.w.Changed)
 }
 
-// anew is the whole state in segments.
+// anew is the whole state in segments, none of them too large for a record.
 func (s *State) anew() (parts []*brimline.Window) {
-	whole := *s.w
-	whole.Rows = s.rows.Rows()
-	for size, n := 0, 0; n < len(whole.Rows); n++ {
-		if size += whole.Rows[n].Bytes(); n == anewRows || n > 0 && size > anewBytes {
-			parts = append(parts, s.sealed(&brimline.Window{Rows: whole.Rows[:n]}))
-			whole.Rows, size, n = whole.Rows[n:], 0, -1
+	add := func(part brimline.Window) { parts = append(parts, s.sealed(&part)) }
+	rows := s.rows.Rows()
+	for size, n := 0, 0; n < len(rows); n++ {
+		if size += rows[n].Bytes(); n == anewRows || n > 0 && size > anewBytes {
+			add(brimline.Window{Rows: rows[:n]})
+			rows, size, n = rows[n:], 0, -1
 		}
 	}
-	return append(parts, s.sealed(&whole))
+	part, room := brimline.Window{Rows: rows}, anewEntries
+	take := func(want int) int {
+		if room == 0 {
+			add(part)
+			part, room = brimline.Window{}, anewEntries
+		}
+		n := min(want, room)
+		room -= n
+		return n
+	}
+	for left := s.w.Changed; len(left) > 0; {
+		n := take(len(left))
+		part.Changed, left = left[:n:n], left[n:]
+	}
+	for _, r := range s.w.Rules {
+		for left := r.Edges; len(left) > 0; {
+			n := take(len(left))
+			part.Rules, left = append(part.Rules, brimline.RuleState{Rule: r.Rule, Edges: left[:n:n]}), left[n:]
+		}
+	}
+	add(part)
+	return parts
 }
 
 // sealed is a segment with the entries of w.
 func (s *State) sealed(w *brimline.Window) *brimline.Window {
 	part := &brimline.Window{Last: s.w.Last, Floor: brimline.MinTime, Scale: s.w.Scale, Rows: w.Rows, Changed: w.Changed, Gone: w.Gone}
 	for _, r := range w.Rules {
-		if r.Quiet = 0; len(r.Edges)+len(r.Forgotten) > 0 {
+		if r.Quiet, r.Unjudged = 0, nil; len(r.Edges)+len(r.Forgotten) > 0 {
 			part.Rules = append(part.Rules, r)
 		}
 	}
@@ -156,8 +178,10 @@ func (s *State) value() *brimline.Window {
 	}
 	v := s.tail
 	v.Last, v.Floor, v.Scale, v.Older = s.w.Last, s.w.Floor, s.w.Scale, s.w.Older
+	v.Asked, v.Stirred, v.Reach = s.w.Asked, s.w.Stirred, s.w.Reach
 	for i := range v.Rules {
-		v.Rules[i].Rule, v.Rules[i].Quiet = s.w.Rules[i].Rule, s.w.Rules[i].Quiet
+		r := &s.w.Rules[i]
+		v.Rules[i].Rule, v.Rules[i].Quiet, v.Rules[i].Unjudged = r.Rule, r.Quiet, r.Unjudged
 	}
 	return v
 }
@@ -200,7 +224,12 @@ func (s *State) forgetBefore(horizon brimline.Time, maxBytes int) {
 	}
 	s.changed, s.w.Floor = true, floor
 	forgotten := func(v brimline.RowVersion) bool { return v.Time <= floor }
-	s.w.Changed = slices.DeleteFunc(s.w.Changed, forgotten)
+	s.w.Changed = slices.DeleteFunc(s.w.Changed, func(v brimline.RowVersion) bool {
+		if forgotten(v) {
+			s.reachTo(v.From)
+		}
+		return forgotten(v)
+	})
 	if s.tail != nil {
 		s.tail.Changed = slices.DeleteFunc(s.tail.Changed, forgotten)
 		s.tail.Rows = slices.DeleteFunc(s.tail.Rows, func(r brimline.Row) bool { return r.Time <= floor })
@@ -211,10 +240,35 @@ func (s *State) forgetBefore(horizon brimline.Time, maxBytes int) {
 func (s *State) empty() {
 	s.changed, s.stale = true, true
 	s.rows = s.rows.Empty()
+	for i := range s.w.Changed {
+		s.reachTo(s.w.Changed[i].From)
+	}
 	s.w.Floor, s.w.Changed = brimline.MinTime, nil
 	if s.tail != nil {
 		s.tail.Rows, s.tail.Gone, s.tail.Changed = nil, nil, nil
 	}
+}
+
+// reachTo notes how far down a row whose version is forgotten was, while a question may be about that.
+func (s *State) reachTo(t brimline.Time) {
+	if !s.asked() {
+		return
+	}
+	if t == 0 { // which would stand for none
+		t = -1
+	}
+	if s.w.Reach == 0 || t < s.w.Reach {
+		s.w.Reach = t
+	}
+}
+
+// setSpans says which spans of rule i were not judged.
+func (s *State) setSpans(i int, spans []brimline.Span) {
+	s.changed = true
+	if len(spans) == 0 {
+		spans = nil
+	}
+	s.w.Rules[i].Unjudged = spans
 }
 
 func (s *State) setVersion(v brimline.RowVersion) {

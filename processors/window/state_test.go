@@ -62,7 +62,7 @@ func (tb *table) write(t failer, s *State) {
 	if again := before; len(c.sealed) > 0 && !reflect.DeepEqual(tb.read(t), before) {
 		t.Fatalf("new segments changed what the old value says: %+v, was %+v", again, before)
 	}
-	if tb.value, err = (codecs.Window{}).Encode(s.value()); err != nil {
+	if tb.value, err = (codecs.WindowPart{}).Encode(s.value()); err != nil {
 		t.Fatalf("encoding: %v", err)
 	}
 	tb.written += len(tb.value)
@@ -86,7 +86,7 @@ func (tb *table) read(t failer) *brimline.Window {
 
 func (tb *table) decoded(t failer) *brimline.Window {
 	t.Helper()
-	v, err := codecs.Window{}.Decode(tb.value)
+	v, err := codecs.WindowPart{}.Decode(tb.value)
 	if err != nil {
 		t.Fatalf("decoding: %v", err)
 	}
@@ -152,7 +152,7 @@ func TestSegmentsOfAHeavyUser(t *testing.T) {
 	var perRow [2]int // bytes of the first and of the last thousand
 	for i := range rows {
 		before := tb.written
-		row := brimline.Transaction{ID: fmt.Sprint(i), User: "u", Amount: brimline.Amount(r.IntN(10)), Time: brimline.Time(i)*brimline.Time(time.Minute.Microseconds()) - brimline.Time(r.Int64N(int64(time.Hour.Microseconds())))}
+		row := brimline.Transaction{ID: fmt.Sprint(i), User: "u", Amount: brimline.Amount(r.IntN(10)), Time: brimline.Time(i)*brimline.Time(time.Minute.Microseconds()) - brimline.Time(r.Int64N(time.Hour.Microseconds()))}
 		fold(int64(3*i), brimline.Change{Kind: brimline.Upsert, Row: row})
 		want[row.ID] = row
 		perRow[i*2/rows] += tb.written - before

@@ -169,7 +169,7 @@ func (p *partitionStates) value(user string) (*brimline.Window, error) {
 	if err != nil || raw == nil {
 		return nil, err
 	}
-	decoded, err := codecs.Window{}.Decode(raw)
+	decoded, err := codecs.WindowPart{}.Decode(raw)
 	if err != nil {
 		return nil, err
 	}

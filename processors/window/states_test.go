@@ -100,7 +100,7 @@ func TestNothingFollowsAValueThatWasRefused(t *testing.T) {
 	ctx := &stopped{table: states.noted}
 	func() {
 		defer func() {
-			if r := recover(); r != errSecondWriter {
+			if r := recover(); r != errSecondWriter { //nolint:errorlint // the very value
 				t.Errorf("the callback went on: %v", r)
 			}
 		}()

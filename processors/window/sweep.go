@@ -1,6 +1,8 @@
 package window
 
 import (
+	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -11,72 +13,95 @@ import (
 )
 
 // SweepVisitor is the goka visitor that deletes users whose rows and
-// announcements have all aged out. Its meta is the time of the sweep, the same
-// for the whole of it.
+// announcements have all aged out.
 const SweepVisitor = "sweep"
 
-// sweep decides who has aged out. Its clock is the stream's: a group that
-// reprocesses last year's rows must not take them for old.
-type sweep struct {
-	Config
+// sweep deletes who has aged out.
+type sweep struct{ Config }
+
+// Seen is what the partitions of this process have folded, as far as it decides who has aged out. Its clock is the
+// stream's: a group that reprocesses last year's rows must not take them for old.
+type Seen struct {
 	after time.Duration
+	clock func() time.Time
 	mu    sync.Mutex
-	seen  map[int32]*partitionSeen
+	of    map[int32]*partitionSeen
+}
+
+// NewSeen is for an attempt of a stage with these rules, which remembers announced edges for keep longer than rows.
+func NewSeen(rules *brimline.RuleSet, keep time.Duration, clock func() time.Time) *Seen {
+	return &Seen{after: rules.Retention() + keep, clock: clock, of: map[int32]*partitionSeen{}}
 }
 
 type partitionSeen struct {
-	newest brimline.Time // row time, never ahead of the clock
-	offset int64
-	meta   any   // of the sweep under way
-	quiet  int64 // offset reached when the sweep before it began: users folded later are left alone
-	began  int64
+	sources []sourceSeen // by partition of the source topic
+	offset  int64
 }
 
-func newSweep(c Config) *sweep {
-	return &sweep{Config: c, after: c.Rules.Retention() + c.Keep, seen: map[int32]*partitionSeen{}}
+// sourceSeen is what has come of one partition of the source topic.
+type sourceSeen struct {
+	newest brimline.Time // row time, never ahead of the clock; MinTime for nothing
+	offset int64         // of its newest message here
 }
 
-func (s *sweep) saw(partition int32, offset int64, c *brimline.Change) {
+// silentAfter is after how many messages without one of its own a partition of the source topic counts no more.
+const silentAfter = 1 << 20
+
+// maxSources bounds the partitions of the source topic that are told apart.
+const maxSources = 1 << 16
+
+func (s *Seen) saw(partition int32, offset int64, c *brimline.Change) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p := s.seen[partition]
+	p := s.of[partition]
 	if p == nil {
-		p = &partitionSeen{newest: brimline.MinTime}
-		s.seen[partition] = p
+		p = &partitionSeen{}
+		s.of[partition] = p
 	}
 	p.offset = offset
-	if c.Kind == brimline.Upsert && c.Row.Time > p.newest {
-		p.newest = min(c.Row.Time, brimline.TimeOf(s.Clock()))
+	if c.Kind != brimline.Upsert || c.Source.Partition < 0 || c.Source.Partition >= maxSources {
+		return
+	}
+	for int(c.Source.Partition) >= len(p.sources) {
+		p.sources = append(p.sources, sourceSeen{newest: brimline.MinTime})
+	}
+	from := &p.sources[c.Source.Partition]
+	from.offset = offset
+	if c.Row.Time > from.newest {
+		from.newest = min(c.Row.Time, brimline.TimeOf(s.clock()))
 	}
 }
 
-// horizon is the time before which users of a partition have aged out; MinTime
-// while nothing is known of it.
-func (s *sweep) horizon(partition int32) brimline.Time {
+// Horizons are, by partition, the times before which users have aged out, for the message that announces a sweep. Such a time
+// goes by the slowest partition of the source topic: during a catch-up those are far apart, and rows of users who would be
+// forgotten by the fastest are still to come.
+func (s *Seen) Horizons() map[int32]brimline.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if p := s.seen[partition]; p != nil {
-		return p.newest.Add(-s.after)
+	all := map[int32]brimline.Time{}
+	for partition, p := range s.of {
+		if t := p.horizon(s.after); t != brimline.MinTime {
+			all[partition] = t
+		}
 	}
-	return brimline.MinTime
+	return all
 }
 
-// quiet is the offset that the partition had reached when the sweep before the
-// one named by meta began: a user folded later may still be replayed.
-func (s *sweep) quiet(partition int32, meta any) int64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	p := s.seen[partition]
-	if p == nil {
-		return 0
+// horizon is MinTime while nothing is known.
+func (p *partitionSeen) horizon(after time.Duration) brimline.Time {
+	slowest := brimline.MaxTime
+	for i := range p.sources {
+		if from := &p.sources[i]; from.newest != brimline.MinTime && p.offset-from.offset < silentAfter {
+			slowest = min(slowest, from.newest)
+		}
 	}
-	if p.meta != meta {
-		p.meta, p.quiet, p.began = meta, p.began, p.offset+1
+	if slowest == brimline.MaxTime {
+		return brimline.MinTime
 	}
-	return p.quiet
+	return slowest.Add(-after)
 }
 
-func (s *sweep) visit(ctx goka.Context, meta any) {
+func (s *sweep) visit(ctx goka.Context, _ any) {
 	if processors.IsMarker(ctx.Key()) {
 		return
 	}
@@ -89,13 +114,13 @@ func (s *sweep) visit(ctx goka.Context, meta any) {
 		return
 	}
 	// Only as far as the marker says, which was written down before.
-	swept := s.Markers.get(ctx.Partition()).sweptBefore
-	if swept == 0 || w.Last > s.quiet(ctx.Partition(), meta) || newest(w) >= swept {
+	idle, before := s.Markers.get(ctx.Partition()).sweepBefore(math.MaxInt64)
+	if !isForgotten(w, idle, before) {
 		return
 	}
 	states := s.States.partition(ctx.Partition())
 	whole, _, err := states.whole(ctx.Key(), w)
-	if err != nil || newest(whole) >= swept {
+	if err != nil || !isForgotten(whole, idle, before) {
 		return // what is broken is left to whoever folds it next
 	}
 	states.forget(ctx.Key())
@@ -111,6 +136,25 @@ func (s *sweep) visitSegment(ctx goka.Context, user string, n uint64) {
 		return
 	}
 	ctx.Delete()
+}
+
+// isForgotten says whether sweeps have forgotten a user. It depends on nothing but the user's state and the sweeps that were
+// announced before the message at hand, so a replay finds the same users forgotten, whichever a sweep has come to delete.
+func isForgotten(w *brimline.Window, idle int64, before brimline.Time) bool {
+	return w.Last <= idle && before != 0 && newest(w) < before && !waits(w)
+}
+
+// waits says whether a user has a question open, or something that could not be judged.
+func waits(w *brimline.Window) bool {
+	if w.Asked != (brimline.Cause{}) {
+		return true
+	}
+	for i := range w.Rules {
+		if len(w.Rules[i].Unjudged) > 0 || slices.ContainsFunc(w.Rules[i].Edges, func(e brimline.Edge) bool { return e.Status == brimline.Unjudged }) {
+			return true
+		}
+	}
+	return false
 }
 
 func newest(w *brimline.Window) brimline.Time {

@@ -29,11 +29,11 @@ func (s *step) noteVersion(removed *brimline.Transaction) {
 	if known {
 		v = s.w.Changed[at]
 	} else {
-		v = brimline.RowVersion{ID: c.Row.ID, Time: removed.Time}
+		v = brimline.RowVersion{ID: c.Row.ID, Time: removed.Time, From: removed.Time}
 	}
 	v.Partition, v.Offset = c.Source.Partition, c.Source.Offset
 	if c.Kind == brimline.Upsert {
-		v.Time = max(v.Time, c.Row.Time)
+		v.Time, v.From = max(v.Time, c.Row.Time), min(v.From, c.Row.Time)
 	}
 	s.setVersion(v)
 }

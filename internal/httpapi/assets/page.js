@@ -18,9 +18,7 @@
         const selection = getSelection();
         const selecting = selection && !selection.isCollapsed && part.contains(selection.anchorNode);
         if (!other || other.innerHTML === part.innerHTML || selecting || part.contains(document.activeElement)) continue;
-        const open = new Set([...part.querySelectorAll("details[open]")].map((d) => d.dataset.key));
         part.replaceChildren(...other.childNodes);
-        for (const d of part.querySelectorAll("details")) if (open.has(d.dataset.key)) d.open = true;
       }
       document.title = fresh.title;
       failures = 0;

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/internal/config"
+)
+
+type readyCmd struct {
+	config.Listening `group:"Instance"`
+
+	Timeout time.Duration `help:"How long to wait for an answer." default:"5s"`
+}
+
+func (readyCmd) Help() string {
+	return `Exit code 0 when the instance at --listen serves all that it has to, as its /readyz
+says; 1 with the reasons when it does not yet, 3 when none answers. It is what a
+container's health check runs: the image holds nothing else that could ask.
+
+Example:
+
+	brimline ready --listen 127.0.0.1:8480`
+}
+
+// maxReady is far more than an instance has to say.
+const maxReady = 16 << 20
+
+func (c *readyCmd) Run(w *world) error {
+	if err := config.Check(&c.Listening); err != nil {
+		return err
+	}
+	if c.Listen == "off" {
+		return &brimline.Error{
+			Class: brimline.ClassInput, Kind: "settings", Where: "--listen",
+			Remedy: "give the address that the instance was given", Err: errors.New("off has nothing to ask"),
+		}
+	}
+	host, port, err := net.SplitHostPort(c.Listen)
+	if err != nil {
+		return err
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "localhost" // listening everywhere, it listens here as well
+	}
+	within, cancel := context.WithTimeout(w, c.Timeout)
+	defer cancel()
+	address := net.JoinHostPort(host, port)
+	request, err := http.NewRequestWithContext(within, http.MethodGet, "http://"+address+"/readyz", nil)
+	if err != nil {
+		return err
+	}
+	none := func(err error) error {
+		return &brimline.Error{
+			Class: brimline.ClassEnvironment, Kind: "no_instance", Where: "asking the instance at " + address,
+			Remedy: "start it, or give --listen as it was started with", Err: err,
+		}
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return none(err)
+	}
+	defer response.Body.Close()
+	var answer struct {
+		Ready   *bool
+		Reasons []string
+	}
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxReady))
+	if err == nil {
+		err = json.Unmarshal(body, &answer)
+	}
+	switch {
+	case err != nil:
+		return none(err)
+	case answer.Ready == nil:
+		return none(fmt.Errorf("what answers is no brimline, or refuses: %s", response.Status))
+	case !*answer.Ready:
+		return &brimline.Error{
+			Class: brimline.ClassRuntime, Kind: "not_ready", Where: "the instance at " + address,
+			Err: fmt.Errorf("not ready: %s", strings.Join(answer.Reasons, "; ")),
+		}
+	}
+	_, err = fmt.Fprintln(w.out, "ready")
+	return err
+}

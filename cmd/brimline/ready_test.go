@@ -1,0 +1,49 @@
+package main
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+)
+
+func TestReady(t *testing.T) {
+	for _, c := range []struct {
+		what, body  string
+		status      int
+		code        int
+		out, errOut string
+	}{
+		{"serving", `{"ready":true,"reasons":[],"version":"v1"}`, 200, 0, "ready\n", ""},
+		{"recovering", `{"ready":false,"reasons":["stage window: partition 2 is recovering","stage verify is waiting"]}`, 503,
+			1, "", "not ready: stage window: partition 2 is recovering; stage verify is waiting"},
+		{"another program", `<html>`, 200, 3, "", "remedy: start it"},
+		{"another API", `{"ok":true}`, 200, 3, "", "no brimline"},
+		{"refused", `{"error":{"kind":"host_not_allowed"}}`, 421, 3, "", "refuses: 421"},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path != "/readyz" {
+					t.Errorf("asked for %s", r.URL)
+				}
+				w.WriteHeader(c.status)
+				_, _ = w.Write([]byte(c.body))
+			}))
+			defer server.Close()
+			code, out, errOut := run(t, "ready", "--listen", strings.TrimPrefix(server.URL, "http://"))
+			if code != c.code || out != c.out || !strings.Contains(errOut, c.errOut) {
+				t.Errorf("code %d, %q, %q", code, out, errOut)
+			}
+		})
+	}
+	server := httptest.NewServer(http.NotFoundHandler())
+	address := strings.TrimPrefix(server.URL, "http://")
+	server.Close()
+	_, port, _ := strings.Cut(address, ":")
+	for listen, want := range map[string]int{address: 3, "0.0.0.0:" + port: 3, "[::]:" + port: 3, "off": 2, "8480": 2} {
+		code, _, errOut := run(t, "ready", "--listen", listen)
+		if code != want || want == 3 && !strings.Contains(errOut, "asking the instance at") {
+			t.Errorf("--listen %s: code %d, %s", listen, code, errOut)
+		}
+	}
+}

@@ -1,0 +1,39 @@
+package preflight
+
+import (
+	"testing"
+
+	"github.com/brimline/brimline/internal/testkit"
+	"github.com/jackc/pgx/v5"
+)
+
+// TestDatabaseThroughPooler: the checks leave no setting behind in a session
+// that a pooler hands to the application next.
+func TestDatabaseThroughPooler(t *testing.T) {
+	o, _ := newDatabase(t)
+	through := testkit.Pooler(t, o.URL)
+	o.URL = through
+	for range 2 {
+		for _, f := range Database(t.Context(), o) {
+			if f.Level > Note {
+				t.Errorf("%+v", f)
+			}
+		}
+		if scale, known := AmountScale(t.Context(), o); scale != 2 || !known {
+			t.Errorf("scale %d, %v", scale, known)
+		}
+	}
+	conn, err := pgx.Connect(t.Context(), through+"&default_query_exec_mode=exec")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	var readOnly, jit string
+	if err := conn.QueryRow(t.Context(), "SELECT current_setting('default_transaction_read_only'), "+
+		"current_setting('jit')").
+		Scan(&readOnly, &jit); err != nil ||
+		readOnly != "off" ||
+		jit != "on" {
+		t.Errorf("the application's session: default_transaction_read_only %s, jit %s, %v", readOnly, jit, err)
+	}
+}

@@ -1,0 +1,165 @@
+package verify
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/codecs"
+)
+
+// answers are the messages to the window stage, as text.
+func (w *world) answers() (all []string) {
+	w.t.Helper()
+	for _, c := range decoded[*brimline.Change](w.t, codecs.Change{}, w.read(w.streams.Changes)) {
+		var what string
+		switch c.Kind {
+		case brimline.EdgesFound:
+			what = fmt.Sprintf("%d edges", len(c.Edges))
+		case brimline.Unjudgeable:
+			what = fmt.Sprintf("unjudgeable %v of %d", c.Edges, c.Cause)
+		default:
+			what = fmt.Sprintf("kind %d", c.Kind)
+		}
+		if c.Index < 0 {
+			what += fmt.Sprintf(", all up to %d", c.Cause)
+		}
+		all = append(all, c.User+": "+what)
+	}
+	return all
+}
+
+// once has a stage handle what is in candidates as one batch.
+func (w *world) once() {
+	w.t.Helper()
+	i := w.start("one")
+	w.caughtUp()
+	i.stopped(w.t)
+}
+
+func (w *world) expect(want ...string) {
+	w.t.Helper()
+	if got := w.answers(); !slices.Equal(got, want) {
+		w.t.Errorf("answers\n %s\nwant\n %s", strings.Join(got, "\n "), strings.Join(want, "\n "))
+	}
+}
+
+// TestEveryQuestionIsAnswered: one that has no edges and one that becomes a dead letter, too; with one message for a user's
+// questions of a batch, and none for replays.
+func TestEveryQuestionIsAnswered(t *testing.T) {
+	w := newWorld(t, 1)
+	w.ledger.refuse(100 * hour)
+	w.put(
+		lateCandidate("none", hour+1, hour+2, 1),
+		lateCandidate("some", 0, hour, 2),
+		lateCandidate("none", 3*hour+1, 3*hour+2, 3),
+		lateCandidate("dead", 101*hour, 102*hour, 4),
+		lateCandidate("mixed", 0, hour/2, 5),
+		lateCandidate("mixed", 101*hour, 102*hour, 6),
+		lateCandidate("some", 0, hour, 2), // a replay
+		edgeCandidate("none", 4*hour, 7),
+	)
+	w.once()
+	w.expect(
+		"some: 3 edges, all up to 2",
+		"none: 0 edges, all up to 3",
+		fmt.Sprintf("dead: unjudgeable %v of 4", []brimline.Time{101 * hour, 102 * hour}),
+		"dead: 0 edges, all up to 4",
+		"mixed: 2 edges",
+		fmt.Sprintf("mixed: unjudgeable %v of 6", []brimline.Time{101 * hour, 102 * hour}),
+		"mixed: 0 edges, all up to 6",
+	)
+}
+
+// TestADeadCandidateIsToldOf: whatever it dies of, the window stage hears of it in the transaction of the dead letter.
+func TestADeadCandidateIsToldOf(t *testing.T) {
+	w := newWorld(t, 1)
+	w.ledger.refuse(100 * hour)
+	scale, where, large := edgeCandidate("scale", hour, 1), edgeCandidate("where", hour, 2), edgeCandidate("large", 2*hour, 3)
+	scale.Scale = 3
+	where.Rule.Where = "gone > 1"
+	large.Rule.Description = strings.Repeat("x", 5000)
+	refuted := edgeCandidate("refuted", hour, 4) // an odd hour
+	refuted.Rule.Description = large.Rule.Description
+	w.config = func(c *Config) { c.MaxAlertBytes = 4000 }
+	w.put(scale, where, large, refuted, edgeCandidate("amount", 101*hour, 5))
+	w.putRaw(&kgo.Record{Topic: w.streams.Candidates, Key: []byte("broken"), Value: []byte("{")})
+	w.once()
+	w.expect(
+		fmt.Sprintf("scale: unjudgeable %v of 1", []brimline.Time{hour}),
+		fmt.Sprintf("where: unjudgeable %v of 2", []brimline.Time{hour}),
+		fmt.Sprintf("large: unjudgeable %v of 3", []brimline.Time{2 * hour}),
+		fmt.Sprintf("refuted: unjudgeable %v of 4", []brimline.Time{hour}),
+		fmt.Sprintf("amount: unjudgeable %v of 5", []brimline.Time{101 * hour}),
+	)
+	var kinds []string
+	for _, d := range decoded[*brimline.DeadLetter](t, codecs.DeadLetter{}, w.read(w.streams.DeadLetters)) {
+		kinds = append(kinds, d.Kind+" "+d.User+" "+d.Row)
+	}
+	want := []string{"changed_scale scale 1", "bad_rule where 2", "alert_too_large large 3", "alert_too_large refuted 4", "postgres_amount amount 5", "corrupt_record  "}
+	if !slices.Equal(kinds, want) {
+		t.Errorf("dead letters %q, want %q", kinds, want)
+	}
+	if alerts := w.read(w.streams.Alerts); len(alerts) != 0 {
+		t.Errorf("%d alerts", len(alerts))
+	}
+}
+
+// TestOneBadRowIsInTheWayOfThoseThatNeedIt: questions of a batch that share one are answered, but for those whose own rows are bad.
+func TestOneBadRowIsInTheWayOfThoseThatNeedIt(t *testing.T) {
+	w := newWorld(t, 1)
+	w.ledger.refuse(20 * hour)
+	w.put(lateCandidate("u", 0, 7*hour, 1), lateCandidate("u", 7*hour, 14*hour, 2), lateCandidate("u", 14*hour, 21*hour, 3))
+	w.once()
+	w.expect(
+		"u: 15 edges",
+		"u: 15 edges",
+		fmt.Sprintf("u: unjudgeable %v of 3", []brimline.Time{14 * hour, 21 * hour}),
+		"u: 0 edges, all up to 3",
+	)
+}
+
+// TestAlertsFrom: an edge before the time is confirmed and dismissed, one at the time or after is an alert.
+func TestAlertsFrom(t *testing.T) {
+	for _, off := range []bool{false, true} {
+		w := newWorld(t, 1)
+		const from = 4*hour + hour/2
+		w.config = func(c *Config) { c.AlertsFrom, c.Off = from, off }
+		w.put(edgeCandidate("u", 2*hour, 1), edgeCandidate("u", from-1, 2), edgeCandidate("u", from, 3), edgeCandidate("u", 6*hour, 4))
+		if !off {
+			w.put(edgeCandidate("u", hour, 5)) // refuted, whatever the time
+		}
+		w.once()
+		status := brimline.Verified
+		if off {
+			status = brimline.Unverified
+		}
+		var alerts, dismissed []string
+		for _, a := range decoded[*brimline.Alert](t, codecs.Alert{}, w.read(w.streams.Alerts)) {
+			alerts = append(alerts, fmt.Sprint(a.Candidate.Cause.Offset, a.Verification.Status, a.Reason))
+		}
+		for _, a := range decoded[*brimline.Alert](t, codecs.Alert{}, w.read(w.streams.Dismissed)) {
+			dismissed = append(dismissed, fmt.Sprint(a.Candidate.Cause.Offset, a.Verification.Status, a.Reason, a.Database == nil))
+		}
+		wantAlerts := []string{fmt.Sprint(3, status, ""), fmt.Sprint(4, status, "")}
+		wantDismissed := []string{fmt.Sprint(1, status, "before_alerts_from", off), fmt.Sprint(2, status, "before_alerts_from", off)}
+		if !off {
+			wantDismissed = append(wantDismissed, fmt.Sprint(5, brimline.Dismissed, "already_above", false))
+		}
+		if !slices.Equal(alerts, wantAlerts) || !slices.Equal(dismissed, wantDismissed) {
+			t.Errorf("off %v: alerts %q, want %q; dismissed %q, want %q", off, alerts, wantAlerts, dismissed, wantDismissed)
+		}
+		// The window stage goes on taking them for announced.
+		want := 1
+		if off {
+			want = 0
+		}
+		if got := w.answers(); len(got) != want {
+			t.Errorf("off %v: answers %q", off, got)
+		}
+	}
+}

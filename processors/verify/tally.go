@@ -1,0 +1,44 @@
+package verify
+
+import (
+	"maps"
+	"sync"
+
+	"github.com/brimline/brimline"
+)
+
+// Tally is what became of the edges that were judged since the start, for those who ask in the same process; what the
+// metrics say, in numbers.
+type Tally struct {
+	Edges     int64            // candidates of kind edge
+	Dismissed map[string]int64 // of them, by reason
+}
+
+// tally is a Tally that is being kept.
+type tally struct {
+	mu  sync.Mutex
+	sum Tally
+}
+
+// Tally gives the sums of the moment.
+func (m *Metrics) Tally() Tally {
+	m.tally.mu.Lock()
+	defer m.tally.mu.Unlock()
+	return Tally{m.tally.sum.Edges, maps.Clone(m.tally.sum.Dismissed)}
+}
+
+// add counts a candidate that was committed.
+func (t *tally) add(it *item) {
+	if it.candidate.Kind != brimline.EdgeCandidate {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.sum.Edges++
+	if it.out.dismissed != nil {
+		if t.sum.Dismissed == nil {
+			t.sum.Dismissed = map[string]int64{}
+		}
+		t.sum.Dismissed[it.out.dismissed.Reason]++
+	}
+}

@@ -1,0 +1,189 @@
+package window
+
+import "github.com/brimline/brimline"
+
+// A question goes to PostgreSQL as a late candidate, one for a message and rule, and its answer comes back as a
+// message. Until it is there, the question is open: Window.Asked is the cause of the newest one. Answers come in the
+// order of their questions, so an answer to the newest closes all.
+
+// ask is a question that the message at hand puts: for all edges of a rule in [from, until].
+type ask struct {
+	rule        int
+	from, until brimline.Time
+}
+
+// ask puts a question. Several about one rule become one, as wide as it takes.
+func (s *step) ask(i int, from, until brimline.Time) {
+	for n := range s.asks {
+		if a := &s.asks[n]; a.rule == i {
+			a.from, a.until = min(a.from, from), max(a.until, until)
+			return
+		}
+	}
+	s.asks = append(s.asks, ask{i, from, until})
+}
+
+// putQuestions emits the message's questions, and notes that they are open.
+func (s *step) putQuestions() {
+	for _, a := range s.asks {
+		s.spanAsked(a)
+		cause := brimline.Cause{Offset: s.in.Offset, Index: lateIndex(&s.rules[a.rule])}
+		if s.w.Asked == (brimline.Cause{}) || s.w.Asked.Compare(cause) < 0 {
+			s.w.Asked, s.changed = cause, true
+		}
+	}
+	s.emitQuestions()
+}
+
+func (s *step) emitQuestions() {
+	for _, a := range s.asks {
+		s.out = append(s.out, brimline.Candidate{
+			Kind: brimline.LateCandidate, User: s.in.Change.User, Scale: s.scale, Rule: s.rules[a.rule].Rule,
+			Edge: a.from, Until: a.until, Trigger: s.in.Change.Row, Source: s.source(),
+			Cause: brimline.Cause{Offset: s.in.Offset, Index: lateIndex(&s.rules[a.rule])},
+		})
+	}
+}
+
+// asked says whether a question is open.
+func (s *State) asked() bool { return s.w.Asked != brimline.Cause{} }
+
+// source is where what PostgreSQL must have seen comes from: the message, or a change to rows that came later than the
+// row which an answer is about.
+func (s *step) source() brimline.Source {
+	from := s.in.Change.Source
+	switch s.in.Change.Kind {
+	case brimline.Upsert, brimline.Delete:
+		return from
+	}
+	if s.w.Stirred.LSN > from.LSN {
+		from.LSN, from.TxID = s.w.Stirred.LSN, s.w.Stirred.TxID
+	}
+	return from
+}
+
+// stir notes the change at hand as the newest to reach what was announced or is asked.
+func (s *step) stir() {
+	from := &s.in.Change.Source
+	now := brimline.Stir{Last: s.in.Offset + 1, LSN: s.w.Stirred.LSN, TxID: s.w.Stirred.TxID}
+	if from.LSN > now.LSN {
+		now.LSN, now.TxID = from.LSN, from.TxID
+	}
+	s.w.Stirred, s.changed = now, true
+}
+
+// stirIfAsked is stir while a question is open, and says whether one is.
+func (s *step) stirIfAsked() bool {
+	if !s.asked() {
+		return false
+	}
+	s.stir()
+	return true
+}
+
+// askLate asks PostgreSQL for the edges at those window ends of rule i, among
+// the ones that row, or what it was before, belongs to, whose rows are not all retained.
+func (s *step) askLate(i int, row, before *brimline.Transaction) {
+	first := s.judgeable(i)
+	from, last := brimline.MaxTime, brimline.MinTime
+	for _, r := range []*brimline.Transaction{row, before} {
+		if r == nil || r.Time >= first {
+			continue
+		}
+		if weight, _ := s.rules[i].Weigh(r); weight != 0 || before != nil {
+			from, last = min(from, r.Time), max(last, r.Time)
+		}
+	}
+	if from <= last {
+		s.ask(i, from, min(last.Add(s.rules[i].Window), first-1))
+	}
+}
+
+// askAgain puts the questions of a message that is replayed.
+func (s *step) askAgain() {
+	c := s.in.Change
+	for i := range s.rules {
+		switch c.Kind {
+		case brimline.Upsert, brimline.Delete:
+			s.askLateAgain(i)
+		case brimline.Refuted:
+			if s.rules[i].Fingerprint == c.Rule && len(c.Edges) == 1 && c.Edges[0] < s.judgeable(i) {
+				s.ask(i, c.Edges[0], c.Edges[0])
+			}
+		}
+	}
+	for i := range s.w.Rules {
+		rule := s.ruleOf(s.w.Rules[i].Rule)
+		for _, span := range s.w.Rules[i].Unjudged {
+			if rule >= 0 && span.Asked == s.in.Offset+1 {
+				s.ask(rule, span.From, span.Until)
+			}
+		}
+	}
+}
+
+// askLateAgain is askLate for a message that is replayed. What the row was before is gone by now; its version
+// tells between which times it was, and where that is forgotten, how far down any such row was.
+func (s *step) askLateAgain(i int) {
+	row := &s.in.Change.Row
+	from, last := brimline.MaxTime, brimline.MinTime
+	at, changed := s.version()
+	if changed {
+		from, last = s.w.Changed[at].From, s.w.Changed[at].Time
+	}
+	if s.w.Reach != 0 {
+		from, last = min(from, s.w.Reach), max(last, s.w.Floor)
+	}
+	if from > last {
+		if s.in.Change.Kind == brimline.Upsert { // a delete was of a row that was not held
+			s.askLate(i, row, nil)
+		}
+		return
+	}
+	if row.Time != brimline.MinTime {
+		from, last = min(from, row.Time), max(last, row.Time)
+	}
+	if first := s.judgeable(i); from < first {
+		s.ask(i, from, min(last.Add(s.rules[i].Window), first-1))
+	}
+}
+
+// reach goes through what is known of rule i's edges in [from, to], whose windows a change to rows belongs to. Rows were
+// removed or lowered if mayFall: an edge that PostgreSQL refuted may have come back, and one that it is being asked about
+// may be judged on the old rows. woken says that an edge is forgotten, so that it is found if it is there.
+//
+// What PostgreSQL could not judge is judged again whatever the change is: the rows that stood in the way are in the
+// window only once they are repaired, as rows that were not held before.
+func (s *step) reach(i int, from, to brimline.Time, mayFall bool) (changed, woken bool) {
+	rule := &s.w.Rules[i]
+	if n := len(rule.Edges); n > 0 && rule.Edges[n-1].Time >= from { // most rows are the newest
+		at, _ := s.edge(i, from)
+		for at < len(rule.Edges) && rule.Edges[at].Time <= to {
+			e := rule.Edges[at]
+			known := e.Status
+			switch {
+			case e.Cause.Offset == s.in.Offset: // found by this message, on the rows as they are now
+			case e.Status == brimline.Disproved && mayFall || e.Status == brimline.Unjudged:
+				if e.Status == brimline.Unjudged && e.Time < s.judgeable(i) {
+					s.merge(i, brimline.Span{From: e.Time, Until: e.Time})
+				}
+				s.forget(i, at)
+				changed, woken = true, true
+				continue
+			case mayFall && (e.Status == brimline.Announced || e.Status == brimline.Touched):
+				e.Status = brimline.Disturbed
+			case e.Status == brimline.Announced:
+				e.Status = brimline.Touched
+			}
+			if e.Status != known {
+				s.setEdge(i, e)
+				changed = true
+			}
+			at++
+		}
+	}
+	if changed {
+		s.stir()
+	}
+	return s.wakeSpans(i, from, to) || changed, woken
+}

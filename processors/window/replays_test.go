@@ -1,0 +1,158 @@
+package window
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/internal/sliding"
+)
+
+// TestReplaysAskWhatWasAskedFirst: a history of rows that are inserted, changed, moved, deleted, deleted unseen and moved out of the
+// retained history, and of answers of every kind, folded by rules of every measure. After each message the last few are
+// replayed: every candidate that has no answer yet comes again under its cause, a question at least as wide, and the state stays as it is.
+func TestReplaysAskWhatWasAskedFirst(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		h := &replays{t: t, set: brimline.RuleSet{Lateness: time.Duration(rapid.IntRange(1, 10).Draw(t, "lateness")) * time.Hour}, open: map[brimline.Cause]brimline.Candidate{}}
+		for i := range rapid.IntRange(1, 3).Draw(t, "rules") {
+			r := brimline.Rule{ID: "r" + strconv.Itoa(i), Window: time.Duration(rapid.IntRange(1, 8).Draw(t, "window")) * time.Hour,
+				Measure: brimline.Measure(rapid.IntRange(0, 4).Draw(t, "measure")), Limit: brimline.Count(rapid.Int64Range(0, 30).Draw(t, "limit"))}
+			h.set.Rules = append(h.set.Rules, r)
+			h.compiled = append(h.compiled, sliding.Rule{Rule: r, Fingerprint: r.Fingerprint()})
+		}
+		h.fold, h.table = NewFolder(&h.set, h.compiled, time.Hour), newTable()
+		h.state = h.table.load(t, h.fold)
+		swept := brimline.Time(rapid.Int64Range(-5, 30).Draw(t, "swept")) * hour
+		for range rapid.IntRange(2, 40).Draw(t, "messages") {
+			h.step(Input{Change: h.draw(), SweptBefore: swept})
+			h.replay(rapid.IntRange(1, 12).Draw(t, "back"))
+		}
+	})
+}
+
+const hour = brimline.Time(3600e6)
+
+// replays is one user's history.
+type replays struct {
+	t        *rapid.T
+	set      brimline.RuleSet
+	compiled []sliding.Rule
+	fold     *Folder
+	table    *table
+	state    *State
+	stream   []Input
+	open     map[brimline.Cause]brimline.Candidate // without an answer
+	seen     []brimline.Candidate
+}
+
+func (h *replays) draw() *brimline.Change {
+	t := h.t
+	if len(h.seen) > 0 && rapid.IntRange(0, 3).Draw(t, "answer") == 0 {
+		return h.answer()
+	}
+	c := &brimline.Change{Kind: brimline.Upsert, User: "u", Source: brimline.Source{Offset: int64(len(h.stream))}}
+	if rapid.IntRange(0, 4).Draw(t, "delete") == 0 {
+		c.Kind = brimline.Delete
+	}
+	c.Row = brimline.Transaction{ID: strconv.Itoa(rapid.IntRange(0, 12).Draw(t, "row")), User: "u",
+		Amount: brimline.Amount(rapid.Int64Range(-15, 20).Draw(t, "amount")), Time: brimline.Time(rapid.Int64Range(0, 40).Draw(t, "hour")) * hour}
+	return c
+}
+
+// answer answers the oldest questions, or an edge that is open.
+func (h *replays) answer() *brimline.Change {
+	c := h.seen[0]
+	h.seen = h.seen[1:]
+	delete(h.open, c.Cause)
+	rule := c.Rule
+	a := &brimline.Change{User: "u", Rule: rule.Fingerprint(), Row: c.Trigger, Edges: []brimline.Time{c.Edge}, Cause: c.Cause.Offset}
+	if rapid.IntRange(0, 3).Draw(h.t, "dies") == 0 {
+		if a.Kind = brimline.Unjudgeable; c.Kind == brimline.LateCandidate {
+			a.Edges = append(a.Edges, c.Until)
+		}
+		return a // that all is answered is said with a later one
+	}
+	switch {
+	case c.Kind == brimline.EdgeCandidate:
+		a.Kind = brimline.Refuted
+	default:
+		a.Kind, a.Index, a.Edges = brimline.EdgesFound, c.Cause.Index, nil
+		for at := c.Edge; at <= c.Until; at += hour {
+			if rapid.IntRange(0, 5).Draw(h.t, "an edge") == 0 {
+				a.Edges = append(a.Edges, at)
+			}
+		}
+		for cause, o := range h.open {
+			if o.Kind == brimline.LateCandidate && cause.Compare(c.Cause) <= 0 {
+				delete(h.open, cause)
+			}
+		}
+	}
+	return a
+}
+
+func (h *replays) step(in Input) {
+	in.Offset = int64(len(h.stream))
+	h.stream = append(h.stream, in)
+	out, write := h.fold.Fold(h.state, in)
+	if write {
+		h.table.write(h.t, h.state)
+	} else if h.state.changed {
+		h.state = h.table.load(h.t, h.fold)
+	}
+	for _, c := range out {
+		if first, twice := h.open[c.Cause]; twice {
+			h.t.Fatalf("two candidates under %v: %v and %v", c.Cause, first.Edge, c.Edge)
+		}
+		h.open[c.Cause] = c
+	}
+	h.seen = append(h.seen, out...)
+}
+
+func (h *replays) replay(back int) {
+	was := h.table.load(h.t, h.fold)
+	state := h.table.load(h.t, h.fold)
+	from := max(0, len(h.stream)-back)
+	again := map[brimline.Cause]brimline.Candidate{}
+	for _, in := range h.stream[from:] {
+		copied := *in.Change
+		in.Change = &copied
+		if in.Offset >= state.w.Last {
+			continue // it did nothing
+		}
+		out, _ := h.fold.Fold(state, in)
+		for _, c := range out {
+			again[c.Cause] = c
+		}
+	}
+	for cause, first := range h.open {
+		if cause.Offset < int64(from) || cause.Offset >= was.w.Last {
+			continue
+		}
+		now, there := again[cause]
+		if !there || now.Kind != first.Kind || now.Rule.ID != first.Rule.ID || now.Edge > first.Edge || now.Until < first.Until ||
+			now.Kind == brimline.EdgeCandidate && now.Edge != first.Edge {
+			h.t.Fatalf("after %d messages, the last %d replayed: %v asked %v..%v first, and now %v..%v (there: %v)\n%s", len(h.stream), back, cause,
+				first.Edge, first.Until, now.Edge, now.Until, there, h)
+		}
+	}
+	same(h.t, state, was)
+}
+
+func (h *replays) String() (all string) {
+	for i, in := range h.stream {
+		c := in.Change
+		all += fmt.Sprintf("%3d kind %d row %s of %d at %d, rule %x edges %d cause %d/%d\n", i, c.Kind, c.Row.ID, c.Row.Amount, int64(c.Row.Time/hour), c.Rule>>48,
+			slices.Collect(func(yield func(int64) bool) {
+				for _, e := range c.Edges {
+					yield(int64(e / hour))
+				}
+			}), c.Cause, c.Index)
+	}
+	return all
+}
