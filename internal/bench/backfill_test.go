@@ -109,32 +109,35 @@ func backfill(b *testing.B, live, old int) {
 		maps.Copy(want, j.table.Edges(b, r, ""))
 	}
 
-	var done sync.WaitGroup
-	if old > 0 {
-		done.Go(func() {
-			time.Sleep(2 * skip * time.Second) // the live rows flow by then
-			began := time.Now()
-			for some := range slices.Chunk(updates, 10_000) {
-				parts.Produce(b, j.names.Source, some)
-			}
-			edges := len(rules) * old / oldRows
-			seen.waitUntil(b, func() bool {
-				n := 0
-				for id := range seen.known {
-					if user, _, _ := strings.Cut(id, "/"); len(user) == len(strconv.Itoa(firstOldUser)) {
-						n++
-					}
-				}
-				return n >= edges
-			})
-			took := time.Since(began)
-			b.ReportMetric(took.Seconds(), "backfill-s")
-			b.ReportMetric(float64(old)/took.Seconds(), "updates/s")
-		})
-	}
 	all := events(paced)
-	due := pace(b, j.names.Source, len(all), rate, func(i int) *testkit.Event { return &all[i] })
-	done.Wait()
+	var (
+		due    []time.Time
+		pacing sync.WaitGroup
+	)
+	pacing.Go(func() {
+		due = pace(b, j.names.Source, len(all), rate, func(i int) *testkit.Event { return &all[i] })
+	})
+	if old > 0 {
+		time.Sleep(2 * skip * time.Second) // the live rows flow by then
+		began := time.Now()
+		for some := range slices.Chunk(updates, 10_000) {
+			parts.Produce(b, j.names.Source, some)
+		}
+		edges := len(rules) * old / oldRows
+		seen.waitUntil(b, func() bool {
+			n := 0
+			for id := range seen.known {
+				if user, _, _ := strings.Cut(id, "/"); len(user) == len(strconv.Itoa(firstOldUser)) {
+					n++
+				}
+			}
+			return n >= edges
+		})
+		took := time.Since(began)
+		b.ReportMetric(took.Seconds(), "backfill-s")
+		b.ReportMetric(float64(old)/took.Seconds(), "updates/s")
+	}
+	pacing.Wait()
 	seen.wait(b, len(want))
 	stopReading()
 	cpu, peak := stop(b, p)

@@ -44,15 +44,18 @@ func BenchmarkRebalance(b *testing.B) {
 
 	all := events(paced)
 	began := time.Now()
-	var acting sync.WaitGroup
-	acting.Go(func() {
-		for _, step := range steps[:len(steps)-1] {
-			time.Sleep(time.Until(began.Add(step.at))) // the benchmark's own timetable
-			step.do()
-		}
+	var (
+		due    []time.Time
+		pacing sync.WaitGroup
+	)
+	pacing.Go(func() {
+		due = pace(b, j.names.Source, len(all), rate, func(i int) *testkit.Event { return &all[i] })
 	})
-	due := pace(b, j.names.Source, len(all), rate, func(i int) *testkit.Event { return &all[i] })
-	acting.Wait()
+	for _, step := range steps[:len(steps)-1] {
+		time.Sleep(time.Until(began.Add(step.at))) // the benchmark's own timetable
+		step.do()
+	}
+	pacing.Wait()
 	seen.wait(b, len(want))
 	stopReading()
 	stop(b, p)

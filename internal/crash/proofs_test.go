@@ -102,7 +102,13 @@ func TestProofUnitTestsFailWithout(t *testing.T) {
 	for _, p := range []struct{ without, in, test string }{
 		{failpoint.Watermark, "processors/verify", "TestThawed"},
 		{failpoint.Generation, "processors/verify", "TestThawed"},
+		{failpoint.Transaction, "processors/verify", "TestThawed"},
 		{failpoint.ProducerID, "processors/verify", "TestFencedEndsSoon"},
+		{failpoint.ProducerID, "processors/verify", "TestKilled"},
+		{failpoint.Unanswered, "processors/verify", "TestEndThatComesLate"},
+		{failpoint.Unanswered, "processors/verify", "TestOffsetsThatComeLate"},
+		{failpoint.Unanswered, "processors/verify", "TestLoneOffsetsThatComeLate"},
+		{failpoint.Settled, "processors/verify", "TestPositionsAreReadBetweenTransactionsOnly"},
 		{failpoint.Replay, "processors/window", "TestReplayAsksAgainWhatARefusalAsked"},
 		{failpoint.RowVersions, "processors/window", "TestEchoesChangeNothing"},
 		{failpoint.OrderedMarks, "internal/kafka", "TestCommitNeverPassesUnfinishedMessages"},
