@@ -44,6 +44,11 @@ func proofs() []proof {
 			fault: named("kill-one"), without: []string{failpoint.ProducerID},
 			covered: "the brokers abort what a killed producer left open when it times out, and the generation keeps an old life from committing",
 		},
+		{fault: named("network-end-held-old"), without: []string{failpoint.Unanswered}},
+		{
+			fault: named("network-one-way"), without: []string{failpoint.Settled},
+			covered: "a session that ends waits for its transaction, and only one that takes longer than the stop timeout is left behind",
+		},
 		{fault: named("freeze"), without: []string{failpoint.Supervision}},
 		{fault: named("state-damaged"), without: []string{failpoint.SoundState}},
 		{fault: named("rules-rolled"), without: []string{failpoint.SameRules}},
