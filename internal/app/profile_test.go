@@ -34,7 +34,8 @@ func TestProfiles(t *testing.T) {
 	}{
 		"profile?seconds=1": {"localhost", 200, "\x1f\x8b"}, "heap": {"localhost:1", 200, "\x1f\x8b"},
 		"goroutine?debug=1": {"127.0.0.1", 200, "brimline/internal/app.(*App)"},
-		"trace?seconds=0.1": {"[::1]", 200, "go 1."}, "cmdline": {"localhost", 404, ""}, "allocs": {"evil.example", 421, "foreign_host"},
+		"trace?seconds=0.1": {"[::1]", 200, "go 1."}, "cmdline": {"localhost", 404, ""},
+		"allocs": {"evil.example", 421, "foreign_host"},
 	} {
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, a.profiling.url+path, nil)
 		if err != nil {

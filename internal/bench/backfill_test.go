@@ -49,7 +49,8 @@ func oldRow(i int) (before, after testkit.Row) {
 	user, turn := i/oldRows, i%oldRows
 	start := brimline.TimeOf(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
 	before = testkit.Row{
-		ID: firstID + int64(i), User: firstOldUser + int64(user), Amount: 100, Time: start.Add(time.Duration(turn) * 30 * time.Minute), Description: "old",
+		ID: firstID + int64(i), User: firstOldUser + int64(user), Amount: 100,
+		Time: start.Add(time.Duration(turn) * 30 * time.Minute), Description: "old",
 	}
 	after = before
 	after.Amount++
@@ -80,7 +81,10 @@ func backfill(b *testing.B, live, old int) {
 		updates = append(updates, place(testkit.Envelope("transactions", "u", &was, &is, int64(old)+was.ID), was.ID))
 		final = append(final, is)
 		if i%oldRows == 0 {
-			last := testkit.Row{ID: was.ID + int64(old), User: was.User, Amount: 100, Time: was.Time.Add(60 * 24 * time.Hour), Description: "new"}
+			last := testkit.Row{
+				ID: was.ID + int64(old), User: was.User, Amount: 100,
+				Time: was.Time.Add(60 * 24 * time.Hour), Description: "new",
+			}
 			newest = append(newest, place(testkit.Envelope("transactions", "c", nil, &last, last.ID), last.ID))
 			final = append(final, last)
 		}

@@ -26,7 +26,8 @@ func networkFaults() []fault {
 		}},
 		{name: "network-lossy", load: 45 * time.Second, do: func(r *round) {
 			r.storm(testkit.Weather{Lost: 0.05, Reset: 0.002}, 25*time.Second)
-			r.do("one in 20 pieces late by 0.2 to 1 s, one request in 500 a broken connection, to brokers and PostgreSQL, for 25 s")
+			r.do("to brokers and PostgreSQL, one in 20 pieces late by 0.2 to 1 s, " +
+				"one request in 500 a broken connection, for 25 s")
 		}},
 		{name: "network-cut", load: 45 * time.Second, do: func(r *round) {
 			r.storm(testkit.Weather{Cut: 0.005}, 25*time.Second)
@@ -40,7 +41,8 @@ func networkFaults() []fault {
 				r.network(testkit.Weather{})
 				r.while(4 * time.Second)
 			}
-			r.do("between one instance and the brokers nothing came back, then nothing went there, beyond the session timeout each")
+			r.do("between one instance and the brokers nothing came back, then nothing went there, " +
+				"beyond the session timeout each")
 		}},
 		{name: "network-end-held", load: 80 * time.Second, do: holdEnds},
 	}

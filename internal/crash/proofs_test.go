@@ -47,7 +47,8 @@ func proofs() []proof {
 		{fault: named("network-end-held-old"), without: []string{failpoint.Unanswered}},
 		{
 			fault: named("network-one-way"), without: []string{failpoint.Settled},
-			covered: "a session that ends waits for its transaction, and only one that takes longer than the stop timeout is left behind",
+			covered: "a session that ends waits for its transaction; " +
+				"only one that takes longer than the stop timeout is left behind",
 		},
 		{fault: named("freeze"), without: []string{failpoint.Supervision}},
 		{fault: named("state-damaged"), without: []string{failpoint.SoundState}},

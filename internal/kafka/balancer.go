@@ -10,8 +10,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// balancer lets franz-go share out partitions by a strategy of sarama's, under the same name and with the same bytes, so
-// that members of both clients can be in one group. It is an eager one: nobody keeps a partition through a rebalance.
+// balancer lets franz-go share out partitions by a strategy of sarama's, under the same name and with the same bytes,
+// so that members of both clients can be in one group. It is an eager one: no member keeps a partition through a
+// rebalance.
 type balancer struct {
 	strategy sarama.BalanceStrategy
 	userData []byte // that this member shows
@@ -42,7 +43,9 @@ func (b balancer) ParseSyncAssignment(raw []byte) (map[string][]int32, error) {
 	return assigned, nil
 }
 
-func (b balancer) MemberBalancer(members []kmsg.JoinGroupResponseMember) (kgo.GroupMemberBalancer, map[string]struct{}, error) {
+func (b balancer) MemberBalancer(members []kmsg.JoinGroupResponseMember) (
+	kgo.GroupMemberBalancer, map[string]struct{}, error,
+) {
 	r := round{b.strategy, map[string]sarama.ConsumerGroupMemberMetadata{}}
 	topics := map[string]struct{}{}
 	for _, member := range members {
@@ -50,7 +53,9 @@ func (b balancer) MemberBalancer(members []kmsg.JoinGroupResponseMember) (kgo.Gr
 		if err := m.ReadFrom(member.ProtocolMetadata); err != nil {
 			return nil, nil, fmt.Errorf("member %q of the group says what cannot be read: %w", member.MemberID, err)
 		}
-		r.members[member.MemberID] = sarama.ConsumerGroupMemberMetadata{Version: m.Version, Topics: m.Topics, UserData: m.UserData}
+		r.members[member.MemberID] = sarama.ConsumerGroupMemberMetadata{
+			Version: m.Version, Topics: m.Topics, UserData: m.UserData,
+		}
 		for _, t := range m.Topics {
 			topics[t] = struct{}{}
 		}

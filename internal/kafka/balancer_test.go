@@ -100,7 +100,9 @@ func old(t *testing.T, o Options, rules string) (*holder, func()) {
 // client can take turns; and those with other rules get nothing and are told, as among themselves.
 func TestBothClientsShareAGroup(t *testing.T) {
 	type join func(*testing.T, Options, string) (*holder, func())
-	for name, order := range map[string][2]join{"sarama leads": {old, franz}, "franz-go leads": {franz, old}, "franz-go alone": {franz, franz}} {
+	for name, order := range map[string][2]join{
+		"sarama leads": {old, franz}, "franz-go leads": {franz, old}, "franz-go alone": {franz, franz},
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			_, o := broker(t, kfake.SeedTopics(4, "t"))

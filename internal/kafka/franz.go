@@ -73,7 +73,8 @@ func (o Options) TransactionSettings() ([]kgo.Opt, error) {
 	o = o.withDefaults()
 	return append(append(settings, o.durable()...), append([]kgo.Opt{
 		kgo.TransactionTimeout(o.TransactionTimeout),
-		// Until all records are there, none is sent; then ProduceSync ends the wait, unless a topic's partitions are not known yet.
+		// Until all records are there, none is sent; then ProduceSync ends the wait, unless a topic's partitions are
+		// not known yet.
 		kgo.ProducerLinger(o.FlushEvery),
 	}, disturbProducer()...)...), nil
 }
@@ -82,7 +83,8 @@ func (o Options) TransactionSettings() ([]kgo.Opt, error) {
 func (o Options) durable() []kgo.Opt {
 	return []kgo.Opt{
 		// An acknowledged record must survive the loss of a leader: offsets are committed on the strength of it.
-		// Idempotence is franz-go's default: retries neither double nor reorder records, with several requests in flight, too.
+		// Idempotence is franz-go's default: retries neither double nor reorder records, with several requests in
+		// flight, too.
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.StopProducerOnDataLossDetected(),
 		kgo.ProducerBatchCompression(kgo.SnappyCompression(), kgo.NoCompression()),

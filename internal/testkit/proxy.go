@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// Proxy stands between a program and a server, and does to what passes what networks do. What it has taken from a client
-// it delivers, even when that client has gone: as a packet that was long on its way.
+// Proxy stands between a program and a server, and does to what passes what networks do. What it has taken from a
+// client it delivers, even when that client has gone: as a packet that was long on its way.
 type Proxy struct {
 	listener net.Listener
 	target   func() string

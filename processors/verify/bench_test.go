@@ -50,7 +50,8 @@ func (a *asked) report(b *testing.B) {
 
 // arrivals gives when each alert was there for a reader of committed records.
 func (w *world) arrivals(b *testing.B, ctx context.Context) <-chan map[string]time.Time {
-	reader := must(kgo.NewClient(kgo.SeedBrokers(w.brokers...), kgo.ConsumeTopics(w.streams.Alerts), kgo.FetchIsolationLevel(kgo.ReadCommitted())))
+	reader := must(kgo.NewClient(kgo.SeedBrokers(w.brokers...), kgo.ConsumeTopics(w.streams.Alerts),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted())))
 	all := make(chan map[string]time.Time, 1)
 	go func() {
 		defer reader.Close()

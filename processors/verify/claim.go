@@ -149,7 +149,8 @@ func (c *claim) await(r *commitRequest) error {
 	case err := <-r.done:
 		return err
 	case <-timer.C:
-		s.Log.Warn("the running transaction is left behind; whoever takes the partition waits for its end", "partition", r.partition)
+		s.Log.Warn("the running transaction is left behind; whoever takes the partition waits for its end",
+			"partition", r.partition)
 		return ctx.Err()
 	}
 }
@@ -200,7 +201,9 @@ func (s *Stage) positions(ctx context.Context, partitions []int32) (map[int32]po
 // positionTimeout is longer than a dead instance's transaction can hold up the position.
 const positionTimeout = 2 * time.Minute
 
-func (s *Stage) fetchOffsets(ctx context.Context, partitions []int32) (found []kmsg.OffsetFetchResponseGroupTopicPartition, err error) {
+func (s *Stage) fetchOffsets(ctx context.Context, partitions []int32) (
+	found []kmsg.OffsetFetchResponseGroupTopicPartition, err error,
+) {
 	topic := kmsg.NewOffsetFetchRequestGroupTopic()
 	topic.Topic, topic.Partitions = s.Streams.Candidates, partitions
 	group := kmsg.NewOffsetFetchRequestGroup()

@@ -247,5 +247,6 @@ func (c *committer) abort(cause error) error {
 
 // isLostPartition tells a rebalance from failures that a new producer has to mend.
 func isLostPartition(err error) bool {
-	return errors.Is(err, kerr.IllegalGeneration) || errors.Is(err, kerr.UnknownMemberID) || errors.Is(err, kerr.RebalanceInProgress)
+	return errors.Is(err, kerr.IllegalGeneration) || errors.Is(err, kerr.UnknownMemberID) ||
+		errors.Is(err, kerr.RebalanceInProgress)
 }

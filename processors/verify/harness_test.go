@@ -63,7 +63,8 @@ func newWorld(t testing.TB, partitions int32) *world {
 func newWorldOn(t testing.TB, partitions int32, brokers []string) *world {
 	t.Helper()
 	w := &world{
-		t: t, ledger: &fakeLedger{}, metrics: prometheus.NewRegistry(), config: func(*Config) {}, stage: func(*Stage) {}, brokers: brokers,
+		t: t, ledger: &fakeLedger{}, metrics: prometheus.NewRegistry(), brokers: brokers,
+		config: func(*Config) {}, stage: func(*Stage) {},
 	}
 	w.options = kafka.Options{Brokers: w.brokers, SessionTimeout: 6 * time.Second, TransactionTimeout: 3 * time.Second}
 	group := fmt.Sprintf("verify-%x", rand.Uint64())
@@ -270,7 +271,8 @@ func (w *world) put(candidates ...*brimline.Candidate) {
 
 func (w *world) record(c *brimline.Candidate) *kgo.Record {
 	return &kgo.Record{
-		Topic: w.streams.Candidates, Partition: processors.Partition(c.User, w.count), Key: []byte(c.User), Value: must(codecs.Candidate{}.Encode(c)),
+		Topic: w.streams.Candidates, Partition: processors.Partition(c.User, w.count), Key: []byte(c.User),
+		Value: must(codecs.Candidate{}.Encode(c)),
 	}
 }
 

@@ -87,7 +87,9 @@ func (m *member) assigned(_ context.Context, client *kgo.Client, _ map[string][]
 // start reads where the partitions stand and starts their claims. ctx ends
 // when the session must. The offsets that the client has fetched itself may be
 // those from before our own last transaction.
-func (m *member) start(ctx context.Context, fetched map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
+func (m *member) start(ctx context.Context, fetched map[string]map[int32]kgo.Offset) (
+	map[string]map[int32]kgo.Offset, error,
+) {
 	partitions := slices.Sorted(maps.Keys(fetched[m.s.Streams.Candidates]))
 	if len(partitions) == 0 {
 		return fetched, nil
@@ -182,8 +184,11 @@ func (m *member) problem(topic string, partition int32, err error) error {
 	switch {
 	case errors.Is(err, kerr.OffsetOutOfRange):
 		return &brimline.Error{
-			Class: brimline.ClassEnvironment, Kind: "offset_out_of_range", Where: fmt.Sprintf("group %q on topic %q", s.Streams.VerifyGroup, s.Streams.Candidates),
-			Remedy: "candidates were deleted before they were judged, or the topic was made anew: start a new --group, or reset this one", Err: err,
+			Class: brimline.ClassEnvironment, Kind: "offset_out_of_range",
+			Where: fmt.Sprintf("group %q on topic %q", s.Streams.VerifyGroup, s.Streams.Candidates),
+			Remedy: "candidates were deleted before they were judged, or the topic was made anew: start a new --group, " +
+				"or reset this one",
+			Err: err,
 		}
 	case ok && !answer.Retriable && !isLostPartition(err):
 		return kafkaError(fmt.Sprintf("consuming in group %q", s.Streams.VerifyGroup), err)

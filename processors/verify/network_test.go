@@ -249,7 +249,8 @@ func TestWeather(t *testing.T) {
 		p.keep("one")
 		p.keep("two")
 		weathers := []testkit.Weather{
-			{Delay: 20 * time.Millisecond}, {Lost: 0.1}, {Reset: 0.1}, {Cut: 0.1}, {NoRequests: true}, {NoAnswers: true}, {Shut: true}, {},
+			{Delay: 20 * time.Millisecond}, {Lost: 0.1}, {Reset: 0.1}, {Cut: 0.1},
+			{NoRequests: true}, {NoAnswers: true}, {Shut: true}, {},
 		}
 		for i, w := range weathers {
 			p.put(h.all[i*len(h.all)/len(weathers) : (i+1)*len(h.all)/len(weathers)]...)

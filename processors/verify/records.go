@@ -29,7 +29,8 @@ func (s *Stage) records(m *kgo.Record, it *item, closing bool) []*kgo.Record {
 	}
 	s.Log.Warn("a candidate cannot be judged; it is in the dead letter topic",
 		"partition", m.Partition, "offset", m.Offset, "kind", it.out.dead.Kind, "error", it.out.dead.Error)
-	out = []*kgo.Record{record(s.Streams.DeadLetters, processors.Partition(string(m.Key), s.partitions.deadLetters), m.Key, value)}
+	partition := processors.Partition(string(m.Key), s.partitions.deadLetters)
+	out = []*kgo.Record{record(s.Streams.DeadLetters, partition, m.Key, value)}
 	if it.candidate == nil {
 		return out
 	}

@@ -40,7 +40,10 @@ func New(c Config) (*Stage, error) {
 		return nil, err
 	}
 	c.setDefaults()
-	s := &Stage{Config: c, slots: make(chan struct{}, c.Questions), failure: make(chan error, 1), pause: func(string) {}, joined: func(*member) {}}
+	s := &Stage{
+		Config: c, slots: make(chan struct{}, c.Questions), failure: make(chan error, 1),
+		pause: func(string) {}, joined: func(*member) {},
+	}
 	s.rules = ruleCache{compile: c.Compile, rules: map[uint64]*sliding.Rule{}}
 	s.outage.s = s
 	return s, nil
@@ -78,7 +81,8 @@ func (s *Stage) run(ctx context.Context) (err error) {
 		return err
 	}
 	once := func(key int16) bool { return key == keyOffsetCommit } // see commitOffsets
-	if s.client, err = kgo.NewClient(append(settings, kgo.MaxVersions(byName()), kgo.RetryTimeoutFn(retrying(once)))...); err != nil {
+	settings = append(settings, kgo.MaxVersions(byName()), kgo.RetryTimeoutFn(retrying(once)))
+	if s.client, err = kgo.NewClient(settings...); err != nil {
 		return err
 	}
 	defer s.client.Close()

@@ -63,7 +63,8 @@ func (s *Stage) openTransactions(ctx context.Context, second bool) (*transaction
 		versions.SetMaxKeyVersion(keyTxnOffsets, 4)
 		once = func(key int16) bool { return key == keyEndTxn || key == keyTxnOffsets }
 	}
-	t.client, err = kgo.NewClient(append(settings, kgo.TransactionalID(t.id), kgo.RecordPartitioner(kgo.ManualPartitioner()),
+	t.client, err = kgo.NewClient(append(settings,
+		kgo.TransactionalID(t.id), kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.RequiredAcks(kgo.AllISRAcks()), kgo.MaxVersions(versions), kgo.RetryTimeoutFn(retrying(once)),
 		// The brokers finish a transaction after they have answered its end, and refuse the next one until then.
 		kgo.ConcurrentTransactionsBackoff(2*time.Millisecond))...)
@@ -220,7 +221,8 @@ func (t *transactions) end(commit bool) error {
 
 func (t *transactions) close() { t.client.Close() }
 
-// transactionVersion asks for the version of transactions that the whole cluster has agreed on; 0 and 1 are the same to a client.
+// transactionVersion asks for the version of transactions that the whole cluster has agreed on; 0 and 1 are the same to
+// a client.
 func transactionVersion(ctx context.Context, client *kgo.Client) (level int16, err error) {
 	r := kmsg.NewPtrApiVersionsRequest()
 	r.ClientSoftwareName, r.ClientSoftwareVersion = "brimline", "1"
@@ -244,7 +246,8 @@ func transactionVersion(ctx context.Context, client *kgo.Client) (level int16, e
 // back, so the stage ends, and with it the membership that the request speaks for.
 func (s *Stage) commitOffsets(ctx context.Context, by *session, offsets []kmsg.OffsetCommitRequestTopic) error {
 	r := kmsg.NewPtrOffsetCommitRequest()
-	r.Group, r.MemberID, r.Generation, r.InstanceID, r.Topics = s.Streams.VerifyGroup, by.id, by.generation, by.instance, offsets
+	r.Group, r.Topics = s.Streams.VerifyGroup, offsets
+	r.MemberID, r.Generation, r.InstanceID = by.id, by.generation, by.instance
 	return again(ctx, func() error {
 		answer, err := r.RequestWith(ctx, s.client)
 		if err != nil {
@@ -264,7 +267,8 @@ func (s *Stage) failed(doing string, err error) error {
 		Remedy: "check the brokers; the stage begins anew, and nothing is lost or written twice", Err: err,
 	}
 	switch {
-	case errors.Is(err, kerr.ProducerFenced), errors.Is(err, kerr.InvalidProducerEpoch), errors.Is(err, kerr.FencedInstanceID):
+	case errors.Is(err, kerr.ProducerFenced), errors.Is(err, kerr.InvalidProducerEpoch),
+		errors.Is(err, kerr.FencedInstanceID):
 		e.Kind = "fenced"
 		e.Err = fmt.Errorf("another producer took over, or the brokers gave this one up: %w", err)
 		e.Remedy = "if it happens again and again, another process runs under this instance name: give each its own"

@@ -9,8 +9,9 @@ import (
 	"github.com/brimline/brimline/codecs"
 )
 
-// An instance that was stopped in the middle of a transaction of sarama's, as the stage before this client wrote them, is
-// followed by one of today under the same name: it goes on from the old watermark, and nothing of what was open stays.
+// An instance that was stopped in the middle of a transaction of sarama's, as the stage before this client wrote them,
+// is followed by one of today under the same name: it goes on from the old watermark, and nothing of what was open
+// stays.
 func TestFollowsTheOldClient(t *testing.T) { inEachVersion(t, 1, followsTheOldClient) }
 
 func followsTheOldClient(t *testing.T, w *world) {
@@ -29,7 +30,8 @@ func followsTheOldClient(t *testing.T, w *world) {
 		b.messages, b.records = nil, nil
 		for i := from; i < to; i++ {
 			b.messages = append(b.messages, &kgo.Record{
-				Topic: w.streams.Candidates, Offset: int64(i), Key: []byte(h.all[i].User), Value: must(codecs.Candidate{}.Encode(h.all[i])),
+				Topic: w.streams.Candidates, Offset: int64(i), Key: []byte(h.all[i].User),
+				Value: must(codecs.Candidate{}.Encode(h.all[i])),
 			})
 		}
 		if err := s.prepare(t.Context(), b); err != nil {
