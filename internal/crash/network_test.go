@@ -6,8 +6,8 @@ import (
 	"github.com/brimline/brimline/internal/testkit"
 )
 
-// endTxn is Kafka's number for the request that commits or aborts a transaction.
-const endTxn = 26
+// Kafka's numbers for the requests that end a transaction, and that add offsets to it.
+const endTxn, txnOffsetCommit = 26, 28
 
 // network sets the weather between instances and all brokers.
 func (r *round) network(w testkit.Weather) {
@@ -69,7 +69,8 @@ func (r *round) storm(w testkit.Weather, lasts time.Duration) {
 }
 
 // holdEnds keeps the end of a transaction back for longer than the client waits for its answer, and then delivers it,
-// while the instance is in a later transaction: there the instance is killed.
+// while the instance is in a later transaction, with the records at the brokers and the offsets not: there the instance
+// is killed.
 func holdEnds(r *round) {
 	for range 3 {
 		h := testkit.Hold(endTxn, r.g.proxies...)
@@ -81,6 +82,12 @@ func holdEnds(r *round) {
 			return
 		}
 		r.while(r.between(11*time.Second, 14*time.Second))
+		offsets := testkit.HoldOf(h.Client, txnOffsetCommit, r.g.proxies...)
+		select {
+		case <-offsets.There:
+		case <-time.After(30 * time.Second): // what it had left to do, others have done
+		case <-r.Context().Done():
+		}
 		h.Release()
 		select {
 		case <-h.Delivered:
@@ -92,6 +99,7 @@ func holdEnds(r *round) {
 				i.kill()
 			}
 		}
+		offsets.Drop()
 		r.do("an EndTxn held for longer than its client waits and delivered then, kill -9 of that instance")
 		r.while(time.Second)
 	}

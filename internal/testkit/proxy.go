@@ -105,21 +105,34 @@ func (p *Proxy) on(l *link) (Weather, <-chan struct{}) {
 // Held is a request that waits in the proxy, and all that its connection sends after it.
 type Held struct {
 	key       int16
+	of        string        // the only client whose request it may be; any if empty
 	Client    string        // its id, once There
 	There     chan struct{} // closed when it has come
 	Delivered chan struct{} // closed when the server has answered it
 	release   chan struct{}
+	dropped   atomic.Bool
 	once      sync.Once
 	taken     atomic.Bool
 }
 
-// Release delivers the request. Safe to call twice.
+// Release delivers the request. Of Release and Drop the first call counts.
 func (h *Held) Release() { h.once.Do(func() { close(h.release) }) }
+
+// Drop loses the request, and its connection with it.
+func (h *Held) Drop() {
+	h.once.Do(func() {
+		h.dropped.Store(true)
+		close(h.release)
+	})
+}
 
 // Hold keeps the next request of a kind, through any of the proxies, back until it is released; key is Kafka's number
 // for the kind.
-func Hold(key int16, proxies ...*Proxy) *Held {
-	h := &Held{key: key, There: make(chan struct{}), Delivered: make(chan struct{}), release: make(chan struct{})}
+func Hold(key int16, proxies ...*Proxy) *Held { return HoldOf("", key, proxies...) }
+
+// HoldOf is Hold for requests of one client.
+func HoldOf(client string, key int16, proxies ...*Proxy) *Held {
+	h := &Held{key: key, of: client, There: make(chan struct{}), Delivered: make(chan struct{}), release: make(chan struct{})}
 	for _, p := range proxies {
 		p.mu.Lock()
 		p.held = append(p.held, h)
@@ -137,7 +150,7 @@ func (p *Proxy) holds(frame []byte) *Held {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, h := range p.held {
-		if h.key == key && h.taken.CompareAndSwap(false, true) {
+		if h.key == key && (h.of == "" || h.of == clientOf(frame)) && h.taken.CompareAndSwap(false, true) {
 			return h
 		}
 	}
@@ -278,6 +291,9 @@ func (p *Proxy) request(l *link, piece []byte) bool {
 		close(h.There)
 		select {
 		case <-h.release:
+			if h.dropped.Load() {
+				return false
+			}
 		case <-l.ended:
 			return false
 		}
