@@ -219,3 +219,21 @@ func (in *reading) by(version *jsonValue) {
 	in.micros = len(rest) > 0 && rest[0] == '/'
 	in.own = in.micros || len(rest) == 0
 }
+
+// String is the type as PostgreSQL would declare it, with what else is known.
+func (f ColumnFacts) String() string {
+	text := f.Type
+	switch {
+	case f.Scale != nil:
+		text += "(…," + strconv.Itoa(*f.Scale) + ")"
+	case f.Type == "timestamp" || f.Type == "timestamptz":
+		text += "(" + strconv.Itoa(f.Precision) + ")"
+	}
+	if f.Default != nil {
+		text += " DEFAULT '" + *f.Default + "'"
+	}
+	if f.NotNull {
+		text += " NOT NULL"
+	}
+	return text
+}

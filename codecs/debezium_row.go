@@ -346,8 +346,8 @@ func isInteger(number []byte) bool {
 	return true
 }
 
-// epoch converts a bare number; what it cannot hold in µs is bad input.
-func epoch(n int64, unit TimeUnit) (brimline.Time, bool) {
+// Epoch is the time that n counts from 1970; not where microseconds cannot hold it.
+func Epoch(n int64, unit TimeUnit) (brimline.Time, bool) {
 	switch unit {
 	case UnitMs:
 		return brimline.Time(n * 1000), n <= math.MaxInt64/1000 && n >= math.MinInt64/1000

@@ -125,10 +125,10 @@ func (c *column) numberTime(v *jsonValue, schema *columnSchema, micros, own bool
 		return 0, brimline.BadInput(KindTimeUnit, "set --time-unit to what the connector writes for this column "+
 			"(see time.precision.mode), turn on inline schemas, or let brimline ask PostgreSQL",
 			"column %s: nothing says whether the time %d is in ms, µs, ns or days", c.name, n)
-	case !told && unit != unitDays && c.facts == nil && looksLike(n) == unitDays:
+	case !told && unit != unitDays && c.facts == nil && LooksLike(n) == unitDays:
 		return 0, c.otherUnit(n, unit, unitDays) // a date, whose unit no setting is about
 	}
-	if looks := looksLike(n); !sure && looks != "" && looks != unit {
+	if looks := LooksLike(n); !sure && looks != "" && looks != unit {
 		return 0, c.otherUnit(n, unit, looks)
 	}
 	if mayCut && c.facts != nil && c.facts.Type != "date" && c.facts.Precision > msDigits {
@@ -138,7 +138,7 @@ func (c *column) numberTime(v *jsonValue, schema *columnSchema, micros, own bool
 			"column %s holds times to %d digits of a second, and the record has %d milliseconds: what was finer is "+
 				"lost", c.name, c.facts.Precision, n)
 	}
-	t, ok := epoch(n, unit)
+	t, ok := Epoch(n, unit)
 	if !ok {
 		return 0, brimline.BadInput(KindBadTime, "check that time_unit is what the connector's time.precision.mode "+
 			"writes, and that the time setting names a timestamp column",
@@ -148,7 +148,7 @@ func (c *column) numberTime(v *jsonValue, schema *columnSchema, micros, own bool
 }
 
 func (c *column) otherUnit(n int64, unit, looks TimeUnit) error {
-	t, _ := epoch(n, looks)
+	t, _ := Epoch(n, looks)
 	return brimline.BadInput(KindTimeUnit,
 		"find out whether the connector's time.precision.mode was changed; if so, start a new --group over a new "+
 			"snapshot; if the number is right, set --time-unit",
@@ -166,8 +166,8 @@ const (
 	daySeconds          = 24 * 60 * 60
 )
 
-// looksLike is the unit in which n is a time from 1973 to 2286; empty where there is none.
-func looksLike(n int64) TimeUnit {
+// LooksLike is the unit in which n is a time from 1973 to 2286; empty where there is none.
+func LooksLike(n int64) TimeUnit {
 	switch {
 	case n >= from1973/daySeconds && n < until2286/daySeconds:
 		return unitDays

@@ -129,20 +129,28 @@ func (d *Debezium) isPrecise(text []byte, c *column, schema *columnSchema, own b
 	case c.facts != nil && *c.facts.Scale > 0:
 		return !bytes.ContainsAny(text, ".-"), nil // digits have all their decimals there, or are Java's 1E-10
 	}
-	if len(text)%4 != 0 || len(text) == 0 || bytes.ContainsAny(text, ".-") {
-		return false, nil
-	}
-	if text[len(text)-1] == '=' {
-		return true, nil
-	}
-	if _, err := parseDecimal(text); err != nil {
-		return true, nil
+	if told := DecimalsOf(text); told != "" {
+		return told == DecimalsPrecise, nil
 	}
 	if d.opt.DecidedDecimals != "" {
 		return d.opt.DecidedDecimals == DecimalsPrecise, nil
 	}
 	return false, brimline.BadInput(KindAmountAmbiguous, remedyDecimals,
 		"column %s: %s is a decimal number as well as the base64 of another one", c.name, excerpt(text))
+}
+
+// DecimalsOf is which of precise and string a decimal's text is; empty where it could be either.
+func DecimalsOf(text []byte) Decimals {
+	switch {
+	case len(text)%4 != 0 || len(text) == 0 || bytes.ContainsAny(text, ".-"):
+		return DecimalsString
+	case text[len(text)-1] == '=':
+		return DecimalsPrecise
+	}
+	if _, err := parseDecimal(text); err != nil {
+		return DecimalsPrecise
+	}
+	return ""
 }
 
 // preciseScale is the scale of a precise decimal.

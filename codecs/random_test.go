@@ -7,6 +7,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/codecs"
 )
 
 // Random values of the domain, for round trips.
@@ -232,5 +233,41 @@ func anyRuleSet() *rapid.Generator[*brimline.RuleSet] {
 			}), 0, 3).Draw(t, "columns")),
 			Rules: none(rapid.SliceOfN(anyRule(), 0, 3).Draw(t, "rules")),
 		}
+	})
+}
+
+func anySettings() *rapid.Generator[*codecs.GroupSettings] {
+	names := rapid.SliceOfN(rapid.String(), 0, 3)
+	scale := rapid.Ptr(rapid.IntRange(0, brimline.MaxScale), true)
+	return rapid.Custom(func(t *rapid.T) *codecs.GroupSettings {
+		s := &codecs.GroupSettings{
+			Source: rapid.String().Draw(t, "source"), Table: rapid.String().Draw(t, "table"),
+			ID: none(names.Draw(t, "id")), User: rapid.String().Draw(t, "user"), Amount: rapid.String().Draw(t, "amount"),
+			Time: rapid.String().Draw(t, "time"), Scale: rapid.IntRange(0, brimline.MaxScale).Draw(t, "scale"),
+			Format:            rapid.SampledFrom([]codecs.Format{codecs.FormatAuto, codecs.FormatFlat}).Draw(t, "format"),
+			AllowFloatAmounts: rapid.Bool().Draw(t, "floats"),
+			TimeUnit:          rapid.SampledFrom([]codecs.TimeUnit{codecs.UnitAuto, codecs.UnitNs}).Draw(t, "unit"),
+			Decimals:          rapid.SampledFrom([]codecs.Decimals{codecs.DecimalsAuto, codecs.DecimalsNumeric}).Draw(t, "decimals"),
+			DecidedUnit:       rapid.SampledFrom([]codecs.TimeUnit{"", codecs.UnitMs}).Draw(t, "decided unit"),
+			DecidedDecimals:   rapid.SampledFrom([]codecs.Decimals{"", codecs.DecimalsString}).Draw(t, "decided decimals"),
+			AmountColumnScale: scale.Draw(t, "column scale"),
+			AmountMinorUnits:  rapid.IntRange(0, brimline.MaxScale).Draw(t, "minor units"),
+			TableOID:          rapid.Uint32().Draw(t, "oid"), By: rapid.String().Draw(t, "by"),
+			Program: rapid.String().Draw(t, "program"), At: anyTime().Draw(t, "at"),
+		}
+		if rapid.Bool().Draw(t, "identity") {
+			s.Identity = codecs.Identity{Known: true, Full: rapid.Bool().Draw(t, "full"), Columns: none(names.Draw(t, "of"))}
+		}
+		for _, name := range names.Draw(t, "columns") {
+			if s.Facts == nil {
+				s.Facts = map[string]codecs.ColumnFacts{}
+			}
+			s.Facts[name] = codecs.ColumnFacts{
+				Type: "t" + rapid.String().Draw(t, "type"), Precision: rapid.IntRange(0, 6).Draw(t, "precision"),
+				Scale: rapid.Ptr(rapid.IntRange(-1000, 1000), true).Draw(t, "decimals"), NotNull: rapid.Bool().Draw(t, "not null"),
+				Default: rapid.Ptr(rapid.String(), true).Draw(t, "default"),
+			}
+		}
+		return s
 	})
 }

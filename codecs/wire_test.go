@@ -65,6 +65,7 @@ func TestRoundTrips(t *testing.T) {
 	roundTrip(t, codecs.Alert{}, anyAlert())
 	roundTrip(t, codecs.DeadLetter{}, anyDeadLetter())
 	roundTrip(t, codecs.RuleSet{}, anyRuleSet())
+	roundTrip(t, codecs.Settings{}, anySettings())
 	roundTrip(t, codecs.AlertLog{}, rapid.Custom(func(t *rapid.T) []*brimline.Alert {
 		return none(rapid.SliceOfN(anyAlert(), 0, 2).Draw(t, "alerts"))
 	}))
@@ -201,6 +202,22 @@ func exampleChange(t testing.TB, kind brimline.ChangeKind) *brimline.Change {
 	return c
 }
 
+func exampleSettings(t testing.TB) *codecs.GroupSettings {
+	one := 2
+	preset := "1970-01-01 00:00:00"
+	return &codecs.GroupSettings{
+		Source: "postgres.streaming.transactions", Table: "streaming.transactions", ID: []string{"id", "booked"}, User: "user_id",
+		Amount: "amount", Time: "booked", Scale: 2, Format: codecs.FormatAuto, TimeUnit: codecs.UnitAuto,
+		Decimals: codecs.DecimalsPrecise, AmountColumnScale: &one, DecidedUnit: codecs.UnitMs, DecidedDecimals: codecs.DecimalsString,
+		TableOID: 16384,
+		Facts: map[string]codecs.ColumnFacts{
+			"id": {Type: "int8", NotNull: true}, "booked": {Type: "timestamp", Precision: 3, NotNull: true, Default: &preset},
+			"amount": {Type: "numeric", Scale: &one},
+		},
+		Identity: codecs.Identity{Known: true, Columns: []string{"id", "booked"}}, By: "host-1", Program: "v0.1.0", At: at(t, "2026-01-08T12:00:00.123456Z"),
+	}
+}
+
 func TestGoldenBytes(t *testing.T) {
 	alert := exampleAlert(t)
 	for _, test := range []struct {
@@ -228,6 +245,9 @@ func TestGoldenBytes(t *testing.T) {
 		{"alertlog-v1/two.json", codecs.AlertLog{}, []*brimline.Alert{alert, exampleUnverified(t)}},
 		{"ruleset-v1/two.json", codecs.RuleSet{}, &brimline.RuleSet{Scale: 2, Lateness: 36 * time.Hour, Columns: []brimline.Column{{Name: "currency", Type: brimline.Text}},
 			Rules: []brimline.Rule{alert.Candidate.Rule, exampleDismissed(t).Candidate.Rule}}},
+		{"settings-v1/known.json", codecs.Settings{}, exampleSettings(t)},
+		{"settings-v1/unknown.json", codecs.Settings{}, &codecs.GroupSettings{
+			Source: "t", Table: "public.t", ID: []string{"id"}, User: "u", Amount: "a", Time: "at", Format: codecs.FormatFlat, TimeUnit: codecs.UnitUs, Decimals: codecs.DecimalsAuto, AmountMinorUnits: 2, AllowFloatAmounts: true}},
 		{"deadletter-v1/text.json", codecs.DeadLetter{}, &brimline.DeadLetter{Topic: "postgres.streaming.transactions", Partition: 1, Offset: 2,
 			Key: []byte(`{"id":1}`), Value: []byte("{\"user_id\":\"\x1b[31m<b>\"}"), Headers: []brimline.Header{{Key: "h", Value: []byte{0, 255}}, {Key: "\xff"}},
 			Kind: "broken_json", Error: "not JSON", Remedy: "find out who writes", At: alert.Candidate.Edge, User: "27956157", Row: "200"}},
@@ -276,6 +296,7 @@ func TestCorruptRecords(t *testing.T) {
 		{codecs.WindowPart{}, exampleWindow(t)}, {codecs.WindowPart{}, exampleMixedWindow(t)}, {codecs.WindowPart{}, exampleTail(t)}, {codecs.WindowPart{}, exampleAsked(t)},
 		{codecs.Candidate{}, &alert.Candidate}, {codecs.Alert{}, alert}, {codecs.AlertLog{}, []*brimline.Alert{alert}},
 		{codecs.RuleSet{}, &brimline.RuleSet{}}, {codecs.DeadLetter{}, &brimline.DeadLetter{}},
+		{codecs.Settings{}, exampleSettings(t)},
 	} {
 		good := encode(t, test.codec, test.value)
 		check := func(what string, b []byte, kind string) {

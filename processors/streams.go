@@ -29,8 +29,11 @@ type Streams struct {
 	IndexLoop      string // goka's loop topic of the index group
 }
 
-// RulesKey is the key of the one record in the topic of rules.
+// RulesKey is the key of the record of the rules in force, in the topic of rules.
 const RulesKey = "rules"
+
+// SettingsKey is the key of the record beside it that says what the group's rows mean.
+const SettingsKey = "settings"
 
 // NewStreams names the parts of group; source and alerts are topics that others share.
 func NewStreams(group, source, alerts string) Streams {

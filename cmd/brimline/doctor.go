@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/brimline/brimline"
@@ -13,54 +14,59 @@ import (
 )
 
 type doctorCmd struct {
-	JSON       bool   `name:"json" help:"As JSON."`
-	ConnectURL string `name:"connect-url" help:"Also ask Kafka Connect about its connector." env:"BRIMLINE_CONNECT_URL" placeholder:"URL"`
+	JSON bool `name:"json" help:"As JSON."`
 
 	config.Kafka    `group:"Kafka"`
 	config.Names    `group:"Names"`
 	config.Topics   `group:"Topics"`
 	config.Watched  `group:"Watched table"`
 	config.Records  `group:"Change records"`
+	config.Feeding  `group:"Change records"`
 	config.Judging  `group:"Rules and verification"`
 	config.Database `group:"PostgreSQL"`
 	config.Logging  `group:"Logs"`
 }
 
 func (doctorCmd) Help() string {
-	return `Looks at everything that a run needs, changes nothing, and tells what to do about
-each finding that is not fine. Exit code 3 when something would not work.
+	return `Makes the checks that a run makes at its start, changes nothing, and tells what to do
+about each finding that is not fine, the worst first. Exit code 3 when a run
+would not start, 2 when only settings are the reason. docs/checks.md lists all.
 
 Example:
 
-	brimline doctor --brokers kafka:9092 --database-url postgres://brimline@db/app`
+	brimline doctor --brokers kafka:9092 --database-url postgres://brimline@db/app --connect-url http://connect:8083`
 }
 
 func (c *doctorCmd) Run(w *world) error {
 	all := config.Config{
 		Kafka: c.Kafka, Names: c.Names, Topics: c.Topics, Watched: c.Watched, Records: c.Records,
-		Judging: c.Judging, Database: c.Database, Logging: c.Logging,
+		Feeding: c.Feeding, Judging: c.Judging, Database: c.Database, Logging: c.Logging,
 	}
-	if err := config.Check(&all.Kafka, &all.Names, &all.Topics, &all.Watched, &all.Records, &all.Judging, &all.Database, &all.Logging); err != nil {
+	if err := config.Check(&all.Kafka, &all.Names, &all.Topics, &all.Watched, &all.Records, &all.Feeding, &all.Judging, &all.Database, &all.Logging); err != nil {
 		return err
 	}
 	if err := all.ReadSecrets(); err != nil {
 		return err
 	}
-	findings := app.Examine(w, &all, c.ConnectURL)
+	findings := app.Examine(w, &all)
 	if w.Err() != nil {
 		return nil
 	}
 	for i := range findings {
-		if f := &findings[i]; w.startDemo != "" && f.Level == preflight.Error && strings.HasSuffix(f.Check, "_connection") {
+		if f := &findings[i]; w.startDemo != "" && f.Level == preflight.Error && strings.HasSuffix(f.Check, "_connection_failed") {
 			f.Remedy = w.startDemo
 		}
 	}
 	if err := c.show(w, findings); err != nil {
 		return err
 	}
-	if preflight.Worst(findings) == preflight.Error {
+	if err := preflight.Err(findings); err != nil {
+		class := brimline.ClassEnvironment
+		if e, ok := errors.AsType[*brimline.Error](err); ok {
+			class = e.Class
+		}
 		return &brimline.Error{
-			Class: brimline.ClassEnvironment, Kind: "doctor", Remedy: "see the findings above", Err: errors.New("something would not work"),
+			Class: class, Kind: "doctor", Remedy: "see the findings above", Err: errors.New("a run would not start"),
 		}
 	}
 	return nil
@@ -72,11 +78,17 @@ func (c *doctorCmd) show(w *world, findings []preflight.Finding) error {
 		enc.SetIndent("", "  ")
 		return enc.Encode(findings)
 	}
+	findings = slices.Clone(findings)
+	slices.SortStableFunc(findings, func(a, b preflight.Finding) int { return int(b.Level) - int(a.Level) })
+	counts := map[preflight.Level]int{}
 	for _, f := range findings {
+		counts[f.Level]++
 		fmt.Fprintf(w.out, "%-8s %-28s %s\n", f.Level, f.Check, f.What)
 		if f.Remedy != "" {
 			fmt.Fprintf(w.out, "%-8s %-28s remedy: %s\n", "", "", f.Remedy)
 		}
 	}
+	fmt.Fprintf(w.out, "%d errors, %d warnings, %d notes, %d ok\n", counts[preflight.Error], counts[preflight.Warning],
+		counts[preflight.Note], counts[preflight.OK])
 	return nil
 }

@@ -12,6 +12,8 @@
 //	gate.go      instances agree on their rules       records.go    the record of the rules in force
 //	stages.go    goka processors and their options    verify.go     the stage without goka
 //	traffic.go   where partitions start               lag.go        how far behind, and caught up
+//	checks.go    what is looked at before           settings.go   what the group's rows mean
+//	catalog.go   columns that change while it runs
 //	serve.go     views and HTTP                    judged.go      what PostgreSQL refuted lately
 //	profile.go   profiles
 package app
@@ -24,6 +26,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/brimline/brimline"
@@ -63,7 +66,10 @@ type App struct {
 	rules       *rules.Set
 	compiled    []sliding.Rule
 	fingerprint []byte
-	decoder     *codecs.Debezium
+
+	decoder  atomic.Pointer[codecs.Debezium]      // of stage route; nil until the group knows what rows mean
+	settings atomic.Pointer[codecs.GroupSettings] // by which it reads
+	catalog  *catalogWatch
 
 	place      *place
 	kafka      kafka.Options
@@ -107,9 +113,10 @@ func New(_ context.Context, o Options) (*App, error) {
 		return nil, err
 	}
 	a.fingerprint = fingerprint(&a.rules.RuleSet)
-	if a.decoder, err = codecs.NewDebezium(DecoderOptions(&a.config, &a.rules.RuleSet)); err != nil {
+	if _, err = codecs.NewDebezium(DecoderOptions(&a.config, &a.rules.RuleSet)); err != nil {
 		return nil, err
 	}
+	a.catalog = newCatalogWatch()
 	a.started = a.clock()
 	a.metrics = NewMetrics(a.registry, a.version)
 	a.compiled = a.rules.Compiled(a.whereFailed())
@@ -171,13 +178,19 @@ func (a *App) Start(ctx context.Context) (err error) {
 	if err := a.mayDescribe(ctx); err != nil {
 		return err
 	}
-	if err := a.preflight(ctx); err != nil {
+	checked, err := a.check(ctx)
+	if err != nil {
 		return err
 	}
 	if a.partitions, err = ensureTopics(ctx, a.cluster, a.streams, a.config.Partitions, a.config.Replication, a.log); err != nil {
 		return err
 	}
 	a.metrics.expect(a.partitions)
+	if !checked.waits {
+		if err := a.agree(ctx, checked); err != nil {
+			return err
+		}
+	}
 	a.openViews(ctx)
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	a.mu.Lock()
@@ -201,6 +214,15 @@ func (a *App) conduct(ctx context.Context) error {
 	}
 	if a.judged != nil {
 		beside.Go(func() { a.watchJudged(ctx) })
+	}
+	if err := a.awaitSettings(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	if a.watchesCatalog() {
+		beside.Go(func() { a.watchCatalog(ctx) })
 	}
 	for ctx.Err() == nil {
 		if err := a.gate.pass(ctx); err != nil {
@@ -272,6 +294,9 @@ func (a *App) makeParts() (parts []part) {
 			s, own := define(), &gokaPartitions{}
 			s.traffic, s.own, p.own = p.traffic, own, own
 			run = a.attempt(s)
+			if name == processors.Route {
+				run = a.catalog.guard(run)
+			}
 		} else {
 			own := &memberPartitions{}
 			p.own = own

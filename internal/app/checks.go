@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/codecs"
 	"github.com/brimline/brimline/internal/config"
 	"github.com/brimline/brimline/internal/kafka"
 	"github.com/brimline/brimline/internal/preflight"
@@ -18,8 +19,18 @@ import (
 func DatabaseChecks(c *config.Config, rules *brimline.RuleSet) preflight.DatabaseOptions {
 	return preflight.DatabaseOptions{
 		URL: c.DatabaseURL.Reveal(), Table: c.Table, ID: c.IDColumn, User: c.UserColumn, Amount: c.AmountColumn, Time: c.TimeColumn,
-		Columns: rules.Columns, Scale: rules.Scale,
+		Columns: rules.Columns, Scale: rules.Scale, MinorUnits: c.AmountMinorUnits, FloatAmounts: c.AllowFloatAmounts,
+		Unverified: c.Verify == "off", Slot: c.Slot, Publication: c.Publication,
 	}
+}
+
+// watched are the columns that are read, each once.
+func watched(c *config.Config, rules *brimline.RuleSet) []string {
+	names := append([]string{c.UserColumn, c.AmountColumn, c.TimeColumn}, c.IDColumn...)
+	for _, column := range rules.Columns {
+		names = append(names, column.Name)
+	}
+	return names
 }
 
 // mayDescribe ends the start where this login must not look at the group: a
@@ -39,50 +50,171 @@ func (a *App) mayDescribe(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// preflight ends the start where going on is pointless, and logs what will
-// surprise somebody later. Kafka has been met before; what remains is PostgreSQL.
-func (a *App) preflight(ctx context.Context) error {
-	if a.config.Verify == "off" || !a.config.Runs(processors.Verify) {
+// newestLooked is how many of the newest records of each partition of the source topic are looked at.
+const newestLooked = 20
+
+// examination is what the checks of `brimline doctor` have found, which are also those of a start.
+type examination struct {
+	findings []preflight.Finding
+	// catalog is what PostgreSQL says of the table; nil where it was not asked, or did not say.
+	catalog *preflight.Catalog
+	decided preflight.Decided
+	// recorded is what the group has written down; nil where it has not.
+	recorded *codecs.GroupSettings
+	// waits is set where this instance must not read the stream before another has written down what its rows mean.
+	waits bool
+}
+
+func (e *examination) add(findings ...preflight.Finding) {
+	e.findings = append(e.findings, findings...)
+}
+
+// examine makes all checks that can be made. What cannot be asked is a finding, too; cluster is nil where there is none.
+func examine(ctx context.Context, c *config.Config, set *rules.Set, cluster *kafka.Cluster) *examination {
+	e := &examination{}
+	var samples []preflight.Sample
+	if cluster != nil {
+		e.kafka(ctx, c, set, cluster)
+		if newest, err := cluster.Last(ctx, c.Source, newestLooked); err == nil { // else it is said of the topic already
+			for _, m := range newest {
+				samples = append(samples, preflight.Sample{Key: m.Key, Value: m.Value})
+			}
+		}
+	}
+	newest := preflight.Look(samples, c.AmountColumn)
+	database := DatabaseChecks(c, &set.RuleSet)
+	database.AsksNull, database.Streamed = set.AsksNull(), newest.Any()
+	connector := e.connect(ctx, c, set)
+	if connector != nil {
+		database.Slot, database.Publication = cmp.Or(c.Slot, connector.Slot), cmp.Or(c.Publication, connector.Publication)
+		database.Nulls = connector.Nulls
+	}
+	if newest.Own() {
+		database.Nulls = preflight.NullsKept
+	}
+	e.database(ctx, c, database)
+	e.records(c, set, newest, connector, cluster != nil)
+	return e
+}
+
+func (e *examination) kafka(ctx context.Context, c *config.Config, set *rules.Set, cluster *kafka.Cluster) {
+	streams := Streams(c)
+	e.add(preflight.Kafka(ctx, cluster, preflight.KafkaOptions{
+		Streams: streams, Partitions: c.Partitions, Replication: c.Replication, History: set.Retention(),
+	})...)
+	recorded, err := rulesTopic{cluster}.firstSettings(ctx, streams.Rules)
+	switch {
+	case IsMissing(err):
+	case err != nil:
+		e.add(preflight.Failed("group_record", err))
+	default:
+		e.recorded = recorded
+	}
+}
+
+func (e *examination) connect(ctx context.Context, c *config.Config, set *rules.Set) *preflight.Connector {
+	if c.ConnectURL == "" {
 		return nil
 	}
-	findings := preflight.Database(ctx, DatabaseChecks(&a.config, &a.rules.RuleSet))
+	findings, connector := preflight.Connect(ctx, preflight.ConnectOptions{
+		URL: c.ConnectURL.Reveal(), Table: c.Table, Source: c.Source, Columns: watched(c, &set.RuleSet),
+	})
+	e.add(findings...)
+	return connector
+}
+
+func (e *examination) database(ctx context.Context, c *config.Config, o preflight.DatabaseOptions) {
+	switch {
+	case c.DatabaseURL != "":
+		findings, catalog := preflight.Database(ctx, o)
+		e.add(findings...)
+		e.catalog = catalog
+	case c.Verify == "off":
+		e.add(preflight.Found("postgres_connection_off", "set --database-url, where it can be asked: also without "+
+			"verification its catalog says what the rows mean", "PostgreSQL was not looked at: --verify is off, and no database "+
+			"URL is given"))
+	case !c.Runs(processors.Verify):
+		e.waits = c.Runs(processors.Route) && (e.recorded == nil || !e.recorded.Known())
+		e.add(preflight.Found("postgres_connection_off", "give --database-url here, too, to have it checked here",
+			"PostgreSQL was not looked at: another instance verifies, and what it knows of the columns is taken from the group"))
+	default:
+		e.add(preflight.Found("postgres_connection_none", "set --database-url, or --verify=off", "no database URL is given"))
+	}
+}
+
+// records looks at the settings in the light of what is known of the columns, and at the newest records.
+func (e *examination) records(c *config.Config, set *rules.Set, newest *preflight.Newest, connector *preflight.Connector,
+	asked bool) {
+	o := DecoderOptions(c, &set.RuleSet)
+	if e.catalog != nil {
+		o.Facts, o.Identity = e.catalog.Facts(watched(c, &set.RuleSet)), e.catalog.Identity
+	} else if e.recorded != nil {
+		o.Facts, o.Identity = e.recorded.Facts, e.recorded.Identity
+	}
+	if _, err := codecs.NewDebezium(o); err != nil {
+		if !e.failed() { // else the columns' own findings say it, and better
+			f := preflight.Failed("settings_wrong", err)
+			f.Remedy = cmp.Or(f.Remedy, "correct the settings, or take out what is said to have no effect")
+			e.add(f)
+		}
+		return
+	}
+	if e.recorded != nil {
+		ours := groupSettings(c, &set.RuleSet, e)
+		e.add(append(refusal(e.recorded, ours), changes(e.recorded, ours)...)...)
+		if e.failed() {
+			return // the records would be read as what they are not
+		}
+	}
+	if asked && !e.waits {
+		findings, decided := preflight.Records(newest, preflight.RecordsOptions{Debezium: o, Connector: connector})
+		e.add(findings...)
+		e.decided = decided
+	}
+	if e.recorded != nil && (e.decided != preflight.Decided{}) && !e.failed() {
+		e.add(refusal(e.recorded, groupSettings(c, &set.RuleSet, e))...)
+	}
+}
+
+// failed reports whether something would end a start.
+func (e *examination) failed() bool { return preflight.Worst(e.findings) == preflight.Error }
+
+// check makes the checks of a start: it ends the start where going on is pointless or would give wrong figures, and
+// logs what will surprise an operator later.
+func (a *App) check(ctx context.Context) (*examination, error) {
+	e := examine(ctx, &a.config, a.rules, a.cluster)
 	if ctx.Err() != nil {
-		return ctx.Err()
+		return nil, ctx.Err()
 	}
-	if err := preflight.Err(findings); err != nil {
-		return err
-	}
-	for _, f := range findings {
-		if f.Level == preflight.Warning {
+	for _, f := range e.findings {
+		switch {
+		case f.Level == preflight.Warning:
 			a.log.Warn(f.What, "check", f.Check, "remedy", f.Remedy)
-		} else {
+		case f.Check == "units":
+			a.log.Info(f.What, "check", f.Check)
+		default:
 			a.log.Debug(f.What, "check", f.Check)
 		}
 	}
-	return nil
+	return e, preflight.Err(e.findings)
 }
 
-// newestLooked is how many of the newest records of the source topic are looked at.
-const newestLooked = 50
-
-// Examine runs all checks of `brimline doctor`. Whatever cannot be asked is a
-// finding, too. connectURL is Kafka Connect's REST interface; empty where there is none to ask.
-func Examine(ctx context.Context, c *config.Config, connectURL string) []preflight.Finding {
+// Examine makes all checks of `brimline doctor`.
+func Examine(ctx context.Context, c *config.Config) []preflight.Finding {
 	var findings []preflight.Finding
-	ruleSet := brimline.RuleSet{Scale: rules.DefaultScale}
-	if set, err := rules.Load(c.Rules); err != nil {
+	set, err := rules.Load(c.Rules)
+	if err != nil {
 		findings = append(findings, rulesFinding(err))
+		set = &rules.Set{RuleSet: brimline.RuleSet{Scale: rules.DefaultScale}}
 	} else {
-		ruleSet = set.RuleSet
-		what := fmt.Sprintf("%s is in order, with %s", c.Rules, plural(len(set.Rules), "rule"))
-		findings = append(findings, preflight.Finding{Check: "rules", What: what})
+		findings = append(findings, preflight.Fine("rules", "%s is in order, with %s", c.Rules, plural(len(set.Rules), "rule")))
 	}
-	findings = append(findings, examineDatabase(ctx, c, &ruleSet)...)
-	findings = append(findings, examineKafka(ctx, c, &ruleSet)...)
-	if connectURL != "" {
-		findings = append(findings, preflight.Connect(ctx, preflight.ConnectOptions{URL: connectURL, Table: c.Table})...)
+	cluster, dialed := preflight.Dial(ctx, KafkaOptions(&c.Kafka, "brimline-doctor"))
+	if cluster != nil {
+		defer cluster.Close()
 	}
-	return findings
+	e := examine(ctx, c, set, cluster)
+	return append(append(findings, dialed...), e.findings...)
 }
 
 func plural(n int, what string) string {
@@ -93,48 +225,10 @@ func plural(n int, what string) string {
 }
 
 func rulesFinding(err error) preflight.Finding {
-	f := preflight.Finding{Check: "rules", Level: preflight.Error, What: err.Error(), Remedy: "see `brimline rules check`"}
+	f := preflight.Found("rules_file", "see `brimline rules check`", "%v", err)
 	if e, ok := errors.AsType[*brimline.Error](err); ok {
 		f.What = e.Err.Error()
 		f.Remedy = cmp.Or(e.Remedy, f.Remedy)
 	}
 	return f
-}
-
-func examineDatabase(ctx context.Context, c *config.Config, ruleSet *brimline.RuleSet) []preflight.Finding {
-	switch {
-	case c.DatabaseURL != "":
-		return preflight.Database(ctx, DatabaseChecks(c, ruleSet))
-	case c.Verify == "off":
-		return []preflight.Finding{{Check: "postgres_connection", Level: preflight.Note, What: "PostgreSQL was not looked at: --verify is off"}}
-	}
-	return []preflight.Finding{{
-		Check: "postgres_connection", Level: preflight.Error, What: "no database URL is given", Remedy: "set --database-url, or --verify=off",
-	}}
-}
-
-func examineKafka(ctx context.Context, c *config.Config, ruleSet *brimline.RuleSet) []preflight.Finding {
-	cluster, findings := preflight.Dial(ctx, KafkaOptions(&c.Kafka, "brimline-doctor"))
-	if cluster == nil {
-		return findings
-	}
-	defer cluster.Close()
-	findings = append(findings, preflight.Kafka(ctx, cluster, preflight.KafkaOptions{
-		Streams: Streams(c), Partitions: c.Partitions, Replication: c.Replication, History: ruleSet.Retention(),
-	})...)
-	newest, err := cluster.Last(ctx, c.Source, newestLooked)
-	if err != nil {
-		return findings // said of the topic already
-	}
-	o := preflight.ConnectorOptions{Debezium: DecoderOptions(c, ruleSet)}
-	if c.DatabaseURL != "" {
-		if scale, known := preflight.AmountScale(ctx, DatabaseChecks(c, ruleSet)); known {
-			o.TableScale = &scale
-		}
-	}
-	var samples []preflight.Sample
-	for _, m := range newest {
-		samples = append(samples, preflight.Sample{Key: m.Key, Value: m.Value})
-	}
-	return append(findings, preflight.Connector(samples, o)...)
 }

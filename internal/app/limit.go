@@ -2,6 +2,7 @@ package app
 
 import (
 	"slices"
+	"sync/atomic"
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/codecs"
@@ -17,6 +18,13 @@ type limited struct {
 	route.Decoder
 	bytes int
 }
+
+// current is the decoder that holds now: what is known of the columns may change while the stage runs.
+type current struct {
+	*atomic.Pointer[codecs.Debezium]
+}
+
+func (c current) Read(key, value []byte) (codecs.Decoded, error) { return c.Load().Read(key, value) }
 
 // mostRead bounds the records that are looked into at all. Brokers let none through that come near.
 const mostRead = 64 << 20

@@ -65,7 +65,7 @@ func DecoderOptions(c *config.Config, rules *brimline.RuleSet) codecs.DebeziumOp
 		Table: c.Table, ID: c.IDColumn, User: c.UserColumn, Amount: c.AmountColumn, Time: c.TimeColumn,
 		Columns: rules.Columns, Scale: rules.Scale,
 		AllowFloatAmounts: c.AllowFloatAmounts, Decimals: codecs.Decimals(c.Decimals),
-		AmountMinorUnits: c.AmountMinorUnits,
+		AmountMinorUnits: minorUnits(c),
 		Format:           codecs.Format(c.Format), TimeUnit: codecs.TimeUnit(c.TimeUnit),
 		OtherTables: codecs.OtherTables(c.OtherTables),
 	}
@@ -75,12 +75,15 @@ func DecoderOptions(c *config.Config, rules *brimline.RuleSet) codecs.DebeziumOp
 	return o
 }
 
+// minorUnits is the setting; where nothing was said the column counts whole units.
+func minorUnits(c *config.Config) int { return max(0, c.AmountMinorUnits) }
+
 // LedgerOptions translate a configuration for package ledger.
 func LedgerOptions(c *config.Config, rules *brimline.RuleSet) ledger.Options {
 	return ledger.Options{
 		URL: c.DatabaseURL.Reveal(), Table: c.Table,
 		Columns: ledger.Columns{ID: c.IDColumn, User: c.UserColumn, Amount: c.AmountColumn, Time: c.TimeColumn},
-		Extra:   rules.Columns, Scale: rules.Scale, MinorUnits: c.AmountMinorUnits,
+		Extra:   rules.Columns, Scale: rules.Scale, MinorUnits: minorUnits(c),
 		Replica: c.Verify == "replica", Name: "brimline " + c.Group,
 	}
 }

@@ -41,7 +41,7 @@ func (a *App) routeStage() *gokaStage {
 		name: processors.Route, inputs: []string{a.streams.Source}, all: a.partitions.source,
 		define: func(*kafka.Tables) (*goka.GroupGraph, []goka.ProcessorOption) {
 			g := route.Graph(route.Config{
-				Streams: a.streams, Decoder: limited{a.decoder, a.config.MaxRecordBytes}, Partitions: a.partitions.users,
+				Streams: a.streams, Decoder: limited{current{&a.decoder}, a.config.MaxRecordBytes}, Partitions: a.partitions.users,
 				Clock: a.clock, Metrics: a.stageMetrics.route,
 			})
 			// In a flattened stream a tombstone is the delete itself.

@@ -115,6 +115,9 @@ func (a *App) Status(ctx context.Context) httpapi.Status {
 		n.Message, n.Remedy = explained(by)
 		s.Notices = append(s.Notices, n)
 	}
+	if n := a.catalog.notice(); n != nil {
+		s.Notices = append(s.Notices, *n)
+	}
 	if a.judged != nil {
 		s.Verification = a.judged.status(time.Now(), a.groupLag())
 		if n := s.Verification.Notice(a.streams.Dismissed); n != nil {

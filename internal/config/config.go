@@ -20,6 +20,7 @@ type Config struct {
 	Topics    `group:"Topics"`
 	Watched   `group:"Watched table"`
 	Records   `group:"Change records"`
+	Feeding   `group:"Change records"`
 	Judging   `group:"Rules and verification"`
 	Database  `group:"PostgreSQL"`
 	State     `group:"State"`
@@ -130,8 +131,9 @@ type Records struct {
 	AmountColumnScale int `help:"Decimals of the amount column, for precise decimals without inline schema; -1: not known." default:"-1" env:"BRIMLINE_AMOUNT_COLUMN_SCALE"`
 	// AmountMinorUnits is n where the amount column counts units of 10^-n in whole
 	// numbers, 2 for a bigint of cents: 50000 is then 500.00, and limits in rules stay
-	// 500.00. Only for columns of whole numbers. 0: it does not.
-	AmountMinorUnits int `help:"n where the amount column counts 10^-n in whole numbers: 2 for cents; 0: whole units." default:"0" env:"BRIMLINE_AMOUNT_MINOR_UNITS"`
+	// 500.00. Only for columns of whole numbers. 0: it does not. -1 is read as 0, with a warning where the column is of
+	// an integer type, which holds cents as often as whole units.
+	AmountMinorUnits int `help:"n where the amount column counts 10^-n in whole numbers: 2 for cents; 0: whole units; -1: not said, read as 0." default:"-1" env:"BRIMLINE_AMOUNT_MINOR_UNITS"`
 	// AllowFloatAmounts takes amounts that went through a float
 	// (decimal.handling.mode=double). They are no longer exact; refused by default.
 	AllowFloatAmounts bool `help:"Take amounts that went through a float and may no longer be exact." env:"BRIMLINE_ALLOW_FLOAT_AMOUNTS"`
@@ -143,6 +145,16 @@ type Records struct {
 	// MaxRecordBytes is the largest change record that is taken; larger ones become dead letters. Of those only
 	// the row's id and account are read, so that the row does not stay as it was before.
 	MaxRecordBytes int `help:"Larger change records become dead letters." default:"1048576" env:"BRIMLINE_MAX_RECORD_BYTES"`
+}
+
+// Feeding is what feeds the source topic, for the checks. What is named is this stream's own: what is wrong with it
+// ends a start. Other slots and publications of the database are only told about.
+type Feeding struct {
+	// Slot and Publication through which the change stream is read; taken from the connector where ConnectURL tells.
+	Slot        string `help:"Replication slot that feeds the source topic; others are other people's." env:"BRIMLINE_SLOT" placeholder:"NAME"`
+	Publication string `help:"Publication that feeds the source topic." env:"BRIMLINE_PUBLICATION" placeholder:"NAME"`
+	// ConnectURL is Kafka Connect's REST interface; a password in it is never shown.
+	ConnectURL Secret `name:"connect-url" help:"REST interface of Kafka Connect, http://connect:8083, to ask how the connector is set." env:"BRIMLINE_CONNECT_URL" placeholder:"URL"`
 }
 
 // Judging is what raises an alert, and who confirms it.
@@ -196,6 +208,8 @@ type Running struct {
 	// Memory is what this process keeps itself to. Caches take their shares of it, and the garbage collector
 	// works as hard as it takes to stay below. GOMEMLIMIT and GOGC, where set, say otherwise to the collector.
 	Memory Bytes `help:"Memory to stay within; more of it makes a catch-up faster." default:"256MiB" env:"BRIMLINE_MEMORY"`
+	// CatalogEvery is how often PostgreSQL's catalog is looked at: a watched column of another type stops stage route. 0: never.
+	CatalogEvery time.Duration `help:"How often to see that the watched columns are what they were; 0: never." default:"1m" env:"BRIMLINE_CATALOG_EVERY"`
 	// UntilCaughtUp stops, with success, once everything in the source topic has gone through all stages.
 	UntilCaughtUp bool `help:"Stop once everything in the source topic has gone through all stages." env:"BRIMLINE_UNTIL_CAUGHT_UP"`
 }

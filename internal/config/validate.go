@@ -57,7 +57,7 @@ func Check(parts ...Part) error {
 
 // Valid checks every part, and what parts must agree on. (kong would call a method named Validate, too early.)
 func (c *Config) Valid() error {
-	return Check(&c.Kafka, &c.Names, &c.Topics, &c.Watched, &c.Records, &c.Judging, &c.Database,
+	return Check(&c.Kafka, &c.Names, &c.Topics, &c.Watched, &c.Records, &c.Feeding, &c.Judging, &c.Database,
 		&c.State, &c.Running, &c.Serving, &c.Profiling, &c.Logging, together{c})
 }
 
@@ -163,8 +163,8 @@ func (r *Records) check(p *problems) {
 	if r.AmountColumnScale < -1 || r.AmountColumnScale > 1000 {
 		p.add("amount-column-scale", "%d is not between 0 and 1000, or -1", r.AmountColumnScale)
 	}
-	if r.AmountMinorUnits < 0 || r.AmountMinorUnits > brimline.MaxScale {
-		p.add("amount-minor-units", "%d is not between 0 and %d", r.AmountMinorUnits, brimline.MaxScale)
+	if r.AmountMinorUnits < -1 || r.AmountMinorUnits > brimline.MaxScale {
+		p.add("amount-minor-units", "%d is not between 0 and %d, or -1", r.AmountMinorUnits, brimline.MaxScale)
 	}
 	if r.AmountMinorUnits > 0 && r.AmountColumnScale > 0 {
 		p.add("amount-minor-units", "is for columns of whole numbers, and --amount-column-scale says that the "+
@@ -173,6 +173,8 @@ func (r *Records) check(p *problems) {
 	p.oneOf("other-tables", r.OtherTables, "deadletter", "skip")
 	p.atLeast("max-record-bytes", r.MaxRecordBytes, 1)
 }
+
+func (f *Feeding) check(*problems) {}
 
 func (j *Judging) check(p *problems) {
 	p.needed("rules", j.Rules)
@@ -215,6 +217,9 @@ func (r *Running) check(p *problems) {
 	}
 	if r.SweepEvery < 0 {
 		p.add("sweep-every", "%v is below 0", r.SweepEvery)
+	}
+	if r.CatalogEvery < 0 {
+		p.add("catalog-every", "%v is below 0", r.CatalogEvery)
 	}
 	if r.KeepEdges < 0 {
 		p.add("keep-edges", "%v is below 0", r.KeepEdges)

@@ -25,7 +25,7 @@ func TestLiveAlertsAreExactlyTheEdges(t *testing.T) {
 	testkit.Start(t, binary, []string{"BRIMLINE_DATABASE_URL=" + j.url}, "capture", "--brokers", strings.Join(j.Brokers, ","),
 		"--source", j.names.Source, "--slot", slot, "--publication", slot)
 	a, b := j.start(t, 1), j.start(t, 2)
-	waitOutput(t, a, "starts at offset")
+	waitOutput(t, a, "stage window: partitions")
 
 	rows := testkit.History{
 		Rows: 3000, Users: 60, Start: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),

@@ -1,6 +1,7 @@
 package preflight
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,22 +22,36 @@ import (
 type ConnectOptions struct {
 	// URL of the REST interface, http://connect:8083; a user and password in it are sent.
 	URL string
-	// Table that a connector is looked for by, schema.name.
-	Table string
+	// Table that a connector is looked for by, schema.name, and Source, the topic that it must write to.
+	Table  string
+	Source string
+	// Columns are those that are read.
+	Columns []string
 	// Client is nil for one that gives up after 5 s.
 	Client *http.Client
 }
 
-// Connect asks Kafka Connect for the connectors that watch the table, whether
-// they run, and for settings that surprise: decimals as floats, a poll
-// interval that delays every alert, operations that are left out.
-func Connect(ctx context.Context, o ConnectOptions) []Finding {
+// Connector is what Kafka Connect says of the connector that writes the source topic.
+type Connector struct {
+	Name        string
+	Slot        string
+	Publication string
+	// TimeMode and DecimalMode are its time.precision.mode and decimal.handling.mode.
+	TimeMode, DecimalMode string
+	// Nulls says whether a NULL stays one in a column with a default.
+	Nulls Nulls
+}
+
+// Connect asks Kafka Connect for the connectors that watch the table, whether they run, and for settings that surprise:
+// a poll interval that delays every alert, operations and columns that are left out, transforms. The connector is nil
+// where there is none, or more than one.
+func Connect(ctx context.Context, o ConnectOptions) ([]Finding, *Connector) {
 	c := &connect{ConnectOptions: o}
 	if c.Client == nil {
 		c.Client = &http.Client{Timeout: 5 * time.Second}
 	}
-	c.all(ctx)
-	return c.findings
+	found := c.all(ctx)
+	return c.findings, found
 }
 
 type connect struct {
@@ -58,29 +74,98 @@ type connectorInfo struct {
 	} `json:"status"`
 }
 
-func (c *connect) all(ctx context.Context) {
-	const check = "connect"
+func (c *connect) all(ctx context.Context) *Connector {
 	var connectors map[string]connectorInfo
 	if err := c.get(ctx, "connectors?expand=info&expand=status", &connectors); err != nil {
-		c.add(Error, check, "check the URL of Kafka Connect's REST interface", "Kafka Connect does not answer: %v", err)
-		return
+		c.add("connect_unreachable", "check the URL of Kafka Connect's REST interface", "Kafka Connect does not answer: %v", err)
+		return nil
 	}
-	var names []string
+	var names, others []string
 	for name, info := range connectors {
-		if strings.HasSuffix(info.Info.Config["connector.class"], ".PostgresConnector") && c.watches(info.Info.Config) {
-			names = append(names, name)
+		config := info.Info.Config
+		if !strings.HasSuffix(config["connector.class"], ".PostgresConnector") || !c.watches(config) {
+			continue
 		}
+		if c.writesElsewhere(config) {
+			others = append(others, name)
+			continue
+		}
+		names = append(names, name)
 	}
 	slices.Sort(names)
+	slices.Sort(others)
 	if len(names) == 0 {
-		c.add(Warning, check, "register a Debezium connector whose table.include.list has "+c.Table, "none of the %s watches %s",
-			counted(len(connectors), "connector", "connectors"), c.Table)
+		c.add("connect_none", "register a Debezium connector whose table.include.list has "+c.Table+", and whose records go to "+
+			c.Source, "none of the %s watches %s for topic %s", counted(len(connectors), "connector", "connectors"), c.Table, c.Source)
+	}
+	for _, name := range others {
+		c.add("connect_other", "", "connector %q watches %s, too, and writes to topic %s", name, c.Table,
+			prefix(connectors[name].Info.Config)+"."+c.Table)
 	}
 	for _, name := range names {
 		info := connectors[name]
 		c.state(name, info)
 		c.settings(name, info.Info.Config)
 	}
+	if len(names) != 1 {
+		return nil
+	}
+	return connectorOf(names[0], connectors[names[0]].Info.Config)
+}
+
+func connectorOf(name string, config map[string]string) *Connector {
+	return &Connector{
+		Name: name, Slot: cmp.Or(config["slot.name"], "debezium"),
+		Publication: cmp.Or(config["publication.name"], "dbz_publication"),
+		TimeMode:    cmp.Or(config["time.precision.mode"], "adaptive"),
+		DecimalMode: cmp.Or(config["decimal.handling.mode"], "precise"),
+		Nulls:       nullsOf(config),
+	}
+}
+
+// Nulls says what the change stream has in place of a NULL in a column with a default.
+type Nulls int
+
+// The answers.
+const (
+	NullsUnknown  Nulls = iota // the worker's settings decide, which are not shown
+	NullsKept                  // NULL
+	NullsReplaced              // the default
+)
+
+func nullsOf(config map[string]string) Nulls {
+	switch {
+	case strings.EqualFold(config["value.converter.replace.null.with.default"], "false"):
+		return NullsKept
+	case config["value.converter"] != "":
+		return NullsReplaced
+	}
+	return NullsUnknown
+}
+
+// prefix is what the names of a connector's topics begin with; Debezium before 2 called it otherwise.
+func prefix(config map[string]string) string {
+	return cmp.Or(config["topic.prefix"], config["database.server.name"])
+}
+
+// writesElsewhere reports whether a connector's records are known to go to another topic than the source.
+func (c *connect) writesElsewhere(config map[string]string) bool {
+	for _, name := range transforms(config) {
+		if strings.HasSuffix(config["transforms."+name+".type"], "Router") {
+			return false // it may send them anywhere
+		}
+	}
+	p := prefix(config)
+	return p != "" && config["topic.naming.strategy"] == "" && c.Source != "" && p+"."+c.Table != c.Source
+}
+
+func transforms(config map[string]string) (names []string) {
+	for _, name := range strings.Split(config["transforms"], ",") {
+		if name = strings.TrimSpace(name); name != "" {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // get reads a path; errors name the server without its password.
@@ -130,7 +215,6 @@ func (c *connect) watches(config map[string]string) bool {
 }
 
 func (c *connect) state(name string, info connectorInfo) {
-	const check = "connect_state"
 	for _, s := range append([]connectorState{info.Status.Connector}, info.Status.Tasks...) {
 		if s.State == "RUNNING" {
 			continue
@@ -139,15 +223,15 @@ func (c *connect) state(name string, info connectorInfo) {
 		if cause != "" {
 			cause = ": " + cause
 		}
-		c.add(Error, check, fmt.Sprintf("mend the cause, then POST /connectors/%s/restart?includeTasks=true", url.PathEscape(name)),
+		c.add("connect_state_down", fmt.Sprintf("mend the cause, then POST /connectors/%s/restart?includeTasks=true", url.PathEscape(name)),
 			"connector %q is %s%s", name, strings.ToLower(s.State), cause)
 		return
 	}
 	if len(info.Status.Tasks) == 0 {
-		c.add(Error, check, "see the log of Kafka Connect", "connector %q has no task", name)
+		c.add("connect_state_down", "see the log of Kafka Connect", "connector %q has no task", name)
 		return
 	}
-	c.ok(check, "connector %q is running", name)
+	c.ok("connect_state", "connector %q is running", name)
 }
 
 const (
@@ -156,17 +240,14 @@ const (
 )
 
 func (c *connect) settings(name string, config map[string]string) {
-	const check = "connect_settings"
 	before := len(c.findings)
-	if config["decimal.handling.mode"] == "double" {
-		c.add(Error, check, "set decimal.handling.mode=string", "connector %q sends amounts as floats, which are not exact", name)
-	}
 	poll := standardPoll
 	if n, err := strconv.Atoi(config["poll.interval.ms"]); err == nil {
 		poll = n
 	}
 	if poll > slowPoll {
-		c.add(Note, check, "set poll.interval.ms=10 where alerts should come sooner", "connector %q looks for changes every %d ms: alerts come up to that much later", name, poll)
+		c.add("connect_settings_poll", "set poll.interval.ms=10 where alerts should come sooner",
+			"connector %q looks for changes every %d ms: alerts come up to that much later", name, poll)
 	}
 	skipped, set := config["skipped.operations"]
 	if !set {
@@ -175,21 +256,93 @@ func (c *connect) settings(name string, config map[string]string) {
 	for _, op := range strings.Split(skipped, ",") {
 		switch strings.TrimSpace(op) {
 		case "t":
-			c.add(Note, check, "set skipped.operations=none, and TRUNCATE in the publication", "connector %q leaves out TRUNCATE: totals would not follow one", name)
+			c.add("connect_settings_truncate", "set skipped.operations=none, and TRUNCATE in the publication",
+				"connector %q leaves out TRUNCATE: totals would not follow one", name)
 		case "c", "u", "d":
-			c.add(Warning, check, "set skipped.operations=none", "connector %q leaves out operation %q: totals drift from the table", name, strings.TrimSpace(op))
+			c.add("connect_settings_operations", "set skipped.operations=none",
+				"connector %q leaves out operation %q: totals drift from the table", name, strings.TrimSpace(op))
 		}
 	}
 	for _, key := range []string{"key.converter", "value.converter"} {
 		if converter := config[key]; converter != "" && !strings.HasSuffix(converter, ".JsonConverter") {
-			c.add(Error, check, fmt.Sprintf("set %s=org.apache.kafka.connect.json.JsonConverter", key), "connector %q writes with %s, and brimline reads JSON", name, converter)
+			c.add("connect_settings_converter", fmt.Sprintf("set %s=org.apache.kafka.connect.json.JsonConverter", key),
+				"connector %q writes with %s, and brimline reads JSON", name, converter)
 		}
 	}
 	switch mode := config["snapshot.mode"]; mode {
 	case "never", "no_data", "schema_only":
-		c.add(Note, check, "set snapshot.mode=initial before the first start", "connector %q takes no snapshot (%s): rows from before its start are not in the stream", name, mode)
+		c.add("connect_settings_snapshot", "set snapshot.mode=initial before the first start",
+			"connector %q takes no snapshot (%s): rows from before its start are not in the stream", name, mode)
+	}
+	if text := config["unavailable.value.placeholder"]; text != "" && text != usualPlaceholder {
+		c.add("connect_settings_placeholder", "take unavailable.value.placeholder out of the connector's settings",
+			"connector %q writes %q for large values that an update left as they were: it would be taken for the value", name, text)
+	}
+	c.columns(name, config)
+	for _, t := range transforms(config) {
+		c.transform(name, t, config)
 	}
 	if len(c.findings) == before {
-		c.ok(check, "the settings of connector %q suit brimline", name)
+		c.ok("connect_settings", "the settings of connector %q suit brimline", name)
 	}
+}
+
+// usualPlaceholder is Debezium's.
+const usualPlaceholder = "__debezium_unavailable_value"
+
+// columns looks for settings that leave out, mask, cut or convert a column that is read.
+func (c *connect) columns(name string, config map[string]string) {
+	for setting, list := range config {
+		keeps := setting == "column.include.list"
+		changes := setting == "column.exclude.list" || strings.HasPrefix(setting, "column.mask.") ||
+			strings.HasPrefix(setting, "column.truncate.")
+		if !keeps && !changes || list == "" {
+			continue
+		}
+		var hit []string
+		for _, column := range c.Columns {
+			if named(list, c.Table+"."+column) != keeps {
+				hit = append(hit, column)
+			}
+		}
+		if len(hit) > 0 {
+			c.add("connect_settings_columns", "correct "+setting+" in the connector",
+				"connector %q leaves out or changes %s by %s, which brimline reads", name, plural(hit, "column"), setting)
+		}
+	}
+}
+
+// named reports whether a list of patterns, each of which must match whole, has a name. What is no pattern that Go
+// reads counts as not having it.
+func named(list, name string) bool {
+	for _, pattern := range strings.Split(list, ",") {
+		re, err := regexp.Compile("(?i)^(?:" + strings.TrimSpace(pattern) + ")$")
+		if err == nil && re.MatchString(name) {
+			return true
+		}
+	}
+	return false
+}
+
+// Transforms that leave rows as they are, by the end of their class. What a transform of another class does is not
+// known.
+var harmless = []string{"Router", "ByLogicalTableRouter", "HeaderFrom", "HeaderToValue", "InsertHeader", "DropHeaders",
+	"HasHeaderKey", "PartitionRouting", "ExtractNewRecordState", "TimezoneConverter"}
+
+func (c *connect) transform(name, transform string, config map[string]string) {
+	class := config["transforms."+transform+".type"]
+	short := class[strings.LastIndexByte(class, '.')+1:]
+	short, _, _ = strings.Cut(short, "$")
+	if slices.ContainsFunc(harmless, func(s string) bool { return strings.HasSuffix(short, s) }) {
+		return
+	}
+	what := "may change what brimline reads, or leave records out"
+	switch short {
+	case "Filter":
+		what = "leaves records out: totals drift from the table"
+	case "TimestampConverter", "ReplaceField", "MaskField", "Cast", "ValueToKey", "ExtractField", "HoistField", "Flatten":
+		what = "changes the records"
+	}
+	c.add("connect_settings_transform", "take the transform out, or see that the columns that brimline reads stay as they are",
+		"transform %q (%s) of connector %q %s", transform, cmp.Or(class, "of no class"), name, what)
 }

@@ -25,9 +25,20 @@ type DatabaseOptions struct {
 	// Columns are those that rules ask about, and Scale the decimals of amounts.
 	Columns []brimline.Column
 	Scale   int
+	// MinorUnits is the setting; below 0 where nothing was said.
+	MinorUnits int
+	// FloatAmounts takes amounts of a float's type, and Unverified says that PostgreSQL is not asked for totals.
+	FloatAmounts, Unverified bool
+	// AsksNull are the columns of which a rule asks whether they are NULL.
+	AsksNull []string
+	// Nulls is what is known of NULLs in the change stream.
+	Nulls Nulls
+	// Streamed is set when the source topic has records.
+	Streamed bool
 
 	// Publication and Slot that the change stream is read through; empty where
 	// not known: then any that fits will do.
+	// What is named is ours, and what is wrong with it ends a start; others are other people's.
 	Publication string
 	Slot        string
 	// Capture is set when `brimline capture` reads this database itself: what
@@ -49,7 +60,9 @@ const (
 // Database checks PostgreSQL: that it can be reached and asked, that the table
 // and its columns are as the settings say, that lookups have their index, and
 // that its change stream is complete.
-func Database(ctx context.Context, o DatabaseOptions) []Finding {
+//
+// The catalog is nil where it could not be read or has no such table.
+func Database(ctx context.Context, o DatabaseOptions) ([]Finding, *Catalog) {
 	if o.Timeout == 0 {
 		o.Timeout = 10 * time.Second
 	}
@@ -62,20 +75,25 @@ func Database(ctx context.Context, o DatabaseOptions) []Finding {
 	d := &database{DatabaseOptions: o}
 	target, err := postgres.Parse(o.URL)
 	if bad, ok := errors.AsType[*brimline.Error](err); ok {
-		d.add(Error, bad.Kind, bad.Remedy, "the database URL: %v", bad.Err)
-		return d.findings
+		d.add("postgres_connection_url", bad.Remedy, "the database URL: %v", bad.Err)
+		return d.findings, nil
 	}
 	d.target = target
 	if err := d.connect(ctx); err != nil {
 		d.connectFailed(err)
-		return d.findings
+		return d.findings, nil
 	}
 	defer d.conn.Close(context.WithoutCancel(ctx))
 	d.ok("postgres_connection", "connected to %s as %s", target.Place(), target.User())
 	if err := d.all(ctx); err != nil {
-		d.add(Error, "postgres_catalog", "see PostgreSQL's log", "PostgreSQL did not answer a check: %v", postgres.Cause(err))
+		d.add("postgres_connection_catalog", "see PostgreSQL's log, and whether this login may read the catalog",
+			"PostgreSQL did not answer a check: %v", postgres.Cause(err))
+		return d.findings, nil
 	}
-	return d.findings
+	if d.table.OID == 0 {
+		return d.findings, nil
+	}
+	return d.findings, &d.table
 }
 
 // connect opens the connection, and the transaction that every check is made
@@ -97,55 +115,81 @@ type database struct {
 	conn    *pgx.Conn
 	version int
 	replica bool
-	table   tableFacts
+	table   Catalog
 }
 
 func (d *database) all(ctx context.Context) error {
-	steps := []func(context.Context) error{
-		d.checkServer, d.checkClock, d.checkTable, d.checkRights, d.checkColumns,
-		d.checkKeys, d.checkIndex, d.checkWAL, d.checkPublication, d.checkSlots,
-	}
-	for _, step := range steps {
+	for _, step := range []func(context.Context) error{
+		d.checkServer, d.checkClock, d.checkTable, d.checkRights, d.checkColumns, d.checkKeys, d.checkIndex,
+	} {
 		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	for _, step := range []struct {
+		what string
+		run  func(context.Context) error
+	}{
+		{"the settings of replication", d.checkWAL}, {"publications", d.checkPublication}, {"replication slots", d.checkSlots},
+	} {
+		if err := d.allowed(ctx, step.what, step.run); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// allowed makes a check of what some logins may not see, and says so then.
+func (d *database) allowed(ctx context.Context, what string, step func(context.Context) error) error {
+	if _, err := d.conn.Exec(ctx, "SAVEPOINT step"); err != nil {
+		return err
+	}
+	err := step(ctx)
+	if e, ok := errors.AsType[*pgconn.PgError](err); !ok || e.Code != "42501" { // insufficient_privilege
+		return err
+	}
+	if _, failed := d.conn.Exec(ctx, "ROLLBACK TO SAVEPOINT step"); failed != nil {
+		return failed
+	}
+	d.add("postgres_connection_unseen", "", "user %q may not look at %s: they were not checked (%s)", d.target.User(), what,
+		postgres.Cause(err))
+	return nil
+}
+
 func (d *database) connectFailed(err error) {
-	const check = "postgres_connection"
+	const check = "postgres_connection_failed"
 	reason := strings.TrimSpace(postgres.Cause(err).Error())
 	switch f := postgres.Classify(err); f.Kind {
 	case postgres.KindSession, postgres.KindPooler, postgres.KindSettings:
-		d.add(Error, check, f.Remedy, "%s: %s", d.target.Place(), reason)
+		d.add(check, f.Remedy, "%s: %s", d.target.Place(), reason)
 		return
 	}
 	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
 		switch e.Code {
 		case "28P01", "28000":
-			d.add(Error, "postgres_login", "check the user and password in --database-url (PGPASSWORD and ~/.pgpass count too), and pg_hba.conf",
+			d.add("postgres_connection_login", "check the user and password in --database-url (PGPASSWORD and ~/.pgpass "+
+				"count too), and pg_hba.conf",
 				"%s refuses the user %q: %s", d.target.Place(), d.target.User(), e.Message)
 		case "3D000":
-			d.add(Error, "postgres_database", "name an existing database in --database-url", "%s: %s", d.target.Place(),
+			d.add("postgres_connection_database", "name an existing database in --database-url", "%s: %s", d.target.Place(),
 				e.Message)
 		case "53300":
-			d.add(Error, "postgres_connections", "free connections or raise max_connections", "%s: %s", d.target.Place(),
+			d.add("postgres_connection_full", "free connections or raise max_connections", "%s: %s", d.target.Place(),
 				e.Message)
 		case "57P03":
-			d.add(Error, check, "wait until it has started", "%s: %s", d.target.Place(), e.Message)
+			d.add(check, "wait until it has started", "%s: %s", d.target.Place(), e.Message)
 		default:
-			d.add(Error, check, "see PostgreSQL's log", "%s refuses the connection: %s (%s)", d.target.Place(), e.Message,
+			d.add(check, "see PostgreSQL's log", "%s refuses the connection: %s (%s)", d.target.Place(), e.Message,
 				e.Code)
 		}
 		return
 	}
 	if postgres.IsTLS(err) {
-		d.add(Error, "postgres_tls", "set sslmode and sslrootcert in --database-url to what the server offers", "%s: %s",
+		d.add("postgres_connection_tls", "set sslmode and sslrootcert in --database-url to what the server offers", "%s: %s",
 			d.target.Place(), reason)
 		return
 	}
-	d.add(Error, check, "check that PostgreSQL runs and that host and port in --database-url are right",
+	d.add(check, "check that PostgreSQL runs and that host and port in --database-url are right",
 		"cannot reach %s: %s", d.target.Place(), reason)
 }
 
@@ -162,16 +206,21 @@ func (d *database) checkServer(ctx context.Context) error {
 			return err
 		}
 	}
+	d.judgeServer(text)
+	return nil
+}
+
+func (d *database) judgeServer(text string) {
+	if d.replica {
+		d.add("postgres_version_replica", "run with --verify=replica, which waits until it has replayed the row; run doctor "+
+			"against the primary as well",
+			"this server is a replica: the write-ahead log, publications and slots of the primary are not checked")
+	}
 	if d.version < oldestPostgres {
-		d.add(Warning, "postgres_version", "use PostgreSQL 12 or later", "PostgreSQL %s is older than what brimline is tested with", text)
+		d.add("postgres_version_old", "use PostgreSQL 12 or later", "PostgreSQL %s is older than what brimline is tested with", text)
 	} else {
 		d.ok("postgres_version", "PostgreSQL %s", text)
 	}
-	if d.replica {
-		d.add(Note, "postgres_replica", "run with --verify=replica, which waits until it has replayed the row; run doctor against the primary as well",
-			"this server is a replica: the write-ahead log, publications and slots of the primary are not checked")
-	}
-	return nil
 }
 
 // checkClock compares the clocks. Windows are judged by the rows' times alone;
@@ -189,7 +238,7 @@ func (d *database) checkClock(ctx context.Context) error {
 		if skew < 0 {
 			direction = "behind"
 		}
-		d.add(Warning, "postgres_clock", "synchronise both clocks (NTP): figures as of now are off by this much",
+		d.add("postgres_clock_skew", "synchronise both clocks (NTP): figures as of now are off by this much",
 			"the database's clock is %s %s this machine's", skew.Abs().Round(100*time.Millisecond), direction)
 		return nil
 	}

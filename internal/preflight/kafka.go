@@ -37,14 +37,18 @@ func Dial(ctx context.Context, o kafka.Options) (*kafka.Cluster, []Finding) {
 	var r report
 	c, err := kafka.Dial(ctx, o, kafka.Quick)
 	if err != nil {
-		r.failed("kafka_connection", err)
+		r.failed("kafka_connection_failed", err)
 		return nil, r.findings
 	}
 	r.ok("kafka_connection", "connected to %s", strings.Join(o.Brokers, ", "))
-	if o.SASL.User != "" && !o.TLS.Enabled {
-		r.add(Warning, "kafka_tls", "set --kafka-tls", "user %q logs in over connections that are not encrypted", o.SASL.User)
-	}
+	r.encryption(o)
 	return c, r.findings
+}
+
+func (r *report) encryption(o kafka.Options) {
+	if o.SASL.User != "" && !o.TLS.Enabled {
+		r.add("kafka_connection_plain", "set --kafka-tls", "user %q logs in over connections that are not encrypted", o.SASL.User)
+	}
 }
 
 // Kafka checks the cluster and the topics: those that others write, and our
@@ -53,15 +57,16 @@ func Kafka(ctx context.Context, c Cluster, o KafkaOptions) []Finding {
 	k := &kafkaChecks{KafkaOptions: o, cluster: c}
 	n, err := c.BrokerCount(ctx)
 	if err != nil {
-		k.failed("kafka_brokers", err)
+		k.failed("kafka_brokers_unknown", err)
 		return k.findings
 	}
 	k.brokers = n
 	switch {
 	case o.Replication > n:
-		k.add(Error, "kafka_brokers", fmt.Sprintf("start more brokers, or set --replication=%d", n), "--replication is %d, and %s", o.Replication, counted(n, "broker is up", "brokers are up"))
+		k.add("kafka_brokers_few", fmt.Sprintf("start more brokers, or set --replication=%d", n),
+			"--replication is %d, and %s", o.Replication, counted(n, "broker is up", "brokers are up"))
 	case n == 1:
-		k.add(Note, "kafka_brokers", "use three brokers in production", "there is one broker: what its disk loses is lost")
+		k.add("kafka_brokers_one", "use three brokers in production", "there is one broker: what its disk loses is lost")
 	default:
 		k.ok("kafka_brokers", "%d brokers are up", n)
 	}
@@ -75,20 +80,6 @@ type kafkaChecks struct {
 	report
 	cluster Cluster
 	brokers int
-}
-
-// failed turns an explained error into a finding of its own.
-func (r *report) failed(check string, err error) {
-	e, ok := errors.AsType[*brimline.Error](err)
-	if !ok {
-		r.add(Error, check, "", "%v", err)
-		return
-	}
-	what := e.Err.Error()
-	if e.Where != "" {
-		what = e.Where + ": " + what
-	}
-	r.add(Error, check, e.Remedy, "%s", what)
 }
 
 func isMissing(err error) bool {
@@ -107,12 +98,12 @@ func (k *kafkaChecks) source(ctx context.Context) {
 	const check = "kafka_source"
 	f, err := k.cluster.Facts(ctx, k.Streams.Source)
 	if isMissing(err) {
-		k.add(Error, check, "name it with --source; Debezium or `brimline capture` creates it with its first record",
+		k.add("kafka_source_missing", "name it with --source; Debezium or `brimline capture` creates it with its first record",
 			"there is no topic %q", k.Streams.Source)
 		return
 	}
 	if err != nil {
-		k.failed(check, err)
+		k.failed("kafka_source_unknown", err)
 		return
 	}
 	if k.offline(check, f) {
@@ -120,21 +111,22 @@ func (k *kafkaChecks) source(ctx context.Context) {
 	}
 	before := len(k.findings)
 	if f.Removed > 0 {
-		k.add(Note, check, "a new --group starts from what is left; keep this group to keep its history",
+		k.add("kafka_source_cut", "a new --group starts from what is left; keep this group to keep its history",
 			"topic %q has lost its first %d records to retention", f.Topic, f.Removed)
 	}
 	policy, retention, known := policyOf(f)
 	compacted := strings.Contains(policy, "compact")
 	if compacted {
-		k.add(Warning, check, "set cleanup.policy=delete on it", "topic %q is compacted: earlier changes of a row vanish, and with them what a new group should have seen", f.Topic)
+		k.add("kafka_source_compacted", "set cleanup.policy=delete on it",
+			"topic %q is compacted: earlier changes of a row vanish, and with them what a new group should have seen", f.Topic)
 	}
 	if known && retention >= 0 && (!compacted || strings.Contains(policy, "delete")) {
 		switch {
 		case k.History > 0 && retention < k.History:
-			k.add(Warning, check, fmt.Sprintf("set retention.ms=%d or more on it, or -1", k.History.Milliseconds()),
+			k.add("kafka_source_short", fmt.Sprintf("set retention.ms=%d or more on it, or -1", k.History.Milliseconds()),
 				"topic %q keeps records for %s, and rules look back %s: a new group cannot fill its windows", f.Topic, rules.FormatWindow(retention), rules.FormatWindow(k.History))
 		default:
-			k.add(Note, check, "set retention.ms=-1 on it where a new --group must see everything",
+			k.add("kafka_source_retention", "set retention.ms=-1 on it where a new --group must see everything",
 				"topic %q keeps records for %s: a new group cannot reprocess from the very beginning", f.Topic, rules.FormatWindow(retention))
 		}
 	}
@@ -150,12 +142,15 @@ func policyOf(f kafka.Facts) (policy string, retention time.Duration, known bool
 	return f.Settings["cleanup.policy"], time.Duration(min(ms, most)) * time.Millisecond, err == nil
 }
 
-func (k *kafkaChecks) offline(check string, f kafka.Facts) bool {
+// offline looks at the copies of a topic; subject is kafka_source or kafka_topics.
+func (k *kafkaChecks) offline(subject string, f kafka.Facts) bool {
 	if f.Offline > 0 {
-		k.add(Error, check, "bring the brokers back that hold them", "%d of %d partitions of topic %q have no leader", f.Offline, f.Partitions, f.Topic)
+		k.add(subject+"_offline", "bring the brokers back that hold them",
+			"%d of %d partitions of topic %q have no leader", f.Offline, f.Partitions, f.Topic)
 	}
 	if f.UnderReplicated > 0 {
-		k.add(Warning, check, "see which broker is down or slow", "%d of %d partitions of topic %q have a copy that lags behind", f.UnderReplicated, f.Partitions, f.Topic)
+		k.add(subject+"_lagging", "see which broker is down or slow",
+			"%d of %d partitions of topic %q have a copy that lags behind", f.UnderReplicated, f.Partitions, f.Topic)
 	}
 	return f.Offline > 0
 }
@@ -188,39 +183,41 @@ func (k *kafkaChecks) own(ctx context.Context) {
 			continue
 		}
 		if err != nil {
-			k.failed(check, err)
+			k.failed("kafka_topics_unknown", err)
 			continue
 		}
 		there++
-		k.judge(check, t, f)
+		k.judge(t, f)
 		if t.family == "" {
 			continue
 		}
 		if first, ok := families[t.family]; !ok {
 			families[t.family] = f
 		} else if first.Partitions != f.Partitions {
-			k.add(Error, check, "start a new --group, or `brimline reset` this one", "topics %q and %q have %d and %d partitions, and must have the same number",
+			k.add("kafka_topics_partitions", "start a new --group, or `brimline reset` this one",
+				"topics %q and %q have %d and %d partitions, and must have the same number",
 				first.Topic, f.Topic, first.Partitions, f.Partitions)
 		}
 	}
 	if f, ok := families["users"]; ok && k.Partitions > 0 && f.Partitions != k.Partitions {
-		k.add(Error, check, fmt.Sprintf("set --partitions=%d or 0, or start a new --group", f.Partitions),
+		k.add("kafka_topics_partitions", fmt.Sprintf("set --partitions=%d or 0, or start a new --group", f.Partitions),
 			"--partitions is %d, and the group began with %d", k.Partitions, f.Partitions)
 	}
 	switch {
 	case there == 0:
 		k.ok(check, "group %q is new: its topics are created at the first start", k.Streams.Group)
 	case len(missing) > 0:
-		k.add(Note, check, "start `brimline run`, which creates them", "not there yet: %s", strings.Join(missing, ", "))
+		k.add("kafka_topics_missing", "start `brimline run`, which creates them", "not there yet: %s", strings.Join(missing, ", "))
 	case len(k.findings) == before:
 		k.ok(check, "the topics of group %q are as they should be", k.Streams.Group)
 	}
 }
 
-func (k *kafkaChecks) judge(check string, t ownTopic, f kafka.Facts) {
-	k.offline(check, f)
+func (k *kafkaChecks) judge(t ownTopic, f kafka.Facts) {
+	k.offline("kafka_topics", f)
 	if f.Settings == nil {
-		k.add(Note, check, "allow this user to describe topic configurations", "the settings of topic %q may not be read", f.Topic)
+		k.add("kafka_topics_unreadable", "allow this user to describe topic configurations",
+			"the settings of topic %q may not be read", f.Topic)
 		return
 	}
 	policy, retention, known := policyOf(f)
@@ -229,21 +226,26 @@ func (k *kafkaChecks) judge(check string, t ownTopic, f kafka.Facts) {
 	}
 	switch {
 	case t.table && policy != "compact":
-		k.add(Error, check, set("cleanup.policy=compact"), "topic %q is a table with cleanup.policy %q: its oldest users are deleted", f.Topic, policy)
+		k.add("kafka_topics_policy", set("cleanup.policy=compact"),
+			"topic %q is a table with cleanup.policy %q: its oldest users are deleted", f.Topic, policy)
 	case !t.table && policy != "delete":
-		k.add(Error, check, set("cleanup.policy=delete"), "topic %q is a stream with cleanup.policy %q: records of one key replace each other", f.Topic, policy)
+		k.add("kafka_topics_policy", set("cleanup.policy=delete"),
+			"topic %q is a stream with cleanup.policy %q: records of one key replace each other", f.Topic, policy)
 	case t.name == k.Streams.Alerts && known && retention >= 0:
-		k.add(Note, check, set("retention.ms=-1"), "topic %q keeps alerts for %s", f.Topic, rules.FormatWindow(retention))
+		k.add("kafka_topics_retention", set("retention.ms=-1"), "topic %q keeps alerts for %s", f.Topic, rules.FormatWindow(retention))
 	}
 	if want := min(3, k.brokers); f.Replication < want {
-		k.add(Warning, check, "raise its replication with kafka-reassign-partitions.sh", "topic %q is kept on %s of %d", f.Topic, counted(f.Replication, "broker", "brokers"), k.brokers)
+		k.add("kafka_topics_replication", "raise its replication with kafka-reassign-partitions.sh",
+			"topic %q is kept on %s of %d", f.Topic, counted(f.Replication, "broker", "brokers"), k.brokers)
 	}
 	if isr, err := strconv.Atoi(f.Settings["min.insync.replicas"]); err == nil {
 		switch {
 		case isr > f.Replication:
-			k.add(Error, check, set(fmt.Sprintf("min.insync.replicas=%d", max(1, f.Replication-1))), "topic %q asks for %d copies in sync and has %d: nothing can be written", f.Topic, isr, f.Replication)
+			k.add("kafka_topics_isr", set(fmt.Sprintf("min.insync.replicas=%d", max(1, f.Replication-1))),
+				"topic %q asks for %d copies in sync and has %d: nothing can be written", f.Topic, isr, f.Replication)
 		case isr == 1 && f.Replication > 2:
-			k.add(Warning, check, set("min.insync.replicas=2"), "topic %q counts a record as written when one of %d copies has it", f.Topic, f.Replication)
+			k.add("kafka_topics_acks", set("min.insync.replicas=2"),
+				"topic %q counts a record as written when one of %d copies has it", f.Topic, f.Replication)
 		}
 	}
 }

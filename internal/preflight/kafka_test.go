@@ -15,11 +15,22 @@ import (
 type fakeCluster struct {
 	brokers int
 	topics  map[string]kafka.Facts
+	down    string // a topic that cannot be asked about, or "brokers"
 }
 
-func (f fakeCluster) BrokerCount(context.Context) (int, error) { return f.brokers, nil }
+var errDown = &brimline.Error{Class: brimline.ClassEnvironment, Kind: kafka.KindTopicMissing + "_not", Where: "asking", Remedy: "wait", Err: context.Canceled}
+
+func (f fakeCluster) BrokerCount(context.Context) (int, error) {
+	if f.down == "brokers" {
+		return 0, errDown
+	}
+	return f.brokers, nil
+}
 
 func (f fakeCluster) Facts(_ context.Context, topic string) (kafka.Facts, error) {
+	if f.down == topic {
+		return kafka.Facts{}, errDown
+	}
 	if facts, ok := f.topics[topic]; ok {
 		return facts, nil
 	}
@@ -91,6 +102,11 @@ func TestKafkaFindings(t *testing.T) {
 		{"new group", "", nil, func(f *fakeCluster, o *KafkaOptions) {
 			o.Streams = processors.NewStreams("new", "source", "others-alerts")
 		}, OK, "kafka_topics", []string{`"new" is new`}},
+		{"brokers do not say", "", nil, func(f *fakeCluster, _ *KafkaOptions) { f.down = "brokers" }, Error, "kafka_brokers_unknown", []string{"asking"}},
+		{"source cannot be asked", "", nil, func(f *fakeCluster, _ *KafkaOptions) { f.down = "source" }, Error, "kafka_source_unknown", []string{"asking"}},
+		{"topic cannot be asked", "", nil, func(f *fakeCluster, _ *KafkaOptions) { f.down = streams.Alerts }, Error, "kafka_topics_unknown", []string{"asking"}},
+		{"source behind", "source", func(f *kafka.Facts) { f.UnderReplicated = 1 }, nil, Warning, "kafka_source_lagging", []string{"lags behind"}},
+		{"topic offline", streams.Alerts, func(f *kafka.Facts) { f.Offline = 1 }, nil, Error, "kafka_topics_offline", []string{"no leader"}},
 		{"healthy", "", nil, nil, OK, "kafka_topics", []string{"as they should be"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -104,7 +120,7 @@ func TestKafkaFindings(t *testing.T) {
 			findings := Kafka(t.Context(), f, o)
 			expectFinding(t, findings, c.level, c.check, c.words...)
 			for _, check := range []string{"kafka_brokers", "kafka_source", "kafka_topics"} {
-				if check != c.check {
+				if check != subject(c.check) {
 					quietOn(t, findings, check)
 				}
 			}

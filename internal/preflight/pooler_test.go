@@ -14,13 +14,13 @@ func TestDatabaseThroughPooler(t *testing.T) {
 	through := testkit.Pooler(t, o.URL)
 	o.URL = through
 	for range 2 {
-		for _, f := range Database(t.Context(), o) {
+		for _, f := range look(t, o) {
 			if f.Level > Note {
 				t.Errorf("%+v", f)
 			}
 		}
-		if scale, known := AmountScale(t.Context(), o); scale != 2 || !known {
-			t.Errorf("scale %d, %v", scale, known)
+		if c, err := ReadCatalog(t.Context(), o); err != nil || c == nil || *c.Columns["amount"].Scale != 2 {
+			t.Errorf("%+v, %v", c, err)
 		}
 	}
 	conn, err := pgx.Connect(t.Context(), through+"&default_query_exec_mode=exec")

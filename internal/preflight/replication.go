@@ -10,15 +10,6 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// needed for the change stream, so an error for whoever reads it here and a
-// warning for whoever only asks for totals.
-func (d *database) streamLevel() Level {
-	if d.Capture {
-		return Error
-	}
-	return Warning
-}
-
 func (d *database) checkWAL(ctx context.Context) error {
 	if d.replica {
 		return nil
@@ -37,13 +28,17 @@ func (d *database) checkWAL(ctx context.Context) error {
 		return err
 	}
 	if level != "logical" {
-		d.add(d.streamLevel(), "postgres_wal_level", "ALTER SYSTEM SET wal_level = 'logical', then restart PostgreSQL",
+		id := "postgres_wal_level_low" // asking for totals does not need it
+		if d.Capture {
+			id = "postgres_wal_level_capture"
+		}
+		d.add(id, "ALTER SYSTEM SET wal_level = 'logical', then restart PostgreSQL",
 			"wal_level is %s: there is no change stream to read", level)
 	} else {
 		d.ok("postgres_wal_level", "wal_level is logical")
 	}
 	if d.Capture && !mayReplicate {
-		d.add(Error, "postgres_replication_right", fmt.Sprintf("ALTER ROLE %s REPLICATION", column(user)),
+		d.add("postgres_replication_right", fmt.Sprintf("ALTER ROLE %s REPLICATION", column(user)),
 			"user %q may not read the change stream", user)
 	}
 	full := false
@@ -53,16 +48,17 @@ func (d *database) checkWAL(ctx context.Context) error {
 	}{{"max_replication_slots", slots, slotsUsed}, {"max_wal_senders", senders, sendersUsed}} {
 		if limit.used >= limit.max {
 			full = true
-			d.add(Warning, "postgres_replication_limits", fmt.Sprintf("ALTER SYSTEM SET %s = %d, then restart PostgreSQL", limit.name, limit.max+5),
+			d.add("postgres_replication_limits",
+				fmt.Sprintf("ALTER SYSTEM SET %s = %d, then restart PostgreSQL", limit.name, limit.max+5),
 				"all %d of %s are in use: no further reader of the change stream can connect", limit.max, limit.name)
 		}
 	}
 	if !full {
-		d.ok("postgres_replication_limits", "%d of %d replication slots and %d of %d senders are free",
+		d.ok("postgres_replication", "%d of %d replication slots and %d of %d senders are free",
 			slots-slotsUsed, slots, senders-sendersUsed, senders)
 	}
 	if keep == "-1" && slotsUsed > 0 {
-		d.add(Note, "postgres_slot_limit", "set max_slot_wal_keep_size to what the disk can spare",
+		d.add("postgres_replication_disk", "set max_slot_wal_keep_size to what the disk can spare",
 			"max_slot_wal_keep_size is not set: the log kept for a slot that nobody reads grows until the disk is full")
 	}
 	return nil
@@ -77,7 +73,7 @@ type publicationFacts struct {
 }
 
 func (d *database) checkPublication(ctx context.Context) error {
-	if d.replica || d.table.oid == 0 {
+	if d.replica || d.table.OID == 0 {
 		return nil
 	}
 	schema, name := SplitTable(d.Table)
@@ -95,7 +91,7 @@ func (d *database) checkPublication(ctx context.Context) error {
 		WHERE ($4 = '' OR p.pubname = $4) AND (t.schemaname = $1 AND t.tablename = $2
 			OR (t.schemaname, t.tablename) IN (SELECT n.nspname, c.relname FROM pg_partition_tree($3::oid::regclass) tree
 				JOIN pg_class c ON c.oid = tree.relid JOIN pg_namespace n ON n.oid = c.relnamespace))`, viaRoot, more),
-		schema, name, d.table.oid, d.Publication)
+		schema, name, d.table.OID, d.Publication)
 	if err != nil {
 		return err
 	}
@@ -123,51 +119,79 @@ func (d *database) noPublication() {
 	if d.Publication != "" {
 		wanted, create = fmt.Sprintf("the publication %q", d.Publication), d.Publication
 	}
+	if d.Streamed {
+		d.add("postgres_publication_gone", fmt.Sprintf("see whether %s was replaced by another table; then ALTER PUBLICATION "+
+			"%s ADD TABLE %s, and take a new snapshot of it", d.Table, column(create), d.quoted()),
+			"%s is not in %s, and the source topic has records: what is written to it now does not come", d.Table, wanted)
+		return
+	}
 	// `brimline capture` and most connectors make theirs when they first start.
-	d.add(Note, "postgres_publication", fmt.Sprintf("CREATE PUBLICATION %s FOR TABLE %s, or let the connector create its own", column(create), d.quoted()),
-		"%s is not in %s yet", d.Table, wanted)
+	d.add("postgres_publication_none", fmt.Sprintf("CREATE PUBLICATION %s FOR TABLE %s, or let the connector create its own",
+		column(create), d.quoted()), "%s is not in %s yet", d.Table, wanted)
+}
+
+// oneOf is the check for what is known to be ours, or the one for what may be.
+func (d *database) oneOf(known, ours, maybe string) (id, condition string) {
+	if known != "" {
+		return ours, ""
+	}
+	return maybe, ", if it is the one that feeds the source topic (name ours with --publication)"
 }
 
 func (d *database) judgePublication(p publicationFacts) {
-	const check = "postgres_publication"
 	before := len(d.findings)
-	var missing []string
+	alter := fmt.Sprintf("ALTER PUBLICATION %s SET ", column(p.name))
+	partial, condition := d.oneOf(d.Publication, "postgres_publication_partial", "postgres_publication_maybe_partial")
+	if missing := p.missing(); len(missing) > 0 {
+		id := partial
+		if len(missing) == 1 && !p.trunc {
+			id = "postgres_publication_maybe_partial" // most tables are never truncated
+		}
+		d.add(id, alter+"(publish = 'insert, update, delete, truncate')"+condition,
+			"publication %q leaves out %s: totals drift from the table", p.name, strings.Join(missing, ", "))
+	}
+	if p.filter != "" {
+		d.add(partial, alter+"TABLE "+d.quoted()+condition,
+			"publication %q has a row filter %s: the other rows are missing from the stream's totals", p.name, p.filter)
+	}
+	if absent := d.unpublished(p); len(absent) > 0 {
+		id, condition := d.oneOf(d.Publication, "postgres_publication_columns", "postgres_publication_maybe_columns")
+		d.add(id, alter+"TABLE "+d.quoted()+condition,
+			"publication %q leaves out %s, which brimline needs", p.name, plural(absent, "column"))
+	}
+	if d.table.Kind == "p" && !p.viaRoot {
+		d.add("postgres_publication_partitions", alter+"(publish_via_partition_root = true)"+condition,
+			"publication %q names the partitions of %s instead of the table: their records look like those of other tables", p.name, d.Table)
+	}
+	if len(d.findings) == before {
+		d.ok("postgres_publication", "%s is in publication %q", d.Table, p.name)
+	}
+}
+
+// missing are the operations that a publication leaves out.
+func (p *publicationFacts) missing() (names []string) {
 	for _, op := range []struct {
 		name string
 		on   bool
 	}{{"insert", p.inserts}, {"update", p.updates}, {"delete", p.deletes}, {"truncate", p.trunc}} {
 		if !op.on {
-			missing = append(missing, op.name)
+			names = append(names, op.name)
 		}
 	}
-	alter := fmt.Sprintf("ALTER PUBLICATION %s SET ", column(p.name))
-	if len(missing) > 0 {
-		d.add(Warning, check, alter+"(publish = 'insert, update, delete, truncate')",
-			"publication %q leaves out %s: totals drift from the table", p.name, strings.Join(missing, ", "))
+	return names
+}
+
+// unpublished are the needed columns that a publication leaves out.
+func (d *database) unpublished(p publicationFacts) (names []string) {
+	if p.columns == nil {
+		return nil
 	}
-	if p.filter != "" {
-		d.add(Warning, check, alter+"TABLE "+d.quoted(),
-			"publication %q has a row filter %s: the other rows are missing from the stream's totals", p.name, p.filter)
-	}
-	if p.columns != nil {
-		var absent []string
-		for _, name := range d.needed() {
-			if _, exists := d.table.columns[name]; exists && !slices.Contains(p.columns, name) {
-				absent = append(absent, name)
-			}
-		}
-		if len(absent) > 0 {
-			d.add(Error, check, alter+"TABLE "+d.quoted(),
-				"publication %q leaves out %s, which brimline needs", p.name, plural(absent, "column"))
+	for _, name := range d.needed() {
+		if c, exists := d.table.Columns[name]; exists && !c.Generated && !slices.Contains(p.columns, name) {
+			names = append(names, name)
 		}
 	}
-	if d.table.kind == "p" && !p.viaRoot {
-		d.add(Warning, check, alter+"(publish_via_partition_root = true)",
-			"publication %q names the partitions of %s instead of the table: their records look like those of other tables", p.name, d.Table)
-	}
-	if len(d.findings) == before {
-		d.ok(check, "%s is in publication %q", d.Table, p.name)
-	}
+	return names
 }
 
 // checkSlots looks at the slots of this database: each holds back write-ahead log for one reader.
@@ -186,46 +210,65 @@ func (d *database) checkSlots(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	const check = "postgres_slot"
 	n := 0
 	var name, wal string
 	var active bool
 	var lag int64
 	_, err = pgx.ForEachRow(rows, []any{&name, &active, &wal, &lag}, func() error {
 		n++
-		behind := humanize.IBytes(uint64(max(0, lag)))
-		drop := fmt.Sprintf("start its reader, or drop it: SELECT pg_drop_replication_slot('%s')", strings.ReplaceAll(name, "'", "''"))
-		switch {
-		case wal == "lost":
-			d.add(Error, check, fmt.Sprintf("drop it (SELECT pg_drop_replication_slot('%s')) and start the connector with a new snapshot", name),
-				"slot %s is lost: PostgreSQL has removed log that its reader had not read, so changes are missing from the stream", name)
-		case !active && lag > lagWarning, wal == "unreserved":
-			d.add(Warning, check, drop, "slot %s is %s behind and holds that much log on the disk%s", name, behind, inactive(active))
-		case !active:
-			d.add(Warning, check, drop, "nobody reads slot %s (%s behind): the stream has stopped and log piles up", name, behind)
-		case lag > lagWarning:
-			d.add(Warning, check, "see what slows its reader down", "slot %s is %s behind", name, behind)
-		default:
-			d.ok(check, "slot %s is being read, %s behind", name, behind)
-		}
+		d.judgeSlot(name, wal, active, lag)
 		return nil
 	})
-	if err == nil && n == 0 {
-		d.add(Note, check, "start Debezium's connector or `brimline capture`", "no logical replication slot%s in this database: nothing reads its change stream", named(d.Slot))
+	switch {
+	case err != nil || n > 0:
+	case d.Slot != "":
+		d.add("postgres_slot_missing", "start its reader, which creates it, or correct --slot",
+			"there is no logical replication slot %q in this database: nothing reads the change stream through it", d.Slot)
+	default:
+		d.add("postgres_slot_none", "start Debezium's connector or `brimline capture`",
+			"no logical replication slot in this database: nothing reads its change stream")
 	}
 	return err
 }
+
+// judgeSlot looks at one slot. Others than ours are other people's: what they need is not for us to say.
+func (d *database) judgeSlot(name, wal string, active bool, lag int64) {
+	behind := humanize.IBytes(uint64(max(0, lag)))
+	if d.Slot == "" {
+		const which = "name ours with --slot; if it is this one, "
+		switch {
+		case wal == "lost":
+			d.add("postgres_slot_maybe_lost", which+"start over with a new snapshot and a new --group",
+				"slot %s is lost: PostgreSQL has removed log that its reader had not read. If it is the one that feeds the "+
+					"source topic, changes are missing from it", name)
+		case !active || lag > lagWarning || wal == "unreserved":
+			d.add("postgres_slot_maybe_unread", which+"see to its reader", "slot %s is %s behind%s", name, behind, inactive(active))
+		default:
+			d.ok("postgres_slot", "slot %s is being read, %s behind", name, behind)
+		}
+		return
+	}
+	switch {
+	case wal == "lost":
+		d.add("postgres_slot_lost",
+			fmt.Sprintf("drop it (SELECT pg_drop_replication_slot(%s)), start the connector with a new snapshot, and a new "+
+				"--group over it", literal(name)),
+			"slot %s is lost: PostgreSQL has removed log that its reader had not read, so changes are missing from the stream", name)
+	case !active:
+		d.add("postgres_slot_unread", "start its reader", "nothing reads slot %s (%s behind): the stream has stopped and log piles up", name, behind)
+	case lag > lagWarning, wal == "unreserved":
+		d.add("postgres_slot_behind", "see what slows its reader down", "slot %s is %s behind and holds that much log on the disk", name, behind)
+	default:
+		d.ok("postgres_slot", "slot %s is being read, %s behind", name, behind)
+	}
+}
+
+// literal is a text in SQL.
+func literal(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
 
 func inactive(active bool) string {
 	if active {
 		return ""
 	}
-	return ", and nobody reads it"
-}
-
-func named(name string) string {
-	if name == "" {
-		return ""
-	}
-	return fmt.Sprintf(" %q", name)
+	return ", and nothing reads it"
 }

@@ -71,6 +71,7 @@ func CompileRule(rule brimline.Rule, columns []brimline.Column, scale int, opts 
 type predicate struct {
 	holds condition
 	used  []brimline.Column
+	nulls []string // columns that are compared with nil, or given another value in its place
 }
 
 func (p predicate) takes(opts []Option) func(*brimline.Transaction) bool {
@@ -126,7 +127,7 @@ func compileOwn(where string, columns []brimline.Column, scale int) (predicate, 
 	if len(c.faults) > 0 {
 		return predicate{}, c.faults
 	}
-	return predicate{result.holds, c.used}, nil
+	return predicate{result.holds, c.used, c.nulls}, nil
 }
 
 // compiler types the nodes of a tree and turns them into functions. A node
@@ -137,6 +138,7 @@ type compiler struct {
 	columns []brimline.Column
 	scale   int
 	used    []brimline.Column
+	nulls   []string // columns that are compared with nil
 	faults  []fault
 }
 

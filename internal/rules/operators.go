@@ -139,6 +139,7 @@ func (c *compiler) equality(n *ast.BinaryNode, a, b operand) operand {
 	}
 	var holds condition
 	if b.kind == nothing {
+		c.asksNull(a.node)
 		switch a.kind {
 		case text:
 			holds = isNull(a.text)
@@ -231,6 +232,7 @@ func (c *compiler) fallback(n *ast.BinaryNode, a, b operand) operand {
 	if a.kind == nothing || b.kind == nothing {
 		return c.fail(n, "?? takes a value instead of NULL; nil is none")
 	}
+	c.asksNull(a.node)
 	if !c.align(n, &a, &b, "choose between") {
 		return operand{}
 	}

@@ -1,0 +1,216 @@
+package codecs
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/brimline/brimline"
+)
+
+// GroupSettings is what the rows of a group mean, as its first instance wrote it down: which table's they are, and in
+// which units and types they are read. Members with another meaning must not share a table.
+type GroupSettings struct {
+	Source string // topic of the change stream
+	Table  string
+	ID     []string
+	User   string
+	Amount string
+	Time   string
+	Scale  int // decimals of amounts
+	Format Format
+	// TimeUnit, Decimals, AmountColumnScale, AmountMinorUnits and AllowFloatAmounts are the settings (DebeziumOptions).
+	TimeUnit          TimeUnit
+	Decimals          Decimals
+	AmountColumnScale *int
+	AmountMinorUnits  int
+	AllowFloatAmounts bool
+
+	// DecidedUnit and DecidedDecimals are what was found out where the settings leave it open (DebeziumOptions); empty
+	// where nothing had to be, or no record has shown it yet.
+	DecidedUnit     TimeUnit
+	DecidedDecimals Decimals
+
+	// TableOID is the table's in PostgreSQL; 0, like no Facts, where the catalog has not been read yet.
+	TableOID uint32
+	Facts    map[string]ColumnFacts // of the columns above and of those of the rules
+	Identity Identity
+
+	// By, Program and At say which instance wrote it, of which version, and when.
+	By      string
+	Program string
+	At      brimline.Time
+}
+
+// UnitAdaptive is the unit of Debezium's default mode: milliseconds for columns of at most three fraction digits,
+// else microseconds.
+const UnitAdaptive TimeUnit = "adaptive"
+
+// Settings is the codec of *GroupSettings, a record of the rules topic.
+type Settings struct{}
+
+type settingsRecord struct {
+	Version           int             `json:"version"`
+	By                string          `json:"by"`
+	Program           string          `json:"program"`
+	At                *brimline.Time  `json:"at,omitempty"`
+	Source            string          `json:"source"`
+	Table             string          `json:"table"`
+	ID                []string        `json:"id_columns"`
+	User              string          `json:"user_column"`
+	Amount            string          `json:"amount_column"`
+	Time              string          `json:"time_column"`
+	Scale             int             `json:"scale"`
+	Format            Format          `json:"format"`
+	AllowFloatAmounts bool            `json:"allow_float_amounts"`
+	TimeUnit          TimeUnit        `json:"time_unit"`
+	Decimals          Decimals        `json:"decimals"`
+	AmountColumnScale *int            `json:"amount_column_scale,omitempty"`
+	AmountMinorUnits  int             `json:"amount_minor_units"`
+	DecidedUnit       TimeUnit        `json:"decided_unit,omitempty"`
+	DecidedDecimals   Decimals        `json:"decided_decimals,omitempty"`
+	TableOID          uint32          `json:"table_oid,omitempty"`
+	Columns           []factsRecord   `json:"columns,omitempty"`
+	Identity          *identityRecord `json:"replica_identity,omitempty"`
+}
+
+type factsRecord struct {
+	Name      string  `json:"name"`
+	Type      string  `json:"type"`
+	Precision int     `json:"precision,omitempty"`
+	Scale     *int    `json:"scale,omitempty"`
+	Default   *string `json:"default,omitempty"`
+	NotNull   bool    `json:"not_null,omitempty"`
+}
+
+type identityRecord struct {
+	Full    bool     `json:"full,omitempty"`
+	Columns []string `json:"columns,omitempty"`
+}
+
+const aSettings = "the record of the group's settings"
+
+// Encode takes a *GroupSettings.
+func (Settings) Encode(v any) ([]byte, error) {
+	s, ok := v.(*GroupSettings)
+	if !ok {
+		return nil, mistyped("group settings", v)
+	}
+	if err := s.check(); err != nil {
+		return nil, err
+	}
+	r := settingsRecord{
+		Version: recordVersion, By: s.By, Program: s.Program, At: optionalTime(s.At),
+		Source: s.Source, Table: s.Table, ID: s.ID, User: s.User, Amount: s.Amount, Time: s.Time, Scale: s.Scale,
+		Format: s.Format, AllowFloatAmounts: s.AllowFloatAmounts, TimeUnit: s.TimeUnit, Decimals: s.Decimals,
+		AmountColumnScale: s.AmountColumnScale, AmountMinorUnits: s.AmountMinorUnits,
+		DecidedUnit: s.DecidedUnit, DecidedDecimals: s.DecidedDecimals, TableOID: s.TableOID,
+	}
+	if r.ID == nil {
+		r.ID = []string{}
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.Facts)) {
+		f := s.Facts[name]
+		r.Columns = append(r.Columns, factsRecord{name, f.Type, f.Precision, f.Scale, f.Default, f.NotNull})
+	}
+	if i := s.Identity; i.Known {
+		r.Identity = &identityRecord{i.Full, i.Columns}
+	}
+	return marshal(r)
+}
+
+// Decode gives a *GroupSettings.
+func (Settings) Decode(b []byte) (any, error) {
+	var r settingsRecord
+	if err := unmarshal(aSettings, b, &r); err != nil {
+		return nil, err
+	}
+	s := &GroupSettings{
+		Source: r.Source, Table: r.Table, ID: r.ID, User: r.User, Amount: r.Amount, Time: r.Time, Scale: r.Scale,
+		Format: r.Format, AllowFloatAmounts: r.AllowFloatAmounts, TimeUnit: r.TimeUnit, Decimals: r.Decimals,
+		AmountColumnScale: r.AmountColumnScale, AmountMinorUnits: r.AmountMinorUnits,
+		DecidedUnit: r.DecidedUnit, DecidedDecimals: r.DecidedDecimals, TableOID: r.TableOID,
+		By: r.By, Program: r.Program, At: timeOrZero(r.At),
+	}
+	if len(s.ID) == 0 {
+		s.ID = nil
+	}
+	if len(r.Columns) > 0 {
+		s.Facts = make(map[string]ColumnFacts, len(r.Columns))
+	}
+	for _, c := range r.Columns {
+		if _, twice := s.Facts[c.Name]; twice || c.Type == "" {
+			return nil, corrupt(aSettings, fmt.Errorf("column %q", c.Name))
+		}
+		s.Facts[c.Name] = ColumnFacts{c.Type, c.Precision, c.Scale, c.Default, c.NotNull}
+	}
+	if i := r.Identity; i != nil {
+		s.Identity = Identity{Known: true, Full: i.Full, Columns: i.Columns}
+	}
+	if err := s.check(); err != nil {
+		return nil, corrupt(aSettings, err)
+	}
+	return s, nil
+}
+
+func (s *GroupSettings) check() error {
+	switch {
+	case s.Scale < 0 || s.Scale > brimline.MaxScale:
+		return fmt.Errorf("scale %d", s.Scale)
+	case !slices.Contains([]Format{FormatAuto, FormatEnvelope, FormatFlat}, s.Format):
+		return fmt.Errorf("format %q", s.Format)
+	case !slices.Contains([]TimeUnit{UnitAuto, UnitMs, UnitUs, UnitNs}, s.TimeUnit):
+		return fmt.Errorf("time unit %q", s.TimeUnit)
+	case !slices.Contains([]TimeUnit{"", UnitMs, UnitUs, UnitNs}, s.DecidedUnit):
+		return fmt.Errorf("decided time unit %q", s.DecidedUnit)
+	case !slices.Contains([]Decimals{DecimalsAuto, DecimalsPrecise, DecimalsString, DecimalsNumeric}, s.Decimals):
+		return fmt.Errorf("decimals %q", s.Decimals)
+	case !slices.Contains([]Decimals{"", DecimalsPrecise, DecimalsString}, s.DecidedDecimals):
+		return fmt.Errorf("decided decimals %q", s.DecidedDecimals)
+	case s.AmountColumnScale != nil && (*s.AmountColumnScale < 0 || *s.AmountColumnScale > maxDecimalScale):
+		return fmt.Errorf("amount column scale %d", *s.AmountColumnScale)
+	case s.AmountMinorUnits < 0 || s.AmountMinorUnits > brimline.MaxScale:
+		return fmt.Errorf("amount minor units %d", s.AmountMinorUnits)
+	}
+	return nil
+}
+
+// Known reports whether the record says what the columns are.
+func (s *GroupSettings) Known() bool { return len(s.Facts) > 0 }
+
+// Unit is the unit of times that are bare numbers: as it was set or found out, UnitAdaptive where it follows from each
+// column's precision, empty where that is not known.
+func (s *GroupSettings) Unit() TimeUnit {
+	switch {
+	case s.TimeUnit != UnitAuto:
+		return s.TimeUnit
+	case s.DecidedUnit != "":
+		return s.DecidedUnit
+	case s.Known() && s.adaptiveUnit() != "":
+		return s.adaptiveUnit()
+	}
+	return ""
+}
+
+func (s *GroupSettings) adaptiveUnit() TimeUnit {
+	if f, ok := s.Facts[s.Time]; ok && f.Type == "timestamp" {
+		return adaptiveUnit(&f)
+	}
+	return ""
+}
+
+// DecimalsKnown is how decimals come as text: as it was set or found out, else empty.
+func (s *GroupSettings) DecimalsKnown() Decimals {
+	if s.Decimals != DecimalsAuto {
+		return s.Decimals
+	}
+	return s.DecidedDecimals
+}
+
+// AmountScale is the number of decimals of the amount column; nil where that is not known, or it has any number.
+func (s *GroupSettings) AmountScale() *int {
+	if f, ok := s.Facts[s.Amount]; ok {
+		return f.Scale
+	}
+	return s.AmountColumnScale
+}
