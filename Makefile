@@ -8,6 +8,7 @@ FUZZTIME ?= 10s
 BENCH    ?= .
 # Of all rounds together; 50 rounds with 200,000 rows take some hours.
 CRASH_TIMEOUT ?= 8h
+STACK_TIMEOUT ?= 40m
 TOOL = $(GO) tool -modfile=tools/$(1)/go.mod $(1)
 # The tag of this commit, or the newest tag and how far behind it lies, or what Go calls a commit without a tag.
 VERSION ?= $(shell { git describe --tags --match 'v[0-9]*' 2>/dev/null || \
@@ -17,10 +18,10 @@ VERSION ?= $(shell { git describe --tags --match 'v[0-9]*' 2>/dev/null || \
 OLD_LINES = $(shell git log --diff-filter=A --format=%h -- .golangci.yml 2>/dev/null | tail -1)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-race test-stack test-tools test-crash test-proofs bench bench-stack fuzz vet lint release image clean
+.PHONY: help build demo test test-race test-stack test-tools test-versions test-crash test-proofs test-release bench bench-stack fuzz vet lint release image clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## bin/brimline
 	$(GO) build -trimpath -ldflags '-X main.release=$(VERSION)' -o bin/brimline ./cmd/brimline
@@ -35,7 +36,7 @@ test-race: ## the same under the race detector
 	$(GOTEST) -race -timeout 20m $(PKG)
 
 test-stack: ## the suites on real Kafka, Debezium and PostgreSQL (deploy/stack: needs a JDK, Maven and PostgreSQL)
-	BRIMLINE_STACK=1 $(GOTEST) -count=1 -run '^TestStack' -timeout 40m ./internal/e2e/... ./internal/security/...
+	BRIMLINE_STACK=1 $(GOTEST) -count=1 -run '^TestStack' -timeout $(STACK_TIMEOUT) ./internal/e2e/... ./internal/security/...
 
 test-tools: ## the Python example (needs Python 3 with venv; fetches its packages into .cache)
 	python3 -m venv .cache/python
@@ -53,6 +54,12 @@ bench: ## every hot function, with allocations; internal/bench/peers.sh compares
 
 bench-stack: ## the whole program on real Kafka and PostgreSQL, each run judged; BENCH=Latency for a part (needs a JDK, Maven and PostgreSQL)
 	BRIMLINE_BENCH=1 $(GO) test -run '^$$' -bench '$(BENCH)' -benchtime 1x -timeout 2h -v ./internal/bench
+
+test-versions: ## each release of PostgreSQL, Kafka and Debezium that README names; VERSIONS='postgres-14 …' for some (an hour)
+	GO='$(GO)' deploy/stack/versions.sh $(VERSIONS)
+
+test-release: ## all of it, a night long; SUITES='proofs fuzz' for some; each writes its line of docs/records/README.md
+	internal/tools/release.sh $(SUITES)
 
 fuzz: ## every fuzz target for FUZZTIME (10s)
 	@set -e; for file in $$(grep -rl --include='*_test.go' '^func Fuzz' .); do \
@@ -73,7 +80,7 @@ lint: ## golangci-lint (staticcheck, goimports, errorlint, ...), actionlint, gor
 	  else echo 'the history of .golangci.yml is not here: the length of new lines not checked'; fi
 	$(call TOOL,actionlint)
 	VERSION=$(VERSION) $(call TOOL,goreleaser) check --quiet
-	@if command -v shellcheck >/dev/null; then shellcheck -x -P SCRIPTDIR .ci/run deploy/stack/*.sh deploy/compose/*.sh internal/bench/*.sh; \
+	@if command -v shellcheck >/dev/null; then shellcheck -x -P SCRIPTDIR .ci/run deploy/stack/*.sh deploy/compose/*.sh internal/bench/*.sh internal/tools/*.sh; \
 	  else echo 'shellcheck is not installed: scripts not checked'; fi
 
 release: ## dist/: archives with checksums for linux and macOS, amd64 and arm64; publishes nothing

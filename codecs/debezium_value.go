@@ -20,7 +20,8 @@ func (d *Debezium) amountOf(v *jsonValue, in reading) (brimline.Amount, error) {
 	case jsonString:
 		if notFinite(v.raw) {
 			return 0, brimline.BadInput(KindAmountNaN,
-				"correct the row, and add CHECK (amount <> 'NaN') to the table", "amount %s is not a finite number", excerpt(v.raw))
+				"correct the row, and add CHECK (amount <> 'NaN') to the table", "column %s: %s is not a finite number", c.name,
+				excerpt(v.raw))
 		}
 		precise, err := d.isPrecise(v.raw, c, schema, in.own)
 		if err != nil {
@@ -57,14 +58,15 @@ func (d *Debezium) numberAmount(v *jsonValue, c *column, schema *columnSchema) (
 		if s := d.opt.AmountColumnScale; s != nil && *s > 0 && c.facts == nil && !typed {
 			return 0, brimline.BadInput(KindAmountNotWhole,
 				"take --amount-column-scale out; where the column counts cents or the like, set --amount-minor-units",
-				"amount %s is a whole number, as integer columns have them, and amount_column_scale says that the "+
-					"column has %d decimals", excerpt(v.raw), *s)
+				"column %s: %s is a whole number, as integer columns have them, and amount_column_scale says that the "+
+					"column has %d decimals", c.name, excerpt(v.raw), *s)
 		}
 	case !d.exactNumber(schema) && !d.opt.AllowFloatAmounts:
 		return 0, brimline.BadInput(KindFloatAmount,
 			"set decimal.handling.mode=string in the connector; if it has decimal.format=NUMERIC, whose numbers "+
 				"are exact, set --decimals=numeric; allow_float_amounts takes inexact ones",
-			"amount %s may have gone through a binary float (double): an exact number looks the same", excerpt(v.raw))
+			"column %s: %s may have gone through a binary float (double): an exact number looks the same", c.name,
+			excerpt(v.raw))
 	default:
 		n.shortenFraction()
 	}
@@ -83,14 +85,15 @@ func (d *Debezium) exactNumber(schema *columnSchema) bool {
 func (d *Debezium) decimalAmount(n decimal, err error) (brimline.Amount, error) {
 	if err != nil {
 		return 0, brimline.BadInput(KindAmountSyntax,
-			"check that the amount setting names a numeric column", "the amount is no decimal number that brimline can read")
+			"check that the amount setting names a numeric column", "column %s holds no decimal number that brimline can read",
+			d.opt.Amount)
 	}
 	if minor := d.opt.AmountMinorUnits; minor > 0 {
 		if n.scale > 0 {
 			return 0, brimline.BadInput(KindAmountNotWhole,
 				"set --amount-minor-units only where the column holds whole numbers",
-				"amount %s has decimals, and amount_minor_units says that the column counts units of 10^-%d",
-				shorten(n.text()), minor)
+				"column %s: %s has decimals, and amount_minor_units says that the column counts units of 10^-%d",
+				d.opt.Amount, shorten(n.text()), minor)
 		}
 		n.scale += minor
 	}
@@ -100,11 +103,12 @@ func (d *Debezium) decimalAmount(n decimal, err error) (brimline.Amount, error) 
 		return a, nil
 	case errors.Is(err, brimline.ErrAmountScale):
 		return 0, brimline.BadInput(KindAmountScale,
-			"raise scale to the column's number of decimals and start a new group", "amount %s has more than %d decimals", shorten(n.text()), d.opt.Scale)
+			"raise scale to the column's number of decimals and start a new group", "column %s: %s has more than %d decimals",
+			d.opt.Amount, shorten(n.text()), d.opt.Scale)
 	default:
 		return 0, brimline.BadInput(KindAmountRange,
 			"lower scale, if the column has fewer decimals, and start a new group; else correct the row",
-			"amount %s does not fit 64 bits with %d decimals", shorten(n.text()), d.opt.Scale)
+			"column %s: %s does not fit 64 bits with %d decimals", d.opt.Amount, shorten(n.text()), d.opt.Scale)
 	}
 }
 

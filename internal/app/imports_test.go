@@ -76,6 +76,7 @@ func layers() []layer {
 		{"internal/docs", nil, nil},     // tests only
 		{"internal/security", nil, nil}, // tests only
 		{"internal/tools/counttests", nil, nil},
+		{"internal/tools/pgprograms", []string{"internal/embedded"}, nil},
 		{"deploy", nil, nil},   // tests only
 		{"examples", nil, nil}, // tests only
 		{"examples/total", []string{".", "views"}, nil},

@@ -154,7 +154,7 @@ func parse(data []byte) (m pglogrepl.Message, err error) {
 		switch cause := recover().(type) {
 		case nil:
 		case runtime.Error:
-			m, err = nil, fmt.Errorf("%w: %v", errShort, cause)
+			m, err = nil, fmt.Errorf("%w: %w", errShort, cause)
 		default:
 			panic(cause)
 		}

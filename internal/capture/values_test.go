@@ -171,7 +171,7 @@ func TestShortMessages(t *testing.T) {
 		if m, err := parse(whole); m == nil || err != nil {
 			t.Errorf("%q: %v, %v", whole, m, err)
 		}
-		for n := range len(whole) {
+		for n := range whole {
 			if m, err := parse(whole[:n]); err == nil {
 				t.Errorf("%q: %+v", whole[:n], m)
 			}

@@ -28,7 +28,8 @@ func pages(t *testing.T) map[string]string {
 		}
 		name := d.Name()
 		if d.IsDir() {
-			if hidden := strings.HasPrefix(name, ".") && name != ".." && name != ".github"; hidden || name == "bin" || name == "dist" {
+			hidden := strings.HasPrefix(name, ".") && name != ".." && name != ".github"
+			if hidden || name == "bin" || name == "dist" || name == "testdata" {
 				return fs.SkipDir
 			}
 			return nil
@@ -166,6 +167,50 @@ func TestDecisions(t *testing.T) {
 		index += fmt.Sprintf("| %s | [%s](%s) | %s | %s |\n", number, title, name, date, status)
 	}
 	equal(t, dir+"/README.md", index)
+}
+
+var (
+	namedTest = regexp.MustCompile("`(Test[A-Z][A-Za-z0-9]*)`")
+	namedFile = regexp.MustCompile("`((?:cmd|codecs|deploy|examples|internal|processors|testdata|tools|views)/[^` ]*)`")
+)
+
+// TestNamesExist: a test or a file that a page names is there.
+func TestNamesExist(t *testing.T) {
+	tests := map[string]bool{}
+	err := filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		for _, m := range regexp.MustCompile(`(?m)^func (Test\w+)\(`).FindAllSubmatch(text, -1) {
+			tests[string(m[1])] = true
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for path, text := range pages(t) {
+		if strings.HasPrefix(path, "docs/records/") { // what was so on a day
+			continue
+		}
+		for _, m := range namedTest.FindAllStringSubmatch(text, -1) {
+			found++
+			if !tests[m[1]] {
+				t.Errorf("%s names the test %s, which is not there", path, m[1])
+			}
+		}
+		for _, m := range namedFile.FindAllStringSubmatch(text, -1) {
+			found++
+			if there, err := filepath.Glob(filepath.Join(root, m[1])); err != nil || len(there) == 0 {
+				t.Errorf("%s names the file %s, which is not there", path, m[1])
+			}
+		}
+	}
+	if found < 100 {
+		t.Errorf("only %d names found", found)
+	}
 }
 
 // equal compares a file with what it should hold, or writes it.

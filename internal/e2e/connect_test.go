@@ -54,9 +54,6 @@ func (s *stack) connect(t *testing.T, name, table string, settings map[string]st
 	return c
 }
 
-// topic holds the table's changes.
-func (c *connector) topic() string { return c.name + "." + c.table }
-
 // remove ends the connector; its topic stays.
 func (c *connector) remove(t *testing.T) {
 	t.Helper()

@@ -172,7 +172,7 @@ func initialise(ctx context.Context, progs programs, data string, owner *owner, 
 	if err := owner.give(half); err != nil {
 		return dirError(o.Dir, "data_dir", "", err)
 	}
-	args := []string{"-D", half, "-U", Superuser, "-A", "trust", "-E", "UTF8", "--no-locale", "--no-instructions"}
+	args := []string{"-D", half, "-U", Superuser, "-A", "trust", "-E", "UTF8", "--no-locale"}
 	if o.NoSync {
 		args = append(args, "--no-sync")
 	}

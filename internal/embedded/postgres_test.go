@@ -254,6 +254,10 @@ func TestPostgresDownloadIsAnnounced(t *testing.T) {
 	t.Cleanup(func() { http.DefaultTransport = before })
 	http.DefaultTransport = away{}
 	cache := t.TempDir()
+	// Where root's PostgreSQL can reach it; else programs that the machine has fetched before would be taken.
+	if err := os.Chmod(filepath.Dir(cache), 0o755); err != nil {
+		t.Fatal(err)
+	}
 	var said []string
 	_, err := StartPostgres(t.Context(), PostgresOptions{
 		NoSync: true, Download: true, CacheDir: cache, Announce: func(what string) { said = append(said, what) },
@@ -269,6 +273,15 @@ func TestPostgresDownloadIsAnnounced(t *testing.T) {
 	}
 	if into := want.FindStringSubmatch(said[0])[1]; filepath.Base(filepath.Dir(into)) != "programs" {
 		t.Errorf("into %s", into)
+	}
+}
+
+// PG_BIN is what someone chose: a test of one release must not run on another because the folder is wrong.
+func TestPostgresProgramsOfChoice(t *testing.T) {
+	t.Setenv("PG_BIN", t.TempDir())
+	_, err := StartPostgres(t.Context(), PostgresOptions{NoSync: true})
+	if e, ok := errors.AsType[*brimline.Error](err); !ok || e.Kind != "postgres_programs" || !strings.Contains(e.Where, "PG_BIN") {
+		t.Errorf("a folder without programs was passed over: %v", err)
 	}
 }
 

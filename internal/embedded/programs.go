@@ -30,9 +30,23 @@ type programs struct {
 // findPrograms looks for server programs on the machine: PG_BIN, PATH, the
 // places of Debian's, RPM's and Homebrew's packages, newest release first; and
 // downloads them where it finds none. major, if not 0, is what an existing data
-// directory was made by: another release cannot open it.
+// directory was made by: another release cannot open it. PG_BIN is a choice:
+// what lies there is taken whatever its release, and if nothing does, nothing
+// else is taken instead.
 func findPrograms(ctx context.Context, major int, o *owner, opts PostgresOptions) (programs, error) {
 	if !opts.Download {
+		if dir := os.Getenv("PG_BIN"); dir != "" {
+			p, err := inspect(ctx, dir, o)
+			if err != nil {
+				return programs{}, &brimline.Error{
+					Class: brimline.ClassEnvironment, Kind: "postgres_programs", Where: "PG_BIN=" + dir,
+					Remedy: "set PG_BIN to the folder of initdb and postgres, or to nothing", Err: err,
+				}
+			}
+			if major == 0 || p.major == major {
+				return p, nil
+			}
+		}
 		for _, dir := range candidates() {
 			p, err := inspect(ctx, dir, o)
 			if err == nil && p.major >= oldestMajor && (major == 0 || p.major == major) {
@@ -57,11 +71,18 @@ func findPrograms(ctx context.Context, major int, o *owner, opts PostgresOptions
 	return p, nil
 }
 
+// Programs gives the folder of the programs of a release, fetched if need be, for tests of one release after the other.
+func Programs(ctx context.Context, major int, opts PostgresOptions) (bin string, err error) {
+	o, err := chooseOwner()
+	if err != nil {
+		return "", err
+	}
+	p, err := download(ctx, major, o, opts)
+	return p.bin, err
+}
+
 func candidates() []string {
 	var dirs []string
-	if dir := os.Getenv("PG_BIN"); dir != "" {
-		dirs = append(dirs, dir)
-	}
 	if path, err := exec.LookPath("postgres"); err == nil {
 		dirs = append(dirs, filepath.Dir(path))
 	}
@@ -115,6 +136,8 @@ func inspect(ctx context.Context, dir string, o *owner) (programs, error) {
 func download(ctx context.Context, major int, o *owner, opts PostgresOptions) (programs, error) {
 	version := embeddedpostgres.V17
 	switch major {
+	case 13:
+		version = "13.23.0" // of the library's own, 13.21, there is no archive
 	case 14:
 		version = embeddedpostgres.V14
 	case 15:

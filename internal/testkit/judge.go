@@ -127,7 +127,7 @@ func (tb Table) Edges(t testing.TB, r brimline.Rule, where string) map[string]Ve
 		  FROM %[3]s WHERE %[4]s
 		  WINDOW w AS (PARTITION BY user_id ORDER BY "timestamp" RANGE BETWEEN $1::interval PRECEDING AND CURRENT ROW)
 		) x WHERE total > $2::text::numeric AND before <= $2::text::numeric`, weight, counts, tb.Name.Sanitize(), where),
-		fmt.Sprintf("%d microseconds", r.Window.Microseconds()), r.Limit.Format(r.Measure.Scale(2)))
+		interval(r.Window), r.Limit.Format(r.Measure.Scale(2)))
 	if err != nil {
 		t.Fatalf("the judge: %v", err)
 	}
@@ -148,6 +148,12 @@ func (tb Table) Edges(t testing.TB, r brimline.Rule, where string) map[string]Ve
 	return edges
 }
 
+// interval is an exact duration as every release reads it: before 15, microseconds alone had to fit 32 bits.
+func interval(d time.Duration) string {
+	us := d.Microseconds()
+	return fmt.Sprintf("%d:%02d:%02d.%06d", us/3_600_000_000, us/60_000_000%60, us/1_000_000%60, us%1_000_000)
+}
+
 // normal gives a numeric's text the decimals of the scale: COALESCE(…, 0) has none.
 func normal(s string, scale int) string {
 	if t, err := brimline.ParseTotal(s, scale); err == nil {
@@ -164,7 +170,7 @@ func (tb Table) Totals(t testing.TB, r brimline.Rule) map[string]Verdict {
 		SELECT user_id::text, SUM(%[1]s)::text, COUNT(*) FILTER (WHERE %[2]s)
 		FROM (SELECT *, MAX("timestamp") OVER (PARTITION BY user_id) AS newest FROM %[3]s) x
 		WHERE "timestamp" >= newest - $1::interval GROUP BY user_id`, weight, counts, tb.Name.Sanitize()),
-		fmt.Sprintf("%d microseconds", r.Window.Microseconds()))
+		interval(r.Window))
 	if err != nil {
 		t.Fatalf("the judge: %v", err)
 	}

@@ -1,0 +1,202 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/codecs"
+	"github.com/brimline/brimline/internal/httpapi"
+	"github.com/brimline/brimline/internal/preflight"
+	"github.com/brimline/brimline/processors"
+)
+
+func exampleSettings() *codecs.GroupSettings {
+	two := 2
+	return &codecs.GroupSettings{
+		Source: "src", Table: "s.t", ID: []string{"id"}, User: "u", Amount: "a", Time: "at", Scale: 2, Format: codecs.FormatAuto,
+		TimeUnit: codecs.UnitAuto, Decimals: codecs.DecimalsAuto, TableOID: 7,
+		Facts: map[string]codecs.ColumnFacts{
+			"id": {Type: "int8"}, "a": {Type: "numeric", Scale: &two}, "at": {Type: "timestamp", Precision: 3}, "w": {Type: "varchar"},
+		},
+	}
+}
+
+// TestDifferences: what another start must not say otherwise, and what it may.
+func TestDifferences(t *testing.T) {
+	fact := func(s *codecs.GroupSettings, name string, f codecs.ColumnFacts) { s.Facts[name] = f }
+	three := 3
+	for name, c := range map[string]struct {
+		change func(*codecs.GroupSettings)
+		want   string
+	}{
+		"nothing":           {func(*codecs.GroupSettings) {}, ""},
+		"source":            {func(s *codecs.GroupSettings) { s.Source = "x" }, "--source was src, and is x"},
+		"table":             {func(s *codecs.GroupSettings) { s.Table = "s.x" }, "--table was s.t, and is s.x"},
+		"id":                {func(s *codecs.GroupSettings) { s.ID = []string{"id", "b"} }, "--id-column was id, and is id,b"},
+		"scale":             {func(s *codecs.GroupSettings) { s.Scale = 4 }, "scale was 2, and is 4"},
+		"cents":             {func(s *codecs.GroupSettings) { s.AmountMinorUnits = 2 }, "--amount-minor-units was 0, and is 2"},
+		"unit as it was":    {func(s *codecs.GroupSettings) { s.TimeUnit = codecs.UnitMs }, ""},
+		"another unit":      {func(s *codecs.GroupSettings) { s.TimeUnit = codecs.UnitUs }, "--time-unit was ms, and is us"},
+		"found another":     {func(s *codecs.GroupSettings) { s.DecidedUnit = codecs.UnitNs }, "--time-unit was ms, and is ns"},
+		"decimals, at last": {func(s *codecs.GroupSettings) { s.Decimals = codecs.DecimalsString }, ""},
+		"precision":         {func(s *codecs.GroupSettings) { fact(s, "at", codecs.ColumnFacts{Type: "timestamp", Precision: 6}) }, "--time-unit was ms, and is us"},
+		"decimals of a":     {func(s *codecs.GroupSettings) { fact(s, "a", codecs.ColumnFacts{Type: "numeric", Scale: &three}) }, "the decimals of column a was 2, and is 3"},
+		"wider text":        {func(s *codecs.GroupSettings) { fact(s, "w", codecs.ColumnFacts{Type: "text"}) }, ""},
+		"narrower integer":  {func(s *codecs.GroupSettings) { fact(s, "id", codecs.ColumnFacts{Type: "int4", NotNull: true}) }, ""},
+		"another type":      {func(s *codecs.GroupSettings) { fact(s, "w", codecs.ColumnFacts{Type: "bpchar"}) }, "column w was varchar, and is bpchar"},
+		"a column unknown":  {func(s *codecs.GroupSettings) { delete(s.Facts, "w") }, ""},
+		"nothing known":     {func(s *codecs.GroupSettings) { s.Facts, s.TableOID = nil, 0 }, ""},
+	} {
+		after := exampleSettings()
+		c.change(after)
+		got := strings.Join(differences(exampleSettings(), after), "; ")
+		if c.want == "" && got != "" || !strings.Contains(got, c.want) {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+		if findings := refusal(exampleSettings(), after); (len(findings) > 0) != (c.want != "") ||
+			len(findings) > 0 && brimline.ExitCode(preflight.Err(findings)) != int(brimline.ClassInput) {
+			t.Errorf("%s: %+v", name, findings)
+		}
+	}
+	other := exampleSettings()
+	other.TableOID, other.Facts["w"] = 8, codecs.ColumnFacts{Type: "varchar", NotNull: true}
+	findings := changes(exampleSettings(), other)
+	if len(findings) != 2 || findings[0].Check != "group_table_replaced" || findings[1].Check != "group_columns_changed" {
+		t.Errorf("%+v", findings)
+	}
+}
+
+// TestLearned: what becomes known is added to what the group has written down, and nothing is taken away.
+func TestLearned(t *testing.T) {
+	if next := learned(exampleSettings(), exampleSettings()); next != nil {
+		t.Errorf("%+v", next)
+	}
+	bare := exampleSettings()
+	bare.Facts, bare.TableOID = nil, 0
+	if next := learned(exampleSettings(), bare); next != nil {
+		t.Errorf("who knows less changes %+v", next)
+	}
+	more := exampleSettings()
+	more.Facts["w"], more.DecidedDecimals = codecs.ColumnFacts{Type: "varchar", NotNull: true}, codecs.DecimalsString
+	next := learned(exampleSettings(), more)
+	if next == nil || !next.Facts["w"].NotNull || next.DecidedDecimals != codecs.DecimalsString || next.TableOID != 7 {
+		t.Errorf("%+v", next)
+	}
+	if next := learned(bare, exampleSettings()); next == nil || !next.Known() || next.TableOID != 7 {
+		t.Errorf("%+v", next)
+	}
+}
+
+// TestFirstSettingsHold: of two instances that write at the same moment the first one's record holds, for both.
+func TestFirstSettingsHold(t *testing.T) {
+	g := newGround(t)
+	defer g.close(t)
+	g.createSource(t)
+	g.insert(t, 1, "60.00")
+	a, b := g.app(t), g.app(t)
+	if err := a.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	stop := func(a *App) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := a.Stop(ctx); err != nil {
+			t.Error(err)
+		}
+	}
+	defer stop(a)
+	// b has looked before a wrote.
+	b.place, b.kafka, b.cluster = a.place, a.kafka, a.cluster
+	b.config.AmountMinorUnits = 2
+	err := b.agree(t.Context(), &examination{})
+	if err == nil || brimline.ExitCode(err) != int(brimline.ClassInput) || !strings.Contains(err.Error(), "--amount-minor-units was 0, and is 2") {
+		t.Errorf("%v", err)
+	}
+	first, err := rulesTopic{a.cluster}.firstSettings(t.Context(), a.streams.Rules)
+	if err != nil || first == nil || first.AmountMinorUnits != 0 {
+		t.Errorf("%+v, %v", first, err)
+	}
+}
+
+// TestExamine: the checks that package preflight does not make itself.
+func TestExamine(t *testing.T) {
+	g := newGround(t)
+	defer g.close(t)
+	g.createSource(t)
+	expect := func(level preflight.Level, check, words string) {
+		t.Helper()
+		findings := Examine(t.Context(), &g.config)
+		for _, f := range findings {
+			if f.Check == check && f.Level == level && strings.Contains(f.What+f.Remedy, words) {
+				return
+			}
+		}
+		t.Errorf("no %s of %s with %q, but %+v", level, check, words, findings)
+	}
+	expect(preflight.OK, "rules", "1 rule")
+	expect(preflight.Note, "postgres_connection_off", "--verify is off")
+	g.config.Verify = "on"
+	expect(preflight.Error, "postgres_connection_none", "--database-url")
+	g.config.Stages = []string{"route", "window", "index"}
+	expect(preflight.Note, "postgres_connection_off", "another instance verifies")
+	g.config.Verify, g.config.Stages = "off", []string{"route", "window", "verify", "index"}
+	g.config.AmountMinorUnits, g.config.AmountColumnScale = 2, 2
+	expect(preflight.Error, "settings_wrong", "amount_minor_units")
+	g.config.AmountMinorUnits, g.config.AmountColumnScale = -1, -1
+
+	g.insert(t, 1, "60.00")
+	a := g.app(t)
+	if err := a.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	g.config.UserColumn = "other"
+	expect(preflight.Error, "group_settings", "--user-column was user_id, and is other")
+	g.config.UserColumn = "user_id"
+	err := g.retry.Send(&brimline.DeadLetter{Topic: a.streams.Rules, Key: []byte(processors.SettingsKey), Value: []byte(`{"version":99}`)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	expect(preflight.Error, "group_record", "start a new --group")
+	if err := os.WriteFile(g.config.Rules, []byte("rules: 7"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	expect(preflight.Error, "rules_file", "")
+}
+
+// TestGuard: an attempt does not run while the table is not what it was, and ends when it changes.
+func TestGuard(t *testing.T) {
+	w := newCatalogWatch()
+	running, ended := make(chan struct{}, 9), make(chan error, 9)
+	attempt := w.guard(func(ctx context.Context, _ func(httpapi.State)) error {
+		running <- struct{}{}
+		<-ctx.Done()
+		return ctx.Err()
+	})
+	states := make(chan httpapi.State, 9)
+	run := func() { ended <- attempt(t.Context(), func(s httpapi.State) { states <- s }) }
+	go run()
+	<-running
+	gone := fmt.Errorf("column a is not there")
+	if !w.set(gone) || w.set(fmt.Errorf("column a is not there")) {
+		t.Error("news are told once")
+	}
+	if err := <-ended; err != gone { //nolint:errorlint // it is this one
+		t.Errorf("ended with %v", err)
+	}
+	<-states
+	go run()
+	if s := <-states; s != httpapi.Failed {
+		t.Errorf("state %s", s)
+	}
+	w.set(fmt.Errorf("column b is not there"))
+	w.set(nil)
+	<-running
+}
