@@ -132,7 +132,10 @@ func Hold(key int16, proxies ...*Proxy) *Held { return HoldOf("", key, proxies..
 
 // HoldOf is Hold for requests of one client.
 func HoldOf(client string, key int16, proxies ...*Proxy) *Held {
-	h := &Held{key: key, of: client, There: make(chan struct{}), Delivered: make(chan struct{}), release: make(chan struct{})}
+	h := &Held{
+		key: key, of: client,
+		There: make(chan struct{}), Delivered: make(chan struct{}), release: make(chan struct{}),
+	}
 	for _, p := range proxies {
 		p.mu.Lock()
 		p.held = append(p.held, h)
