@@ -83,7 +83,8 @@ func anySource() *rapid.Generator[brimline.Source] {
 func anyChange() *rapid.Generator[*brimline.Change] {
 	return rapid.Custom(func(t *rapid.T) *brimline.Change {
 		c := &brimline.Change{
-			Kind: brimline.ChangeKind(rapid.IntRange(1, int(brimline.Retry)).Draw(t, "kind")), User: anyID().Draw(t, "user"), Source: anySource().Draw(t, "source"),
+			Kind: brimline.ChangeKind(rapid.IntRange(1, int(brimline.Retry)).Draw(t, "kind")), User: anyID().Draw(t, "user"),
+			Source: anySource().Draw(t, "source"),
 		}
 		switch c.Kind {
 		case brimline.EdgesFound:
@@ -128,7 +129,8 @@ func anyWindow() *rapid.Generator[*brimline.Window] {
 		}
 		if rapid.Bool().Draw(t, "with questions") {
 			w.Asked, w.Reach = anyCause().Draw(t, "asked"), anyTime().Draw(t, "reach")
-			w.Stirred = brimline.Stir{Last: rapid.Int64().Draw(t, "stirred"), LSN: rapid.Uint64().Draw(t, "lsn"), TxID: rapid.Int64().Draw(t, "txid")}
+			w.Stirred = brimline.Stir{Last: rapid.Int64().Draw(t, "stirred"), LSN: rapid.Uint64().Draw(t, "lsn"),
+				TxID: rapid.Int64().Draw(t, "txid")}
 		}
 		if w.Older.Next = rapid.Uint64Range(0, 1<<40).Draw(t, "next"); w.Older.Next > 0 {
 			w.Older.First = w.Older.Next - rapid.Uint64Range(0, min(w.Older.Next, 1<<20)).Draw(t, "segments")
@@ -247,7 +249,8 @@ func anySettings() *rapid.Generator[*codecs.GroupSettings] {
 			Format:            rapid.SampledFrom([]codecs.Format{codecs.FormatAuto, codecs.FormatFlat}).Draw(t, "format"),
 			AllowFloatAmounts: rapid.Bool().Draw(t, "floats"),
 			TimeUnit:          rapid.SampledFrom([]codecs.TimeUnit{codecs.UnitAuto, codecs.UnitNs}).Draw(t, "unit"),
-			Decimals:          rapid.SampledFrom([]codecs.Decimals{codecs.DecimalsAuto, codecs.DecimalsNumeric}).Draw(t, "decimals"),
+			Decimals: rapid.SampledFrom([]codecs.Decimals{codecs.DecimalsAuto, codecs.DecimalsNumeric}).Draw(t,
+				"decimals"),
 			DecidedUnit:       rapid.SampledFrom([]codecs.TimeUnit{"", codecs.UnitMs}).Draw(t, "decided unit"),
 			DecidedDecimals:   rapid.SampledFrom([]codecs.Decimals{"", codecs.DecimalsString}).Draw(t, "decided decimals"),
 			AmountColumnScale: scale.Draw(t, "column scale"),

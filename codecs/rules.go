@@ -6,7 +6,7 @@ import (
 	"github.com/brimline/brimline"
 )
 
-// RuleSet is the codec of *brimline.RuleSet, the one record of the rules topic,
+// RuleSet is the codec of *brimline.RuleSet, the record of the rules in force in the rules topic,
 // by which instances of a group agree on their rules.
 type RuleSet struct{}
 
@@ -39,7 +39,8 @@ func (RuleSet) Encode(v any) ([]byte, error) {
 	if s.Scale < 0 || s.Scale > brimline.MaxScale {
 		return nil, fmt.Errorf("a rule set of scale %d", s.Scale)
 	}
-	r := ruleSetRecord{Version: recordVersion, Format: groupFormat, Scale: s.Scale, Rules: make([]ruleRecord, len(s.Rules))}
+	r := ruleSetRecord{Version: recordVersion, Format: groupFormat, Scale: s.Scale,
+		Rules: make([]ruleRecord, len(s.Rules))}
 	var err error
 	if r.Lateness, err = formatDuration(s.Lateness); err != nil {
 		return nil, err

@@ -8,6 +8,7 @@ import (
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
+	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/codecs"
 )
 
@@ -28,11 +29,15 @@ func TestAlertsMatchTheirSchema(t *testing.T) {
 	old := exampleAlert(t)
 	old.Candidate.Edge = at(t, "-0043-03-15T12:00:00Z")
 	old.Candidate.Newest[0].Time = at(t, "+12026-01-02T03:04:05Z")
+	early, earlyUnverified := exampleAlert(t), exampleUnverified(t)
+	early.Reason, earlyUnverified.Reason = brimline.ReasonBeforeAlertsFrom, brimline.ReasonBeforeAlertsFrom
 	for name, record := range map[string][]byte{
-		"verified":    encode(t, codecs.Alert{}, exampleAlert(t)),
-		"dismissed":   encode(t, codecs.Alert{}, exampleDismissed(t)),
-		"unverified":  encode(t, codecs.Alert{}, exampleUnverified(t)),
-		"other years": encode(t, codecs.Alert{}, old),
+		"early":            encode(t, codecs.Alert{}, early),
+		"early unverified": encode(t, codecs.Alert{}, earlyUnverified),
+		"verified":         encode(t, codecs.Alert{}, exampleAlert(t)),
+		"dismissed":        encode(t, codecs.Alert{}, exampleDismissed(t)),
+		"unverified":       encode(t, codecs.Alert{}, exampleUnverified(t)),
+		"other years":      encode(t, codecs.Alert{}, old),
 	} {
 		if err := validate(t, schema, record); err != nil {
 			t.Errorf("%s: %v\n%s", name, err, record)
@@ -49,6 +54,8 @@ func TestAlertsMatchTheirSchema(t *testing.T) {
 		{`"measure":"sum_abs"`, `"measure":"avg"`},
 		{`"status":"verified"`, `"status":"maybe"`},
 		{`"status":"verified"`, `"status":"dismissed"`},
+		{`"status":"verified"`, `"status":"verified","reason":"not_above"`},
+		{`"status":"verified"`, `"status":"dismissed","reason":"before_alerts_from"`},
 		{`"edge_time":"2026-01-08T12:00:00.123456Z"`, `"edge_time":"2026-01-08T12:00:00Z"`},
 		{`"lsn":"16/B374D848"`, `"lsn":97504000000`},
 		{`"database":`, `"data_base":`},

@@ -131,7 +131,8 @@ func (a *assembly) remove(row *brimline.Row) {
 
 func (a *assembly) window(value *brimline.Window) *brimline.Window {
 	w := &brimline.Window{
-		Last: value.Last, Floor: value.Floor, Scale: value.Scale, Asked: value.Asked, Stirred: value.Stirred, Reach: value.Reach,
+		Last: value.Last, Floor: value.Floor, Scale: value.Scale, Asked: value.Asked, Stirred: value.Stirred,
+		Reach: value.Reach,
 		Older: value.Older, Rules: make([]brimline.RuleState, len(value.Rules)),
 	}
 	if w.Rows = slices.DeleteFunc(a.rows, func(r brimline.Row) bool { return r.Time <= a.floor }); len(w.Rows) == 0 {
@@ -140,7 +141,8 @@ func (a *assembly) window(value *brimline.Window) *brimline.Window {
 	slices.SortFunc(w.Rows, func(x, y brimline.Row) int { return x.Compare(&y) })
 	w.Changed = sorted(a.versions, func(x, y brimline.RowVersion) int { return strings.Compare(x.ID, y.ID) })
 	for i := range w.Rules {
-		w.Rules[i] = brimline.RuleState{Rule: value.Rules[i].Rule, Quiet: value.Rules[i].Quiet, Unjudged: value.Rules[i].Unjudged}
+		w.Rules[i] = brimline.RuleState{Rule: value.Rules[i].Rule, Quiet: value.Rules[i].Quiet,
+			Unjudged: value.Rules[i].Unjudged}
 		w.Rules[i].Edges = sorted(a.edges[i], func(x, y brimline.Edge) int { return cmp.Compare(x.Time, y.Time) })
 	}
 	return w

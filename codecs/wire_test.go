@@ -166,7 +166,8 @@ func exampleAsked(t testing.TB) *brimline.Window {
 	w.Stirred = brimline.Stir{Last: 4712, LSN: 0x16B374D848, TxID: 806}
 	w.Reach = w.Floor - 5_000_000
 	w.Rules[0].Edges[0].Status, w.Rules[0].Edges[1].Status = brimline.Unjudged, brimline.Touched
-	w.Rules[1].Unjudged = []brimline.Span{{From: w.Floor - 7, Until: w.Floor, Asked: 4712, Again: true}, {From: w.Floor + 9, Until: w.Floor + 9}}
+	w.Rules[1].Unjudged = []brimline.Span{{From: w.Floor - 7, Until: w.Floor, Asked: 4712, Again: true},
+		{From: w.Floor + 9, Until: w.Floor + 9}}
 	return w
 }
 
@@ -206,15 +207,18 @@ func exampleSettings(t testing.TB) *codecs.GroupSettings {
 	one := 2
 	preset := "1970-01-01 00:00:00"
 	return &codecs.GroupSettings{
-		Source: "postgres.streaming.transactions", Table: "streaming.transactions", ID: []string{"id", "booked"}, User: "user_id",
+		Source: "postgres.streaming.transactions", Table: "streaming.transactions", ID: []string{"id", "booked"},
+		User:   "user_id",
 		Amount: "amount", Time: "booked", Scale: 2, Format: codecs.FormatAuto, TimeUnit: codecs.UnitAuto,
-		Decimals: codecs.DecimalsPrecise, AmountColumnScale: &one, DecidedUnit: codecs.UnitMs, DecidedDecimals: codecs.DecimalsString,
-		TableOID: 16384,
+		Decimals: codecs.DecimalsPrecise, AmountColumnScale: &one, DecidedUnit: codecs.UnitMs,
+		DecidedDecimals: codecs.DecimalsString,
+		TableOID:        16384,
 		Facts: map[string]codecs.ColumnFacts{
 			"id": {Type: "int8", NotNull: true}, "booked": {Type: "timestamp", Precision: 3, NotNull: true, Default: &preset},
 			"amount": {Type: "numeric", Scale: &one},
 		},
-		Identity: codecs.Identity{Known: true, Columns: []string{"id", "booked"}}, By: "host-1", Program: "v0.1.0", At: at(t, "2026-01-08T12:00:00.123456Z"),
+		Identity: codecs.Identity{Known: true, Columns: []string{"id", "booked"}}, By: "host-1", Program: "v0.1.0",
+		At: at(t, "2026-01-08T12:00:00.123456Z"),
 	}
 }
 
@@ -336,7 +340,8 @@ func TestOlderFormatsAreRefused(t *testing.T) {
 		}
 		_, err = c.Decode(b)
 		e, ok := errors.AsType[*brimline.Error](err)
-		if !ok || e.Kind != codecs.KindOlderFormat || e.Class != brimline.ClassInput || !strings.Contains(e.Remedy, "--group") {
+		if !ok || e.Kind != codecs.KindOlderFormat || e.Class != brimline.ClassInput ||
+			!strings.Contains(e.Remedy, "--group") {
 			t.Errorf("%T reads what an older brimline wrote: %v", c, err)
 		}
 	}

@@ -14,7 +14,7 @@ type Streams struct {
 	Candidates  string // questions to PostgreSQL
 	Dismissed   string // candidates that PostgreSQL did not confirm
 	Alerts      string // what it is all for
-	Rules       string // the rules in force, one record
+	Rules       string // the rules in force, and from when on the group alerts
 
 	RouteGroup  string // consumer groups
 	WindowGroup string
@@ -31,6 +31,9 @@ type Streams struct {
 
 // RulesKey is the key of the record of the rules in force, in the topic of rules.
 const RulesKey = "rules"
+
+// AlertsFromKey is the key of the record beside it that says from when on the group alerts.
+const AlertsFromKey = "alerts-from"
 
 // SettingsKey is the key of the record beside it that says what the group's rows mean.
 const SettingsKey = "settings"

@@ -13,8 +13,8 @@ import (
 func (w *world) confirm(question string) (bool, error) {
 	if !isTerminal(w.in) {
 		return false, &brimline.Error{
-			Class: brimline.ClassInput, Kind: "not_confirmed", Remedy: "say --yes if you mean it",
-			Err: errors.New("there is no terminal to ask at"),
+			Class: brimline.ClassInput, Kind: "not_confirmed", Err: errors.New("there is no terminal to ask at"),
+			Remedy: "say --yes if you mean it; without a terminal that is the only way",
 		}
 	}
 	fmt.Fprintf(w.out, "%s [y/N] ", question)

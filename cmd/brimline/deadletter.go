@@ -12,19 +12,21 @@ import (
 
 type deadletterCmd struct {
 	List  deadletterListCmd  `cmd:"" help:"Show records that could not be taken in, and why."`
-	Retry deadletterRetryCmd `cmd:"" help:"Put such records back into the source topic."`
+	Retry deadletterRetryCmd `cmd:"" help:"Send such records through again."`
 }
 
 // Letters say which dead letters are meant. Partition and offset are those of
-// the record in the source topic, as list shows them.
+// the record in the topic that it comes from, as list shows them.
 type Letters struct {
 	Kind      string `help:"Only of this kind." placeholder:"KIND"`
-	Partition int32  `help:"Only from this partition of the source topic; -1: from all." default:"-1"`
-	Offset    int64  `help:"Only the record at this offset of the source topic; -1: all." default:"-1"`
+	User      string `help:"Only of this account, as list shows it." placeholder:"ID"`
+	Partition int32  `help:"Only from this partition of the topic that they come from; -1: from all." default:"-1"`
+	Offset    int64  `help:"Only the record at this offset of that topic; -1: all." default:"-1"`
 }
 
 func (l *Letters) match(d *brimline.DeadLetter) bool {
-	return (l.Kind == "" || d.Kind == l.Kind) && (l.Partition < 0 || d.Partition == l.Partition) && (l.Offset < 0 || d.Offset == l.Offset)
+	return (l.Kind == "" || d.Kind == l.Kind) && (l.User == "" || d.User == l.User) &&
+		(l.Partition < 0 || d.Partition == l.Partition) && (l.Offset < 0 || d.Offset == l.Offset)
 }
 
 // read calls fn for every dead letter that is meant.
@@ -49,12 +51,14 @@ type deadletterListCmd struct {
 }
 
 func (deadletterListCmd) Help() string {
-	return `Each with its place in the source topic, the kind of its error, what was wrong
-and what to do.
+	return `Each with its place in the topic that it comes from, the kind of its error, what
+was wrong, account and row as far as they could be read, and what to do. Records
+of the source topic are there, and candidates that PostgreSQL could not judge.
 
-Example:
+Examples:
 
-	brimline deadletter list --kind amount_scale`
+	brimline deadletter list --kind amount_scale
+	brimline deadletter list --user 27956157`
 }
 
 func (c *deadletterListCmd) Run(w *world) error {
@@ -84,9 +88,24 @@ func (c *deadletterListCmd) Run(w *world) error {
 
 func describe(w *world, d *brimline.DeadLetter) {
 	fmt.Fprintf(w.out, "%s/%d/%d  %s  %s  %s\n", shown(d.Topic), d.Partition, d.Offset, d.At.Std().Format("2006-01-02 15:04:05"), shown(d.Kind), text(d.Error))
+	if d.User != "" || d.Row != "" {
+		fmt.Fprintf(w.out, "  %s\n", about(d))
+	}
 	if d.Remedy != "" {
 		fmt.Fprintf(w.out, "  remedy: %s\n", text(d.Remedy))
 	}
+}
+
+// about is whose row a dead letter is about, as far as that is known.
+func about(d *brimline.DeadLetter) string {
+	var parts []string
+	if d.User != "" {
+		parts = append(parts, "account "+shown(d.User))
+	}
+	if d.Row != "" {
+		parts = append(parts, "row "+shown(d.Row))
+	}
+	return strings.Join(parts, ", ")
 }
 
 // text is a sentence that may quote what others wrote.
@@ -102,24 +121,32 @@ func text(s string) string {
 
 type deadletterRetryCmd struct {
 	DryRun  bool `help:"Show what would be done, and do nothing."`
-	Yes     bool `short:"y" help:"Do not ask."`
+	Yes     bool `short:"y" help:"Do not ask; needed where there is no terminal."`
 	Letters `group:"Which"`
 	Group
 }
 
 func (deadletterRetryCmd) Help() string {
-	return `Writes the very bytes of dead letters once more to the end of the partition of
-the source topic that they came from, with a header brimline-retry that names
-their first place. Do it after the cause is mended, be it in brimline's settings
-or with a new version: a record that is still bad becomes a dead letter again.
+	return `Do it after the cause is mended, be it in the table, in brimline's settings or
+with a new version: what is still bad becomes a dead letter again.
 
-A row that has changed since then is set back, in the totals of the stream, to
-what the letter says, until it changes again; alerts are verified all the same.
-Letters stay in the topic, so the same selection sends them again.
+A record of the source topic is written once more, with its very bytes, to the end
+of the partition that it came from. A row that has changed since then is set back,
+in the totals of the stream, to what the letter says, until it changes again;
+alerts are verified all the same.
 
-Example:
+A candidate that PostgreSQL could not judge is handed to the window stage, which
+has it judged unless that has been done since: an alert comes once, however often
+it is retried, and also where the repaired row has brought it already.
 
-	brimline deadletter retry --kind float_amount --dry-run`
+What cannot be read is left alone, with the reason. Letters stay in the topic, so
+the same selection sends them again. In a script, where there is no terminal to
+ask at, it ends with exit code 2 unless --yes is given.
+
+Examples:
+
+	brimline deadletter retry --kind float_amount --dry-run
+	brimline deadletter retry --kind postgres_amount --yes`
 }
 
 func (c *deadletterRetryCmd) Run(w *world) error {
@@ -128,39 +155,79 @@ func (c *deadletterRetryCmd) Run(w *world) error {
 		return err
 	}
 	defer cluster.Close()
-	var letters []*brimline.DeadLetter
+	streams := c.streams()
+	partitions, err := cluster.Partitions(streams.Changes)
+	if err != nil {
+		return ended(w, c.notRunYet(err))
+	}
+	inForce, err := app.RulesInForce(w, cluster, streams.Rules)
+	if err != nil {
+		return ended(w, c.notRunYet(err))
+	}
+	type again struct {
+		record *brimline.DeadLetter
+		judged bool // a candidate's
+	}
+	var selected []again
+	var candidates int64
 	err = c.read(w, &c.Group, cluster, func(_ *kafka.Message, d *brimline.DeadLetter) error {
-		if d.Topic != c.Source {
-			fmt.Fprintf(w.out, "left alone: %s/%d/%d, which is not of the source topic %s\n", shown(d.Topic), d.Partition, d.Offset, c.Source)
+		record, err := app.Again(d, streams, partitions, inForce)
+		if err != nil {
+			fmt.Fprintf(w.out, "left alone: %s/%d/%d: %s\n", shown(d.Topic), d.Partition, d.Offset, text(err.Error()))
 			return nil
 		}
-		letters = append(letters, d)
+		judged := d.Topic == streams.Candidates
+		if judged {
+			candidates++
+		}
+		selected = append(selected, again{record, judged})
 		describe(w, d)
 		return nil
 	})
 	if err != nil {
 		return ended(w, c.notRunYet(err))
 	}
-	if len(letters) == 0 || c.DryRun {
-		fmt.Fprintf(w.out, "%s selected, nothing was sent\n", plural(int64(len(letters)), "dead letter"))
+	if len(selected) == 0 || c.DryRun {
+		fmt.Fprintf(w.out, "%s selected, nothing was sent\n", plural(int64(len(selected)), "dead letter"))
 		return nil
 	}
 	if !c.Yes {
-		if ok, err := w.confirm(fmt.Sprintf("Write %s to topic %s again?", plural(int64(len(letters)), "record"), c.Source)); !ok {
+		if ok, err := w.confirm(question(int64(len(selected))-candidates, candidates)); !ok {
 			return err
 		}
 	}
 	retry := app.NewRetry(c.options())
-	sent := 0
-	for _, d := range letters {
-		if err = retry.Send(d); err != nil || w.Err() != nil {
+	var sent, handed int64
+	for _, a := range selected {
+		if err = retry.Send(a.record); err != nil || w.Err() != nil {
 			break
 		}
-		sent++
+		if a.judged {
+			handed++
+		} else {
+			sent++
+		}
 	}
 	if closing := retry.Close(); err == nil {
 		err = closing
 	}
-	fmt.Fprintf(w.out, "%s sent\n", plural(int64(sent), "record"))
+	if handed == 0 || sent > 0 {
+		fmt.Fprintf(w.out, "%s sent\n", plural(sent, "record"))
+	}
+	if handed > 0 {
+		fmt.Fprintf(w.out, "%s handed to the window stage, which knows what has been judged since\n", plural(handed, "candidate"))
+	}
 	return err
+}
+
+// question asks for a yes to so much.
+func question(records, candidates int64) string {
+	var parts []string
+	if records > 0 {
+		parts = append(parts, fmt.Sprintf("Write %s again?", plural(records, "record")))
+	}
+	if candidates > 0 {
+		parts = append(parts, fmt.Sprintf("Have %s judged again?", plural(candidates, "candidate")))
+	}
+	return strings.Join(parts, " ")
 }

@@ -42,7 +42,8 @@ func (c *doctorCmd) Run(w *world) error {
 		Kafka: c.Kafka, Names: c.Names, Topics: c.Topics, Watched: c.Watched, Records: c.Records,
 		Feeding: c.Feeding, Judging: c.Judging, Database: c.Database, Logging: c.Logging,
 	}
-	if err := config.Check(&all.Kafka, &all.Names, &all.Topics, &all.Watched, &all.Records, &all.Feeding, &all.Judging, &all.Database, &all.Logging); err != nil {
+	if err := config.Check(&all.Kafka, &all.Names, &all.Topics, &all.Watched, &all.Records, &all.Feeding, &all.Judging,
+		&all.Database, &all.Logging); err != nil {
 		return err
 	}
 	if err := all.ReadSecrets(); err != nil {
@@ -53,7 +54,8 @@ func (c *doctorCmd) Run(w *world) error {
 		return nil
 	}
 	for i := range findings {
-		if f := &findings[i]; w.startDemo != "" && f.Level == preflight.Error && strings.HasSuffix(f.Check, "_connection_failed") {
+		if f := &findings[i]; w.startDemo != "" && f.Level == preflight.Error &&
+			strings.HasSuffix(f.Check, "_connection_failed") {
 			f.Remedy = w.startDemo
 		}
 	}

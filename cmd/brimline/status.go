@@ -64,7 +64,8 @@ type partitionStatus struct {
 type groupStatus struct {
 	Group      string            `json:"group"`
 	Partitions []partitionStatus `json:"partitions"`
-	Asked      *askedInstance    `json:"asked,omitempty"` // the instance at --listen; nil where none answers
+	AlertsFrom *brimline.Time    `json:"alerts_from,omitempty"` // nil: always
+	Asked      *askedInstance    `json:"asked,omitempty"`       // the instance at --listen; nil where none answers
 }
 
 // askedInstance is what the instance at --listen says about itself.
@@ -103,6 +104,10 @@ func (c *statusCmd) Run(w *world) error {
 	if err != nil {
 		return ended(w, c.notRunYet(err))
 	}
+	from, err := app.AlertsFromInForce(w, cluster, c.streams().Rules)
+	if err != nil {
+		return ended(w, c.notRunYet(err))
+	}
 	for {
 		began := time.Now()
 		select {
@@ -116,6 +121,9 @@ func (c *statusCmd) Run(w *world) error {
 		}
 		rate(before, now, time.Since(began))
 		all := groupStatus{Group: c.Group.Names.Group, Partitions: now, Asked: c.ask(w)}
+		if from != 0 {
+			all.AlertsFrom = &from
+		}
 		all.place()
 		if err := c.show(w, &all); err != nil || !c.Watch {
 			return err
@@ -283,6 +291,10 @@ func (c *statusCmd) show(w *world, all *groupStatus) error {
 		rows = append(rows, []string{p.Stage, p.Topic, strconv.Itoa(int(p.Partition)), committed, strconv.FormatInt(p.End, 10), lag, per, member, text(p.State)})
 	}
 	table(&b, []bool{false, false, true, true, true, true, true}, rows...)
+	if all.AlertsFrom != nil {
+		from := all.AlertsFrom.Std().Format("2006-01-02 15:04:05.999999 MST")
+		fmt.Fprintf(&b, "\nalerts from %s on; edges before that time are in %s\n", from, c.streams().Dismissed)
+	}
 	all.Asked.describe(&b)
 	_, err := io.WriteString(w.out, b.String())
 	return err

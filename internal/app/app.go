@@ -10,6 +10,7 @@
 //	app.go       life: New, Start, Run, Stop          supervise.go  one part, again and again
 //	place.go     what this process has to itself      topics.go     topics of the flow
 //	gate.go      instances agree on their rules       records.go    the record of the rules in force
+//	alertsfrom.go  from when on the group alerts
 //	stages.go    goka processors and their options    verify.go     the stage without goka
 //	traffic.go   where partitions start               lag.go        how far behind, and caught up
 //	checks.go    what is looked at before           settings.go   what the group's rows mean
@@ -76,6 +77,7 @@ type App struct {
 	cluster    *kafka.Cluster
 	cache      *kafka.ReadCache // of all tables
 	partitions partitionCounts
+	alertsFrom brimline.Time // 0: always
 	gate       *gate
 	serving    *serving
 	profiling  *profiling
@@ -191,6 +193,13 @@ func (a *App) Start(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	from, err := a.settleAlertsFrom(ctx)
+	if err != nil {
+		return err
+	}
+	a.mu.Lock()
+	a.alertsFrom = from
+	a.mu.Unlock()
 	a.openViews(ctx)
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	a.mu.Lock()

@@ -185,8 +185,9 @@ func (l *catalogLook) broken(c *preflight.Catalog) error {
 	}
 	return &brimline.Error{
 		Class: brimline.ClassEnvironment, Kind: "table_changed", Where: "table " + l.config.Table,
-		Remedy: "change it back, and this goes on by itself; or start a new --group with settings that fit, over a new snapshot",
-		Err:    fmt.Errorf("%s", strings.Join(all, "; ")),
+		Remedy: "change it back, and this goes on by itself; or start a new --group with settings that fit, over a new " +
+			"snapshot",
+		Err: fmt.Errorf("%s", strings.Join(all, "; ")),
 	}
 }
 
@@ -195,8 +196,8 @@ func (l *catalogLook) replacedBy(oid uint32) {
 	recorded := l.settings.Load()
 	what := ""
 	if recorded.TableOID != 0 && recorded.TableOID != oid {
-		what = fmt.Sprintf("table %s was replaced by another one (oid %d, now %d): rows that were written to it before it was "+
-			"published are not in the stream", l.config.Table, recorded.TableOID, oid)
+		what = fmt.Sprintf("table %s was replaced by another one (oid %d, now %d): rows that were written to it before it "+
+			"was published are not in the stream", l.config.Table, recorded.TableOID, oid)
 	}
 	l.catalog.mu.Lock()
 	l.catalog.replaced = what

@@ -69,7 +69,8 @@ func (e *examination) add(findings ...preflight.Finding) {
 	e.findings = append(e.findings, findings...)
 }
 
-// examine makes all checks that can be made. What cannot be asked is a finding, too; cluster is nil where there is none.
+// examine makes all checks that can be made. What cannot be asked is a finding, too; cluster is nil where there is
+// none.
 func examine(ctx context.Context, c *config.Config, set *rules.Set, cluster *kafka.Cluster) *examination {
 	e := &examination{}
 	var samples []preflight.Sample
@@ -102,7 +103,7 @@ func (e *examination) kafka(ctx context.Context, c *config.Config, set *rules.Se
 	e.add(preflight.Kafka(ctx, cluster, preflight.KafkaOptions{
 		Streams: streams, Partitions: c.Partitions, Replication: c.Replication, History: set.Retention(),
 	})...)
-	recorded, err := rulesTopic{cluster}.firstSettings(ctx, streams.Rules)
+	recorded, err := rulesTopic{cluster}.settings(ctx, streams.Rules)
 	switch {
 	case IsMissing(err):
 	case err != nil:
@@ -131,8 +132,8 @@ func (e *examination) database(ctx context.Context, c *config.Config, o prefligh
 		e.catalog = catalog
 	case c.Verify == "off":
 		e.add(preflight.Found("postgres_connection_off", "set --database-url, where it can be asked: also without "+
-			"verification its catalog says what the rows mean", "PostgreSQL was not looked at: --verify is off, and no database "+
-			"URL is given"))
+			"verification its catalog says what the rows mean", "PostgreSQL was not looked at: --verify is off, and no "+
+			"database URL is given"))
 	case !c.Runs(processors.Verify):
 		e.waits = c.Runs(processors.Route) && (e.recorded == nil || !e.recorded.Known())
 		e.add(preflight.Found("postgres_connection_off", "give --database-url here, too, to have it checked here",
@@ -143,7 +144,8 @@ func (e *examination) database(ctx context.Context, c *config.Config, o prefligh
 }
 
 // records looks at the settings in the light of what is known of the columns, and at the newest records.
-func (e *examination) records(c *config.Config, set *rules.Set, newest *preflight.Newest, connector *preflight.Connector,
+func (e *examination) records(c *config.Config, set *rules.Set, newest *preflight.Newest,
+	connector *preflight.Connector,
 	asked bool) {
 	o := DecoderOptions(c, &set.RuleSet)
 	if e.catalog != nil {
@@ -207,7 +209,8 @@ func Examine(ctx context.Context, c *config.Config) []preflight.Finding {
 		findings = append(findings, rulesFinding(err))
 		set = &rules.Set{RuleSet: brimline.RuleSet{Scale: rules.DefaultScale}}
 	} else {
-		findings = append(findings, preflight.Fine("rules", "%s is in order, with %s", c.Rules, plural(len(set.Rules), "rule")))
+		findings = append(findings, preflight.Fine("rules", "%s is in order, with %s", c.Rules,
+			plural(len(set.Rules), "rule")))
 	}
 	cluster, dialed := preflight.Dial(ctx, KafkaOptions(&c.Kafka, "brimline-doctor"))
 	if cluster != nil {

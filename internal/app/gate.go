@@ -24,7 +24,7 @@ import (
 // worth a warning: a rebalance takes a few seconds, another program stays.
 const unsettledPatience = 15
 
-// rulesKey is the key of the one record in the topic of rules.
+// rulesKey is the key of the record of the rules in force.
 const rulesKey = processors.RulesKey
 
 // gate lets this instance judge only while every other instance of the group

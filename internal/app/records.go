@@ -46,7 +46,8 @@ func (a *App) writeRules(_ context.Context, set *brimline.RuleSet) error {
 	return a.emit(a.streams.Rules, codecs.RuleSet{}, map[string]any{rulesKey: set}, "writing down the rules")
 }
 
-// announceSweep tells partitions of the window table that users who have nothing from a time on are about to be forgotten. The
+// announceSweep tells partitions of the window table that users who have nothing from a time on are about to be
+// forgotten. The
 // message names the time, so that it means the same when it is replayed.
 func (a *App) announceSweep(horizons map[int32]brimline.Time) error {
 	changes := map[string]any{}

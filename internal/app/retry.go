@@ -1,6 +1,7 @@
 package app
 
 import (
+	"errors"
 	"fmt"
 	"hash"
 	"strconv"
@@ -8,16 +9,72 @@ import (
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/codecs"
 	"github.com/brimline/brimline/internal/kafka"
+	"github.com/brimline/brimline/processors"
 	"github.com/lovoo/goka"
 )
 
-// RetryHeader says in a record of the source topic that it was there before,
-// and is a retried dead letter: `topic/partition/offset` of the first time.
+// RetryHeader says in a record that it comes of a dead letter: `topic/partition/offset` of the first time.
 const RetryHeader = "brimline-retry"
 
-// Retry puts dead letters back where they came from: the same bytes and
-// headers into the same partition of the source topic, at its end. A row that
-// was changed since is then set back to what the letter says, until its next
+// Again is the record that takes up a dead letter: its own for one of the source topic or of changes, and for a candidate a
+// message to the window stage, which alone knows whether its edge has been judged since. The error says why a letter
+// is to be left alone. partitions are those of changes, inForce are the group's rules, nil where that is not known.
+func Again(d *brimline.DeadLetter, s processors.Streams, partitions int, inForce *brimline.RuleSet) (*brimline.DeadLetter, error) {
+	switch d.Topic {
+	case s.Source:
+		return d, nil
+	case s.Changes:
+		v, err := codecs.Change{}.Decode(d.Value)
+		if err != nil {
+			return nil, fmt.Errorf("it cannot be read: %w", err)
+		}
+		switch c := v.(*brimline.Change); {
+		case c.Kind == brimline.Truncate || c.Kind == brimline.Sweep:
+			return nil, errors.New("it is about all users at a moment that has passed")
+		case c.User != string(d.Key):
+			return nil, errors.New("its key is not its user")
+		}
+		return d, nil
+	case s.Candidates:
+		v, err := codecs.Candidate{}.Decode(d.Value)
+		if err != nil {
+			return nil, fmt.Errorf("it cannot be read: %w", err)
+		}
+		c := v.(*brimline.Candidate)
+		if inForce != nil && !has(inForce, &c.Rule) {
+			return nil, fmt.Errorf("its rule %q is no longer in force", c.Rule.ID)
+		}
+		value, err := codecs.Change{}.Encode(retryOf(c))
+		if err != nil {
+			return nil, fmt.Errorf("it cannot be sent: %w", err)
+		}
+		return &brimline.DeadLetter{
+			Topic: s.Changes, Partition: processors.Partition(c.User, partitions), Key: []byte(c.User), Value: value,
+			Headers: []brimline.Header{{Key: RetryHeader, Value: []byte(placeOf(d))}},
+		}, nil
+	}
+	return nil, fmt.Errorf("it is neither of the source topic %s nor of group %s", s.Source, s.Group)
+}
+
+// retryOf asks the window stage to have judged what a candidate asked, unless that has been done since.
+func retryOf(c *brimline.Candidate) *brimline.Change {
+	change := &brimline.Change{
+		Kind: brimline.Retry, User: c.User, Row: c.Trigger, Source: c.Source,
+		Rule: c.Rule.Fingerprint(), Edges: []brimline.Time{c.Edge}, Cause: c.Cause.Offset,
+	}
+	if c.Kind == brimline.LateCandidate {
+		change.Edges = append(change.Edges, c.Until)
+	}
+	return change
+}
+
+// placeOf is where a dead letter's record was.
+func placeOf(d *brimline.DeadLetter) string {
+	return d.Topic + "/" + strconv.Itoa(int(d.Partition)) + "/" + strconv.FormatInt(d.Offset, 10)
+}
+
+// Retry writes records into the partition of the topic that they name, at its end: the same bytes and headers, and
+// RetryHeader. A row of the source topic that was changed since is then set back to what its record says, until its next
 // change; who retries must know that.
 type Retry struct {
 	options  kafka.Options
@@ -51,7 +108,7 @@ func (r *Retry) Send(d *brimline.DeadLetter) error {
 		headers[h.Key] = h.Value
 	}
 	if _, again := headers[RetryHeader]; !again {
-		headers[RetryHeader] = []byte(d.Topic + "/" + strconv.Itoa(int(d.Partition)) + "/" + strconv.FormatInt(d.Offset, 10))
+		headers[RetryHeader] = []byte(placeOf(d))
 	}
 	var value any
 	if d.Value != nil {

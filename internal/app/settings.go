@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -17,31 +16,36 @@ import (
 	"github.com/brimline/brimline/processors"
 )
 
-// What the rows of a group mean is written down by its first instance, in the topic of rules beside them. The first
-// record is the one that holds: a later one that says otherwise was written at the same moment, by an instance that
-// reads the first one next, and does not start.
+// What the rows of a group mean is written down by its first instance, in the topic of rules beside them. A later one
+// may add what has become known since, and is refused where it would say otherwise.
 
-// firstSettings is the record of the group's settings; nil where there is none.
-func (c rulesTopic) firstSettings(ctx context.Context, topic string) (*codecs.GroupSettings, error) {
-	var first *codecs.GroupSettings
-	err := c.Tail(ctx, topic, kafka.Oldest, false, func(m *kafka.Message) error {
-		if string(m.Key) != processors.SettingsKey || m.Value == nil {
-			return nil
-		}
-		v, err := codecs.Settings{}.Decode(m.Value)
-		if err != nil {
-			return &brimline.Error{
-				Class: brimline.ClassEnvironment, Kind: "group_record", Where: fmt.Sprintf("topic %q", topic),
-				Remedy: "use the version of brimline that wrote it, or start a new --group", Err: err,
-			}
-		}
-		s := v.(*codecs.GroupSettings)
-		if first == nil || len(differences(first, s)) == 0 { // the same, with more known
-			first = s
+// settings is the record of what the group's rows mean; nil where there is none.
+func (c rulesTopic) settings(ctx context.Context, topic string) (recorded *codecs.GroupSettings, err error) {
+	var last []byte
+	err = c.Tail(ctx, topic, kafka.Oldest, false, func(m *kafka.Message) error {
+		if string(m.Key) == processors.SettingsKey {
+			last = m.Value
 		}
 		return nil
 	})
-	return first, err
+	if err != nil {
+		return nil, err
+	}
+	return settingsOf(last, topic)
+}
+
+func settingsOf(value []byte, topic string) (*codecs.GroupSettings, error) {
+	if value == nil {
+		return nil, nil
+	}
+	v, err := codecs.Settings{}.Decode(value)
+	if err != nil {
+		return nil, &brimline.Error{
+			Class: brimline.ClassEnvironment, Kind: "group_record", Where: fmt.Sprintf("topic %q", topic),
+			Remedy: "use the version of brimline that wrote it, or start a new --group", Err: err,
+		}
+	}
+	return v.(*codecs.GroupSettings), nil
 }
 
 // groupSettings are those of this configuration, with what is known.
@@ -49,8 +53,9 @@ func groupSettings(c *config.Config, set *brimline.RuleSet, e *examination) *cod
 	o := DecoderOptions(c, set)
 	s := &codecs.GroupSettings{
 		Source: c.Source, Table: c.Table, ID: c.IDColumn, User: c.UserColumn, Amount: c.AmountColumn, Time: c.TimeColumn,
-		Scale: set.Scale, Format: o.Format, TimeUnit: o.TimeUnit, Decimals: o.Decimals, AmountColumnScale: o.AmountColumnScale,
-		AmountMinorUnits: o.AmountMinorUnits, AllowFloatAmounts: o.AllowFloatAmounts,
+		Scale: set.Scale, Format: o.Format, TimeUnit: o.TimeUnit, Decimals: o.Decimals,
+		AmountColumnScale: o.AmountColumnScale,
+		AmountMinorUnits:  o.AmountMinorUnits, AllowFloatAmounts: o.AllowFloatAmounts,
 		DecidedUnit: e.decided.Unit, DecidedDecimals: e.decided.Decimals,
 	}
 	if e.catalog != nil {
@@ -125,7 +130,8 @@ func refusal(recorded, ours *codecs.GroupSettings) []preflight.Finding {
 	}
 	return []preflight.Finding{preflight.Found("group_settings",
 		"start a new --group, which reads the change stream from the beginning, or go back to what this one began with",
-		"the rows of this group would mean something else than since it began (%s, instance %s): %s", recorded.At, recorded.By,
+		"the rows of this group would mean something else than since it began (%s, instance %s): %s", recorded.At,
+		recorded.By,
 		strings.Join(all, "; "))}
 }
 
@@ -134,44 +140,48 @@ func changes(recorded, ours *codecs.GroupSettings) (findings []preflight.Finding
 	if recorded.TableOID != 0 && ours.TableOID != 0 && recorded.TableOID != ours.TableOID {
 		findings = append(findings, preflight.Found("group_table_replaced",
 			"start a new --group over a new snapshot, unless its rows are those that the stream has already",
-			"table %s is not the one that this group began with (oid %d, now %d): what was written to the new one before it was "+
-				"published is not in the stream", ours.Table, recorded.TableOID, ours.TableOID))
+			"table %s is not the one that this group began with (oid %d, now %d): what was written to the new one before it "+
+				"was published is not in the stream", ours.Table, recorded.TableOID, ours.TableOID))
 	}
 	for _, name := range slices.Sorted(maps.Keys(recorded.Facts)) {
 		was := recorded.Facts[name]
 		if is, known := ours.Facts[name]; known && sameKind(was, is) && was.String() != is.String() {
-			findings = append(findings, preflight.Found("group_columns_changed", "", "column %s was %s, and is %s", name, was, is))
+			findings = append(findings, preflight.Found("group_columns_changed", "", "column %s was %s, and is %s", name, was,
+				is))
 		}
 	}
 	return findings
 }
 
-// agree writes down what rows mean where nobody has, or where more is known now, and settles how they are read.
+// agree writes down what rows mean where no instance has, or where more is known now, and settles how they are read.
 func (a *App) agree(ctx context.Context, e *examination) error {
 	ours := groupSettings(&a.config, &a.rules.RuleSet, e)
 	ours.By, ours.Program, ours.At = a.place.Instance, a.version, brimline.TimeOf(a.clock())
-	recorded := e.recorded
-	if recorded == nil && e.catalog == nil && a.config.Verify != "off" {
+	if e.recorded == nil && e.catalog == nil && a.config.Verify != "off" {
 		return a.read(ours) // another instance writes it down; this one does not read the stream
 	}
-	if next := learned(recorded, ours); next != nil {
-		if err := a.write(next); err != nil {
-			return err
+	var agreed *codecs.GroupSettings
+	decide := func(newest map[string][]byte) (map[string][]byte, error) {
+		recorded, err := settingsOf(newest[processors.SettingsKey], a.streams.Rules)
+		if err != nil {
+			return nil, err
 		}
-		var err error
-		if recorded, err = (rulesTopic{a.cluster}).firstSettings(ctx, a.streams.Rules); err != nil {
-			return err
+		if agreed = ours; recorded != nil {
+			if err := preflight.Err(refusal(recorded, ours)); err != nil {
+				return nil, err
+			}
+			if agreed = learned(recorded, ours); agreed == nil {
+				agreed = recorded
+				return nil, nil
+			}
 		}
-		if err := preflight.Err(refusal(recorded, ours)); err != nil {
-			// Compaction keeps the last record: it must be the one that holds.
-			return errors.Join(err, a.write(recorded))
-		}
+		value, err := codecs.Settings{}.Encode(agreed)
+		return map[string][]byte{processors.SettingsKey: value}, err
 	}
-	return a.read(recorded)
-}
-
-func (a *App) write(s *codecs.GroupSettings) error {
-	return a.emit(a.streams.Rules, codecs.Settings{}, map[string]any{processors.SettingsKey: s}, "writing down the settings")
+	if err := a.cluster.Settle(ctx, a.kafka, settleID(a.streams), a.streams.Rules, decide); err != nil {
+		return err
+	}
+	return a.read(agreed)
 }
 
 // learned is recorded with what ours knows beyond it; nil where that is nothing.
@@ -245,14 +255,15 @@ func (a *App) awaitSettings(ctx context.Context) error {
 	waiting := &brimline.Error{
 		Class: brimline.ClassEnvironment, Kind: "group_settings_missing", Where: fmt.Sprintf("group %q", a.config.Group),
 		Remedy: "start an instance that has --database-url, or give it to this one, or run all with --verify=off",
-		Err:    fmt.Errorf("no instance has written down yet what the columns of %s are, and this one has no database to ask", a.config.Table),
+		Err: fmt.Errorf("no instance has written down yet what the columns of %s are, and this one has no database to "+
+			"ask", a.config.Table),
 	}
 	a.gate.close(waiting)
 	a.log.Warn("waiting", "error", waiting)
 	tick := time.NewTicker(gateEvery)
 	defer tick.Stop()
 	for {
-		s, err := rulesTopic{a.cluster}.firstSettings(ctx, a.streams.Rules)
+		s, err := rulesTopic{a.cluster}.settings(ctx, a.streams.Rules)
 		if err == nil && s != nil && s.Known() {
 			e, err := a.check(ctx) // with what the group knows, the records can be looked at
 			if err != nil {

@@ -18,7 +18,8 @@ import (
 func exampleSettings() *codecs.GroupSettings {
 	two := 2
 	return &codecs.GroupSettings{
-		Source: "src", Table: "s.t", ID: []string{"id"}, User: "u", Amount: "a", Time: "at", Scale: 2, Format: codecs.FormatAuto,
+		Source: "src", Table: "s.t", ID: []string{"id"}, User: "u", Amount: "a", Time: "at", Scale: 2,
+		Format:   codecs.FormatAuto,
 		TimeUnit: codecs.UnitAuto, Decimals: codecs.DecimalsAuto, TableOID: 7,
 		Facts: map[string]codecs.ColumnFacts{
 			"id": {Type: "int8"}, "a": {Type: "numeric", Scale: &two}, "at": {Type: "timestamp", Precision: 3}, "w": {Type: "varchar"},
@@ -92,8 +93,8 @@ func TestLearned(t *testing.T) {
 	}
 }
 
-// TestFirstSettingsHold: of two instances that write at the same moment the first one's record holds, for both.
-func TestFirstSettingsHold(t *testing.T) {
+// TestSettingsOfTwo: of two instances that begin at the same moment the first one's record holds, for both.
+func TestSettingsOfTwo(t *testing.T) {
 	g := newGround(t)
 	defer g.close(t)
 	g.createSource(t)
@@ -114,10 +115,11 @@ func TestFirstSettingsHold(t *testing.T) {
 	b.place, b.kafka, b.cluster = a.place, a.kafka, a.cluster
 	b.config.AmountMinorUnits = 2
 	err := b.agree(t.Context(), &examination{})
-	if err == nil || brimline.ExitCode(err) != int(brimline.ClassInput) || !strings.Contains(err.Error(), "--amount-minor-units was 0, and is 2") {
+	if err == nil || brimline.ExitCode(err) != int(brimline.ClassInput) ||
+		!strings.Contains(err.Error(), "--amount-minor-units was 0, and is 2") {
 		t.Errorf("%v", err)
 	}
-	first, err := rulesTopic{a.cluster}.firstSettings(t.Context(), a.streams.Rules)
+	first, err := rulesTopic{a.cluster}.settings(t.Context(), a.streams.Rules)
 	if err != nil || first == nil || first.AmountMinorUnits != 0 {
 		t.Errorf("%+v, %v", first, err)
 	}
@@ -160,7 +162,8 @@ func TestExamine(t *testing.T) {
 	g.config.UserColumn = "other"
 	expect(preflight.Error, "group_settings", "--user-column was user_id, and is other")
 	g.config.UserColumn = "user_id"
-	err := g.retry.Send(&brimline.DeadLetter{Topic: a.streams.Rules, Key: []byte(processors.SettingsKey), Value: []byte(`{"version":99}`)})
+	err := g.retry.Send(&brimline.DeadLetter{Topic: a.streams.Rules, Key: []byte(processors.SettingsKey),
+		Value: []byte(`{"version":99}`)})
 	if err != nil {
 		t.Fatal(err)
 	}

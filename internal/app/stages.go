@@ -66,7 +66,8 @@ func (a *App) windowStage() *gokaStage {
 			seen = window.NewSeen(&a.rules.RuleSet, a.config.KeepEdges, a.clock)
 			g := window.Graph(window.Config{
 				Streams: a.streams, Rules: a.rules.RuleSet, Compiled: a.compiled, Keep: a.config.KeepEdges,
-				Markers: markers, States: states, Seen: seen, Clock: a.clock, Metrics: a.stageMetrics.window, Log: a.log.With("stage", processors.Window),
+				Markers: markers, States: states, Seen: seen, Clock: a.clock, Metrics: a.stageMetrics.window,
+				Log: a.log.With("stage", processors.Window),
 			})
 			return g, []goka.ProcessorOption{
 				goka.WithStorageBuilder(markers.Watch(states.Watch(escaped(tables.Build)))),

@@ -89,6 +89,9 @@ func (a *App) Status(ctx context.Context) httpapi.Status {
 	}
 	a.mu.Lock()
 	parts, lags := a.parts, a.lags
+	if from := a.alertsFrom; from != 0 {
+		s.AlertsFrom = &from
+	}
 	a.mu.Unlock()
 	for _, stage := range processors.Topology(a.streams) {
 		status := httpapi.StageStatus{Name: stage.Name, Group: stage.Group, Here: a.config.Runs(stage.Name), State: httpapi.Starting, Lag: -1}

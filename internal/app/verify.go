@@ -32,7 +32,7 @@ func (a *App) verifyAttempt(t *traffic, own *memberPartitions) attempt {
 			Compile: func(where string) (func(*brimline.Transaction) bool, error) {
 				return rules.Compile(where, a.rules.Columns, a.rules.Scale, a.whereFailed())
 			},
-			Off: a.config.Verify == "off", AsOfNow: a.config.AsOf == "now",
+			Off: a.config.Verify == "off", AsOfNow: a.config.AsOf == "now", AlertsFrom: a.alertsFrom,
 			Metrics: a.stageMetrics.verify, Log: a.log.With("stage", "verify"), Clock: a.clock,
 		}
 		if !c.Off {

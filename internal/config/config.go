@@ -167,6 +167,10 @@ type Judging struct {
 	Verify string `help:"on, replica (wait until it has replayed the row), or off." default:"on" env:"BRIMLINE_VERIFY"`
 	// AsOf is none, or now: alerts also carry the total of the last window up to the time of asking.
 	AsOf string `help:"now: alerts also carry the total up to now; none." default:"none" env:"BRIMLINE_AS_OF"`
+	// AlertsFrom is the time from which a new group alerts, in ISO 8601 with an offset, or now, which is the moment at
+	// which it begins. Edges before it are judged and remembered all the same, and are written to the dismissed topic
+	// in place of alerts. Settled by the group's first instance, once and for all. Default: all edges are alerts.
+	AlertsFrom string `name:"alerts-from" help:"Only of a new group: edges before this time are judged, and dismissed in place of alerted; ISO 8601 with an offset, or now." env:"BRIMLINE_ALERTS_FROM" placeholder:"TIME"`
 }
 
 // Database is how to reach PostgreSQL. PGPASSWORD, PGSSLROOTCERT, ~/.pgpass and
@@ -208,7 +212,8 @@ type Running struct {
 	// Memory is what this process keeps itself to. Caches take their shares of it, and the garbage collector
 	// works as hard as it takes to stay below. GOMEMLIMIT and GOGC, where set, say otherwise to the collector.
 	Memory Bytes `help:"Memory to stay within; more of it makes a catch-up faster." default:"256MiB" env:"BRIMLINE_MEMORY"`
-	// CatalogEvery is how often PostgreSQL's catalog is looked at: a watched column of another type stops stage route. 0: never.
+	// CatalogEvery is how often PostgreSQL's catalog is looked at: a watched column of another type stops stage route.
+	// 0: never.
 	CatalogEvery time.Duration `help:"How often to see that the watched columns are what they were; 0: never." default:"1m" env:"BRIMLINE_CATALOG_EVERY"`
 	// UntilCaughtUp stops, with success, once everything in the source topic has gone through all stages.
 	UntilCaughtUp bool `help:"Stop once everything in the source topic has gone through all stages." env:"BRIMLINE_UNTIL_CAUGHT_UP"`

@@ -168,7 +168,7 @@ func TestValidateTellsEverything(t *testing.T) {
 	c.Stages, c.Listen, c.LogLevel, c.StopTimeout, c.SweepEvery = []string{"verify", "nap"}, "8480", "loud", 0, -time.Second
 	c.Pprof = ":6060"
 	c.KafkaCertFile, c.KafkaSASLUser, c.AsOf, c.AmountColumnScale, c.Partitions = "cert.pem", "me", "later", -2, -1
-	c.AmountMinorUnits, c.OtherTables = 19, "drop"
+	c.AmountMinorUnits, c.OtherTables, c.AlertsFrom = 19, "drop", "yesterday"
 	c.Alerts, c.AlertsPerUser, c.UserColumn, c.UntilCaughtUp = c.Source, 0, " ", true
 	err := c.Valid()
 	if brimline.ExitCode(err) != int(brimline.ClassInput) {
@@ -176,7 +176,7 @@ func TestValidateTellsEverything(t *testing.T) {
 	}
 	for _, flag := range []string{
 		"brokers", "group", "table", "format", "verify", "stages", "listen", "pprof", "log-level", "stop-timeout", "sweep-every", "kafka-cert-file",
-		"kafka-sasl-password", "as-of", "amount-column-scale", "amount-minor-units", "other-tables", "partitions",
+		"kafka-sasl-password", "as-of", "amount-column-scale", "amount-minor-units", "other-tables", "partitions", "alerts-from",
 		"alerts", "alerts-per-user", "user-column", "until-caught-up", "database-url",
 	} {
 		if !strings.Contains(err.Error(), "--"+flag+": ") {
@@ -316,5 +316,39 @@ func TestBytes(t *testing.T) {
 		if err := c.Valid(); err == nil || !strings.Contains(err.Error(), "--memory: "+strconv.FormatUint(uint64(wrong), 10)+" bytes are not from 64 MiB to 1.0 TiB") {
 			t.Errorf("%v", err)
 		}
+	}
+}
+
+// TestAlertsFrom: a time without its offset is no time, and neither is a word.
+func TestAlertsFrom(t *testing.T) {
+	const now = brimline.Time(77)
+	for setting, want := range map[string]brimline.Time{
+		"": 0, "now": now, "1970-01-01T00:00:00.000001Z": 1, "1970-01-01T01:00:00.000001+01:00": 1, "+12026-01-02T03:04:05Z": 317336843045000000,
+	} {
+		if got, err := AlertsFrom(setting, now); err != nil || got != want {
+			t.Errorf("%q: %d, %v, want %d", setting, got, err, want)
+		}
+	}
+	for setting, want := range map[string]string{
+		"2026-01-01": "offset", "2026-01-01T00:00:00": "offset", "2026-01-01 00:00:00Z": "offset", "Now": "offset", "yesterday": "nor is it now",
+		" now": "offset", "1767225600": "offset", "2026-13-01T00:00:00Z": "offset", "2026-01-01T00:00:00.0000001Z": "finer",
+		"1970-01-01T00:00:00Z": "not after 1970", "1969-12-31T23:59:59Z": "not after 1970", "-0043-03-15T12:00:00Z": "not after 1970",
+	} {
+		if got, err := AlertsFrom(setting, now); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %d, %v", setting, got, err)
+		}
+		c := Default()
+		c.Verify, c.AlertsFrom = "off", setting
+		err := c.Valid()
+		if brimline.ExitCode(err) != int(brimline.ClassInput) || !strings.Contains(err.Error(), "--alerts-from: ") {
+			t.Errorf("%q: %v", setting, err)
+		}
+	}
+	read, err := Read(file(t, "alerts_from: 2026-11-27T00:00:00+01:00\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if value, ok := read.Value("alerts-from"); !ok || value != "2026-11-27T00:00:00+01:00" {
+		t.Errorf("the file says %q", value)
 	}
 }

@@ -183,6 +183,30 @@ func (j *Judging) check(p *problems) {
 	if j.AsOf == "now" && j.Verify == "off" {
 		p.add("as-of", "now asks PostgreSQL, which --verify=off excludes")
 	}
+	if _, err := AlertsFrom(j.AlertsFrom, 0); err != nil {
+		p.add("alerts-from", "%w", err)
+	}
+}
+
+// Now is a value of AlertsFrom.
+const Now = "now"
+
+// AlertsFrom is the time that a setting of AlertsFrom means at a moment; 0 for none.
+func AlertsFrom(setting string, now brimline.Time) (brimline.Time, error) {
+	switch setting {
+	case "":
+		return 0, nil
+	case Now:
+		return now, nil
+	}
+	t, err := brimline.ParseTime(setting)
+	switch {
+	case err != nil:
+		return 0, fmt.Errorf("%w, such as 2026-11-26T00:00:00Z or 2026-11-26T01:00:00+01:00; nor is it now", err)
+	case t <= 0:
+		return 0, fmt.Errorf("%q is not after 1970-01-01T00:00:00Z; without the setting all edges are alerts", setting)
+	}
+	return t, nil
 }
 
 func (d *Database) check(p *problems) {

@@ -88,7 +88,8 @@ func (c *connector) wait(t *testing.T, what string, done func(status string) boo
 // rest asks Kafka Connect. A rebalance of its workers (409) is asked again by whoever waits.
 func (c *connector) rest(t *testing.T, method, path string, body []byte) (code int, answer string) {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), method, c.stack.Env["CONNECT_URL"]+"/"+path, bytes.NewReader(body))
+	request, err := http.NewRequestWithContext(t.Context(), method, c.stack.Env["CONNECT_URL"]+"/"+path,
+		bytes.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}

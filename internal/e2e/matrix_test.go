@@ -40,7 +40,8 @@ func (s stream) String() string {
 // streams are all of them. Schemas make every other question easy, so they are there in a third of the combinations.
 func streams() []stream {
 	all := []stream{{capture: true}}
-	for i, time := range []string{"adaptive", "adaptive_time_microseconds", "connect", "microseconds", "nanoseconds", "isostring"} {
+	for i, time := range []string{"adaptive", "adaptive_time_microseconds", "connect", "microseconds", "nanoseconds",
+		"isostring"} {
 		for k, decimals := range []string{"string", "precise", "double"} {
 			all = append(all, stream{time: time, decimals: decimals, schemas: (i+k)%3 == 2})
 		}
@@ -169,7 +170,8 @@ func matrixTable(t *testing.T, table testkit.Table, times []matrixTime) {
 	for _, c := range matrixColumns {
 		columns = append(columns, c.name+" "+c.kind)
 	}
-	columns = append(columns, "w_bytes bytea", "w_array text[]", "w_interval interval", "w_time time", "w_generated numeric GENERATED ALWAYS AS (a_122 * 2) STORED")
+	columns = append(columns, "w_bytes bytea", "w_array text[]", "w_interval interval", "w_time time",
+		"w_generated numeric GENERATED ALWAYS AS (a_122 * 2) STORED")
 	name := table.Name.Sanitize()
 	table.Exec(t, "CREATE TABLE "+name+" ("+strings.Join(columns, ", ")+")")
 	table.Exec(t, "ALTER TABLE "+name+" REPLICA IDENTITY FULL")
@@ -186,7 +188,8 @@ func matrixRow(t *testing.T, table testkit.Table, times []matrixTime, n int) {
 	at := []string{"2026-11-23 01:02:03.456789", "2026-11-24 01:00:00.000300", "2026-11-24 00:30:00.999999"}[n-1]
 	names, values := []string{"id", "user_id"}, []string{fmt.Sprint(n), "5"}
 	for _, a := range matrixAmounts {
-		names, values = append(names, a.name), append(values, "("+strings.ReplaceAll(a.value, "$1", "'"+amount+"'::numeric")+")::"+a.kind)
+		names, values = append(names, a.name), append(values,
+			"("+strings.ReplaceAll(a.value, "$1", "'"+amount+"'::numeric")+")::"+a.kind)
 	}
 	for _, c := range times {
 		names, values = append(names, c.name), append(values, "(timestamptz '"+at+"+00')::timestamp::"+c.kind)
@@ -198,7 +201,8 @@ func matrixRow(t *testing.T, table testkit.Table, times []matrixTime, n int) {
 		}
 		names, values = append(names, c.name), append(values, value+"::"+c.kind)
 	}
-	table.Exec(t, "INSERT INTO "+table.Name.Sanitize()+" ("+strings.Join(names, ", ")+") VALUES ("+strings.Join(values, ", ")+")")
+	table.Exec(t, "INSERT INTO "+table.Name.Sanitize()+" ("+strings.Join(names, ", ")+") VALUES ("+strings.Join(values,
+		", ")+")")
 }
 
 // cell is one combination.
@@ -256,7 +260,8 @@ func matrixCells(r *rand.Rand, all []stream, times int) (cells []cell) {
 	return cells
 }
 
-// TestStackMatrix is the matrix on real Debezium and `brimline capture`: pairs of values, or with BRIMLINE_MATRIX=all every combination.
+// TestStackMatrix is the matrix on real Debezium and `brimline capture`: pairs of values, or with
+// BRIMLINE_MATRIX=all every combination.
 func TestStackMatrix(t *testing.T) {
 	s := realStack(t)
 	seed := testkit.Seed(t)
@@ -284,14 +289,16 @@ func TestStackMatrix(t *testing.T) {
 				if c.refused(st) {
 					t.Run("refused/"+c.name, func(t *testing.T) {
 						t.Parallel()
-						m.mustRefuse(t, i, st, c.name, "columns: {"+c.name+": "+c.declared+"}\nrules: [{id: r, window: 7d, limit: 3000, where: '"+c.where+"'}]")
+						m.mustRefuse(t, i, st, c.name, "columns: {"+c.name+": "+c.declared+"}\nrules: [{id: r, window: 7d, limit: "+
+							"3000, where: '"+c.where+"'}]")
 					})
 				}
 			}
 			for _, c := range matrixMistakes {
 				t.Run("mistake/"+c.name+"/"+c.declared, func(t *testing.T) {
 					t.Parallel()
-					m.mustRefuse(t, i, st, c.name, "columns: {"+c.name+": "+c.declared+"}\nrules: [{id: r, window: 7d, limit: 3000, where: '"+c.name+" != nil'}]")
+					m.mustRefuse(t, i, st, c.name, "columns: {"+c.name+": "+c.declared+"}\nrules: [{id: r, window: 7d, limit: "+
+						"3000, where: '"+c.name+" != nil'}]")
 				})
 			}
 		})
@@ -353,7 +360,8 @@ func (m *matrix) waitTopic(t *testing.T, topic string, n int64) {
 func (m *matrix) job(t *testing.T, i int, rules string) *job {
 	t.Helper()
 	name := testkit.Unique(t)
-	j := &job{Parts: m.Parts, url: m.Env["BRIMLINE_DATABASE_URL"], names: processors.NewStreams("g_"+name, m.sources[i].topic, "alerts_"+name), state: t.TempDir()}
+	j := &job{Parts: m.Parts, url: m.Env["BRIMLINE_DATABASE_URL"],
+		names: processors.NewStreams("g_"+name, m.sources[i].topic, "alerts_"+name), state: t.TempDir()}
 	j.setRules(t, rules)
 	j.options = []string{"--table", "streaming." + m.sources[i].table.Name[1]}
 	return j
@@ -389,7 +397,8 @@ func (m *matrix) judge(t *testing.T, i int, st stream, a matrixAmount, at matrix
 	}
 }
 
-// view is the stream's table as the judge wants it: id, user_id, amount, timestamp, and for each column of a rule whether SQL takes the row.
+// view is the stream's table as the judge wants it: id, user_id, amount, timestamp, and for each column of a rule
+// whether SQL takes the row.
 func (m *matrix) view(t *testing.T, i int, a matrixAmount, at matrixTime) testkit.Table {
 	t.Helper()
 	table := m.sources[i].table
@@ -403,7 +412,8 @@ func (m *matrix) view(t *testing.T, i int, a matrixAmount, at matrixTime) testki
 		}
 		columns = append(columns, fmt.Sprintf("coalesce(%s, false) AS matches_%s", same, c.name))
 	}
-	view.Exec(t, "CREATE VIEW "+view.Name.Sanitize()+" AS SELECT "+strings.Join(columns, ", ")+" FROM "+table.Name.Sanitize())
+	view.Exec(t, "CREATE VIEW "+view.Name.Sanitize()+" AS SELECT "+strings.Join(columns,
+		", ")+" FROM "+table.Name.Sanitize())
 	t.Cleanup(func() {
 		conn, err := pgx.Connect(context.Background(), m.Env["DATABASE_URL"])
 		if err == nil {

@@ -173,7 +173,8 @@ func TestMeaning(t *testing.T) {
 func TestGroupKeepsItsMeaning(t *testing.T) {
 	j := newJob(t, parts(t), 1, "rules: [{id: r, window: 7d, limit: 3000}]")
 	j.redefine(t, `amount numeric(12,2) NOT NULL, "timestamp" timestamp(3) NOT NULL, other bigint`)
-	j.table.Exec(t, "INSERT INTO streaming.transactions VALUES (1, 5, 2000, '2026-11-23 09:00'), (2, 5, 1500, '2026-11-24 09:00')")
+	j.table.Exec(t, "INSERT INTO streaming.transactions VALUES (1, 5, 2000, '2026-11-23 09:00'), (2, 5, 1500, "+
+		"'2026-11-24 09:00')")
 	j.Produce(t, j.names.Source, []testkit.Event{event(1, `"2000.00"`, "1795424400000", `,"other":1`)})
 	j.finish(t)
 	j.Produce(t, j.names.Source, []testkit.Event{event(2, `"1500.00"`, "1795510800000", `,"other":2`)})
@@ -206,9 +207,11 @@ func TestGroupKeepsItsMeaning(t *testing.T) {
 // TestColumnsThatChange: a watched column of another type stops stage route, which goes on when it is back; what
 // leaves the meaning as it is does not.
 func TestColumnsThatChange(t *testing.T) {
-	j := newJob(t, parts(t), 1, "columns: {country: text}\nrules: [{id: r, window: 7d, limit: 3000, where: 'country != nil'}]")
+	j := newJob(t, parts(t), 1, "columns: {country: text}\nrules: [{id: r, window: 7d, limit: 3000, where: 'country != "+
+		"nil'}]")
 	j.redefine(t, `amount numeric(12,2) NOT NULL, "timestamp" timestamptz NOT NULL, country text, other text`)
-	j.table.Exec(t, "INSERT INTO streaming.transactions VALUES (1, 5, 2000, '"+monday+"', 'NO'), (2, 5, 1500.25, '"+tuesday+"', 'NO')")
+	j.table.Exec(t, "INSERT INTO streaming.transactions VALUES (1, 5, 2000, '"+monday+"', 'NO'), (2, 5, 1500.25, "+
+		"'"+tuesday+"', 'NO')")
 	j.options = []string{"--catalog-every", "100ms", "--log-level", "debug"}
 	p := j.start(t, 0)
 	waitOutput(t, p, "stage route: partition")
@@ -244,7 +247,9 @@ func waitTimes(t *testing.T, p *testkit.Process, text string, n int) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	if err := testkit.Eventually(ctx, func() (bool, error) { return strings.Count(p.Output(), text) >= n, nil }); err != nil {
+	if err := testkit.Eventually(ctx, func() (bool, error) {
+		return strings.Count(p.Output(), text) >= n, nil
+	}); err != nil {
 		t.Fatalf("waiting for %q, %d times: %v", text, n, err)
 	}
 }
@@ -253,8 +258,10 @@ func waitTimes(t *testing.T, p *testkit.Process, text string, n int) {
 func TestInstancesWithoutDatabase(t *testing.T) {
 	j := newJob(t, parts(t), 1, "rules: [{id: r, window: 7d, limit: 3000}]")
 	j.redefine(t, `amount numeric(12,4) NOT NULL, "timestamp" timestamp(3) NOT NULL`)
-	j.table.Exec(t, "INSERT INTO streaming.transactions VALUES (1, 5, 2000, '2026-11-23 09:00'), (2, 5, 1500.25, '2026-11-24 09:00')")
-	j.Produce(t, j.names.Source, []testkit.Event{event(1, precise(20000000), "1795424400000"), event(2, precise(15002500), "1795510800000")})
+	j.table.Exec(t, "INSERT INTO streaming.transactions VALUES (1, 5, 2000, '2026-11-23 09:00'), (2, 5, 1500.25, "+
+		"'2026-11-24 09:00')")
+	j.Produce(t, j.names.Source, []testkit.Event{event(1, precise(20000000), "1795424400000"),
+		event(2, precise(15002500), "1795510800000")})
 	url := j.url
 	j.url = ""
 	reader := j.start(t, 1, "--stages", "route,window,index")

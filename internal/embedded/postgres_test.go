@@ -280,7 +280,8 @@ func TestPostgresDownloadIsAnnounced(t *testing.T) {
 func TestPostgresProgramsOfChoice(t *testing.T) {
 	t.Setenv("PG_BIN", t.TempDir())
 	_, err := StartPostgres(t.Context(), PostgresOptions{NoSync: true})
-	if e, ok := errors.AsType[*brimline.Error](err); !ok || e.Kind != "postgres_programs" || !strings.Contains(e.Where, "PG_BIN") {
+	if e, ok := errors.AsType[*brimline.Error](err); !ok || e.Kind != "postgres_programs" ||
+		!strings.Contains(e.Where, "PG_BIN") {
 		t.Errorf("a folder without programs was passed over: %v", err)
 	}
 }

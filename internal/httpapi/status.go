@@ -20,6 +20,8 @@ type Status struct {
 	At       brimline.Time `json:"at"`
 	Stages   []StageStatus `json:"stages"` // in the order of the flow
 	Views    []ViewStatus  `json:"views"`
+	// AlertsFrom is the time from which the group alerts; nil where that is always.
+	AlertsFrom *brimline.Time `json:"alerts_from,omitempty"`
 	// Verification is what PostgreSQL made of this instance's candidates; nil where it asks none.
 	Verification *Verification `json:"verification,omitempty"`
 	// Notices are what an operator should know of, whether the instance is ready or not.
@@ -45,6 +47,8 @@ type Verification struct {
 type Judged struct {
 	Candidates int64            `json:"candidates"` // edges that PostgreSQL was asked about
 	Dismissed  map[string]int64 `json:"dismissed"`  // of them, those that it refuted, by reason
+	// Early are those that it confirmed, before the time from which the group alerts: they are no alerts either.
+	Early int64 `json:"before_alerts_from"`
 	// Steady are those of Dismissed that were refuted while the group had caught up.
 	Steady map[string]int64 `json:"dismissed_while_caught_up"`
 }
@@ -58,7 +62,10 @@ func (j Judged) Since(before Judged) Judged {
 		}
 		return d
 	}
-	return Judged{j.Candidates - before.Candidates, less(j.Dismissed, before.Dismissed), less(j.Steady, before.Steady)}
+	return Judged{
+		Candidates: j.Candidates - before.Candidates, Early: j.Early - before.Early,
+		Dismissed: less(j.Dismissed, before.Dismissed), Steady: less(j.Steady, before.Steady),
+	}
 }
 
 // Notice says in a sentence what PostgreSQL refuted in the last hour; nil where that is nothing. dismissed is the

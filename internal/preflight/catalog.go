@@ -198,7 +198,8 @@ func (d *database) readDefaults(ctx context.Context, presets map[string]string) 
 	if len(presets) == 0 {
 		return nil
 	}
-	const settings = "SELECT pg_catalog.set_config('DateStyle', 'ISO', true), pg_catalog.set_config('TimeZone', 'UTC', true)"
+	const settings = "SELECT pg_catalog.set_config('DateStyle', 'ISO', true), pg_catalog.set_config('TimeZone', 'UTC', " +
+		"true)"
 	if _, err := d.conn.Exec(ctx, settings); err != nil {
 		return err
 	}

@@ -77,7 +77,8 @@ type connectorInfo struct {
 func (c *connect) all(ctx context.Context) *Connector {
 	var connectors map[string]connectorInfo
 	if err := c.get(ctx, "connectors?expand=info&expand=status", &connectors); err != nil {
-		c.add("connect_unreachable", "check the URL of Kafka Connect's REST interface", "Kafka Connect does not answer: %v", err)
+		c.add("connect_unreachable", "check the URL of Kafka Connect's REST interface", "Kafka Connect does not answer: %v",
+			err)
 		return nil
 	}
 	var names, others []string
@@ -95,8 +96,10 @@ func (c *connect) all(ctx context.Context) *Connector {
 	slices.Sort(names)
 	slices.Sort(others)
 	if len(names) == 0 {
-		c.add("connect_none", "register a Debezium connector whose table.include.list has "+c.Table+", and whose records go to "+
-			c.Source, "none of the %s watches %s for topic %s", counted(len(connectors), "connector", "connectors"), c.Table, c.Source)
+		c.add("connect_none", "register a Debezium connector whose table.include.list has "+c.Table+", and whose records "+
+			"go to "+
+			c.Source, "none of the %s watches %s for topic %s", counted(len(connectors), "connector", "connectors"), c.Table,
+			c.Source)
 	}
 	for _, name := range others {
 		c.add("connect_other", "", "connector %q watches %s, too, and writes to topic %s", name, c.Table,
@@ -223,7 +226,8 @@ func (c *connect) state(name string, info connectorInfo) {
 		if cause != "" {
 			cause = ": " + cause
 		}
-		c.add("connect_state_down", fmt.Sprintf("mend the cause, then POST /connectors/%s/restart?includeTasks=true", url.PathEscape(name)),
+		c.add("connect_state_down", fmt.Sprintf("mend the cause, then POST /connectors/%s/restart?includeTasks=true",
+			url.PathEscape(name)),
 			"connector %q is %s%s", name, strings.ToLower(s.State), cause)
 		return
 	}
@@ -276,7 +280,8 @@ func (c *connect) settings(name string, config map[string]string) {
 	}
 	if text := config["unavailable.value.placeholder"]; text != "" && text != usualPlaceholder {
 		c.add("connect_settings_placeholder", "take unavailable.value.placeholder out of the connector's settings",
-			"connector %q writes %q for large values that an update left as they were: it would be taken for the value", name, text)
+			"connector %q writes %q for large values that an update left as they were: it would be taken for the value", name,
+			text)
 	}
 	c.columns(name, config)
 	for _, t := range transforms(config) {
@@ -343,6 +348,7 @@ func (c *connect) transform(name, transform string, config map[string]string) {
 	case "TimestampConverter", "ReplaceField", "MaskField", "Cast", "ValueToKey", "ExtractField", "HoistField", "Flatten":
 		what = "changes the records"
 	}
-	c.add("connect_settings_transform", "take the transform out, or see that the columns that brimline reads stay as they are",
+	c.add("connect_settings_transform", "take the transform out, or see that the columns that brimline reads stay as "+
+		"they are",
 		"transform %q (%s) of connector %q %s", transform, cmp.Or(class, "of no class"), name, what)
 }

@@ -130,7 +130,8 @@ func (d *database) all(ctx context.Context) error {
 		what string
 		run  func(context.Context) error
 	}{
-		{"the settings of replication", d.checkWAL}, {"publications", d.checkPublication}, {"replication slots", d.checkSlots},
+		{"the settings of replication", d.checkWAL}, {"publications", d.checkPublication},
+		{"replication slots", d.checkSlots},
 	} {
 		if err := d.allowed(ctx, step.what, step.run); err != nil {
 			return err
@@ -151,7 +152,8 @@ func (d *database) allowed(ctx context.Context, what string, step func(context.C
 	if _, failed := d.conn.Exec(ctx, "ROLLBACK TO SAVEPOINT step"); failed != nil {
 		return failed
 	}
-	d.add("postgres_connection_unseen", "", "user %q may not look at %s: they were not checked (%s)", d.target.User(), what,
+	d.add("postgres_connection_unseen", "", "user %q may not look at %s: they were not checked (%s)", d.target.User(),
+		what,
 		postgres.Cause(err))
 	return nil
 }
@@ -217,7 +219,8 @@ func (d *database) judgeServer(text string) {
 			"this server is a replica: the write-ahead log, publications and slots of the primary are not checked")
 	}
 	if d.version < oldestPostgres {
-		d.add("postgres_version_old", "use PostgreSQL 12 or later", "PostgreSQL %s is older than what brimline is tested with", text)
+		d.add("postgres_version_old", "use PostgreSQL 12 or later",
+			"PostgreSQL %s is older than what brimline is tested with", text)
 	} else {
 		d.ok("postgres_version", "PostgreSQL %s", text)
 	}

@@ -383,9 +383,12 @@ func TestCatalog(t *testing.T) {
 	run(`CREATE DOMAIN streaming.truth AS boolean; CREATE DOMAIN streaming.flag AS streaming.truth NOT NULL DEFAULT false;
 		CREATE DOMAIN streaming.eur AS numeric(12,3); CREATE DOMAIN streaming.at AS timestamp(3);
 		CREATE TYPE streaming.state AS ENUM ('open', 'it''s');
-		CREATE TABLE streaming.kinds (id bigint PRIMARY KEY, n2 numeric(12,2) DEFAULT 0, n4 numeric(14,-2) NOT NULL DEFAULT -100,
-			n numeric, t3 timestamp(3) DEFAULT '2020-01-01', t timestamp DEFAULT now(), z0 timestamptz(0) DEFAULT '2020-01-01 01:00+01',
-			d date DEFAULT '2020-01-01', money streaming.eur DEFAULT 1.5, at streaming.at, flag streaming.flag, state streaming.state DEFAULT 'it''s',
+		CREATE TABLE streaming.kinds (id bigint PRIMARY KEY, n2 numeric(12,2) DEFAULT 0,
+			n4 numeric(14,-2) NOT NULL DEFAULT -100,
+			n numeric, t3 timestamp(3) DEFAULT '2020-01-01', t timestamp DEFAULT now(),
+				z0 timestamptz(0) DEFAULT '2020-01-01 01:00+01',
+			d date DEFAULT '2020-01-01', money streaming.eur DEFAULT 1.5, at streaming.at, flag streaming.flag,
+				state streaming.state DEFAULT 'it''s',
 			list text[], c char(3) DEFAULT 'NO', v varchar(9) DEFAULT 'it''s', none text DEFAULT NULL, w text DEFAULT upper('x'),
 			g numeric GENERATED ALWAYS AS (n2 * 2) STORED, i int GENERATED ALWAYS AS IDENTITY)`)
 	o.Table = "streaming.kinds"

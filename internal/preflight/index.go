@@ -21,7 +21,8 @@ type indexFacts struct {
 }
 
 func (d *database) indexes(ctx context.Context) ([]indexFacts, error) {
-	rows, err := d.conn.Query(ctx, `SELECT c.relname, i.indisprimary, NOT i.indimmediate, i.indisvalid AND i.indisready, i.indpred IS NOT NULL, am.amname = 'btree',
+	rows, err := d.conn.Query(ctx,
+		`SELECT c.relname, i.indisprimary, NOT i.indimmediate, i.indisvalid AND i.indisready, i.indpred IS NOT NULL, am.amname = 'btree',
 		ARRAY(SELECT coalesce(a.attname, '') FROM unnest(i.indkey) WITH ORDINALITY k(attnum, n)
 			LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum AND k.attnum > 0
 			WHERE k.n <= i.indnkeyatts ORDER BY k.n)::text[]
@@ -60,7 +61,8 @@ func (d *database) checkKeys(ctx context.Context) error {
 	}
 	if i >= 0 && indexes[i].deferrable {
 		d.add("postgres_primary_key_deferrable",
-			fmt.Sprintf("ALTER TABLE %s ALTER CONSTRAINT %s NOT DEFERRABLE, or make the key anew", d.quoted(), column(indexes[i].name)),
+			fmt.Sprintf("ALTER TABLE %s ALTER CONSTRAINT %s NOT DEFERRABLE, or make the key anew", d.quoted(),
+				column(indexes[i].name)),
 			"the primary key of %s is deferrable: within a transaction two rows may have the same id, and the stream's "+
 				"last change of it decides", d.Table)
 	}

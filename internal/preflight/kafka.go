@@ -47,7 +47,8 @@ func Dial(ctx context.Context, o kafka.Options) (*kafka.Cluster, []Finding) {
 
 func (r *report) encryption(o kafka.Options) {
 	if o.SASL.User != "" && !o.TLS.Enabled {
-		r.add("kafka_connection_plain", "set --kafka-tls", "user %q logs in over connections that are not encrypted", o.SASL.User)
+		r.add("kafka_connection_plain", "set --kafka-tls", "user %q logs in over connections that are not encrypted",
+			o.SASL.User)
 	}
 }
 
@@ -98,7 +99,8 @@ func (k *kafkaChecks) source(ctx context.Context) {
 	const check = "kafka_source"
 	f, err := k.cluster.Facts(ctx, k.Streams.Source)
 	if isMissing(err) {
-		k.add("kafka_source_missing", "name it with --source; Debezium or `brimline capture` creates it with its first record",
+		k.add("kafka_source_missing", "name it with --source; Debezium or `brimline capture` creates it with its first "+
+			"record",
 			"there is no topic %q", k.Streams.Source)
 		return
 	}
@@ -207,7 +209,8 @@ func (k *kafkaChecks) own(ctx context.Context) {
 	case there == 0:
 		k.ok(check, "group %q is new: its topics are created at the first start", k.Streams.Group)
 	case len(missing) > 0:
-		k.add("kafka_topics_missing", "start `brimline run`, which creates them", "not there yet: %s", strings.Join(missing, ", "))
+		k.add("kafka_topics_missing", "start `brimline run`, which creates them", "not there yet: %s",
+			strings.Join(missing, ", "))
 	case len(k.findings) == before:
 		k.ok(check, "the topics of group %q are as they should be", k.Streams.Group)
 	}
@@ -232,7 +235,8 @@ func (k *kafkaChecks) judge(t ownTopic, f kafka.Facts) {
 		k.add("kafka_topics_policy", set("cleanup.policy=delete"),
 			"topic %q is a stream with cleanup.policy %q: records of one key replace each other", f.Topic, policy)
 	case t.name == k.Streams.Alerts && known && retention >= 0:
-		k.add("kafka_topics_retention", set("retention.ms=-1"), "topic %q keeps alerts for %s", f.Topic, rules.FormatWindow(retention))
+		k.add("kafka_topics_retention", set("retention.ms=-1"), "topic %q keeps alerts for %s", f.Topic,
+			rules.FormatWindow(retention))
 	}
 	if want := min(3, k.brokers); f.Replication < want {
 		k.add("kafka_topics_replication", "raise its replication with kafka-reassign-partitions.sh",

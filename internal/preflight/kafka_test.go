@@ -18,7 +18,8 @@ type fakeCluster struct {
 	down    string // a topic that cannot be asked about, or "brokers"
 }
 
-var errDown = &brimline.Error{Class: brimline.ClassEnvironment, Kind: kafka.KindTopicMissing + "_not", Where: "asking", Remedy: "wait", Err: context.Canceled}
+var errDown = &brimline.Error{Class: brimline.ClassEnvironment, Kind: kafka.KindTopicMissing + "_not",
+	Where: "asking", Remedy: "wait", Err: context.Canceled}
 
 func (f fakeCluster) BrokerCount(context.Context) (int, error) {
 	if f.down == "brokers" {

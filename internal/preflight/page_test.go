@@ -47,7 +47,8 @@ func TestChecksPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	if string(got) != want {
-		t.Errorf("%s is not what the table says (go test ./internal/preflight -run ChecksPage -update writes it anew)", checksPage)
+		t.Errorf("%s is not what the table says (go test ./internal/preflight -run ChecksPage -update writes it anew)",
+			checksPage)
 	}
 }
 

@@ -142,7 +142,8 @@ func (r *records) decode(samples []Sample, decided Decided) {
 		if e, ok := errors.AsType[*brimline.Error](f.first); ok {
 			what, remedy = e.Err.Error(), e.Remedy
 		}
-		r.add(id, remedy, "%d of %d newest records would become dead letters (%s), one because %s", f.times, len(samples), kind, what)
+		r.add(id, remedy, "%d of %d newest records would become dead letters (%s), one because %s", f.times, len(samples),
+			kind, what)
 	}
 }
 
@@ -167,7 +168,8 @@ func (r *records) encoding() {
 	if last.envelope {
 		shape = "envelopes"
 	} else {
-		r.add("record_encoding_flat", "write envelopes (without the transform ExtractNewRecordState) where rows move between "+
+		r.add("record_encoding_flat", "write envelopes (without the transform ExtractNewRecordState) where rows move "+
+			"between "+
 			"users or are corrected", "records are flattened: they do not say what a row was before, and a row that moves to "+
 			"another user stays with the first as well")
 	}

@@ -41,7 +41,8 @@ func captured(t *testing.T, variant string) (samples []Sample) {
 }
 
 func debezium() codecs.DebeziumOptions {
-	return codecs.DebeziumOptions{Table: "streaming.transactions", ID: []string{"id"}, User: "user_id", Amount: "amount", Time: "timestamp", Scale: 2}
+	return codecs.DebeziumOptions{Table: "streaming.transactions", ID: []string{"id"}, User: "user_id", Amount: "amount",
+		Time: "timestamp", Scale: 2}
 }
 
 // facts are those of the captured table's columns; a scale below 0 is any.
@@ -89,13 +90,15 @@ func TestRecordEncodings(t *testing.T) {
 		}
 	}
 	expectFinding(t, lookInto(captured(t, "unwrap-full"), debezium(), nil), Note, "record_encoding_flat")
-	expectFinding(t, lookInto(captured(t, "schemas-full"), debezium(), nil), Note, "record_encoding_schemas", "schemas.enable=false")
+	expectFinding(t, lookInto(captured(t, "schemas-full"), debezium(), nil), Note, "record_encoding_schemas",
+		"schemas.enable=false")
 }
 
 func TestRecords(t *testing.T) {
 	o := debezium()
 	o.Facts = facts(2)
-	expectFinding(t, lookInto(captured(t, "double-full"), o, nil), Error, "records_unreadable", "float_amount", "decimal.handling.mode=string")
+	expectFinding(t, lookInto(captured(t, "double-full"), o, nil), Error, "records_unreadable", "float_amount",
+		"decimal.handling.mode=string")
 
 	good := captured(t, "string-full")
 	expectFinding(t, lookInto(good, o, nil), OK, "records", "all of the 8 newest records can be read")
@@ -104,7 +107,8 @@ func TestRecords(t *testing.T) {
 
 	other := o
 	other.Table = "streaming.payments"
-	expectFinding(t, lookInto(good, other, nil), Warning, "records_some_unreadable", "8 of 8 newest records", "other_table")
+	expectFinding(t, lookInto(good, other, nil), Warning, "records_some_unreadable", "8 of 8 newest records",
+		"other_table")
 
 	avro := Sample{[]byte("k"), []byte("\x00\x00\x00\x00\x07abc")}
 	expectFinding(t, lookInto([]Sample{avro}, o, nil), Error, "records_registry", "JsonConverter")
@@ -118,7 +122,8 @@ func TestRecords(t *testing.T) {
 
 // row is an envelope as Debezium writes it, with an amount and a time as JSON.
 func row(amount, at string) Sample {
-	return Sample{[]byte(`{"id":1}`), []byte(`{"before":null,"after":{"id":1,"user_id":5,"amount":` + amount + `,"timestamp":` + at +
+	return Sample{[]byte(`{"id":1}`), []byte(`{"before":null,"after":{"id":1,"user_id":5,"amount":` + amount +
+		`,"timestamp":` + at +
 		`},"source":{"version":"3.7.0.Final","schema":"streaming","table":"transactions","txId":1,"lsn":1},"op":"c"}`)}
 }
 
@@ -198,7 +203,8 @@ func TestUnits(t *testing.T) {
 				own[i] = ours(s)
 			}
 			if c.set == "" && c.connector == nil && len(own) > 0 { // our own capture says its unit
-				if findings := lookInto(own, o, nil); slices.ContainsFunc(findings, func(f Finding) bool { return f.Check == "units_unknown" }) {
+				if findings := lookInto(own, o, nil); slices.ContainsFunc(findings,
+					func(f Finding) bool { return f.Check == "units_unknown" }) {
 					t.Errorf("of our own capture: %+v", findings)
 				}
 			}
@@ -347,7 +353,10 @@ func TestConnectorTells(t *testing.T) {
 		`"value.converter":"org.apache.kafka.connect.json.JsonConverter","value.converter.replace.null.with.default":"false"`: {
 			Slot: "debezium", Publication: "dbz_publication", TimeMode: "adaptive", DecimalMode: "precise", Nulls: NullsKept},
 	} {
-		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, connector(config)) }))
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			_,
+				_ = io.WriteString(w, connector(config))
+		}))
 		_, found := Connect(t.Context(), askedOf(s.URL))
 		s.Close()
 		want.Name = "tx"

@@ -120,13 +120,15 @@ func (d *database) noPublication() {
 		wanted, create = fmt.Sprintf("the publication %q", d.Publication), d.Publication
 	}
 	if d.Streamed {
-		d.add("postgres_publication_gone", fmt.Sprintf("see whether %s was replaced by another table; then ALTER PUBLICATION "+
+		d.add("postgres_publication_gone", fmt.Sprintf("see whether %s was replaced by another table; then ALTER "+
+			"PUBLICATION "+
 			"%s ADD TABLE %s, and take a new snapshot of it", d.Table, column(create), d.quoted()),
 			"%s is not in %s, and the source topic has records: what is written to it now does not come", d.Table, wanted)
 		return
 	}
 	// `brimline capture` and most connectors make theirs when they first start.
-	d.add("postgres_publication_none", fmt.Sprintf("CREATE PUBLICATION %s FOR TABLE %s, or let the connector create its own",
+	d.add("postgres_publication_none", fmt.Sprintf("CREATE PUBLICATION %s FOR TABLE %s, or let the connector create "+
+		"its own",
 		column(create), d.quoted()), "%s is not in %s yet", d.Table, wanted)
 }
 
@@ -242,7 +244,8 @@ func (d *database) judgeSlot(name, wal string, active bool, lag int64) {
 				"slot %s is lost: PostgreSQL has removed log that its reader had not read. If it is the one that feeds the "+
 					"source topic, changes are missing from it", name)
 		case !active || lag > lagWarning || wal == "unreserved":
-			d.add("postgres_slot_maybe_unread", which+"see to its reader", "slot %s is %s behind%s", name, behind, inactive(active))
+			d.add("postgres_slot_maybe_unread", which+"see to its reader", "slot %s is %s behind%s", name, behind,
+				inactive(active))
 		default:
 			d.ok("postgres_slot", "slot %s is being read, %s behind", name, behind)
 		}
@@ -253,11 +256,14 @@ func (d *database) judgeSlot(name, wal string, active bool, lag int64) {
 		d.add("postgres_slot_lost",
 			fmt.Sprintf("drop it (SELECT pg_drop_replication_slot(%s)), start the connector with a new snapshot, and a new "+
 				"--group over it", literal(name)),
-			"slot %s is lost: PostgreSQL has removed log that its reader had not read, so changes are missing from the stream", name)
+			"slot %s is lost: PostgreSQL has removed log that its reader had not read, so changes are missing from the stream",
+			name)
 	case !active:
-		d.add("postgres_slot_unread", "start its reader", "nothing reads slot %s (%s behind): the stream has stopped and log piles up", name, behind)
+		d.add("postgres_slot_unread", "start its reader", "nothing reads slot %s (%s behind): the stream has stopped and "+
+			"log piles up", name, behind)
 	case lag > lagWarning, wal == "unreserved":
-		d.add("postgres_slot_behind", "see what slows its reader down", "slot %s is %s behind and holds that much log on the disk", name, behind)
+		d.add("postgres_slot_behind", "see what slows its reader down",
+			"slot %s is %s behind and holds that much log on the disk", name, behind)
 	default:
 		d.ok("postgres_slot", "slot %s is being read, %s behind", name, behind)
 	}

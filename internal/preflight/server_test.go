@@ -63,7 +63,8 @@ func TestDatabaseLostSlot(t *testing.T) {
 		}
 	}
 	o.Slot = "postgres"
-	expectFinding(t, look(t, o), Error, "postgres_slot_lost", "slot postgres is lost", "pg_drop_replication_slot('postgres')", "new snapshot")
+	expectFinding(t, look(t, o), Error, "postgres_slot_lost", "slot postgres is lost",
+		"pg_drop_replication_slot('postgres')", "new snapshot")
 }
 
 // TestWhatServersSay: findings about servers that are not at hand.

@@ -101,7 +101,8 @@ func (d *database) checkRights(ctx context.Context) error {
 		d.ok("postgres_select", "user %q may read %s", d.target.User(), d.Table)
 	}
 	if secured {
-		d.add("postgres_row_security_applies", fmt.Sprintf("ALTER ROLE %s BYPASSRLS, or give it a policy that shows every row", user),
+		d.add("postgres_row_security_applies", fmt.Sprintf("ALTER ROLE %s BYPASSRLS, or give it a policy that shows every "+
+			"row", user),
 			"row-level security of %s applies to user %q: totals would silently leave out the rows that it hides", d.Table,
 			d.target.User())
 	}
@@ -215,7 +216,8 @@ func (d *database) checkDefaults() {
 	if d.Nulls == NullsKept {
 		return
 	}
-	const remedy = "set value.converter.replace.null.with.default=false in the connector, and start a new --group over a " +
+	const remedy = "set value.converter.replace.null.with.default=false in the connector, and start a new --group over " +
+		"a " +
 		"new snapshot"
 	for _, name := range d.needed() {
 		c, ok := d.table.Columns[name]

@@ -15,9 +15,11 @@ import (
 // connector's modes, and the newest records themselves. They must agree.
 
 const (
-	remedyUnit = "correct --time-unit, or leave it out; where the connector's time.precision.mode was changed, start a new " +
+	remedyUnit = "correct --time-unit, or leave it out; where the connector's time.precision.mode was changed, start a " +
+		"new " +
 		"--group over a new snapshot"
-	remedyDecimals = "correct --decimals, or leave it out; where the connector's decimal.handling.mode was changed, start a " +
+	remedyDecimals = "correct --decimals, or leave it out; where the connector's decimal.handling.mode was changed, " +
+		"start a " +
 		"new --group over a new snapshot"
 )
 
@@ -117,12 +119,14 @@ func (r *records) unit() codecs.TimeUnit {
 		r.isUnit(set, numbers, "--time-unit is "+string(set), remedyUnit)
 		if told == codecs.UnitMs || told == codecs.UnitUs || told == codecs.UnitNs {
 			if told != set {
-				r.add("units_contradict", remedyUnit, "--time-unit is %s, and connector %q has time.precision.mode=%s, whose unit is %s",
+				r.add("units_contradict", remedyUnit, "--time-unit is %s, and connector %q has time.precision.mode=%s, whose "+
+					"unit is %s",
 					set, r.Connector.Name, r.Connector.TimeMode, told)
 			}
 		}
 		if len(moments) == 0 && len(r.rows) > 0 && !r.numbersAnywhere() {
-			r.add("settings_without_effect", "take --time-unit out", "--time-unit is %s, and no time column of %s is a timestamp "+
+			r.add("settings_without_effect", "take --time-unit out", "--time-unit is %s, and no time column of %s is a "+
+				"timestamp "+
 				"without time zone: the connector writes the others as text", set, r.Debezium.Table)
 		}
 		return ""
@@ -130,7 +134,8 @@ func (r *records) unit() codecs.TimeUnit {
 		r.areAdaptive(numbers, fmt.Sprintf("connector %q has time.precision.mode=%s", r.Connector.Name, r.Connector.TimeMode))
 		return ""
 	case told != "":
-		r.isUnit(told, numbers, fmt.Sprintf("connector %q has time.precision.mode=%s", r.Connector.Name, r.Connector.TimeMode),
+		r.isUnit(told, numbers, fmt.Sprintf("connector %q has time.precision.mode=%s", r.Connector.Name,
+			r.Connector.TimeMode),
 			"start a new --group over a new snapshot, if that mode was another before")
 		if len(moments) > 0 {
 			r.ok("units", "times of columns without time zone are numbers of %s: connector %q has time.precision.mode=%s", told,
@@ -152,9 +157,11 @@ func (r *records) connectorUnit(moments []string) codecs.TimeUnit {
 	for _, name := range moments {
 		f, known := r.Debezium.Facts[name]
 		if mode == "connect" && known && f.Precision > 3 {
-			r.add("connect_settings_cut", "set time.precision.mode=adaptive in the connector, and start a new --group over a new "+
+			r.add("connect_settings_cut", "set time.precision.mode=adaptive in the connector, and start a new --group over a "+
+				"new "+
 				"snapshot, because earlier records stay cut",
-				"connector %q writes times in milliseconds (time.precision.mode=connect), and column %s holds %d digits of a second",
+				"connector %q writes times in milliseconds (time.precision.mode=connect), and column %s holds %d digits of a "+
+					"second",
 				r.Connector.Name, name, f.Precision)
 		}
 	}
@@ -194,7 +201,8 @@ func (r *records) shown(numbers []number) codecs.TimeUnit {
 	for _, n := range numbers {
 		want := r.adaptive(n.column)
 		if want == "" {
-			r.add("units_unknown", "set --time-unit to what the connector writes (see time.precision.mode), give --connect-url, "+
+			r.add("units_unknown", "set --time-unit to what the connector writes (see time.precision.mode), give "+
+				"--connect-url, "+
 				"turn on inline schemas, or let brimline ask PostgreSQL",
 				"nothing says in which unit times are that come as bare numbers; %s, if it is that", n)
 			return ""
@@ -209,10 +217,12 @@ func (r *records) shown(numbers []number) codecs.TimeUnit {
 		r.ok("units", "times of columns without time zone are numbers in the unit of Debezium's default mode: %s", first)
 		return ""
 	case same:
-		r.ok("units", "times of columns without time zone are numbers of %s, as the newest records show: %s", first.unit, first)
+		r.ok("units", "times of columns without time zone are numbers of %s, as the newest records show: %s", first.unit,
+			first)
 		return first.unit
 	}
-	r.add("units_contradict", "start a new --group over a new snapshot, if the connector's time.precision.mode was changed",
+	r.add("units_contradict", "start a new --group over a new snapshot, if the connector's time.precision.mode was "+
+		"changed",
 		"the newest records have times in different units: %s; %s", first, odd)
 	return ""
 }
@@ -254,7 +264,8 @@ func (r *records) decimals() codecs.Decimals {
 	}
 	if len(names) == 0 {
 		if set != "" {
-			r.add("settings_without_effect", "take --decimals out", "--decimals is %s, and no column that is read is a numeric", set)
+			r.add("settings_without_effect", "take --decimals out", "--decimals is %s, and no column that is read is a "+
+				"numeric", set)
 		}
 		return ""
 	}
@@ -268,7 +279,8 @@ func (r *records) decimals() codecs.Decimals {
 			continue
 		}
 		if want := set; want != "" && want != codecs.DecimalsNumeric && kind != want {
-			r.add("units_contradict", remedyDecimals, "--decimals is %s, and the newest records have decimals that are %s: %s", want,
+			r.add("units_contradict", remedyDecimals, "--decimals is %s, and the newest records have decimals that are %s: %s",
+				want,
 				kind, text)
 		} else if set == "" && told != "" && kind != told && unclear {
 			r.add("units_contradict", "start a new --group over a new snapshot, if that mode was another before",
@@ -284,7 +296,8 @@ func (r *records) decimals() codecs.Decimals {
 	case len(seen) == 1:
 		return seen[0]
 	case len(seen) > 1 && unclear:
-		r.add("units_contradict", remedyDecimals, "the newest records have decimals of both kinds, digits (%s) and base64 (%s)",
+		r.add("units_contradict", remedyDecimals, "the newest records have decimals of both kinds, digits (%s) and base64 "+
+			"(%s)",
 			example[codecs.DecimalsString], example[codecs.DecimalsPrecise])
 	case unclear && example[""] != "":
 		r.add("units_unknown", "set --decimals to string or precise (see decimal.handling.mode), or give --connect-url",

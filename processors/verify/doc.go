@@ -41,7 +41,7 @@
 // A candidate that cannot be judged however often one tries (its bytes cannot
 // be decoded, its rule does not compile, its user's rows cannot be read as
 // amounts) goes to the dead letter stream whole, in the same transaction, and
-// the partition goes on. The header RetryHeader lets it pass the watermark when
-// it is put back. PostgreSQL being away is no such case: the partition waits,
-// its offset stays, and a stop or a rebalance ends the wait at once.
+// the partition goes on. The window stage hears of it with that transaction, and is
+// the one that has it judged again. PostgreSQL being away is no such case: the
+// partition waits, its offset stays, and a stop or a rebalance ends the wait at once.
 package verify

@@ -11,7 +11,8 @@ import (
 // metrics say, in numbers.
 type Tally struct {
 	Edges     int64            // candidates of kind edge
-	Dismissed map[string]int64 // of them, by reason
+	Dismissed map[string]int64 // of them, those that PostgreSQL refuted, by reason
+	Early     int64            // of them, those that it confirmed, before the time from which the group alerts
 }
 
 // tally is a Tally that is being kept.
@@ -24,7 +25,7 @@ type tally struct {
 func (m *Metrics) Tally() Tally {
 	m.tally.mu.Lock()
 	defer m.tally.mu.Unlock()
-	return Tally{m.tally.sum.Edges, maps.Clone(m.tally.sum.Dismissed)}
+	return Tally{m.tally.sum.Edges, maps.Clone(m.tally.sum.Dismissed), m.tally.sum.Early}
 }
 
 // add counts a candidate that was committed.
@@ -35,10 +36,14 @@ func (t *tally) add(it *item) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.sum.Edges++
-	if it.out.dismissed != nil {
+	switch d := it.out.dismissed; {
+	case d == nil:
+	case d.Reason == brimline.ReasonBeforeAlertsFrom:
+		t.sum.Early++
+	default:
 		if t.sum.Dismissed == nil {
 			t.sum.Dismissed = map[string]int64{}
 		}
-		t.sum.Dismissed[it.out.dismissed.Reason]++
+		t.sum.Dismissed[d.Reason]++
 	}
 }
