@@ -20,18 +20,21 @@ const (
 
 // Change is one message of the changes stream, keyed by user.
 type Change struct {
-	Kind   ChangeKind
-	User   string
-	Row    Transaction // Upsert; Delete: its time is MinTime where it is not known; answers: the row that made the question necessary
+	Kind ChangeKind
+	User string
+	// Row is that of an Upsert or a Delete, whose time is MinTime where it is not known. Of answers it is the row that
+	// made the question necessary.
+	Row    Transaction
 	Source Source
+	Update bool // Upsert: the source says that the row was there before, with other contents
 
 	Rule uint64 // answers and Retry: fingerprint of the rule; 0 of an answer that only says that it is complete
 	// Edges are all edges of the span for EdgesFound and the one edge for Refuted. For Unjudgeable and Retry
 	// they are the edge, or the first and the last time of the span that was asked about.
 	Edges []Time
-	// Cause is the Cause.Offset of the candidate that is answered or retried. For EdgesFound it is that of the user's newest
-	// question that is answered with this message and those before it, and Index is its Cause.Index,
-	// which is below 0; Index is 0 where more of the answer follows.
+	// Cause is the Cause.Offset of the candidate that is answered or retried. For EdgesFound it is that of the user's
+	// newest question that is answered with this message and those before it, and Index is its Cause.Index, which is
+	// below 0; Index is 0 where more of the answer follows.
 	Cause int64
 	Index int
 }

@@ -80,7 +80,8 @@ type Span struct {
 	From, Until Time
 	// Asked is the offset after the message that asked about the span again, until the answer comes; else 0.
 	Asked int64
-	// Again says that the answer will not be enough: rows that the span reaches have changed since the question, or the span has grown.
+	// Again says that the answer will not be enough: rows that the span reaches have changed since the question, or
+	// the span has grown.
 	Again bool
 }
 

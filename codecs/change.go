@@ -11,7 +11,7 @@ import (
 // not carried.
 //
 // Version 2: version, kind, parts; user; partition, offset, lsn, txid, commit;
-// then the parts there are. A row is [user] id amount time columns; an answer is
+// then the parts there are; an update is a part without bytes. A row is [user] id amount time columns; an answer is
 // the rule's fingerprint in 8 bytes, the cause and its index, and the edges, each as the
 // difference to the one before. All numbers are varints, signed ones zigzag.
 type Change struct{}
@@ -24,6 +24,7 @@ const (
 	changeRowUser // the row's user is not the change's
 	changeAnswer
 	changeColumns
+	changeUpdate
 	changeParts = 1<<iota - 1
 )
 
@@ -49,6 +50,9 @@ func AppendChange(b []byte, c *brimline.Change) ([]byte, error) {
 		if row.Columns != nil {
 			parts |= changeColumns
 		}
+	}
+	if c.Update {
+		parts |= changeUpdate
 	}
 	if c.Rule != 0 || c.Edges != nil || c.Cause != 0 || c.Index != 0 {
 		parts |= changeAnswer
@@ -111,6 +115,7 @@ func DecodeChange(b []byte, c *brimline.Change) error {
 	if r.err == nil && (c.Kind < brimline.Upsert || c.Kind > brimline.Retry || parts > changeParts) {
 		r.fail(fmt.Errorf("kind %d with parts %b", c.Kind, parts))
 	}
+	c.Update = parts&changeUpdate != 0
 	c.User = r.id()
 	c.Source.Partition = int32(r.varint())
 	c.Source.Offset = r.varint()

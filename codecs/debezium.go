@@ -281,7 +281,7 @@ func (d *Decoded) Refused() []brimline.Change {
 		case c.Kind != brimline.Upsert:
 			gone = append(gone, c)
 		case !d.inserted && len(d.Changes) == 1:
-			c.Kind, c.Row.Columns = brimline.Delete, nil
+			c.Kind, c.Row.Columns, c.Update = brimline.Delete, nil, false
 			gone = append(gone, c)
 		}
 	}

@@ -306,7 +306,7 @@ func (d *Debezium) envelope(w *work, key []byte) (Decoded, error) {
 		return d.notTaken(before, nil, w.in, source, op[0] == 'c', why)
 	}
 	d.members(r.afterCount)
-	return d.upserted(before, r.images.after, w.in, source, op[0] == 'c')
+	return d.upserted(before, r.images.after, w.in, source, op[0])
 }
 
 func unknownOp(op *jsonValue) error {
@@ -409,14 +409,13 @@ func (d *Debezium) flat(w *work, key []byte) (Decoded, error) {
 	if !hasKey(key) {
 		return Decoded{}, emptyKey()
 	}
-	snapshot, gone, inserted := false, r.deleted.isTrue(), false
+	snapshot, gone, op := false, r.deleted.isTrue(), byte(0)
 	if r.operation.kind == jsonString {
 		switch string(r.operation.raw) {
-		case "c":
-			inserted = true
+		case "c", "u":
+			op = r.operation.raw[0]
 		case "r":
 			snapshot = true
-		case "u":
 		case "d":
 			gone = true
 		default:
@@ -431,7 +430,7 @@ func (d *Debezium) flat(w *work, key []byte) (Decoded, error) {
 	if gone {
 		return d.deleted(r.row, w.in, source)
 	}
-	return d.upserted(nil, r.row, w.in, source, inserted)
+	return d.upserted(nil, r.row, w.in, source, op)
 }
 
 // coordinates put together what the fields of both spellings say.

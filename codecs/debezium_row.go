@@ -12,15 +12,15 @@ import (
 // unavailableValue stands for a large text that an update left as it was.
 const unavailableValue = "__debezium_unavailable_value"
 
-// upserted makes the changes of a row that is there now. Before is what it was, nil where that is not known.
-func (d *Debezium) upserted(before, after []jsonValue, in reading, source brimline.Source, inserted bool) (
-	Decoded, error,
-) {
+// upserted makes the changes of a row that is there now, by an operation, 0 where that is not known. Before is what it
+// was, nil where that is not known.
+func (d *Debezium) upserted(before, after []jsonValue, in reading, source brimline.Source, op byte) (Decoded, error) {
+	inserted := op == 'c'
 	row, err := d.taken(before, after, in)
 	if err != nil {
 		return d.notTaken(before, after, in, source, inserted, err)
 	}
-	upsert := brimline.Change{Kind: brimline.Upsert, User: row.User, Row: row, Source: source}
+	upsert := brimline.Change{Kind: brimline.Upsert, User: row.User, Row: row, Source: source, Update: op == 'u'}
 	out := Decoded{inserted: inserted}
 	if before == nil || d.sameOwner(before, after) {
 		out.Changes = []brimline.Change{upsert}
@@ -38,6 +38,7 @@ func (d *Debezium) upserted(before, after []jsonValue, in reading, source brimli
 	case old.ID == row.ID && old.User == row.User:
 		out.Changes = []brimline.Change{upsert}
 	default:
+		upsert.Update = false // it is new where it has come to
 		out.Changes = []brimline.Change{deletion(old, source), upsert}
 	}
 	return out, nil

@@ -99,6 +99,7 @@ func anyChange() *rapid.Generator[*brimline.Change] {
 			c.Edges, c.Rule, c.Cause = []brimline.Time{anyTime().Draw(t, "edge")}, rapid.Uint64().Draw(t, "rule"), rapid.Int64().Draw(t, "cause")
 		case brimline.Upsert, brimline.Delete:
 			c.Row = anyRow(anyID().Draw(t, "row's user")).Draw(t, "row")
+			c.Update = rapid.Bool().Draw(t, "update")
 		}
 		if len(c.Edges) == 0 {
 			c.Edges = nil

@@ -13,24 +13,24 @@ import (
 // Window is the codec of *brimline.Window, the values of the window table. It reads those that are all there is of a
 // user, and refuses others; a program that wants every user's figures opens a view with views.Open.
 //
-// Version 2: version, flags, last, scale; floor, if there is one; the rows;
-// the rules; changed rows, older segments, rows that are gone, forgotten edges, what is asked, what stirred and spans that were not
-// judged, each if there are any. All numbers are varints, signed ones zigzag.
+// Version 2: version, flags, last, scale; floor, if there is one; the rows; the rules; changed rows, older segments,
+// rows that are gone, forgotten edges, what is asked, what stirred and spans that were not judged, each if there are
+// any. All numbers are varints, signed ones zigzag.
 //
-//   - A row is the time since the row before it, the id, the amount and its
-//     columns. Ids that are integers are differences to the integer id before.
-//   - Column names are kept once: the rows' different lists of names come before
-//     the rows, and a row names its list by number, 0 for none.
-//   - A rule is its fingerprint in 8 bytes and its edges: time and cause as
-//     differences to the edge before, then the status; after them its quiet time, if any rule has one.
-//   - A changed row is its id, partition, and offset and time as differences to the one before; then its lowest time as
-//     the difference to its time.
+//   - A row is the time since the row before it, the id, the amount and its columns. Ids that are integers are
+//     differences to the integer id before.
+//   - Column names are kept once: the rows' different lists of names come before the rows, and a row names its
+//     list by number, 0 for none.
+//   - A rule is its fingerprint in 8 bytes and its edges: time and cause as differences to the edge before, then
+//     the status; after them its quiet time, if any rule has one.
+//   - A changed row is its id, partition, and offset and time as differences to the one before; then its lowest
+//     time as the difference to its time.
 //   - Older segments are the first number, how many there are, and the checksum in 4 bytes. Rows that are gone are
 //     their ids; forgotten edges, of each rule in turn, their times as differences.
-//   - What is asked is the newest question's cause, the index in 8 bytes, and how far down a question may reach. The newest
-//     change that stirred is its offset, LSN and transaction. Offsets are differences to last.
-//   - Spans are, of each rule in turn, their first time as the difference to the last one of the span before, their length,
-//     and the offset of the question, doubled, with one more where it is to be asked again.
+//   - What is asked is the newest question's cause, the index in 8 bytes, and how far down a question may reach.
+//     The newest change that stirred is its offset, LSN and transaction. Offsets are differences to last.
+//   - Spans are, of each rule in turn, their first time as the difference to the last one of the span before,
+//     their length, and the offset of the question, doubled, with one more where it is to be asked again.
 type Window struct{}
 
 const windowVersion = 2

@@ -203,6 +203,12 @@ func exampleChange(t testing.TB, kind brimline.ChangeKind) *brimline.Change {
 	return c
 }
 
+func exampleUpdate(t testing.TB) *brimline.Change {
+	c := exampleChange(t, brimline.Upsert)
+	c.Update = true
+	return c
+}
+
 func exampleSettings(t testing.TB) *codecs.GroupSettings {
 	one := 2
 	preset := "1970-01-01 00:00:00"
@@ -230,6 +236,7 @@ func TestGoldenBytes(t *testing.T) {
 		value any
 	}{
 		{"change-v2/upsert.hex", codecs.Change{}, exampleChange(t, brimline.Upsert)},
+		{"change-v2/update.hex", codecs.Change{}, exampleUpdate(t)},
 		{"change-v2/delete.hex", codecs.Change{}, exampleChange(t, brimline.Delete)},
 		{"change-v2/truncate.hex", codecs.Change{}, exampleChange(t, brimline.Truncate)},
 		{"change-v2/edges-found.hex", codecs.Change{}, exampleChange(t, brimline.EdgesFound)},

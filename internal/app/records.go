@@ -47,8 +47,7 @@ func (a *App) writeRules(_ context.Context, set *brimline.RuleSet) error {
 }
 
 // announceSweep tells partitions of the window table that users who have nothing from a time on are about to be
-// forgotten. The
-// message names the time, so that it means the same when it is replayed.
+// forgotten. The message names the time, so that it means the same when it is replayed.
 func (a *App) announceSweep(horizons map[int32]brimline.Time) error {
 	changes := map[string]any{}
 	for p, before := range horizons {

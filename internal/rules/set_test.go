@@ -74,6 +74,43 @@ func TestWhereIsTrimmed(t *testing.T) {
 	}
 }
 
+// Rules whose fingerprints agree would share the causes of their questions, and what was announced.
+func TestRulesThatCannotBeToldApart(t *testing.T) {
+	file := func(ids ...string) []byte {
+		text := "rules:\n"
+		for _, id := range ids {
+			text += "  - {id: " + id + ", window: 7d, limit: 3000}\n"
+		}
+		return []byte(text)
+	}
+	const one, other = "1e6d801f140014f", "c3f4fae067e9488"
+	alone, err := rules.Parse("x", file(one))
+	if err != nil {
+		t.Fatal(err)
+	}
+	same, err := rules.Parse("x", file(other))
+	if err != nil || same.Rules[0].Fingerprint() != alone.Rules[0].Fingerprint() {
+		t.Fatalf("%v, or the two are no example: %x, %x", err, same.Rules[0].Fingerprint(),
+			alone.Rules[0].Fingerprint())
+	}
+	_, err = rules.Parse("rules.yaml", file("a", one, "b", other))
+	var problems *rules.Problems
+	if !errors.As(err, &problems) || len(problems.List) != 1 {
+		t.Fatalf("%v", err)
+	}
+	const want = `rules.yaml:5:5: rules "1e6d801f140014f" and "c3f4fae067e9488" cannot be told apart ` +
+		`by their fingerprints; rename one of them`
+	if got := problems.List[0].String(); got != want {
+		t.Errorf("%s\nwant\n%s", got, want)
+	}
+	if _, err := rules.Parse("x", file("rule-18925", "rule-69928")); err != nil { // agree in 30 bits
+		t.Error(err)
+	}
+	if _, err := rules.Parse("x", file("a", "a")); err == nil || strings.Contains(err.Error(), "told apart") {
+		t.Errorf("one id twice: %v", err)
+	}
+}
+
 func TestLimitsAreExact(t *testing.T) {
 	for text, want := range map[string]string{
 		`3000`: "3000.00", `"3000.00"`: "3000.00", `3000.10`: "3000.10", `0.1`: "0.10", `+5`: "5.00",

@@ -139,6 +139,14 @@ func (h *History) Newest() brimline.Time {
 	return h.blocks[len(h.blocks)-1].last()
 }
 
+// Oldest is the time of the oldest row, MaxTime if there is none.
+func (h *History) Oldest() brimline.Time {
+	if len(h.blocks) == 0 {
+		return brimline.MaxTime
+	}
+	return h.blocks[0].first()
+}
+
 // NewestUntil is the time of the newest row at t or before, MinTime if there is none.
 func (h *History) NewestUntil(t brimline.Time) brimline.Time {
 	n := h.blockAt(t)

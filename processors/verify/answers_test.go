@@ -48,8 +48,8 @@ func (w *world) expect(want ...string) {
 	}
 }
 
-// TestEveryQuestionIsAnswered: one that has no edges and one that becomes a dead letter, too; with one message for a user's
-// questions of a batch, and none for replays.
+// TestEveryQuestionIsAnswered: one that has no edges and one that becomes a dead letter, too; with one message for a
+// user's questions of a batch, and none for replays.
 func TestEveryQuestionIsAnswered(t *testing.T) {
 	w := newWorld(t, 1)
 	w.ledger.refuse(100 * hour)
@@ -75,11 +75,22 @@ func TestEveryQuestionIsAnswered(t *testing.T) {
 	)
 }
 
+// TestQuestionsAreAnsweredWithoutADatabase: with --verify off nothing is found, and nothing stays open.
+func TestQuestionsAreAnsweredWithoutADatabase(t *testing.T) {
+	w := newWorld(t, 1)
+	w.config = func(c *Config) { c.Off = true }
+	w.put(lateCandidate("u", 0, hour, 1), lateCandidate("v", 0, hour, 2), lateCandidate("u", 2*hour, 3*hour, 3),
+		edgeCandidate("u", hour, 4))
+	w.once()
+	w.expect("v: 0 edges, all up to 2", "u: 0 edges, all up to 3")
+}
+
 // TestADeadCandidateIsToldOf: whatever it dies of, the window stage hears of it in the transaction of the dead letter.
 func TestADeadCandidateIsToldOf(t *testing.T) {
 	w := newWorld(t, 1)
 	w.ledger.refuse(100 * hour)
-	scale, where, large := edgeCandidate("scale", hour, 1), edgeCandidate("where", hour, 2), edgeCandidate("large", 2*hour, 3)
+	scale, where, large := edgeCandidate("scale", hour, 1), edgeCandidate("where", hour, 2),
+		edgeCandidate("large", 2*hour, 3)
 	scale.Scale = 3
 	where.Rule.Where = "gone > 1"
 	large.Rule.Description = strings.Repeat("x", 5000)
@@ -100,7 +111,8 @@ func TestADeadCandidateIsToldOf(t *testing.T) {
 	for _, d := range decoded[*brimline.DeadLetter](t, codecs.DeadLetter{}, w.read(w.streams.DeadLetters)) {
 		kinds = append(kinds, d.Kind+" "+d.User+" "+d.Row)
 	}
-	want := []string{"changed_scale scale 1", "bad_rule where 2", "alert_too_large large 3", "alert_too_large refuted 4", "postgres_amount amount 5", "corrupt_record  "}
+	want := []string{"changed_scale scale 1", "bad_rule where 2", "alert_too_large large 3",
+		"alert_too_large refuted 4", "postgres_amount amount 5", "corrupt_record  "}
 	if !slices.Equal(kinds, want) {
 		t.Errorf("dead letters %q, want %q", kinds, want)
 	}
@@ -109,11 +121,13 @@ func TestADeadCandidateIsToldOf(t *testing.T) {
 	}
 }
 
-// TestOneBadRowIsInTheWayOfThoseThatNeedIt: questions of a batch that share one are answered, but for those whose own rows are bad.
+// TestOneBadRowIsInTheWayOfThoseThatNeedIt: questions of a batch that share one are answered, but for those whose own
+// rows are bad.
 func TestOneBadRowIsInTheWayOfThoseThatNeedIt(t *testing.T) {
 	w := newWorld(t, 1)
 	w.ledger.refuse(20 * hour)
-	w.put(lateCandidate("u", 0, 7*hour, 1), lateCandidate("u", 7*hour, 14*hour, 2), lateCandidate("u", 14*hour, 21*hour, 3))
+	w.put(lateCandidate("u", 0, 7*hour, 1), lateCandidate("u", 7*hour, 14*hour, 2),
+		lateCandidate("u", 14*hour, 21*hour, 3))
 	w.once()
 	w.expect(
 		"u: 15 edges",
@@ -129,7 +143,8 @@ func TestAlertsFrom(t *testing.T) {
 		w := newWorld(t, 1)
 		const from = 4*hour + hour/2
 		w.config = func(c *Config) { c.AlertsFrom, c.Off = from, off }
-		w.put(edgeCandidate("u", 2*hour, 1), edgeCandidate("u", from-1, 2), edgeCandidate("u", from, 3), edgeCandidate("u", 6*hour, 4))
+		w.put(edgeCandidate("u", 2*hour, 1), edgeCandidate("u", from-1, 2), edgeCandidate("u", from, 3),
+			edgeCandidate("u", 6*hour, 4))
 		if !off {
 			w.put(edgeCandidate("u", hour, 5)) // refuted, whatever the time
 		}
@@ -143,15 +158,18 @@ func TestAlertsFrom(t *testing.T) {
 			alerts = append(alerts, fmt.Sprint(a.Candidate.Cause.Offset, a.Verification.Status, a.Reason))
 		}
 		for _, a := range decoded[*brimline.Alert](t, codecs.Alert{}, w.read(w.streams.Dismissed)) {
-			dismissed = append(dismissed, fmt.Sprint(a.Candidate.Cause.Offset, a.Verification.Status, a.Reason, a.Database == nil))
+			dismissed = append(dismissed,
+				fmt.Sprint(a.Candidate.Cause.Offset, a.Verification.Status, a.Reason, a.Database == nil))
 		}
 		wantAlerts := []string{fmt.Sprint(3, status, ""), fmt.Sprint(4, status, "")}
-		wantDismissed := []string{fmt.Sprint(1, status, "before_alerts_from", off), fmt.Sprint(2, status, "before_alerts_from", off)}
+		wantDismissed := []string{fmt.Sprint(1, status, "before_alerts_from", off),
+			fmt.Sprint(2, status, "before_alerts_from", off)}
 		if !off {
 			wantDismissed = append(wantDismissed, fmt.Sprint(5, brimline.Dismissed, "already_above", false))
 		}
 		if !slices.Equal(alerts, wantAlerts) || !slices.Equal(dismissed, wantDismissed) {
-			t.Errorf("off %v: alerts %q, want %q; dismissed %q, want %q", off, alerts, wantAlerts, dismissed, wantDismissed)
+			t.Errorf("off %v: alerts %q, want %q; dismissed %q, want %q", off, alerts, wantAlerts, dismissed,
+				wantDismissed)
 		}
 		// The window stage goes on taking them for announced.
 		want := 1

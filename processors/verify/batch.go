@@ -75,8 +75,9 @@ func (s *Stage) take(it *item, m *kgo.Record, watermark *brimline.Cause) {
 	}
 	*watermark = c.Cause
 	if c.Scale != s.Scale {
-		it.out.dead = s.deadLetter(m, it.candidate, brimline.BadInput("changed_scale", "start a new group for the new scale",
-			"the candidate's amounts have %d decimals, the group's %d", c.Scale, s.Scale))
+		it.out.dead = s.deadLetter(m, it.candidate,
+			brimline.BadInput("changed_scale", "start a new group for the new scale",
+				"the candidate's amounts have %d decimals, the group's %d", c.Scale, s.Scale))
 		return
 	}
 	if it.rule, err = s.rules.of(&c.Rule); err != nil {
@@ -84,8 +85,8 @@ func (s *Stage) take(it *item, m *kgo.Record, watermark *brimline.Cause) {
 	}
 }
 
-// askPlanned is askAll, and puts the questions of those who shared one that cannot be answered again, each by itself: one bad row
-// is in the way of those alone that need it.
+// askPlanned is askAll, and puts the questions of those who shared one that cannot be answered again, each by itself:
+// one bad row is in the way of those alone that need it.
 func (s *Stage) askPlanned(ctx context.Context, questions []*question) error {
 	if err := s.askAll(ctx, questions); err != nil {
 		return err

@@ -49,7 +49,8 @@ type Config struct {
 	Compile func(where string) (func(*brimline.Transaction) bool, error)
 	// Off lets edges pass as unverified alerts, and dismisses late candidates, which only a database can answer.
 	Off bool
-	// AlertsFrom is the time from which alerts are written; what is confirmed of an edge before it goes to dismissed. 0: all are.
+	// AlertsFrom is the time from which alerts are written; what is confirmed of an edge before it goes to dismissed.
+	// 0: all are.
 	AlertsFrom brimline.Time
 	// AsOfNow adds the total of the last window up to the moment of asking.
 	AsOfNow bool

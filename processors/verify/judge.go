@@ -166,8 +166,8 @@ func withoutDatabase(c *brimline.Candidate) outcome {
 	return outcome{alert: a}
 }
 
-// beforeAlertsFrom turns an alert about an edge before a time, 0 for none, into a dismissed one. The window stage goes on
-// taking the edge for announced.
+// beforeAlertsFrom turns an alert about an edge before a time, 0 for none, into a dismissed one. The window stage
+// goes on taking the edge for announced.
 func (o *outcome) beforeAlertsFrom(from brimline.Time) {
 	if o.alert == nil || from == 0 || o.alert.Candidate.Edge >= from {
 		return
@@ -194,10 +194,12 @@ func lastQuestions(items []item) []bool {
 	return last
 }
 
-// answersComplete says with the last of a late candidate's answers, or one more, that the user's questions up to it have theirs.
+// answersComplete says with the last of a late candidate's answers, or one more, that the user's questions up to it
+// have theirs.
 func answersComplete(c *brimline.Candidate, answers []*brimline.Change) []*brimline.Change {
 	if n := len(answers); n == 0 || answers[n-1].Kind != brimline.EdgesFound {
-		answers = append(answers, &brimline.Change{Kind: brimline.EdgesFound, User: c.User, Row: c.Trigger, Source: c.Source})
+		answers = append(answers, &brimline.Change{Kind: brimline.EdgesFound, User: c.User, Row: c.Trigger,
+			Source: c.Source})
 	}
 	end := answers[len(answers)-1]
 	end.Cause, end.Index = c.Cause.Offset, c.Cause.Index

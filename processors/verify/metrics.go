@@ -57,7 +57,8 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	for _, kind := range []brimline.CandidateKind{brimline.EdgeCandidate, brimline.LateCandidate} {
 		m.candidates.WithLabelValues(string(kind))
 	}
-	for _, reason := range []string{brimline.ReasonAlreadyAbove, brimline.ReasonNotAbove, brimline.ReasonNoDatabase, brimline.ReasonBeforeAlertsFrom} {
+	for _, reason := range []string{brimline.ReasonAlreadyAbove, brimline.ReasonNotAbove, brimline.ReasonNoDatabase,
+		brimline.ReasonBeforeAlertsFrom} {
 		m.dismissed.WithLabelValues(reason)
 	}
 	return m

@@ -323,7 +323,8 @@ func TestOff(t *testing.T) {
 		t.Errorf("dismissed %+v", dismissed)
 	}
 	answers := decoded[*brimline.Change](t, codecs.Change{}, w.read(w.streams.Changes))
-	if len(answers) != 1 || answers[0].Kind != brimline.EdgesFound || answers[0].Edges != nil || answers[0].Cause != 2 || answers[0].Index >= 0 {
+	if len(answers) != 1 || answers[0].Kind != brimline.EdgesFound || answers[0].Edges != nil ||
+		answers[0].Cause != 2 || answers[0].Index >= 0 {
 		t.Errorf("the question's answer: %+v", answers)
 	}
 }
@@ -341,7 +342,8 @@ func TestBadCandidates(t *testing.T) {
 	broken.Value = broken.Value[:len(broken.Value)-5]
 	broken.Headers = []kgo.RecordHeader{{Key: "h", Value: []byte("v")}}
 	nothing := &kgo.Record{Topic: w.streams.Candidates}
-	w.putRaw(broken, nothing, encoded(scale), encoded(where), encoded(edgeCandidate("u", 8*hour, 4)), encoded(edgeCandidate("u", 10*hour, 3)))
+	w.putRaw(broken, nothing, encoded(scale), encoded(where), encoded(edgeCandidate("u", 8*hour, 4)),
+		encoded(edgeCandidate("u", 10*hour, 3)))
 	one := w.start("one")
 	w.caughtUp()
 	var ids []string
@@ -360,7 +362,8 @@ func TestBadCandidates(t *testing.T) {
 		if who := d.User + " " + d.Row; i > 1 && who != fmt.Sprintf("u %d", i) || i <= 1 && who != " " {
 			t.Errorf("dead letter %d is about %q", i, who)
 		}
-		if i > 1 && d.Kind != kind || d.Offset != int64(i) || d.Topic != w.streams.Candidates || d.Error == "" || d.Remedy == "" {
+		if i > 1 && d.Kind != kind || d.Offset != int64(i) || d.Topic != w.streams.Candidates || d.Error == "" ||
+			d.Remedy == "" {
 			t.Errorf("dead letter %+v, want %s", d, kind)
 		}
 	}

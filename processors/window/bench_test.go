@@ -171,7 +171,8 @@ func BenchmarkStage(b *testing.B) {
 		}
 		set := brimline.RuleSet{Scale: 2, Rules: []brimline.Rule{rule}}
 		stage := newTask(Config{
-			Streams: processors.NewStreams("g", "src", "alerts"), Rules: set, Seen: NewSeen(&set, 24*time.Hour, time.Now),
+			Streams: processors.NewStreams("g", "src", "alerts"), Rules: set,
+			Seen:     NewSeen(&set, 24*time.Hour, time.Now),
 			Compiled: []sliding.Rule{{Rule: rule, Fingerprint: rule.Fingerprint()}}, Keep: 24 * time.Hour,
 			Markers: NewMarkers(1), States: states, Clock: time.Now, Metrics: NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.DiscardHandler),
 		})

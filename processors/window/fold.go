@@ -29,13 +29,14 @@ func NewFolder(set *brimline.RuleSet, compiled []sliding.Rule, keep time.Duratio
 type Input struct {
 	Change *brimline.Change
 	Offset int64
-	// At is when the message was written, 0 where that is not known: the only clock of a fold, which a replay shows again.
+	// At is when the message was written, 0 where that is not known: the only clock of a fold, which a replay shows
+	// again.
 	At brimline.Time
 	// TruncatedAt is the offset after the partition's latest Truncate, 0 if
 	// there was none: rows folded before it are gone.
 	TruncatedAt int64
-	// SweptBefore is the time up to which users may have been forgotten with
-	// all their rows, 0 for none: those whose Last is at most SweptIdle. They are new, whether a sweep has deleted them yet or not.
+	// SweptBefore is the time up to which users may have been forgotten with all their rows, 0 for none: those whose
+	// Last is at most SweptIdle. They are new, whether a sweep has deleted them yet or not.
 	SweptBefore brimline.Time
 	SweptIdle   int64
 }
@@ -46,8 +47,8 @@ const newestShown = 5
 // keptEdges is how many announced edges per rule are remembered whatever their age.
 const keptEdges = 256
 
-// replayReach is how many messages of a partition a crash may bring again, with much to spare: what goka has in hand and
-// what it has not committed yet are some thousands. An edge is remembered for so long, whatever its age.
+// replayReach is how many messages of a partition a crash may bring again, with much to spare: what goka has in hand
+// and what it has not committed yet are some thousands. An edge is remembered for so long, whatever its age.
 const replayReach = 1 << 16
 
 // Fold folds one message into a user's state. It returns the candidates to
@@ -150,12 +151,14 @@ func (s *step) truncate() {
 			}
 			at++
 		}
-		s.setSpans(i, slices.DeleteFunc(slices.Clone(s.w.Rules[i].Unjudged), func(sp brimline.Span) bool { return sp.Asked == 0 }))
+		unasked := func(sp brimline.Span) bool { return sp.Asked == 0 }
+		s.setSpans(i, slices.DeleteFunc(slices.Clone(s.w.Rules[i].Unjudged), unasked))
 	}
 }
 
-// again emits what the message caused when it was folded first. A question may have grown. Where none is open any more, the
-// message's have their answers, if it had any: one that is put now would be answered after the user may be forgotten.
+// again emits what the message caused when it was folded first. A question may have grown. Where none is open any
+// more, the message's have their answers, if it had any: one that is put now would be answered after the user may be
+// forgotten.
 func (s *step) again() {
 	if s.asked() && s.in.Offset <= s.w.Asked.Offset {
 		s.askAgain()
@@ -198,7 +201,8 @@ func (s *step) alignRules() {
 }
 
 // quiet is the time up to which edges of rule i, which the user meets only now, lie before it and below the history
-// that it starts from; 0 for a user who is new. Whose rows were forgotten is as good as new: what comes of them comes after the rule.
+// that it starts from; 0 for a user who is new. Whose rows were forgotten is as good as new: what comes of them comes
+// after the rule.
 //
 // It is never in the future, where edges of rows to come would be taken for old. A floor that is (of a row that was
 // dated there) says nothing about when the rows below it came; those of the message at hand have come after the rule.
@@ -246,21 +250,30 @@ func (s *step) upsert() bool {
 		}
 		removed = s.take(found)
 	}
-	s.noteVersion(removed)
+	// What the row was before is not known where it could not be taken in.
+	unseen := s.in.Change.Update && removed == nil && row.Time > s.w.Floor
+	switch {
+	case removed != nil:
+		s.noteVersion(removed.Time, removed.Time)
+	case unseen:
+		s.noteVersion(row.Time, row.Time)
+	default:
+		s.noteVersion(brimline.MaxTime, brimline.MinTime)
+	}
 	if row.Time > s.w.Floor {
 		s.insert(kept)
 	}
 	s.stirIfAsked()
 	for i := range s.rules {
-		s.askLate(i, row, removed)
+		s.askLate(i, row, removed, unseen)
 	}
 	for i := range s.rules {
 		if removed != nil {
 			s.judge(i, removed.Time, true, true)
 		}
 		weight, _ := s.rules[i].Weigh(row)
-		counts := weight != 0 || removed != nil
-		s.judge(i, row.Time, counts, removed != nil || counts && s.rules[i].Measure.Shrinks())
+		counts := weight != 0 || removed != nil || unseen
+		s.judge(i, row.Time, counts, removed != nil || unseen || counts && s.rules[i].Measure.Shrinks())
 	}
 	return true
 }
@@ -275,10 +288,10 @@ func (s *step) delete() bool {
 		return s.deleteUnknown()
 	}
 	gone := s.take(found)
-	s.noteVersion(gone)
+	s.noteVersion(gone.Time, gone.Time)
 	s.stirIfAsked()
 	for i := range s.rules {
-		s.askLate(i, gone, nil)
+		s.askLate(i, gone, nil, false)
 	}
 	for i := range s.rules {
 		s.judge(i, gone.Time, true, true)
@@ -286,18 +299,39 @@ func (s *step) delete() bool {
 	return true
 }
 
-// deleteUnknown takes the deletion of a row that is not held: of one below the floor, or of one that could not be taken in.
+// deleteUnknown takes the deletion of a row that is not held: of one below the floor, or of one that could not be
+// taken in, which PostgreSQL has counted. Where the deletion does not say when the row was, it may have been at any
+// time above the floor.
 func (s *step) deleteUnknown() bool {
 	t := s.in.Change.Row.Time
-	above := t > s.w.Floor
+	first, last := t, t
+	if t == brimline.MinTime {
+		first, last = s.anyTime()
+	}
+	above := last > s.w.Floor
 	if above { // noted all the same: the row may be inserted again, and then deleted by an echo
-		s.noteVersion(&s.in.Change.Row)
+		s.noteVersion(first, last)
 	}
 	write := s.stirIfAsked() || above
 	for i := range s.rules {
+		if above && s.rows.Len() > 0 { // edges are at the times of rows
+			s.askBelow(i, first, last)
+		}
 		write = s.judge(i, t, above, above) || write
 	}
 	return write
+}
+
+// anyTime are the first and the last time of what is retained, above the floor. Where nothing is, both are now.
+func (s *step) anyTime() (first, last brimline.Time) {
+	if s.rows.Len() > 0 {
+		return s.rows.Oldest(), s.rows.Newest()
+	}
+	now := max(s.in.At, s.in.Change.Source.Commit)
+	if s.w.Floor != brimline.MinTime {
+		now = max(now, s.w.Floor+1)
+	}
+	return now, now
 }
 
 // take removes a row, and gives what it was.
@@ -308,10 +342,10 @@ func (s *step) take(found *brimline.Row) *brimline.Transaction {
 	return &was
 }
 
-// judge takes a change to a row at t, MinTime if that is not known, to the window ends of rule i that the row belongs to. Where
-// the change counts for the rule, or concerns an edge that could not be judged, it looks for new edges. mayFall says that
-// totals may have become lower, so that what PostgreSQL said of announced edges may no longer hold. It gives whether
-// it has changed what is known of an edge or a span.
+// judge takes a change to a row at t, MinTime if that is not known, to the window ends of rule i that the row belongs
+// to. Where the change counts for the rule, or concerns an edge that could not be judged, it looks for new edges.
+// mayFall says that totals may have become lower, so that what PostgreSQL said of announced edges may no longer hold.
+// It gives whether it has changed what is known of an edge or a span.
 func (s *step) judge(i int, t brimline.Time, counts, mayFall bool) (changed bool) {
 	rule := &s.rules[i]
 	to := t.Add(rule.Window)
@@ -350,7 +384,8 @@ func (s *step) edgesFound() bool {
 		for _, t := range c.Edges {
 			at, known := s.edge(i, t)
 			switch {
-			case known && s.w.Rules[i].Edges[at].Status != brimline.Disproved && s.w.Rules[i].Edges[at].Status != brimline.Unjudged:
+			case known && s.w.Rules[i].Edges[at].Status != brimline.Disproved &&
+				s.w.Rules[i].Edges[at].Status != brimline.Unjudged:
 				continue
 			case known:
 				s.forget(i, at)

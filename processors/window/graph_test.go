@@ -141,7 +141,8 @@ func TestGraphKeepsWhatItCannotDecode(t *testing.T) {
 // sweep announces a sweep, and makes it.
 func (s *stage) sweep(meta int) {
 	s.t.Helper()
-	s.change(processors.MarkerKey(0, 1), brimline.Change{Kind: brimline.Sweep, Row: brimline.Transaction{Time: s.seen.Horizons()[0]}})
+	s.change(processors.MarkerKey(0, 1),
+		brimline.Change{Kind: brimline.Sweep, Row: brimline.Transaction{Time: s.seen.Horizons()[0]}})
 	if err := s.proc.VisitAll(s.t.Context(), SweepVisitor, meta); err != nil {
 		s.t.Fatal(err)
 	}
@@ -202,13 +203,14 @@ func TestGraphWritesSegments(t *testing.T) {
 	}
 }
 
-// TestSweepSparesWhoWaits: with questions open, users stay. Else the answer to the second would announce again what the first has
-// announced.
+// TestSweepSparesWhoWaits: with questions open, users stay. Else the answer to the second would announce again what
+// the first has announced.
 func TestSweepSparesWhoWaits(t *testing.T) {
 	s := start(t)
 	rule := brimline.Rule{ID: "r", Window: time.Hour, Limit: brimline.Count(100)}
 	answer := func(of *brimline.Candidate, edges ...brimline.Time) {
-		s.change("u", brimline.Change{Kind: brimline.EdgesFound, Rule: rule.Fingerprint(), Edges: edges, Cause: of.Cause.Offset, Index: of.Cause.Index})
+		s.change("u", brimline.Change{Kind: brimline.EdgesFound, Rule: rule.Fingerprint(), Edges: edges,
+			Cause: of.Cause.Offset, Index: of.Cause.Index})
 	}
 	asked := func() *brimline.Candidate {
 		t.Helper()
@@ -250,9 +252,10 @@ func TestSweepSparesWhoWaits(t *testing.T) {
 func TestSweepGoesByTheSlowestPartition(t *testing.T) {
 	s := start(t)
 	from := func(partition int32, user, id string, at time.Duration) {
-		s.change(user, brimline.Change{Kind: brimline.Upsert, Source: brimline.Source{Partition: partition}, Row: brimline.Transaction{
-			ID: id, User: user, Amount: 1, Time: brimline.Time(at.Microseconds()),
-		}})
+		s.change(user, brimline.Change{Kind: brimline.Upsert, Source: brimline.Source{Partition: partition},
+			Row: brimline.Transaction{
+				ID: id, User: user, Amount: 1, Time: brimline.Time(at.Microseconds()),
+			}})
 	}
 	from(0, "slow", "1", 0)
 	from(1, "fast", "2", 500*time.Hour)
@@ -269,7 +272,8 @@ func TestSweepGoesByTheSlowestPartition(t *testing.T) {
 	}
 	// A partition from which nothing comes any more holds nobody up.
 	for i := range silentAfter + 1 {
-		s.seen.saw(0, int64(100+i), &brimline.Change{Kind: brimline.Upsert, Source: brimline.Source{Partition: 1}, Row: brimline.Transaction{Time: brimline.Time((500 * time.Hour).Microseconds())}})
+		s.seen.saw(0, int64(100+i), &brimline.Change{Kind: brimline.Upsert, Source: brimline.Source{Partition: 1},
+			Row: brimline.Transaction{Time: brimline.Time((500 * time.Hour).Microseconds())}})
 	}
 	s.sweep(5)
 	s.sweep(6)

@@ -12,11 +12,10 @@ import (
 	"github.com/brimline/brimline/processors"
 )
 
-// Markers are what concerns all users of a partition: until which offset the
-// watched table's latest TRUNCATE has emptied their windows, and up to which
-// time users were forgotten with all their rows. A partition's marker is a
-// value of the table under processors.MarkerKey: Window.Last is the offset
-// after the Truncate, Window.Floor the time; the edges of its only rule are the times before it, with the offsets of their sweeps.
+// Markers are what concerns all users of a partition: until which offset the watched table's latest TRUNCATE has
+// emptied their windows, and up to which time users were forgotten with all their rows. A partition's marker is a
+// value of the table under processors.MarkerKey: Window.Last is the offset after the Truncate, Window.Floor the time;
+// the edges of its only rule are the times before it, with the offsets of their sweeps.
 type Markers struct {
 	partitions int
 	mu         sync.RWMutex
@@ -38,8 +37,8 @@ type swept struct {
 // keptSweeps is how many sweeps a message can be replayed across: it finds users forgotten as it did the first time.
 const keptSweeps = 32
 
-// sweepBefore tells a message at an offset who was forgotten by then: users whose Last is at most idle and who have nothing from
-// before on. 0 and 0 if nobody was.
+// sweepBefore tells a message at an offset who was forgotten by then: users whose Last is at most idle and who have
+// nothing from before on. 0 and 0 if nobody was.
 func (k marker) sweepBefore(offset int64) (idle int64, before brimline.Time) {
 	for i := len(k.sweeps) - 1; i >= 0; i-- {
 		if k.sweeps[i].at < offset || i == 0 && len(k.sweeps) == keptSweeps {

@@ -81,20 +81,27 @@ func (s *step) stirIfAsked() bool {
 	return true
 }
 
-// askLate asks PostgreSQL for the edges at those window ends of rule i, among
-// the ones that row, or what it was before, belongs to, whose rows are not all retained.
-func (s *step) askLate(i int, row, before *brimline.Transaction) {
+// askLate asks PostgreSQL for the edges at those window ends of rule i, among the ones that row, or what it was
+// before, belongs to, whose rows are not all retained. Before is nil where there is none, unseen says that it is not
+// known.
+func (s *step) askLate(i int, row, before *brimline.Transaction, unseen bool) {
 	first := s.judgeable(i)
 	from, last := brimline.MaxTime, brimline.MinTime
 	for _, r := range []*brimline.Transaction{row, before} {
 		if r == nil || r.Time >= first {
 			continue
 		}
-		if weight, _ := s.rules[i].Weigh(r); weight != 0 || before != nil {
+		if weight, _ := s.rules[i].Weigh(r); weight != 0 || before != nil || unseen {
 			from, last = min(from, r.Time), max(last, r.Time)
 		}
 	}
-	if from <= last {
+	s.askBelow(i, from, last)
+}
+
+// askBelow asks for the edges at those window ends of rule i, among the ones that rows from one time to another belong
+// to, whose rows are not all retained.
+func (s *step) askBelow(i int, from, last brimline.Time) {
+	if first := s.judgeable(i); from < first && from <= last {
 		s.ask(i, from, min(last.Add(s.rules[i].Window), first-1))
 	}
 }
@@ -135,22 +142,21 @@ func (s *step) askLateAgain(i int) {
 		from, last = min(from, s.w.Reach), max(last, s.w.Floor)
 	}
 	if from > last {
-		if s.in.Change.Kind == brimline.Upsert { // a delete was of a row that was not held
-			s.askLate(i, row, nil)
+		if s.in.Change.Kind == brimline.Upsert { // a delete was of a row below the floor
+			s.askLate(i, row, nil, false)
 		}
 		return
 	}
 	if row.Time != brimline.MinTime {
 		from, last = min(from, row.Time), max(last, row.Time)
 	}
-	if first := s.judgeable(i); from < first {
-		s.ask(i, from, min(last.Add(s.rules[i].Window), first-1))
-	}
+	s.askBelow(i, from, last)
 }
 
-// reach goes through what is known of rule i's edges in [from, to], whose windows a change to rows belongs to. Rows were
-// removed or lowered if mayFall: an edge that PostgreSQL refuted may have come back, and one that it is being asked about
-// may be judged on the old rows. woken says that an edge is forgotten, so that it is found if it is there.
+// reach goes through what is known of rule i's edges in [from, to], whose windows a change to rows belongs to. Rows
+// were removed or lowered if mayFall: an edge that PostgreSQL refuted may have come back, and one that it is being
+// asked about may be judged on the old rows. woken says that an edge is forgotten, so that it is found if it is
+// there.
 //
 // What PostgreSQL could not judge is judged again whatever the change is: the rows that stood in the way are in the
 // window only once they are repaired, as rows that were not held before.

@@ -91,13 +91,20 @@ func TestQuietIsNeverInTheFuture(t *testing.T) {
 		heard   []int
 		quiet   []int
 	}{
-		{"a window longer than the history", []brimline.Change{put("a", 10, 0), put("b", 10, 70), put("c", 10, 140)}, 151, 150, []int{150, 200}, []int{70, 140}},
-		{"without a time", []brimline.Change{put("a", 10, 0), put("b", 10, 70), put("c", 10, 140)}, 0, 150, []int{150, 200}, []int{70, 140}},
-		{"a newest row from the future", []brimline.Change{put("a", 10, 0), put("b", 10, 140), put("c", 10, 170)}, 160, 155, []int{155, 165}, []int{140}},
-		{"a floor in the future", []brimline.Change{put("a", 10, 0), put("b", 10, far), put("c", 10, far+100)}, 160, 155, []int{155, 200}, []int{154}},
-		{"a floor in the future, without a time", []brimline.Change{put("a", 10, 0), put("b", 10, far), put("c", 10, far+100)}, 0, 155, []int{155, 200}, []int{154}},
+		{"a window longer than the history", []brimline.Change{put("a", 10, 0), put("b", 10, 70), put("c", 10, 140)},
+			151, 150, []int{150, 200}, []int{70, 140}},
+		{"without a time", []brimline.Change{put("a", 10, 0), put("b", 10, 70), put("c", 10, 140)}, 0, 150,
+			[]int{150, 200}, []int{70, 140}},
+		{"a newest row from the future", []brimline.Change{put("a", 10, 0), put("b", 10, 140), put("c", 10, 170)},
+			160, 155, []int{155, 165}, []int{140}},
+		{"a floor in the future", []brimline.Change{put("a", 10, 0), put("b", 10, far), put("c", 10, far+100)}, 160,
+			155, []int{155, 200}, []int{154}},
+		{"a floor in the future, without a time",
+			[]brimline.Change{put("a", 10, 0), put("b", 10, far), put("c", 10, far+100)}, 0, 155, []int{155, 200},
+			[]int{154}},
 		// The row at 100 came after the rule. Below the history it cannot be told from those before.
-		{"a late row", []brimline.Change{put("a", 10, 0), put("b", 10, 70), put("c", 10, 140)}, 151, 100, []int{141}, []int{100, 140}},
+		{"a late row", []brimline.Change{put("a", 10, 0), put("b", 10, 70), put("c", 10, 140)}, 151, 100, []int{141},
+			[]int{100, 140}},
 	} {
 		b := newBench(t, h)
 		for _, c := range tc.history {
@@ -168,7 +175,8 @@ func TestAnswersOfRulesThatAreGoneClose(t *testing.T) {
 
 // Rules whose fingerprints agree in their upper 30 bits have questions of their own.
 func TestQuestionsOfAllRulesHaveTheirOwnCauses(t *testing.T) {
-	b := newBench(t, hourly("rule-18925", 5, brimline.CountAll), hourly("rule-69928", 5, brimline.CountAll), hourly("r", 5, brimline.CountAll))
+	b := newBench(t, hourly("rule-18925", 5, brimline.CountAll), hourly("rule-69928", 5, brimline.CountAll),
+		hourly("r", 5, brimline.CountAll))
 	seen := map[brimline.Cause]string{}
 	for _, c := range b.swept(500, put("1", 1, 30)) {
 		if other, twice := seen[c.Cause]; twice {
@@ -184,7 +192,8 @@ func TestQuestionsOfAllRulesHaveTheirOwnCauses(t *testing.T) {
 // An answer to someone who is not in the table belongs to nobody: who waits for one is not forgotten.
 func TestAnswersMakeNoUsers(t *testing.T) {
 	r := hourly("r", 100, brimline.SumAbs)
-	for _, c := range []brimline.Change{found(r, brimline.Cause{Offset: 1, Index: -5}, 5), {Kind: brimline.Retry, Rule: r.Fingerprint(), Edges: []brimline.Time{minutes(5)}}} {
+	for _, c := range []brimline.Change{found(r, brimline.Cause{Offset: 1, Index: -5}, 5),
+		{Kind: brimline.Retry, Rule: r.Fingerprint(), Edges: []brimline.Time{minutes(5)}}} {
 		b := newBench(t, r)
 		if out := b.swept(500, c); len(out) != 0 || b.table.value != nil {
 			t.Errorf("kind %d: candidates %v, value %x", c.Kind, out, b.table.value)

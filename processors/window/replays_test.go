@@ -13,15 +13,20 @@ import (
 	"github.com/brimline/brimline/internal/sliding"
 )
 
-// TestReplaysAskWhatWasAskedFirst: a history of rows that are inserted, changed, moved, deleted, deleted unseen and moved out of the
-// retained history, and of answers of every kind, folded by rules of every measure. After each message the last few are
-// replayed: every candidate that has no answer yet comes again under its cause, a question at least as wide, and the state stays as it is.
+// TestReplaysAskWhatWasAskedFirst: a history of rows that are inserted, changed, moved, deleted, deleted unseen and
+// moved out of the retained history, and of answers of every kind, folded by rules of every measure. After each
+// message the last few are replayed: every candidate that has no answer yet comes again under its cause, a question
+// at least as wide, and the state stays as it is.
 func TestReplaysAskWhatWasAskedFirst(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		h := &replays{t: t, set: brimline.RuleSet{Lateness: time.Duration(rapid.IntRange(1, 10).Draw(t, "lateness")) * time.Hour}, open: map[brimline.Cause]brimline.Candidate{}}
+		h := &replays{t: t,
+			set:  brimline.RuleSet{Lateness: time.Duration(rapid.IntRange(1, 10).Draw(t, "lateness")) * time.Hour},
+			open: map[brimline.Cause]brimline.Candidate{}}
 		for i := range rapid.IntRange(1, 3).Draw(t, "rules") {
-			r := brimline.Rule{ID: "r" + strconv.Itoa(i), Window: time.Duration(rapid.IntRange(1, 8).Draw(t, "window")) * time.Hour,
-				Measure: brimline.Measure(rapid.IntRange(0, 4).Draw(t, "measure")), Limit: brimline.Count(rapid.Int64Range(0, 30).Draw(t, "limit"))}
+			r := brimline.Rule{ID: "r" + strconv.Itoa(i),
+				Window:  time.Duration(rapid.IntRange(1, 8).Draw(t, "window")) * time.Hour,
+				Measure: brimline.Measure(rapid.IntRange(0, 4).Draw(t, "measure")),
+				Limit:   brimline.Count(rapid.Int64Range(0, 30).Draw(t, "limit"))}
 			h.set.Rules = append(h.set.Rules, r)
 			h.compiled = append(h.compiled, sliding.Rule{Rule: r, Fingerprint: r.Fingerprint()})
 		}
@@ -60,7 +65,14 @@ func (h *replays) draw() *brimline.Change {
 		c.Kind = brimline.Delete
 	}
 	c.Row = brimline.Transaction{ID: strconv.Itoa(rapid.IntRange(0, 12).Draw(t, "row")), User: "u",
-		Amount: brimline.Amount(rapid.Int64Range(-15, 20).Draw(t, "amount")), Time: brimline.Time(rapid.Int64Range(0, 40).Draw(t, "hour")) * hour}
+		Amount: brimline.Amount(rapid.Int64Range(-15, 20).Draw(t, "amount")),
+		Time:   brimline.Time(rapid.Int64Range(0, 40).Draw(t, "hour")) * hour}
+	switch {
+	case c.Kind == brimline.Upsert:
+		c.Update = rapid.Bool().Draw(t, "update")
+	case rapid.IntRange(0, 3).Draw(t, "unseen") == 0:
+		c.Row.Time = brimline.MinTime
+	}
 	return c
 }
 
@@ -70,7 +82,8 @@ func (h *replays) answer() *brimline.Change {
 	h.seen = h.seen[1:]
 	delete(h.open, c.Cause)
 	rule := c.Rule
-	a := &brimline.Change{User: "u", Rule: rule.Fingerprint(), Row: c.Trigger, Edges: []brimline.Time{c.Edge}, Cause: c.Cause.Offset}
+	a := &brimline.Change{User: "u", Rule: rule.Fingerprint(), Row: c.Trigger, Edges: []brimline.Time{c.Edge},
+		Cause: c.Cause.Offset}
 	if rapid.IntRange(0, 3).Draw(h.t, "dies") == 0 {
 		if a.Kind = brimline.Unjudgeable; c.Kind == brimline.LateCandidate {
 			a.Edges = append(a.Edges, c.Until)
@@ -135,7 +148,8 @@ func (h *replays) replay(back int) {
 			continue
 		}
 		now, there := again[cause]
-		if !there || now.Kind != first.Kind || now.Rule.ID != first.Rule.ID || now.Edge > first.Edge || now.Until < first.Until ||
+		if !there || now.Kind != first.Kind || now.Rule.ID != first.Rule.ID || now.Edge > first.Edge ||
+			now.Until < first.Until ||
 			now.Kind == brimline.EdgeCandidate && now.Edge != first.Edge {
 			h.t.Fatalf("after %d messages, the last %d replayed: %v asked %v..%v first, and now %v..%v (there: %v)\n%s", len(h.stream), back, cause,
 				first.Edge, first.Until, now.Edge, now.Until, there, h)
@@ -147,7 +161,8 @@ func (h *replays) replay(back int) {
 func (h *replays) String() (all string) {
 	for i, in := range h.stream {
 		c := in.Change
-		all += fmt.Sprintf("%3d kind %d row %s of %d at %d, rule %x edges %d cause %d/%d\n", i, c.Kind, c.Row.ID, c.Row.Amount, int64(c.Row.Time/hour), c.Rule>>48,
+		all += fmt.Sprintf("%3d kind %d row %s of %d at %d, rule %x edges %d cause %d/%d\n", i, c.Kind, c.Row.ID,
+			c.Row.Amount, int64(c.Row.Time/hour), c.Rule>>48,
 			slices.Collect(func(yield func(int64) bool) {
 				for _, e := range c.Edges {
 					yield(int64(e / hour))

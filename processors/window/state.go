@@ -32,6 +32,8 @@ type State struct {
 	// tail is what has changed since the newest segment; nil while there are no segments. Its rules are parallel to w's.
 	tail    *brimline.Window
 	entries int // of the segments
+	// oldest is at most the lowest time of a version: while it is above what is forgotten, they need not be walked.
+	oldest brimline.Time
 	// changed says that something was done since the last commit, stale that segments hold what the tail cannot take back.
 	changed, stale bool
 }
@@ -43,7 +45,7 @@ func (f *Folder) NewState(user string, value, whole *brimline.Window, entries in
 	if value == nil {
 		return &State{user: user, w: &brimline.Window{Floor: brimline.MinTime}, rows: sliding.NewHistory(user, f.rules, nil)}
 	}
-	s := &State{user: user, w: whole, rows: sliding.NewHistory(user, f.rules, whole.Rows)}
+	s := &State{user: user, w: whole, rows: sliding.NewHistory(user, f.rules, whole.Rows), oldest: brimline.MinTime}
 	s.w.Rows = nil
 	if s.w.Older.Len() > 0 {
 		s.tail, s.entries = value, entries-codecs.Entries(value)
@@ -214,9 +216,14 @@ func (s *State) forgetBefore(horizon brimline.Time, maxBytes int) {
 	if newest, any := s.rows.Evict(horizon, maxBytes); any {
 		floor = max(floor, newest)
 	}
-	for i := range s.w.Changed {
-		if t := s.w.Changed[i].Time; t < horizon {
-			floor = max(floor, t)
+	if s.oldest < horizon {
+		s.oldest = brimline.MaxTime
+		for i := range s.w.Changed {
+			t := s.w.Changed[i].Time
+			s.oldest = min(s.oldest, t)
+			if t < horizon {
+				floor = max(floor, t)
+			}
 		}
 	}
 	if floor == s.w.Floor {
@@ -224,12 +231,17 @@ func (s *State) forgetBefore(horizon brimline.Time, maxBytes int) {
 	}
 	s.changed, s.w.Floor = true, floor
 	forgotten := func(v brimline.RowVersion) bool { return v.Time <= floor }
-	s.w.Changed = slices.DeleteFunc(s.w.Changed, func(v brimline.RowVersion) bool {
-		if forgotten(v) {
-			s.reachTo(v.From)
-		}
-		return forgotten(v)
-	})
+	if s.oldest <= floor {
+		s.oldest = brimline.MaxTime
+		s.w.Changed = slices.DeleteFunc(s.w.Changed, func(v brimline.RowVersion) bool {
+			if forgotten(v) {
+				s.reachTo(v.From)
+				return true
+			}
+			s.oldest = min(s.oldest, v.Time)
+			return false
+		})
+	}
 	if s.tail != nil {
 		s.tail.Changed = slices.DeleteFunc(s.tail.Changed, forgotten)
 		s.tail.Rows = slices.DeleteFunc(s.tail.Rows, func(r brimline.Row) bool { return r.Time <= floor })
@@ -243,7 +255,7 @@ func (s *State) empty() {
 	for i := range s.w.Changed {
 		s.reachTo(s.w.Changed[i].From)
 	}
-	s.w.Floor, s.w.Changed = brimline.MinTime, nil
+	s.w.Floor, s.w.Changed, s.oldest = brimline.MinTime, nil, brimline.MaxTime
 	if s.tail != nil {
 		s.tail.Rows, s.tail.Gone, s.tail.Changed = nil, nil, nil
 	}
@@ -272,7 +284,7 @@ func (s *State) setSpans(i int, spans []brimline.Span) {
 }
 
 func (s *State) setVersion(v brimline.RowVersion) {
-	s.changed = true
+	s.changed, s.oldest = true, min(s.oldest, v.Time)
 	set := func(in []brimline.RowVersion) []brimline.RowVersion {
 		at, known := findVersion(in, v.ID)
 		if !known {

@@ -152,7 +152,8 @@ func TestSegmentsOfAHeavyUser(t *testing.T) {
 	var perRow [2]int // bytes of the first and of the last thousand
 	for i := range rows {
 		before := tb.written
-		row := brimline.Transaction{ID: fmt.Sprint(i), User: "u", Amount: brimline.Amount(r.IntN(10)), Time: brimline.Time(i)*brimline.Time(time.Minute.Microseconds()) - brimline.Time(r.Int64N(time.Hour.Microseconds()))}
+		row := brimline.Transaction{ID: fmt.Sprint(i), User: "u", Amount: brimline.Amount(r.IntN(10)),
+			Time: brimline.Time(i)*brimline.Time(time.Minute.Microseconds()) - brimline.Time(r.Int64N(time.Hour.Microseconds()))}
 		fold(int64(3*i), brimline.Change{Kind: brimline.Upsert, Row: row})
 		want[row.ID] = row
 		perRow[i*2/rows] += tb.written - before
@@ -283,4 +284,42 @@ func TestTornStateAsksPostgreSQL(t *testing.T) {
 	if out := b.next(put("newer", 101, 1200)); len(out) != 1 || out[0].Kind != brimline.EdgeCandidate {
 		t.Errorf("after the window has filled again: %+v", out)
 	}
+}
+
+// TestALogThatIsWrittenAnewFitsRecords: however many versions, with ids as long as can be, and edges a user has, no
+// record comes near what a broker takes, and what is read back is the same.
+func TestALogThatIsWrittenAnewFitsRecords(t *testing.T) {
+	rule, other := hourly("r", 100, brimline.SumAbs), hourly("other", 100, brimline.SumAbs)
+	b := newBench(t, rule, other)
+	w := &brimline.Window{Last: 5, Floor: brimline.MinTime,
+		Rules: []brimline.RuleState{{Rule: rule.Fingerprint()}, {Rule: other.Fingerprint()}}}
+	for i := range 6_000 {
+		w.Changed = append(w.Changed,
+			brimline.RowVersion{ID: fmt.Sprintf("%01024d", i), Offset: int64(i), Time: minutes(0) + 1,
+				From: minutes(0)})
+	}
+	for i := range 60_000 {
+		e := brimline.Edge{Time: minutes(i), Cause: brimline.Cause{Offset: int64(i) * 211}}
+		w.Rules[i%2].Edges = append(w.Rules[i%2].Edges, e)
+	}
+	want := codecs.Entries(w)
+	b.st = b.fold.NewState("u", w, w, want)
+	b.offset = 10
+	c := put("x", 1, 1)
+	c.User = "u"
+	if _, write := b.fold.Fold(b.st, Input{Change: &c, Offset: b.offset}); !write {
+		t.Fatal("nothing to write")
+	}
+	b.table.write(t, b.st)
+	most := len(b.table.value)
+	for _, segment := range b.table.segments {
+		most = max(most, len(segment))
+	}
+	if most > 5<<20 {
+		t.Errorf("a record of %d bytes, in %d segments", most, len(b.table.segments))
+	}
+	if got := codecs.Entries(b.table.read(t)); got != want+1 {
+		t.Errorf("%d entries are read back, want %d", got, want+1)
+	}
+	same(t, b.table.load(t, b.fold), b.st)
 }

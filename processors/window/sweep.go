@@ -72,9 +72,9 @@ func (s *Seen) saw(partition int32, offset int64, c *brimline.Change) {
 	}
 }
 
-// Horizons are, by partition, the times before which users have aged out, for the message that announces a sweep. Such a time
-// goes by the slowest partition of the source topic: during a catch-up those are far apart, and rows of users who would be
-// forgotten by the fastest are still to come.
+// Horizons are, by partition, the times before which users have aged out, for the message that announces a sweep.
+// Such a time goes by the slowest partition of the source topic: during a catch-up those are far apart, and rows of
+// users who would be forgotten by the fastest are still to come.
 func (s *Seen) Horizons() map[int32]brimline.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -138,8 +138,9 @@ func (s *sweep) visitSegment(ctx goka.Context, user string, n uint64) {
 	ctx.Delete()
 }
 
-// isForgotten says whether sweeps have forgotten a user. It depends on nothing but the user's state and the sweeps that were
-// announced before the message at hand, so a replay finds the same users forgotten, whichever a sweep has come to delete.
+// isForgotten says whether sweeps have forgotten a user. It depends on nothing but the user's state and the sweeps
+// that were announced before the message at hand, so a replay finds the same users forgotten, whichever a sweep has
+// come to delete.
 func isForgotten(w *brimline.Window, idle int64, before brimline.Time) bool {
 	return w.Last <= idle && before != 0 && newest(w) < before && !waits(w)
 }
@@ -150,7 +151,8 @@ func waits(w *brimline.Window) bool {
 		return true
 	}
 	for i := range w.Rules {
-		if len(w.Rules[i].Unjudged) > 0 || slices.ContainsFunc(w.Rules[i].Edges, func(e brimline.Edge) bool { return e.Status == brimline.Unjudged }) {
+		if len(w.Rules[i].Unjudged) > 0 ||
+			slices.ContainsFunc(w.Rules[i].Edges, func(e brimline.Edge) bool { return e.Status == brimline.Unjudged }) {
 			return true
 		}
 	}

@@ -67,7 +67,8 @@ func (s *step) diedUnknown(i int, t brimline.Time) bool {
 func (s *step) died(i int, span brimline.Span) {
 	question := s.in.Change.Cause + 1
 	again := s.w.Stirred.Last > question
-	if n := slices.IndexFunc(s.w.Rules[i].Unjudged, func(sp brimline.Span) bool { return sp.Asked == question }); n >= 0 {
+	if n := slices.IndexFunc(s.w.Rules[i].Unjudged,
+		func(sp brimline.Span) bool { return sp.Asked == question }); n >= 0 {
 		known := s.w.Rules[i].Unjudged[n]
 		again = known.Again
 		span.From, span.Until = min(span.From, known.From), max(span.Until, known.Until)
@@ -87,10 +88,12 @@ func (s *step) askSpan(i int, span brimline.Span) {
 	}
 }
 
-// askLater says whether a question about a part of a span is open. Then that is put once more after its answer, and the span with it.
+// askLater says whether a question about a part of a span is open. Then that is put once more after its answer, and
+// the span with it.
 func (s *step) askLater(i int, span brimline.Span) (later bool) {
 	for n := range s.w.Rules[i].Unjudged {
-		if other := &s.w.Rules[i].Unjudged[n]; other.Asked != 0 && other.From <= span.Until && span.From <= other.Until {
+		if other := &s.w.Rules[i].Unjudged[n]; other.Asked != 0 && other.From <= span.Until &&
+			span.From <= other.Until {
 			later, s.changed = true, s.changed || !other.Again
 			other.Again = true
 		}
@@ -165,17 +168,19 @@ func (s *step) wakeSpans(i int, from, to brimline.Time) (any bool) {
 	return any
 }
 
-// spanAsked notes a question that is about spans which could not be judged. It is remembered whole, until its answer comes.
+// spanAsked notes a question that is about spans which could not be judged. It is remembered whole, until its answer
+// comes.
 func (s *step) spanAsked(a ask) {
 	known := s.w.Rules[a.rule].Unjudged
-	others := slices.DeleteFunc(slices.Clone(known), func(sp brimline.Span) bool { return sp.Asked == 0 && a.from <= sp.From && sp.Until <= a.until })
+	others := slices.DeleteFunc(slices.Clone(known),
+		func(sp brimline.Span) bool { return sp.Asked == 0 && a.from <= sp.From && sp.Until <= a.until })
 	if len(others) < len(known) {
 		s.putSpan(a.rule, others, brimline.Span{From: a.from, Until: a.until, Asked: s.in.Offset + 1})
 	}
 }
 
-// merge puts a span among those of rule i that were not judged, as one with those that it touches, and gives what has come
-// of it. Those that are being asked about stay as they are.
+// merge puts a span among those of rule i that were not judged, as one with those that it touches, and gives what has
+// come of it. Those that are being asked about stay as they are.
 func (s *step) merge(i int, span brimline.Span) brimline.Span {
 	var others []brimline.Span
 	for _, sp := range s.w.Rules[i].Unjudged {

@@ -10,7 +10,8 @@ import (
 // dead is the news that a candidate has become a dead letter.
 func dead(c brimline.Candidate) brimline.Change {
 	rule := c.Rule
-	answer := brimline.Change{Kind: brimline.Unjudgeable, Rule: rule.Fingerprint(), Edges: []brimline.Time{c.Edge}, Cause: c.Cause.Offset, Row: c.Trigger}
+	answer := brimline.Change{Kind: brimline.Unjudgeable, Rule: rule.Fingerprint(), Edges: []brimline.Time{c.Edge},
+		Cause: c.Cause.Offset, Row: c.Trigger}
 	if c.Kind == brimline.LateCandidate {
 		answer.Edges = append(answer.Edges, c.Until)
 	}
@@ -41,15 +42,18 @@ func nanCandidate(t *testing.T, rules ...brimline.Rule) (b *bench, edge []brimli
 
 // An edge that could not be judged is judged again by whatever is done to the bad row, once.
 func TestARepairJudgesADeadEdgeAgain(t *testing.T) {
-	sum, in, count := hourly("sum", 3000, brimline.SumAbs), hourly("in", 3000, brimline.SumIn), hourly("count", 1, brimline.CountAll)
+	sum, in, count := hourly("sum", 3000, brimline.SumAbs), hourly("in", 3000, brimline.SumIn),
+		hourly("count", 1, brimline.CountAll)
 	for name, repair := range map[string]brimline.Change{
 		"an update":                        put("1", 10, 0),
 		"to nothing":                       put("1", 0, 0),
 		"to what does not count for a sum": put("1", -10, 0),
 		"a delete":                         gone("1", 0),
-		"a delete without a time":          {Kind: brimline.Delete, Row: brimline.Transaction{ID: "1", Time: brimline.MinTime}},
+		"a delete without a time": {Kind: brimline.Delete,
+			Row: brimline.Transaction{ID: "1", Time: brimline.MinTime}},
 	} {
-		want := map[bool][]string{false: {"sum edge 30", "in edge 30", "count edge 30"}, true: {"sum edge 30", "in edge 30"}}
+		want := map[bool][]string{false: {"sum edge 30", "in edge 30", "count edge 30"},
+			true: {"sum edge 30", "in edge 30"}}
 		counted := repair.Kind == brimline.Upsert // two rows before 30: no edge of count there any more, but one at 1
 		for _, race := range []bool{false, true} {
 			b, edges := nanCandidate(t, sum, in, count)
@@ -181,12 +185,13 @@ func TestADeadSpanIsAskedAboutAgain(t *testing.T) {
 		repair brimline.Change
 		want   string
 	}{
-		"a row below it":              {put("bad", 10, 45), "r late 45..160"},
-		"a row in it":                 {put("bad", 10, 150), "r late 100..210"},
-		"a row of no weight":          {put("bad", 0, 45), "r late 100..160"},
-		"a deleted row":               {gone("bad", 45), "r late 100..160"},
-		"a deleted row without time":  {gone("bad", -1), "r late 100..160"},
-		"a retry":                     {retry(brimline.Candidate{Rule: r, Kind: brimline.LateCandidate, Edge: minutes(100), Until: minutes(160)}), "r late 100..160"},
+		"a row below it":             {put("bad", 10, 45), "r late 45..160"},
+		"a row in it":                {put("bad", 10, 150), "r late 100..210"},
+		"a row of no weight":         {put("bad", 0, 45), "r late 100..160"},
+		"a deleted row":              {gone("bad", 45), "r late 100..160"},
+		"a deleted row without time": {gone("bad", -1), "r late 100..160"},
+		"a retry": {retry(brimline.Candidate{Rule: r, Kind: brimline.LateCandidate,
+			Edge: minutes(100), Until: minutes(160)}), "r late 100..160"},
 		"a row that does not reach":   {put("bad", 10, 39), "r late 39..99"},
 		"a row that does not, either": {put("bad", 0, 161), ""},
 	} {
@@ -219,7 +224,11 @@ func TestADeadSpanIsAskedAboutAgain(t *testing.T) {
 			if len(out) == 0 || tc.want == "r late 39..99" {
 				continue
 			}
-			b.expect(name+": replayed", b.at(b.offset-1, tc.repair), want...)
+			again := want
+			if tc.repair.Row.Time == brimline.MinTime { // rows may have come since, so that the row may have been among them
+				again = []string{"r late 100..560"}
+			}
+			b.expect(name+": replayed", b.at(b.offset-1, tc.repair), again...)
 			same(t, b.table.load(t, b.fold), b.st)
 			b.expect(name+": the answer", b.next(found(r, out[0].Cause, 100)), "r edge 100")
 			if w := b.table.read(t); len(w.Rules[0].Unjudged) != 0 || w.Asked != (brimline.Cause{}) {
@@ -251,7 +260,8 @@ func TestDeadSpansComeToRest(t *testing.T) {
 	}
 	b.next(found(r, last))
 	w := b.table.read(t)
-	if spans := w.Rules[0].Unjudged; len(spans) != 1 || spans[0].From != minutes(100) || spans[0].Until != minutes(209) || spans[0].Asked != 0 || w.Asked != (brimline.Cause{}) {
+	if spans := w.Rules[0].Unjudged; len(spans) != 1 || spans[0].From != minutes(100) ||
+		spans[0].Until != minutes(209) || spans[0].Asked != 0 || w.Asked != (brimline.Cause{}) {
 		t.Errorf("spans %+v, open %v", spans, w.Asked)
 	}
 	b.expect("repaired", b.next(put("bad", 1, 120)), "r late 100..209")

@@ -17,21 +17,20 @@ func (s *step) isEcho() bool {
 	return v.Partition == from.Partition && from.Offset < v.Offset
 }
 
-// noteVersion remembers where the change at hand stands in the source if it
-// changes a row, which removed was before, or one that was changed earlier.
-func (s *step) noteVersion(removed *brimline.Transaction) {
+// noteVersion remembers where the change at hand stands in the source if it changes a row that was at a time from
+// first to last, or one that was changed earlier. Where it was at none, first is above last.
+func (s *step) noteVersion(first, last brimline.Time) {
 	c := s.in.Change
 	at, known := s.version()
-	if !known && removed == nil {
+	if !known && first > last {
 		return
 	}
-	var v brimline.RowVersion
+	v := brimline.RowVersion{ID: c.Row.ID, Time: brimline.MinTime, From: brimline.MaxTime}
 	if known {
 		v = s.w.Changed[at]
-	} else {
-		v = brimline.RowVersion{ID: c.Row.ID, Time: removed.Time, From: removed.Time}
 	}
 	v.Partition, v.Offset = c.Source.Partition, c.Source.Offset
+	v.Time, v.From = max(v.Time, last), min(v.From, first)
 	if c.Kind == brimline.Upsert {
 		v.Time, v.From = max(v.Time, c.Row.Time), min(v.From, c.Row.Time)
 	}
