@@ -81,7 +81,7 @@ func (o Options) fencing(ctx context.Context, id string) (*kgo.Client, error) {
 		return nil, err
 	}
 	o = o.withDefaults()
-	secure, err := o.producerSecurity()
+	secure, err := o.franzSecurity()
 	if err != nil {
 		return nil, err
 	}
