@@ -274,7 +274,8 @@ func connector(config string) string {
 		"table.include.list":"streaming.other, streaming\\.transactions"` + config + `}},` + running + `}}`
 }
 
-const suits = `"decimal.handling.mode":"string","poll.interval.ms":"10","skipped.operations":"none","value.converter":"org.apache.kafka.connect.json.JsonConverter"`
+const suits = `"decimal.handling.mode":"string","poll.interval.ms":"10","skipped.operations":"none",` +
+	`"value.converter":"org.apache.kafka.connect.json.JsonConverter"`
 
 func TestConnect(t *testing.T) {
 	with := func(config string) string { return connector(suits + "," + config) }
