@@ -144,7 +144,8 @@ var checks = []Check{
 		"set errors.tolerance=none and event.processing.failure.handling.mode=fail"},
 	{"connect_settings_part", FromConnect, Warning, "the connector's snapshot leaves rows out",
 		"take snapshot.select.statement.overrides out"},
-	{"connect_settings_custom", FromConnect, Warning, "a converter of the connector's own may write columns in another form",
+	{"connect_settings_custom", FromConnect, Warning, "a converter of the connector's own may write columns in another " +
+		"form",
 		"take it out of converters"},
 	{"connect_settings_placeholder", FromConnect, Error, "the connector writes a text of its own for values it does " +
 		"not have",
