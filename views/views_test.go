@@ -13,16 +13,14 @@ import (
 	"github.com/brimline/brimline/codecs"
 	"github.com/brimline/brimline/internal/embedded"
 	"github.com/brimline/brimline/internal/kafka"
+	"github.com/brimline/brimline/internal/leaks"
 	"github.com/brimline/brimline/processors"
 	"github.com/lovoo/goka"
-	"go.uber.org/goleak"
 )
 
 const partitions = 3
 
-func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/rcrowley/go-metrics.(*meterArbiter).tick"))
-}
+func TestMain(m *testing.M) { leaks.Main(m) }
 
 // fixture is a broker with the tables of one group.
 type fixture struct {

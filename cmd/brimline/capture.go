@@ -33,8 +33,8 @@ func (captureCmd) Help() string {
 	return `Reads a table's changes by logical replication and writes them to Kafka as
 Debezium would: the same topic, keys and envelopes. The first start takes a
 snapshot that is consistent with the stream; every other resumes. Needs
-wal_level=logical, and rights to replicate; brimline doctor checks them. A topic
-that it creates keeps its records for ever (retention.ms=-1), so that a new group
+wal_level=logical, and rights to replicate; brimline doctor --capture checks
+them. A topic that it creates keeps its records for ever (retention.ms=-1), so that a new group
 can read everything; set what your disks allow.
 
 It ends with exit code 3 when another table takes the watched one's name, or the

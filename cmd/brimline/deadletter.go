@@ -29,19 +29,23 @@ func (l *Letters) match(d *brimline.DeadLetter) bool {
 		(l.Partition < 0 || d.Partition == l.Partition) && (l.Offset < 0 || d.Offset == l.Offset)
 }
 
-// read calls fn for every dead letter that is meant.
-func (l *Letters) read(w *world, g *Group, cluster *kafka.Cluster, fn func(m *kafka.Message, d *brimline.DeadLetter) error) error {
-	return cluster.Tail(w, g.streams().DeadLetters, kafka.Oldest, false, func(m *kafka.Message) error {
+// read calls fn for every dead letter that is meant, and tells how many there are.
+func (l *Letters) read(
+	w *world, g *Group, cluster *kafka.Cluster, fn func(m *kafka.Message, d *brimline.DeadLetter) error,
+) (all int, err error) {
+	err = cluster.Tail(w, g.streams().DeadLetters, kafka.Oldest, false, func(m *kafka.Message) error {
 		v, err := codecs.DeadLetter{}.Decode(m.Value)
 		if err != nil {
 			fmt.Fprintf(w.err, "passed over %d/%d: %v\n", m.Partition, m.Offset, err)
 			return nil
 		}
+		all++
 		if d := v.(*brimline.DeadLetter); l.match(d) {
 			return fn(m, d)
 		}
 		return nil
 	})
+	return all, err
 }
 
 type deadletterListCmd struct {
@@ -68,7 +72,7 @@ func (c *deadletterListCmd) Run(w *world) error {
 	}
 	defer cluster.Close()
 	n := 0
-	err = c.read(w, &c.Group, cluster, func(m *kafka.Message, d *brimline.DeadLetter) error {
+	all, err := c.read(w, &c.Group, cluster, func(m *kafka.Message, d *brimline.DeadLetter) error {
 		n++
 		if c.JSON {
 			fmt.Fprintf(w.out, "%s\n", m.Value)
@@ -80,7 +84,11 @@ func (c *deadletterListCmd) Run(w *world) error {
 	if err != nil {
 		return ended(w, c.notRunYet(err))
 	}
-	if n == 0 && !c.JSON {
+	switch {
+	case n > 0 || c.JSON:
+	case all > 0: // a slip in --kind must not read as all clear
+		fmt.Fprintf(w.out, "none of these among %s\n", plural(int64(all), "dead letter"))
+	default:
 		fmt.Fprintln(w.out, "no dead letters")
 	}
 	return nil
@@ -170,7 +178,7 @@ func (c *deadletterRetryCmd) Run(w *world) error {
 	}
 	var selected []again
 	var candidates int64
-	err = c.read(w, &c.Group, cluster, func(_ *kafka.Message, d *brimline.DeadLetter) error {
+	_, err = c.read(w, &c.Group, cluster, func(_ *kafka.Message, d *brimline.DeadLetter) error {
 		record, err := app.Again(d, streams, partitions, inForce)
 		if err != nil {
 			fmt.Fprintf(w.out, "left alone: %s/%d/%d: %s\n", shown(d.Topic), d.Partition, d.Offset, text(err.Error()))

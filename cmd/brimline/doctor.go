@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/internal/app"
@@ -14,7 +13,8 @@ import (
 )
 
 type doctorCmd struct {
-	JSON bool `name:"json" help:"As JSON."`
+	JSON    bool `name:"json" help:"As JSON."`
+	Capture bool `help:"Also check what brimline capture needs of this database and login."`
 
 	config.Kafka    `group:"Kafka"`
 	config.Names    `group:"Names"`
@@ -49,13 +49,13 @@ func (c *doctorCmd) Run(w *world) error {
 	if err := all.ReadSecrets(); err != nil {
 		return err
 	}
-	findings := app.Examine(w, &all)
+	findings := app.Examine(w, &all, c.Capture)
 	if w.Err() != nil {
 		return nil
 	}
 	for i := range findings {
 		if f := &findings[i]; w.startDemo != "" && f.Level == preflight.Error &&
-			strings.HasSuffix(f.Check, "_connection_failed") {
+			f.Check == "kafka_connection_failed" {
 			f.Remedy = w.startDemo
 		}
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/brimline/brimline/internal/config"
 	"github.com/brimline/brimline/internal/embedded"
 	"github.com/brimline/brimline/internal/kafka"
+	"github.com/brimline/brimline/internal/leaks"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -133,12 +134,9 @@ func (g *ground) alerts(t *testing.T) (found []string) {
 func noLeaks(t *testing.T) func() {
 	before := goleak.IgnoreCurrent()
 	return func() {
-		goleak.VerifyNone(t, before,
-			// It looks for the end of its database once a second.
-			goleak.IgnoreTopFunction("github.com/syndtr/goleveldb/leveldb.(*DB).mpoolDrain"),
-			// One for all of sarama's metrics, for ever.
-			goleak.IgnoreTopFunction("github.com/rcrowley/go-metrics.(*meterArbiter).tick"),
-		)
+		if err := leaks.Left(before); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

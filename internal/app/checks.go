@@ -71,7 +71,9 @@ func (e *examination) add(findings ...preflight.Finding) {
 
 // examine makes all checks that can be made. What cannot be asked is a finding, too; cluster is nil where there is
 // none.
-func examine(ctx context.Context, c *config.Config, set *rules.Set, cluster *kafka.Cluster) *examination {
+func examine(
+	ctx context.Context, c *config.Config, set *rules.Set, cluster *kafka.Cluster, capture bool,
+) *examination {
 	e := &examination{}
 	var samples []preflight.Sample
 	if cluster != nil {
@@ -84,6 +86,7 @@ func examine(ctx context.Context, c *config.Config, set *rules.Set, cluster *kaf
 	}
 	newest := preflight.Look(samples, c.AmountColumn)
 	database := DatabaseChecks(c, &set.RuleSet)
+	database.Capture = capture
 	database.AsksNull, database.Streamed = set.AsksNull(), newest.Any()
 	connector := e.connect(ctx, c, set)
 	if connector != nil {
@@ -184,7 +187,7 @@ func (e *examination) failed() bool { return preflight.Worst(e.findings) == pref
 // check makes the checks of a start: it ends the start where going on is pointless or would give wrong figures, and
 // logs what will surprise an operator later.
 func (a *App) check(ctx context.Context) (*examination, error) {
-	e := examine(ctx, &a.config, a.rules, a.cluster)
+	e := examine(ctx, &a.config, a.rules, a.cluster, false)
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
@@ -202,7 +205,8 @@ func (a *App) check(ctx context.Context) (*examination, error) {
 }
 
 // Examine makes all checks of `brimline doctor`.
-func Examine(ctx context.Context, c *config.Config) []preflight.Finding {
+// capture adds what `brimline capture` needs of the database's login.
+func Examine(ctx context.Context, c *config.Config, capture bool) []preflight.Finding {
 	var findings []preflight.Finding
 	set, err := rules.Load(c.Rules)
 	if err != nil {
@@ -216,7 +220,7 @@ func Examine(ctx context.Context, c *config.Config) []preflight.Finding {
 	if cluster != nil {
 		defer cluster.Close()
 	}
-	e := examine(ctx, c, set, cluster)
+	e := examine(ctx, c, set, cluster, capture)
 	return append(append(findings, dialed...), e.findings...)
 }
 

@@ -73,6 +73,7 @@ func layers() []layer {
 			"internal/preflight", "internal/httpapi", "internal/config", "internal/failpoint", "internal/starter",
 		}, []string{gokaModule, metricsModule, leveldbModule}},
 		{"internal/demo", []string{".", "codecs", "internal/embedded", "internal/kafka", "internal/config", "internal/app"}, []string{pgxModule}},
+		{"internal/leaks", nil, []string{"go.uber.org/goleak"}},
 		{"internal/testkit", []string{".", "codecs", "processors", "views", "internal/sliding", "internal/rules", "internal/kafka", "internal/embedded"}, []string{pgxModule, franzModule}},
 		{"internal/e2e", nil, nil},      // tests only
 		{"internal/bench", nil, nil},    // tests only

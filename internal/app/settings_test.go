@@ -132,7 +132,7 @@ func TestExamine(t *testing.T) {
 	g.createSource(t)
 	expect := func(level preflight.Level, check, words string) {
 		t.Helper()
-		findings := Examine(t.Context(), &g.config)
+		findings := Examine(t.Context(), &g.config, false)
 		for _, f := range findings {
 			if f.Check == check && f.Level == level && strings.Contains(f.What+f.Remedy, words) {
 				return

@@ -169,7 +169,7 @@ var checks = []Check{
 	{"postgres_connection_catalog", FromCatalog, Error, "PostgreSQL did not answer a check", "see PostgreSQL's log"},
 	{"postgres_connection_unseen", FromCatalog, Note, "the login may not look at a part of the catalog",
 		"nothing need be done, or grant pg_monitor"},
-	{"postgres_version_old", FromCatalog, Warning, "PostgreSQL is older than 12", "use PostgreSQL 12 or later"},
+	{"postgres_version_old", FromCatalog, Warning, "PostgreSQL is older than 13", "use PostgreSQL 13 or later"},
 	{"postgres_version_replica", FromCatalog, Note, "the server is a replica", "run doctor against the primary as well"},
 	{"postgres_clock_skew", FromCatalog, Warning, "the clocks of the database and of this machine differ",
 		"synchronise both clocks (NTP)"},

@@ -52,7 +52,7 @@ type DatabaseOptions struct {
 }
 
 const (
-	oldestPostgres = 120000 // the oldest version that the tests of the pgoutput decoder and of Debezium cover
+	oldestPostgres = 130000 // the oldest version that the tests of the pgoutput decoder and of Debezium cover
 	maxClockSkew   = 2 * time.Second
 	lagWarning     = 1 << 30 // bytes of write-ahead log that a slot holds back
 )
@@ -219,7 +219,7 @@ func (d *database) judgeServer(text string) {
 			"this server is a replica: the write-ahead log, publications and slots of the primary are not checked")
 	}
 	if d.version < oldestPostgres {
-		d.add("postgres_version_old", "use PostgreSQL 12 or later",
+		d.add("postgres_version_old", "use PostgreSQL 13 or later",
 			"PostgreSQL %s is older than what brimline is tested with", text)
 	} else {
 		d.ok("postgres_version", "PostgreSQL %s", text)

@@ -3,10 +3,7 @@ package verify
 import (
 	"testing"
 
-	"go.uber.org/goleak"
+	"github.com/brimline/brimline/internal/leaks"
 )
 
-func TestMain(m *testing.M) {
-	// sarama's metrics keep one goroutine per process.
-	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/rcrowley/go-metrics.(*meterArbiter).tick"))
-}
+func TestMain(m *testing.M) { leaks.Main(m) }

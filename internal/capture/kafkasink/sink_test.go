@@ -12,6 +12,7 @@ import (
 	"github.com/IBM/sarama"
 	"github.com/brimline/brimline/internal/capture"
 	"github.com/brimline/brimline/internal/embedded"
+	"github.com/brimline/brimline/internal/leaks"
 	"go.uber.org/goleak"
 )
 
@@ -63,7 +64,12 @@ func config() *sarama.Config {
 }
 
 func TestSink(t *testing.T) {
-	defer goleak.VerifyNone(t, goleak.IgnoreCurrent(), goleak.IgnoreAnyFunction("github.com/rcrowley/go-metrics.(*meterArbiter).tick"))
+	before := goleak.IgnoreCurrent()
+	defer func() {
+		if err := leaks.Left(before); err != nil {
+			t.Error(err)
+		}
+	}()
 	broker, err := embedded.StartBroker(t.Context(), embedded.BrokerOptions{})
 	if err != nil {
 		t.Fatal(err)
