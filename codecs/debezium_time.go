@@ -166,9 +166,20 @@ const (
 	daySeconds          = 24 * 60 * 60
 )
 
-// LooksLike is the unit in which n is a time from 1973 to 2286; empty where there is none.
+// lastDay is 9999-12-31, which tables have for "without end", in seconds. Its milliseconds are microseconds of a minute
+// of 1978, and its microseconds nanoseconds of the same.
+const lastDay = 253_402_214_400
+
+func isLastDay(n int64) bool {
+	return n >= lastDay*1e3 && n < (lastDay+daySeconds)*1e3 || n >= lastDay*1e6 && n < (lastDay+daySeconds)*1e6
+}
+
+// LooksLike is the unit in which n is a time from 1973 to 2286; empty where there is none, and for the last day of
+// 9999.
 func LooksLike(n int64) TimeUnit {
 	switch {
+	case isLastDay(n):
+		return ""
 	case n >= from1973/daySeconds && n < until2286/daySeconds:
 		return unitDays
 	case n >= from1973 && n < until2286:

@@ -69,8 +69,9 @@ func (d *database) needed() []string {
 	return slices.Compact(names)
 }
 
+// checkRights looks at what asking for totals needs; the catalog is open to every login.
 func (d *database) checkRights(ctx context.Context) error {
-	if d.table.OID == 0 {
+	if d.table.OID == 0 || d.Unverified {
 		return nil
 	}
 	schema, _ := SplitTable(d.Table)
