@@ -277,10 +277,12 @@ func (c *connect) settings(name string, config map[string]string) {
 				"connector %q leaves out operation %q: totals drift from the table", name, strings.TrimSpace(op))
 		}
 	}
-	for _, key := range []string{"key.converter", "value.converter"} {
-		if converter := config[key]; converter != "" && !strings.HasSuffix(converter, ".JsonConverter") {
-			c.add("connect_settings_converter", fmt.Sprintf("set %s=org.apache.kafka.connect.json.JsonConverter", key),
-				"connector %q writes with %s, and brimline reads JSON", name, converter)
+	for setting, id := range map[string]string{
+		"key.converter": "connect_settings_key", "value.converter": "connect_settings_converter",
+	} {
+		if converter := config[setting]; converter != "" && !strings.HasSuffix(converter, ".JsonConverter") {
+			c.add(id, fmt.Sprintf("set %s=org.apache.kafka.connect.json.JsonConverter", setting),
+				"connector %q writes with %s (%s), and brimline reads JSON", name, converter, setting)
 		}
 	}
 	switch mode := config["snapshot.mode"]; mode {

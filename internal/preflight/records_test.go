@@ -305,6 +305,8 @@ func TestConnect(t *testing.T) {
 		{"no truncate", connector(""), Note, "connect_settings_truncate", []string{"leaves out TRUNCATE"}},
 		{"no deletes", connector(`"skipped.operations":"t,d"`), Error, "connect_settings_operations", []string{`operation "d"`}},
 		{"avro", connector(`"value.converter":"io.confluent.connect.avro.AvroConverter"`), Error, "connect_settings_converter", []string{"value.converter=org.apache.kafka.connect.json.JsonConverter"}},
+		{"keys as text", with(`"key.converter":"org.apache.kafka.connect.storage.StringConverter"`), Note,
+			"connect_settings_key", []string{"StringConverter"}},
 		{"no snapshot", connector(`"snapshot.mode":"never"`), Note, "connect_settings_snapshot", []string{"snapshot.mode=initial"}},
 		{"placeholder", with(`"unavailable.value.placeholder":"-"`), Error, "connect_settings_placeholder", []string{"taken for the value"}},
 		{"column left out", with(`"column.exclude.list":"streaming.transactions.(amount|note)"`), Error, "connect_settings_columns", []string{"column amount", "column.exclude.list"}},
