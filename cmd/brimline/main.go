@@ -40,7 +40,7 @@ type commands struct {
 	Reset      resetCmd      `cmd:"" help:"Delete a group's topics, offsets and state, to start from the beginning."`
 	Doctor     doctorCmd     `cmd:"" help:"Check Kafka, topics, PostgreSQL and the connector, with remedies."`
 	Topology   topologyCmd   `cmd:"" help:"Show the flow: stages, topics, keys."`
-	Rules      rulesCmd      `cmd:"" help:"Check a rules file."`
+	Rules      rulesCmd      `cmd:"" help:"Check, test or begin a rules file."`
 	Deadletter deadletterCmd `cmd:"" help:"List or retry records that could not be taken in."`
 	Version    versionCmd    `cmd:"" help:"Print the version."`
 

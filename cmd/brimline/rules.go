@@ -8,6 +8,8 @@ import (
 
 type rulesCmd struct {
 	Check rulesCheckCmd `cmd:"" help:"Check a rules file and show what it says."`
+	Test  rulesTestCmd  `cmd:"" help:"Play tests of rules: rows in, alerts expected."`
+	Init  rulesInitCmd  `cmd:"" help:"Write a rules file to begin with, and tests of it."`
 }
 
 type rulesCheckCmd struct {

@@ -262,7 +262,7 @@ func (a *App) runStages(ctx context.Context) (caughtUp bool) {
 	})
 	if a.config.UntilCaughtUp {
 		all.Go(func() {
-			if awaitCaughtUp(ctx, a.cluster, a.streams, caughtEvery) == nil {
+			if AwaitCaughtUp(ctx, a.cluster, a.streams, caughtEvery) == nil {
 				caughtUp = true
 				cancel()
 			}

@@ -45,6 +45,9 @@ func layers() []layer {
 		{"internal/rules", []string{".", "internal/sliding"}, []string{yamlModule, "github.com/expr-lang/expr"}},
 		{"internal/postgres", []string{".", "internal/urls"}, []string{pgxModule}},
 		{"internal/ledger", []string{".", "internal/sliding", "internal/postgres"}, []string{pgxModule}},
+		{"docs", nil, nil},
+		{"internal/starter", []string{".", "docs", "internal/ledger"}, nil},
+		{"internal/judge", []string{".", "internal/postgres"}, nil},
 		{"internal/kafka", []string{".", "internal/failpoint"}, []string{saramaModule, gokaModule, leveldbModule, franzModule + "/pkg/kgo", franzModule + "/pkg/kerr", franzModule + "/pkg/sasl", "github.com/rcrowley/go-metrics", "github.com/xdg-go/scram"}},
 		{"internal/capture", []string{".", "internal/postgres"}, []string{pgxModule, "github.com/jackc/pglogrepl"}},
 		{"internal/capture/kafkasink", []string{"internal/capture"}, []string{saramaModule}},
@@ -54,6 +57,7 @@ func layers() []layer {
 		{"processors/window", stage, []string{gokaModule, metricsModule}},
 		{"processors/verify", stage, []string{saramaModule, metricsModule}},
 		{"processors/index", stage, []string{gokaModule, metricsModule}},
+		{"internal/rulestest", []string{".", "internal/judge", "internal/rules", "processors/window"}, nil},
 		{"views", []string{
 			".", "codecs", "processors", "internal/sliding", "internal/rules", "internal/kafka",
 		}, []string{gokaModule, leveldbModule}},
@@ -66,7 +70,7 @@ func layers() []layer {
 		{"internal/app", []string{
 			".", "codecs", "processors", "processors/route", "processors/window", "processors/verify", "processors/index", "views",
 			"internal/sliding", "internal/rules", "internal/ledger", "internal/kafka", "internal/capture", "internal/capture/kafkasink",
-			"internal/preflight", "internal/httpapi", "internal/config", "internal/failpoint",
+			"internal/preflight", "internal/httpapi", "internal/config", "internal/failpoint", "internal/starter",
 		}, []string{gokaModule, metricsModule, leveldbModule}},
 		{"internal/demo", []string{".", "codecs", "internal/embedded", "internal/kafka", "internal/config", "internal/app"}, []string{pgxModule}},
 		{"internal/testkit", []string{".", "codecs", "processors", "views", "internal/sliding", "internal/rules", "internal/kafka", "internal/embedded"}, []string{pgxModule, franzModule}},
@@ -83,7 +87,8 @@ func layers() []layer {
 		{"examples/consumer", []string{".", "codecs"}, []string{pgxModule, franzModule + "/pkg/kgo"}},
 		{"cmd/brimline", []string{
 			".", "codecs", "processors", "views", "internal/plain", "internal/sliding", "internal/rules", "internal/kafka", "internal/preflight",
-			"internal/httpapi", "internal/config", "internal/app", "internal/demo",
+			"internal/httpapi", "internal/config", "internal/app", "internal/demo", "internal/judge", "internal/rulestest",
+			"internal/starter",
 		}, []string{kongModule, "golang.org/x/term"}},
 	}
 }

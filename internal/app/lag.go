@@ -10,8 +10,8 @@ import (
 	"github.com/brimline/brimline/processors"
 )
 
-// lagCluster is the part of kafka.Cluster that lag is asked of.
-type lagCluster interface {
+// LagCluster is the part of kafka.Cluster that lag is asked of.
+type LagCluster interface {
 	Lag(ctx context.Context, group string, topics []string) ([]kafka.PartitionLag, error)
 }
 
@@ -35,7 +35,7 @@ type StageLag struct {
 }
 
 // Lags asks for the lag of every stage, in the order of the flow.
-func Lags(ctx context.Context, c lagCluster, s processors.Streams) ([]StageLag, error) {
+func Lags(ctx context.Context, c LagCluster, s processors.Streams) ([]StageLag, error) {
 	var all []StageLag
 	for _, stage := range processors.Topology(s) {
 		lags, err := c.Lag(ctx, stage.Group, inputs(stage))
@@ -77,11 +77,11 @@ func (a *App) watchLag(ctx context.Context, every time.Duration) {
 	}
 }
 
-// awaitCaughtUp waits until everything in the source topic has gone through
+// AwaitCaughtUp waits until everything in the source topic has gone through
 // all stages. A stage without lag can get new input from the one before it,
 // and verify's answers go back to window; so the whole flow is looked at twice
 // in its order, and it is at rest when nothing was written anywhere in between.
-func awaitCaughtUp(ctx context.Context, c lagCluster, s processors.Streams, every time.Duration) error {
+func AwaitCaughtUp(ctx context.Context, c LagCluster, s processors.Streams, every time.Duration) error {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	var before []int64

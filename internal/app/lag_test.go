@@ -48,7 +48,7 @@ func TestAwaitCaughtUp(t *testing.T) {
 		},
 		fail: map[int]bool{5: true},
 	}
-	if err := awaitCaughtUp(t.Context(), s, processors.NewStreams("g", "src", "alerts"), time.Millisecond); err != nil {
+	if err := AwaitCaughtUp(t.Context(), s, processors.NewStreams("g", "src", "alerts"), time.Millisecond); err != nil {
 		t.Fatal(err)
 	}
 	if looks := s.asked / 4; looks != 8 {
@@ -56,7 +56,8 @@ func TestAwaitCaughtUp(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := awaitCaughtUp(ctx, s, processors.NewStreams("g", "src", "alerts"), time.Millisecond); !errors.Is(err, context.Canceled) {
+	err := AwaitCaughtUp(ctx, s, processors.NewStreams("g", "src", "alerts"), time.Millisecond)
+	if !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/internal/embedded"
+	"github.com/brimline/brimline/internal/postgres"
 	"github.com/brimline/brimline/internal/sliding"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -149,6 +150,16 @@ func TestReplica(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(standby.Close)
+
+	target, err := postgres.Parse(replica.URL(testDB))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = target.Scratch(ctx, "test", time.Minute)
+	e, ok := errors.AsType[*brimline.Error](err)
+	if !ok || e.Kind != postgres.KindSession || !strings.Contains(e.Remedy, "primary") {
+		t.Errorf("temporary tables on a standby: %v", err)
+	}
 
 	o := transactions()
 	o.URL, o.Replica, o.Timeout = replica.URL(testDB), true, 300*time.Millisecond

@@ -36,10 +36,13 @@ func keywords() []string {
 }
 
 func (r *reader) read() *Set {
-	root := r.document()
-	if root == nil {
-		return nil
+	if root := r.document(); root != nil {
+		return r.set(root)
 	}
+	return nil
+}
+
+func (r *reader) set(root *yaml.Node) *Set {
 	top := r.known(root, "a rules file", fileFields())
 	if root.Kind != yaml.MappingNode {
 		return nil
@@ -115,12 +118,17 @@ func (r *reader) duration(n *yaml.Node, name string) time.Duration {
 	return d
 }
 
+// CanDeclare says whether a column of that name can be declared in a rules file.
+func CanDeclare(name string) bool {
+	return regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`).MatchString(name) && !slices.Contains(builtIn[:], name) &&
+		!slices.Contains(keywords(), name)
+}
+
 func (r *reader) columns(n *yaml.Node) []brimline.Column {
 	if n == nil {
 		return nil
 	}
 	var columns []brimline.Column
-	name := regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 	for _, f := range r.mapping(n, "columns") {
 		switch {
 		case slices.Contains(builtIn[:], f.name):
@@ -129,7 +137,7 @@ func (r *reader) columns(n *yaml.Node) []brimline.Column {
 		case slices.Contains(keywords(), f.name):
 			r.problemAt(f.key, "column %q cannot be used: it is a word of the expression language", f.name)
 			continue
-		case !name.MatchString(f.name):
+		case !CanDeclare(f.name):
 			r.problemAt(f.key, "column %q cannot be used: a name in an expression is letters, digits and underscores", f.name)
 			continue
 		}

@@ -28,20 +28,42 @@ func TestGolden(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got := seen(t, filepath.Base(path), data)
-			want := strings.TrimSuffix(path, ".yaml") + ".golden"
-			if *update {
-				if err := os.WriteFile(want, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
+			compare(t, strings.TrimSuffix(path, ".yaml")+".golden", seen(t, filepath.Base(path), data))
+		})
+	}
+}
+
+func compare(t *testing.T, want, got string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(want, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	expected, err := os.ReadFile(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(expected) {
+		t.Errorf("%s differs; go test ./internal/rules -update writes it anew. Got:\n%s", want, got)
+	}
+}
+
+// So is each file of testdata/rules-tests.
+func TestGoldenTests(t *testing.T) {
+	t.Chdir("../../testdata/rules-tests")
+	files, err := filepath.Glob("*.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no files: %v", err)
+	}
+	for _, path := range files {
+		t.Run(path, func(t *testing.T) {
+			_, err := rules.LoadTests(path)
+			e, ok := errors.AsType[*brimline.Error](err)
+			if !ok || e.Class != brimline.ClassInput || e.Kind != rules.KindTests {
+				t.Fatalf("%v is not an input error of kind %s", err, rules.KindTests)
 			}
-			expected, err := os.ReadFile(want)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got != string(expected) {
-				t.Errorf("%s differs; go test ./internal/rules -update writes it anew. Got:\n%s", want, got)
-			}
+			compare(t, strings.TrimSuffix(path, ".yaml")+".golden", err.Error()+"\n")
 		})
 	}
 }

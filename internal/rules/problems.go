@@ -12,7 +12,7 @@ import (
 // maxListed bounds the text of a Problems.
 const maxListed = 1000
 
-// Problem is one thing to mend in a rules file. Line and Column count from 1,
+// Problem is one thing to mend in a rules file or a file of tests. Line and Column count from 1,
 // the column in characters.
 type Problem struct {
 	File         string
@@ -24,7 +24,7 @@ func (p Problem) String() string {
 	return fmt.Sprintf("%s:%d:%d: %s", p.File, p.Line, p.Column, p.Message)
 }
 
-// Problems are all problems of one rules file in the order of their places.
+// Problems are all problems of a file, in the order of their places; of files of tests, one file after the other.
 type Problems struct {
 	List []Problem
 }
@@ -42,10 +42,15 @@ func (p *Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// invalid is the *brimline.Error for p, whose list it puts in order.
-func (p *Problems) invalid() error {
+// sort puts the problems of one file in order.
+func (p *Problems) sort() {
 	slices.SortStableFunc(p.List, func(a, b Problem) int {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})
+}
+
+// invalid is the *brimline.Error for p, whose list it puts in order.
+func (p *Problems) invalid() error {
+	p.sort()
 	return &brimline.Error{Class: brimline.ClassInput, Kind: "rules_invalid", Err: p}
 }

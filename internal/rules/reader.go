@@ -16,13 +16,14 @@ import (
 // reader turns the nodes of a YAML document into a Set and notes every problem on its way.
 type reader struct {
 	file     string
+	what     string // the kind of file, in messages: "rules"
 	data     []byte
 	lines    []string // of data
 	problems Problems
 }
 
-func newReader(file string, data []byte) *reader {
-	return &reader{file: file, data: data}
+func newReader(file, what string, data []byte) *reader {
+	return &reader{file: file, what: what, data: data}
 }
 
 func (r *reader) problem(line, column int, format string, args ...any) {
@@ -44,7 +45,7 @@ func (r *reader) document() *yaml.Node {
 	d := yaml.NewDecoder(bytes.NewReader(r.data))
 	switch err := d.Decode(&first); {
 	case errors.Is(err, io.EOF):
-		r.problem(1, 1, "the file is empty; it needs a list of rules")
+		r.problem(1, 1, "the file is empty; it needs a list of %s", r.what)
 		return nil
 	case err != nil:
 		r.syntax(err)
@@ -52,7 +53,7 @@ func (r *reader) document() *yaml.Node {
 	}
 	switch err := d.Decode(&second); {
 	case err == nil:
-		r.problemAt(&second, "a second YAML document starts here; a rules file holds one")
+		r.problemAt(&second, "a second YAML document starts here; a %s file holds one", r.what)
 	case !errors.Is(err, io.EOF):
 		r.syntax(err)
 	}

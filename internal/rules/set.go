@@ -40,16 +40,21 @@ func (s *Set) Compiled(opts ...Option) []sliding.Rule {
 // Load is Parse for the file at path. A file that cannot be read is a
 // *brimline.Error of ClassInput and kind rules_unreadable.
 func Load(path string) (*Set, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, unreadable(path, err)
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, MaxFile+1))
+	data, err := readFile(path)
 	if err != nil {
 		return nil, unreadable(path, err)
 	}
 	return Parse(path, data)
+}
+
+// readFile reads no more than shows that a file is too large.
+func readFile(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, MaxFile+1))
 }
 
 func unreadable(path string, err error) error {
@@ -71,7 +76,7 @@ func unwrapPath(err error) error {
 // it is told at once: the error is a *brimline.Error of ClassInput and kind
 // rules_invalid around a *Problems.
 func Parse(name string, data []byte) (*Set, error) {
-	r := newReader(name, data)
+	r := newReader(name, "rules", data)
 	set := r.read()
 	if len(r.problems.List) > 0 {
 		return nil, r.problems.invalid()

@@ -1,0 +1,14 @@
+// Package docs holds the schemas of files that people write, for `brimline rules init`.
+package docs
+
+import _ "embed"
+
+// RulesSchema is the JSON Schema of a rules file.
+//
+//go:embed rules.schema.json
+var RulesSchema []byte
+
+// RulesTestSchema is the JSON Schema of a file of tests; it refers to rules.schema.json beside it.
+//
+//go:embed rules-test.schema.json
+var RulesTestSchema []byte
