@@ -320,7 +320,11 @@ func TestDatabasePartitioned(t *testing.T) {
 func TestDatabaseSlotBeingRead(t *testing.T) {
 	o, run := newDatabase(t)
 	run(createSlot)
-	defer run("SELECT pg_drop_replication_slot(current_database())")
+	defer run(`DO $$ BEGIN -- its reader may take a moment to end
+			WHILE EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = current_database() AND active) LOOP
+				PERFORM pg_sleep(0.01);
+			END LOOP;
+		END $$; SELECT pg_drop_replication_slot(current_database())`)
 	o.Slot = "app"
 	config, err := pgx.ParseConfig(o.URL)
 	if err != nil {
