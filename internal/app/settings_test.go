@@ -262,3 +262,28 @@ func TestInherited(t *testing.T) {
 		t.Errorf("the records have another unit: %q", all)
 	}
 }
+
+// TestSpared: PostgreSQL that is away stops only who would ask it for totals, or for what the group does not know.
+func TestSpared(t *testing.T) {
+	var bare codecs.GroupSettings
+	for _, c := range []struct {
+		verify   string
+		stage    processors.StageName
+		recorded *codecs.GroupSettings
+		want     preflight.Level
+	}{
+		{"on", processors.Verify, exampleSettings(), preflight.Error},
+		{"on", processors.Route, exampleSettings(), preflight.Warning},
+		{"on", processors.Route, &bare, preflight.Error},
+		{"on", processors.Route, nil, preflight.Error},
+		{"off", processors.Verify, nil, preflight.Warning},
+	} {
+		var conf config.Config
+		conf.DatabaseURL, conf.Verify, conf.Stages = "x", c.verify, []string{string(c.stage)}
+		e := &examination{recorded: c.recorded}
+		e.database(t.Context(), &conf, preflight.DatabaseOptions{URL: "postgres://u@127.0.0.1:1/app", Table: "s.t"})
+		if got := preflight.Worst(e.findings); got != c.want || e.catalog != nil {
+			t.Errorf("%+v: %+v", c, e.findings)
+		}
+	}
+}

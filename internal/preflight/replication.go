@@ -121,8 +121,7 @@ func (d *database) noPublication() {
 	}
 	if d.Streamed {
 		d.add("postgres_publication_gone", fmt.Sprintf("see whether %s was replaced by another table; then ALTER "+
-			"PUBLICATION "+
-			"%s ADD TABLE %s, and take a new snapshot of it", d.Table, column(create), d.quoted()),
+			"PUBLICATION %s ADD TABLE %s, and take a new snapshot of it", d.Table, column(create), d.quoted()),
 			"%s is not in %s, and the source topic has records: what is written to it now does not come", d.Table, wanted)
 		return
 	}

@@ -218,8 +218,7 @@ func (d *database) checkDefaults() {
 		return
 	}
 	const remedy = "set value.converter.replace.null.with.default=false in the connector, and start a new --group over " +
-		"a " +
-		"new snapshot"
+		"a new snapshot"
 	for _, name := range d.needed() {
 		c, ok := d.table.Columns[name]
 		if !ok || c.NotNull || c.Default == nil {

@@ -16,11 +16,9 @@ import (
 
 const (
 	remedyUnit = "correct --time-unit, or leave it out; where the connector's time.precision.mode was changed, start a " +
-		"new " +
-		"--group over a new snapshot"
-	remedyDecimals = "correct --decimals, or leave it out; where the connector's decimal.handling.mode was changed, " +
-		"start a " +
 		"new --group over a new snapshot"
+	remedyDecimals = "correct --decimals, or leave it out; where the connector's decimal.handling.mode was changed, " +
+		"start a new --group over a new snapshot"
 )
 
 // moments are the columns whose values may be bare numbers: what is known to be of another type writes none.
@@ -126,8 +124,7 @@ func (r *records) unit() (unit codecs.TimeUnit, adaptive bool) {
 		}
 		if len(moments) == 0 && len(r.rows) > 0 && !r.numbersAnywhere() {
 			r.add("settings_without_effect", "take --time-unit out", "--time-unit is %s, and no time column of %s is a "+
-				"timestamp "+
-				"without time zone: the connector writes the others as text", set, r.Debezium.Table)
+				"timestamp without time zone: the connector writes the others as text", set, r.Debezium.Table)
 		}
 		return "", false
 	case told == codecs.UnitAdaptive:
@@ -156,8 +153,7 @@ func (r *records) connectorUnit(moments []string) codecs.TimeUnit {
 		f, known := r.Debezium.Facts[name]
 		if mode == "connect" && known && f.Precision > 3 {
 			r.add("connect_settings_cut", "set time.precision.mode=adaptive in the connector, and start a new --group over a "+
-				"new "+
-				"snapshot, because earlier records stay cut",
+				"new snapshot, because earlier records stay cut",
 				"connector %q writes times in milliseconds (time.precision.mode=connect), and column %s holds %d digits of a "+
 					"second",
 				r.Connector.Name, name, f.Precision)
@@ -200,8 +196,7 @@ func (r *records) shown(numbers []number) (unit codecs.TimeUnit, adaptive bool) 
 		want := r.adaptive(n.column)
 		if want == "" {
 			r.add("units_unknown", "set --time-unit to what the connector writes (see time.precision.mode), give "+
-				"--connect-url, "+
-				"turn on inline schemas, or let brimline ask PostgreSQL",
+				"--connect-url, turn on inline schemas, or let brimline ask PostgreSQL",
 				"nothing says in which unit times are that come as bare numbers; %s, if it is that", n)
 			return "", false
 		}
