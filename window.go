@@ -52,7 +52,8 @@ type RowVersion struct {
 	Partition int32
 	Offset    int64
 	Time      Time // the highest that the row ever had here; the version is forgotten with the rows of that time
-	From      Time // the lowest that the row ever had here: a replayed change asks about the windows of what it replaced, too
+	// the lowest that the row ever had here: a replayed change asks about the windows of what it replaced, too
+	From Time
 }
 
 // Stir is a place in the changes stream and in PostgreSQL's log.

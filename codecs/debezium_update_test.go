@@ -14,7 +14,8 @@ func TestUpdatesAreMarked(t *testing.T) {
 		return fmt.Sprintf(`{"id":1,"user_id":%d,"amount":"1.00","timestamp":"2026-02-03T00:00:00Z"}`, user)
 	}
 	envelope := func(op, before string) string {
-		return `{"before":` + before + `,"after":` + row(5) + `,"source":{"schema":"streaming","table":"transactions"},"op":"` +
+		return `{"before":` + before + `,"after":` + row(5) +
+			`,"source":{"schema":"streaming","table":"transactions"},"op":"` +
 			op + `"}`
 	}
 	flat := func(more string) string { return row(5)[:len(row(5))-1] + more + "}" }

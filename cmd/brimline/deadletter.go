@@ -215,7 +215,8 @@ func (c *deadletterRetryCmd) Run(w *world) error {
 		fmt.Fprintf(w.out, "%s sent\n", plural(sent, "record"))
 	}
 	if handed > 0 {
-		fmt.Fprintf(w.out, "%s handed to the window stage, which knows what has been judged since\n", plural(handed, "candidate"))
+		fmt.Fprintf(w.out, "%s handed to the window stage, which knows what has been judged since\n",
+			plural(handed, "candidate"))
 	}
 	return err
 }

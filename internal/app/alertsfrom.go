@@ -50,7 +50,8 @@ func (a *App) settleAlertsFrom(ctx context.Context) (from brimline.Time, err err
 	}
 	err = a.cluster.Settle(ctx, a.kafka, settleID(a.streams), a.streams.Rules, decide)
 	if err == nil && from != 0 {
-		a.log.Info("the group alerts from a time on; edges before it are dismissed as "+brimline.ReasonBeforeAlertsFrom, "from", from)
+		a.log.Info("the group alerts from a time on; edges before it are dismissed as "+brimline.ReasonBeforeAlertsFrom,
+			"from", from)
 	}
 	return from, err
 }
@@ -68,8 +69,8 @@ func alertsFromOf(newest map[string][]byte, topic string) (*brimline.Time, error
 	return &t, err
 }
 
-// alertsFrom is the time from which a group alerts, 0 for always. setting is what this instance says; group is what the group
-// has, nil for one that is new.
+// alertsFrom is the time from which a group alerts, 0 for always. setting is what this instance says; group is what
+// the group has, nil for one that is new.
 func alertsFrom(setting string, group *brimline.Time, now brimline.Time) (brimline.Time, error) {
 	wanted, err := config.AlertsFrom(setting, now)
 	switch {
@@ -105,7 +106,8 @@ func parseAlertsFrom(topic string, value []byte) (brimline.Time, error) {
 	t, err := brimline.ParseTime(string(value))
 	if err != nil {
 		return 0, &brimline.Error{
-			Class: brimline.ClassEnvironment, Kind: "rules_record", Where: fmt.Sprintf("topic %q, record %s", topic, processors.AlertsFromKey),
+			Class: brimline.ClassEnvironment, Kind: "rules_record", Where: fmt.Sprintf("topic %q, record "+
+				"%s", topic, processors.AlertsFromKey),
 			Remedy: "use the version of brimline that wrote it, or `brimline reset`", Err: err,
 		}
 	}

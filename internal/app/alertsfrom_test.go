@@ -7,7 +7,8 @@ import (
 	"github.com/brimline/brimline"
 )
 
-// TestAlertsFromOfAGroup: what an instance says counts for a new group; later it may say nothing else than the group has.
+// TestAlertsFromOfAGroup: what an instance says counts for a new group; later it may say nothing else than the group
+// has.
 func TestAlertsFromOfAGroup(t *testing.T) {
 	const now = brimline.Time(1_800_000_000_000_000)
 	at := func(text string) brimline.Time {
@@ -45,7 +46,8 @@ func TestAlertsFromOfAGroup(t *testing.T) {
 		if c.refused != "" && (err == nil || !strings.Contains(err.Error(), c.refused)) {
 			t.Errorf("%q: %v, %v, want %q", c.setting, got, err, c.refused)
 		}
-		if c.refused != "" && c.group != nil && (brimline.ExitCode(err) != int(brimline.ClassInput) || !strings.Contains(err.Error(), "applies to a new --group")) {
+		if c.refused != "" && c.group != nil && (brimline.ExitCode(err) != int(brimline.ClassInput) ||
+			!strings.Contains(err.Error(), "applies to a new --group")) {
 			t.Errorf("%q: exit code %d, %v", c.setting, brimline.ExitCode(err), err)
 		}
 	}

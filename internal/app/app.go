@@ -16,6 +16,7 @@
 //	checks.go    what is looked at before           settings.go   what the group's rows mean
 //	catalog.go   columns that change while it runs
 //	serve.go     views and HTTP                    judged.go      what PostgreSQL refuted lately
+//	profile.go   profiles
 package app
 
 import (
@@ -79,6 +80,7 @@ type App struct {
 	alertsFrom brimline.Time // 0: always
 	gate       *gate
 	serving    *serving
+	profiling  *profiling
 
 	mu      sync.Mutex
 	parts   []part // of the stages, while they run
@@ -166,6 +168,9 @@ func (a *App) Start(ctx context.Context) (err error) {
 		reason: errors.New("starting"),
 	}
 	if err := a.listen(); err != nil {
+		return err
+	}
+	if err := a.profile(); err != nil {
 		return err
 	}
 	if a.cluster, err = kafka.Dial(ctx, a.kafka, kafka.Lasting); err != nil {
@@ -389,6 +394,7 @@ func (a *App) stillBusy() error {
 // abandon closes what Start opened, in reverse.
 func (a *App) abandon() {
 	a.serving.close()
+	a.profiling.close()
 	if a.cluster != nil {
 		_ = a.cluster.Close()
 	}

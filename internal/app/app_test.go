@@ -325,6 +325,7 @@ func TestStartsThatFail(t *testing.T) {
 		{"no source topic", func(*config.Config) {}, brimline.ClassEnvironment, "--source"},
 		{"Kafka is away", func(c *config.Config) { c.Brokers = []string{closedPort(t)} }, brimline.ClassEnvironment, "broker"},
 		{"a port in use", func(c *config.Config) { c.Listen = g.config.Brokers[0] }, brimline.ClassEnvironment, "--listen"},
+		{"a port for profiles in use", func(c *config.Config) { c.Pprof = g.config.Brokers[0] }, brimline.ClassEnvironment, "--pprof"},
 		{"no rules", func(c *config.Config) { c.Rules = "missing.yaml" }, brimline.ClassInput, "missing.yaml"},
 		{"bad settings", func(c *config.Config) { c.Table = "transactions" }, brimline.ClassInput, "--table"},
 		{"PostgreSQL is away", func(c *config.Config) {

@@ -51,7 +51,8 @@ func (j *judged) now(at time.Time, lag int64) judgedPoint {
 	last := j.points[len(j.points)-1]
 	t := j.tally()
 	p := judgedPoint{at: at, behind: lag < 0 || lag > behindBy}
-	p.sum = httpapi.Judged{Candidates: t.Edges, Dismissed: t.Dismissed, Early: t.Early, Steady: maps.Clone(last.sum.Steady)}
+	p.sum = httpapi.Judged{Candidates: t.Edges, Dismissed: t.Dismissed, Early: t.Early,
+		Steady: maps.Clone(last.sum.Steady)}
 	if !p.behind && !last.behind {
 		for reason, n := range t.Dismissed {
 			if more := n - last.sum.Dismissed[reason]; more > 0 {

@@ -16,10 +16,12 @@ import (
 // RetryHeader says in a record that it comes of a dead letter: `topic/partition/offset` of the first time.
 const RetryHeader = "brimline-retry"
 
-// Again is the record that takes up a dead letter: its own for one of the source topic or of changes, and for a candidate a
-// message to the window stage, which alone knows whether its edge has been judged since. The error says why a letter
-// is to be left alone. partitions are those of changes, inForce are the group's rules, nil where that is not known.
-func Again(d *brimline.DeadLetter, s processors.Streams, partitions int, inForce *brimline.RuleSet) (*brimline.DeadLetter, error) {
+// Again is the record that takes up a dead letter: its own for one of the source topic or of changes, and for a
+// candidate a message to the window stage, which alone knows whether its edge has been judged since. The error says
+// why a letter is to be left alone. partitions are those of changes, inForce are the group's rules, nil where that
+// is not known.
+func Again(d *brimline.DeadLetter, s processors.Streams, partitions int,
+	inForce *brimline.RuleSet) (*brimline.DeadLetter, error) {
 	switch d.Topic {
 	case s.Source:
 		return d, nil
@@ -74,8 +76,8 @@ func placeOf(d *brimline.DeadLetter) string {
 }
 
 // Retry writes records into the partition of the topic that they name, at its end: the same bytes and headers, and
-// RetryHeader. A row of the source topic that was changed since is then set back to what its record says, until its next
-// change; who retries must know that.
+// RetryHeader. A row of the source topic that was changed since is then set back to what its record says, until its
+// next change; who retries must know that.
 type Retry struct {
 	options  kafka.Options
 	emitters map[topicPartition]*goka.Emitter

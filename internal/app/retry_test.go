@@ -71,7 +71,8 @@ func TestAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := v.(*brimline.Change)
-	if c.Kind != brimline.Retry || c.Rule != candidate.Rule.Fingerprint() || len(c.Edges) != 2 || c.Edges[0] != 5 || c.Edges[1] != 9 ||
+	if c.Kind != brimline.Retry || c.Rule != candidate.Rule.Fingerprint() || len(c.Edges) != 2 || c.Edges[0] != 5 ||
+		c.Edges[1] != 9 ||
 		c.Cause != 77 || c.Row.ID != "4" || c.Source.LSN != 8 {
 		t.Errorf("change %+v", c)
 	}

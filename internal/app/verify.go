@@ -20,18 +20,15 @@ import (
 func (a *App) verifyAttempt(t *traffic, own *memberPartitions) attempt {
 	return func(ctx context.Context, tell func(httpapi.State)) error {
 		c := verify.Config{
-			Brokers: a.config.Brokers, Streams: a.streams, Instance: a.place.Instance, Scale: a.rules.Scale,
-			ConsumerConfig: func() (*kafka.ClientConfig, error) {
-				c, err := a.kafka.ConsumerGroupConfig(kafka.Group{
+			Streams: a.streams, Instance: a.place.Instance, Scale: a.rules.Scale,
+			Client: a.kafka.ClientSettings, Transactions: a.kafka.TransactionSettings,
+			Member: func() ([]kafka.Setting, error) {
+				settings, err := a.kafka.MemberSettings(kafka.Group{
 					// The one strategy of all groups: members of different ones never agree.
-					Strategy: goka.CopartitioningStrategy, Rules: a.fingerprint, OnExcluded: a.gate.excluded, ManualCommit: true,
+					Strategy: goka.CopartitioningStrategy, Rules: a.fingerprint, OnExcluded: a.gate.excluded,
 				})
-				if err == nil {
-					c.Consumer.Interceptors = []kafka.Interceptor{taken{t}}
-				}
-				return c, err
+				return append(settings, kafka.OnTaken(t.take)), err
 			},
-			ProducerConfig: a.kafka.ProducerConfig,
 			Compile: func(where string) (func(*brimline.Transaction) bool, error) {
 				return rules.Compile(where, a.rules.Columns, a.rules.Scale, a.whereFailed())
 			},
@@ -91,8 +88,3 @@ func (a *App) observeMember(ctx context.Context, t *traffic, own *memberPartitio
 		}
 	}
 }
-
-// taken tells traffic of every message that is fetched.
-type taken struct{ *traffic }
-
-func (t taken) OnConsume(m *kafka.Message) { t.take(m.Topic, m.Partition, m.Offset) }

@@ -1,7 +1,6 @@
 package bench
 
 import (
-	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -59,7 +58,7 @@ func BenchmarkCatchUp(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			week := brimline.Rule{ID: "week", Window: 7 * 24 * time.Hour}
 			week.Limit = brimline.Amount(500_000).Total()
-			j := newJob(b, fmt.Sprintf("rules:\n  - {id: week, window: 168h, limit: %q}\n", week.Limit.Format(2)))
+			j := newJob(b, rulesOf(week))
 			seed := testkit.Seed(b)
 			b.Logf("seed %d", seed)
 			j.fill(b, c.draw(testkit.Rand(seed)))

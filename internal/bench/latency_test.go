@@ -51,39 +51,40 @@ func BenchmarkLatency(b *testing.B) {
 func latency(b *testing.B, rate int) {
 	const backlog, seconds, skip = 100_000, 20, 3
 	rule := brimline.Rule{ID: "day", Window: 24 * time.Hour, Limit: brimline.Amount(50_000).Total()}
-	j := newJob(b, fmt.Sprintf("rules:\n  - {id: day, window: 24h, limit: %q}\n", rule.Limit.Format(2)))
+	j := newJob(b, rulesOf(rule))
 	before, paced := spenders(0, backlog), spenders(backlog, rate*seconds)
 	j.fill(b, before)
 	j.table.Insert(b, paced)
 	j.table.Analyze(b)
 	want := j.table.Edges(b, rule, "")
 
-	seen := &arrivals{at: map[int64]time.Time{}, more: make(chan struct{}, 1)}
-	ctx, cancel := context.WithCancel(b.Context())
-	defer cancel()
-	var reading sync.WaitGroup
-	reading.Go(func() { seen.read(ctx, b, j.names.Alerts) })
+	seen := newArrivals()
+	stopReading := seen.read(b, j.names.Alerts)
 	p := j.start(b)
 	seen.wait(b, edgesAmong(before))
 
-	due := pace(b, j.names.Source, paced, rate)
+	all := events(paced)
+	due := pace(b, j.names.Source, len(all), rate, func(i int) *testkit.Event { return &all[i] })
 	seen.wait(b, len(want))
-	cancel()
-	reading.Wait()
+	stopReading()
 	cpu, peak := stop(b, p)
 	testkit.Compare(b, j.alerts(b), want)
 
 	took := legs(b, j, seen.at, paced[skip*rate:], due[skip*rate:])
 	whole := took["whole"]
-	for name, q := range map[string]float64{"p50-ms": .5, "p99-ms": .99, "p99.9-ms": .999, "max-ms": 1} {
-		b.ReportMetric(milliseconds(whole, q), name)
-	}
+	reportQuantiles(b, "", whole)
 	for _, leg := range []string{"to-changes", "to-candidates", "to-alerts", "to-reader"} {
 		b.ReportMetric(milliseconds(took[leg], .5), leg+"-ms")
 	}
 	b.ReportMetric(float64(len(whole)), "alerts")
 	b.ReportMetric(peak, "peak-MB")
 	b.ReportMetric(cpu.Seconds(), "cpu-s")
+}
+
+func reportQuantiles(b *testing.B, of string, sorted []time.Duration) {
+	for name, q := range map[string]float64{"p50-ms": .5, "p99-ms": .99, "p99.9-ms": .999, "max-ms": 1} {
+		b.ReportMetric(milliseconds(sorted, q), of+name)
+	}
 }
 
 func milliseconds(sorted []time.Duration, q float64) float64 {
@@ -154,8 +155,8 @@ func edgesAmong(rows []testkit.Row) (n int) {
 	return n
 }
 
-// pace sends rows at a rate, and gives when each was due.
-func pace(b *testing.B, topic string, rows []testkit.Row, rate int) []time.Time {
+// pace sends n events at a rate, and gives when each was due.
+func pace(b *testing.B, topic string, n, rate int, event func(int) *testkit.Event) []time.Time {
 	b.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(parts.Brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.ProducerLinger(2*time.Millisecond), kgo.DefaultProduceTopic(topic))
@@ -164,18 +165,17 @@ func pace(b *testing.B, topic string, rows []testkit.Row, rate int) []time.Time 
 	}
 	defer client.Close()
 	var (
-		all   = events(rows)
-		due   = make([]time.Time, len(rows))
+		due   = make([]time.Time, n)
 		start = time.Now()
 		tick  = time.NewTicker(time.Millisecond)
 	)
 	defer tick.Stop()
-	for sent := 0; sent < len(rows); <-tick.C {
-		for now := time.Now(); sent < len(rows); sent++ {
+	for sent := 0; sent < n; <-tick.C {
+		for now := time.Now(); sent < n; sent++ {
 			if due[sent] = start.Add(time.Duration(sent) * time.Second / time.Duration(rate)); due[sent].After(now) {
 				break
 			}
-			e := &all[sent]
+			e := event(sent)
 			client.Produce(b.Context(), &kgo.Record{Partition: e.Partition, Key: e.Key, Value: e.Value}, func(_ *kgo.Record, err error) {
 				if err != nil {
 					b.Error(err)
@@ -189,58 +189,88 @@ func pace(b *testing.B, topic string, rows []testkit.Row, rate int) []time.Time 
 	return due
 }
 
-// arrivals are when alerts were there for a reader of committed records, by the id of the row that caused them.
+// arrivals are when alerts were there for a reader of committed records.
 type arrivals struct {
-	mu   sync.Mutex
-	at   map[int64]time.Time
-	more chan struct{}
+	mu    sync.Mutex
+	at    map[int64]time.Time // by the id of the row that caused the first of its alerts
+	known map[string]bool     // alerts
+	more  chan struct{}
 }
 
-func (a *arrivals) read(ctx context.Context, b *testing.B, topic string) {
+func newArrivals() *arrivals {
+	return &arrivals{at: map[int64]time.Time{}, known: map[string]bool{}, more: make(chan struct{}, 1)}
+}
+
+// read begins to read. stop waits for its end.
+func (a *arrivals) read(b *testing.B, topic string) (stop func()) {
+	b.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(parts.Brokers...), kgo.ConsumeTopics(topic),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.MetadataMinAge(50*time.Millisecond))
 	if err != nil {
-		b.Error(err)
-		return
+		b.Fatal(err)
 	}
-	defer client.Close()
-	for ctx.Err() == nil {
-		fetches := client.PollFetches(ctx)
-		now := time.Now()
-		fetches.EachRecord(func(r *kgo.Record) {
-			text, err := triggerOf(r.Value)
-			if err != nil {
-				b.Error(err)
-				return
-			}
-			id, _ := brimline.IntegerID(text)
-			a.mu.Lock()
-			a.at[id] = now
-			a.mu.Unlock()
-		})
-		select {
-		case a.more <- struct{}{}:
-		default:
+	ctx, cancel := context.WithCancel(b.Context())
+	var reading sync.WaitGroup
+	reading.Go(func() {
+		defer client.Close()
+		for ctx.Err() == nil {
+			a.take(b, client.PollFetches(ctx))
 		}
+	})
+	return func() {
+		cancel()
+		reading.Wait()
+	}
+}
+
+func (a *arrivals) take(b *testing.B, fetches kgo.Fetches) {
+	now := time.Now()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	fetches.EachRecord(func(r *kgo.Record) {
+		text, err := triggerOf(r.Value)
+		if err != nil {
+			b.Error(err)
+			return
+		}
+		id, _ := brimline.IntegerID(text)
+		if a.at[id].IsZero() {
+			a.at[id] = now
+		}
+		a.known[string(r.Key)] = true
+	})
+	select {
+	case a.more <- struct{}{}:
+	default:
 	}
 }
 
 // wait waits until n alerts are there.
 func (a *arrivals) wait(b *testing.B, n int) {
+	a.waitUntil(b, func() bool { return len(a.known) >= n })
+}
+
+// waitUntil looks whenever something has come, and gives up when nothing new does.
+func (a *arrivals) waitUntil(b *testing.B, done func() bool) {
 	b.Helper()
-	patience := time.NewTimer(3 * time.Minute)
-	defer patience.Stop()
-	for {
+	const patience = 3 * time.Minute
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	for last := 0; ; {
 		a.mu.Lock()
-		have := len(a.at)
+		have, over := len(a.known), done()
 		a.mu.Unlock()
-		if have >= n {
+		if over {
 			return
+		}
+		if have > last {
+			last = have
+			timer.Reset(patience)
 		}
 		select {
 		case <-a.more:
-		case <-patience.C:
-			b.Fatalf("%d alerts of %d", have, n)
+		case <-timer.C:
+			b.Fatalf("%d alerts, and no other for %v", have, patience)
 		}
 	}
 }

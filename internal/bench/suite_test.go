@@ -84,6 +84,15 @@ func newJob(b *testing.B, rules string) *job {
 	return j
 }
 
+// rulesOf is a rules file.
+func rulesOf(rules ...brimline.Rule) string {
+	text := "rules:\n"
+	for _, r := range rules {
+		text += fmt.Sprintf("  - {id: %s, window: %dh, limit: %q}\n", r.ID, int(r.Window.Hours()), r.Limit.Format(2))
+	}
+	return text
+}
+
 // fill puts rows into the table, and their events into the source topic.
 func (j *job) fill(b *testing.B, rows []testkit.Row) {
 	b.Helper()

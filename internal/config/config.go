@@ -15,18 +15,19 @@ import "time"
 // Lists have the type "list", which is no type of kong's: a list of no named
 // type is shown in the help with `,...` behind its default.
 type Config struct {
-	Kafka    `group:"Kafka"`
-	Names    `group:"Names"`
-	Topics   `group:"Topics"`
-	Watched  `group:"Watched table"`
-	Records  `group:"Change records"`
-	Feeding  `group:"Change records"`
-	Judging  `group:"Rules and verification"`
-	Database `group:"PostgreSQL"`
-	State    `group:"State"`
-	Running  `group:"Running"`
-	Serving  `group:"Running"`
-	Logging  `group:"Logs"`
+	Kafka     `group:"Kafka"`
+	Names     `group:"Names"`
+	Topics    `group:"Topics"`
+	Watched   `group:"Watched table"`
+	Records   `group:"Change records"`
+	Feeding   `group:"Change records"`
+	Judging   `group:"Rules and verification"`
+	Database  `group:"PostgreSQL"`
+	State     `group:"State"`
+	Running   `group:"Running"`
+	Serving   `group:"Running"`
+	Profiling `group:"Running"`
+	Logging   `group:"Logs"`
 }
 
 // Kafka is how to reach the brokers.
@@ -231,6 +232,13 @@ type Listening struct {
 	// Listen is host:port, or off. Nothing there asks who is asking: keep it on
 	// loopback or behind something that does.
 	Listen string `help:"Address of API, metrics and health; off: none." default:"127.0.0.1:8480" env:"BRIMLINE_LISTEN"`
+}
+
+// Profiling is where this process can be looked into while it runs.
+type Profiling struct {
+	// Pprof is host:port on loopback, or off. A profile slows the process down and says how it is built, so that no
+	// other machine may ask for one.
+	Pprof string `help:"Address for profiles by go tool pprof, on loopback only; off: none." default:"off" env:"BRIMLINE_PPROF"`
 }
 
 // Logging is how logs are written, always to standard error.

@@ -166,6 +166,7 @@ func TestValidateTellsEverything(t *testing.T) {
 	c := Default()
 	c.Brokers, c.Group, c.Table, c.Format, c.Verify = []string{"nowhere"}, "a b", "transactions", "xml", "maybe"
 	c.Stages, c.Listen, c.LogLevel, c.StopTimeout, c.SweepEvery = []string{"verify", "nap"}, "8480", "loud", 0, -time.Second
+	c.Pprof = ":6060"
 	c.KafkaCertFile, c.KafkaSASLUser, c.AsOf, c.AmountColumnScale, c.Partitions = "cert.pem", "me", "later", -2, -1
 	c.AmountMinorUnits, c.OtherTables, c.AlertsFrom = 19, "drop", "yesterday"
 	c.Alerts, c.AlertsPerUser, c.UserColumn, c.UntilCaughtUp = c.Source, 0, " ", true
@@ -174,12 +175,31 @@ func TestValidateTellsEverything(t *testing.T) {
 		t.Fatalf("%v is not an error of what the user wrote", err)
 	}
 	for _, flag := range []string{
-		"brokers", "group", "table", "format", "verify", "stages", "listen", "log-level", "stop-timeout", "sweep-every", "kafka-cert-file",
+		"brokers", "group", "table", "format", "verify", "stages", "listen", "pprof", "log-level", "stop-timeout", "sweep-every", "kafka-cert-file",
 		"kafka-sasl-password", "as-of", "amount-column-scale", "amount-minor-units", "other-tables", "partitions", "alerts-from",
 		"alerts", "alerts-per-user", "user-column", "until-caught-up", "database-url",
 	} {
 		if !strings.Contains(err.Error(), "--"+flag+": ") {
 			t.Errorf("--%s is not named in\n%v", flag, err)
+		}
+	}
+}
+
+// Another machine cannot ask for profiles, however the address is written.
+func TestPprofIsOnLoopback(t *testing.T) {
+	for address, says := range map[string]string{
+		"off": "", "127.0.0.1:6060": "", "localhost:0": "", "[::1]:6060": "", "127.1.2.3:1": "",
+		"6060": "neither host:port nor off", "": "neither host:port nor off", "127.0.0.1:": "neither host:port nor off",
+		":6060": "not on loopback", "0.0.0.0:6060": "not on loopback", "[::]:6060": "not on loopback",
+		"192.0.2.1:6060": "not on loopback", "db.example:6060": "not on loopback", "127.0.0.1.example:6060": "not on loopback",
+	} {
+		c := Default()
+		c.Verify, c.Pprof = "off", address
+		err := c.Valid()
+		text := fmt.Sprint(err)
+		named := strings.Contains(text, "--pprof: ") && strings.Contains(text, says)
+		if says == "" && err != nil || says != "" && !named {
+			t.Errorf("%q: %v, want %q", address, err, says)
 		}
 	}
 }

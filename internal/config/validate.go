@@ -58,7 +58,7 @@ func Check(parts ...Part) error {
 // Valid checks every part, and what parts must agree on. (kong would call a method named Validate, too early.)
 func (c *Config) Valid() error {
 	return Check(&c.Kafka, &c.Names, &c.Topics, &c.Watched, &c.Records, &c.Feeding, &c.Judging, &c.Database,
-		&c.State, &c.Running, &c.Serving, &c.Logging, together{c})
+		&c.State, &c.Running, &c.Serving, &c.Profiling, &c.Logging, together{c})
 }
 
 // Runs reports whether this process runs a stage.
@@ -289,6 +289,18 @@ func (s *Listening) check(p *problems) {
 	}
 	if _, port, err := net.SplitHostPort(s.Listen); err != nil || port == "" {
 		p.add("listen", "%q is neither host:port nor off", s.Listen)
+	}
+}
+
+func (f *Profiling) check(p *problems) {
+	if f.Pprof == "off" {
+		return
+	}
+	host, port, err := net.SplitHostPort(f.Pprof)
+	if err != nil || port == "" {
+		p.add("pprof", "%q is neither host:port nor off", f.Pprof)
+	} else if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		p.add("pprof", "%q is not on loopback: choose 127.0.0.1:%s, and a tunnel to ask from elsewhere", f.Pprof, port)
 	}
 }
 

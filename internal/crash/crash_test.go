@@ -1,6 +1,7 @@
 package crash
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"slices"
@@ -62,7 +63,12 @@ func TestCrash(t *testing.T) {
 	for n := range order {
 		order[n] = list[n%len(list)]
 	}
-	slices.SortStableFunc(order, func(a, b fault) int { return a.brokers - b.brokers })
+	slices.SortStableFunc(order, func(a, b fault) int {
+		if a.old != b.old {
+			return cmp.Compare(fmt.Sprint(a.old), fmt.Sprint(b.old))
+		}
+		return a.brokers - b.brokers
+	})
 	for n, f := range order {
 		seed := first + uint64(n)
 		t.Run(fmt.Sprintf("%s/seed%d", f.name, seed), func(t *testing.T) {

@@ -3,6 +3,7 @@ package crash
 import (
 	"context"
 	"fmt"
+	"slices"
 	"syscall"
 	"time"
 
@@ -21,6 +22,8 @@ type fault struct {
 	changes   bool          // rows are updated, moved and deleted as well; only totals are judged
 	deep      bool          // no row falls out of the history
 	debezium  bool          // the rows come by a real connector
+	network   bool          // instances reach the brokers through proxies
+	old       bool          // on brokers whose transactions are as before Kafka 4
 	load      time.Duration // how long the load must flow, at least: longer than the fault; it ends when the fault does
 	do        func(*round)
 }
@@ -57,7 +60,7 @@ func faults() []fault {
 	for _, point := range points {
 		list = append(list, fault{name: "at-" + point, load: 45 * time.Second, do: func(r *round) { killAt(r, point) }})
 	}
-	return append(append(list, databaseFaults()...), append(stateFaults(), brokerFaults()...)...)
+	return slices.Concat(list, databaseFaults(), stateFaults(), brokerFaults(), networkFaults())
 }
 
 // while is how long a fault lasts.

@@ -38,7 +38,7 @@ func (r *round) newInstance(n int) *instance {
 	}
 	i.command = func(env []string) *exec.Cmd {
 		args := append([]string{
-			"run", "--brokers", strings.Join(r.g.Brokers, ","), "--group", r.names.Group, "--source", r.names.Source,
+			"run", "--brokers", r.brokers, "--group", r.names.Group, "--source", r.names.Source,
 			"--alerts", r.names.Alerts, "--rules", i.rules, "--state-dir", i.dir, "--instance", i.name,
 			"--listen", "off", "--log-level", "info", "--session-timeout", "6s", "--sweep-every", "5s", "--stop-timeout", "40s",
 		}, r.flags...)

@@ -75,23 +75,23 @@ func databaseFaults() []fault {
 			r.do("PostgreSQL away for %v, kill -9 of an instance meanwhile", away)
 		}},
 		{name: "postgres-resets", do: func(r *round) {
-			r.proxy.set(func() { r.proxy.reset = 0.5 })
+			r.proxy.Set(testkit.Weather{Reset: 0.5})
 			r.while(15 * time.Second)
-			r.proxy.heal()
+			r.proxy.Set(testkit.Weather{})
 			r.do("every other request to PostgreSQL ended by a reset for 15 s")
 		}},
 		{name: "postgres-slow", load: 30 * time.Second, do: func(r *round) {
-			r.proxy.set(func() { r.proxy.delay = 2 * time.Second })
+			r.proxy.Set(testkit.Weather{Delay: time.Second})
 			r.while(20 * time.Second)
-			r.proxy.heal()
-			r.do("every request to PostgreSQL 2 s late for 20 s")
+			r.proxy.Set(testkit.Weather{})
+			r.do("every answer of PostgreSQL 2 s late for 20 s")
 		}},
 		{name: "postgres-silent", load: 35 * time.Second, do: func(r *round) {
-			r.proxy.set(func() { r.proxy.deaf = true })
+			r.proxy.Set(testkit.Weather{NoRequests: true})
 			r.while(20 * time.Second)
 			r.any().kill()
 			r.while(5 * time.Second)
-			r.proxy.heal()
+			r.proxy.Set(testkit.Weather{})
 			r.do("connections to PostgreSQL open and silent for 25 s, kill -9 of an instance meanwhile")
 		}},
 		{name: "postgres-full", do: fillConnections},

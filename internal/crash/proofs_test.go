@@ -44,6 +44,12 @@ func proofs() []proof {
 			fault: named("kill-one"), without: []string{failpoint.ProducerID},
 			covered: "the brokers abort what a killed producer left open when it times out, and the generation keeps an old life from committing",
 		},
+		{fault: named("network-end-held-old"), without: []string{failpoint.Unanswered}},
+		{
+			fault: named("network-one-way"), without: []string{failpoint.Settled},
+			covered: "a session that ends waits for its transaction; " +
+				"only one that takes longer than the stop timeout is left behind",
+		},
 		{fault: named("freeze"), without: []string{failpoint.Supervision}},
 		{fault: named("state-damaged"), without: []string{failpoint.SoundState}},
 		{fault: named("rules-rolled"), without: []string{failpoint.SameRules}},
@@ -102,7 +108,13 @@ func TestProofUnitTestsFailWithout(t *testing.T) {
 	for _, p := range []struct{ without, in, test string }{
 		{failpoint.Watermark, "processors/verify", "TestThawed"},
 		{failpoint.Generation, "processors/verify", "TestThawed"},
+		{failpoint.Transaction, "processors/verify", "TestThawed"},
 		{failpoint.ProducerID, "processors/verify", "TestFencedEndsSoon"},
+		{failpoint.ProducerID, "processors/verify", "TestKilled"},
+		{failpoint.Unanswered, "processors/verify", "TestEndThatComesLate"},
+		{failpoint.Unanswered, "processors/verify", "TestOffsetsThatComeLate"},
+		{failpoint.Unanswered, "processors/verify", "TestLoneOffsetsThatComeLate"},
+		{failpoint.Settled, "processors/verify", "TestPositionsAreReadBetweenTransactionsOnly"},
 		{failpoint.Replay, "processors/window", "TestReplayAsksAgainWhatARefusalAsked"},
 		{failpoint.RowVersions, "processors/window", "TestEchoesChangeNothing"},
 		{failpoint.OrderedMarks, "internal/kafka", "TestCommitNeverPassesUnfinishedMessages"},

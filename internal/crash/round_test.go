@@ -37,12 +37,13 @@ type round struct {
 	dir   string // states and logs of the instances
 
 	names       processors.Streams
-	rules       *rules.Set // in force in the end
-	roll        *roll      // nil if they were so all the time
-	database    string     // name
-	databaseURL string     // of the program: the reading role, through the proxy
-	proxy       *proxy
-	flags, env  []string // of every instance
+	rules       *rules.Set     // in force in the end
+	roll        *roll          // nil if they were so all the time
+	database    string         // name
+	databaseURL string         // of the program: the reading role, through the proxy
+	proxy       *testkit.Proxy // before PostgreSQL
+	brokers     string         // as instances are told
+	flags, env  []string       // of every instance
 
 	events []testkit.Event
 	bad    map[string]bool // values of the bad records among them
@@ -78,7 +79,7 @@ func newRound(t *testing.T, f fault, seed uint64, rowCount int) *round {
 		t.Fatal(err)
 	}
 	r := &round{
-		T: t, env: f.env, g: groundOf(t, max(1, f.brokers)), r: testkit.Rand(seed), fault: f, dir: dir,
+		T: t, env: f.env, g: groundOf(t, kind{max(1, f.brokers), f.old}), r: testkit.Rand(seed), fault: f, dir: dir,
 		names:    processors.NewStreams("g_"+name, "src_"+name, "alerts_"+name),
 		database: "db_" + name, hurry: make(chan struct{}), produced: make(chan error, 1),
 	}
@@ -112,9 +113,19 @@ func newRound(t *testing.T, f fault, seed uint64, rowCount int) *round {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.proxy = newProxy(t, u.Host)
-	u.Host, u.Path = r.proxy.listener.Addr().String(), "/"+r.database
+	host := u.Host
+	r.proxy = testkit.NewProxy(t, func() string { return host }, false)
+	u.Host, u.Path = r.proxy.Addr(), "/"+r.database
 	r.databaseURL = u.String()
+	r.brokers = strings.Join(r.g.Brokers, ",")
+	if f.network {
+		var all []string
+		for _, p := range r.g.proxies {
+			all = append(all, p.Addr())
+		}
+		r.brokers = strings.Join(all, ",")
+		r.Cleanup(func() { r.network(testkit.Weather{}) })
+	}
 	if r.flags = f.flags; f.flags == nil && r.r.IntN(3) == 0 {
 		r.flags = []string{"--hot-standby"}
 	}

@@ -2,8 +2,10 @@ package crash
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -36,25 +38,34 @@ func TestMain(m *testing.M) {
 type ground struct {
 	*testkit.Stack
 	*testkit.Parts
-	brokers int
+	proxies []*testkit.Proxy // before each broker, for instances that are to meet the network
 }
 
-// stacks are those that run, by number of brokers.
-var stacks = map[int]*ground{}
+// kind is what stacks differ in.
+type kind struct {
+	brokers int
+	old     bool // transactions as before Kafka 4
+}
+
+// stacks are those that run.
+var stacks = map[kind]*ground{}
 
 func wipeStacks() {
-	for n, g := range stacks {
+	for k, g := range stacks {
 		if err := g.Wipe(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 		}
-		delete(stacks, n)
+		for _, p := range g.proxies {
+			p.Close()
+		}
+		delete(stacks, k)
 	}
 }
 
-// groundOf starts a stack without Connect. One of another size makes room first: two are too much for a small machine.
-func groundOf(t *testing.T, brokers int) *ground {
+// groundOf starts a stack without Connect. Another one makes room first: two are too much for a small machine.
+func groundOf(t *testing.T, k kind) *ground {
 	t.Helper()
-	if g := stacks[brokers]; g != nil {
+	if g := stacks[k]; g != nil {
 		return g
 	}
 	wipeStacks()
@@ -62,13 +73,32 @@ func groundOf(t *testing.T, brokers int) *ground {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := &ground{Stack: stack, brokers: brokers}
-	stacks[brokers] = g
-	if err := stack.Up([]string{fmt.Sprint("BROKERS=", brokers)}, "postgres", "kafka"); err != nil {
+	g := &ground{Stack: stack}
+	stacks[k] = g
+	var addresses []string
+	for n := range k.brokers {
+		p, err := testkit.OpenProxy("127.0.0.1:0", func() string { return g.proxied(n) }, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		g.proxies, addresses = append(g.proxies, p), append(addresses, p.Addr())
+	}
+	env := []string{fmt.Sprint("BROKERS=", k.brokers), "KAFKA_PROXIES=" + strings.Join(addresses, ",")}
+	if k.old {
+		env = append(env, "TRANSACTION_VERSION=0")
+	}
+	if err := stack.Up(env, "postgres", "kafka"); err != nil {
 		t.Fatalf("the stack: %v", err)
 	}
 	if g.Parts, err = testkit.Connected(strings.Split(g.Env["KAFKA_BROKERS"], ","), g.Env["ADMIN_DATABASE_URL"]); err != nil {
 		t.Fatal(err)
 	}
 	return g
+}
+
+// proxied is where a broker listens for its proxy.
+func (g *ground) proxied(n int) string {
+	host, port, _ := net.SplitHostPort(g.Env["SECURE_BROKER"])
+	first, _ := strconv.Atoi(port)
+	return net.JoinHostPort(host, strconv.Itoa(first+n))
 }

@@ -51,12 +51,14 @@ func (j *job) caughtUp(t *testing.T, args ...string) *testkit.Process {
 	return p
 }
 
-// TestAlertsFrom: a new group that takes in a table with a past, and alerts from a time on. What lies before is judged all
-// the same, and is in the dismissed topic with PostgreSQL's figures; an edge at that very time is an alert. Late rows, too.
+// TestAlertsFrom: a new group that takes in a table with a past, and alerts from a time on. What lies before is
+// judged all the same, and is in the dismissed topic with PostgreSQL's figures; an edge at that very time is an
+// alert. Late rows, too.
 func TestAlertsFrom(t *testing.T) {
 	seed := testkit.Seed(t)
 	r := testkit.Rand(seed)
-	j := newJob(t, parts(t), 3, "lateness: 12h\nrules: [{id: r, window: 2d, limit: 900}, {id: n, window: 1d, limit: 6, measure: count}]")
+	j := newJob(t, parts(t), 3, "lateness: 12h\nrules: [{id: r, window: 2d, limit: 900}, {id: n, window: 1d, limit: 6, "+
+		"measure: count}]")
 	rows := testkit.History{
 		Rows: 600, Users: 9, Start: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
 		Span: 40 * 24 * time.Hour, Grain: time.Hour, MaxAmount: 30000, Heavy: 0.2,
@@ -95,7 +97,8 @@ func TestAlertsFrom(t *testing.T) {
 	var events []testkit.Event
 	var of []int64
 	for i := range rows {
-		events, of = append(events, testkit.Envelope("transactions", "c", nil, &rows[i], int64(1000+i))), append(of, rows[i].ID)
+		events, of = append(events, testkit.Envelope("transactions", "c", nil, &rows[i], int64(1000+i))),
+			append(of, rows[i].ID)
 	}
 	events = testkit.Spread(r, events, of, 3, 100)
 	half := len(events) / 2
@@ -133,11 +136,13 @@ func TestAlertsFrom(t *testing.T) {
 		t.Fatal(err)
 	}
 	j.caughtUp(t, "--alerts-from", moment.Std().In(time.FixedZone("", 2*3600)).Format(time.RFC3339Nano))
-	j.does(t, []string{"status", "--every", "10ms", "--listen", "off"}, "alerts from "+moment.Std().Format("2006-01-02 15:04:05"))
+	j.does(t, []string{"status", "--every", "10ms", "--listen", "off"},
+		"alerts from "+moment.Std().Format("2006-01-02 15:04:05"))
 	j.does(t, []string{"status", "--json", "--every", "10ms", "--listen", "off"}, fmt.Sprintf(`"alerts_from":%q`, from))
 }
 
-// TestAlertsFromNow: now is the moment at which the group began, whoever asks for it later; what came before it is no alert.
+// TestAlertsFromNow: now is the moment at which the group began, whoever asks for it later; what came before it is
+// no alert.
 func TestAlertsFromNow(t *testing.T) {
 	j := newJob(t, parts(t), 1, "rules: [{id: r, window: 7d, limit: 1000}]")
 	began := time.Now()
@@ -186,8 +191,8 @@ func TestAlertsFromIsOfANewGroup(t *testing.T) {
 	j.finish(t)
 }
 
-// TestAlertsFromOfSeveralAtOnce: of instances that begin a group at the same moment, each with a time of its own, one sets
-// it, and those that name another are refused.
+// TestAlertsFromOfSeveralAtOnce: of instances that begin a group at the same moment, each with a time of its own,
+// one sets it, and those that name another are refused.
 func TestAlertsFromOfSeveralAtOnce(t *testing.T) {
 	j := newJob(t, parts(t), 1, "rules: [{id: r, window: 7d, limit: 1000}]")
 	row := testkit.Row{ID: 1, User: 1, Amount: 2000_00, Time: brimline.TimeOf(time.Date(2026, 1, 1, 0, 0, 2, 0, time.UTC))}

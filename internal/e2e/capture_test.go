@@ -145,7 +145,8 @@ func TestCaptureOfASwappedTable(t *testing.T) {
 		t.Fatalf("exit code %d, %v", code, err)
 	}
 	said := strings.ReplaceAll(p.Output(), "\n", " ")
-	remedy := regexp.MustCompile(`remedy: (ALTER PUBLICATION [^;]*); then start the capture again`).FindStringSubmatch(said)
+	remedy := regexp.MustCompile(`remedy: (ALTER PUBLICATION [^;]*); then start the capture again`).
+		FindStringSubmatch(said)
 	if remedy == nil {
 		t.Fatalf("no remedy:\n%s", p.Output())
 	}

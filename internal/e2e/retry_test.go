@@ -97,8 +97,8 @@ const threeRules = `rules:
 - {id: in, window: 7d, limit: 3000, measure: sum_in}
 - {id: day, window: 1d, limit: 3000}`
 
-// TestDeadCandidateIsJudgedAfterTheRepair: PostgreSQL has a NaN, so the candidate becomes a dead letter. Once the row is
-// repaired the alert comes, whether the stream tells of the repair or `deadletter retry` does, and once.
+// TestDeadCandidateIsJudgedAfterTheRepair: PostgreSQL has a NaN, so the candidate becomes a dead letter. Once the
+// row is repaired the alert comes, whether the stream tells of the repair or `deadletter retry` does, and once.
 func TestDeadCandidateIsJudgedAfterTheRepair(t *testing.T) {
 	alerts := []string{"day 3510.00", "in 3510.00", "sum 3510.00"}
 	t.Run("retried", func(t *testing.T) {
@@ -127,7 +127,8 @@ func TestDeadCandidateIsJudgedAfterTheRepair(t *testing.T) {
 			return []testkit.Event{testkit.Envelope("transactions", "u", nil, r, 1)}
 		},
 		"insert after delete": func(_ *job, r *testkit.Row) []testkit.Event {
-			return []testkit.Event{testkit.Envelope("transactions", "d", r, nil, 1), testkit.Envelope("transactions", "c", nil, r, 2)}
+			return []testkit.Event{testkit.Envelope("transactions", "d", r, nil, 1),
+				testkit.Envelope("transactions", "c", nil, r, 2)}
 		},
 	} {
 		t.Run("by itself, "+name, func(t *testing.T) {
@@ -164,7 +165,8 @@ func TestDeadQuestionIsJudgedAfterTheRepair(t *testing.T) {
 	}
 	j.Produce(t, j.names.Source, events)
 	j.finish(t)
-	if dead := j.deadLetters(t); len(dead) != 1 || dead[0].Kind != "postgres_amount" || dead[0].User != "7" || dead[0].Row != "4" {
+	if dead := j.deadLetters(t); len(dead) != 1 || dead[0].Kind != "postgres_amount" || dead[0].User != "7" ||
+		dead[0].Row != "4" {
 		t.Fatalf("dead letters %+v", dead)
 	}
 	j.table.Update(t, rows[0])
@@ -179,7 +181,8 @@ func TestDeadQuestionIsJudgedAfterTheRepair(t *testing.T) {
 // is anything sent without a yes.
 func TestRetryLeavesAloneWhatItCannotRead(t *testing.T) {
 	j, rows := badRow(t, "rules: [{id: r, window: 7d, limit: 3000}]", 1)
-	whole, err := codecs.Change{}.Encode(&brimline.Change{Kind: brimline.Upsert, User: "8", Row: brimline.Transaction{ID: "9", User: "8", Amount: 1, Time: 1}})
+	whole, err := codecs.Change{}.Encode(&brimline.Change{Kind: brimline.Upsert, User: "8",
+		Row: brimline.Transaction{ID: "9", User: "8", Amount: 1, Time: 1}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -197,7 +200,8 @@ func TestRetryLeavesAloneWhatItCannotRead(t *testing.T) {
 	j.table.Update(t, rows[0])
 	for kind, topic := range map[string]string{"corrupt_record": j.names.Candidates, "bad_change": j.names.Changes} {
 		code, out = j.command(t, retryOf(kind)...)
-		if code != 0 || !strings.Contains(out, "left alone: "+topic+"/0/") || !strings.Contains(out, ": it cannot be read: ") ||
+		if code != 0 || !strings.Contains(out, "left alone: "+topic+"/0/") ||
+			!strings.Contains(out, ": it cannot be read: ") ||
 			!strings.Contains(out, "nothing was sent") {
 			t.Errorf("%s: exit code %d\n%s", kind, code, out)
 		}
@@ -209,12 +213,14 @@ func TestRetryLeavesAloneWhatItCannotRead(t *testing.T) {
 	j.does(t, []string{"deadletter", "list", "--user", "9"}, "no dead letters")
 	j.does(t, []string{"deadletter", "list", "--user", "8"}, "account 8", j.names.Changes)
 	j.does(t, []string{"deadletter", "retry", "--user", "7", "--dry-run"}, "account 7, row 3", "nothing was sent")
-	j.does(t, []string{"deadletter", "retry", "--user", "7", "--kind", "postgres_amount", "-y"}, "1 candidate handed to the window stage")
+	j.does(t, []string{"deadletter", "retry", "--user", "7", "--kind", "postgres_amount", "-y"},
+		"1 candidate handed to the window stage")
 	j.finish(t)
 	j.expect(t, "retried", "r 3510.00")
 }
 
-// TestRetriedChangeIsFolded: a message of the changes stream that could not be read, and can by now, is folded as it is.
+// TestRetriedChangeIsFolded: a message of the changes stream that could not be read, and can by now, is folded as it
+// is.
 func TestRetriedChangeIsFolded(t *testing.T) {
 	j := newJob(t, parts(t), 1, "rules: [{id: r, window: 7d, limit: 3000}]")
 	j.finish(t)
@@ -226,7 +232,8 @@ func TestRetriedChangeIsFolded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	letter, err := codecs.DeadLetter{}.Encode(&brimline.DeadLetter{Topic: j.names.Changes, Kind: "bad_change", Key: []byte("7"), Value: change, User: "7", At: at})
+	letter, err := codecs.DeadLetter{}.Encode(&brimline.DeadLetter{Topic: j.names.Changes, Kind: "bad_change",
+		Key: []byte("7"), Value: change, User: "7", At: at})
 	if err != nil {
 		t.Fatal(err)
 	}

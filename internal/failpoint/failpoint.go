@@ -32,6 +32,8 @@ const (
 	Watermark    = "watermark"     // a candidate at or below it is a replay
 	Transaction  = "transaction"   // alerts and offsets are committed together
 	Generation   = "generation"    // offsets are committed under the generation in which they were read
+	Unanswered   = "unanswered"    // a request that may still arrive, and could do harm then, is not sent a second time
+	Settled      = "settled"       // a position is read only when no transaction of this process can still change it
 	ProducerID   = "producer-id"   // all lives of an instance have one transactional id
 	SameRules    = "same-rules"    // instances with different rules do not work side by side
 	TopicID      = "topic-id"      // local state is of the topic as it is now

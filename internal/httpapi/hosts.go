@@ -9,12 +9,12 @@ import (
 	"github.com/brimline/brimline"
 )
 
-// onlyOwnHosts refuses requests whose Host is a name that this server was not given. A page on the internet can point
+// OnlyOwnHosts refuses requests whose Host is a name that this server was not given. A page on the internet can point
 // a name of its own at the address of this server and then read this API through the analyst's browser (DNS
 // rebinding): whatever the listener, since a port that a container opens to all may be published on loopback alone.
 // An address is no such name, and neither is localhost. probes says that what Prometheus and orchestrators ask for is
 // answered under any name: they come by names of services.
-func onlyOwnHosts(allowed []string, probes bool, next http.Handler) http.Handler {
+func OnlyOwnHosts(allowed []string, probes bool, next http.Handler) http.Handler {
 	names := make([]string, len(allowed))
 	for i, name := range allowed {
 		names[i] = canonical(name)

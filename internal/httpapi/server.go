@@ -69,7 +69,7 @@ const grace = 3 * time.Second
 // few seconds. It returns nil after a stop.
 func (s *Server) Serve(ctx context.Context, handler http.Handler) error {
 	server := &http.Server{
-		Handler: onlyOwnHosts(s.hosts, !s.loopback, handler),
+		Handler: OnlyOwnHosts(s.hosts, !s.loopback, handler),
 		// OPTIONS * is refused like other methods, and under other names.
 		DisableGeneralOptionsHandler: true,
 		// Slow or silent clients must not hold connections for ever.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/IBM/sarama"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // broker starts an in-process broker and tells how to reach it.
@@ -55,21 +56,15 @@ func record(topic string, partition int32, i int) *sarama.ProducerMessage {
 // transact writes n records in one transaction, then a marker; commit false aborts it.
 func transact(t *testing.T, o Options, topic string, from, n int, commit bool) {
 	t.Helper()
-	config, err := o.ProducerConfig()
+	settings, err := o.TransactionSettings()
 	must(t, err)
-	config.Producer.Transaction.ID = "test"
-	config.Producer.Partitioner = sarama.NewManualPartitioner
-	p, err := sarama.NewSyncProducer(o.Brokers, config)
+	settings = append(settings, kgo.TransactionalID("test"), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	p, err := kgo.NewClient(settings...)
 	must(t, err)
 	defer p.Close()
-	must(t, p.BeginTxn())
+	must(t, p.BeginTransaction())
 	for i := from; i < from+n; i++ {
-		_, _, err := p.SendMessage(record(topic, 0, i))
-		must(t, err)
+		must(t, p.ProduceSync(t.Context(), &kgo.Record{Topic: topic, Key: []byte("k"), Value: fmt.Append(nil, i)}).FirstErr())
 	}
-	if commit {
-		must(t, p.CommitTxn())
-	} else {
-		must(t, p.AbortTxn())
-	}
+	must(t, p.EndTransaction(t.Context(), kgo.TransactionEndTry(commit)))
 }

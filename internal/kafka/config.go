@@ -75,9 +75,6 @@ func (o Options) produce(c *sarama.Config) {
 	// The synchronous producer demands both channels.
 	c.Producer.Return.Successes = true
 	c.Producer.Return.Errors = true
-	c.Producer.Transaction.Timeout = o.TransactionTimeout
-	c.Producer.Transaction.Retry.Max = 600
-	c.Producer.Transaction.Retry.Backoff = 200 * time.Millisecond
 }
 
 func (o Options) consume(c *sarama.Config) {
@@ -123,8 +120,6 @@ type Group struct {
 	// OnAssigned is called once the handler has taken its partitions, OnRevoked before it gives them up; the handler
 	// goes on when they return. Nil: nobody is told.
 	OnAssigned, OnRevoked func()
-	// ManualCommit leaves commits to the stage that commits in transactions.
-	ManualCommit bool
 }
 
 // ConsumerGroupConfig is Config for one consumer group.
@@ -138,17 +133,21 @@ func (o Options) ConsumerGroupConfig(g Group) (*sarama.Config, error) {
 	if d := c.Consumer.Group.Rebalance.Timeout + 10*time.Second; d > c.Net.ReadTimeout {
 		c.Net.ReadTimeout = d
 	}
+	c.Consumer.Group.Rebalance.GroupStrategies = []sarama.BalanceStrategy{g.strategy()}
+	c.Consumer.Group.Member.UserData = g.Rules
+	return c, nil
+}
+
+// strategy is that of every member of the group, whatever its client.
+func (g Group) strategy() sarama.BalanceStrategy {
 	strategy := g.Strategy
 	if strategy == nil {
 		strategy = sarama.NewBalanceStrategyRange()
 	}
 	if len(g.Rules) > 0 {
 		strategy = RulesStrategy(strategy, g.Rules, g.OnExcluded)
-		c.Consumer.Group.Member.UserData = g.Rules
 	}
-	c.Consumer.Group.Rebalance.GroupStrategies = []sarama.BalanceStrategy{strategy}
-	c.Consumer.Offsets.AutoCommit.Enable = !g.ManualCommit
-	return c, nil
+	return strategy
 }
 
 // ProducerConfig is Config for a producer without transactions. goka's, which

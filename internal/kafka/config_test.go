@@ -61,7 +61,7 @@ func TestSettings(t *testing.T) {
 
 func TestSettingsOfOneKindOfClient(t *testing.T) {
 	o := Options{Brokers: []string{"localhost:9092"}, RebalanceTimeout: time.Minute, InstanceID: "a"}
-	group, err := o.ConsumerGroupConfig(Group{Rules: []byte("r1"), ManualCommit: true})
+	group, err := o.ConsumerGroupConfig(Group{Rules: []byte("r1")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +70,6 @@ func TestSettingsOfOneKindOfClient(t *testing.T) {
 	}
 	expect(t, "user data", string(group.Consumer.Group.Member.UserData), "r1")
 	expect(t, "strategy", group.Consumer.Group.Rebalance.GroupStrategies[0].Name(), "range-same-rules")
-	expect(t, "commits", group.Consumer.Offsets.AutoCommit.Enable, false)
 	expect(t, "instance", group.Consumer.Group.InstanceId, "a")
 
 	producer, err := o.ProducerConfig()
@@ -78,7 +77,6 @@ func TestSettingsOfOneKindOfClient(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect(t, "transactional id of goka's producer", producer.Producer.Transaction.ID, "")
-	expect(t, "transaction timeout", producer.Producer.Transaction.Timeout, 15*time.Second)
 	if other, _ := o.ProducerConfig(); other == producer {
 		t.Error("two producers share a config; goka's builders write into it")
 	}

@@ -57,54 +57,23 @@ func (o Options) ProducerBuilder() goka.ProducerBuilder {
 
 // producerSettings is Config's counterpart for franz-go.
 func (o Options) producerSettings(hasher func() hash.Hash32) ([]kgo.Opt, error) {
-	if err := o.Check(); err != nil {
-		return nil, err
-	}
-	o = o.withDefaults()
-	secure, err := o.producerSecurity()
+	settings, err := o.ClientSettings()
 	if err != nil {
 		return nil, err
 	}
-	settings := []kgo.Opt{
-		kgo.SeedBrokers(o.Brokers...),
-		kgo.ClientID(o.ClientID),
-		kgo.DialTimeout(10 * time.Second),
-		// Brokers close idle connections after ten minutes; dialling again costs a quiet stream its latency.
-		kgo.ConnIdleTimeout(9 * time.Minute),
-		// What the client does is in our own metrics; pushing it to the brokers costs them requests and us a second in Close.
-		kgo.DisableClientMetrics(),
-
-		// An acknowledged record must survive the loss of a leader: offsets are committed on the strength of it.
-		// Idempotence is franz-go's default: retries neither double nor reorder records, with several requests in flight, too.
-		kgo.RequiredAcks(kgo.AllISRAcks()),
-		kgo.StopProducerOnDataLossDetected(),
+	o = o.withDefaults()
+	return append(append(settings, o.durable()...), append([]kgo.Opt{
 		kgo.RecordPartitioner(placeBy(hasher)),
 		kgo.ProducerLinger(busyPatience * o.FlushEvery), // at most; see pace
-		kgo.ProducerBatchCompression(kgo.SnappyCompression(), kgo.NoCompression()),
-		kgo.ProducerBatchMaxBytes(int32(o.MaxMessageBytes + batchOverhead)),
-		kgo.MaxBufferedRecords(maxBuffered),
-		kgo.MaxBufferedBytes(2 * (o.MaxMessageBytes + batchOverhead)),
-
-		// The patience of two minutes, by time alone: neither a count of retries nor an unknown topic, whose
-		// creation has not reached every broker, ends it sooner.
-		kgo.RecordDeliveryTimeout(deliverWithin),
-		kgo.UnknownTopicRetries(-1),
-		kgo.ProduceRequestTimeout(10 * time.Second),
-		kgo.RetryBackoffFn(func(int) time.Duration { return 200 * time.Millisecond }),
-		// Otherwise a broker that hangs up while it starts fails every record at once.
-		kgo.AlwaysRetryEOF(),
-		// Otherwise a record whose request got no answer is waited for without end. What is written again after
+		// Without the second, a record whose request got no answer is waited for without end. What is written again after
 		// that, by the next attempt of the stage, is a replay like any other.
+		kgo.RecordDeliveryTimeout(deliverWithin),
 		kgo.AllowIdempotentProduceCancellation(),
-		// How soon a topic's partitions are asked for after another one's: the default of 5 s delays the first dead
-		// letter by as much.
-		kgo.MetadataMinAge(100 * time.Millisecond),
-	}
-	return append(append(settings, secure...), disturbProducer()...), nil
+	}, disturbProducer()...)...), nil
 }
 
-// producerSecurity sets TLS and SASL.
-func (o Options) producerSecurity() ([]kgo.Opt, error) {
+// franzSecurity sets TLS and SASL.
+func (o Options) franzSecurity() ([]kgo.Opt, error) {
 	var settings []kgo.Opt
 	tls, err := o.ClientTLS()
 	if err != nil {

@@ -18,8 +18,8 @@ const settleEvery = 100 * time.Millisecond
 // writes it as if no one else decided at the same time: where another did so with the same id in between, it reads
 // and asks again. decide gives nothing where everything is settled, and may be asked several times; its error ends it.
 //
-// The id is a transactional one. Whoever is about to write takes it first, which fences those before, and reads then: what
-// they have written is there by that time, and what they write later is refused.
+// The id is a transactional one. Whoever is about to write takes it first, which fences those before, and reads
+// then: what they have written is there by that time, and what they write later is refused.
 func (c *Cluster) Settle(
 	ctx context.Context, o Options, id, topic string, decide func(newest map[string][]byte) (map[string][]byte, error),
 ) error {
@@ -81,12 +81,13 @@ func (o Options) fencing(ctx context.Context, id string) (*kgo.Client, error) {
 		return nil, err
 	}
 	o = o.withDefaults()
-	secure, err := o.producerSecurity()
+	secure, err := o.franzSecurity()
 	if err != nil {
 		return nil, err
 	}
 	settings := append([]kgo.Opt{
-		kgo.SeedBrokers(o.Brokers...), kgo.ClientID(o.ClientID), kgo.DialTimeout(10 * time.Second), kgo.DisableClientMetrics(),
+		kgo.SeedBrokers(o.Brokers...), kgo.ClientID(o.ClientID), kgo.DialTimeout(10 * time.Second),
+		kgo.DisableClientMetrics(),
 		kgo.TransactionalID(id), kgo.TransactionTimeout(o.TransactionTimeout), kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.RecordDeliveryTimeout(deliverWithin),
 	}, secure...)

@@ -93,7 +93,10 @@ func TestSettleWritesNothing(t *testing.T) {
 	_, o := broker(t, kfake.SeedTopics(1, "facts"))
 	c := dialled(t, o)
 	failed := errors.New("no")
-	err := c.Settle(deadline(t), o, "settled", "facts", func(map[string][]byte) (map[string][]byte, error) { return nil, failed })
+	err := c.Settle(deadline(t), o, "settled", "facts", func(map[string][]byte) (map[string][]byte, error) {
+		return nil,
+			failed
+	})
 	if !errors.Is(err, failed) {
 		t.Error(err)
 	}
@@ -106,7 +109,10 @@ func TestSettleWritesNothing(t *testing.T) {
 	if got := values(t, c); looks != 3 || len(got) != 1 {
 		t.Errorf("%d looks, written %q", looks, got)
 	}
-	err = c.Settle(deadline(t), o, "settled", "nowhere", func(map[string][]byte) (map[string][]byte, error) { return nil, nil })
+	err = c.Settle(deadline(t), o, "settled", "nowhere", func(map[string][]byte) (map[string][]byte, error) {
+		return nil,
+			nil
+	})
 	if kindOf(err) != KindTopicMissing {
 		t.Error(err)
 	}

@@ -215,7 +215,8 @@ func TestDatabaseFindings(t *testing.T) {
 		{"clock behind", "", func(o *DatabaseOptions) { o.Clock = func() time.Time { return time.Now().Add(time.Hour) } }, Warning, "postgres_clock", []string{"1h0m0s behind"}, ""},
 		{"materialized view", "CREATE MATERIALIZED VIEW streaming.v AS SELECT * FROM streaming.transactions", func(o *DatabaseOptions) { o.Table = "streaming.v" }, Error, "postgres_table_kind", []string{"materialized view"}, all},
 		{"foreign partition", `CREATE EXTENSION IF NOT EXISTS postgres_fdw; CREATE SERVER IF NOT EXISTS far FOREIGN DATA WRAPPER postgres_fdw;
-			CREATE TABLE streaming.p (LIKE streaming.transactions) PARTITION BY RANGE ("timestamp"); CREATE FOREIGN TABLE streaming.p1 PARTITION OF streaming.p DEFAULT SERVER far`,
+			CREATE TABLE streaming.p (LIKE streaming.transactions) PARTITION BY RANGE ("timestamp");
+			CREATE FOREIGN TABLE streaming.p1 PARTITION OF streaming.p DEFAULT SERVER far`,
 			func(o *DatabaseOptions) { o.Table = "streaming.p" }, Error, "postgres_table_foreign", []string{"streaming.p1"}, all},
 		{"generated amount", "ALTER TABLE streaming.transactions ADD cents bigint GENERATED ALWAYS AS ((amount * 100)::bigint) STORED", func(o *DatabaseOptions) { o.Amount = "cents" }, Error, "postgres_columns_generated", []string{"column cents"}, ""},
 		{"whole amounts", "ALTER TABLE streaming.transactions ALTER amount TYPE bigint", func(o *DatabaseOptions) { o.MinorUnits = -1 }, Warning, "settings_cents", []string{"amount is bigint", "--amount-minor-units=2"}, ""},

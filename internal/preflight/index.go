@@ -22,7 +22,8 @@ type indexFacts struct {
 
 func (d *database) indexes(ctx context.Context) ([]indexFacts, error) {
 	rows, err := d.conn.Query(ctx,
-		`SELECT c.relname, i.indisprimary, NOT i.indimmediate, i.indisvalid AND i.indisready, i.indpred IS NOT NULL, am.amname = 'btree',
+		`SELECT c.relname, i.indisprimary, NOT i.indimmediate, i.indisvalid AND i.indisready,
+		i.indpred IS NOT NULL, am.amname = 'btree',
 		ARRAY(SELECT coalesce(a.attname, '') FROM unnest(i.indkey) WITH ORDINALITY k(attnum, n)
 			LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum AND k.attnum > 0
 			WHERE k.n <= i.indnkeyatts ORDER BY k.n)::text[]

@@ -288,7 +288,8 @@ func twice(answer string) string {
 	return answer[:len(answer)-1] + "," + strings.Replace(answer[1:], `"tx"`, `"two"`, 1)
 }
 
-const suits = `"decimal.handling.mode":"string","poll.interval.ms":"10","skipped.operations":"none","value.converter":"org.apache.kafka.connect.json.JsonConverter"`
+const suits = `"decimal.handling.mode":"string","poll.interval.ms":"10","skipped.operations":"none",` +
+	`"value.converter":"org.apache.kafka.connect.json.JsonConverter"`
 
 func TestConnect(t *testing.T) {
 	with := func(config string) string { return connector(suits + "," + config) }

@@ -94,7 +94,8 @@ func TestWhatServersSay(t *testing.T) {
 // TestDatabaseUnseen: what a login may not look at is told, and ends nothing.
 func TestDatabaseUnseen(t *testing.T) {
 	o, run := serverWith(t, nil)
-	run(`CREATE ROLE blind LOGIN; GRANT USAGE ON SCHEMA streaming TO blind; GRANT SELECT ON streaming.transactions TO blind;
+	run(`CREATE ROLE blind LOGIN; GRANT USAGE ON SCHEMA streaming TO blind;
+		GRANT SELECT ON streaming.transactions TO blind;
 		REVOKE SELECT ON pg_replication_slots FROM PUBLIC`)
 	o.URL = strings.Replace(o.URL, embedded.Superuser+"@", "blind@", 1)
 	findings := look(t, o)

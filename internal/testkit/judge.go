@@ -76,7 +76,8 @@ func (tb Table) Insert(t testing.TB, rows []Row) {
 // Update sets a row's user, amount and time.
 func (tb Table) Update(t testing.TB, r Row) {
 	t.Helper()
-	tb.Exec(t, `UPDATE `+tb.Name.Sanitize()+` SET user_id = $2, amount = $3::text::numeric, "timestamp" = $4 WHERE id = $1`,
+	tb.Exec(t, `UPDATE `+tb.Name.Sanitize()+`
+		SET user_id = $2, amount = $3::text::numeric, "timestamp" = $4 WHERE id = $1`,
 		r.ID, r.User, r.Amount.Format(2), r.Time.Std())
 }
 

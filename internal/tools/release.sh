@@ -20,8 +20,10 @@ suite() {
   tools) make test-tools ;;
   crash) BRIMLINE_CRASH_FAULTS=all BRIMLINE_CRASH_ROUNDS=50 BRIMLINE_CRASH_ROWS=200000 BRIMLINE_CRASH_REPORT=$logs/crash.md make test-crash ;;
   proofs) make test-proofs ;;
-  # Between the program and PostgreSQL; a proxy before the brokers does not exist yet.
-  network) BRIMLINE_CRASH_FAULTS=postgres-resets,postgres-slow,postgres-silent BRIMLINE_CRASH_ROUNDS=6 make test-crash ;;
+  network)
+    faults=postgres-resets,postgres-slow,postgres-silent,network-slow,network-lossy,network-cut
+    BRIMLINE_CRASH_FAULTS=$faults,network-one-way,network-end-held,network-end-held-old BRIMLINE_CRASH_ROUNDS=18 make test-crash
+    ;;
   bench-stack) make bench-stack ;;
   bench) make bench ;;
   fuzz) make fuzz FUZZTIME=5m ;;

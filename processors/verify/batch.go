@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"sync"
 
-	"github.com/IBM/sarama"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/codecs"
@@ -15,10 +15,10 @@ import (
 // batch is consecutive messages of one partition, from their reading to their commit.
 type batch struct {
 	partition int32
-	messages  []*sarama.ConsumerMessage
-	items     []item                    // parallel to messages
-	records   []*sarama.ProducerMessage // the outputs, in the order of their candidates
-	watermark brimline.Cause            // after the batch
+	messages  []*kgo.Record
+	items     []item         // parallel to messages
+	records   []*kgo.Record  // the outputs, in the order of their candidates
+	watermark brimline.Cause // after the batch
 }
 
 // next is the offset to commit.
@@ -57,7 +57,7 @@ func (s *Stage) prepare(ctx context.Context, b *batch) error {
 }
 
 // take decodes a message and moves the watermark over it.
-func (s *Stage) take(it *item, m *sarama.ConsumerMessage, watermark *brimline.Cause) {
+func (s *Stage) take(it *item, m *kgo.Record, watermark *brimline.Cause) {
 	decoded, err := codecs.Candidate{}.Decode(m.Value)
 	if err != nil {
 		it.out.dead = s.deadLetter(m, it.candidate, err)

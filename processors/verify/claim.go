@@ -4,98 +4,126 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
-	"github.com/IBM/sarama"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/brimline/brimline"
 )
 
-// handler is the consumer group's view of the stage.
-type handler struct {
-	s *Stage
-	c *committer
+// claim is one partition for as long as a session holds it.
+type claim struct {
+	member    *member
+	session   *session
+	partition int32
+	position
+
+	mu     sync.Mutex
+	queue  []*kgo.Record // read and not yet taken, in order
+	paused bool
+	more   chan struct{} // the queue is not empty any more
 }
 
-func (handler) Setup(sarama.ConsumerGroupSession) error   { return nil }
-func (handler) Cleanup(sarama.ConsumerGroupSession) error { return nil }
-
-// ConsumeClaim handles one partition, batch after batch, until it is taken away.
-func (h handler) ConsumeClaim(session sarama.ConsumerGroupSession, claim sarama.ConsumerGroupClaim) error {
-	if err := h.consume(session, claim); err != nil && session.Context().Err() == nil {
-		h.s.fail(err)
-	}
-	return nil
+// position is where a partition stands: what is below next has been handled, up to the watermark's cause.
+type position struct {
+	next      int64 // none if below 0
+	watermark brimline.Cause
 }
 
-func (h handler) consume(session sarama.ConsumerGroupSession, claim sarama.ConsumerGroupClaim) error {
-	ctx := session.Context()
-	if err := h.c.settle(ctx); err != nil {
-		return err
+// A partition whose claim has so many batches before it is not read until there is only one.
+const batchesAhead = 4
+
+// put queues records. It never waits: other partitions' records come behind them.
+func (c *claim) put(records []*kgo.Record) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.queue = append(c.queue, records...)
+	if !c.paused && len(c.queue) > batchesAhead*c.member.s.Batch {
+		c.paused = true
+		c.member.client.PauseFetchPartitions(c.mine())
 	}
-	next, watermark, err := h.s.position(ctx, claim.Partition())
-	if err != nil {
-		return err
+	select {
+	case c.more <- struct{}{}:
+	default:
 	}
-	h.s.Log.Debug("partition taken", "partition", claim.Partition(), "offset", next, "watermark", formatWatermark(watermark))
+}
+
+func (c *claim) mine() map[string][]int32 {
+	return map[string][]int32{c.member.s.Streams.Candidates: {c.partition}}
+}
+
+// take waits for a record and adds what else is there already. It gives
+// nothing when the partition is taken away.
+func (c *claim) take() []*kgo.Record {
 	for {
-		b := &batch{partition: claim.Partition(), watermark: watermark, messages: collect(ctx, claim.Messages(), next, h.s.Batch)}
+		if got := c.some(c.member.s.Batch); len(got) > 0 {
+			return got
+		}
+		select {
+		case <-c.more:
+		case <-c.session.ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (c *claim) some(most int) []*kgo.Record {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := min(most, len(c.queue))
+	got := c.queue[:n:n]
+	if c.queue = c.queue[n:]; len(c.queue) == 0 {
+		c.queue = nil
+	}
+	if c.paused && len(c.queue) <= most {
+		c.paused = false
+		c.member.client.ResumeFetchPartitions(c.mine())
+	}
+	return got
+}
+
+// run handles the partition until it is taken away.
+func (c *claim) run() {
+	if err := c.consume(); err != nil && c.session.ctx.Err() == nil {
+		c.member.s.fail(err)
+	}
+}
+
+// consume goes batch after batch.
+func (c *claim) consume() error {
+	for {
+		b := &batch{partition: c.partition, watermark: c.watermark, messages: c.take()}
 		if len(b.messages) == 0 {
 			return nil
 		}
-		if err := h.s.prepare(ctx, b); err != nil {
+		if err := c.member.s.prepare(c.session.ctx, b); err != nil {
 			return err
 		}
-		if err := h.commit(session, b); err != nil {
+		if err := c.commit(b); err != nil {
 			return err
 		}
-		next, watermark = b.next(), b.watermark
+		c.watermark = b.watermark
 	}
-}
-
-// collect waits for a message and adds what else is there already. It gives
-// nothing when the partition is taken away. The consumer may start below the
-// position that the claim read after it; what is there has been handled.
-func collect(ctx context.Context, messages <-chan *sarama.ConsumerMessage, from int64, most int) (got []*sarama.ConsumerMessage) {
-	for len(got) < most {
-		var m *sarama.ConsumerMessage
-		if len(got) == 0 {
-			select {
-			case m = <-messages:
-			case <-ctx.Done():
-				return nil
-			}
-		} else {
-			select {
-			case m = <-messages:
-			default:
-			}
-		}
-		if m == nil { // the channel is closed, or there is no more for now
-			return got
-		}
-		if m.Offset >= from {
-			got = append(got, m)
-		}
-	}
-	return got
 }
 
 // commit hands a batch over and waits for its transaction. A running
 // transaction is waited for even while a rebalance waits for us, within
 // bounds: cut short it would be done twice, to no harm but at a cost.
-func (h handler) commit(session sarama.ConsumerGroupSession, b *batch) error {
-	ctx := session.Context()
+func (c *claim) commit(b *batch) error {
+	ctx, committer := c.session.ctx, c.member.c
 	for pause := 10 * time.Millisecond; ; pause = min(2*pause, time.Second) {
-		r := &commitRequest{batch: b, session: session, done: make(chan error, 1)}
+		r := &commitRequest{batch: b, session: c.session, done: make(chan error, 1)}
 		select {
-		case h.c.requests <- r:
-		case <-h.c.ended:
+		case committer.requests <- r:
+		case <-committer.ended:
 			return errAborted
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		err := h.await(ctx, r)
+		err := c.await(r)
 		if err == nil || !errors.Is(err, errAborted) {
 			return err
 		}
@@ -108,79 +136,91 @@ func (h handler) commit(session sarama.ConsumerGroupSession, b *batch) error {
 	}
 }
 
-func (h handler) await(ctx context.Context, r *commitRequest) error {
+func (c *claim) await(r *commitRequest) error {
+	ctx, s := c.session.ctx, c.member.s
 	select {
 	case err := <-r.done:
 		return err
 	case <-ctx.Done():
 	}
-	timer := time.NewTimer(h.s.StopTimeout)
+	timer := time.NewTimer(s.StopTimeout)
 	defer timer.Stop()
 	select {
 	case err := <-r.done:
 		return err
 	case <-timer.C:
-		h.s.Log.Warn("the running transaction is left behind; whoever takes the partition waits for its end", "partition", r.partition)
+		s.Log.Warn("the running transaction is left behind; whoever takes the partition waits for its end",
+			"partition", r.partition)
 		return ctx.Err()
 	}
 }
 
-// position reads a partition's committed offset and watermark, once no open
-// transaction can still change them: another instance's last one may be
-// committed and not applied yet.
-func (s *Stage) position(ctx context.Context, partition int32) (next int64, watermark brimline.Cause, err error) {
-	deadline := time.Now().Add(positionTimeout)
-	for pause := 5 * time.Millisecond; ; pause = min(2*pause, 500*time.Millisecond) {
-		block, err := s.fetchOffset(partition)
-		if err == nil {
-			if block.Offset < 0 {
-				return 0, beforeAll(), nil
+// positions reads committed offsets and watermarks, once no open transaction
+// can still change them: another instance's last one may be committed and not
+// applied yet.
+func (s *Stage) positions(ctx context.Context, partitions []int32) (map[int32]position, error) {
+	waiting, cancel := context.WithTimeout(ctx, positionTimeout)
+	defer cancel()
+	found := map[int32]position{}
+	err := again(waiting, func() error {
+		committed, err := s.fetchOffsets(waiting, partitions)
+		if err != nil {
+			return err
+		}
+		for _, p := range committed {
+			if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
+				return err
 			}
-			watermark, err := parseWatermark(block.Metadata)
-			return block.Offset, watermark, err
-		}
-		if time.Now().After(deadline) {
-			return 0, watermark, &brimline.Error{
-				Class: brimline.ClassEnvironment, Kind: "committed_offset",
-				Where:  fmt.Sprintf("reading the committed offset of group %q, partition %d", s.Streams.VerifyGroup, partition),
-				Remedy: "check the brokers and the group's access rights; the stage begins anew", Err: err,
+			at := position{next: -1, watermark: beforeAll()}
+			if p.Offset >= 0 {
+				at.next = p.Offset
+				if p.Metadata == nil {
+					p.Metadata = new(string)
+				}
+				if at.watermark, err = parseWatermark(*p.Metadata); err != nil {
+					return err
+				}
 			}
+			found[p.Partition] = at
 		}
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
-			return 0, watermark, ctx.Err()
+		if len(found) < len(partitions) {
+			return kerr.UnknownTopicOrPartition // which may pass
 		}
+		return nil
+	})
+	if _, ok := errors.AsType[*brimline.Error](err); ok || err == nil || ctx.Err() != nil {
+		return found, err
+	}
+	return nil, &brimline.Error{
+		Class: brimline.ClassEnvironment, Kind: "committed_offset",
+		Where:  fmt.Sprintf("reading the committed offsets of group %q, partitions %d", s.Streams.VerifyGroup, partitions),
+		Remedy: "check the brokers and the group's access rights; the stage begins anew", Err: err,
 	}
 }
 
 // positionTimeout is longer than a dead instance's transaction can hold up the position.
 const positionTimeout = 2 * time.Minute
 
-func (s *Stage) fetchOffset(partition int32) (*sarama.OffsetFetchResponseBlock, error) {
-	group, topic := s.Streams.VerifyGroup, s.Streams.Candidates
-	coordinator, err := s.client.Coordinator(group)
+func (s *Stage) fetchOffsets(ctx context.Context, partitions []int32) (
+	found []kmsg.OffsetFetchResponseGroupTopicPartition, err error,
+) {
+	topic := kmsg.NewOffsetFetchRequestGroupTopic()
+	topic.Topic, topic.Partitions = s.Streams.Candidates, partitions
+	group := kmsg.NewOffsetFetchRequestGroup()
+	group.Group, group.Topics = s.Streams.VerifyGroup, append(group.Topics, topic)
+	r := kmsg.NewPtrOffsetFetchRequest()
+	r.RequireStable, r.Groups = true, append(r.Groups, group)
+	answer, err := r.RequestWith(ctx, s.client)
 	if err != nil {
 		return nil, err
 	}
-	request := sarama.NewOffsetFetchRequest(s.client.Config().Version, group, map[string][]int32{topic: {partition}})
-	request.RequireStable = true
-	response, err := coordinator.FetchOffset(request)
-	if err != nil {
-		_ = coordinator.Close()
-		return nil, errors.Join(err, s.client.RefreshCoordinator(group))
+	for _, g := range answer.Groups {
+		if err := kerr.ErrorForCode(g.ErrorCode); err != nil {
+			return nil, err
+		}
+		for _, t := range g.Topics {
+			found = append(found, t.Partitions...)
+		}
 	}
-	block := response.GetBlock(topic, partition)
-	switch {
-	case block == nil && response.Err != sarama.ErrNoError:
-		err = response.Err
-	case block == nil:
-		err = sarama.ErrIncompleteResponse
-	case block.Err != sarama.ErrNoError:
-		err = block.Err
-	}
-	if errors.Is(err, sarama.ErrNotCoordinatorForConsumer) || errors.Is(err, sarama.ErrConsumerCoordinatorNotAvailable) {
-		return nil, errors.Join(err, s.client.RefreshCoordinator(group))
-	}
-	return block, err
+	return found, kerr.ErrorForCode(answer.ErrorCode)
 }

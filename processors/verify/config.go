@@ -8,7 +8,7 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/IBM/sarama"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/internal/failpoint"
@@ -30,14 +30,12 @@ type Ledger interface {
 
 // Config is what the stage needs. Fields without a stated default are required.
 type Config struct {
-	// Brokers are bootstrap addresses.
-	Brokers []string
-	// ConsumerConfig and ProducerConfig give a fresh sarama configuration at each
-	// call. The stage adds what its promise rests on: reading committed records
-	// from the oldest on, no commits outside transactions, the transactional id,
-	// its own partitioner. Member user data and the strategy (an eager one) are the caller's.
-	ConsumerConfig, ProducerConfig func() (*sarama.Config, error)
-	Streams                        processors.Streams
+	// Client, Member and Transactions give settings of the client that asks the brokers, of the member of the consumer
+	// group and of the producer. The stage adds what its promise rests on: reading committed records from the oldest on,
+	// no commits by the client itself, the transactional id, its own partitioner. The balancer (an eager one) and that
+	// writes are acknowledged by all replicas are the caller's.
+	Client, Member, Transactions func() ([]kgo.Opt, error)
+	Streams                      processors.Streams
 	// Instance distinguishes the processes of a group; two that run at once must
 	// differ, else they end each other in turn. A process that comes back under
 	// its name ends what it left open at once instead of after the transaction timeout.
@@ -65,6 +63,9 @@ type Config struct {
 
 	// Batch is the most candidates of one partition in one transaction; 0 is 500.
 	Batch int
+	// Every is the shortest time from one transaction's beginning to the next one's: a transaction costs the brokers as
+	// much with one alert as with a hundred. 0 is 10 ms.
+	Every time.Duration
 	// Questions is how many questions may be with PostgreSQL at once; 0 is 8.
 	// More than the ledger's connections wait there.
 	Questions int
@@ -84,6 +85,7 @@ func (c *Config) setDefaults() {
 		c.Clock = time.Now
 	}
 	c.Batch = cmp.Or(c.Batch, 500)
+	c.Every = cmp.Or(c.Every, 10*time.Millisecond)
 	c.Questions = cmp.Or(c.Questions, 8)
 	c.MaxAlertBytes = cmp.Or(c.MaxAlertBytes, 900_000)
 	c.Patience = cmp.Or(c.Patience, 2*time.Second)
@@ -97,9 +99,9 @@ func (c *Config) check() error {
 			missing = append(missing, errors.New("verify: "+what+" is missing"))
 		}
 	}
-	need(len(c.Brokers) > 0, "Brokers")
-	need(c.ConsumerConfig != nil, "ConsumerConfig")
-	need(c.ProducerConfig != nil, "ProducerConfig")
+	need(c.Client != nil, "Client")
+	need(c.Member != nil, "Member")
+	need(c.Transactions != nil, "Transactions")
 	need(c.Streams.VerifyGroup != "", "Streams")
 	need(c.Instance != "", "Instance")
 	need(c.Ledger != nil || c.Off, "Ledger")
@@ -115,43 +117,4 @@ func (c *Config) transactionalID() string {
 		id += fmt.Sprint("-", time.Now().UnixNano())
 	}
 	return id
-}
-
-func (c *Config) consumer() (*sarama.Config, error) {
-	s, err := c.ConsumerConfig()
-	if err != nil {
-		return nil, err
-	}
-	s.Consumer.IsolationLevel = sarama.ReadCommitted
-	s.Consumer.Offsets.Initial = sarama.OffsetOldest
-	s.Consumer.Offsets.AutoCommit.Enable = false
-	s.Consumer.Return.Errors = true
-	// An offset that the broker no longer has must end the stage: with a reset,
-	// records below the committed offset would pass for handled ones.
-	s.Consumer.Group.ResetInvalidOffsets = false
-	s.ChannelBufferSize = max(s.ChannelBufferSize, c.Batch)
-	return s, nil
-}
-
-func (c *Config) producer() (*sarama.Config, error) {
-	s, err := c.ProducerConfig()
-	if err != nil {
-		return nil, err
-	}
-	s.Producer.Idempotent = true
-	s.Producer.RequiredAcks = sarama.WaitForAll
-	s.Net.MaxOpenRequests = 1
-	s.Producer.Transaction.ID = c.transactionalID()
-	s.Producer.Partitioner = sarama.NewManualPartitioner
-	s.Producer.Return.Successes = true
-	s.Producer.Return.Errors = true
-	// The end of the batch is known: waiting for more would only add to every alert's delay.
-	s.Producer.Flush.Frequency, s.Producer.Flush.Messages, s.Producer.Flush.Bytes = 0, 0, 0
-	// The brokers finish a transaction after they have answered its end, and refuse the next one until
-	// then, for a few milliseconds: ask again soon, and as slowly as the caller says only when it lasts.
-	longest := s.Producer.Transaction.Retry.Backoff
-	s.Producer.Transaction.Retry.BackoffFunc = func(retries, _ int) time.Duration {
-		return min(time.Millisecond<<min(retries, 20), longest)
-	}
-	return s, nil
 }

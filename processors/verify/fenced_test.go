@@ -14,24 +14,18 @@ import (
 // TestFencedEndsSoon: an instance whose producer was fenced, by another process
 // under its name or by a transaction that ran into its timeout, ends with an
 // error at its next candidate. It would else wait for minutes, in silence.
-func TestFencedEndsSoon(t *testing.T) {
-	w := newWorld(t, 1)
+func TestFencedEndsSoon(t *testing.T) { inEachVersion(t, 1, fencedEndsSoon) }
+
+func fencedEndsSoon(t *testing.T, w *world) {
 	i := w.start("same")
 	w.put(edgeCandidate("a", 1, 1))
 	w.caughtUp()
 
-	config, err := i.Config.producer()
-	if err != nil {
-		t.Fatal(err)
-	}
-	other, err := sarama.NewAsyncProducer(w.brokers, config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer other.Close()
+	other := must(i.openTransactions(t.Context(), true))
+	defer other.close()
 	w.put(edgeCandidate("a", 2, 2))
 	began := time.Now()
-	err = i.end(t, false)
+	err := i.end(t, false)
 	if e, ok := errors.AsType[*brimline.Error](err); !ok || e.Kind != "fenced" || e.Remedy == "" {
 		t.Errorf("it ended with %v", err)
 	}

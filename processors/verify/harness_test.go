@@ -14,10 +14,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/IBM/sarama"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/codecs"
@@ -36,9 +37,11 @@ type world struct {
 	options kafka.Options
 	streams processors.Streams
 	ledger  *fakeLedger
-	metrics *prometheus.Registry
+	mu      sync.Mutex
+	metrics *prometheus.Registry // of the last stage that was made
 	client  *kgo.Client
 	count   int           // partitions of each topic
+	more    []kgo.Opt     // settings of the stage's clients
 	config  func(*Config) // changes the stage's settings
 	stage   func(*Stage)  // changes the stage itself
 }
@@ -46,16 +49,22 @@ type world struct {
 // newWorld takes the brokers of BRIMLINE_TEST_BROKERS, or one in this process.
 func newWorld(t testing.TB, partitions int32) *world {
 	t.Helper()
-	w := &world{t: t, ledger: &fakeLedger{}, metrics: prometheus.NewRegistry(), config: func(*Config) {}, stage: func(*Stage) {}}
 	if external := os.Getenv("BRIMLINE_TEST_BROKERS"); external != "" {
-		w.brokers = strings.Split(external, ",")
-	} else {
-		b, err := embedded.StartBroker(t.Context(), embedded.BrokerOptions{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(b.Close)
-		w.brokers = b.Addrs()
+		return newWorldOn(t, partitions, strings.Split(external, ","))
+	}
+	b, err := embedded.StartBroker(t.Context(), embedded.BrokerOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.Close)
+	return newWorldOn(t, partitions, b.Addrs())
+}
+
+func newWorldOn(t testing.TB, partitions int32, brokers []string) *world {
+	t.Helper()
+	w := &world{
+		t: t, ledger: &fakeLedger{}, metrics: prometheus.NewRegistry(), brokers: brokers,
+		config: func(*Config) {}, stage: func(*Stage) {},
 	}
 	w.options = kafka.Options{Brokers: w.brokers, SessionTimeout: 6 * time.Second, TransactionTimeout: 3 * time.Second}
 	group := fmt.Sprintf("verify-%x", rand.Uint64())
@@ -89,6 +98,44 @@ func newWorld(t testing.TB, partitions int32) *world {
 	return w
 }
 
+// inEachVersion runs a test with both protocols of Kafka's transactions.
+func inEachVersion(t *testing.T, partitions int32, test func(*testing.T, *world)) {
+	for _, version := range []int16{2, 0} {
+		t.Run(fmt.Sprint("transaction.version=", version), func(t *testing.T) {
+			w := newWorld(t, partitions)
+			w.agreeOn(version)
+			test(t, w)
+		})
+	}
+}
+
+// agreeOn changes the version of transactions, as an operator does.
+func (w *world) agreeOn(version int16) {
+	w.t.Helper()
+	now := must(transactionVersion(w.t.Context(), w.client))
+	if now == version {
+		return
+	}
+	const upgrade, safeDowngrade = 1, 2
+	feature := kmsg.NewUpdateFeaturesRequestFeatureUpdate()
+	feature.Feature, feature.MaxVersionLevel, feature.UpgradeType = "transaction.version", version, upgrade
+	if version < now {
+		feature.UpgradeType = safeDowngrade
+	}
+	r := kmsg.NewPtrUpdateFeaturesRequest()
+	r.TimeoutMillis = 10_000
+	r.FeatureUpdates = append(r.FeatureUpdates, feature)
+	answer := must(r.RequestWith(w.t.Context(), w.client))
+	if err := kerr.ErrorForCode(answer.ErrorCode); err != nil {
+		w.t.Fatal(err)
+	}
+	for deadline := time.Now().Add(patience); now != version; now = must(transactionVersion(w.t.Context(), w.client)) {
+		if time.Now().After(deadline) {
+			w.t.Fatalf("the brokers have agreed on version %d: %+v", now, answer)
+		}
+	}
+}
+
 func (w *world) topics() []string {
 	return []string{w.streams.Candidates, w.streams.Changes, w.streams.Alerts, w.streams.Dismissed, w.streams.DeadLetters}
 }
@@ -109,12 +156,37 @@ type instance struct {
 
 func (w *world) start(name string) *instance {
 	w.t.Helper()
+	s := w.unstarted(name)
+	ctx, cancel := context.WithCancel(context.Background())
+	i := &instance{s, cancel, make(chan error, 1)}
+	go func() {
+		err := s.Run(ctx)
+		if err != nil {
+			s.Log.Error("ended", "instance", name, "error", err)
+		}
+		i.done <- err
+	}()
+	w.t.Cleanup(func() {
+		cancel()
+		select {
+		case <-i.done:
+		case <-time.After(patience):
+			w.t.Error("the stage did not end")
+		}
+	})
+	return i
+}
+
+func (w *world) unstarted(name string) *Stage {
+	w.t.Helper()
 	metrics := prometheus.NewRegistry()
+	w.mu.Lock()
 	w.metrics = metrics
+	w.mu.Unlock()
 	c := Config{
-		Brokers: w.brokers, Streams: w.streams, Instance: name, Scale: 2, Ledger: w.ledger,
-		ConsumerConfig: func() (*sarama.Config, error) { return w.options.ConsumerGroupConfig(kafka.Group{ManualCommit: true}) },
-		ProducerConfig: w.options.ProducerConfig,
+		Streams: w.streams, Instance: name, Scale: 2, Ledger: w.ledger,
+		Client: w.with(w.options.ClientSettings), Transactions: w.with(w.options.TransactionSettings),
+		Member: w.with(func() ([]kgo.Opt, error) { return w.options.MemberSettings(kafka.Group{}) }),
 		Compile: func(where string) (func(*brimline.Transaction) bool, error) {
 			return nil, errors.New("no such column")
 		},
@@ -126,18 +198,42 @@ func (w *world) start(name string) *instance {
 		w.t.Fatal(err)
 	}
 	w.stage(s)
+	return s
+}
+
+func (w *world) with(settings func() ([]kgo.Opt, error)) func() ([]kgo.Opt, error) {
+	return func() ([]kgo.Opt, error) {
+		all, err := settings()
+		return append(all, w.more...), err
+	}
+}
+
+// keep runs one instance after the other under a name, as the app does when one ends by an error. stop ends it.
+func (w *world) keep(name string) (stop func()) {
+	w.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	i := &instance{s, cancel, make(chan error, 1)}
-	go func() { i.done <- s.Run(ctx) }()
-	w.t.Cleanup(func() {
-		cancel()
-		select {
-		case <-i.done:
-		case <-time.After(patience):
-			w.t.Error("the stage did not end")
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		for ctx.Err() == nil {
+			i := w.start(name)
+			select {
+			case <-i.done:
+				i.done <- nil                     // for the cleanup
+				time.Sleep(20 * time.Millisecond) // the app's pause
+			case <-ctx.Done():
+				i.stop()
+				<-i.done
+				i.done <- nil
+			}
 		}
+	}()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		<-over
 	})
-	return i
+	w.t.Cleanup(stop)
+	return stop
 }
 
 // end stops an instance, or awaits its own end, and gives what Run returned.
@@ -167,13 +263,17 @@ func (i *instance) stopped(t testing.TB) {
 func (w *world) put(candidates ...*brimline.Candidate) {
 	w.t.Helper()
 	var records []*kgo.Record
-	n := w.count
 	for _, c := range candidates {
-		records = append(records, &kgo.Record{
-			Topic: w.streams.Candidates, Partition: processors.Partition(c.User, n), Key: []byte(c.User), Value: must(codecs.Candidate{}.Encode(c)),
-		})
+		records = append(records, w.record(c))
 	}
 	w.putRaw(records...)
+}
+
+func (w *world) record(c *brimline.Candidate) *kgo.Record {
+	return &kgo.Record{
+		Topic: w.streams.Candidates, Partition: processors.Partition(c.User, w.count), Key: []byte(c.User),
+		Value: must(codecs.Candidate{}.Encode(c)),
+	}
 }
 
 func (w *world) putRaw(records ...*kgo.Record) {
@@ -251,7 +351,10 @@ func decoded[T any](t testing.TB, codec interface{ Decode([]byte) (any, error) }
 
 func (w *world) metric(name string) (sum float64) {
 	w.t.Helper()
-	for _, family := range must(w.metrics.Gather()) {
+	w.mu.Lock()
+	metrics := w.metrics
+	w.mu.Unlock()
+	for _, family := range must(metrics.Gather()) {
 		if family.GetName() == "brimline_verify_"+name {
 			for _, m := range family.GetMetric() {
 				sum += m.GetCounter().GetValue() + m.GetGauge().GetValue()

@@ -3,7 +3,7 @@ package verify
 import (
 	"errors"
 
-	"github.com/IBM/sarama"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/codecs"
@@ -11,7 +11,7 @@ import (
 )
 
 // records are the outputs of one candidate. closing says that it is its user's last question of the batch.
-func (s *Stage) records(m *sarama.ConsumerMessage, it *item, closing bool) []*sarama.ProducerMessage {
+func (s *Stage) records(m *kgo.Record, it *item, closing bool) []*kgo.Record {
 	if closing && it.out.dead == nil {
 		it.out.answers = answersComplete(it.candidate, it.out.answers)
 	}
@@ -29,8 +29,8 @@ func (s *Stage) records(m *sarama.ConsumerMessage, it *item, closing bool) []*sa
 	}
 	s.Log.Warn("a candidate cannot be judged; it is in the dead letter topic",
 		"partition", m.Partition, "offset", m.Offset, "kind", it.out.dead.Kind, "error", it.out.dead.Error)
-	out = []*sarama.ProducerMessage{record(s.Streams.DeadLetters,
-		processors.Partition(string(m.Key), s.partitions.deadLetters), m.Key, value)}
+	partition := processors.Partition(string(m.Key), s.partitions.deadLetters)
+	out = []*kgo.Record{record(s.Streams.DeadLetters, partition, m.Key, value)}
 	if it.candidate == nil {
 		return out
 	}
@@ -48,7 +48,7 @@ func (s *Stage) records(m *sarama.ConsumerMessage, it *item, closing bool) []*sa
 	return append(out, answers...)
 }
 
-func (s *Stage) encode(it *item) (out []*sarama.ProducerMessage, err error) {
+func (s *Stage) encode(it *item) (out []*kgo.Record, err error) {
 	alert := func(topic string, partitions int, a *brimline.Alert) error {
 		if a == nil {
 			return nil
@@ -68,7 +68,7 @@ func (s *Stage) encode(it *item) (out []*sarama.ProducerMessage, err error) {
 }
 
 // answers are the records that go back to the window stage.
-func (s *Stage) answers(it *item) (out []*sarama.ProducerMessage, err error) {
+func (s *Stage) answers(it *item) (out []*kgo.Record, err error) {
 	for _, c := range it.out.answers {
 		value, err := codecs.Change{}.Encode(c)
 		if err != nil {
@@ -97,19 +97,19 @@ func fit(a *brimline.Alert, most int) ([]byte, error) {
 	return value, err
 }
 
-func record(topic string, partition int32, key, value []byte) *sarama.ProducerMessage {
-	return &sarama.ProducerMessage{Topic: topic, Partition: partition, Key: sarama.ByteEncoder(key), Value: sarama.ByteEncoder(value)}
+func record(topic string, partition int32, key, value []byte) *kgo.Record {
+	return &kgo.Record{Topic: topic, Partition: partition, Key: key, Value: value}
 }
 
 // deadLetter is a message that cannot be judged; c is its candidate, nil if it cannot be decoded.
-func (s *Stage) deadLetter(m *sarama.ConsumerMessage, c *brimline.Candidate, err error) *brimline.DeadLetter {
+func (s *Stage) deadLetter(m *kgo.Record, c *brimline.Candidate, err error) *brimline.DeadLetter {
 	d := &brimline.DeadLetter{
 		Topic: m.Topic, Partition: m.Partition, Offset: m.Offset, Key: m.Key, Value: m.Value,
 		Kind: "bad_candidate", Error: err.Error(), At: brimline.TimeOf(s.Clock()),
 		Remedy: "find out who else writes to this topic: it is brimline's own",
 	}
 	for _, h := range m.Headers {
-		d.Headers = append(d.Headers, brimline.Header{Key: string(h.Key), Value: h.Value})
+		d.Headers = append(d.Headers, brimline.Header{Key: h.Key, Value: h.Value})
 	}
 	if e, ok := errors.AsType[*brimline.Error](err); ok {
 		d.Kind, d.Error, d.Remedy = e.Kind, e.Err.Error(), e.Remedy

@@ -2,13 +2,14 @@ package verify
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"time"
 
-	"github.com/IBM/sarama"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/internal/sliding"
@@ -20,12 +21,14 @@ type Stage struct {
 	rules      ruleCache
 	outage     outage
 	slots      chan struct{} // one for each question that may be with PostgreSQL
-	client     sarama.Client // for partitions and committed offsets
+	client     *kgo.Client   // for partitions and committed offsets
 	partitions partitionCounts
 	failure    chan error // holds the first
 	end        context.CancelFunc
 	// pause is called at the named points of a transaction, for tests that stop an instance there.
 	pause func(point string)
+	// joined is called with the member before it reads, for tests that look into it.
+	joined func(*member)
 }
 
 // partitionCounts are those of the topics that the stage writes.
@@ -37,7 +40,10 @@ func New(c Config) (*Stage, error) {
 		return nil, err
 	}
 	c.setDefaults()
-	s := &Stage{Config: c, slots: make(chan struct{}, c.Questions), failure: make(chan error, 1), pause: func(string) {}}
+	s := &Stage{
+		Config: c, slots: make(chan struct{}, c.Questions), failure: make(chan error, 1),
+		pause: func(string) {}, joined: func(*member) {},
+	}
 	s.rules = ruleCache{compile: c.Compile, rules: map[uint64]*sliding.Rule{}}
 	s.outage.s = s
 	return s, nil
@@ -70,30 +76,34 @@ func (s *Stage) fail(err error) {
 }
 
 func (s *Stage) run(ctx context.Context) (err error) {
-	consumer, err := s.consumer()
+	settings, err := s.Client()
 	if err != nil {
 		return err
 	}
-	producer, err := s.producer()
-	if err != nil {
+	once := func(key int16) bool { return key == keyOffsetCommit } // see commitOffsets
+	settings = append(settings, kgo.MaxVersions(byName()), kgo.RetryTimeoutFn(retrying(once)))
+	if s.client, err = kgo.NewClient(settings...); err != nil {
 		return err
 	}
-	if s.client, err = within(ctx, func() (sarama.Client, error) { return sarama.NewClient(s.Brokers, consumer) }, sarama.Client.Close); err != nil {
+	defer s.client.Close()
+	var version int16
+	if err := patiently(ctx, func() (err error) {
+		version, err = transactionVersion(ctx, s.client)
+		return err
+	}); err != nil {
 		return kafkaError("connecting", err)
 	}
-	defer s.close("client", s.client.Close)
 	if err := s.countPartitions(ctx); err != nil {
 		return err
 	}
 
 	// The producer comes before the consumer: making it ends a transaction that
 	// an older life of this instance left open, which would hold up the offsets.
-	transactions, err := within(ctx, func() (sarama.AsyncProducer, error) { return sarama.NewAsyncProducer(s.Brokers, producer) }, sarama.AsyncProducer.Close)
+	transactions, err := s.openTransactions(ctx, version >= 2)
 	if err != nil {
-		return kafkaError("starting transactions of "+s.transactionalID(), err)
+		return err
 	}
-	c := newCommitter(s, transactions, consumer.Consumer.Group.InstanceId)
-	c.timeout = producer.Producer.Transaction.Timeout
+	c := newCommitter(s, transactions)
 	committing, stop := context.WithCancel(context.WithoutCancel(ctx)) // it outlives the claims
 	go c.run(committing)
 	defer func() {
@@ -101,65 +111,44 @@ func (s *Stage) run(ctx context.Context) (err error) {
 		s.close("producer", func() error { <-c.closed; return nil })
 	}()
 
-	group, err := within(ctx, func() (sarama.ConsumerGroup, error) {
-		return sarama.NewConsumerGroup(s.Brokers, s.Streams.VerifyGroup, consumer)
-	}, sarama.ConsumerGroup.Close)
+	m, err := s.join(ctx, c)
 	if err != nil {
-		return kafkaError("opening group "+s.Streams.VerifyGroup, err)
+		return err
 	}
-	go s.listen(group.Errors())
-	defer s.close("consumer group", group.Close)
-	for ctx.Err() == nil {
-		// Returns at every rebalance; the next round joins the new generation.
-		if err := group.Consume(ctx, []string{s.Streams.Candidates}, handler{s, c}); err != nil {
-			return kafkaError("consuming in group "+s.Streams.VerifyGroup, err)
-		}
-	}
-	return nil
-}
-
-// listen reports what the consumer could not do. An offset that the broker no
-// longer has ends the stage: candidates between it and the oldest one are gone.
-func (s *Stage) listen(errs <-chan error) {
-	for err := range errs {
-		if errors.Is(err, sarama.ErrOffsetOutOfRange) {
-			s.fail(&brimline.Error{
-				Class: brimline.ClassEnvironment, Kind: "offset_out_of_range", Where: fmt.Sprintf("group %q on topic %q", s.Streams.VerifyGroup, s.Streams.Candidates),
-				Remedy: "candidates were deleted before they were judged, or the topic was made anew: start a new --group, or reset this one", Err: err,
-			})
-			continue
-		}
-		s.Log.Warn("consuming candidates", "error", err)
-	}
+	defer s.close("consumer group", m.close)
+	s.joined(m)
+	return m.read(ctx)
 }
 
 // countPartitions looks at the topics once: where a user's records go must not
-// change while the stage runs. It asks the controller, because a client that is
-// asked for a topic that is not there repeats the question for minutes.
+// change while the stage runs.
 func (s *Stage) countPartitions(ctx context.Context) error {
 	var candidates int
 	counts := map[string]*int{
 		s.Streams.Candidates: &candidates, s.Streams.Changes: &s.partitions.changes, s.Streams.Alerts: &s.partitions.alerts,
 		s.Streams.Dismissed: &s.partitions.dismissed, s.Streams.DeadLetters: &s.partitions.deadLetters,
 	}
-	topics, err := within(ctx, func() ([]*sarama.TopicMetadata, error) {
-		admin, err := sarama.NewClusterAdminFromClient(s.client)
-		if err != nil {
-			return nil, err
-		}
-		return admin.DescribeTopics(slices.Sorted(maps.Keys(counts)))
-	}, func([]*sarama.TopicMetadata) error { return nil })
+	r := kmsg.NewPtrMetadataRequest()
+	for _, name := range slices.Sorted(maps.Keys(counts)) {
+		topic := kmsg.NewMetadataRequestTopic()
+		topic.Topic = kmsg.StringPtr(name)
+		r.Topics = append(r.Topics, topic)
+	}
+	answer, err := r.RequestWith(ctx, s.client)
 	if err != nil {
 		return kafkaError("looking up topics", err)
 	}
-	for _, t := range topics {
-		if t.Err != sarama.ErrNoError {
+	for _, t := range answer.Topics {
+		if t.Topic == nil {
+			continue
+		}
+		if err := kerr.ErrorForCode(t.ErrorCode); err != nil {
 			return &brimline.Error{
-				Class: brimline.ClassEnvironment, Kind: "topic", Where: fmt.Sprintf("topic %q", t.Name),
-				Remedy: "create it, or allow this login to describe it", Err: t.Err,
+				Class: brimline.ClassEnvironment, Kind: "topic", Where: fmt.Sprintf("topic %q", *t.Topic),
+				Remedy: "create it, or allow this login to describe it", Err: err,
 			}
 		}
-		if count := counts[t.Name]; count != nil {
+		if count := counts[*t.Topic]; count != nil {
 			*count = len(t.Partitions)
 		}
 	}
@@ -171,27 +160,6 @@ func (s *Stage) countPartitions(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// within opens something that knows no context. When ctx ends first, what was
-// opened is closed as soon as it is there.
-func within[T any](ctx context.Context, open func() (T, error), end func(T) error) (opened T, err error) {
-	done := make(chan func() (T, error), 1)
-	go func() {
-		opened, err := open()
-		done <- func() (T, error) { return opened, err }
-	}()
-	select {
-	case result := <-done:
-		return result()
-	case <-ctx.Done():
-		go func() {
-			if late, err := (<-done)(); err == nil {
-				_ = end(late)
-			}
-		}()
-		return opened, ctx.Err()
-	}
 }
 
 // close ends one part, and leaves it behind where that takes too long: its

@@ -23,7 +23,12 @@ type history struct {
 	refuted map[string]int
 }
 
-func (w *world) newHistory(n int) history {
+func (w *world) newHistory(n int) history { return w.historyOf(n, true) }
+
+// newSteadyHistory has nothing written again.
+func (w *world) newSteadyHistory(n int) history { return w.historyOf(n, false) }
+
+func (w *world) historyOf(n int, crashes bool) history {
 	rnd := seedOf(w.t)
 	h := history{alerts: map[string]int{}, refuted: map[string]int{}}
 	for i := range n {
@@ -37,7 +42,7 @@ func (w *world) newHistory(n int) history {
 		} else {
 			h.refuted[c.ID()]++
 		}
-		if rnd.IntN(20) == 0 { // a crash of the window stage: the last few again
+		if crashes && rnd.IntN(20) == 0 { // a crash of the window stage: the last few again
 			again := h.all[max(0, len(h.all)-rnd.IntN(30)):]
 			h.all = append(h.all, slices.Clone(again)...)
 		}
@@ -87,8 +92,9 @@ func compare(t testing.TB, what string, got, want map[string]int) {
 	}
 }
 
-func TestEachOnce(t *testing.T) {
-	w := newWorld(t, 3)
+func TestEachOnce(t *testing.T) { inEachVersion(t, 3, eachOnce) }
+
+func eachOnce(t *testing.T, w *world) {
 	h := w.newHistory(1500)
 	w.put(h.all[:len(h.all)/2]...)
 	one := w.start("one")
@@ -127,13 +133,22 @@ func freeze(point string, after int) *frozen {
 
 func (f *frozen) pause(point string) {
 	f.mu.Lock()
-	f.after--
+	if point == f.point {
+		f.after--
+	}
 	now := point == f.point && f.after == -1
 	f.mu.Unlock()
 	if now {
 		close(f.there)
 		<-f.thaw
 	}
+}
+
+// arm lets the next one stop.
+func (f *frozen) arm() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.after = 0
 }
 
 func (f *frozen) await(t testing.TB) {
@@ -147,8 +162,9 @@ func (f *frozen) await(t testing.TB) {
 
 // TestKilled leaves an instance behind in the middle of its transactions, as a
 // kill does, lets its next life go on, and then lets the old one try to finish.
-func TestKilled(t *testing.T) {
-	w := newWorld(t, 2)
+func TestKilled(t *testing.T) { inEachVersion(t, 2, killed) }
+
+func killed(t *testing.T, w *world) {
 	w.options.TransactionTimeout = 10 * time.Minute
 	h := w.newHistory(600)
 	w.config = func(c *Config) { c.Batch, c.StopTimeout = 20, 100*time.Millisecond }
@@ -179,8 +195,9 @@ func TestKilled(t *testing.T) {
 }
 
 // TestThawed freezes an instance until its partitions are another's, and thaws it.
-func TestThawed(t *testing.T) {
-	w := newWorld(t, 2)
+func TestThawed(t *testing.T) { inEachVersion(t, 2, thawed) }
+
+func thawed(t *testing.T, w *world) {
 	h := w.newHistory(200)
 	f := freeze("sent", 1)
 	w.stage = func(s *Stage) { s.pause = f.pause }
@@ -199,8 +216,9 @@ func TestThawed(t *testing.T) {
 	w.check(h)
 }
 
-func TestRebalance(t *testing.T) {
-	w := newWorld(t, 4)
+func TestRebalance(t *testing.T) { inEachVersion(t, 4, rebalance) }
+
+func rebalance(t *testing.T, w *world) {
 	h := w.newHistory(1200)
 	part := func(i int) []*brimline.Candidate { return h.all[i*len(h.all)/4 : (i+1)*len(h.all)/4] }
 	one := w.start("one")

@@ -6,10 +6,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/IBM/sarama"
 	"github.com/twmb/franz-go/pkg/kadm"
 
 	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/internal/kafka"
 )
 
 // TestStartErrors are those of an environment that is not as it must be.
@@ -53,13 +53,7 @@ func TestStartErrors(t *testing.T) {
 func TestNoBroker(t *testing.T) {
 	w := newWorld(t, 1)
 	w.config = func(c *Config) {
-		c.Brokers = []string{"127.0.0.1:1"}
-		patient := c.ConsumerConfig
-		c.ConsumerConfig = func() (*sarama.Config, error) {
-			s, err := patient()
-			s.Metadata.Retry.Backoff = 5 * time.Millisecond // over soon after the test, and not within it
-			return s, err
-		}
+		c.Client = kafka.Options{Brokers: []string{"127.0.0.1:1"}}.ClientSettings
 	}
 	one := w.start("one")
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)

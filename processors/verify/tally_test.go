@@ -21,9 +21,11 @@ func TestTallyTellsRefutedFromEarly(t *testing.T) {
 		}
 		return it
 	}
-	m.count([]item{edge(""), edge(brimline.ReasonBeforeAlertsFrom), edge(brimline.ReasonBeforeAlertsFrom), edge(brimline.ReasonNotAbove)})
+	m.count([]item{edge(""), edge(brimline.ReasonBeforeAlertsFrom), edge(brimline.ReasonBeforeAlertsFrom),
+		edge(brimline.ReasonNotAbove)})
 	got := m.Tally()
-	if want := map[string]int64{brimline.ReasonNotAbove: 1}; got.Edges != 4 || got.Early != 2 || !maps.Equal(got.Dismissed, want) {
+	if want := map[string]int64{brimline.ReasonNotAbove: 1}; got.Edges != 4 || got.Early != 2 ||
+		!maps.Equal(got.Dismissed, want) {
 		t.Errorf("%+v", got)
 	}
 }

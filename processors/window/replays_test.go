@@ -151,7 +151,8 @@ func (h *replays) replay(back int) {
 		if !there || now.Kind != first.Kind || now.Rule.ID != first.Rule.ID || now.Edge > first.Edge ||
 			now.Until < first.Until ||
 			now.Kind == brimline.EdgeCandidate && now.Edge != first.Edge {
-			h.t.Fatalf("after %d messages, the last %d replayed: %v asked %v..%v first, and now %v..%v (there: %v)\n%s", len(h.stream), back, cause,
+			h.t.Fatalf("after %d messages, the last %d replayed: %v asked %v..%v first, and now %v..%v (there: %v)\n%s",
+				len(h.stream), back, cause,
 				first.Edge, first.Until, now.Edge, now.Until, there, h)
 		}
 	}
