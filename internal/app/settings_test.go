@@ -220,8 +220,8 @@ func TestUnread(t *testing.T) {
 	s.Facts["old"] = codecs.ColumnFacts{Type: "text"}
 	a := &App{rules: &rules.Set{RuleSet: brimline.RuleSet{
 		Columns: []brimline.Column{{Name: "w", Type: brimline.Text}}}}}
-	a.config.Table, a.config.IDColumn, a.config.UserColumn, a.config.AmountColumn, a.config.TimeColumn = "s.t", s.ID, s.User,
-		s.Amount, s.Time
+	a.config.Table, a.config.IDColumn, a.config.UserColumn = "s.t", s.ID, s.User
+	a.config.AmountColumn, a.config.TimeColumn = s.Amount, s.Time
 	a.settings.Store(s)
 	l := &catalogLook{App: a}
 	c := &preflight.Catalog{OID: 7, Columns: map[string]preflight.Column{}}
@@ -258,7 +258,8 @@ func TestInherited(t *testing.T) {
 		t.Errorf("nothing was looked at: %q", all)
 	}
 	e.decided.Adaptive = true
-	if all := differences(recorded, groupSettings(&c, set, e)); len(all) != 1 || !strings.Contains(all[0], "was us, and is ms") {
+	all := differences(recorded, groupSettings(&c, set, e))
+	if len(all) != 1 || !strings.Contains(all[0], "was us, and is ms") {
 		t.Errorf("the records have another unit: %q", all)
 	}
 }
