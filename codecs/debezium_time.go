@@ -166,20 +166,17 @@ const (
 	daySeconds          = 24 * 60 * 60
 )
 
-// lastDay is 9999-12-31, which tables have for "without end", in seconds. Its milliseconds are microseconds of a minute
-// of 1978, and its microseconds nanoseconds of the same.
-const lastDay = 253_402_214_400
+// The year 9999, in seconds, which tables write for a time that never comes. As a finer unit its numbers are a few
+// hours of January 1978.
+const from9999, until10000 = 253_370_764_800, 253_402_300_800
 
-func isLastDay(n int64) bool {
-	return n >= lastDay*1e3 && n < (lastDay+daySeconds)*1e3 || n >= lastDay*1e6 && n < (lastDay+daySeconds)*1e6
-}
-
-// LooksLike is the unit in which n is a time from 1973 to 2286; empty where there is none, and for the last day of
-// 9999.
+// LooksLike is the unit in which n is a time from 1973 to 2286, or of the year 9999; empty where there is none.
 func LooksLike(n int64) TimeUnit {
 	switch {
-	case isLastDay(n):
-		return ""
+	case n >= from9999*1e3 && n < until10000*1e3:
+		return UnitMs
+	case n >= from9999*1e6 && n < until10000*1e6:
+		return UnitUs
 	case n >= from1973/daySeconds && n < until2286/daySeconds:
 		return unitDays
 	case n >= from1973 && n < until2286:

@@ -133,11 +133,16 @@ func (d *Debezium) isPrecise(text []byte, c *column, schema *columnSchema, own b
 	case c.facts != nil && *c.facts.Scale > 0:
 		return !bytes.ContainsAny(text, ".-"), nil // digits have all their decimals there, or are Java's 1E-10
 	}
-	if told := DecimalsOf(text); told != "" {
+	told, decided := DecimalsOf(text), d.opt.DecidedDecimals
+	switch {
+	case told != "" && decided != "" && told != decided: // then others, which could be either, are read wrongly
+		return false, brimline.BadInput(KindAmountAmbiguous, "find out whether the connector's decimal.handling.mode was "+
+			"changed; if so, start a new --group over a new snapshot, else set --decimals",
+			"column %s: %s is a decimal as %s has it, and the stream's are those of %s", c.name, excerpt(text), told, decided)
+	case told != "":
 		return told == DecimalsPrecise, nil
-	}
-	if d.opt.DecidedDecimals != "" {
-		return d.opt.DecidedDecimals == DecimalsPrecise, nil
+	case decided != "":
+		return decided == DecimalsPrecise, nil
 	}
 	return false, brimline.BadInput(KindAmountAmbiguous, remedyDecimals,
 		"column %s: %s is a decimal number as well as the base64 of another one", c.name, excerpt(text))

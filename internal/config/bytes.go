@@ -5,6 +5,7 @@ import (
 	"os"
 	"runtime/debug"
 
+	"github.com/brimline/brimline/internal/urls"
 	"github.com/dustin/go-humanize"
 )
 
@@ -21,7 +22,7 @@ const (
 func (b *Bytes) UnmarshalText(text []byte) error {
 	n, err := humanize.ParseBytes(string(text))
 	if err != nil {
-		return fmt.Errorf("%q is not a size like 256MiB", text)
+		return fmt.Errorf("%s is not a size like 256MiB", urls.Shown(string(text)))
 	}
 	*b = Bytes(n)
 	return nil

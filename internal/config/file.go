@@ -9,11 +9,13 @@ import (
 	"maps"
 	"os"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
 	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/internal/urls"
 	"gopkg.in/yaml.v3"
 )
 
@@ -81,7 +83,7 @@ func read(path string, further Settings) (*File, error) {
 	}
 	var doc yaml.Node
 	if err := yaml.NewDecoder(bytes.NewReader(text)).Decode(&doc); err != nil && !errors.Is(err, io.EOF) {
-		return nil, fileError(fmt.Errorf("%s: %w", path, err))
+		return nil, fileError(fmt.Errorf("%s: %s", path, withoutNames(err)))
 	}
 	if len(doc.Content) == 1 && doc.Content[0].Tag != "!!null" {
 		root := doc.Content[0]
@@ -96,7 +98,7 @@ func read(path string, further Settings) (*File, error) {
 			field, ok := known[flag]
 			switch {
 			case !ok:
-				problem(key.Line, "unknown setting %q%s", key.Value, suggest(flag, known))
+				problem(key.Line, "unknown setting %s%s", shownKey(key.Value), suggest(flag, known))
 				continue
 			case strings.Contains(key.Value, "-"):
 				problem(key.Line, "unknown setting %q; in a file it is written %q", key.Value, strings.ReplaceAll(flag, "-", "_"))
@@ -124,6 +126,21 @@ func fileError(err error) error {
 	return &brimline.Error{Class: brimline.ClassInput, Kind: "config_file", Where: "settings file", Err: err}
 }
 
+// shownKey quotes an unknown setting, unless the space is missing between its name and its value.
+func shownKey(key string) string {
+	if strings.Contains(key, ":") {
+		return "with a colon (not repeated here: it may hold a password); a setting is written `name: value`"
+	}
+	return urls.Shown(key)
+}
+
+// unknownAnchor is YAML's error about a value that begins with an asterisk, such as a password; it repeats the value.
+var unknownAnchor = regexp.MustCompile(`unknown anchor '.*' referenced`)
+
+func withoutNames(err error) string {
+	return unknownAnchor.ReplaceAllString(err.Error(), "a value that begins with * must be in quotes")
+}
+
 // scalar gives a value as the flag would take it; lists are joined by commas.
 func scalar(n *yaml.Node, field reflect.Type) (string, error) {
 	if n.Kind == yaml.AliasNode {
@@ -148,7 +165,7 @@ func scalar(n *yaml.Node, field reflect.Type) (string, error) {
 		return n.Value, nil // also where YAML takes the bare word for something else: off, 1_000
 	}
 	if err := n.Decode(reflect.New(field).Interface()); err != nil {
-		return "", fmt.Errorf("expected a value such as %s, not %q", example(field), n.Value)
+		return "", fmt.Errorf("expected a value such as %s, not %s", example(field), urls.Shown(n.Value))
 	}
 	return n.Value, nil
 }

@@ -24,7 +24,7 @@ func (p *problems) add(flag, format string, args ...any) {
 
 func (p *problems) oneOf(flag, value string, choices ...string) {
 	if !slices.Contains(choices, value) {
-		p.add(flag, "%q is not one of %s", value, strings.Join(choices, ", "))
+		p.add(flag, "%s is not one of %s", urls.Shown(value), strings.Join(choices, ", "))
 	}
 }
 
@@ -80,7 +80,7 @@ var topicName = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,200}$`)
 
 func (p *problems) topic(flag, name string) {
 	if !topicName.MatchString(name) || name == "." || name == ".." {
-		p.add(flag, "%q is not a name that Kafka takes: up to 200 of a-z A-Z 0-9 . _ -", name)
+		p.add(flag, "%s is not a name that Kafka takes: up to 200 of a-z A-Z 0-9 . _ -", urls.Shown(name))
 	}
 }
 
@@ -88,7 +88,8 @@ func (k *Kafka) check(p *problems) {
 	if len(k.Brokers) == 0 {
 		p.add("brokers", "must name at least one")
 	}
-	secret := strings.ContainsAny(strings.Join(k.Brokers, ","), "@/?#%") // then any entry may be a piece of it
+	all := strings.Join(k.Brokers, ",")
+	secret := urls.MayHoldSecret(all) || strings.ContainsAny(all, "/; ") // then any entry may be a piece of it
 	for i, b := range k.Brokers {
 		switch {
 		case urls.IsHostPort(b):
@@ -139,7 +140,7 @@ func (t *Topics) check(p *problems) {
 
 func (t *TableName) check(p *problems) {
 	if schema, name, ok := strings.Cut(t.Table, "."); !ok || schema == "" || name == "" {
-		p.add("table", "%q is not schema.name", t.Table)
+		p.add("table", "%s is not schema.name", urls.Shown(t.Table))
 	}
 }
 
@@ -258,7 +259,7 @@ func (s *Serving) check(p *problems) {
 	s.Listening.check(p)
 	for _, host := range s.AllowedHosts {
 		if why := notAllowable(host); why != "" {
-			p.add("allowed-hosts", "%q %s", host, why)
+			p.add("allowed-hosts", "%s %s", urls.Shown(host), why)
 		}
 	}
 }
@@ -288,7 +289,7 @@ func (s *Listening) check(p *problems) {
 		return
 	}
 	if _, port, err := net.SplitHostPort(s.Listen); err != nil || port == "" {
-		p.add("listen", "%q is neither host:port nor off", s.Listen)
+		p.add("listen", "%s is neither host:port nor off", urls.Shown(s.Listen))
 	}
 }
 

@@ -127,11 +127,14 @@ func connectorOf(name string, config map[string]string) *Connector {
 	return &Connector{
 		Name: name, Slot: cmp.Or(config["slot.name"], "debezium"),
 		Publication: cmp.Or(config["publication.name"], "dbz_publication"),
-		TimeMode:    cmp.Or(config["time.precision.mode"], "adaptive"),
-		DecimalMode: cmp.Or(config["decimal.handling.mode"], "precise"),
+		TimeMode:    cmp.Or(word(config["time.precision.mode"]), "adaptive"),
+		DecimalMode: cmp.Or(word(config["decimal.handling.mode"]), "precise"),
 		Nulls:       nullsOf(config),
 	}
 }
+
+// word is the value of a setting with few choices, of which Debezium takes any spelling.
+func word(value string) string { return strings.ToLower(strings.TrimSpace(value)) }
 
 // Nulls says what the change stream has in place of a NULL in a column with a default.
 type Nulls int
@@ -182,7 +185,7 @@ func transforms(config map[string]string) (names []string) {
 func (c *connect) base() (*url.URL, error) {
 	strict, err := urls.Parse(c.URL)
 	if err != nil || strict.Scheme != "http" && strict.Scheme != "https" || len(strict.Hosts) != 1 ||
-		strict.Hosts[0].Name == "" {
+		strict.Hosts[0].Name == "" || len(strict.Parameters) > 0 {
 		return nil, errors.New("not a URL such as http://connect:8083, with special characters of a password escaped as " +
 			"%XX; it is not repeated here")
 	}
@@ -208,7 +211,7 @@ func (c *connect) get(ctx context.Context, base *url.URL, path string, to any) e
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s answered %s", base.Redacted(), response.Status)
+		return fmt.Errorf("%s://%s answered %s", base.Scheme, base.Host, response.Status)
 	}
 	return json.NewDecoder(io.LimitReader(response.Body, 16<<20)).Decode(to)
 }
@@ -285,7 +288,7 @@ func (c *connect) settings(name string, config map[string]string) {
 				"connector %q writes with %s (%s), and brimline reads JSON", name, converter, setting)
 		}
 	}
-	switch mode := config["snapshot.mode"]; mode {
+	switch mode := word(config["snapshot.mode"]); mode {
 	case "never", "no_data", "schema_only":
 		c.add("connect_settings_snapshot", "set snapshot.mode=initial before the first start",
 			"connector %q takes no snapshot (%s): rows from before its start are not in the stream", name, mode)
@@ -295,6 +298,7 @@ func (c *connect) settings(name string, config map[string]string) {
 			"connector %q writes %q for large values that an update left as they were: it would be taken for the value", name,
 			text)
 	}
+	c.losses(name, config)
 	c.columns(name, config)
 	for _, t := range transforms(config) {
 		c.transform(name, t, config)
@@ -306,6 +310,31 @@ func (c *connect) settings(name string, config map[string]string) {
 
 // usualPlaceholder is Debezium's.
 const usualPlaceholder = "__debezium_unavailable_value"
+
+// losses looks for settings by which rows are left out, or are not what the table has.
+func (c *connect) losses(name string, config map[string]string) {
+	for _, s := range []struct{ setting, safe string }{
+		{"errors.tolerance", "none"}, {"event.processing.failure.handling.mode", "fail"},
+	} {
+		if value := word(config[s.setting]); value != "" && value != s.safe {
+			c.add("connect_settings_errors", fmt.Sprintf("set %s=%s", s.setting, s.safe),
+				"connector %q goes on when it cannot write a change (%s=%s): that change is lost", name, s.setting, value)
+		}
+	}
+	if named(config["snapshot.select.statement.overrides"], c.Table, false) {
+		c.add("connect_settings_part", "see that the statement leaves no row out that the rules' windows have, or take "+
+			"snapshot.select.statement.overrides out",
+			"connector %q takes its snapshot of %s by a statement of its own (snapshot.select.statement.overrides): rows "+
+				"that it leaves out are not in the stream", name, c.Table)
+	}
+	for _, converter := range strings.Split(config["converters"], ",") {
+		if converter = strings.TrimSpace(converter); converter != "" {
+			c.add("connect_settings_custom", "see that it leaves the columns that brimline reads as they are, or take it out",
+				"connector %q has a converter of its own, %s (%s), which may write columns in another form", name, converter,
+				cmp.Or(config[converter+".type"], "of no class"))
+		}
+	}
+}
 
 // columns looks for settings that leave out, mask, cut or convert a column that is read.
 func (c *connect) columns(name string, config map[string]string) {
@@ -349,12 +378,15 @@ func named(list, name string, assumed bool) bool {
 // Transforms that leave rows as they are, by the end of their class. What a transform of another class does is not
 // known.
 var harmless = []string{"Router", "ByLogicalTableRouter", "HeaderFrom", "HeaderToValue", "InsertHeader", "DropHeaders",
-	"HasHeaderKey", "PartitionRouting", "ExtractNewRecordState", "TimezoneConverter"}
+	"HasHeaderKey", "PartitionRouting", "ExtractNewRecordState"}
 
 func (c *connect) transform(name, transform string, config map[string]string) {
 	class := config["transforms."+transform+".type"]
 	short := class[strings.LastIndexByte(class, '.')+1:]
 	short, _, _ = strings.Cut(short, "$")
+	if short == "ExtractNewRecordState" {
+		c.flattens(name, transform, config)
+	}
 	if slices.ContainsFunc(harmless, func(s string) bool { return strings.HasSuffix(short, s) }) {
 		return
 	}
@@ -364,8 +396,31 @@ func (c *connect) transform(name, transform string, config map[string]string) {
 		what = "leaves records out: totals drift from the table"
 	case "TimestampConverter", "ReplaceField", "MaskField", "Cast", "ValueToKey", "ExtractField", "HoistField", "Flatten":
 		what = "changes the records"
+	case "TimezoneConverter":
+		what = "moves times of columns without time zone"
 	}
 	c.add("connect_settings_transform", "take the transform out, or see that the columns that brimline reads stay as "+
 		"they are",
 		"transform %q (%s) of connector %q %s", transform, cmp.Or(class, "of no class"), name, what)
+}
+
+// flattens looks at the settings of ExtractNewRecordState.
+func (c *connect) flattens(name, transform string, config map[string]string) {
+	of := func(setting string) (string, bool) {
+		value, set := config["transforms."+transform+"."+setting]
+		return strings.TrimSpace(value), set
+	}
+	for _, setting := range []string{"delete.tombstone.handling.mode", "delete.handling.mode"} {
+		if mode, _ := of(setting); word(mode) == "drop" {
+			c.add("connect_settings_operations", "set delete.tombstone.handling.mode=rewrite",
+				"transform %q of connector %q leaves out deletes (%s=drop): totals drift from the table", transform, name, setting)
+		}
+	}
+	fields, _ := of("add.fields")
+	prefix, set := of("add.fields.prefix")
+	if fields != "" && (set && prefix != "__" || strings.Contains(fields, ":")) {
+		c.add("connect_settings_transform", "leave add.fields.prefix out, and write add.fields without names of your own",
+			"transform %q of connector %q gives the fields that it adds other names (add.fields, add.fields.prefix): "+
+				"operations are not known, and a row of another table is taken for one of this", transform, name)
+	}
 }

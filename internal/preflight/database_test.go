@@ -222,12 +222,18 @@ func TestDatabaseFindings(t *testing.T) {
 		{"whole amounts", "ALTER TABLE streaming.transactions ALTER amount TYPE bigint", func(o *DatabaseOptions) { o.MinorUnits = -1 }, Warning, "settings_cents", []string{"amount is bigint", "--amount-minor-units=2"}, ""},
 		{"cents", "ALTER TABLE streaming.transactions ALTER amount TYPE bigint", func(o *DatabaseOptions) { o.MinorUnits = 2 }, OK, "postgres_columns", nil, ""},
 		{"default for NULL", "ALTER TABLE streaming.transactions ALTER country SET DEFAULT 'NO'", func(o *DatabaseOptions) { o.AsksNull = []string{"country"} }, Warning, "postgres_columns_default", []string{"column country", "replace.null.with.default=false"}, ""},
+		{"default for NULL that no rule asks for", "ALTER TABLE streaming.transactions ALTER country SET DEFAULT 'NO'", nil, Warning, "postgres_columns_default", []string{"column country may be NULL", "default NO", "replace.null.with.default=false", "--connect-url"}, ""},
+		{"default for no amount", "ALTER TABLE streaming.transactions ALTER amount DROP NOT NULL, ALTER amount SET DEFAULT 0", nil, Warning, "postgres_columns_default", []string{"column amount may be NULL", "default 0"}, ""},
 		{"default for NULL, told", "ALTER TABLE streaming.transactions ALTER country SET DEFAULT 'NO'", func(o *DatabaseOptions) { o.AsksNull, o.Nulls = []string{"country"}, NullsReplaced }, Error, "connect_settings_null", []string{"default NO", "replace.null.with.default=false"}, ""},
 		{"default for NULL, read", "ALTER TABLE streaming.transactions ALTER country SET DEFAULT 'NO'", func(o *DatabaseOptions) { o.Nulls = NullsReplaced }, Warning, "connect_settings_null_read", []string{"column country"}, ""},
 		{"default for NULL, kept", "ALTER TABLE streaming.transactions ALTER country SET DEFAULT 'NO'", func(o *DatabaseOptions) { o.AsksNull, o.Nulls = []string{"country"}, NullsKept }, OK, "postgres_columns", nil, ""},
 		{"deferrable key", "ALTER TABLE streaming.transactions DROP CONSTRAINT transactions_pkey, ADD PRIMARY KEY (id) DEFERRABLE", nil, Warning, "postgres_primary_key_deferrable", []string{"NOT DEFERRABLE"}, ""},
 		{"identity without the key", "ALTER TABLE streaming.transactions ADD other bigint NOT NULL UNIQUE; ALTER TABLE streaming.transactions REPLICA IDENTITY USING INDEX transactions_other_key", nil, Warning, "postgres_replica_identity_key", []string{"does not hold the primary key"}, ""},
 		{"not published any more", "ALTER PUBLICATION app DROP TABLE streaming.transactions", func(o *DatabaseOptions) { o.Streamed = true }, Warning, "postgres_publication_gone", []string{"has records", "replaced"}, ""},
+		{"not published any more, and the publication is ours", "ALTER PUBLICATION app DROP TABLE streaming.transactions", func(o *DatabaseOptions) { o.Streamed, o.Publication = true, "app" }, Warning, "postgres_publication_gone", []string{`ALTER PUBLICATION "app" ADD TABLE "streaming"."transactions"`}, ""},
+		{"our publication is gone", "DROP PUBLICATION app", func(o *DatabaseOptions) { o.Streamed, o.Publication = true, "app" }, Warning, "postgres_publication_gone", []string{`CREATE PUBLICATION "app" FOR TABLE "streaming"."transactions"`}, ""},
+		{"no publication is named or there", "DROP PUBLICATION app", func(o *DatabaseOptions) { o.Streamed = true }, Warning, "postgres_publication_gone", []string{`the publication that feeds the source topic`, "--publication"}, ""},
+		{"our publication is another's", "DROP PUBLICATION app; CREATE TABLE streaming.other (id int); CREATE PUBLICATION app FOR TABLE streaming.other", func(o *DatabaseOptions) { o.Publication = "app" }, Note, "postgres_publication_none", []string{`ALTER PUBLICATION "app" ADD TABLE "streaming"."transactions"`}, ""},
 		{"our publication without deletes", "ALTER PUBLICATION app SET (publish = 'insert, update')", func(o *DatabaseOptions) { o.Publication = "app" }, Error, "postgres_publication_partial", []string{"leaves out delete, truncate"}, ""},
 		{"our publication without truncate", "ALTER PUBLICATION app SET (publish = 'insert, update, delete')", func(o *DatabaseOptions) { o.Publication = "app" }, Warning, "postgres_publication_maybe_partial", []string{"leaves out truncate"}, ""},
 		{"our publication without a column", `ALTER PUBLICATION app SET TABLE streaming.transactions (id, user_id, "timestamp", country, risky)`, func(o *DatabaseOptions) { o.Publication = "app" }, Error, "postgres_publication_columns", []string{"leaves out column amount"}, ""},
@@ -314,6 +320,11 @@ func TestDatabasePartitioned(t *testing.T) {
 	findings, _ := Database(t.Context(), o)
 	expectFinding(t, findings, Warning, "postgres_publication", "names the partitions", "publish_via_partition_root")
 	expectFinding(t, findings, Warning, "postgres_index", `CREATE INDEX ON "streaming"."parted"`)
+	unpublished := o
+	unpublished.Publication = "none"
+	findings, _ = Database(t.Context(), unpublished)
+	expectFinding(t, findings, Note, "postgres_publication_none",
+		`CREATE PUBLICATION "none" FOR TABLE "streaming"."parted" WITH (publish_via_partition_root = true)`)
 	run(`ALTER PUBLICATION parted SET (publish_via_partition_root = true); CREATE INDEX ON streaming.parted (user_id, "timestamp")`)
 	quietOn(t, look(t, o), "postgres_publication", "postgres_index", "postgres_primary_key")
 }

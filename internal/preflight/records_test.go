@@ -184,6 +184,10 @@ func TestUnits(t *testing.T) {
 		{"connector cuts", nil, new(stamp(6)), "", mode("connect"), Error, "connect_settings_cut", []string{"time.precision.mode", "6 digits"}, codecs.UnitMs},
 		{"connector, no records", nil, new(stamp(6)), "", mode("microseconds"), OK, "units", nil, codecs.UnitUs},
 		{"connector against the setting", nil, new(stamp(3)), codecs.UnitNs, mode("microseconds"), Error, "units_contradict", []string{"--time-unit is ns", "microseconds"}, ""},
+		{"the end of all time, coarse", []string{ms, "253402214400000"}, new(stamp(3)), "", nil, OK, "units", nil, ""},
+		{"the end of all time, fine", []string{"253402300799999999", us}, new(stamp(6)), "", nil, OK, "units", nil, ""},
+		{"the end of all time, said", []string{ms, "253402214400000"}, new(stamp(3)), codecs.UnitMs, nil, OK, "records", nil, ""},
+		{"the end of all time, told", []string{"253370764800000000"}, new(stamp(6)), "", mode("adaptive"), OK, "records", nil, ""},
 		{"text", []string{iso}, new(stamp(6)), "", mode("isostring"), OK, "records", nil, ""},
 		{"objects", nil, new(stamp(6)), "", mode("structured"), Error, "connect_settings_structured", nil, ""},
 	} {
@@ -317,6 +321,23 @@ func TestConnect(t *testing.T) {
 		{"cut", with(`"column.truncate.to.3.chars":"streaming.transactions.country"`), OK, "connect_settings", nil},
 		{"filter", with(`"transforms":"unwrap, f","transforms.f.type":"io.debezium.transforms.Filter","transforms.unwrap.type":"io.debezium.transforms.ExtractNewRecordState"`), Warning, "connect_settings_transform", []string{`"f"`, "leaves records out"}},
 		{"converter", with(`"transforms":"t","transforms.t.type":"org.apache.kafka.connect.transforms.TimestampConverter$Value"`), Warning, "connect_settings_transform", []string{"TimestampConverter"}},
+		{"deletes left out", with(`"transforms":"unwrap","transforms.unwrap.type":"io.debezium.transforms.ExtractNewRecordState","transforms.unwrap.delete.tombstone.handling.mode":"DROP"`), Error, "connect_settings_operations", []string{`delete.tombstone.handling.mode`, "rewrite"}},
+		{"deletes left out, as before", with(`"transforms":"unwrap","transforms.unwrap.type":"io.debezium.transforms.ExtractNewRecordState","transforms.unwrap.delete.handling.mode":"drop"`), Error, "connect_settings_operations", []string{`delete.handling.mode`}},
+		{"errors passed over", with(`"errors.tolerance":"all"`), Warning, "connect_settings_errors", []string{"errors.tolerance=none"}},
+		{"failures passed over", with(`"event.processing.failure.handling.mode":"WARN"`), Warning, "connect_settings_errors", []string{"event.processing.failure.handling.mode=fail"}},
+		{"not passed over", with(`"errors.tolerance":"none","event.processing.failure.handling.mode":"fail"`), OK, "connect_settings", nil},
+		{"snapshot of a part", with(`"snapshot.select.statement.overrides":"streaming.other, streaming\\.transactions"`), Warning, "connect_settings_part", []string{"snapshot.select.statement.overrides"}},
+		{"snapshot of a part of another table", with(`"snapshot.select.statement.overrides":"streaming.other"`), OK, "connect_settings", nil},
+		{"no snapshot, in capitals", with(`"snapshot.mode":"NEVER"`), Note, "connect_settings_snapshot", nil},
+		{"times in another zone", with(`"transforms":"t","transforms.t.type":"io.debezium.transforms.TimezoneConverter"`), Warning, "connect_settings_transform", []string{"TimezoneConverter", "moves times"}},
+		{"fields of another name", with(`"transforms":"unwrap","transforms.unwrap.type":"io.debezium.transforms.ExtractNewRecordState","transforms.unwrap.add.fields":"op,table","transforms.unwrap.add.fields.prefix":""`), Warning, "connect_settings_transform", []string{"add.fields.prefix", "another table"}},
+		{"fields of the usual name", with(`"transforms":"unwrap","transforms.unwrap.type":"io.debezium.transforms.ExtractNewRecordState","transforms.unwrap.add.fields":"op,table","transforms.unwrap.add.fields.prefix":"__"`), OK, "connect_settings", nil},
+		{"fields of another name each", with(`"transforms":"unwrap","transforms.unwrap.type":"io.debezium.transforms.ExtractNewRecordState","transforms.unwrap.add.fields":"op,table:from_table"`), Warning, "connect_settings_transform", []string{"add.fields", "another table"}},
+		{"custom converters", with(`"converters":"c","c.type":"com.example.Dates"`), Warning, "connect_settings_custom", []string{"com.example.Dates"}},
+		{"the table left out", with(`"table.include.list":"","table.exclude.list":"streaming.transactions"`), Warning, "connect_none", nil},
+		{"another schema", with(`"table.include.list":"","schema.include.list":"public"`), Warning, "connect_none", nil},
+		{"the schema left out", with(`"table.include.list":"","schema.exclude.list":"public, streaming"`), Warning, "connect_none", nil},
+		{"the schema", with(`"table.include.list":"","schema.include.list":"public, streaming"`), OK, "connect_settings", nil},
 		{"route", with(`"transforms":"t","transforms.t.type":"org.apache.kafka.connect.transforms.RegexRouter"`), OK, "connect_settings", nil},
 		{"other table", strings.ReplaceAll(connector(""), "transactions", "x"), Warning, "connect_none", []string{"none of the 1 connector watches streaming.transactions"}},
 		{"other topic", with(`"topic.prefix":"staging"`), Note, "connect_other", []string{"staging.streaming.transactions"}},
@@ -362,7 +383,18 @@ func TestConnect(t *testing.T) {
 	}
 	s := httptest.NewServer(http.NotFoundHandler())
 	s.Close()
-	findings, _ := Connect(t.Context(), askedOf(strings.Replace(s.URL, "http://", "http://u:secret@", 1)))
+	refuses := httptest.NewServer(http.NotFoundHandler())
+	defer refuses.Close()
+	for _, url := range []string{"http://u:secret@", "http://secret@"} {
+		findings, _ := Connect(t.Context(), askedOf(strings.Replace(refuses.URL, "http://", url, 1)))
+		expectFinding(t, findings, Warning, "connect_unreachable", "answered 404")
+		if strings.Contains(findings[0].What, "secret") {
+			t.Error(findings)
+		}
+	}
+	findings, _ := Connect(t.Context(), askedOf(refuses.URL+"?token=secret"))
+	expectFinding(t, findings, Error, "connect_url", "not a URL such as http://connect:8083")
+	findings, _ = Connect(t.Context(), askedOf(strings.Replace(s.URL, "http://", "http://u:secret@", 1)))
 	expectFinding(t, findings, Warning, "connect_unreachable", "refused")
 	if strings.Contains(findings[0].What, "secret") {
 		t.Error(findings)
@@ -390,6 +422,8 @@ func TestConnectorTells(t *testing.T) {
 		`"slot.name":"s","publication.name":"p","time.precision.mode":"connect","decimal.handling.mode":"string",
 			"value.converter":"org.apache.kafka.connect.json.JsonConverter"`: {
 			Slot: "s", Publication: "p", TimeMode: "connect", DecimalMode: "string", Nulls: NullsReplaced},
+		`"time.precision.mode":" Connect","decimal.handling.mode":"STRING "`: {Slot: "debezium", Publication: "dbz_publication",
+			TimeMode: "connect", DecimalMode: "string"},
 		`"value.converter":"org.apache.kafka.connect.json.JsonConverter","value.converter.replace.null.with.default":"false"`: {
 			Slot: "debezium", Publication: "dbz_publication", TimeMode: "adaptive", DecimalMode: "precise", Nulls: NullsKept},
 	} {

@@ -105,8 +105,7 @@ func (d *database) checkPublication(ctx context.Context) error {
 	slices.SortFunc(found, func(a, b publicationFacts) int { return strings.Compare(a.name, b.name) })
 	found = slices.CompactFunc(found, func(a, b publicationFacts) bool { return a.name == b.name })
 	if len(found) == 0 {
-		d.noPublication()
-		return nil
+		return d.noPublication(ctx)
 	}
 	for _, p := range found {
 		d.judgePublication(p)
@@ -114,21 +113,37 @@ func (d *database) checkPublication(ctx context.Context) error {
 	return nil
 }
 
-func (d *database) noPublication() {
-	wanted, create := "a publication", "debezium"
+func (d *database) noPublication(ctx context.Context) error {
+	wanted, name := "a publication", "debezium"
 	if d.Publication != "" {
-		wanted, create = fmt.Sprintf("the publication %q", d.Publication), d.Publication
+		wanted, name = fmt.Sprintf("the publication %q", d.Publication), d.Publication
+	}
+	var exists bool
+	if err := d.conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_publication WHERE pubname = $1)", d.Publication).
+		Scan(&exists); err != nil {
+		return err
+	}
+	publish := fmt.Sprintf("CREATE PUBLICATION %s FOR TABLE %s", column(name), d.quoted())
+	if d.table.Kind == "p" && d.version >= 130000 {
+		publish += " WITH (publish_via_partition_root = true)"
+	}
+	if exists {
+		publish = fmt.Sprintf("ALTER PUBLICATION %s ADD TABLE %s", column(name), d.quoted())
 	}
 	if d.Streamed {
-		d.add("postgres_publication_gone", fmt.Sprintf("see whether %s was replaced by another table; then ALTER "+
-			"PUBLICATION %s ADD TABLE %s, and take a new snapshot of it", d.Table, column(create), d.quoted()),
+		if d.Publication == "" {
+			publish = fmt.Sprintf("add %s to the publication that feeds the source topic (name it with --publication)",
+				d.quoted())
+		}
+		d.add("postgres_publication_gone",
+			fmt.Sprintf("see whether %s was replaced by another table; then %s, and take a new snapshot of it", d.Table, publish),
 			"%s is not in %s, and the source topic has records: what is written to it now does not come", d.Table, wanted)
-		return
+		return nil
 	}
 	// `brimline capture` and most connectors make theirs when they first start.
-	d.add("postgres_publication_none", fmt.Sprintf("CREATE PUBLICATION %s FOR TABLE %s, or let the connector create "+
-		"its own",
-		column(create), d.quoted()), "%s is not in %s yet", d.Table, wanted)
+	d.add("postgres_publication_none", publish+", or let the connector create its own",
+		"%s is not in %s yet", d.Table, wanted)
+	return nil
 }
 
 // oneOf is the check for what is known to be ours, or the one for what may be.

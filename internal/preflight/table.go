@@ -236,6 +236,10 @@ func (d *database) checkDefaults() {
 			d.add("postgres_columns_default", remedy+"; give --connect-url so that it can be checked",
 				"a rule asks for NULL in column %s, which has the default %s: Kafka Connect writes that in place of NULL, "+
 					"unless it is told not to", name, *c.Default)
+		default:
+			d.add("postgres_columns_default", remedy+"; give --connect-url so that it can be checked",
+				"column %s may be NULL and has the default %s: Kafka Connect writes that in place of NULL, unless it is told "+
+					"not to", name, *c.Default)
 		}
 	}
 }

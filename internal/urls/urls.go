@@ -179,3 +179,17 @@ func unescape(s string) (string, bool) {
 	}
 	return b.String(), true
 }
+
+// Shown quotes a value for an error that refuses it, unless it looks as if it held a password, as a URL or a list of
+// keywords does that was given to the wrong setting.
+func Shown(value string) string {
+	if MayHoldSecret(value) {
+		return "what is given (not repeated here: it may hold a password)"
+	}
+	return strconv.Quote(value)
+}
+
+// MayHoldSecret reports whether a value has a sign of a URL, or of keywords with values.
+func MayHoldSecret(value string) bool {
+	return strings.ContainsAny(value, "@=?#%") || strings.Contains(value, "//")
+}

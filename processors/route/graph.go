@@ -11,13 +11,15 @@ import (
 	"github.com/brimline/brimline/processors"
 )
 
-// Config is what the stage needs. All fields are required.
+// Config is what the stage needs. All fields but Truncated are required.
 type Config struct {
 	Streams    processors.Streams
 	Decoder    Decoder
 	Partitions int // of the changes stream
 	Clock      func() time.Time
 	Metrics    *Metrics
+	// Truncated is told of each TRUNCATE, and where it stood; nil where nothing needs to know.
+	Truncated func(brimline.Source)
 }
 
 // Graph declares the goka group. Its processor must deliver tombstones
@@ -35,6 +37,9 @@ func Graph(c Config) *goka.GroupGraph {
 				source: brimline.Source{Topic: string(ctx.Topic()), Partition: ctx.Partition(), Offset: ctx.Offset()},
 				key:    []byte(ctx.Key()), value: value, headers: ctx.Headers, at: brimline.TimeOf(now),
 			})
+			if c.Truncated != nil && len(out.changes) > 0 && out.changes[0].Kind == brimline.Truncate {
+				c.Truncated(out.changes[0].Source)
+			}
 			for i := range out.changes {
 				ctx.Emit(changes, out.changes[i].User, &out.changes[i])
 			}
