@@ -41,7 +41,8 @@ type gokaStage struct {
 // after it may be met before it.
 func (a *App) truncated(at brimline.Source) {
 	if a.partitions.source > 1 {
-		a.log.Warn("a TRUNCATE came whose place among the rows of other partitions is not known: rows written after it may be "+
+		a.log.Warn("a TRUNCATE came whose place among the rows of other partitions is not known: rows written after it "+
+			"may be "+
 			"missing from the totals, and their alerts with them", "partition", at.Partition, "offset", at.Offset,
 			"remedy", "compare `brimline user` with the table; where rows are missing, start a new --group over a new source "+
 				"topic with a new snapshot; a source topic with one partition keeps their order")

@@ -136,7 +136,8 @@ func (d *database) noPublication(ctx context.Context) error {
 				d.quoted())
 		}
 		d.add("postgres_publication_gone",
-			fmt.Sprintf("see whether %s was replaced by another table; then %s, and take a new snapshot of it", d.Table, publish),
+			fmt.Sprintf("see whether %s was replaced by another table; then %s, and take a new snapshot of it", d.Table,
+				publish),
 			"%s is not in %s, and the source topic has records: what is written to it now does not come", d.Table, wanted)
 		return nil
 	}
