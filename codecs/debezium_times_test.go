@@ -101,6 +101,7 @@ func TestTimeUnits(t *testing.T) {
 		{"timestamp before 1970", `-1`, table("at", "timestamp"), "1969-12-31T23:59:59.999999Z", "", ""},
 		{"timestamp(3) before 1970", `-1`, table("at", "timestamp(3)"), "1969-12-31T23:59:59.999000Z", "", ""},
 		{"timestamp of 12026", `317336843045000000`, table("at", "timestamp"), codecs.KindTimeUnit, "", ""},
+		{"timestamp of the last day of 9999, in a unit that is not known", `253402300799000`, nil, codecs.KindTimeUnit, "", ""},
 		// 1980 in ns
 		{"timestamp of 3026", `33341079845000000`, table("at", "timestamp"), "3026-07-16T03:04:05.000000Z", "", ""},
 		{"timestamp of 9999", `253402300799999999`, table("at", "timestamp"), "9999-12-31T23:59:59.999999Z", "", ""},

@@ -169,11 +169,11 @@ func (l *catalogLook) broken(c *preflight.Catalog) error {
 	if c == nil {
 		all = append(all, fmt.Sprintf("table %s is not there", l.config.Table))
 	}
-	for _, name := range slices.Sorted(maps.Keys(recorded.Facts)) {
-		if c == nil {
-			break
+	for _, name := range watched(&l.config, &l.rules.RuleSet) {
+		was, known := recorded.Facts[name]
+		if c == nil || !known {
+			continue
 		}
-		was := recorded.Facts[name]
 		if is, there := c.Columns[name]; !there {
 			all = append(all, fmt.Sprintf("column %s is not there (dropped or renamed)", name))
 		} else if !sameKind(was, is.ColumnFacts) {

@@ -130,6 +130,7 @@ func (e *examination) connect(ctx context.Context, c *config.Config, set *rules.
 func (e *examination) database(ctx context.Context, c *config.Config, o preflight.DatabaseOptions) {
 	switch {
 	case c.DatabaseURL != "":
+		o.Spared = c.Verify == "off" || !c.Runs(processors.Verify) && e.recorded != nil && e.recorded.Known()
 		findings, catalog := preflight.Database(ctx, o)
 		e.add(findings...)
 		e.catalog = catalog

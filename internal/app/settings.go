@@ -62,7 +62,15 @@ func groupSettings(c *config.Config, set *brimline.RuleSet, e *examination) *cod
 		s.TableOID, s.Identity = e.catalog.OID, e.catalog.Identity
 		s.Facts = e.catalog.Facts(watched(c, set))
 	}
+	e.inherit(s, e.recorded)
 	return s
+}
+
+// inherit takes from the group the unit that nothing has shown to be another one since.
+func (e *examination) inherit(s, recorded *codecs.GroupSettings) {
+	if recorded != nil && s.DecidedUnit == "" && !e.decided.Adaptive {
+		s.DecidedUnit = recorded.DecidedUnit
+	}
 }
 
 // differences are what another instance of the group must not say otherwise, in words.
@@ -167,6 +175,7 @@ func (a *App) agree(ctx context.Context, e *examination) error {
 			return nil, err
 		}
 		if agreed = ours; recorded != nil {
+			e.inherit(ours, recorded)
 			if err := preflight.Err(refusal(recorded, ours)); err != nil {
 				return nil, err
 			}

@@ -10,8 +10,10 @@ import (
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/codecs"
+	"github.com/brimline/brimline/internal/config"
 	"github.com/brimline/brimline/internal/httpapi"
 	"github.com/brimline/brimline/internal/preflight"
+	"github.com/brimline/brimline/internal/rules"
 	"github.com/brimline/brimline/processors"
 )
 
@@ -162,6 +164,14 @@ func TestExamine(t *testing.T) {
 	g.config.UserColumn = "other"
 	expect(preflight.Error, "group_settings", "--user-column was user_id, and is other")
 	g.config.UserColumn = "user_id"
+	// Of a PostgreSQL that is away only what was to be asked of it can stop a start.
+	g.config.DatabaseURL = "postgres://u@127.0.0.1:1/app"
+	expect(preflight.Warning, "postgres_connection_away", "cannot reach")
+	g.config.Verify, g.config.Stages = "on", []string{"route", "window"}
+	expect(preflight.Error, "postgres_connection_failed", "cannot reach") // and the group does not say it either
+	g.config.Stages = []string{"verify"}
+	expect(preflight.Error, "postgres_connection_failed", "cannot reach")
+	g.config.DatabaseURL, g.config.Verify, g.config.Stages = "", "off", []string{"route", "window", "verify", "index"}
 	err := g.retry.Send(&brimline.DeadLetter{Topic: a.streams.Rules, Key: []byte(processors.SettingsKey),
 		Value: []byte(`{"version":99}`)})
 	if err != nil {
@@ -202,4 +212,79 @@ func TestGuard(t *testing.T) {
 	w.set(fmt.Errorf("column b is not there"))
 	w.set(nil)
 	<-running
+}
+
+// TestUnread: a column that is read no more may go.
+func TestUnread(t *testing.T) {
+	s := exampleSettings()
+	s.Facts["old"] = codecs.ColumnFacts{Type: "text"}
+	a := &App{rules: &rules.Set{RuleSet: brimline.RuleSet{
+		Columns: []brimline.Column{{Name: "w", Type: brimline.Text}}}}}
+	a.config.Table, a.config.IDColumn, a.config.UserColumn = "s.t", s.ID, s.User
+	a.config.AmountColumn, a.config.TimeColumn = s.Amount, s.Time
+	a.settings.Store(s)
+	l := &catalogLook{App: a}
+	c := &preflight.Catalog{OID: 7, Columns: map[string]preflight.Column{}}
+	for name, f := range exampleSettings().Facts {
+		c.Columns[name] = preflight.Column{ColumnFacts: f}
+	}
+	if err := l.broken(c); err != nil {
+		t.Error(err)
+	}
+	c.Columns["old"] = preflight.Column{ColumnFacts: codecs.ColumnFacts{Type: "int8"}}
+	if err := l.broken(c); err != nil {
+		t.Error(err)
+	}
+	delete(c.Columns, "w")
+	if err := l.broken(c); err == nil || !strings.Contains(err.Error(), "column w is not there") {
+		t.Error(err)
+	}
+}
+
+// TestInherited: what nothing new has shown is as the group has it, and what the records show is not.
+func TestInherited(t *testing.T) {
+	recorded := exampleSettings()
+	recorded.DecidedUnit = codecs.UnitUs // of a timestamp(3)
+	c := config.Config{}
+	c.Source, c.Table, c.IDColumn, c.UserColumn, c.AmountColumn, c.TimeColumn = "src", "s.t", recorded.ID, "u", "a", "at"
+	c.Format, c.TimeUnit, c.Decimals, c.AmountColumnScale, c.AmountMinorUnits = "auto", "auto", "auto", -1, -1
+	set := &brimline.RuleSet{Scale: 2, Columns: []brimline.Column{{Name: "w", Type: brimline.Text}}}
+	catalog := &preflight.Catalog{OID: 7, Columns: map[string]preflight.Column{}}
+	for name, f := range recorded.Facts {
+		catalog.Columns[name] = preflight.Column{ColumnFacts: f}
+	}
+	e := &examination{catalog: catalog, recorded: recorded}
+	if all := differences(recorded, groupSettings(&c, set, e)); len(all) > 0 {
+		t.Errorf("nothing was looked at: %q", all)
+	}
+	e.decided.Adaptive = true
+	all := differences(recorded, groupSettings(&c, set, e))
+	if len(all) != 1 || !strings.Contains(all[0], "was us, and is ms") {
+		t.Errorf("the records have another unit: %q", all)
+	}
+}
+
+// TestSpared: PostgreSQL that is away stops only who would ask it for totals, or for what the group does not know.
+func TestSpared(t *testing.T) {
+	var bare codecs.GroupSettings
+	for _, c := range []struct {
+		verify   string
+		stage    processors.StageName
+		recorded *codecs.GroupSettings
+		want     preflight.Level
+	}{
+		{"on", processors.Verify, exampleSettings(), preflight.Error},
+		{"on", processors.Route, exampleSettings(), preflight.Warning},
+		{"on", processors.Route, &bare, preflight.Error},
+		{"on", processors.Route, nil, preflight.Error},
+		{"off", processors.Verify, nil, preflight.Warning},
+	} {
+		var conf config.Config
+		conf.DatabaseURL, conf.Verify, conf.Stages = "x", c.verify, []string{string(c.stage)}
+		e := &examination{recorded: c.recorded}
+		e.database(t.Context(), &conf, preflight.DatabaseOptions{URL: "postgres://u@127.0.0.1:1/app", Table: "s.t"})
+		if got := preflight.Worst(e.findings); got != c.want || e.catalog != nil {
+			t.Errorf("%+v: %+v", c, e.findings)
+		}
+	}
 }

@@ -75,8 +75,13 @@ type connectorInfo struct {
 }
 
 func (c *connect) all(ctx context.Context) *Connector {
+	base, err := c.base()
+	if err != nil {
+		c.add("connect_url", "correct --connect-url", "the URL of Kafka Connect: %v", err)
+		return nil
+	}
 	var connectors map[string]connectorInfo
-	if err := c.get(ctx, "connectors?expand=info&expand=status", &connectors); err != nil {
+	if err := c.get(ctx, base, "connectors?expand=info&expand=status", &connectors); err != nil {
 		c.add("connect_unreachable", "check the URL of Kafka Connect's REST interface", "Kafka Connect does not answer: %v",
 			err)
 		return nil
@@ -105,14 +110,16 @@ func (c *connect) all(ctx context.Context) *Connector {
 		c.add("connect_other", "", "connector %q watches %s, too, and writes to topic %s", name, c.Table,
 			prefix(connectors[name].Info.Config)+"."+c.Table)
 	}
-	for _, name := range names {
-		info := connectors[name]
-		c.state(name, info)
-		c.settings(name, info.Info.Config)
+	if len(names) > 1 {
+		c.add("connect_several", "give each connector a topic of its own (topic.prefix)",
+			"the connectors %s may all write to topic %s: which of them does is not known, and none was looked at",
+			strings.Join(names, ", "), c.Source)
 	}
 	if len(names) != 1 {
 		return nil
 	}
+	c.state(names[0], connectors[names[0]])
+	c.settings(names[0], connectors[names[0]].Info.Config)
 	return connectorOf(names[0], connectors[names[0]].Info.Config)
 }
 
@@ -174,18 +181,23 @@ func transforms(config map[string]string) (names []string) {
 	return names
 }
 
-// get reads a path; errors name the server without its password.
-func (c *connect) get(ctx context.Context, path string, to any) error {
+// base is the URL to ask at; the error does not repeat it, because it may hold a password.
+func (c *connect) base() (*url.URL, error) {
 	strict, err := urls.Parse(c.URL)
 	if err != nil || strict.Scheme != "http" && strict.Scheme != "https" || len(strict.Hosts) != 1 ||
 		strict.Hosts[0].Name == "" || len(strict.Parameters) > 0 {
-		return errors.New("not a URL such as http://connect:8083, with special characters of a password escaped as %XX; " +
-			"it is not repeated here")
+		return nil, errors.New("not a URL such as http://connect:8083, with special characters of a password escaped as " +
+			"%XX; it is not repeated here")
 	}
 	base, err := url.Parse(c.URL)
 	if err != nil {
-		return urls.ErrUnreadable
+		return nil, urls.ErrUnreadable
 	}
+	return base, nil
+}
+
+// get reads a path; errors name the server without its password.
+func (c *connect) get(ctx context.Context, base *url.URL, path string, to any) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(base.String(), "/")+"/"+path, nil)
 	if err != nil {
 		return urls.ErrUnreadable
@@ -204,29 +216,18 @@ func (c *connect) get(ctx context.Context, path string, to any) error {
 	return json.NewDecoder(io.LimitReader(response.Body, 16<<20)).Decode(to)
 }
 
-// watches reads the include list's plain names and patterns no further than
-// literally: a pattern that does not show the name counts as watching.
+// watches reports whether the connector's filters let the table through.
 func (c *connect) watches(config map[string]string) bool {
 	schema, _ := SplitTable(c.Table)
-	if listed(config["table.exclude.list"], c.Table) || listed(config["schema.exclude.list"], schema) {
-		return false
-	}
-	if list := config["schema.include.list"]; list != "" && !maybeListed(list, schema) {
-		return false
-	}
-	list := config["table.include.list"]
-	return list == "" || maybeListed(list, c.Table)
-}
-
-// maybeListed reports whether a list has a name, or a pattern that may be of it.
-func maybeListed(list, name string) bool {
-	for _, entry := range strings.Split(list, ",") {
-		entry = strings.ReplaceAll(strings.TrimSpace(entry), `\.`, ".")
-		if strings.EqualFold(entry, name) || strings.ContainsAny(entry, `*+?[(|\`) {
-			return true
+	for kind, name := range map[string]string{"schema": schema, "table": c.Table} {
+		if list := config[kind+".include.list"]; list != "" && !named(list, name, true) {
+			return false
+		}
+		if list := config[kind+".exclude.list"]; list != "" && named(list, name, false) {
+			return false
 		}
 	}
-	return false
+	return true
 }
 
 func (c *connect) state(name string, info connectorInfo) {
@@ -279,10 +280,12 @@ func (c *connect) settings(name string, config map[string]string) {
 				"connector %q leaves out operation %q: totals drift from the table", name, strings.TrimSpace(op))
 		}
 	}
-	for _, key := range []string{"key.converter", "value.converter"} {
-		if converter := config[key]; converter != "" && !strings.HasSuffix(converter, ".JsonConverter") {
-			c.add("connect_settings_converter", fmt.Sprintf("set %s=org.apache.kafka.connect.json.JsonConverter", key),
-				"connector %q writes with %s, and brimline reads JSON", name, converter)
+	for setting, id := range map[string]string{
+		"key.converter": "connect_settings_key", "value.converter": "connect_settings_converter",
+	} {
+		if converter := config[setting]; converter != "" && !strings.HasSuffix(converter, ".JsonConverter") {
+			c.add(id, fmt.Sprintf("set %s=org.apache.kafka.connect.json.JsonConverter", setting),
+				"connector %q writes with %s (%s), and brimline reads JSON", name, converter, setting)
 		}
 	}
 	switch mode := word(config["snapshot.mode"]); mode {
@@ -318,7 +321,7 @@ func (c *connect) losses(name string, config map[string]string) {
 				"connector %q goes on when it cannot write a change (%s=%s): that change is lost", name, s.setting, value)
 		}
 	}
-	if listed(config["snapshot.select.statement.overrides"], c.Table) {
+	if named(config["snapshot.select.statement.overrides"], c.Table, false) {
 		c.add("connect_settings_part", "see that the statement leaves no row out that the rules' windows have, or take "+
 			"snapshot.select.statement.overrides out",
 			"connector %q takes its snapshot of %s by a statement of its own (snapshot.select.statement.overrides): rows "+
@@ -337,30 +340,35 @@ func (c *connect) losses(name string, config map[string]string) {
 func (c *connect) columns(name string, config map[string]string) {
 	for setting, list := range config {
 		keeps := setting == "column.include.list"
-		changes := setting == "column.exclude.list" || strings.HasPrefix(setting, "column.mask.") ||
-			strings.HasPrefix(setting, "column.truncate.")
-		if !keeps && !changes || list == "" {
+		cuts := strings.HasPrefix(setting, "column.truncate.")
+		changes := setting == "column.exclude.list" || strings.HasPrefix(setting, "column.mask.")
+		if !keeps && !cuts && !changes || list == "" {
 			continue
 		}
 		var hit []string
 		for _, column := range c.Columns {
-			if listed(list, c.Table+"."+column) != keeps {
+			if named(list, c.Table+"."+column, false) != keeps {
 				hit = append(hit, column)
 			}
 		}
-		if len(hit) > 0 {
+		switch {
+		case len(hit) == 0:
+		case cuts: // text alone, and only what is longer
+			c.add("connect_settings_shortened", "see that no text of theirs is longer, or correct "+setting+" in the connector",
+				"connector %q cuts texts of %s by %s, which brimline reads", name, plural(hit, "column"), setting)
+		default:
 			c.add("connect_settings_columns", "correct "+setting+" in the connector",
 				"connector %q leaves out or changes %s by %s, which brimline reads", name, plural(hit, "column"), setting)
 		}
 	}
 }
 
-// listed reports whether a list of patterns, each of which must match whole, has a name. What is no pattern that Go
-// reads counts as not having it.
-func listed(list, name string) bool {
+// named reports whether a list of patterns, each of which must match whole, has a name. What is no pattern that Go
+// reads counts as having it where that is to be assumed.
+func named(list, name string, assumed bool) bool {
 	for _, pattern := range strings.Split(list, ",") {
 		re, err := regexp.Compile("(?i)^(?:" + strings.TrimSpace(pattern) + ")$")
-		if err == nil && re.MatchString(name) {
+		if err != nil && assumed || err == nil && re.MatchString(name) {
 			return true
 		}
 	}

@@ -29,6 +29,8 @@ type DatabaseOptions struct {
 	MinorUnits int
 	// FloatAmounts takes amounts of a float's type, and Unverified says that PostgreSQL is not asked for totals.
 	FloatAmounts, Unverified bool
+	// Spared says that a start need not end where PostgreSQL cannot be asked.
+	Spared bool
 	// AsksNull are the columns of which a rule asks whether they are NULL.
 	AsksNull []string
 	// Nulls is what is known of NULLs in the change stream.
@@ -81,19 +83,29 @@ func Database(ctx context.Context, o DatabaseOptions) ([]Finding, *Catalog) {
 	d.target = target
 	if err := d.connect(ctx); err != nil {
 		d.connectFailed(err)
-		return d.findings, nil
+		return d.spare(), nil
 	}
 	defer d.conn.Close(context.WithoutCancel(ctx))
 	d.ok("postgres_connection", "connected to %s as %s", target.Place(), target.User())
 	if err := d.all(ctx); err != nil {
 		d.add("postgres_connection_catalog", "see PostgreSQL's log, and whether this login may read the catalog",
 			"PostgreSQL did not answer a check: %v", postgres.Cause(err))
-		return d.findings, nil
+		return d.spare(), nil
 	}
 	if d.table.OID == 0 {
 		return d.findings, nil
 	}
 	return d.findings, &d.table
+}
+
+// spare are the findings, of which PostgreSQL's absence is only a warning where it was only to be looked at.
+func (d *database) spare() []Finding {
+	for i, f := range d.findings {
+		if d.Spared && f.Level == Error && subject(f.Check) == "postgres_connection" {
+			d.findings[i] = Found("postgres_connection_away", f.Remedy, "%s", f.What)
+		}
+	}
+	return d.findings
 }
 
 // connect opens the connection, and the transaction that every check is made

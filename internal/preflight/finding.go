@@ -88,7 +88,7 @@ func Err(findings []Finding) error {
 // ofSettings reports whether other settings, or other names for groups, are what helps.
 func (f *Finding) ofSettings() bool {
 	switch f.Check {
-	case "group_settings", "postgres_connection_url", "units_unknown", "units_contradict":
+	case "group_settings", "postgres_connection_url", "connect_url", "units_unknown", "units_contradict":
 		return true
 	}
 	return f.Source == FromFiles

@@ -63,16 +63,22 @@ func Kafka(ctx context.Context, c Cluster, o KafkaOptions) []Finding {
 	}
 	k.brokers = n
 	switch {
-	case o.Replication > n:
-		k.add("kafka_brokers_few", fmt.Sprintf("start more brokers, or set --replication=%d", n),
-			"--replication is %d, and %s", o.Replication, counted(n, "broker is up", "brokers are up"))
+	case o.Replication > n: // judged when it is known whether a topic is to be created
 	case n == 1:
 		k.add("kafka_brokers_one", "use three brokers in production", "there is one broker: what its disk loses is lost")
 	default:
 		k.ok("kafka_brokers", "%d brokers are up", n)
 	}
 	k.source(ctx)
-	k.own(ctx)
+	creates := k.own(ctx)
+	up := counted(n, "broker is up", "brokers are up")
+	switch {
+	case o.Replication > n && creates:
+		k.add("kafka_brokers_few", fmt.Sprintf("start more brokers, or set --replication=%d", n),
+			"--replication is %d, and %s", o.Replication, up)
+	case o.Replication > n:
+		k.add("kafka_brokers_down", "see which broker is down", "--replication is %d, and %s", o.Replication, up)
+	}
 	return k.findings
 }
 
@@ -126,10 +132,12 @@ func (k *kafkaChecks) source(ctx context.Context) {
 		switch {
 		case k.History > 0 && retention < k.History:
 			k.add("kafka_source_short", fmt.Sprintf("set retention.ms=%d or more on it, or -1", k.History.Milliseconds()),
-				"topic %q keeps records for %s, and rules look back %s: a new group cannot fill its windows", f.Topic, rules.FormatWindow(retention), rules.FormatWindow(k.History))
+				"topic %q keeps records for %s, and rules look back %s: a new group cannot fill its windows", f.Topic,
+				rules.FormatWindow(retention), rules.FormatWindow(k.History))
 		default:
 			k.add("kafka_source_retention", "set retention.ms=-1 on it where a new --group must see everything",
-				"topic %q keeps records for %s: a new group cannot reprocess from the very beginning", f.Topic, rules.FormatWindow(retention))
+				"topic %q keeps records for %s: a new group cannot reprocess from the very beginning", f.Topic,
+				rules.FormatWindow(retention))
 		}
 	}
 	if len(k.findings) == before {
@@ -174,7 +182,8 @@ func (k *kafkaChecks) topics() []ownTopic {
 	}
 }
 
-func (k *kafkaChecks) own(ctx context.Context) {
+// own looks at the topics of ours, and reports whether any is yet to be created.
+func (k *kafkaChecks) own(ctx context.Context) (creates bool) {
 	const check = "kafka_topics"
 	families := map[string]kafka.Facts{}
 	before, missing, there := len(k.findings), []string{}, 0
@@ -214,6 +223,7 @@ func (k *kafkaChecks) own(ctx context.Context) {
 	case len(k.findings) == before:
 		k.ok(check, "the topics of group %q are as they should be", k.Streams.Group)
 	}
+	return len(missing) > 0
 }
 
 func (k *kafkaChecks) judge(t ownTopic, f kafka.Facts) {

@@ -88,7 +88,12 @@ func TestKafkaFindings(t *testing.T) {
 				f.change(name, func(t *kafka.Facts) { t.Replication = 1; t.Settings["min.insync.replicas"] = "1" })
 			}
 		}, Note, "kafka_brokers", []string{"one broker"}},
-		{"more copies than brokers", "", nil, func(_ *fakeCluster, o *KafkaOptions) { o.Replication = 5 }, Error, "kafka_brokers", []string{"--replication is 5", "3 brokers are up"}},
+		{"a broker is down, and all topics are there", "", nil, func(f *fakeCluster, o *KafkaOptions) {
+			f.brokers, o.Replication = 2, 3
+		}, Warning, "kafka_brokers_down", []string{"--replication is 3", "2 brokers are up"}},
+		{"more copies than brokers", "", nil, func(_ *fakeCluster, o *KafkaOptions) {
+			o.Replication, o.Streams = 5, processors.NewStreams("new", "source", "others-alerts")
+		}, Error, "kafka_brokers", []string{"--replication is 5", "3 brokers are up"}},
 		{"table that deletes", streams.WindowTable, set("cleanup.policy", "delete"), nil, Error, "kafka_topics", []string{"g-window-table", "cleanup.policy=compact"}},
 		{"stream that compacts", streams.Changes, set("cleanup.policy", "compact,delete"), nil, Error, "kafka_topics", []string{"g-changes", "cleanup.policy=delete"}},
 		{"alerts that age", "alerts", set("retention.ms", "86400000"), nil, Note, "kafka_topics", []string{"keeps alerts for 1d"}},

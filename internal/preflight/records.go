@@ -25,7 +25,9 @@ type RecordsOptions struct {
 
 // Decided is how records are to be read where they do not say it themselves; empty where nothing had to be decided.
 type Decided struct {
-	Unit     codecs.TimeUnit
+	Unit codecs.TimeUnit
+	// Adaptive says that records or the connector show the unit of Debezium's default mode, where Unit is empty.
+	Adaptive bool
 	Decimals codecs.Decimals
 }
 
@@ -80,7 +82,9 @@ func Records(n *Newest, o RecordsOptions) ([]Finding, Decided) {
 	case len(n.samples) == 0:
 		r.add("records_none", "write a row to the table and look again", "the source topic has no records to look at yet")
 	}
-	decided := Decided{Unit: r.unit(), Decimals: r.decimals()}
+	var decided Decided
+	decided.Unit, decided.Adaptive = r.unit()
+	decided.Decimals = r.decimals()
 	if len(n.samples) > 0 {
 		if Worst(r.findings) < Error { // else most of what is found follows from that
 			r.decode(n.samples, decided)

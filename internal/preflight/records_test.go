@@ -165,9 +165,17 @@ func TestUnits(t *testing.T) {
 		{"cut", []string{ms}, new(stamp(6)), "", nil, Error, "records_unreadable", []string{"time_cut", "time.precision.mode"}, codecs.UnitMs},
 		{"mode changed", []string{us, ms}, new(stamp(6)), "", nil, Error, "units_contradict", []string{"different units", ms + " as ms is 2026-11-23"}, ""},
 		{"nothing known", []string{us}, nil, "", nil, Error, "units_unknown", []string{"--time-unit", "--connect-url"}, ""},
+		{"the end of time, coarse", []string{ms, "253402300799000"}, new(stamp(3)), "", nil, OK, "units",
+			[]string{"default mode"}, ""},
+		{"the end of time, fine", []string{us, "253402214400000000"}, new(stamp(6)), "", nil, OK, "units",
+			[]string{"default mode"}, ""},
+		{"the end of time, said", []string{"253402300799999999", us}, new(stamp(3)), codecs.UnitUs, nil, OK, "records", nil, ""},
+		{"the end of time, the connector says it", []string{us, "253402300799999999"}, new(stamp(6)), "",
+			mode("microseconds"), OK, "units", nil, codecs.UnitUs},
 		{"said", []string{us}, nil, codecs.UnitUs, nil, OK, "records", nil, ""},
 		{"said wrongly", []string{ms}, new(stamp(3)), codecs.UnitUs, nil, Error, "units_contradict", []string{"--time-unit is us", ms + " as ms is 2026-11-23", "1970-01-21"}, ""},
 		{"said of a column with zone", []string{iso}, &zoned, codecs.UnitMs, nil, Error, "settings_without_effect", []string{"--time-unit"}, ""},
+		{"the connector's unit, of which there is none", []string{iso}, &zoned, "", mode("microseconds"), OK, "records", nil, ""},
 		{"a transform made numbers", []string{us}, &zoned, codecs.UnitUs, nil, OK, "records", nil, ""},
 		{"a transform, nothing said", []string{ms}, &zoned, "", nil, Error, "records_unreadable", []string{"transforms", "--time-unit"}, ""},
 		{"connector and records", []string{ns}, new(stamp(6)), "", mode("nanoseconds"), OK, "units", []string{"nanoseconds"}, codecs.UnitNs},
@@ -266,12 +274,22 @@ func TestDecimals(t *testing.T) {
 
 const running = `"status":{"connector":{"state":"RUNNING"},"tasks":[{"state":"RUNNING"}]}`
 
+const include = `"table.include.list":"streaming.other, streaming\\.transactions"`
+
 func connector(config string) string {
 	if config != "" {
 		config = "," + config
 	}
 	return `{"tx":{"info":{"config":{"connector.class":"io.debezium.connector.postgresql.PostgresConnector",
-		"table.include.list":"streaming.other, streaming\\.transactions"` + config + `}},` + running + `}}`
+		` + include + config + `}},` + running + `}}`
+}
+
+// filtered is an answer with another filter of tables.
+func filtered(answer, filter string) string { return strings.Replace(answer, include, filter, 1) }
+
+// twice is an answer with a second connector, two, that is like the first.
+func twice(answer string) string {
+	return answer[:len(answer)-1] + "," + strings.Replace(answer[1:], `"tx"`, `"two"`, 1)
 }
 
 const suits = `"decimal.handling.mode":"string","poll.interval.ms":"10","skipped.operations":"none",` +
@@ -292,6 +310,8 @@ func TestConnect(t *testing.T) {
 		{"no truncate", connector(""), Note, "connect_settings_truncate", []string{"leaves out TRUNCATE"}},
 		{"no deletes", connector(`"skipped.operations":"t,d"`), Error, "connect_settings_operations", []string{`operation "d"`}},
 		{"avro", connector(`"value.converter":"io.confluent.connect.avro.AvroConverter"`), Error, "connect_settings_converter", []string{"value.converter=org.apache.kafka.connect.json.JsonConverter"}},
+		{"keys as text", with(`"key.converter":"org.apache.kafka.connect.storage.StringConverter"`), Note,
+			"connect_settings_key", []string{"StringConverter"}},
 		{"no snapshot", connector(`"snapshot.mode":"never"`), Note, "connect_settings_snapshot", []string{"snapshot.mode=initial"}},
 		{"placeholder", with(`"unavailable.value.placeholder":"-"`), Error, "connect_settings_placeholder", []string{"taken for the value"}},
 		{"column left out", with(`"column.exclude.list":"streaming.transactions.(amount|note)"`), Error, "connect_settings_columns", []string{"column amount", "column.exclude.list"}},
@@ -323,9 +343,28 @@ func TestConnect(t *testing.T) {
 		{"other topic", with(`"topic.prefix":"staging"`), Note, "connect_other", []string{"staging.streaming.transactions"}},
 		{"other topic", with(`"topic.prefix":"staging"`), Warning, "connect_none", []string{"postgres.streaming.transactions"}},
 		{"none", `{}`, Warning, "connect_none", []string{"none of the 0 connectors"}},
-		{"failed", strings.Replace(connector(""), `[{"state":"RUNNING"}]`, `[{"state":"FAILED","trace":"slot is active\n\tat x"}]`, 1), Error, "connect_state_down", []string{`"tx" is failed: slot is active`, "/connectors/tx/restart"}},
-		{"no task", strings.Replace(connector(""), `[{"state":"RUNNING"}]`, `[]`, 1), Error, "connect_state_down", []string{"no task"}},
-		{"not Connect", `<html>`, Error, "connect_unreachable", []string{"does not answer"}},
+		{"failed", strings.Replace(connector(""), `[{"state":"RUNNING"}]`,
+			`[{"state":"FAILED","trace":"slot is active\n\tat x"}]`, 1), Warning, "connect_state_down",
+			[]string{`"tx" is failed: slot is active`, "/connectors/tx/restart"}},
+		{"no task", strings.Replace(connector(""), `[{"state":"RUNNING"}]`, `[]`, 1), Warning, "connect_state_down",
+			[]string{"no task"}},
+		{"not Connect", `<html>`, Warning, "connect_unreachable", []string{"does not answer"}},
+		{"text that is cut", with(`"column.truncate.to.4096.chars":".*"`), Warning, "connect_settings_shortened",
+			[]string{"column.truncate.to.4096.chars"}},
+		{"another table by a pattern", filtered(with(`"transforms":"t","value.converter":"io.x.AvroConverter",
+			"transforms.t.type":"org.apache.kafka.connect.transforms.RegexRouter"`), `"table.include.list":"billing\\..*"`),
+			Warning, "connect_none", nil},
+		{"this table by a pattern", filtered(connector(suits), `"table.include.list":"stream.*\\.(transactions|x)"`), OK,
+			"connect_settings", nil},
+		{"a pattern of Java's", filtered(connector(suits), `"table.include.list":"(?!billing)\\w++\\.transactions"`), OK,
+			"connect_settings", nil},
+		{"this table left out", filtered(connector(suits), `"table.exclude.list":"streaming.trans.*"`), Warning,
+			"connect_none", nil},
+		{"this schema left out", with(`"schema.exclude.list":"streaming"`), Warning, "connect_none", nil},
+		{"another schema", with(`"schema.include.list":"public,billing"`), Warning, "connect_none", nil},
+		{"two that may be it", twice(with(`"skipped.operations":"d","transforms":"t",
+			"transforms.t.type":"org.apache.kafka.connect.transforms.RegexRouter"`)), Warning, "connect_several",
+			[]string{"two", "tx", "postgres.streaming.transactions"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -337,7 +376,7 @@ func TestConnect(t *testing.T) {
 			defer s.Close()
 			findings, found := Connect(t.Context(), askedOf(s.URL))
 			expectFinding(t, findings, c.level, c.check, c.words...)
-			if known := strings.HasPrefix(c.check, "connect_s"); known != (found != nil) {
+			if known := strings.HasPrefix(c.check, "connect_s") && c.check != "connect_several"; known != (found != nil) {
 				t.Errorf("connector %+v", found)
 			}
 		})
@@ -348,15 +387,15 @@ func TestConnect(t *testing.T) {
 	defer refuses.Close()
 	for _, url := range []string{"http://u:secret@", "http://secret@"} {
 		findings, _ := Connect(t.Context(), askedOf(strings.Replace(refuses.URL, "http://", url, 1)))
-		expectFinding(t, findings, Error, "connect_unreachable", "answered 404")
+		expectFinding(t, findings, Warning, "connect_unreachable", "answered 404")
 		if strings.Contains(findings[0].What, "secret") {
 			t.Error(findings)
 		}
 	}
 	findings, _ := Connect(t.Context(), askedOf(refuses.URL+"?token=secret"))
-	expectFinding(t, findings, Error, "connect_unreachable", "not a URL such as http://connect:8083")
+	expectFinding(t, findings, Error, "connect_url", "not a URL such as http://connect:8083")
 	findings, _ = Connect(t.Context(), askedOf(strings.Replace(s.URL, "http://", "http://u:secret@", 1)))
-	expectFinding(t, findings, Error, "connect_unreachable", "refused")
+	expectFinding(t, findings, Warning, "connect_unreachable", "refused")
 	if strings.Contains(findings[0].What, "secret") {
 		t.Error(findings)
 	}
@@ -364,7 +403,7 @@ func TestConnect(t *testing.T) {
 		"http://u:1?hun=ter2@h:1/", "http://u@hun/ter2@h:1/", "hunter2", "ftp://hunter2", "http://", "http://hun,ter2",
 		"http://h:ter2"} {
 		findings, _ := Connect(t.Context(), askedOf(url))
-		expectFinding(t, findings, Error, "connect_unreachable", "not a URL such as http://connect:8083")
+		expectFinding(t, findings, Error, "connect_url", "not a URL such as http://connect:8083")
 		if said := fmt.Sprint(findings); strings.Contains(said, "hun") || strings.Contains(said, "ter2") {
 			t.Errorf("%s: %s", url, said)
 		}

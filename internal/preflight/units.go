@@ -16,11 +16,9 @@ import (
 
 const (
 	remedyUnit = "correct --time-unit, or leave it out; where the connector's time.precision.mode was changed, start a " +
-		"new " +
-		"--group over a new snapshot"
-	remedyDecimals = "correct --decimals, or leave it out; where the connector's decimal.handling.mode was changed, " +
-		"start a " +
 		"new --group over a new snapshot"
+	remedyDecimals = "correct --decimals, or leave it out; where the connector's decimal.handling.mode was changed, " +
+		"start a new --group over a new snapshot"
 )
 
 // moments are the columns whose values may be bare numbers: what is known to be of another type writes none.
@@ -105,9 +103,9 @@ func (r *records) adaptive(column string) codecs.TimeUnit {
 	return codecs.UnitUs
 }
 
-// unit decides the unit of times that are bare numbers. It is empty where it follows from each column's precision, and
-// where no number comes.
-func (r *records) unit() codecs.TimeUnit {
+// unit decides the unit of times that are bare numbers. It is empty where no number comes, and where it follows from
+// each column's precision; adaptive says that this was shown.
+func (r *records) unit() (unit codecs.TimeUnit, adaptive bool) {
 	numbers, moments := r.numbers(), r.moments()
 	set := r.Debezium.TimeUnit
 	if set == codecs.UnitAuto {
@@ -126,24 +124,21 @@ func (r *records) unit() codecs.TimeUnit {
 		}
 		if len(moments) == 0 && len(r.rows) > 0 && !r.numbersAnywhere() {
 			r.add("settings_without_effect", "take --time-unit out", "--time-unit is %s, and no time column of %s is a "+
-				"timestamp "+
-				"without time zone: the connector writes the others as text", set, r.Debezium.Table)
+				"timestamp without time zone: the connector writes the others as text", set, r.Debezium.Table)
 		}
-		return ""
+		return "", false
 	case told == codecs.UnitAdaptive:
 		r.areAdaptive(numbers, fmt.Sprintf("connector %q has time.precision.mode=%s", r.Connector.Name, r.Connector.TimeMode))
-		return ""
-	case told != "":
+		return "", len(moments) > 0
+	case told != "" && len(moments) > 0:
 		r.isUnit(told, numbers, fmt.Sprintf("connector %q has time.precision.mode=%s", r.Connector.Name,
 			r.Connector.TimeMode),
 			"start a new --group over a new snapshot, if that mode was another before")
-		if len(moments) > 0 {
-			r.ok("units", "times of columns without time zone are numbers of %s: connector %q has time.precision.mode=%s", told,
-				r.Connector.Name, r.Connector.TimeMode)
-		}
-		return told
+		r.ok("units", "times of columns without time zone are numbers of %s: connector %q has time.precision.mode=%s", told,
+			r.Connector.Name, r.Connector.TimeMode)
+		return told, false
 	case len(numbers) == 0:
-		return ""
+		return "", false
 	}
 	return r.shown(numbers)
 }
@@ -158,8 +153,7 @@ func (r *records) connectorUnit(moments []string) codecs.TimeUnit {
 		f, known := r.Debezium.Facts[name]
 		if mode == "connect" && known && f.Precision > 3 {
 			r.add("connect_settings_cut", "set time.precision.mode=adaptive in the connector, and start a new --group over a "+
-				"new "+
-				"snapshot, because earlier records stay cut",
+				"new snapshot, because earlier records stay cut",
 				"connector %q writes times in milliseconds (time.precision.mode=connect), and column %s holds %d digits of a "+
 					"second",
 				r.Connector.Name, name, f.Precision)
@@ -194,7 +188,7 @@ func (r *records) areAdaptive(numbers []number, because string) {
 }
 
 // shown decides by what the records show; the catalog must be known, because the size of a number proves nothing alone.
-func (r *records) shown(numbers []number) codecs.TimeUnit {
+func (r *records) shown(numbers []number) (unit codecs.TimeUnit, adaptive bool) {
 	first := numbers[0]
 	isAdaptive, same := true, true
 	var odd number
@@ -202,10 +196,9 @@ func (r *records) shown(numbers []number) codecs.TimeUnit {
 		want := r.adaptive(n.column)
 		if want == "" {
 			r.add("units_unknown", "set --time-unit to what the connector writes (see time.precision.mode), give "+
-				"--connect-url, "+
-				"turn on inline schemas, or let brimline ask PostgreSQL",
+				"--connect-url, turn on inline schemas, or let brimline ask PostgreSQL",
 				"nothing says in which unit times are that come as bare numbers; %s, if it is that", n)
-			return ""
+			return "", false
 		}
 		isAdaptive = isAdaptive && n.unit == want
 		if n.unit != first.unit && odd.unit == "" {
@@ -215,16 +208,16 @@ func (r *records) shown(numbers []number) codecs.TimeUnit {
 	switch {
 	case isAdaptive:
 		r.ok("units", "times of columns without time zone are numbers in the unit of Debezium's default mode: %s", first)
-		return ""
+		return "", true
 	case same:
 		r.ok("units", "times of columns without time zone are numbers of %s, as the newest records show: %s", first.unit,
 			first)
-		return first.unit
+		return first.unit, false
 	}
 	r.add("units_contradict", "start a new --group over a new snapshot, if the connector's time.precision.mode was "+
 		"changed",
 		"the newest records have times in different units: %s; %s", first, odd)
-	return ""
+	return "", false
 }
 
 // numbersAnywhere reports whether a transform has turned times with a zone into numbers.
