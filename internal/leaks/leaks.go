@@ -10,8 +10,8 @@ import (
 	"go.uber.org/goleak"
 )
 
-// patience is how long goroutines have to end. Clients of Kafka end theirs after Close has returned; goleak itself gives
-// them less than half a second, which a busy machine does not.
+// patience is how long goroutines have to end. Clients of Kafka end theirs after Close has returned; goleak itself
+// gives them less than half a second, which a busy machine does not.
 const patience = 30 * time.Second
 
 // Left are the goroutines that do not end; nil where there are none. options say which are none of the test's.
