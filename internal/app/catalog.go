@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -67,6 +68,9 @@ func (w *catalogWatch) notice() *httpapi.Notice {
 	return &httpapi.Notice{Kind: "table_replaced", Level: httpapi.Warning, Message: w.replaced, Remedy: remedyReplaced}
 }
 
+// errTableBack ends an attempt in whose time the table was changed and changed back.
+var errTableBack = errors.New("the table was changed for a moment, and is again what it was")
+
 // guard keeps an attempt from running while the table is not what it was.
 func (w *catalogWatch) guard(run attempt) attempt {
 	return func(ctx context.Context, tell func(httpapi.State)) error {
@@ -93,10 +97,13 @@ func (w *catalogWatch) guard(run attempt) attempt {
 			}
 		}()
 		err := run(reading, tell)
-		if _, trouble := w.now(); trouble != nil && ctx.Err() == nil {
+		if reading.Err() == nil || ctx.Err() != nil {
+			return err
+		}
+		if _, trouble := w.now(); trouble != nil {
 			return trouble
 		}
-		return err
+		return errTableBack
 	}
 }
 

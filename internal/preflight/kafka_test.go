@@ -81,7 +81,7 @@ func TestKafkaFindings(t *testing.T) {
 		{"source shorter than the rules", "source", set("retention.ms", "604800000"), nil, Warning, "kafka_source", []string{"7d", "look back 14d", "retention.ms=1209600000"}},
 		{"compacted source", "source", set("cleanup.policy", "compact"), nil, Warning, "kafka_source", []string{"compacted"}},
 		{"source that lost records", "source", func(f *kafka.Facts) { f.Removed = 77 }, nil, Note, "kafka_source", []string{"first 77 records"}},
-		{"source without leaders", "source", func(f *kafka.Facts) { f.Offline = 2 }, nil, Error, "kafka_source", []string{"2 of 8 partitions", "no leader"}},
+		{"source without leaders", "source", func(f *kafka.Facts) { f.Offline = 2 }, nil, Warning, "kafka_source_offline", []string{"2 of 8 partitions", "no leader"}},
 		{"one broker", "", nil, func(f *fakeCluster, _ *KafkaOptions) {
 			f.brokers = 1
 			for name := range f.topics {
@@ -112,7 +112,7 @@ func TestKafkaFindings(t *testing.T) {
 		{"source cannot be asked", "", nil, func(f *fakeCluster, _ *KafkaOptions) { f.down = "source" }, Error, "kafka_source_unknown", []string{"asking"}},
 		{"topic cannot be asked", "", nil, func(f *fakeCluster, _ *KafkaOptions) { f.down = streams.Alerts }, Error, "kafka_topics_unknown", []string{"asking"}},
 		{"source behind", "source", func(f *kafka.Facts) { f.UnderReplicated = 1 }, nil, Warning, "kafka_source_lagging", []string{"lags behind"}},
-		{"topic offline", streams.Alerts, func(f *kafka.Facts) { f.Offline = 1 }, nil, Error, "kafka_topics_offline", []string{"no leader"}},
+		{"topic offline", streams.Alerts, func(f *kafka.Facts) { f.Offline = 1 }, nil, Warning, "kafka_topics_offline", []string{"no leader"}},
 		{"healthy", "", nil, nil, OK, "kafka_topics", []string{"as they should be"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
