@@ -208,6 +208,10 @@ func (a *App) check(ctx context.Context) (*examination, error) {
 // Examine makes all checks of `brimline doctor`.
 // capture adds what `brimline capture` needs of the database's login.
 func Examine(ctx context.Context, c *config.Config, capture bool) []preflight.Finding {
+	if all := *c; len(c.Stages) == 0 { // doctor looks for all of them
+		all.Stages = config.Default().Stages
+		c = &all
+	}
 	var findings []preflight.Finding
 	set, err := rules.Load(c.Rules)
 	if err != nil {

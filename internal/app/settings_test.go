@@ -146,6 +146,8 @@ func TestExamine(t *testing.T) {
 	expect(preflight.Note, "postgres_connection_off", "--verify is off")
 	g.config.Verify = "on"
 	expect(preflight.Error, "postgres_connection_none", "--database-url")
+	g.config.Stages = nil // as doctor has it
+	expect(preflight.Error, "postgres_connection_none", "--database-url")
 	g.config.Stages = []string{"route", "window", "index"}
 	expect(preflight.Note, "postgres_connection_off", "another instance verifies")
 	g.config.Verify, g.config.Stages = "off", []string{"route", "window", "verify", "index"}

@@ -210,7 +210,7 @@ func TestRetryLeavesAloneWhatItCannotRead(t *testing.T) {
 		t.Errorf("%d changes sent", n-before)
 	}
 	// By account.
-	j.does(t, []string{"deadletter", "list", "--user", "9"}, "no dead letters")
+	j.does(t, []string{"deadletter", "list", "--user", "9"}, "none of these among ")
 	j.does(t, []string{"deadletter", "list", "--user", "8"}, "account 8", j.names.Changes)
 	j.does(t, []string{"deadletter", "retry", "--user", "7", "--dry-run"}, "account 7, row 3", "nothing was sent")
 	j.does(t, []string{"deadletter", "retry", "--user", "7", "--kind", "postgres_amount", "-y"},
