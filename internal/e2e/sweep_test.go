@@ -53,6 +53,10 @@ rules:
 		}
 		at = at.Add(time.Duration(r.IntN(200)) * time.Hour)
 	}
+	// At the end each partition is far ahead, so that whatever was drawn, there are users to sweep.
+	for range partitions {
+		rows = append(rows, testkit.Row{ID: int64(len(rows) + 1), User: 1, Time: at.Add(60 * 24 * time.Hour)})
+	}
 	j.table.Insert(t, rows)
 	sources := make([][]testkit.Event, partitions)
 	for i := range rows {
@@ -61,6 +65,9 @@ rules:
 		e.Partition = r.Int32N(int32(partitions))
 		if i < partitions*users {
 			e.Partition = int32(i / users)
+		}
+		if last := i - (len(rows) - partitions); last >= 0 {
+			e.Partition = int32(last)
 		}
 		sources[e.Partition] = append(sources[e.Partition], e)
 	}
@@ -99,6 +106,7 @@ rules:
 			left = left || len(sources[p]) > 0
 		}
 	}
+	sweeps(3) // one may have begun before the last rows were handled
 	p.Signal(syscall.SIGTERM)
 	j.mustEnd(t, p)
 	j.finish(t)
