@@ -205,5 +205,7 @@ func (m *member) close() error {
 	err := m.client.LeaveGroupContext(ctx)
 	m.kill()
 	m.client.Close()
+	// Close takes what is still buffered by a poll of its own, which would block its own second farewell for ever.
+	m.client.AllowRebalance()
 	return err
 }
