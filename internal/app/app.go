@@ -11,7 +11,7 @@
 //	place.go     what this process has to itself      topics.go     topics of the flow
 //	gate.go      instances agree on their rules       records.go    the record of the rules in force
 //	alertsfrom.go  from when on the group alerts
-//	stages.go    goka processors and their options    verify.go     the stage without goka
+//	stages.go    goka processors and their options    route.go, verify.go  the stages without goka
 //	traffic.go   where partitions start               lag.go        how far behind, and caught up
 //	checks.go    what is looked at before           settings.go   what the group's rows mean
 //	catalog.go   columns that change while it runs
@@ -291,7 +291,7 @@ type part struct {
 // makeParts makes the configured stages.
 func (a *App) makeParts() (parts []part) {
 	gokas := map[processors.StageName]func() *gokaStage{
-		processors.Route: a.routeStage, processors.Window: a.windowStage, processors.Index: a.indexStage,
+		processors.Window: a.windowStage, processors.Index: a.indexStage,
 	}
 	for _, name := range processors.StageNames() {
 		if !a.config.Runs(name) {
@@ -303,13 +303,14 @@ func (a *App) makeParts() (parts []part) {
 			s, own := define(), &gokaPartitions{}
 			s.traffic, s.own, p.own = p.traffic, own, own
 			run = a.attempt(s)
-			if name == processors.Route {
-				run = a.catalog.guard(run)
-			}
 		} else {
 			own := &memberPartitions{}
 			p.own = own
-			run = a.verifyAttempt(p.traffic, own)
+			if name == processors.Route {
+				run = a.catalog.guard(a.routeAttempt(p.traffic, own))
+			} else {
+				run = a.verifyAttempt(p.traffic, own)
+			}
 		}
 		p.supervised = newSupervised(string(name), a.log, a.metrics, run)
 		parts = append(parts, p)
