@@ -24,6 +24,7 @@ type page struct {
 	Now      brimline.Time
 	Status   Status
 	NotReady []string
+	Stalled  []string // stages that do not work although the instance is ready
 	Stages   []stageCell
 	Rules    []ruleBody
 
@@ -116,7 +117,7 @@ func columnText(row rowBody, name string) string {
 
 func (h *handler) index(w http.ResponseWriter, r *http.Request) {
 	p := page{Now: h.now(), Status: h.Status(r.Context()), Asked: r.URL.Query().Get("user")}
-	p.NotReady = p.Status.NotReady()
+	p.NotReady, p.Stalled = p.Status.NotReady(), p.Status.stalled()
 	for _, s := range p.Status.Stages {
 		p.Stages = append(p.Stages, cellOf(s))
 	}

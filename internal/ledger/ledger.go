@@ -110,6 +110,21 @@ func (l *Ledger) open(ctx context.Context) error {
 // Close ends all connections.
 func (l *Ledger) Close() { l.pool.Close() }
 
+// Ping asks PostgreSQL whether it is there, within the time of a question. All connections in use by questions are no
+// outage.
+func (l *Ledger) Ping(ctx context.Context) error {
+	const doing = "looking whether it answers"
+	if s := l.pool.Stat(); s.AcquiredConns() >= s.MaxConns() {
+		return nil // the questions tell
+	}
+	patience, cancel := context.WithTimeout(ctx, l.o.Timeout)
+	defer cancel()
+	if err := l.pool.Ping(patience); err != nil {
+		return l.fail(ctx, doing, err)
+	}
+	return nil
+}
+
 // Figures are the rule's figures for user at time at, and the server's
 // write-ahead log position after the answer. after are the changes that the
 // question comes from; a replica is asked once it has their transactions.
