@@ -262,6 +262,51 @@ func TestPartitionsAreLogged(t *testing.T) {
 	}
 }
 
+// A topic of alerts that others write to as well is told: by default all groups have the same one.
+func TestSharedAlertsAreTold(t *testing.T) {
+	defer noLeaks(t)()
+	g := newGround(t)
+	defer g.close(t)
+	g.createSource(t)
+	g.insert(t, 1, "60.00", "70.00")
+	g.config.UntilCaughtUp = true
+	if err := g.app(t).Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	told := func(group, source, alerts string) string {
+		c := g.config
+		c.Group, c.Source, c.Alerts = group, source, alerts
+		var all []string
+		for _, f := range Examine(t.Context(), &c, false) {
+			if f.Check == "kafka_alerts_shared" {
+				all = append(all, f.Level.String()+" "+f.What+"; "+f.Remedy)
+			}
+		}
+		return strings.Join(all, "\n")
+	}
+	const remedy = "; give each group a topic of its own with --alerts, unless its consumers tell by source.topic and rule " +
+		"whose an alert is"
+	for _, c := range []struct{ group, source, alerts, want string }{
+		{g.config.Group, g.config.Source, "alerts", ""},
+		{"second", g.config.Source, "second-alerts", ""},
+		{"second", g.config.Source, "alerts", `warning topic "alerts" is also that of group brimline` + remedy},
+		{"second", "other.table", "alerts",
+			`warning topic "alerts" is also that of group brimline, and holds alerts of rows from src.streaming.transactions` + remedy},
+		{g.config.Group, "other.table", "alerts", `warning topic "alerts" holds alerts of rows from src.streaming.transactions` + remedy},
+	} {
+		if got := told(c.group, c.source, c.alerts); got != c.want {
+			t.Errorf("group %s, source %s, alerts %s: %q, want %q", c.group, c.source, c.alerts, got, c.want)
+		}
+	}
+	g.config.Group = "second"
+	if err := g.app(t).Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(g.log.String(), "is also that of group brimline") {
+		t.Error("a run does not say it")
+	}
+}
+
 // A partition that is added to the source topic is read without a restart, from its first record.
 func TestAddedPartitionsAreRead(t *testing.T) {
 	defer noLeaks(t)()

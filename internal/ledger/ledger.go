@@ -114,15 +114,13 @@ func (l *Ledger) Close() { l.pool.Close() }
 // outage.
 func (l *Ledger) Ping(ctx context.Context) error {
 	const doing = "looking whether it answers"
-	if s := l.pool.Stat(); s.AcquiredConns() >= s.MaxConns() {
-		return nil // the questions tell
-	}
 	patience, cancel := context.WithTimeout(ctx, l.o.Timeout)
 	defer cancel()
-	if err := l.pool.Ping(patience); err != nil {
-		return l.fail(ctx, doing, err)
+	err := l.pool.Ping(patience)
+	if s := l.pool.Stat(); err == nil || s.AcquiredConns() >= s.MaxConns() {
+		return nil // the questions tell
 	}
-	return nil
+	return l.fail(ctx, doing, err)
 }
 
 // Figures are the rule's figures for user at time at, and the server's

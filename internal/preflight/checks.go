@@ -35,7 +35,8 @@ func Checks() []Check { return checks }
 var subjects = map[string]Source{
 	"rules": FromFiles, "settings": FromFiles, "group": FromGroup,
 	"kafka_connection": FromKafka, "kafka_brokers": FromKafka, "kafka_source": FromKafka, "kafka_topics": FromKafka,
-	"records": FromRecords, "record_encoding": FromRecords, "units": FromRecords,
+	"kafka_alerts": FromKafka,
+	"records":      FromRecords, "record_encoding": FromRecords, "units": FromRecords,
 	"connect": FromConnect, "connect_state": FromConnect, "connect_settings": FromConnect,
 	"postgres_connection": FromCatalog, "postgres_version": FromCatalog, "postgres_clock": FromCatalog,
 	"postgres_table":  FromCatalog,
@@ -99,6 +100,8 @@ var checks = []Check{
 		"allow this user to describe topic configurations"},
 	{"kafka_topics_policy", FromKafka, Error, "a topic of ours has the cleanup policy of another kind of topic",
 		"set cleanup.policy on it"},
+	{"kafka_alerts_shared", FromKafka, Warning, "the topic of alerts is that of other groups, or holds alerts of other tables",
+		"give each group a topic of its own with --alerts"},
 	{"kafka_topics_retention", FromKafka, Note, "the alerts topic does not keep alerts for ever",
 		"set retention.ms=-1 on it"},
 	{"kafka_topics_replication", FromKafka, Warning, "a topic of ours has fewer copies than there are brokers for",
