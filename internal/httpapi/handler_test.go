@@ -492,3 +492,15 @@ func TestFormats(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// The page has words for every measure.
+func TestMeasuresInWords(t *testing.T) {
+	words := map[string]brimline.Measure{}
+	for _, m := range brimline.Measures() {
+		text := measureText(m.String())
+		if other, taken := words[text]; taken || text == m.String() {
+			t.Errorf("measure %v is %q, as is %v", m, text, other)
+		}
+		words[text] = m
+	}
+}

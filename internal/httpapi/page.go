@@ -93,6 +93,8 @@ func pageFuncs() template.FuncMap {
 // measureText says a measure in words.
 func measureText(name string) string {
 	switch m, _ := brimline.ParseMeasure(name); m {
+	case brimline.SumAbs:
+		return "sum of absolute amounts"
 	case brimline.Sum:
 		return "sum of amounts"
 	case brimline.SumIn:
@@ -101,9 +103,8 @@ func measureText(name string) string {
 		return "sum of amounts below zero"
 	case brimline.CountAll:
 		return "number of transactions"
-	default:
-		return "sum of absolute amounts"
 	}
+	return name
 }
 
 // columnText is a row's further column as text; nothing for NULL and for a column that it lacks.
