@@ -198,8 +198,8 @@ func (s Status) complete() Status {
 	return s
 }
 
-// NotReady gives the reasons why this instance should not be asked and given work, none where it should: it is stopping,
-// a stage that it runs has no partitions yet or reads its tables, a view does. What keeps it from working
+// NotReady gives the reasons why this instance should not be asked and given work, none where it should: it is
+// stopping, a stage that it runs has no partitions yet or reads its tables, a view does. What keeps it from working
 // and would keep any other one as well, or is waited for from others, is no such reason: Degraded has it. A group whose
 // partitions all belong to other instances is ready: there is nothing for it to do.
 func (s *Status) NotReady() []string {

@@ -62,7 +62,8 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		aborts:  counter("aborts_total", "Kafka transactions aborted; their candidates are handled again."),
 		waiting: prometheus.NewGauge(prometheus.GaugeOpts{Name: "brimline_verify_waiting", Help: "1 while PostgreSQL does not answer, else 0."}),
 	}
-	r.MustRegister(m.candidates, m.alerts, m.dismissed, m.edgesFound, m.replays, m.dead, m.queries, m.transactions, m.delay, m.aborts, m.waiting)
+	r.MustRegister(m.candidates, m.alerts, m.dismissed, m.edgesFound, m.replays, m.dead, m.queries, m.transactions,
+		m.delay, m.aborts, m.waiting)
 	for _, kind := range []brimline.CandidateKind{brimline.EdgeCandidate, brimline.LateCandidate} {
 		m.candidates.WithLabelValues(string(kind))
 	}
