@@ -13,6 +13,7 @@
 //	alertsfrom.go  from when on the group alerts
 //	stages.go    goka processors and their options    route.go, verify.go  the stages without goka
 //	traffic.go   where partitions start               lag.go        how far behind, and caught up
+//	health.go    what an operator should know of while it runs
 //	checks.go    what is looked at before           settings.go   what the group's rows mean
 //	catalog.go   columns that change while it runs
 //	serve.go     views and HTTP                    judged.go      what PostgreSQL refuted lately
@@ -47,6 +48,7 @@ const (
 	gateEvery   = time.Second
 	watchEvery  = 5 * time.Second
 	lagEvery    = 3 * time.Second
+	lagUnasked  = 10 * time.Second
 	caughtEvery = 200 * time.Millisecond
 )
 
@@ -62,6 +64,9 @@ type App struct {
 	metrics      *Metrics
 	stageMetrics stageMetrics
 	judged       *judged // nil where this instance asks PostgreSQL nothing
+	outage       outage
+	unread       *unread
+	letters      *letters
 
 	streams     processors.Streams
 	rules       *rules.Set
@@ -77,10 +82,12 @@ type App struct {
 	cluster    *kafka.Cluster
 	cache      *kafka.ReadCache // of all tables
 	partitions partitionCounts
-	alertsFrom brimline.Time // 0: always
-	gate       *gate
-	serving    *serving
-	profiling  *profiling
+	// sourcePartitions is the number of the source topic's when it was last looked at.
+	sourcePartitions atomic.Int64
+	alertsFrom       brimline.Time // 0: always
+	gate             *gate
+	serving          *serving
+	profiling        *profiling
 
 	mu      sync.Mutex
 	parts   []part // of the stages, while they run
@@ -124,6 +131,8 @@ func New(_ context.Context, o Options) (*App, error) {
 	a.compiled = a.rules.Compiled(a.whereFailed())
 	a.stageMetrics = newStageMetrics(a.registry, a.rules.Rules)
 	registerProcess(a.registry)
+	a.unread = newUnread(a.log, a.metrics)
+	a.letters = newLetters(time.Now(), a.stageMetrics.deadLetters, a.log)
 	if a.config.Runs(processors.Verify) && a.config.Verify != "off" {
 		a.judged = newJudged(time.Now(), a.stageMetrics.verify.Tally, a.streams.Dismissed, a.log)
 	}
@@ -165,7 +174,7 @@ func (a *App) Start(ctx context.Context) (err error) {
 	a.gate = &gate{
 		groups: a.streams.Groups(), topic: a.streams.Rules, set: &a.rules.RuleSet, ours: a.fingerprint, self: a.place.Instance,
 		log: a.log, gauge: a.metrics.strangers, every: gateEvery, write: a.writeRules, turnedAway: make(chan struct{}, 1),
-		reason: errors.New("starting"),
+		reason: errors.New("the checks before the start are not done yet"),
 	}
 	if err := a.listen(); err != nil {
 		return err
@@ -187,6 +196,7 @@ func (a *App) Start(ctx context.Context) (err error) {
 	if a.partitions, err = ensureTopics(ctx, a.cluster, a.streams, a.config.Partitions, a.config.Replication, a.log); err != nil {
 		return err
 	}
+	a.sourcePartitions.Store(int64(a.partitions.source))
 	a.metrics.expect(a.partitions)
 	if !checked.waits {
 		if err := a.agree(ctx, checked); err != nil {
@@ -218,9 +228,12 @@ func (a *App) conduct(ctx context.Context) error {
 	defer beside.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	if a.serving != nil { // nobody else would ask
-		beside.Go(func() { a.watchLag(ctx, lagEvery) })
+	every := lagEvery
+	if a.serving == nil { // then it is for the log alone
+		every = lagUnasked
 	}
+	beside.Go(func() { a.watchGroup(ctx, every) })
+	beside.Go(func() { a.watchLetters(ctx) })
 	if a.judged != nil {
 		beside.Go(func() { a.watchJudged(ctx) })
 	}

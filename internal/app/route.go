@@ -42,7 +42,7 @@ func (a *App) routeAttempt(t *traffic, own *memberPartitions) attempt {
 // truncated tells of a TRUNCATE in one of several partitions: where a topic is read from its beginning, rows that came
 // after it may be met before it.
 func (a *App) truncated(at brimline.Source) {
-	if a.partitions.source > 1 {
+	if a.sourcePartitions.Load() > 1 {
 		a.log.Warn("a TRUNCATE came whose place among the rows of other partitions is not known: rows written after it "+
 			"may be "+
 			"missing from the totals, and their alerts with them", "partition", at.Partition, "offset", at.Offset,

@@ -64,8 +64,10 @@ func (t *task) change(ctx goka.Context, msg any) {
 		if e, ok := errors.AsType[*brimline.Error](err); ok && e.Kind == codecs.KindOlderFormat {
 			processors.Fail(ctx, err) // the whole group is an older one
 		}
-		ctx.Emit(t.dead, ctx.Key(), deadLetter(ctx, msg.([]byte), err, t.Clock()))
+		dead := deadLetter(ctx, msg.([]byte), err, t.Clock())
+		ctx.Emit(t.dead, ctx.Key(), dead)
 		t.Metrics.undecodable.Inc()
+		t.Metrics.Letters.Add(dead.Kind)
 		return
 	}
 	change.Source.Topic = t.Streams.Source

@@ -4,6 +4,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/processors"
 )
 
 // Metrics are the stage's own; lag and restarts are counted by the app for every stage alike.
@@ -14,6 +15,7 @@ type Metrics struct {
 	swept       prometheus.Counter
 	undecodable prometheus.Counter
 	broken      prometheus.Counter
+	Letters     processors.LetterCount // since the start
 }
 
 // What a change did to its window.
