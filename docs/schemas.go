@@ -1,4 +1,4 @@
-// Package docs holds the schemas of files that people write, for `brimline rules init`.
+// Package docs holds the schemas of files that people write, for `brimline rules init`, and of alerts, for the API.
 package docs
 
 import _ "embed"
@@ -12,3 +12,8 @@ var RulesSchema []byte
 //
 //go:embed rules-test.schema.json
 var RulesTestSchema []byte
+
+// AlertSchema is the JSON Schema of a record of the alerts topic.
+//
+//go:embed alert.schema.json
+var AlertSchema []byte

@@ -216,12 +216,12 @@ func (c *statusCmd) ask(ctx context.Context) *askedInstance {
 func (a *askedInstance) read(group string, response *http.Response) {
 	var answer struct {
 		httpapi.Status
-		Error struct{ Message, Remedy string }
+		Detail, Remedy string // of a problem
 	}
 	err := json.NewDecoder(io.LimitReader(response.Body, 16<<20)).Decode(&answer)
 	switch {
-	case err == nil && answer.Error.Message != "":
-		a.Problem = answer.Error.Message + "; remedy: " + answer.Error.Remedy
+	case err == nil && answer.Detail != "":
+		a.Problem = answer.Detail + "; remedy: " + answer.Remedy
 	case err != nil || response.StatusCode != http.StatusOK || answer.Group == "":
 		a.Problem = "no answer of an instance of brimline"
 	case answer.Group != group:

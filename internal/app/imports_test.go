@@ -64,7 +64,7 @@ func layers() []layer {
 		{"internal/preflight", []string{".", "codecs", "processors", "internal/kafka", "internal/postgres",
 			"internal/rules", "internal/urls"},
 			[]string{pgxModule, "github.com/dustin/go-humanize"}},
-		{"internal/httpapi", []string{".", "codecs", "processors", "internal/plain", "internal/rules", "views"}, []string{metricsModule}},
+		{"internal/httpapi", []string{".", "docs", "codecs", "processors", "internal/plain", "internal/rules", "views"}, []string{metricsModule}},
 		{"internal/config", []string{".", "processors", "internal/urls"}, []string{kongModule, yamlModule,
 			"github.com/dustin/go-humanize"}},
 		{"internal/app", []string{

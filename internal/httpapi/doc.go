@@ -4,9 +4,10 @@
 // It answers GET and HEAD only, changes nothing, and does not ask who is
 // asking: it belongs on loopback or behind something that does. A request's
 // Host must be an address, localhost or an allowed name. Amounts are
-// decimal strings, times ISO 8601 in UTC. Failures are
-// {"error":{"kind","message","remedy"}}; kinds are those of brimline.Error.
-// Query parameters that an address does not know are such a failure.
+// decimal strings, times ISO 8601 in UTC. Failures are problems of RFC 9457
+// whose type ends in the kind of brimline.Error, with its remedy. Query
+// parameters that an address does not know are such a failure. openapi.yaml
+// describes it all, is served, and every test's answers are compared with it.
 //
 //	/                          the page; ?user=ID shows a user, without JavaScript too
 //	/healthz                   200 while the process is alive
@@ -18,4 +19,5 @@
 //	/api/v1/status             stages, partitions, lag
 //	/api/v1/rules              the rules in force
 //	/api/v1/topology           the flow
+//	/api/v1/openapi.yaml       the description of /api/v1
 package httpapi

@@ -3,20 +3,16 @@ package httpapi
 import (
 	"context"
 	"embed"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"html/template"
 	"net/http"
-	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
 
 	"github.com/brimline/brimline"
-	"github.com/brimline/brimline/internal/plain"
 	"github.com/brimline/brimline/processors"
 	"github.com/brimline/brimline/views"
 	"github.com/prometheus/client_golang/prometheus"
@@ -69,23 +65,39 @@ func New(o Options) http.Handler {
 	})
 	mux.HandleFunc("/readyz", h.ready)
 	mux.Handle("/metrics", promhttp.HandlerFor(o.Metrics, promhttp.HandlerOpts{}))
-	mux.HandleFunc("/api/v1/users/{id}", taking(h.user, "rows"))
-	mux.HandleFunc("/api/v1/users/{id}/alerts", taking(h.userAlerts))
-	mux.HandleFunc("/api/v1/alerts", taking(h.recentAlerts, "limit", "user"))
-	mux.HandleFunc("/api/v1/status", taking(h.status))
-	mux.HandleFunc("/api/v1/rules", taking(h.rules))
-	mux.HandleFunc("/api/v1/topology", taking(h.topology))
+	for _, r := range h.routes() {
+		mux.HandleFunc(r.path, taking(r.serve, r.takes...))
+	}
 	mux.HandleFunc("/{$}", h.index)
 	for _, name := range []string{"style.css", "page.js", "icon.svg"} {
 		mux.Handle("/assets/"+name, asset(name))
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusNotFound, &brimline.Error{
-			Class: brimline.ClassInput, Kind: "not_found", Remedy: "see / for the page and /api/v1/status for the API",
+			Class: brimline.ClassInput, Kind: "not_found", Remedy: "see / for the page and " + descriptionPath + " for the API",
 			Err: errors.New("there is nothing at this address"),
 		})
 	})
 	return guarded(mux)
+}
+
+// route is an address of the API and the query parameters that it takes. openapi.yaml describes each.
+type route struct {
+	path  string
+	serve http.HandlerFunc
+	takes []string
+}
+
+func (h *handler) routes() []route {
+	return []route{
+		{"/api/v1/users/{id}", h.user, []string{"rows"}},
+		{"/api/v1/users/{id}/alerts", h.userAlerts, nil},
+		{"/api/v1/alerts", h.recentAlerts, []string{"limit", "user"}},
+		{"/api/v1/status", h.status, nil},
+		{"/api/v1/rules", h.rules, nil},
+		{"/api/v1/topology", h.topology, nil},
+		{descriptionPath, description(), nil},
+	}
 }
 
 // guarded sets the security headers and refuses what changes things: to pages
@@ -172,112 +184,4 @@ func errNoView(what string) error {
 		Class: brimline.ClassRuntime, Kind: "no_view", Remedy: "ask another instance, or `brimline user` and `brimline alerts`",
 		Err: fmt.Errorf("this instance does not know %s", what),
 	}
-}
-
-// taking serves requests that have no other query parameters than those named, each at most once. A parameter that
-// nothing is known of is refused: its answer would be taken for what was asked.
-func taking(serve http.HandlerFunc, names ...string) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		if err := checkQuery(r, names...); err != nil {
-			writeError(w, statusOf(err), err)
-			return
-		}
-		serve(w, r)
-	}
-}
-
-func checkQuery(r *http.Request, names ...string) error {
-	remedy := "leave it out: this address takes no parameters"
-	switch len(names) {
-	case 0:
-	case 1:
-		remedy = "this address takes " + names[0] + ", once"
-	default:
-		remedy = "this address takes " + strings.Join(names, " and ") + ", each once"
-	}
-	values, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil {
-		return badParameter("query", remedy, "it cannot be read: %v", err)
-	}
-	var unknown []string
-	for name, all := range values {
-		switch {
-		case !slices.Contains(names, name):
-			unknown = append(unknown, strconv.Quote(name))
-		case len(all) > 1:
-			return badParameter(strconv.Quote(name), remedy, "it is given %d times", len(all))
-		}
-	}
-	if len(unknown) == 0 {
-		return nil
-	}
-	slices.Sort(unknown)
-	return badParameter("query", remedy, "not known: %s", strings.Join(unknown, ", "))
-}
-
-func badParameter(where, remedy, format string, args ...any) error {
-	return &brimline.Error{
-		Class: brimline.ClassInput, Kind: "bad_parameter", Where: where, Remedy: remedy, Err: fmt.Errorf(format, args...),
-	}
-}
-
-// number reads a query parameter that counts something.
-func number(r *http.Request, name string, standard, most int) (int, error) {
-	if !r.URL.Query().Has(name) {
-		return standard, nil
-	}
-	s := r.URL.Query().Get(name)
-	n, err := strconv.Atoi(s)
-	if err != nil || n < 0 || n > most {
-		return 0, badParameter(name, fmt.Sprintf("give a whole number from 0 to %d", most), "%q is not such a number", s)
-	}
-	return n, nil
-}
-
-// statusOf maps a failure to an HTTP status.
-func statusOf(err error) int {
-	e, ok := errors.AsType[*brimline.Error](err)
-	switch {
-	case !ok:
-		return http.StatusInternalServerError
-	case e.Class == brimline.ClassInput:
-		return http.StatusBadRequest
-	case e.Kind == "view_read":
-		return http.StatusInternalServerError
-	default: // not recovered yet, stopped, Kafka away: may pass
-		return http.StatusServiceUnavailable
-	}
-}
-
-type errorBody struct {
-	Kind    string `json:"kind"`
-	Message string `json:"message"`
-	Remedy  string `json:"remedy,omitempty"`
-}
-
-func describe(err error) errorBody {
-	e, ok := errors.AsType[*brimline.Error](err)
-	if !ok {
-		return errorBody{Kind: "internal", Message: err.Error()}
-	}
-	message := e.Err.Error()
-	if e.Where != "" {
-		message = e.Where + ": " + message
-	}
-	return errorBody{Kind: e.Kind, Message: message, Remedy: e.Remedy}
-}
-
-func writeError(w http.ResponseWriter, status int, err error) {
-	writeJSON(w, status, map[string]errorBody{"error": describe(err)})
-}
-
-func writeJSON(w http.ResponseWriter, status int, v any) {
-	// Encoded before anything is sent, so that a failure is not half an answer.
-	body, err := json.Marshal(v)
-	if err != nil {
-		status, body = http.StatusInternalServerError, []byte(`{"error":{"kind":"internal","message":"the answer cannot be written as JSON"}}`)
-	}
-	w.Header().Set("Content-Type", "application/json; charset=utf-8")
-	w.WriteHeader(status)
-	_, _ = w.Write(append(plain.Append(nil, body), '\n')) // people look at it with curl
 }

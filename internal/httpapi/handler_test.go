@@ -19,9 +19,13 @@ import (
 
 func get(t *testing.T, h http.Handler, target string) *http.Response {
 	t.Helper()
-	w := httptest.NewRecorder()
-	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, target, nil))
-	return w.Result()
+	w, r := httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, target, nil)
+	h.ServeHTTP(w, r)
+	response := w.Result()
+	if strings.HasPrefix(target, "/api/v1/") {
+		keepsContract(t, r, response)
+	}
+	return response
 }
 
 // getJSON decodes an answer of the wanted status.
@@ -62,6 +66,11 @@ func want(t *testing.T, v any, value any, path ...any) {
 	if got := at(v, path...); got != value {
 		t.Errorf("%v is %v, want %v", path, got, value)
 	}
+}
+
+func wantProblem(t *testing.T, v any, kind string) {
+	t.Helper()
+	want(t, v, problemType+kind, "type")
 }
 
 func TestUser(t *testing.T) {
@@ -106,8 +115,8 @@ func TestHostileUserIDs(t *testing.T) {
 			t.Errorf("page for %q: status %d, or the id is markup", id, r.StatusCode)
 		}
 	}
-	want(t, getJSON(t, h, "/api/v1/users/"+strings.Repeat("x", maxIDBytes+1), 400), "bad_user_id", "error", "kind")
-	want(t, getJSON(t, h, "/api/v1/users/%FF", 400), "bad_user_id", "error", "kind")
+	wantProblem(t, getJSON(t, h, "/api/v1/users/"+strings.Repeat("x", maxIDBytes+1), 400), "bad_user_id")
+	wantProblem(t, getJSON(t, h, "/api/v1/users/%FF", 400), "bad_user_id")
 }
 
 func TestAlerts(t *testing.T) {
@@ -127,7 +136,7 @@ func TestAlerts(t *testing.T) {
 		t.Errorf("%d alerts of nobody", n)
 	}
 	for _, limit := range []string{"x", "-1", "501", "1e2"} {
-		want(t, getJSON(t, h, "/api/v1/alerts?limit="+limit, 400), "bad_parameter", "error", "kind")
+		wantProblem(t, getJSON(t, h, "/api/v1/alerts?limit="+limit, 400), "bad_parameter")
 	}
 }
 
@@ -163,12 +172,12 @@ func TestParameters(t *testing.T) {
 		"/api/v1/alerts?limit=1;user=2": "query", "/api/v1/alerts?user=%zz": "query", "/api/v1/status?%zz=1": "query",
 	} {
 		v := getJSON(t, h, target, 400)
-		want(t, v, "bad_parameter", "error", "kind")
-		if got := fmt.Sprint(at(v, "error", "message")); !strings.Contains(got, named) || at(v, "error", "remedy") == nil {
-			t.Errorf("%s: %v, which should name %s", target, at(v, "error"), named)
+		wantProblem(t, v, "bad_parameter")
+		if got := fmt.Sprint(at(v, "detail")); !strings.Contains(got, named) || at(v, "remedy") == nil {
+			t.Errorf("%s: %v, which should name %s", target, v, named)
 		}
 	}
-	want(t, getJSON(t, h, "/api/v1/alerts?user="+strings.Repeat("x", maxIDBytes+1), 400), "bad_user_id", "error", "kind")
+	wantProblem(t, getJSON(t, h, "/api/v1/alerts?user="+strings.Repeat("x", maxIDBytes+1), 400), "bad_user_id")
 
 	// The page says it to people.
 	for _, target := range []string{"/?usr=27956157", "/?user=1&rule=r", "/?user=1&user=2"} {
@@ -305,9 +314,9 @@ func TestErrors(t *testing.T) {
 	h := New(f.options())
 	for _, target := range []string{"/api/v1/users/1", "/api/v1/users/1/alerts", "/api/v1/alerts"} {
 		v := getJSON(t, h, target, 503)
-		want(t, v, "view_not_recovered", "error", "kind")
-		want(t, v, "view: 2 of 8 partitions are complete", "error", "message")
-		want(t, v, "ask again in a moment", "error", "remedy")
+		wantProblem(t, v, "view_not_recovered")
+		want(t, v, "view: 2 of 8 partitions are complete", "detail")
+		want(t, v, "ask again in a moment", "remedy")
 	}
 	r := get(t, h, "/?user=1")
 	body, _ := io.ReadAll(r.Body)
@@ -315,19 +324,19 @@ func TestErrors(t *testing.T) {
 		t.Errorf("the page does not say why: status %d", r.StatusCode)
 	}
 	f.err = errors.New("odd")
-	want(t, getJSON(t, h, "/api/v1/users/1", 500), "internal", "error", "kind")
+	wantProblem(t, getJSON(t, h, "/api/v1/users/1", 500), "internal")
 
 	o := f.options()
 	o.Users, o.Alerts = nil, nil
 	h = New(o)
 	for _, target := range []string{"/api/v1/users/1", "/api/v1/users/1/alerts", "/api/v1/alerts"} {
-		want(t, getJSON(t, h, target, 503), "no_view", "error", "kind")
+		wantProblem(t, getJSON(t, h, target, 503), "no_view")
 	}
 	if r := get(t, h, "/"); r.StatusCode != 200 {
 		t.Errorf("the page without views: status %d", r.StatusCode)
 	}
 	for _, target := range []string{"/nothing", "/api/v1/users/", "/api/v2/status", "/assets/", "/assets/page.html"} {
-		want(t, getJSON(t, h, target, 404), "not_found", "error", "kind")
+		wantProblem(t, getJSON(t, h, target, 404), "not_found")
 	}
 }
 

@@ -99,8 +99,8 @@ func TestForeignHostsAreRefused(t *testing.T) {
 			if err := json.Unmarshal([]byte(body), &v); err != nil {
 				t.Errorf("%s, host %q: %v", name, host, err)
 			}
-			remedy := fmt.Sprint(at(v, "error", "remedy"))
-			if at(v, "error", "kind") != "foreign_host" || !strings.Contains(remedy, "--allowed-hosts") {
+			remedy := fmt.Sprint(at(v, "remedy"))
+			if at(v, "type") != problemType+"foreign_host" || !strings.Contains(remedy, "--allowed-hosts") {
 				t.Errorf("%s, host %q: the answer does not name the setting: %s", name, host, body)
 			}
 		}
