@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/internal/feed"
 	"github.com/brimline/brimline/internal/httpapi"
 	"github.com/brimline/brimline/processors"
 	"github.com/brimline/brimline/views"
@@ -19,6 +20,8 @@ type serving struct {
 	server  *httpapi.Server
 	windows atomic.Pointer[views.Windows]
 	alerts  atomic.Pointer[views.Alerts]
+	reader  *feed.Reader
+	live    atomic.Pointer[feed.Live]
 
 	cancel  context.CancelFunc
 	running sync.WaitGroup
@@ -33,10 +36,14 @@ func (a *App) listen() error {
 	if err != nil {
 		return err
 	}
-	s := &serving{server: server}
+	reader, err := feed.Open(a.kafka)
+	if err != nil {
+		return errors.Join(err, server.Close())
+	}
+	s := &serving{server: server, reader: reader}
 	a.serving = s
 	handler := httpapi.New(httpapi.Options{
-		Users: usersNow{s}, Alerts: alertsNow{s}, Status: a.Status,
+		Users: usersNow{s}, Alerts: alertsNow{s}, Log: reader, Live: s.live.Load, Status: a.Status,
 		Rules: a.rules.RuleSet, Streams: a.streams, Metrics: a.registry, Now: a.clock,
 	})
 	var ctx context.Context
@@ -106,6 +113,12 @@ func (a *App) openViews(ctx context.Context) {
 		s.alerts.Store(v)
 		return followView(ctx, v, tell)
 	})
+	follow("alerts-stream", func(ctx context.Context, tell func(httpapi.State)) error {
+		live := feed.NewLive(s.reader, a.streams.Alerts, httpapi.Frame)
+		s.live.Store(live)
+		tell(httpapi.Running)
+		return live.Run(ctx)
+	})
 }
 
 // view is what both views have in common.
@@ -135,6 +148,7 @@ func (s *serving) close() {
 	}
 	s.cancel()
 	s.running.Wait()
+	s.reader.Close()
 }
 
 // status tells how far the views are; nothing where HTTP is off.

@@ -158,7 +158,7 @@ func userOf(u *views.User, rows int) userBody {
 
 func (h *handler) userAlerts(w http.ResponseWriter, r *http.Request) {
 	alerts, err := h.alertsOf(r.PathValue("id"))
-	writeAlerts(w, alerts, nil, err)
+	writeAlerts(w, alerts, err)
 }
 
 // alertsOf gives the alerts of a user that the index keeps.
@@ -172,40 +172,8 @@ func (h *handler) alertsOf(id string) ([]*brimline.Alert, error) {
 	return h.Alerts.User(id)
 }
 
-const standardAlerts = 50
-
-// recentAlerts gives the newest alerts of all users or of one.
-func (h *handler) recentAlerts(w http.ResponseWriter, r *http.Request) {
-	alerts, more, err := h.recentOf(r)
-	writeAlerts(w, alerts, &more, err)
-}
-
-func (h *handler) recentOf(r *http.Request) (alerts []*brimline.Alert, more bool, err error) {
-	limit, err := number(r, "limit", standardAlerts, views.RecentKept)
-	if err != nil {
-		return nil, false, err
-	}
-	switch user := r.URL.Query().Get("user"); {
-	case user != "":
-		alerts, err = h.alertsOf(user)
-	case r.URL.Query().Has("user"):
-		err = badParameter("user", "give a user id, or leave the parameter out", "it is empty")
-	case h.Alerts == nil:
-		err = errNoView("alerts")
-	default:
-		// One more tells whether there is one more. At the view's own bound that cannot be known.
-		alerts, err = h.Alerts.Recent(r.Context(), min(limit+1, views.RecentKept))
-		more = len(alerts) == views.RecentKept
-	}
-	if len(alerts) > limit {
-		alerts, more = alerts[:limit], true
-	}
-	return alerts, more, err
-}
-
-// writeAlerts writes alerts as they stand in the alerts topic: docs/alert.schema.json. more tells whether there may be
-// others beyond the limit; nil where there is none.
-func writeAlerts(w http.ResponseWriter, alerts []*brimline.Alert, more *bool, err error) {
+// writeAlerts writes alerts as they stand in the alerts topic: docs/alert.schema.json.
+func writeAlerts(w http.ResponseWriter, alerts []*brimline.Alert, err error) {
 	records := make([]json.RawMessage, len(alerts))
 	for i, a := range alerts {
 		if err == nil {
@@ -216,10 +184,7 @@ func writeAlerts(w http.ResponseWriter, alerts []*brimline.Alert, more *bool, er
 		writeError(w, statusOf(err), err)
 		return
 	}
-	writeJSON(w, http.StatusOK, struct {
-		Alerts []json.RawMessage `json:"alerts"`
-		More   *bool             `json:"more,omitempty"`
-	}{records, more})
+	writeJSON(w, http.StatusOK, map[string][]json.RawMessage{"alerts": records})
 }
 
 func (h *handler) ready(w http.ResponseWriter, r *http.Request) {

@@ -35,7 +35,9 @@ var theContract = sync.OnceValues(func() (*contract, error) {
 	// Columns have any names; the library loses the members of an alert behind its allOf, and codecs checks those.
 	open := config.WithStrictIgnorePaths("$.body.rows[*].columns.**", "$.body.alerts[*].*.**", "$.body.alert.*.**", "$.body.dismissed[*].*.**",
 		"$.body.stages[*].partitions[*].*", "$.body.views[*].*", "$.body.verification.**")
-	v, errs := validator.NewValidator(doc, config.WithStrictMode(), open)
+	v, errs := validator.NewValidator(doc, config.WithStrictMode(), open, config.WithStrictIgnoredHeadersExtra(
+		"Content-Security-Policy", "X-Content-Type-Options", "X-Frame-Options", "Cross-Origin-Resource-Policy", "Cross-Origin-Opener-Policy",
+		"Referrer-Policy", "Cache-Control", "Content-Disposition"))
 	if len(errs) > 0 {
 		return nil, errs[0]
 	}

@@ -15,7 +15,12 @@
 //	/metrics                   Prometheus
 //	/api/v1/users/{id}         figures as of now, newest rows (?rows=100)
 //	/api/v1/users/{id}/alerts  the user's alerts, newest edge first
-//	/api/v1/alerts             the newest alerts of all users (?limit=50), or of one (?user=ID)
+//	/api/v1/alerts             alerts by user, rule, severity and time, page by page (cursor)
+//	/api/v1/alerts.csv         the same as a table
+//	/api/v1/alerts/by-id       one alert (?id=)
+//	/api/v1/alerts/stream      alerts as they come: server-sent events
+//	/api/v1/dismissed          what PostgreSQL did not confirm
+//	/api/v1/dead-letters       what could not be taken in
 //	/api/v1/status             stages, partitions, lag
 //	/api/v1/rules              the rules in force
 //	/api/v1/topology           the flow

@@ -9,10 +9,12 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
 	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/internal/feed"
 	"github.com/brimline/brimline/processors"
 	"github.com/brimline/brimline/views"
 	"github.com/prometheus/client_golang/prometheus"
@@ -34,6 +36,8 @@ type Alerts interface {
 type Options struct {
 	Users   Users                        // nil where this instance keeps no view: answered with 503
 	Alerts  Alerts                       // nil likewise
+	Log     Log                          // nil likewise
+	Live    func() *feed.Live            // of the alerts topic, with Frame; nil likewise, and gives nil while it is not followed
 	Status  func(context.Context) Status // must answer within a second, whatever is away
 	Rules   brimline.RuleSet             //
 	Streams processors.Streams           //
@@ -48,7 +52,8 @@ var assets embed.FS
 
 type handler struct {
 	Options
-	page *template.Template
+	page    *template.Template
+	readers atomic.Int64 // of the stream
 }
 
 // New makes the handler of everything in the package comment.
@@ -92,7 +97,12 @@ func (h *handler) routes() []route {
 	return []route{
 		{"/api/v1/users/{id}", h.user, []string{"rows"}},
 		{"/api/v1/users/{id}/alerts", h.userAlerts, nil},
-		{"/api/v1/alerts", h.recentAlerts, []string{"limit", "user"}},
+		{"/api/v1/alerts", h.alerts, paged(alertFilters)},
+		{"/api/v1/alerts.csv", h.alertsCSV, paged(alertFilters)},
+		{"/api/v1/alerts/by-id", h.alertByID, []string{"id", "cursor"}},
+		{"/api/v1/alerts/stream", h.stream, streamParameters},
+		{"/api/v1/dismissed", h.dismissed, paged(dismissedFilters)},
+		{"/api/v1/dead-letters", h.deadLetters, paged(deadLetterFilters)},
 		{"/api/v1/status", h.status, nil},
 		{"/api/v1/rules", h.rules, nil},
 		{"/api/v1/topology", h.topology, nil},

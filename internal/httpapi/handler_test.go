@@ -120,7 +120,7 @@ func TestHostileUserIDs(t *testing.T) {
 }
 
 func TestAlerts(t *testing.T) {
-	h := New(newFakes().options())
+	h := New(newFakes().withTopics(t))
 	v := getJSON(t, h, "/api/v1/alerts?limit=3", 200)
 	if n := len(at(v, "alerts").([]any)); n != 3 {
 		t.Errorf("%d alerts, want 3", n)
@@ -135,14 +135,14 @@ func TestAlerts(t *testing.T) {
 	if n := len(at(v, "alerts").([]any)); n != 0 {
 		t.Errorf("%d alerts of nobody", n)
 	}
-	for _, limit := range []string{"x", "-1", "501", "1e2"} {
+	for _, limit := range []string{"x", "-1", "501", "1e2", "0"} {
 		wantProblem(t, getJSON(t, h, "/api/v1/alerts?limit="+limit, 400), "bad_parameter")
 	}
 }
 
 // What is asked for and not understood is refused: else the answer is taken for what was asked.
 func TestParameters(t *testing.T) {
-	h := New(newFakes().options())
+	h := New(newFakes().withTopics(t))
 	v := getJSON(t, h, "/api/v1/alerts?user=27956157", 200)
 	if n := len(at(v, "alerts").([]any)); n != 2 {
 		t.Errorf("%d alerts of the user, want 2", n)
@@ -161,7 +161,7 @@ func TestParameters(t *testing.T) {
 	want(t, getJSON(t, h, "/api/v1/alerts", 200), false, "more")
 
 	for target, named := range map[string]string{
-		"/api/v1/alerts?usr=27956157": `"usr"`, "/api/v1/alerts?limit=1&User=1&severity=high": `"User", "severity"`,
+		"/api/v1/alerts?usr=27956157": `"usr"`, "/api/v1/alerts?limit=1&User=1&reason=high": `"User", "reason"`,
 		"/api/v1/alerts?limit=1&limit=2": `"limit"`,
 		"/api/v1/alerts?user=a&user=b":   `"user"`, "/api/v1/alerts?user=": "user", "/api/v1/alerts?limit=": "limit",
 		"/api/v1/alerts?limit":  "limit",
@@ -312,7 +312,7 @@ func TestErrors(t *testing.T) {
 	f := newFakes()
 	f.err = errNotYet
 	h := New(f.options())
-	for _, target := range []string{"/api/v1/users/1", "/api/v1/users/1/alerts", "/api/v1/alerts"} {
+	for _, target := range []string{"/api/v1/users/1", "/api/v1/users/1/alerts", "/api/v1/users/27956157/alerts"} {
 		v := getJSON(t, h, target, 503)
 		wantProblem(t, v, "view_not_recovered")
 		want(t, v, "view: 2 of 8 partitions are complete", "detail")
@@ -329,7 +329,7 @@ func TestErrors(t *testing.T) {
 	o := f.options()
 	o.Users, o.Alerts = nil, nil
 	h = New(o)
-	for _, target := range []string{"/api/v1/users/1", "/api/v1/users/1/alerts", "/api/v1/alerts"} {
+	for _, target := range []string{"/api/v1/users/1", "/api/v1/users/1/alerts", "/api/v1/users/27956157/alerts"} {
 		wantProblem(t, getJSON(t, h, target, 503), "no_view")
 	}
 	if r := get(t, h, "/"); r.StatusCode != 200 {

@@ -36,6 +36,10 @@ func statusOf(err error) int {
 	switch {
 	case !ok:
 		return http.StatusInternalServerError
+	case e.Kind == "alert_not_found" || e.Kind == "alert_not_found_yet":
+		return http.StatusNotFound
+	case e.Kind == "cursor_gone":
+		return http.StatusGone
 	case e.Class == brimline.ClassInput:
 		return http.StatusBadRequest
 	case e.Kind == "view_read":

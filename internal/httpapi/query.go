@@ -30,7 +30,8 @@ func checkQuery(r *http.Request, names ...string) error {
 	case 1:
 		remedy = "this address takes " + names[0] + ", once"
 	default:
-		remedy = "this address takes " + strings.Join(names, " and ") + ", each once"
+		last := len(names) - 1
+		remedy = "this address takes " + strings.Join(names[:last], ", ") + " and " + names[last] + ", each once"
 	}
 	values, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
