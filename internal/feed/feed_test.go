@@ -365,9 +365,8 @@ func TestSlowReaderIsLetGo(t *testing.T) {
 	}
 	// More than is kept, without a broker in between.
 	many := make([]*kgo.Record, keepEvents+1)
-	next := l.extent.End[0]
 	l.mu.Lock()
-	next = l.now[0]
+	next := l.now[0]
 	l.mu.Unlock()
 	for i := range many {
 		many[i] = &kgo.Record{Offset: next + int64(i), Value: []byte("x")}

@@ -23,7 +23,7 @@ type Event struct {
 	// Lost is, of Gap, how many offsets were deleted before the follower came to them.
 	Lost int64
 
-	// Frame is what the function given to NewLive made of it, made once for all followers; nil where it has to be made anew.
+	// Frame is what the function given to NewLive made of it, once for all followers; nil where it has to be made anew.
 	Frame []byte
 
 	after []int64
@@ -222,7 +222,9 @@ func (l *Live) Begin(ctx context.Context) (*Extent, error) {
 // Follow hands out what comes after from, nil for now, until ctx ends, Live ends (ErrEnded), the reader is too slow
 // (ErrSlow), or deliver fails. deliver gets some events, and after each beat without any none; at says where the
 // reader is. The first call comes at once. Events are shared: they are not to be changed.
-func (l *Live) Follow(ctx context.Context, from *Position, beat time.Duration, deliver func(events []Event, at string) error) error {
+func (l *Live) Follow(
+	ctx context.Context, from *Position, beat time.Duration, deliver func(events []Event, at string) error,
+) error {
 	extent, err := l.Begin(ctx)
 	if err != nil {
 		return err

@@ -149,7 +149,9 @@ func (r *Reader) From(ctx context.Context, e *Extent, t time.Time) ([]int64, err
 
 // Read calls fn for the records of one partition with offsets in [from, until), in order, and returns the offset to go
 // on from: until, unless fn ended it or failed. What is not there any more is left out.
-func (r *Reader) Read(ctx context.Context, e *Extent, partition int32, from, until int64, fn func(Record) error) (next int64, err error) {
+func (r *Reader) Read(
+	ctx context.Context, e *Extent, partition int32, from, until int64, fn func(Record) error,
+) (next int64, err error) {
 	leader := e.leaders[partition]
 	size := int32(fetchBytes)
 	for failures := 0; from < until; {
@@ -186,7 +188,8 @@ func (r *Reader) Read(ctx context.Context, e *Extent, partition int32, from, unt
 			}
 			if failures++; failures > retries {
 				return from, &brimline.Error{
-					Class: brimline.ClassRuntime, Kind: kafka.KindOther, Where: fmt.Sprintf("topic %q, partition %d", e.Name, partition),
+					Class: brimline.ClassRuntime, Kind: kafka.KindOther,
+					Where:  fmt.Sprintf("topic %q, partition %d", e.Name, partition),
 					Remedy: "ask again in a moment", Err: fmt.Errorf("the broker shows nothing from offset %d on", from),
 				}
 			}

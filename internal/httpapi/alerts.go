@@ -24,7 +24,9 @@ import (
 type Log interface {
 	Extent(ctx context.Context, topic string) (*feed.Extent, error)
 	From(ctx context.Context, e *feed.Extent, t time.Time) ([]int64, error)
-	Newest(ctx context.Context, e *feed.Extent, low, high []int64, most int, visit func(feed.Record) bool) (feed.Looked, error)
+	Newest(
+		ctx context.Context, e *feed.Extent, low, high []int64, most int, visit func(feed.Record) bool,
+	) (feed.Looked, error)
 }
 
 const (
@@ -97,7 +99,8 @@ func choose(r *http.Request, names []string) (c chosen, err error) {
 func timeParameter(name, value string) (time.Time, error) {
 	t, err := time.Parse(time.RFC3339Nano, value)
 	if err != nil || t.Year() < 1970 {
-		return t, badParameter(name, "give a time from 1970 on, like 2026-03-08T12:00:00Z (a + is written %2B)", "%q is not such a time", value)
+		return t, badParameter(name, "give a time from 1970 on, like 2026-03-08T12:00:00Z (a + is written %2B)",
+			"%q is not such a time", value)
 	}
 	return t, nil
 }
@@ -108,7 +111,8 @@ func (c *chosen) takes(m *feed.Record, h *head) bool {
 	}
 	for name, want := range c.equal {
 		have := map[string]string{
-			"id": h.ID, "user": cmp.Or(h.UserID, h.User), "rule": h.Rule.ID, "severity": h.Rule.Severity, "reason": h.Reason, "kind": h.Kind,
+			"id": h.ID, "user": cmp.Or(h.UserID, h.User), "rule": h.Rule.ID, "severity": h.Rule.Severity,
+			"reason": h.Reason, "kind": h.Kind,
 		}[name]
 		if have != want {
 			return false
@@ -207,8 +211,9 @@ func late(err error) error {
 		return err
 	}
 	return &brimline.Error{
-		Class: brimline.ClassRuntime, Kind: "kafka_slow", Remedy: "ask again in a moment, or for less: from, to and user make it quick",
-		Err: fmt.Errorf("the brokers did not answer within %s", looksFor),
+		Class: brimline.ClassRuntime, Kind: "kafka_slow",
+		Remedy: "ask again in a moment, or for less: from, to and user make it quick",
+		Err:    fmt.Errorf("the brokers did not answer within %s", looksFor),
 	}
 }
 
@@ -329,7 +334,8 @@ func (h *handler) findAlert(r *http.Request) (json.RawMessage, error) {
 	first, rest, _ := strings.Cut(id, "/")
 	user, err := url.PathUnescape(first)
 	if err != nil || user == "" || strings.Count(rest, "/") != 1 {
-		return nil, badParameter("id", "give an alert's id, percent-encoded: its user, rule and edge time with / between", "%q is none", id)
+		return nil, badParameter("id", "give an alert's id, percent-encoded: its user, rule and edge time with / between",
+			"%q is none", id)
 	}
 	if err := checkID(user); err != nil {
 		return nil, err

@@ -49,8 +49,9 @@ func (h *handler) stream(w http.ResponseWriter, r *http.Request) {
 	if h.readers.Add(1) > mostReaders {
 		h.readers.Add(-1)
 		writeError(w, http.StatusServiceUnavailable, &brimline.Error{
-			Class: brimline.ClassRuntime, Kind: "too_many_readers", Remedy: "ask another instance, or read the topic " + h.Streams.Alerts,
-			Err: fmt.Errorf("%d readers follow the stream here", mostReaders),
+			Class: brimline.ClassRuntime, Kind: "too_many_readers",
+			Remedy: "ask another instance, or read the topic " + h.Streams.Alerts,
+			Err:    fmt.Errorf("%d readers follow the stream here", mostReaders),
 		})
 		return
 	}
@@ -105,10 +106,12 @@ type streaming struct {
 	chosen  chosen
 	begun   bool
 	failed  bool
+	wrote   time.Time
 }
 
 func (s *streaming) write(parts ...[]byte) error {
-	_ = s.control.SetWriteDeadline(time.Now().Add(takeWithin))
+	s.wrote = time.Now()
+	_ = s.control.SetWriteDeadline(s.wrote.Add(takeWithin))
 	for _, part := range parts {
 		if _, err := s.w.Write(part); err != nil {
 			s.failed = true
@@ -133,10 +136,10 @@ func (s *streaming) deliver(events []feed.Event, at string) error {
 			parts = append(parts, part)
 		}
 	}
-	if len(parts) == 0 && len(events) > 0 {
-		return nil // none that this reader wants; the next heartbeat says where it is
+	if len(parts) == 0 && len(events) > 0 && time.Since(s.wrote) < heartbeat {
+		return nil // none that this reader wants
 	}
-	if len(events) == 0 || !s.begun {
+	if len(events) == 0 || len(parts) == 0 {
 		// An id without data: a reader that is cut off before its next alert goes on from here.
 		parts = append(parts, []byte(": here\nid: "+at+"\n\n"))
 	}

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
@@ -396,4 +397,17 @@ func TestStream(t *testing.T) {
 	wantProblem(t, getJSON(t, h, "/api/v1/alerts/stream?usr=x", 400), "bad_parameter")
 	o.Live = nil
 	wantProblem(t, getJSON(t, New(o), "/api/v1/alerts/stream", 503), "no_view")
+}
+
+// A reader of few alerts is told where it is while others come: it resumes there, and its connection is not idle.
+func TestReaderOfFewAlertsIsToldWhereItIs(t *testing.T) {
+	for since, want := range map[time.Duration]string{0: "", heartbeat: ": here\nid: at\n\n"} {
+		w := httptest.NewRecorder()
+		s := streaming{w: w, control: http.NewResponseController(w), begun: true, wrote: time.Now().Add(-since)}
+		s.chosen.equal = map[string]string{"user": "another"}
+		other := feed.Event{Record: feed.Record{Value: []byte(`{"user_id":"one"}`)}}
+		if err := s.deliver([]feed.Event{other}, "at"); err != nil || w.Body.String() != want {
+			t.Errorf("after %s: %q, want %q, %v", since, w.Body, want, err)
+		}
+	}
 }
