@@ -181,9 +181,9 @@ func (s *step) reach(i int, from, to brimline.Time, mayFall bool) (changed, woke
 			case e.Status == brimline.Announced:
 				e.Status = brimline.Touched
 			}
+			changed = changed || e.Status == brimline.Disturbed || e.Status == brimline.Touched
 			if e.Status != known {
 				s.setEdge(i, e)
-				changed = true
 			}
 			at++
 		}
