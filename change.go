@@ -18,7 +18,7 @@ const (
 	// Retry: such a dead letter is to be judged after all, if nothing has done so since.
 	Retry ChangeKind = 8
 	// Distrust: the user's rows up to Row.Time are not those of PostgreSQL. They are forgotten, and PostgreSQL answers
-	// for them. Row.Time is when that was said, too.
+	// for them.
 	Distrust ChangeKind = 9
 	// AskAgain: PostgreSQL is to be asked once more about the rows of a user who was distrusted, as Doubt.Next says.
 	AskAgain ChangeKind = 10

@@ -72,7 +72,7 @@ type Stir struct {
 type Doubt struct {
 	Offset int64 // the offset after the Distrust; 0 for none
 	Reason DistrustReason
-	At     Time // when that was said, by the clock of who said it
+	At     Time // when that was said, by the clock of the message
 	// From and Floor are the first and the last time at which a forgotten row may have been.
 	From, Floor Time
 	Asked       int // how many of the later questions were put

@@ -356,6 +356,12 @@ func WindowLast(b []byte) (last int64, ok bool) {
 	return last, r.err == nil
 }
 
+// WindowHasDoubt says of an encoded value whether it has a doubt, without decoding the rest.
+func WindowHasDoubt(b []byte) bool {
+	r := wireReader{b: b}
+	return r.byte() == windowVersion && r.uvarint()&windowDoubt != 0 && r.err == nil
+}
+
 // Decode gives a *brimline.Window. Its rows share one allocation.
 func (WindowPart) Decode(b []byte) (any, error) {
 	r := wireReader{b: b}

@@ -24,8 +24,12 @@ func (s *step) distrust() bool {
 	if d := &s.w.Doubt; d.Offset != 0 {
 		from, floor = min(from, d.From), max(floor, d.Floor)
 	}
+	said := s.in.At
+	if said == 0 {
+		said = s.in.Change.Row.Time
+	}
 	s.w.Doubt = brimline.Doubt{
-		Offset: s.in.Offset + 1, Reason: s.in.Change.Reason, At: s.in.Change.Row.Time, From: from, Floor: floor,
+		Offset: s.in.Offset + 1, Reason: s.in.Change.Reason, At: said, From: from, Floor: floor,
 	}
 	s.changed = true
 	s.forgetUpTo(floor)

@@ -16,6 +16,8 @@ type Metrics struct {
 	undecodable prometheus.Counter
 	broken      prometheus.Counter
 	Letters     processors.LetterCount // since the start
+	distrusts   map[brimline.DistrustReason]prometheus.Counter
+	distrusted  prometheus.Gauge
 }
 
 // What a change did to its window.
@@ -61,7 +63,18 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Name: "brimline_window_broken_states_total", Help: "States of users whose segments were missing or damaged. Not zero is a defect: report it.",
 		}),
 	}
-	r.MustRegister(changes, candidates, m.rows, m.swept, m.undecodable, m.broken)
+	distrusts := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "brimline_window_distrusts_total",
+		Help: "Users distrusted, by reason: their rows were forgotten, and PostgreSQL answers for them.",
+	}, []string{"reason"})
+	m.distrusts = map[brimline.DistrustReason]prometheus.Counter{
+		brimline.ByCommand: distrusts.WithLabelValues(string(brimline.ByCommand)),
+	}
+	m.distrusted = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "brimline_window_distrusted_users",
+		Help: "Users for whom PostgreSQL answers because they were distrusted, until their windows have filled again.",
+	})
+	r.MustRegister(changes, candidates, m.rows, m.swept, m.undecodable, m.broken, distrusts, m.distrusted)
 	for kind, name := range changeKinds {
 		for effect, what := range effectNames {
 			m.changes[kind][effect] = changes.WithLabelValues(name, what)
@@ -73,6 +86,9 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	return m
 }
 
+// Distrusted says how many distrusted users there are.
+func (m *Metrics) Distrusted(n int) { m.distrusted.Set(float64(n)) }
+
 func (m *Metrics) observe(c *brimline.Change, found []brimline.Candidate, replay, write bool, rows int) {
 	effect := nothing
 	switch {
@@ -82,6 +98,9 @@ func (m *Metrics) observe(c *brimline.Change, found []brimline.Candidate, replay
 		effect = changed
 	}
 	m.changes[c.Kind][effect].Inc()
+	if by := m.distrusts[c.Reason]; by != nil && effect == changed {
+		by.Inc()
+	}
 	m.rows.Observe(float64(rows))
 	for i := range found {
 		m.candidates[found[i].Kind].Inc()

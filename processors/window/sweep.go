@@ -124,6 +124,7 @@ func (s *sweep) visit(ctx goka.Context, _ any) {
 		return // what is broken is left to whoever folds it next
 	}
 	states.forget(ctx.Key())
+	states.noteDoubt(ctx.Key(), brimline.Doubt{})
 	ctx.Delete(goka.WithCtxEmitHeaders(processors.DeletionOf(w.Last)))
 	s.Metrics.swept.Inc()
 }
