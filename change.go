@@ -4,8 +4,8 @@ package brimline
 type ChangeKind uint8
 
 // The kinds of change. The first three come from the table's change stream, EdgesFound, Refuted and Unjudgeable from
-// the verify stage, as answers to candidates, Sweep and AskAgain from the clock, Retry from `brimline deadletter retry`,
-// and Distrust from `brimline distrust`.
+// the verify stage, as answers to candidates, Sweep and AskAgain from the clock, Retry from
+// `brimline deadletter retry`, and Distrust from `brimline distrust`.
 const (
 	Upsert     ChangeKind = 1 // the row is there now, with these contents
 	Delete     ChangeKind = 2 // the row is gone; Row.ID says which, Row.Time when it was

@@ -15,7 +15,7 @@ import (
 
 type distrustCmd struct {
 	Users   []string  `arg:"" name:"user" help:"Users, as in the watched table."`
-	UpTo    time.Time `name:"up-to" help:"Rows up to this time are forgotten, later ones are kept; ISO 8601 with an offset. Without it: up to now." placeholder:"TIME"`
+	UpTo    time.Time `name:"up-to" help:"Forget rows up to this time, ISO 8601 with an offset. Without it: up to now." placeholder:"TIME"`
 	Unknown bool      `help:"Also users of whom the stream has brought nothing; the table is not read then."`
 	Group
 	Looking

@@ -76,7 +76,9 @@ type Looking struct {
 }
 
 // open reads the window table of a group whole, for as long as f takes.
-func (l *Looking) open(w *world, g *Group, cluster *kafka.Cluster, f func(context.Context, *views.Windows) error) error {
+func (l *Looking) open(
+	w *world, g *Group, cluster *kafka.Cluster, f func(context.Context, *views.Windows) error,
+) error {
 	s := g.streams()
 	set, err := app.RulesInForce(w, cluster, s.Rules)
 	if err != nil {
@@ -94,7 +96,8 @@ func (l *Looking) open(w *world, g *Group, cluster *kafka.Cluster, f func(contex
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeoutCause(w, l.Wait, errors.New("the table was not read in time; allow more with --wait"))
+	ctx, cancel := context.WithTimeoutCause(w, l.Wait,
+		errors.New("the table was not read in time; allow more with --wait"))
 	done := make(chan error, 1)
 	go func() { done <- v.Run(ctx) }()
 	defer func() {

@@ -73,7 +73,7 @@ func (a *App) distrustNotice() *httpapi.Notice {
 	}
 	return &httpapi.Notice{
 		Kind: "distrusted_users", Level: httpapi.Note,
-		Message: fmt.Sprintf("%s since %s (reason: %s): PostgreSQL answers until the windows have filled again, and totals are "+
-			"not shown", who, d.At.Std().Format("2006-01-02 15:04:05 MST"), d.Reason),
+		Message: fmt.Sprintf("%s since %s (reason: %s): PostgreSQL answers until the windows have filled again, and "+
+			"totals are not shown", who, d.At.Std().Format("2006-01-02 15:04:05 MST"), d.Reason),
 	}
 }

@@ -86,7 +86,8 @@ func TestDistrustedUsersAreAskedAboutAgain(t *testing.T) {
 	if said := page("/api/v1/status"); strings.Contains(said, "distrusted_users") {
 		t.Errorf("before: %s", said)
 	}
-	if err := Distrust(KafkaOptions(&g.config.Kafka, "test"), streams, []string{"7"}, brimline.TimeOf(time.Now())); err != nil {
+	err := Distrust(KafkaOptions(&g.config.Kafka, "test"), streams, []string{"7"}, brimline.TimeOf(time.Now()))
+	if err != nil {
 		t.Fatal(err)
 	}
 	wait("the first question", func() bool { return questions() == 1 })

@@ -8,12 +8,13 @@ import (
 
 // A user is distrusted where the window's rows are known not to be PostgreSQL's: deleted while no slot held them, lost
 // with an older topic, written by a connector's mistake. The rows up to a floor are forgotten, as if the retained
-// history began after it, and PostgreSQL answers for every window that reaches below, until the window has filled again.
+// history began after it, and PostgreSQL answers for every window that reaches below, until the window has filled
+// again.
 //
 // What is below an ordinary floor was right when it was forgotten. What is below this one never was, and PostgreSQL may
 // not show yet what it will: a commit waits for a standby, a replica is behind. So the whole of it is asked about at
-// once and again later (Doubt.Next), and any change to a row that may be among what was forgotten asks about all windows
-// that the row may have been in. Decision 26 has the cases that each sentence here is there for.
+// once and again later (Doubt.Next), and any change to a row that may be among what was forgotten asks about all
+// windows that the row may have been in. Decision 26 has the cases that each sentence here is there for.
 
 // distrust forgets the user's rows up to the time that the message names. What was announced is remembered, but what
 // PostgreSQL said of it was about other rows, and what it is saying may be.
