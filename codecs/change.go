@@ -13,8 +13,8 @@ import (
 //
 // Version 2: version, kind, parts; user; partition, offset, lsn, txid, commit;
 // then the parts there are; update and inserted are parts without bytes. A row is
-// [user] id amount time columns; an answer is the rule's fingerprint in 8 bytes, the cause and its index, and the edges, each as the
-// difference to the one before; a reason is a text. All numbers are varints, signed ones zigzag.
+// [user] id amount time columns; an answer is the rule's fingerprint in 8 bytes, the cause and its index, and the
+// edges, each as the difference to the one before; a reason is a text. All numbers are varints, signed ones zigzag.
 type Change struct{}
 
 const changeVersion = 2
