@@ -362,3 +362,72 @@ func drawWrites(t *rapid.T) (all []write) {
 	}
 	return all
 }
+
+// schedules runs f once for every interleaving that departs from the order of moves at most so many times.
+func schedules(most int, f func(pick func(moves int) int)) (n int) {
+	var run func(departures []int, left int)
+	run = func(departures []int, left int) {
+		// Each pick up to the last departure is given; those after it take the first move, and tell what else there was.
+		step, choices := 0, []int(nil)
+		f(func(moves int) int {
+			at := 0
+			if step < len(departures) {
+				at = departures[step]
+			} else {
+				choices = append(choices, moves)
+			}
+			step++
+			return at
+		})
+		n++
+		if left == 0 {
+			return
+		}
+		for i, moves := range choices {
+			for at := 1; at < moves; at++ {
+				next := append(append(slices.Clone(departures), make([]int, i)...), at)
+				run(next, left-1)
+			}
+		}
+	}
+	run(nil, most)
+	return n
+}
+
+// TestEveryInterleavingOfADistrust: the cases of decision 26, with everything that happens on the way in every order
+// that departs at most twice from the plain one.
+func TestEveryInterleavingOfADistrust(t *testing.T) {
+	put := func(id string, amount brimline.Amount, h int) write {
+		return write{row: brimline.Transaction{ID: id, User: "u", Amount: amount, Time: hour * brimline.Time(h)}}
+	}
+	lost := func(w write) write { w.lost = true; return w }
+	gone := func(id string) write { return write{row: brimline.Transaction{ID: id, User: "u"}, gone: true} }
+	blind := func(w write) write { w.blind, w.silent = true, true; return w }
+	rule := brimline.Rule{ID: "r", Window: 168 * time.Hour, Limit: brimline.Count(3000)}
+	for name, script := range map[string][]write{
+		"a row deleted unseen":           {put("a", 2500, 0), lost(gone("a")), put("b", 2600, 24), put("c", 700, 25)},
+		"alerted, deleted, and the next": {put("a", 3500, 0), lost(gone("a")), put("b", 3200, 24)},
+		"a forgotten row is deleted":     {put("a", 2500, 0), lost(put("b", 600, 1)), put("c", 2700, 2), gone("a")},
+		"a delete without a time":        {put("a", 2500, 0), lost(put("b", 600, 1)), put("c", 2700, 2), blind(gone("a"))},
+		"a forgotten row becomes 0":      {put("a", 2500, 0), lost(put("b", 600, 1)), put("c", 2700, 2), put("a", 0, 0)},
+		"a forgotten row moves":          {put("a", 2500, 0), put("b", 600, 1), lost(gone("a")), put("c", 2700, 2), put("b", 600, 200)},
+		"forgotten, changed and back":    {lost(put("a", 100, 0)), put("b", 2950, 1), put("a", 10, 0), blind(put("a", 100, 0))},
+	} {
+		n := schedules(2, func(pick func(int) int) {
+			d := newDoubts(t, slices.Clone(script), rule)
+			for {
+				moves := d.moves()
+				if len(moves) == 0 {
+					break
+				}
+				m := moves[pick(len(moves))]
+				d.log = append(d.log, m.name)
+				m.do()
+			}
+			if wrong := d.wrong(); wrong != "" {
+				t.Fatalf("%s: %s%s", name, wrong, d)
+			}
+		})
+		t.Logf("%s: %d interleavings", name, n)
+	}
+}
