@@ -118,7 +118,6 @@ func (d *doubts) moves() (all []move) {
 		}
 	}
 	may("fold", d.next < len(d.stream), d.step)
-	may("commit", len(d.script) > 0, d.commit)
 	may("route", len(d.flight) > 0, d.route)
 	for _, kind := range []brimline.CandidateKind{brimline.EdgeCandidate, brimline.LateCandidate} {
 		may("answer "+string(kind), len(d.answers[kind]) > 0, func() {
@@ -130,6 +129,7 @@ func (d *doubts) moves() (all []move) {
 	_, more := d.state.w.Doubt.Next()
 	may("ask again", more && d.next == len(d.stream), d.askAgain)
 	may("distrust", d.unhealed(), d.distrust)
+	may("commit", len(d.script) > 0, d.commit)
 	return all
 }
 
