@@ -4,7 +4,8 @@ package brimline
 type ChangeKind uint8
 
 // The kinds of change. The first three come from the table's change stream, EdgesFound, Refuted and Unjudgeable from
-// the verify stage, as answers to candidates, Sweep from the clock, and Retry from `brimline deadletter retry`.
+// the verify stage, as answers to candidates, Sweep and AskAgain from the clock, Retry from
+// `brimline deadletter retry`, and Distrust from `brimline distrust`.
 const (
 	Upsert     ChangeKind = 1 // the row is there now, with these contents
 	Delete     ChangeKind = 2 // the row is gone; Row.ID says which, Row.Time when it was
@@ -16,6 +17,11 @@ const (
 	Unjudgeable ChangeKind = 7
 	// Retry: such a dead letter is to be judged after all, if nothing has done so since.
 	Retry ChangeKind = 8
+	// Distrust: the user's rows up to Row.Time are not those of PostgreSQL. They are forgotten, and PostgreSQL answers
+	// for them.
+	Distrust ChangeKind = 9
+	// AskAgain: PostgreSQL is to be asked once more about the rows of a user who was distrusted, as Doubt.Next says.
+	AskAgain ChangeKind = 10
 )
 
 // Change is one message of the changes stream, keyed by user.
@@ -27,6 +33,10 @@ type Change struct {
 	Row    Transaction
 	Source Source
 	Update bool // Upsert: the source says that the row was there before, with other contents
+	// Inserted: the source says that this user did not have the row before. With neither, nothing is known of that: a
+	// snapshot's row, or a record without operation.
+	Inserted bool
+	Reason   DistrustReason // Distrust
 
 	Rule uint64 // answers and Retry: fingerprint of the rule; 0 of an answer that only says that it is complete
 	// Edges are all edges of the span for EdgesFound and the one edge for Refuted. For Unjudgeable and Retry
@@ -34,7 +44,8 @@ type Change struct {
 	Edges []Time
 	// Cause is the Cause.Offset of the candidate that is answered or retried. For EdgesFound it is that of the user's
 	// newest question that is answered with this message and those before it, and Index is its Cause.Index, which is
-	// below 0; Index is 0 where more of the answer follows.
+	// below 0; Index is 0 where more of the answer follows. For AskAgain it is Doubt.Offset, and Index which time it is,
+	// from 1.
 	Cause int64
 	Index int
 }

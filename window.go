@@ -1,5 +1,7 @@
 package brimline
 
+import "time"
+
 // Window is one user's state in the group table.
 //
 // The state of a user with more than a few rows is a log: segments under keys
@@ -27,6 +29,9 @@ type Window struct {
 	// Reach is the lowest time of the rows whose versions were forgotten while a question was open, 0 for none: how
 	// far down a question may reach that one of their changes asks again when it is replayed.
 	Reach Time
+
+	// Doubt is the newest distrust of this user, and the zero Doubt where there was none or its rows would have aged out.
+	Doubt Doubt
 
 	Older Segments
 	// Gone are the ids of rows in older segments that are no more. Rows that fell out of the history are not among
@@ -61,6 +66,35 @@ type Stir struct {
 	Last int64 // the offset after the change; 0 for none
 	LSN  uint64
 	TxID int64
+}
+
+// Doubt is what became of a user who was distrusted: rows were forgotten, and PostgreSQL answers for them.
+type Doubt struct {
+	Offset int64 // the offset after the Distrust; 0 for none
+	Reason DistrustReason
+	At     Time // when that was said, by the clock of the message
+	// From and Floor are the first and the last time at which a forgotten row may have been.
+	From, Floor Time
+	Asked       int // how many of the later questions were put
+}
+
+// DistrustReason says why a user was distrusted. It is short, for it is kept with the user.
+type DistrustReason string
+
+// ByCommand is of `brimline distrust`.
+const ByCommand DistrustReason = "command"
+
+// asksAfter is after how long PostgreSQL is asked about a distrusted user's rows once more. What it did not show yet at
+// once, because a commit waits for a standby or a replica is behind, it shows then.
+var asksAfter = [...]time.Duration{time.Minute, 10 * time.Minute, time.Hour}
+
+// Next is when PostgreSQL is to be asked about the forgotten rows the next time; false where it was asked often enough,
+// or there is no doubt.
+func (d *Doubt) Next() (at Time, ok bool) {
+	if d.Offset == 0 || d.Asked >= len(asksAfter) {
+		return 0, false
+	}
+	return d.At.Add(asksAfter[max(0, d.Asked)]), true
 }
 
 // RuleState is what one rule has announced to one user.

@@ -2,6 +2,7 @@ package codecs
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"github.com/brimline/brimline"
@@ -11,9 +12,9 @@ import (
 // not carried.
 //
 // Version 2: version, kind, parts; user; partition, offset, lsn, txid, commit;
-// then the parts there are; an update is a part without bytes. A row is [user] id amount time columns; an answer is
-// the rule's fingerprint in 8 bytes, the cause and its index, and the edges, each as the
-// difference to the one before. All numbers are varints, signed ones zigzag.
+// then the parts there are; update and inserted are parts without bytes. A row is
+// [user] id amount time columns; an answer is the rule's fingerprint in 8 bytes, the cause and its index, and the
+// edges, each as the difference to the one before; a reason is a text. All numbers are varints, signed ones zigzag.
 type Change struct{}
 
 const changeVersion = 2
@@ -25,6 +26,8 @@ const (
 	changeAnswer
 	changeColumns
 	changeUpdate
+	changeInserted
+	changeReason
 	changeParts = 1<<iota - 1
 )
 
@@ -53,6 +56,12 @@ func AppendChange(b []byte, c *brimline.Change) ([]byte, error) {
 	}
 	if c.Update {
 		parts |= changeUpdate
+	}
+	if c.Inserted {
+		parts |= changeInserted
+	}
+	if c.Reason != "" {
+		parts |= changeReason
 	}
 	if c.Rule != 0 || c.Edges != nil || c.Cause != 0 || c.Index != 0 {
 		parts |= changeAnswer
@@ -92,6 +101,9 @@ func AppendChange(b []byte, c *brimline.Change) ([]byte, error) {
 			last = t
 		}
 	}
+	if parts&changeReason != 0 {
+		b = appendText(b, string(c.Reason))
+	}
 	return b, nil
 }
 
@@ -112,10 +124,10 @@ func DecodeChange(b []byte, c *brimline.Change) error {
 	}
 	*c = brimline.Change{Kind: brimline.ChangeKind(r.byte())}
 	parts := r.byte()
-	if r.err == nil && (c.Kind < brimline.Upsert || c.Kind > brimline.Retry || parts > changeParts) {
+	if r.err == nil && (c.Kind < brimline.Upsert || c.Kind > brimline.AskAgain || parts > changeParts) {
 		r.fail(fmt.Errorf("kind %d with parts %b", c.Kind, parts))
 	}
-	c.Update = parts&changeUpdate != 0
+	c.Update, c.Inserted = parts&changeUpdate != 0, parts&changeInserted != 0
 	c.User = r.id()
 	c.Source.Partition = int32(r.varint())
 	c.Source.Offset = r.varint()
@@ -148,6 +160,12 @@ func DecodeChange(b []byte, c *brimline.Change) error {
 				last += brimline.Time(r.varint())
 				c.Edges[i] = last
 			}
+		}
+	}
+	if parts&changeReason != 0 {
+		c.Reason = brimline.DistrustReason(r.text())
+		if r.err == nil && c.Reason == "" {
+			r.fail(errors.New("a reason without text"))
 		}
 	}
 	if err := r.end(); err != nil {

@@ -20,7 +20,8 @@ func (d *Debezium) upserted(before, after []jsonValue, in reading, source brimli
 	if err != nil {
 		return d.notTaken(before, after, in, source, inserted, err)
 	}
-	upsert := brimline.Change{Kind: brimline.Upsert, User: row.User, Row: row, Source: source, Update: op == 'u'}
+	upsert := brimline.Change{Kind: brimline.Upsert, User: row.User, Row: row, Source: source, Update: op == 'u',
+		Inserted: inserted}
 	out := Decoded{inserted: inserted}
 	if before == nil || d.sameOwner(before, after) {
 		out.Changes = []brimline.Change{upsert}
@@ -38,7 +39,7 @@ func (d *Debezium) upserted(before, after []jsonValue, in reading, source brimli
 	case old.ID == row.ID && old.User == row.User:
 		out.Changes = []brimline.Change{upsert}
 	default:
-		upsert.Update = false // it is new where it has come to
+		upsert.Update, upsert.Inserted = false, true // it is new where it has come to
 		out.Changes = []brimline.Change{deletion(old, source), upsert}
 	}
 	return out, nil

@@ -83,7 +83,7 @@ func anySource() *rapid.Generator[brimline.Source] {
 func anyChange() *rapid.Generator[*brimline.Change] {
 	return rapid.Custom(func(t *rapid.T) *brimline.Change {
 		c := &brimline.Change{
-			Kind: brimline.ChangeKind(rapid.IntRange(1, int(brimline.Retry)).Draw(t, "kind")), User: anyID().Draw(t, "user"),
+			Kind: brimline.ChangeKind(rapid.IntRange(1, int(brimline.AskAgain)).Draw(t, "kind")), User: anyID().Draw(t, "user"),
 			Source: anySource().Draw(t, "source"),
 		}
 		switch c.Kind {
@@ -99,7 +99,12 @@ func anyChange() *rapid.Generator[*brimline.Change] {
 			c.Edges, c.Rule, c.Cause = []brimline.Time{anyTime().Draw(t, "edge")}, rapid.Uint64().Draw(t, "rule"), rapid.Int64().Draw(t, "cause")
 		case brimline.Upsert, brimline.Delete:
 			c.Row = anyRow(anyID().Draw(t, "row's user")).Draw(t, "row")
-			c.Update = rapid.Bool().Draw(t, "update")
+			c.Update, c.Inserted = rapid.Bool().Draw(t, "update"), rapid.Bool().Draw(t, "inserted")
+		case brimline.Distrust:
+			c.Row.User, c.Row.Time = c.User, 1+anyTime().Draw(t, "floor")
+			c.Reason = brimline.DistrustReason(rapid.String().Draw(t, "reason"))
+		case brimline.AskAgain:
+			c.Cause, c.Index = rapid.Int64().Draw(t, "distrust"), rapid.IntRange(0, 3).Draw(t, "time")
 		}
 		if len(c.Edges) == 0 {
 			c.Edges = nil
@@ -132,6 +137,11 @@ func anyWindow() *rapid.Generator[*brimline.Window] {
 			w.Asked, w.Reach = anyCause().Draw(t, "asked"), anyTime().Draw(t, "reach")
 			w.Stirred = brimline.Stir{Last: rapid.Int64().Draw(t, "stirred"), LSN: rapid.Uint64().Draw(t, "lsn"),
 				TxID: rapid.Int64().Draw(t, "txid")}
+		}
+		if rapid.Bool().Draw(t, "distrusted") {
+			w.Doubt = brimline.Doubt{Offset: rapid.Int64().Draw(t, "doubt"), At: anyTime().Draw(t, "said"),
+				Reason: brimline.DistrustReason(rapid.String().Draw(t, "reason")), From: anyTime().Draw(t, "first"),
+				Floor: anyTime().Draw(t, "last"), Asked: rapid.IntRange(0, 3).Draw(t, "times")}
 		}
 		if w.Older.Next = rapid.Uint64Range(0, 1<<40).Draw(t, "next"); w.Older.Next > 0 {
 			w.Older.First = w.Older.Next - rapid.Uint64Range(0, min(w.Older.Next, 1<<20)).Draw(t, "segments")

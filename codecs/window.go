@@ -14,8 +14,8 @@ import (
 // user, and refuses others; a program that wants every user's figures opens a view with views.Open.
 //
 // Version 2: version, flags, last, scale; floor, if there is one; the rows; the rules; changed rows, older segments,
-// rows that are gone, forgotten edges, what is asked, what stirred and spans that were not judged, each if there are
-// any. All numbers are varints, signed ones zigzag.
+// rows that are gone, forgotten edges, what is asked, what stirred, spans that were not judged and a doubt, each if
+// there are any. All numbers are varints, signed ones zigzag.
 //
 //   - A row is the time since the row before it, the id, the amount and its columns. Ids that are integers are
 //     differences to the integer id before.
@@ -31,6 +31,8 @@ import (
 //     The newest change that stirred is its offset, LSN and transaction. Offsets are differences to last.
 //   - Spans are, of each rule in turn, their first time as the difference to the last one of the span before,
 //     their length, and the offset of the question, doubled, with one more where it is to be asked again.
+//   - A doubt is its offset as the difference to last, its reason, when it was said, its first time, the last one as
+//     the difference to that, and how often it was asked again.
 type Window struct{}
 
 const windowVersion = 2
@@ -48,6 +50,7 @@ const (
 	windowAsked                  // a question is open
 	windowStirred                // rows of what was asked or announced have changed
 	windowUnjudged               // there are spans that were not judged
+	windowDoubt                  // the user was distrusted
 	windowFlags      = 1<<iota - 1
 )
 
@@ -112,6 +115,9 @@ func AppendWindow(b []byte, w *brimline.Window) ([]byte, error) {
 	if w.Stirred != (brimline.Stir{}) {
 		flags |= windowStirred
 	}
+	if w.Doubt != (brimline.Doubt{}) {
+		flags |= windowDoubt
+	}
 	if w.Older.Next > 0 { // numbers are never used again, so they are kept even when there is none
 		flags |= windowSegments
 	}
@@ -160,6 +166,14 @@ func AppendWindow(b []byte, w *brimline.Window) ([]byte, error) {
 		for i := range w.Rules {
 			b = appendSpans(b, w.Rules[i].Unjudged)
 		}
+	}
+	if flags&windowDoubt != 0 {
+		b = binary.AppendVarint(b, w.Last-w.Doubt.Offset)
+		b = appendText(b, string(w.Doubt.Reason))
+		b = appendVarint(b, w.Doubt.At)
+		b = appendVarint(b, w.Doubt.From)
+		b = binary.AppendVarint(b, int64(w.Doubt.Floor-w.Doubt.From))
+		b = binary.AppendVarint(b, int64(w.Doubt.Asked))
 	}
 	return b, nil
 }
@@ -342,6 +356,12 @@ func WindowLast(b []byte) (last int64, ok bool) {
 	return last, r.err == nil
 }
 
+// WindowHasDoubt says of an encoded value whether it has a doubt, without decoding the rest.
+func WindowHasDoubt(b []byte) bool {
+	r := wireReader{b: b}
+	return r.byte() == windowVersion && r.uvarint()&windowDoubt != 0 && r.err == nil
+}
+
 // Decode gives a *brimline.Window. Its rows share one allocation.
 func (WindowPart) Decode(b []byte) (any, error) {
 	r := wireReader{b: b}
@@ -387,6 +407,14 @@ func (WindowPart) Decode(b []byte) (any, error) {
 		for i := range w.Rules {
 			w.Rules[i].Unjudged = r.spans()
 		}
+	}
+	if flags&windowDoubt != 0 {
+		d := &w.Doubt
+		d.Offset = w.Last - r.varint()
+		d.Reason = brimline.DistrustReason(r.text())
+		d.At, d.From = brimline.Time(r.varint()), brimline.Time(r.varint())
+		d.Floor = d.From + brimline.Time(r.varint())
+		d.Asked = int(r.varint())
 	}
 	if err := r.end(); err != nil {
 		return nil, corrupt("a value of the window table", err)

@@ -171,6 +171,14 @@ func exampleAsked(t testing.TB) *brimline.Window {
 	return w
 }
 
+// exampleDoubt is one of a user who was distrusted.
+func exampleDoubt(t testing.TB) *brimline.Window {
+	w := exampleAsked(t)
+	w.Doubt = brimline.Doubt{Offset: 4700, Reason: brimline.ByCommand, At: w.Floor + 7_000_000, From: w.Floor - 9_000_000,
+		Floor: w.Floor, Asked: 1}
+	return w
+}
+
 // exampleTail is the newest part of a log that goes on in segments.
 func exampleTail(t testing.TB) *brimline.Window {
 	w := exampleMixedWindow(t)
@@ -197,6 +205,11 @@ func exampleChange(t testing.TB, kind brimline.ChangeKind) *brimline.Change {
 	case brimline.Retry:
 		c.Rule, c.Edges, c.Cause = 0xdeadbeefcafe, []brimline.Time{a.Edge}, 4711
 		c.Row, c.Source = brimline.Transaction{}, brimline.Source{}
+	case brimline.Distrust:
+		c.Row = brimline.Transaction{User: a.User, Time: a.Edge + 5}
+		c.Source, c.Reason = brimline.Source{}, brimline.ByCommand
+	case brimline.AskAgain:
+		c.Row, c.Source, c.Cause, c.Index = brimline.Transaction{}, brimline.Source{}, 4711, 2
 	case brimline.Refuted:
 		c.Rule, c.Edges, c.Cause, c.Row = 0xdeadbeefcafe, []brimline.Time{a.Edge}, 4711, brimline.Transaction{}
 	}
@@ -206,6 +219,12 @@ func exampleChange(t testing.TB, kind brimline.ChangeKind) *brimline.Change {
 func exampleUpdate(t testing.TB) *brimline.Change {
 	c := exampleChange(t, brimline.Upsert)
 	c.Update = true
+	return c
+}
+
+func exampleInsert(t testing.TB) *brimline.Change {
+	c := exampleChange(t, brimline.Upsert)
+	c.Inserted = true
 	return c
 }
 
@@ -243,6 +262,10 @@ func TestGoldenBytes(t *testing.T) {
 		{"change-v2/refuted.hex", codecs.Change{}, exampleChange(t, brimline.Refuted)},
 		{"change-v2/unjudgeable.hex", codecs.Change{}, exampleChange(t, brimline.Unjudgeable)},
 		{"change-v2/retry.hex", codecs.Change{}, exampleChange(t, brimline.Retry)},
+		{"change-v2/insert.hex", codecs.Change{}, exampleInsert(t)},
+		{"change-v2/distrust.hex", codecs.Change{}, exampleChange(t, brimline.Distrust)},
+		{"change-v2/ask-again.hex", codecs.Change{}, exampleChange(t, brimline.AskAgain)},
+		{"window-v2/doubt.hex", codecs.WindowPart{}, exampleDoubt(t)},
 		{"window-v2/integers.hex", codecs.WindowPart{}, exampleWindow(t)},
 		{"window-v2/mixed.hex", codecs.WindowPart{}, exampleMixedWindow(t)},
 		{"window-v2/tail.hex", codecs.WindowPart{}, exampleTail(t)},
@@ -305,6 +328,7 @@ func TestCorruptRecords(t *testing.T) {
 	}{
 		{codecs.Change{}, exampleChange(t, brimline.Upsert)}, {codecs.Change{}, exampleChange(t, brimline.EdgesFound)},
 		{codecs.WindowPart{}, exampleWindow(t)}, {codecs.WindowPart{}, exampleMixedWindow(t)}, {codecs.WindowPart{}, exampleTail(t)}, {codecs.WindowPart{}, exampleAsked(t)},
+		{codecs.WindowPart{}, exampleDoubt(t)}, {codecs.Change{}, exampleChange(t, brimline.Distrust)},
 		{codecs.Candidate{}, &alert.Candidate}, {codecs.Alert{}, alert}, {codecs.AlertLog{}, []*brimline.Alert{alert}},
 		{codecs.RuleSet{}, &brimline.RuleSet{}}, {codecs.DeadLetter{}, &brimline.DeadLetter{}},
 		{codecs.Settings{}, exampleSettings(t)},

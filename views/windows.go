@@ -25,6 +25,8 @@ type User struct {
 	// Floor is the highest time of a row that is not retained, MinTime when there is none.
 	Floor brimline.Time
 	AsOf  AsOf
+	// Doubt is the newest distrust of the user, nil where there is none: rows up to its floor were forgotten.
+	Doubt *brimline.Doubt
 
 	compiled []sliding.Rule // of Rules
 }
@@ -40,6 +42,9 @@ type RuleFigures struct {
 	// Complete is false when the window reaches down to rows that are not
 	// retained any more, so that the figures may be too low.
 	Complete bool
+	// Distrusted says that the window reaches down to rows that were forgotten because they were not PostgreSQL's, so
+	// that nothing can be said of its total: At, Distance and Ahead are of the rows that came since.
+	Distrusted bool
 	// Newest is the time of the newest transaction in the window; nil when the window is empty.
 	Newest *brimline.Time
 	// Ahead are the figures at the user's newest row when that is later than
@@ -49,8 +54,8 @@ type RuleFigures struct {
 	Edges []brimline.Edge
 }
 
-// Above reports whether the total is above the limit.
-func (r *RuleFigures) Above() bool { return r.Distance.Sign() < 0 }
+// Above reports whether the total is above the limit, as far as it is known.
+func (r *RuleFigures) Above() bool { return !r.Distrusted && r.Distance.Sign() < 0 }
 
 // Future are the retained rows dated later than Now, which do not count yet: how many, and the times of the first and
 // the last.
@@ -181,7 +186,7 @@ func Truncated(window, marker *brimline.Window) *brimline.Window {
 		return window
 	}
 	emptied := *window
-	emptied.Rows, emptied.Floor = nil, brimline.MinTime
+	emptied.Rows, emptied.Floor, emptied.Doubt = nil, brimline.MinTime, brimline.Doubt{}
 	return &emptied
 }
 
@@ -193,6 +198,9 @@ func Judge(id string, window *brimline.Window, rules *Rules, now brimline.Time) 
 	}
 	if window != nil {
 		u.Found, u.Scale, u.Floor = true, window.Scale, window.Floor
+		if window.Doubt.Offset != 0 {
+			u.Doubt = &window.Doubt
+		}
 		u.AsOf.Input = window.Last - 1
 		u.Rows = make([]brimline.Transaction, len(window.Rows))
 		for i := range window.Rows {
@@ -212,6 +220,7 @@ func (u *User) figures(rule *sliding.Rule, window *brimline.Window) RuleFigures 
 		At: at, Distance: rule.Limit.Sub(at.Total),
 		Complete: u.Floor < u.Now.Add(-rule.Window),
 	}
+	f.Distrusted = u.Doubt != nil && u.Doubt.Floor >= u.Now.Add(-rule.Window)
 	if newest := sliding.Newest(u.Rows, rule, u.Now, 1); len(newest) > 0 {
 		f.Newest = &newest[0].Time
 	}

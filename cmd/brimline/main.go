@@ -42,6 +42,7 @@ type commands struct {
 	Topology   topologyCmd   `cmd:"" help:"Show the flow: stages, topics, keys."`
 	Rules      rulesCmd      `cmd:"" help:"Check, test or begin a rules file."`
 	Deadletter deadletterCmd `cmd:"" help:"List or retry records that could not be taken in."`
+	Distrust   distrustCmd   `cmd:"" help:"Let PostgreSQL answer for users whose rows in the stream were wrong."`
 	Version    versionCmd    `cmd:"" help:"Print the version."`
 
 	file *config.File // of BeforeResolve; nil where there is none

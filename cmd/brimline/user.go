@@ -12,6 +12,7 @@ import (
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/internal/app"
+	"github.com/brimline/brimline/internal/kafka"
 	"github.com/brimline/brimline/internal/rules"
 	"github.com/brimline/brimline/views"
 )
@@ -22,8 +23,7 @@ type userCmd struct {
 	Rows  bool   `help:"Also list the retained transactions."`
 	Money `group:"Output"`
 	Group
-	StateDir string        `help:"Where a copy of the table is kept, so that the next question is answered sooner." default:".brimline/state" env:"BRIMLINE_STATE_DIR" group:"State"`
-	Wait     time.Duration `help:"How long reading the table may take." default:"60s"`
+	Looking
 }
 
 func (userCmd) Help() string {
@@ -69,31 +69,35 @@ func unknownUser(id, other string) error {
 	}
 }
 
-// look finds the user, and where there is none another spelling of the id that there is.
-func (c *userCmd) look(w *world) (u views.User, other string, err error) {
-	cluster, err := c.join(w)
-	if err != nil {
-		return u, "", err
-	}
-	defer cluster.Close()
-	s := c.streams()
+// Looking says how the window table is read.
+type Looking struct {
+	StateDir string        `help:"Where a copy of the table is kept, so that the next question is answered sooner." default:".brimline/state" env:"BRIMLINE_STATE_DIR" group:"State"`
+	Wait     time.Duration `help:"How long reading the table may take." default:"60s"`
+}
+
+// open reads the window table of a group whole, for as long as f takes.
+func (l *Looking) open(
+	w *world, g *Group, cluster *kafka.Cluster, f func(context.Context, *views.Windows) error,
+) error {
+	s := g.streams()
 	set, err := app.RulesInForce(w, cluster, s.Rules)
 	if err != nil {
-		return u, "", err
+		return err
 	}
 	if set == nil {
-		return u, "", c.notBegun()
+		return g.notBegun()
 	}
-	view, err := app.ViewConfig(c.options(), s.Group)
+	view, err := app.ViewConfig(g.options(), s.Group)
 	if err != nil {
-		return u, "", err
+		return err
 	}
-	view.Dir, view.Rules, view.Log = filepath.Join(c.StateDir, s.Group), set, c.log(w)
+	view.Dir, view.Rules, view.Log = filepath.Join(l.StateDir, s.Group), set, g.log(w)
 	v, err := views.Open(w, view)
 	if err != nil {
-		return u, "", err
+		return err
 	}
-	ctx, cancel := context.WithTimeoutCause(w, c.Wait, errors.New("the table was not read in time; allow more with --wait"))
+	ctx, cancel := context.WithTimeoutCause(w, l.Wait,
+		errors.New("the table was not read in time; allow more with --wait"))
 	done := make(chan error, 1)
 	go func() { done <- v.Run(ctx) }()
 	defer func() {
@@ -101,15 +105,34 @@ func (c *userCmd) look(w *world) (u views.User, other string, err error) {
 		<-done
 	}()
 	if err := v.WaitRecovered(ctx); err != nil {
+		return err
+	}
+	return f(ctx, v)
+}
+
+// look finds the user, and where there is none another spelling of the id that there is.
+func (c *userCmd) look(w *world) (u views.User, other string, err error) {
+	cluster, err := c.join(w)
+	if err != nil {
 		return u, "", err
 	}
+	defer cluster.Close()
+	err = c.open(w, &c.Group, cluster, func(ctx context.Context, v *views.Windows) (err error) {
+		u, other, err = find(ctx, v, c.ID)
+		return err
+	})
+	return u, other, err
+}
+
+// find gives a user, and where there is none another spelling of the id that there is.
+func find(ctx context.Context, v *views.Windows, id string) (u views.User, other string, err error) {
 	now := brimline.TimeOf(time.Now())
-	if u, err = v.User(ctx, c.ID, now); err != nil || u.Found {
+	if u, err = v.User(ctx, id, now); err != nil || u.Found {
 		return u, "", err
 	}
-	for _, id := range spellings(c.ID) {
-		if like, err := v.User(ctx, id, now); err == nil && like.Found {
-			return u, id, nil
+	for _, other := range spellings(id) {
+		if like, err := v.User(ctx, other, now); err == nil && like.Found {
+			return u, other, nil
 		}
 	}
 	return u, "", nil
@@ -141,7 +164,7 @@ func (c *userCmd) printFuture(w *world, u views.User) {
 	fmt.Fprintf(w.out, "%d %s from %s on\n", n, verb, first.Std().Format(layout))
 	for i := range u.Rules {
 		f := &u.Rules[i]
-		if f.Ahead == nil || f.Ahead.Count == 0 {
+		if f.Ahead == nil || f.Ahead.Count == 0 || f.Distrusted {
 			continue
 		}
 		money := func(t brimline.Total) string { return c.Money.amount(t, &f.Rule, u.Scale) }
@@ -167,11 +190,20 @@ func (c *userCmd) print(w *world, u views.User) {
 		if !f.Complete {
 			distance += " (older rows are not retained)"
 		}
+		total, count := money(f.At.Total), fmt.Sprint(f.At.Count)
+		if f.Distrusted {
+			total, count, distance = "-", "-", "only PostgreSQL knows"
+		}
 		rows = append(rows, []string{
-			shown(f.Rule.ID), rules.FormatWindow(f.Rule.Window), money(f.At.Total), money(f.Rule.Limit), fmt.Sprint(f.At.Count), distance,
+			shown(f.Rule.ID), rules.FormatWindow(f.Rule.Window), total, money(f.Rule.Limit), count, distance,
 		})
 	}
 	table(w.out, []bool{false, true, true, true, true}, rows...)
+	if d := u.Doubt; d != nil {
+		const layout = "2006-01-02 15:04:05 MST"
+		fmt.Fprintf(w.out, "distrusted since %s (reason: %s): rows up to %s were forgotten, and PostgreSQL answers\n",
+			d.At.Std().Format(layout), shown(string(d.Reason)), d.Floor.Std().Format(layout))
+	}
 	c.printFuture(w, u)
 	if c.Rows {
 		fmt.Fprintln(w.out)

@@ -14,7 +14,15 @@ type userJSON struct {
 	Retained int           `json:"retained_transactions"`
 	Future   *userFuture   `json:"future,omitempty"` // retained transactions that do not count yet
 	Rules    []userRule    `json:"rules"`
-	AsOf     userAsOf      `json:"as_of"`
+	// Distrusted: rows up to a time were forgotten, because they were not PostgreSQL's.
+	Distrusted *userDoubt `json:"distrusted,omitempty"`
+	AsOf       userAsOf   `json:"as_of"`
+}
+
+type userDoubt struct {
+	Reason brimline.DistrustReason `json:"reason"`
+	Since  brimline.Time           `json:"since"`
+	UpTo   brimline.Time           `json:"up_to"`
 }
 
 type userFuture struct {
@@ -28,9 +36,9 @@ type userRule struct {
 	Window   string           `json:"window"`
 	Measure  brimline.Measure `json:"measure"`
 	Limit    string           `json:"limit"`
-	Total    string           `json:"total"`
-	Count    int64            `json:"count"`
-	Distance string           `json:"distance"` // limit less total
+	Total    *string          `json:"total"` // null, as count and distance, while the user is distrusted
+	Count    *int64           `json:"count"`
+	Distance *string          `json:"distance"` // limit less total
 	Above    bool             `json:"above"`
 	Complete bool             `json:"complete"`        // false: the window reaches below the retained history
 	Ahead    *userAhead       `json:"ahead,omitempty"` // at the newest transaction, where that is dated in the future
@@ -56,14 +64,20 @@ func userRecord(u views.User) userJSON {
 	if n, first, last := u.Future(); n > 0 {
 		r.Future = &userFuture{n, first, last}
 	}
+	if d := u.Doubt; d != nil {
+		r.Distrusted = &userDoubt{d.Reason, d.At, d.Floor}
+	}
 	for i := range u.Rules {
 		f := &u.Rules[i]
 		rule := userRule{
 			ID: f.Rule.ID, Window: rules.FormatWindow(f.Rule.Window), Measure: f.Rule.Measure,
-			Limit: f.Rule.Limit.Format(f.Scale), Total: f.At.Total.Format(f.Scale), Count: f.At.Count,
-			Distance: f.Distance.Format(f.Scale), Above: f.Above(), Complete: f.Complete,
+			Limit: f.Rule.Limit.Format(f.Scale), Above: f.Above(), Complete: f.Complete,
 		}
-		if f.Ahead != nil {
+		if !f.Distrusted {
+			rule.Total, rule.Count = new(f.At.Total.Format(f.Scale)), new(f.At.Count)
+			rule.Distance = new(f.Distance.Format(f.Scale))
+		}
+		if f.Ahead != nil && !f.Distrusted {
 			rule.Ahead = &userAhead{f.Ahead.Total.Format(f.Scale), f.Ahead.Count}
 		}
 		r.Rules = append(r.Rules, rule)

@@ -40,6 +40,7 @@ import (
 	"github.com/brimline/brimline/internal/rules"
 	"github.com/brimline/brimline/internal/sliding"
 	"github.com/brimline/brimline/processors"
+	"github.com/brimline/brimline/processors/window"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -63,7 +64,8 @@ type App struct {
 	registry     *prometheus.Registry
 	metrics      *Metrics
 	stageMetrics stageMetrics
-	judged       *judged // nil where this instance asks PostgreSQL nothing
+	distrusted   atomic.Pointer[window.States] // of the window stage; nil while it does not run here
+	judged       *judged                       // nil where this instance asks PostgreSQL nothing
 	outage       outage
 	unread       *unread
 	letters      *letters

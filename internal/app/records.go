@@ -80,13 +80,18 @@ func (a *App) announceSweep(horizons map[int32]brimline.Time) error {
 
 // emit writes a few records and waits for them.
 func (a *App) emit(topic string, codec goka.Codec, records map[string]any, doing string) error {
-	e, err := goka.NewEmitter(a.config.Brokers, goka.Stream(topic), codec,
-		goka.WithEmitterProducerBuilder(a.kafka.ProducerBuilder()),
-		goka.WithEmitterTopicManagerBuilder(topicManagers(a.kafka)),
+	return emit(a.kafka, topic, codec, records, doing, goka.WithEmitterLogger(gokaLog{a.log}))
+}
+
+func emit(
+	o kafka.Options, topic string, codec goka.Codec, records map[string]any, doing string, more ...goka.EmitterOption,
+) error {
+	e, err := goka.NewEmitter(o.Brokers, goka.Stream(topic), codec, append(more,
+		goka.WithEmitterProducerBuilder(o.ProducerBuilder()),
+		goka.WithEmitterTopicManagerBuilder(topicManagers(o)),
 		goka.WithEmitterHasher(processors.Hasher),
-		goka.WithEmitterClientID(a.kafka.ClientID),
-		goka.WithEmitterLogger(gokaLog{a.log}),
-	)
+		goka.WithEmitterClientID(o.ClientID),
+	)...)
 	if err != nil {
 		return kafka.Explain(err, doing)
 	}
@@ -99,4 +104,15 @@ func (a *App) emit(topic string, codec goka.Codec, records map[string]any, doing
 		err = closing
 	}
 	return kafka.Explain(err, doing)
+}
+
+// Distrust tells the window stage of a group that the rows of users up to a time are not PostgreSQL's. It returns when
+// the brokers have all of it.
+func Distrust(o kafka.Options, s processors.Streams, users []string, upTo brimline.Time) error {
+	changes := map[string]any{}
+	for _, id := range users {
+		changes[id] = &brimline.Change{Kind: brimline.Distrust, User: id, Reason: brimline.ByCommand,
+			Row: brimline.Transaction{User: id, Time: upTo}}
+	}
+	return emit(o, s.Changes, codecs.Change{}, changes, "distrusting users")
 }

@@ -43,11 +43,15 @@ const (
 )
 
 func (a *App) windowStage() *gokaStage {
-	var seen *window.Seen // by the running attempt
+	var ( // the running attempt's
+		seen  *window.Seen
+		known *window.States
+	)
 	return &gokaStage{
 		name: processors.Window, inputs: []string{a.streams.Changes}, all: a.partitions.users,
 		define: func(tables *kafka.Tables) (*goka.GroupGraph, []goka.ProcessorOption) {
 			markers, states := window.NewMarkers(a.partitions.users), window.NewStates(int(a.config.Memory/statesShare))
+			known = states
 			seen = window.NewSeen(&a.rules.RuleSet, a.config.KeepEdges, a.clock)
 			g := window.Graph(window.Config{
 				Streams: a.streams, Rules: a.rules.RuleSet, Compiled: a.compiled, Keep: a.config.KeepEdges,
@@ -60,7 +64,12 @@ func (a *App) windowStage() *gokaStage {
 				goka.WithProducerBuilder(redirected(a.kafka.ProducerBuilder(), a.streams.WindowSegments, a.streams.WindowTable)),
 			}
 		},
-		beside: func(ctx context.Context, p *goka.Processor, v *visits) { a.sweep(ctx, p, v, seen) },
+		beside: func(ctx context.Context, p *goka.Processor, v *visits) {
+			var both sync.WaitGroup
+			both.Go(func() { a.askAgain(ctx, p, v, known) })
+			a.sweep(ctx, p, v, seen)
+			both.Wait()
+		},
 	}
 }
 

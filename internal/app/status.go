@@ -132,6 +132,9 @@ func (a *App) Status(ctx context.Context) httpapi.Status {
 	if n := a.catalog.notice(); n != nil {
 		s.Notices = append(s.Notices, *n)
 	}
+	if n := a.distrustNotice(); n != nil {
+		s.Notices = append(s.Notices, *n)
+	}
 	s.Notices = append(s.Notices, a.unread.notices(time.Now())...)
 	if n := a.letters.notice(time.Now()); n != nil {
 		s.Notices = append(s.Notices, *n)

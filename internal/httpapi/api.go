@@ -22,6 +22,14 @@ type userBody struct {
 	RowsTotal int            `json:"rows_total"` // retained; rows holds at most what was asked for
 	Future    *futureBody    `json:"future,omitempty"`
 	DroppedTo *brimline.Time `json:"dropped_to,omitempty"`
+	// Distrusted: rows up to a time were forgotten, because they were not PostgreSQL's.
+	Distrusted *doubtBody `json:"distrusted,omitempty"`
+}
+
+type doubtBody struct {
+	Reason string        `json:"reason"`
+	Since  brimline.Time `json:"since"`
+	UpTo   brimline.Time `json:"up_to"`
 }
 
 // futureBody are retained rows that do not count yet.
@@ -40,9 +48,9 @@ type asOfBody struct {
 
 type userRuleBody struct {
 	ruleBody
-	Total    string         `json:"total"`
-	Count    int64          `json:"count"`
-	Distance string         `json:"distance"` // limit - total; below zero: above the limit
+	Total    *string        `json:"total"` // null, as distance, while the user is distrusted: only PostgreSQL knows
+	Count    *int64         `json:"count"`
+	Distance *string        `json:"distance"` // limit - total; below zero: above the limit
 	Above    bool           `json:"above"`
 	Complete bool           `json:"complete"`
 	Newest   *brimline.Time `json:"newest,omitempty"`
@@ -123,16 +131,22 @@ func userOf(u *views.User, rows int) userBody {
 	if u.Floor != brimline.MinTime {
 		body.DroppedTo = &u.Floor
 	}
+	if d := u.Doubt; d != nil {
+		body.Distrusted = &doubtBody{string(d.Reason), d.At, d.Floor}
+	}
 	if n, first, last := u.Future(); n > 0 {
 		body.Future = &futureBody{n, first, last}
 	}
 	for i := range u.Rules {
 		f := &u.Rules[i]
 		rule := userRuleBody{
-			ruleBody: ruleOf(&f.Rule, u.Scale), Total: f.At.Total.Format(f.Scale), Count: f.At.Count,
-			Distance: f.Distance.Format(f.Scale), Above: f.Above(), Complete: f.Complete, Newest: f.Newest, Edges: []edgeBody{},
+			ruleBody: ruleOf(&f.Rule, u.Scale), Above: f.Above(), Complete: f.Complete, Newest: f.Newest, Edges: []edgeBody{},
 		}
-		if f.Ahead != nil {
+		if !f.Distrusted {
+			rule.Total, rule.Count = new(f.At.Total.Format(f.Scale)), new(f.At.Count)
+			rule.Distance = new(f.Distance.Format(f.Scale))
+		}
+		if f.Ahead != nil && !f.Distrusted {
 			rule.Ahead = &aheadBody{f.Ahead.Total.Format(f.Scale), f.Ahead.Count}
 		}
 		for _, e := range f.Edges {

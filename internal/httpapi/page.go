@@ -170,10 +170,12 @@ func (h *handler) userPage(r *http.Request, id string) (*userPage, error) {
 		if f.Ahead != nil {
 			ahead = amount(f.Ahead.Total.Format(f.Scale))
 		}
-		p.Rules = append(p.Rules, ruleCard{
-			ruleBody: body.Rules[i].ruleBody, Figures: f, Total: amount(f.At.Total.Format(f.Scale)), Distance: amount(distance.Format(f.Scale)),
-			Ahead: ahead, Bar: barOf(&f), Percent: percent(&f), Chart: chartOf(&u, i),
-		})
+		card := ruleCard{ruleBody: body.Rules[i].ruleBody, Figures: f}
+		if !f.Distrusted {
+			card.Total, card.Distance = amount(f.At.Total.Format(f.Scale)), amount(distance.Format(f.Scale))
+			card.Ahead, card.Bar, card.Percent, card.Chart = ahead, barOf(&f), percent(&f), chartOf(&u, i)
+		}
+		p.Rules = append(p.Rules, card)
 	}
 	for _, row := range body.Rows {
 		for name := range row.Columns {

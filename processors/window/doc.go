@@ -4,8 +4,9 @@
 // # In
 //
 // The changes stream, keyed by user: changes to rows from route, answers from
-// verify; keyed by a partition's marker: truncations, and the clock's
-// announcement that users who have aged out are about to be forgotten.
+// verify, who is distrusted, and when to ask again about them; keyed by a
+// partition's marker: truncations, and the clock's announcement that users who
+// have aged out are about to be forgotten.
 //
 // # Out
 //

@@ -72,7 +72,7 @@ func (f *Folder) Fold(state *State, in Input) (candidates []brimline.Candidate, 
 	}
 	if w.Last == 0 {
 		switch in.Change.Kind {
-		case brimline.Upsert, brimline.Delete, brimline.Unjudgeable:
+		case brimline.Upsert, brimline.Delete, brimline.Unjudgeable, brimline.Distrust:
 		default: // no question is open with a user who is not in the table: no sweep deletes one who waits for an answer
 			return nil, false
 		}
@@ -99,6 +99,10 @@ func (f *Folder) Fold(state *State, in Input) (candidates []brimline.Candidate, 
 		write = s.unjudgeable()
 	case brimline.Retry:
 		write = s.retry()
+	case brimline.Distrust:
+		write = s.distrust()
+	case brimline.AskAgain:
+		write = s.askOnceMore()
 	}
 	s.putQuestions()
 	if write {
@@ -252,6 +256,10 @@ func (s *step) upsert() bool {
 	}
 	// What the row was before is not known where it could not be taken in.
 	unseen := s.in.Change.Update && removed == nil && row.Time > s.w.Floor
+	first, last, doubted := brimline.MaxTime, brimline.MinTime, false
+	if removed == nil {
+		first, last, doubted = s.forgotten()
+	}
 	switch {
 	case removed != nil:
 		s.noteVersion(removed.Time, removed.Time)
@@ -266,14 +274,18 @@ func (s *step) upsert() bool {
 	s.stirIfAsked()
 	for i := range s.rules {
 		s.askLate(i, row, removed, unseen)
+		s.askBelow(i, first, last)
 	}
 	for i := range s.rules {
-		if removed != nil {
-			s.judge(i, removed.Time, true, true)
+		switch {
+		case removed != nil:
+			s.judgeRow(i, removed.Time, true, true)
+		case doubted:
+			s.judge(i, first, last.Add(s.rules[i].Window), true, true)
 		}
 		weight, _ := s.rules[i].Weigh(row)
 		counts := weight != 0 || removed != nil || unseen
-		s.judge(i, row.Time, counts, removed != nil || unseen || counts && s.rules[i].Measure.Shrinks())
+		s.judgeRow(i, row.Time, counts, removed != nil || unseen || counts && s.rules[i].Measure.Shrinks())
 	}
 	return true
 }
@@ -294,7 +306,7 @@ func (s *step) delete() bool {
 		s.askLate(i, gone, nil, false)
 	}
 	for i := range s.rules {
-		s.judge(i, gone.Time, true, true)
+		s.judgeRow(i, gone.Time, true, true)
 	}
 	return true
 }
@@ -308,16 +320,18 @@ func (s *step) deleteUnknown() bool {
 	if t == brimline.MinTime {
 		first, last = s.anyTime()
 	}
+	from, to, doubted := s.forgotten()
 	above := last > s.w.Floor
+	first, last = min(first, from), max(last, to)
 	if above { // noted all the same: the row may be inserted again, and then deleted by an echo
 		s.noteVersion(first, last)
 	}
-	write := s.stirIfAsked() || above
+	write := s.stirIfAsked() || above || doubted
 	for i := range s.rules {
-		if above && s.rows.Len() > 0 { // edges are at the times of rows
+		if doubted || above && s.rows.Len() > 0 { // edges are at the times of rows
 			s.askBelow(i, first, last)
 		}
-		write = s.judge(i, t, above, above) || write
+		write = s.judgeRow(i, t, above || doubted, above || doubted) || write
 	}
 	return write
 }
@@ -342,22 +356,25 @@ func (s *step) take(found *brimline.Row) *brimline.Transaction {
 	return &was
 }
 
-// judge takes a change to a row at t, MinTime if that is not known, to the window ends of rule i that the row belongs
-// to. Where the change counts for the rule, or concerns an edge that could not be judged, it looks for new edges.
-// mayFall says that totals may have become lower, so that what PostgreSQL said of announced edges may no longer hold.
-// It gives whether it has changed what is known of an edge or a span.
-func (s *step) judge(i int, t brimline.Time, counts, mayFall bool) (changed bool) {
-	rule := &s.rules[i]
-	to := t.Add(rule.Window)
+// judgeRow is judge for the window ends that a row at t belongs to, and for all where t is MinTime, not known.
+func (s *step) judgeRow(i int, t brimline.Time, counts, mayFall bool) (changed bool) {
+	to := t.Add(s.rules[i].Window)
 	if t == brimline.MinTime {
 		to = brimline.MaxTime
 	}
-	changed, woken := s.reach(i, t, to, mayFall)
+	return s.judge(i, t, to, counts, mayFall)
+}
+
+// judge takes a change to rows that belong to the window ends of rule i in [first, to] to these. Where the change counts for the rule, or concerns an edge that could not be judged, it looks for new edges.
+// mayFall says that totals may have become lower, so that what PostgreSQL said of announced edges may no longer hold.
+// It gives whether it has changed what is known of an edge or a span.
+func (s *step) judge(i int, first, to brimline.Time, counts, mayFall bool) (changed bool) {
+	changed, woken := s.reach(i, first, to, mayFall)
 	if !counts && !woken {
 		return changed
 	}
 	retained := s.judgeable(i)
-	from := max(t, retained)
+	from := max(first, retained)
 	if from > to {
 		return changed
 	}
@@ -468,8 +485,12 @@ func (s *step) evict() {
 			newest = max(newest, s.w.Changed[i].Time)
 		}
 	}
+	if s.in.At != 0 { // what is dated in the future ages nothing
+		newest = min(newest, s.in.At)
+	}
 	horizon := newest.Add(-s.retention)
 	s.forgetBefore(horizon, mostBytes)
+	s.forgetDoubt(horizon)
 	if s.w.Stirred.Last != 0 && !s.asked() && s.in.Offset-s.w.Stirred.Last > replayReach {
 		s.w.Stirred, s.changed = brimline.Stir{}, true
 	}

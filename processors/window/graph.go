@@ -95,6 +95,7 @@ func (t *task) change(ctx goka.Context, msg any) {
 	default:
 		states.keep(state)
 	}
+	states.noteDoubt(ctx.Key(), state.w.Doubt)
 	for i := range found {
 		ctx.Emit(t.candidates, ctx.Key(), &found[i])
 	}

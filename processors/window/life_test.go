@@ -376,6 +376,19 @@ func (l *life) retry(c brimline.Candidate) {
 	l.stream = append(l.stream, message{c.User, change})
 }
 
+// distrust says of a user that the rows up to a time are wrong, or, where that is said already, that time has passed.
+func (l *life) distrust(user string) {
+	change := brimline.Change{Kind: brimline.Distrust, User: user, Reason: brimline.ByCommand,
+		Row: brimline.Transaction{Time: hour * brimline.Time(rapid.IntRange(0, 2000).Draw(l.t, "up to"))}}
+	if l.table[user] != nil {
+		doubt := &(&lived{l: l, key: user}).Value().(*brimline.Window).Doubt
+		if _, more := doubt.Next(); more && rapid.Bool().Draw(l.t, "once more") {
+			change = brimline.Change{Kind: brimline.AskAgain, User: user, Cause: doubt.Offset, Index: doubt.Asked + 1}
+		}
+	}
+	l.stream = append(l.stream, message{user, change})
+}
+
 func (l *life) check(mayRepeat bool) {
 	count := map[string]int{}
 	for _, id := range l.alerts {
@@ -555,7 +568,7 @@ func testLife(t *testing.T, inOrder bool) {
 			if left == 0 && l.next == len(l.stream) && len(l.sent)+len(l.arrived) == 0 {
 				break
 			}
-			switch rapid.IntRange(0, 11).Draw(t, "then") {
+			switch rapid.IntRange(0, 12).Draw(t, "then") {
 			case 0, 1, 2:
 				p := rapid.IntRange(0, len(l.sources)-1).Draw(t, "from")
 				for range min(len(l.sources[p]), rapid.IntRange(1, 5).Draw(t, "events")) {
@@ -594,6 +607,10 @@ func testLife(t *testing.T, inOrder bool) {
 			case 11:
 				if len(l.letters) > 0 && left > 0 {
 					l.retry(rapid.SampledFrom(l.letters).Draw(t, "letter"))
+				}
+			case 12:
+				if left > 0 {
+					l.distrust(fmt.Sprint("u", rapid.IntRange(0, 3).Draw(t, "distrusted")))
 				}
 			}
 		}

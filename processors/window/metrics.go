@@ -9,13 +9,15 @@ import (
 
 // Metrics are the stage's own; lag and restarts are counted by the app for every stage alike.
 type Metrics struct {
-	changes     [brimline.Retry + 1][effects]prometheus.Counter // by kind and effect
+	changes     [brimline.AskAgain + 1][effects]prometheus.Counter // by kind and effect
 	candidates  map[brimline.CandidateKind]prometheus.Counter
 	rows        prometheus.Histogram
 	swept       prometheus.Counter
 	undecodable prometheus.Counter
 	broken      prometheus.Counter
 	Letters     processors.LetterCount // since the start
+	distrusts   map[brimline.DistrustReason]prometheus.Counter
+	distrusted  prometheus.Gauge
 }
 
 // What a change did to its window.
@@ -32,6 +34,7 @@ var changeKinds = map[brimline.ChangeKind]string{
 	brimline.Upsert: "upsert", brimline.Delete: "delete", brimline.Truncate: "truncate",
 	brimline.EdgesFound: "edges_found", brimline.Refuted: "refuted", brimline.Sweep: "sweep",
 	brimline.Unjudgeable: "unjudgeable", brimline.Retry: "retry",
+	brimline.Distrust: "distrust", brimline.AskAgain: "ask_again",
 }
 
 // NewMetrics registers the stage's metrics with r, counters at zero.
@@ -60,7 +63,18 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Name: "brimline_window_broken_states_total", Help: "States of users whose segments were missing or damaged. Not zero is a defect: report it.",
 		}),
 	}
-	r.MustRegister(changes, candidates, m.rows, m.swept, m.undecodable, m.broken)
+	distrusts := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "brimline_window_distrusts_total",
+		Help: "Users distrusted, by reason: their rows were forgotten, and PostgreSQL answers for them.",
+	}, []string{"reason"})
+	m.distrusts = map[brimline.DistrustReason]prometheus.Counter{
+		brimline.ByCommand: distrusts.WithLabelValues(string(brimline.ByCommand)),
+	}
+	m.distrusted = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "brimline_window_distrusted_users",
+		Help: "Users for whom PostgreSQL answers because they were distrusted, until their windows have filled again.",
+	})
+	r.MustRegister(changes, candidates, m.rows, m.swept, m.undecodable, m.broken, distrusts, m.distrusted)
 	for kind, name := range changeKinds {
 		for effect, what := range effectNames {
 			m.changes[kind][effect] = changes.WithLabelValues(name, what)
@@ -72,6 +86,9 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	return m
 }
 
+// Distrusted says how many distrusted users there are.
+func (m *Metrics) Distrusted(n int) { m.distrusted.Set(float64(n)) }
+
 func (m *Metrics) observe(c *brimline.Change, found []brimline.Candidate, replay, write bool, rows int) {
 	effect := nothing
 	switch {
@@ -81,6 +98,9 @@ func (m *Metrics) observe(c *brimline.Change, found []brimline.Candidate, replay
 		effect = changed
 	}
 	m.changes[c.Kind][effect].Inc()
+	if by := m.distrusts[c.Reason]; by != nil && effect == changed {
+		by.Inc()
+	}
 	m.rows.Observe(float64(rows))
 	for i := range found {
 		m.candidates[found[i].Kind].Inc()

@@ -117,6 +117,10 @@ func (s *step) askAgain() {
 			if s.rules[i].Fingerprint == c.Rule && len(c.Edges) == 1 && c.Edges[0] < s.judgeable(i) {
 				s.ask(i, c.Edges[0], c.Edges[0])
 			}
+		case brimline.Distrust, brimline.AskAgain:
+			if s.w.Doubt.Offset != 0 {
+				s.askDoubt(i)
+			}
 		}
 	}
 	for i := range s.w.Rules {
@@ -133,10 +137,10 @@ func (s *step) askAgain() {
 // tells between which times it was, and where that is forgotten, how far down any such row was.
 func (s *step) askLateAgain(i int) {
 	row := &s.in.Change.Row
-	from, last := brimline.MaxTime, brimline.MinTime
+	from, last, _ := s.forgotten()
 	at, changed := s.version()
 	if changed {
-		from, last = s.w.Changed[at].From, s.w.Changed[at].Time
+		from, last = min(from, s.w.Changed[at].From), max(last, s.w.Changed[at].Time)
 	}
 	if s.w.Reach != 0 {
 		from, last = min(from, s.w.Reach), max(last, s.w.Floor)
@@ -181,9 +185,9 @@ func (s *step) reach(i int, from, to brimline.Time, mayFall bool) (changed, woke
 			case e.Status == brimline.Announced:
 				e.Status = brimline.Touched
 			}
+			changed = changed || e.Status == brimline.Disturbed || e.Status == brimline.Touched
 			if e.Status != known {
 				s.setEdge(i, e)
-				changed = true
 			}
 			at++
 		}

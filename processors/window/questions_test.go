@@ -200,3 +200,25 @@ func TestAnswersMakeNoUsers(t *testing.T) {
 		}
 	}
 }
+
+// A question that is put again after a refusal waits for every change that reached its edge meanwhile, also where an
+// earlier one had reached it already.
+func TestAQuestionPutAgainWaitsForTheNewestChange(t *testing.T) {
+	r := hourly("r", 100, brimline.SumAbs)
+	b := newBench(t, r)
+	at := func(lsn uint64, c brimline.Change) []brimline.Candidate {
+		c.Source.LSN = lsn
+		return b.next(c)
+	}
+	out := at(1, put("a", 200, 30))
+	b.expect("an edge", out, "r edge 30")
+	at(2, gone("a", 30))
+	at(3, put("b", 200, 30))
+	refuted := brimline.Change{Kind: brimline.Refuted, Rule: r.Fingerprint(), Edges: []brimline.Time{minutes(30)},
+		Cause: out[0].Cause.Offset}
+	out = at(1, refuted)
+	b.expect("once more", out, "r edge 30")
+	if lsn := out[0].Source.LSN; lsn != 3 {
+		t.Errorf("PostgreSQL is asked once it shows LSN %d, want 3", lsn)
+	}
+}

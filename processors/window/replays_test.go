@@ -60,6 +60,13 @@ func (h *replays) draw() *brimline.Change {
 	if len(h.seen) > 0 && rapid.IntRange(0, 3).Draw(t, "answer") == 0 {
 		return h.answer()
 	}
+	if rapid.IntRange(0, 9).Draw(t, "distrust") == 0 {
+		if doubt := &h.state.w.Doubt; doubt.Offset != 0 && rapid.Bool().Draw(t, "again") {
+			return &brimline.Change{Kind: brimline.AskAgain, User: "u", Cause: doubt.Offset, Index: doubt.Asked + 1}
+		}
+		return &brimline.Change{Kind: brimline.Distrust, User: "u", Reason: brimline.ByCommand,
+			Row: brimline.Transaction{Time: brimline.Time(rapid.Int64Range(0, 40).Draw(t, "up to")) * hour}}
+	}
 	c := &brimline.Change{Kind: brimline.Upsert, User: "u", Source: brimline.Source{Offset: int64(len(h.stream))}}
 	if rapid.IntRange(0, 4).Draw(t, "delete") == 0 {
 		c.Kind = brimline.Delete
@@ -70,6 +77,7 @@ func (h *replays) draw() *brimline.Change {
 	switch {
 	case c.Kind == brimline.Upsert:
 		c.Update = rapid.Bool().Draw(t, "update")
+		c.Inserted = !c.Update && rapid.Bool().Draw(t, "inserted")
 	case rapid.IntRange(0, 3).Draw(t, "unseen") == 0:
 		c.Row.Time = brimline.MinTime
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/codecs"
@@ -180,7 +181,7 @@ func (s *State) value() *brimline.Window {
 	}
 	v := s.tail
 	v.Last, v.Floor, v.Scale, v.Older = s.w.Last, s.w.Floor, s.w.Scale, s.w.Older
-	v.Asked, v.Stirred, v.Reach = s.w.Asked, s.w.Stirred, s.w.Reach
+	v.Asked, v.Stirred, v.Reach, v.Doubt = s.w.Asked, s.w.Stirred, s.w.Reach, s.w.Doubt
 	for i := range v.Rules {
 		r := &s.w.Rules[i]
 		v.Rules[i].Rule, v.Rules[i].Quiet, v.Rules[i].Unjudged = r.Rule, r.Quiet, r.Unjudged
@@ -245,6 +246,14 @@ func (s *State) forgetBefore(horizon brimline.Time, maxBytes int) {
 	if s.tail != nil {
 		s.tail.Changed = slices.DeleteFunc(s.tail.Changed, forgotten)
 		s.tail.Rows = slices.DeleteFunc(s.tail.Rows, func(r brimline.Row) bool { return r.Time <= floor })
+	}
+}
+
+// forgetUpTo drops rows and versions up to floor, and says that nothing up to it is retained.
+func (s *State) forgetUpTo(floor brimline.Time) {
+	s.forgetBefore(floor.Add(time.Microsecond), mostBytes)
+	if floor > s.w.Floor {
+		s.changed, s.w.Floor = true, floor
 	}
 }
 

@@ -37,6 +37,11 @@ type partitionStates struct {
 	noted *processors.Noting       // the same, for goka
 	users map[string]*list.Element // of States.used; guarded by States.mu
 
+	partition int32
+	doubts    map[string]doubted // by user; guarded by States.mu, as closed is
+	closed    bool
+	recalled  bool // doubts has those that the table had from before; only Recall uses it
+
 	change brimline.Change // the one that is being folded: a partition's messages are folded one by one
 }
 
@@ -58,7 +63,8 @@ func (s *States) Watch(builder storage.Builder) storage.Builder {
 		if !ok {
 			return nil, fmt.Errorf("the storage of table %q cannot hold segments: %T", topic, st)
 		}
-		p := &partitionStates{all: s, table: table, noted: &processors.Noting{Storage: table}, users: map[string]*list.Element{}}
+		p := &partitionStates{all: s, table: table, noted: &processors.Noting{Storage: table}, users: map[string]*list.Element{},
+			partition: partition, doubts: map[string]doubted{}}
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if before := s.of[partition]; before != nil {
@@ -67,7 +73,7 @@ func (s *States) Watch(builder storage.Builder) storage.Builder {
 			}
 		}
 		s.of[partition] = p
-		return p.noted, nil
+		return watchedTable{p.noted, p}, nil
 	}
 }
 

@@ -124,6 +124,7 @@ func (s *sweep) visit(ctx goka.Context, _ any) {
 		return // what is broken is left to whoever folds it next
 	}
 	states.forget(ctx.Key())
+	states.noteDoubt(ctx.Key(), brimline.Doubt{})
 	ctx.Delete(goka.WithCtxEmitHeaders(processors.DeletionOf(w.Last)))
 	s.Metrics.swept.Inc()
 }
@@ -145,9 +146,9 @@ func isForgotten(w *brimline.Window, idle int64, before brimline.Time) bool {
 	return w.Last <= idle && before != 0 && newest(w) < before && !waits(w)
 }
 
-// waits says whether a user has a question open, or something that could not be judged.
+// waits says whether a user has a question open or to come, or something that could not be judged.
 func waits(w *brimline.Window) bool {
-	if w.Asked != (brimline.Cause{}) {
+	if _, more := w.Doubt.Next(); more || w.Asked != (brimline.Cause{}) {
 		return true
 	}
 	for i := range w.Rules {

@@ -1,0 +1,79 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/codecs"
+	"github.com/brimline/brimline/internal/httpapi"
+	"github.com/brimline/brimline/processors/window"
+	"github.com/lovoo/goka"
+)
+
+// looksForDue is how often the window stage looks whether PostgreSQL is to be asked again about distrusted users.
+const looksForDue = time.Second
+
+// askAgain tells the fold, which has no clock, when to ask PostgreSQL again about distrusted users.
+func (a *App) askAgain(ctx context.Context, p *goka.Processor, v *visits, states *window.States) {
+	defer a.distrusted.Store(nil)
+	defer a.stageMetrics.window.Distrusted(0)
+	a.distrusted.Store(states)
+	tick := time.NewTicker(looksForDue)
+	defer tick.Stop()
+	for {
+		if p.Recovered() {
+			if err := v.visit(ctx, states.Recall); err != nil { // a rebalance ends it; the next look makes up for it
+				a.log.Debug("looking for distrusted users ended early", "error", err)
+			}
+			n, _, _ := states.Distrusted(brimline.TimeOf(a.clock()), a.longest())
+			a.stageMetrics.window.Distrusted(n)
+			a.tellDue(states)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (a *App) tellDue(states *window.States) {
+	due := states.Due(a.clock())
+	if len(due) == 0 {
+		return
+	}
+	if err := a.emit(a.streams.Changes, codecs.Change{}, due, "asking again about distrusted users"); err != nil {
+		a.log.Warn("questions about distrusted users put off", "users", len(due), "error", err)
+	}
+}
+
+// longest is the longest window of a rule.
+func (a *App) longest() (longest time.Duration) {
+	for i := range a.rules.Rules {
+		longest = max(longest, a.rules.Rules[i].Window)
+	}
+	return longest
+}
+
+// distrustNotice says for how many users PostgreSQL answers; nil for none.
+func (a *App) distrustNotice() *httpapi.Notice {
+	states := a.distrusted.Load()
+	if states == nil {
+		return nil
+	}
+	n, user, d := states.Distrusted(brimline.TimeOf(a.clock()), a.longest())
+	if n == 0 {
+		return nil
+	}
+	who := fmt.Sprintf("%d users are distrusted, the newest %q", n, user)
+	if n == 1 {
+		who = fmt.Sprintf("user %q is distrusted", user)
+	}
+	return &httpapi.Notice{
+		Kind: "distrusted_users", Level: httpapi.Note,
+		Message: fmt.Sprintf("%s since %s (reason: %s): PostgreSQL answers until the windows have filled again, and "+
+			"totals are not shown", who, d.At.Std().Format("2006-01-02 15:04:05 MST"), d.Reason),
+	}
+}

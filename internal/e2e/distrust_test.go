@@ -1,0 +1,162 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/internal/testkit"
+)
+
+// misled is a group whose stream is not what the table is.
+type misled struct {
+	*job
+	t     *testing.T
+	began brimline.Time
+	lsn   int64
+	flat  bool // records are unwrapped
+}
+
+// at is the row of user 5 so many hours after the beginning, three days ago.
+func (m *misled) at(id int64, amount brimline.Amount, hour int) testkit.Row {
+	return testkit.Row{ID: id, User: 5, Amount: amount, Time: m.began.Add(time.Duration(hour) * time.Hour)}
+}
+
+// tell writes a change into the source topic, and runs the group until it has caught up. A connector that unwraps
+// records does not say what a row was.
+func (m *misled) tell(op string, r testkit.Row) {
+	m.lsn++
+	e := testkit.Envelope("transactions", op, nil, &r, m.lsn)
+	if m.flat {
+		e.Value = fmt.Appendf(nil, `{"id":%d,"user_id":%d,"amount":%q,"timestamp":%q,"description":"","__op":%q}`,
+			r.ID, r.User, r.Amount.Format(2), r.Time.String(), op)
+	}
+	m.Produce(m.t, m.names.Source, []testkit.Event{e})
+	m.finish(m.t)
+}
+
+func (m *misled) insert(r testkit.Row) {
+	m.table.Insert(m.t, []testkit.Row{r})
+	m.tell("c", r)
+}
+
+// TestDistrustRepairsWhatTheStreamLost: the stream has not told of a change, the window holds what PostgreSQL does
+// not, and an edge is missed. Once the user is distrusted its alert comes, with PostgreSQL's figure, and once.
+func TestDistrustRepairsWhatTheStreamLost(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name string
+		want string
+		lose func(m *misled)
+	}{
+		// A partition of the table is detached and dropped, and made anew: nothing tells of its rows.
+		{"fixed partition", "week 3300.00", func(m *misled) {
+			m.insert(m.at(30, 2500_00, 0))
+			m.table.Delete(m.t, 30)
+			m.insert(m.at(31, 2600_00, 24))
+			m.insert(m.at(32, 700_00, 25))
+		}},
+		// The slot is lost, a row deleted, and the snapshot that follows has only what is left.
+		{"lost slot", "week 3300.00", func(m *misled) {
+			m.insert(m.at(1, 2500_00, 0))
+			m.table.Delete(m.t, 1)
+			left := m.at(2, 2600_00, 24)
+			m.table.Insert(m.t, []testkit.Row{left})
+			m.tell("r", left)
+			m.insert(m.at(3, 700_00, 25))
+		}},
+		// A flattened record does not say whose the row was.
+		{"flat move", "week 3100.00", func(m *misled) {
+			m.flat = true
+			m.insert(m.at(1, 2900_00, 0))
+			moved := m.at(1, 2900_00, 0)
+			moved.User = 6
+			m.table.Update(m.t, moved)
+			m.tell("u", moved)
+			m.insert(m.at(2, 600_00, 1))
+			m.insert(m.at(3, 2500_00, 2))
+		}},
+		// An alert was sent for a row that was deleted unseen: the window takes the user for one who is above all the time.
+		{"alerted and gone", "week 3200.00", func(m *misled) {
+			m.insert(m.at(1, 3500_00, 0))
+			m.expect(m.t, "before", "week 3500.00")
+			m.table.Delete(m.t, 1)
+			m.insert(m.at(2, 3200_00, 24))
+		}},
+		// Rows that never came, the newest among them.
+		{"rows that never came", "week 3100.00", func(m *misled) {
+			m.insert(m.at(1, 2900_00, 0))
+			m.table.Insert(m.t, []testkit.Row{m.at(2, 200_00, 10)})
+		}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			m := &misled{job: newJob(t, parts(t), 1, "rules: [{id: week, window: 7d, limit: 3000}]"), t: t,
+				began: brimline.TimeOf(time.Now().Add(-72 * time.Hour).Truncate(time.Hour))}
+			tc.lose(m)
+			after := sorted(append(m.verdicts(t), tc.want))
+			distrust := []string{"distrust", "5", "--state-dir", m.state + "/cli"}
+			for range 2 { // the second time finds nothing new
+				m.does(t, distrust, "1 user distrusted up to ")
+				m.finish(t)
+				m.expect(t, "distrusted", after...)
+			}
+			var u struct {
+				Rules      []struct{ Total, Count, Distance any }
+				Distrusted struct{ Reason string }
+			}
+			code, out := m.command(t, "user", "5", "--json", "--state-dir", m.state+"/cli")
+			if err := json.Unmarshal([]byte(out), &u); err != nil || code != 0 || u.Distrusted.Reason != "command" ||
+				u.Rules[0].Total != nil || u.Rules[0].Count != nil || u.Rules[0].Distance != nil {
+				t.Errorf("user: %d, %v\n%s", code, err, out)
+			}
+			m.does(t, []string{"user", "5", "--state-dir", m.state + "/cli"}, "distrusted since ", "only PostgreSQL knows")
+			// The rows that are left go unseen, and an edge comes of what follows: PostgreSQL answers.
+			m.table.Empty(t)
+			last := m.at(50, 3100_00, 72)
+			m.insert(last)
+			m.expect(t, "the next edge", sorted(append(after, "week 3100.00"))...)
+		})
+	}
+}
+
+func sorted(all []string) []string {
+	slices.Sort(all)
+	return all
+}
+
+// TestDistrustRefuses: who is not known is not distrusted, unless that is said, nor is anyone up to the future.
+func TestDistrustRefuses(t *testing.T) {
+	t.Parallel()
+	j := newJob(t, parts(t), 1, "rules: [{id: week, window: 7d, limit: 3000}]")
+	code, out := j.command(t, "distrust", "5")
+	if code == 0 || !strings.Contains(out, "brimline run") {
+		t.Errorf("before the group has run: exit code %d\n%s", code, out)
+	}
+	row := testkit.Row{ID: 1, User: 5, Amount: 4000_00, Time: brimline.TimeOf(time.Now().Add(-time.Hour))}
+	j.finish(t)
+	state := []string{"--state-dir", j.state + "/cli"}
+	for want, args := range map[string][]string{
+		"--unknown":           {"distrust", "5"},
+		"lies in the future":  {"distrust", "5", "--up-to", "2999-01-01T00:00:00Z"},
+		"no user has this id": {"distrust", ""},
+	} {
+		code, out := j.command(t, append(args, state...)...)
+		if code == 0 || !strings.Contains(out, want) {
+			t.Errorf("%q: exit code %d, without %q\n%s", args, code, want, out)
+		}
+	}
+	if n := len(j.Records(t, j.names.Changes)); n != 0 {
+		t.Errorf("%d changes written", n)
+	}
+	// A row that is in no stream.
+	j.table.Insert(t, []testkit.Row{row})
+	j.does(t, append([]string{"distrust", "5", "--unknown"}, state...), "1 user distrusted up to ")
+	j.finish(t)
+	j.expect(t, "of whom the stream tells nothing", "week 4000.00")
+	j.does(t, append([]string{"distrust", "5"}, state...), "1 user distrusted up to ")
+}

@@ -1,0 +1,148 @@
+package window
+
+import (
+	"context"
+	"time"
+
+	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/codecs"
+	"github.com/brimline/brimline/processors"
+)
+
+// doubted is a distrusted user of a partition.
+type doubted struct {
+	brimline.Doubt
+	asked time.Time // when the fold was last told that it is time to ask again
+}
+
+// noteDoubt keeps what the table says of a user's doubt.
+func (p *partitionStates) noteDoubt(user string, d brimline.Doubt) {
+	p.all.mu.Lock()
+	defer p.all.mu.Unlock()
+	switch known, there := p.doubts[user]; {
+	case d.Offset == 0:
+		delete(p.doubts, user)
+	case !there || known.Doubt != d:
+		p.doubts[user] = doubted{Doubt: d}
+	}
+}
+
+// close says that the partition is another's from now on.
+func (p *partitionStates) close() {
+	p.all.mu.Lock()
+	defer p.all.mu.Unlock()
+	if p.all.of[p.partition] == p {
+		p.closed = true
+	}
+}
+
+// watchedTable is the storage that goka gets.
+type watchedTable struct {
+	*processors.Noting
+	of *partitionStates
+}
+
+func (w watchedTable) Close() error {
+	w.of.close()
+	return w.Noting.Close()
+}
+
+// Recall finds the distrusted users of partitions that were taken over. It must end before a partition is given back.
+func (s *States) Recall(ctx context.Context) error {
+	for _, p := range s.open() {
+		if p.recalled {
+			continue
+		}
+		if err := p.recall(ctx); err != nil {
+			return err
+		}
+		p.recalled = true
+	}
+	return nil
+}
+
+func (s *States) open() (all []*partitionStates) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.of {
+		if !p.closed {
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
+// recall walks the table. Only the few values that have a doubt are decoded.
+func (p *partitionStates) recall(ctx context.Context) error {
+	values, err := p.table.Iterator()
+	if err != nil {
+		return err
+	}
+	defer values.Release()
+	for values.Next() {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		user := string(values.Key())
+		if _, _, segment := processors.ParseSegmentKey(user); segment || processors.IsMarker(user) {
+			continue
+		}
+		value, err := values.Value()
+		if err != nil {
+			return err
+		}
+		if !codecs.WindowHasDoubt(value) {
+			continue
+		}
+		decoded, err := codecs.WindowPart{}.Decode(value)
+		if err != nil {
+			continue // whoever folds it next says so
+		}
+		p.all.mu.Lock()
+		if _, known := p.doubts[user]; !known { // what the fold has noted is newer
+			p.doubts[user] = doubted{Doubt: decoded.(*brimline.Window).Doubt}
+		}
+		p.all.mu.Unlock()
+	}
+	return values.Err()
+}
+
+// toldAgain is after how long the fold is told once more what it has not heeded.
+const toldAgain = 30 * time.Second
+
+// Due are messages for the changes stream, by user: it is time to ask PostgreSQL again about those who were distrusted.
+func (s *States) Due(now time.Time) map[string]any {
+	due := map[string]any{}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.of {
+		for user, d := range p.doubts {
+			at, more := d.Next()
+			if p.closed || !more || at.Std().After(now) || now.Sub(d.asked) < toldAgain {
+				continue
+			}
+			d.asked = now
+			p.doubts[user] = d
+			due[user] = &brimline.Change{Kind: brimline.AskAgain, User: user, Cause: d.Offset, Index: d.Doubt.Asked + 1}
+		}
+	}
+	return due
+}
+
+// Distrusted tells how many users there are for whom PostgreSQL answers because of a distrust: the longest rule's window
+// reaches down to the rows that were forgotten. The user who was distrusted last is an example.
+func (s *States) Distrusted(now brimline.Time, longest time.Duration) (n int, user string, example brimline.Doubt) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.of {
+		for id, d := range p.doubts {
+			if p.closed || d.Floor < now.Add(-longest) {
+				continue
+			}
+			if n++; n == 1 || d.At > example.At || d.At == example.At && id < user {
+				user, example = id, d.Doubt
+			}
+		}
+	}
+	return n, user, example
+}
