@@ -72,8 +72,9 @@ func (m *member) assigned(_ context.Context, client *kgo.Client, given map[strin
 	}
 }
 
-// revoked ends the session: what it has on its way is waited for, and committed.
-func (m *member) revoked(ctx context.Context, _ *kgo.Client, _ map[string][]int32) {
+// revoked ends the session: what it has on its way is waited for, and committed. The client joins in its making, and may
+// lose its partitions again before it is the member's.
+func (m *member) revoked(ctx context.Context, client *kgo.Client, _ map[string][]int32) {
 	n := m.over()
 	if n == nil {
 		return
@@ -81,7 +82,7 @@ func (m *member) revoked(ctx context.Context, _ *kgo.Client, _ map[string][]int3
 	ctx, cancel := context.WithTimeout(ctx, m.s.DrainWithin)
 	defer cancel()
 	n.drain(ctx)
-	if err := n.commit(ctx, m.client); err != nil {
+	if err := n.commit(ctx, client); err != nil {
 		m.s.Log.Warn("offsets were not committed before partitions were given up: their records come again", "error", err)
 	}
 }
