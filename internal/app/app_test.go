@@ -64,7 +64,13 @@ func newGround(t *testing.T) *ground {
 	dir := t.TempDir()
 	c := config.Default()
 	c.Brokers, c.Verify, c.Listen = broker.Addrs(), "off", "127.0.0.1:0"
-	c.Source, c.StateDir, c.Rules = "src.streaming.transactions", filepath.Join(dir, "state"), filepath.Join(dir, "rules.yaml")
+	c.Source, c.StateDir, c.Rules = "src.streaming.transactions", filepath.Join(
+		dir,
+		"state",
+	), filepath.Join(
+		dir,
+		"rules.yaml",
+	)
 	if err := os.WriteFile(c.Rules, []byte("rules: [{id: r, window: 7d, limit: 100}]"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -104,8 +110,14 @@ func (g *ground) insertInto(t *testing.T, partition int32, id int, amount string
 	t.Helper()
 	err := g.retry.Send(&brimline.DeadLetter{
 		Topic: g.config.Source, Partition: partition, Key: fmt.Appendf(nil, `{"id":%d}`, id),
-		Value: fmt.Appendf(nil, `{"before":null,"after":{"id":%d,"user_id":7,"amount":"%s","timestamp":"2026-01-01T%02d:00:00.000000Z"},"op":"c",`+
-			`"source":{"schema":"streaming","table":"transactions"}}`, id, amount, id),
+		Value: fmt.Appendf(
+			nil,
+			`{"before":null,"after":{"id":%d,"user_id":7,"amount":"%s","timestamp":"2026-01-01T%02d:00:00.000000Z"},"op":"c",`+
+				`"source":{"schema":"streaming","table":"transactions"}}`,
+			id,
+			amount,
+			id,
+		),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -114,7 +126,10 @@ func (g *ground) insertInto(t *testing.T, partition int32, id int, amount string
 
 func (g *ground) app(t *testing.T) *App {
 	t.Helper()
-	a, err := New(t.Context(), Options{Config: g.config, Log: slog.New(slog.NewTextHandler(g.log, nil)), Registry: prometheus.NewRegistry()})
+	a, err := New(
+		t.Context(),
+		Options{Config: g.config, Log: slog.New(slog.NewTextHandler(g.log, nil)), Registry: prometheus.NewRegistry()},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +142,10 @@ func (g *ground) alerts(t *testing.T) (found []string) {
 		v, err := codecs.Alert{}.Decode(m.Value)
 		if err == nil {
 			a := v.(*brimline.Alert)
-			found = append(found, fmt.Sprintf("%s %s %s", a.Candidate.User, a.Candidate.Stream.Total.Format(2), a.Verification.Status))
+			found = append(
+				found,
+				fmt.Sprintf("%s %s %s", a.Candidate.User, a.Candidate.Stream.Total.Format(2), a.Verification.Status),
+			)
 		}
 		return err
 	})
@@ -190,7 +208,8 @@ func TestLife(t *testing.T) {
 	}
 	a.outage.set(time.Date(2026, 11, 26, 3, 0, 0, 0, time.UTC), &brimline.Error{
 		Where: "PostgreSQL at db", Err: errors.New("connection refused"), Remedy: "start it"})
-	const waits = "stage verify is waiting: for PostgreSQL since 2026-11-26 03:00:00 UTC: PostgreSQL at db: connection refused"
+	const waits = "stage verify is waiting: for PostgreSQL since 2026-11-26 03:00:00 UTC: " +
+		"PostgreSQL at db: connection refused"
 	for path, want := range map[string]string{
 		"/readyz": `"degraded":["` + waits + ` (remedy: start it)"]`, "/api/v1/status": `"state":"waiting"`, "/": waits,
 	} {
@@ -284,7 +303,8 @@ func TestSharedAlertsAreTold(t *testing.T) {
 		}
 		return strings.Join(all, "\n")
 	}
-	const remedy = "; give each group a topic of its own with --alerts, unless its consumers tell by source.topic and rule " +
+	const remedy = "; give each group a topic of its own with --alerts, unless its consumers " +
+		"tell by source.topic and rule " +
 		"whose an alert is"
 	for _, c := range []struct{ group, source, alerts, want string }{
 		{g.config.Group, g.config.Source, "alerts", ""},
@@ -371,7 +391,10 @@ func TestAddedPartitionsAreRead(t *testing.T) {
 	await("a metric of the third", func() bool {
 		return strings.Contains(get(t, a.URL()+"/metrics"), `brimline_route_handled_messages_total{partition="2"} 1`)
 	})
-	await("two partitions of the source topic are known to be three", func() bool { return a.sourcePartitions.Load() == 3 })
+	await(
+		"two partitions of the source topic are known to be three",
+		func() bool { return a.sourcePartitions.Load() == 3 },
+	)
 }
 
 func TestRanges(t *testing.T) {
@@ -467,7 +490,8 @@ func TestStartsThatFail(t *testing.T) {
 			if err == nil {
 				err = a.Run(t.Context())
 			}
-			if brimline.ExitCode(err) != int(x.code) || !strings.Contains(fmt.Sprint(err), x.says) || strings.Contains(fmt.Sprint(err), "hunter2") {
+			if brimline.ExitCode(err) != int(x.code) || !strings.Contains(fmt.Sprint(err), x.says) ||
+				strings.Contains(fmt.Sprint(err), "hunter2") {
 				t.Errorf("%v", err)
 			}
 		})
@@ -514,7 +538,8 @@ func TestStopWhileWaitingForOtherRules(t *testing.T) {
 	if why := strings.Join(status.NotReady(), "; "); strings.Contains(why, first.Instance()) {
 		t.Errorf("a rollout that waits until it is ready would never end: %s", why)
 	}
-	if why := strings.Join(status.Degraded(), "; "); !strings.Contains(why, first.Instance()) || !strings.Contains(why, "--group") {
+	if why := strings.Join(status.Degraded(), "; "); !strings.Contains(why, first.Instance()) ||
+		!strings.Contains(why, "--group") {
 		t.Errorf("degraded by %q, which should name %s", why, first.Instance())
 	} else if n := strings.Count(why, "remedy"); n != 1 {
 		t.Errorf("the remedy is said %d times: %s", n, why)

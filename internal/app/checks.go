@@ -159,7 +159,8 @@ func (e *examination) alertsShared(ctx context.Context, streams processors.Strea
 	}
 	if len(parts) > 0 {
 		e.add(preflight.Found("kafka_alerts_shared", "give each group a topic of its own with --alerts, unless its "+
-			"consumers tell by source.topic and rule whose an alert is", "topic %q %s", streams.Alerts, strings.Join(parts, ", and ")))
+			"consumers tell by source.topic and rule whose an alert is", "topic %q %s", streams.Alerts,
+			strings.Join(parts, ", and ")))
 	}
 }
 

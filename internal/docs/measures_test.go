@@ -31,7 +31,10 @@ func TestEveryMeasureIsInEveryList(t *testing.T) {
 			t.Errorf("%s lacks %s", schema, list)
 		}
 	}
-	if list := strings.Join(names[1:], ", "); !strings.Contains(read("internal/starter/rules.yaml.tmpl"), "# or "+list+"\n") {
+	if list := strings.Join(names[1:], ", "); !strings.Contains(
+		read("internal/starter/rules.yaml.tmpl"),
+		"# or "+list+"\n",
+	) {
 		t.Errorf("the first rules file does not offer %s", list)
 	}
 	// A table of each page has a row for each.

@@ -15,8 +15,9 @@ type Looked struct {
 const inMemory = 4096
 
 // Newest calls visit for records with offsets in [low, high) of each partition, newest first: partitions are merged by
-// the records' times, and within one offsets fall. It ends when visit returns false, which leaves the record for another
-// look, and when most offsets were passed; what holds no record may be passed beyond that, by a chunk of each partition.
+// the records' times, and within one offsets fall. It ends when visit returns false, which leaves the record for
+// another look, and when most offsets were passed; what holds no record may be passed beyond that, by a chunk of each
+// partition.
 func (r *Reader) Newest(
 	ctx context.Context, e *Extent, low, high []int64, most int, visit func(Record) bool,
 ) (Looked, error) {

@@ -53,7 +53,13 @@ func newWorld(t *testing.T, partitions int) *world {
 
 func (w *world) create(partitions int) {
 	w.Helper()
-	_, err := w.admin.CreateTopic(w.Context(), int32(partitions), 1, map[string]*string{"message.timestamp.type": new("LogAppendTime")}, topic)
+	_, err := w.admin.CreateTopic(
+		w.Context(),
+		int32(partitions),
+		1,
+		map[string]*string{"message.timestamp.type": new("LogAppendTime")},
+		topic,
+	)
 	must(w, err)
 	w.committed = make([][]string, partitions)
 }
@@ -66,7 +72,10 @@ func (w *world) write(n int, commit bool) {
 		p := w.random.IntN(len(w.committed))
 		w.count++
 		value := strconv.Itoa(w.count)
-		must(w, w.writer.ProduceSync(w.Context(), &kgo.Record{Topic: topic, Partition: int32(p), Value: []byte(value)}).FirstErr())
+		must(
+			w,
+			w.writer.ProduceSync(w.Context(), &kgo.Record{Topic: topic, Partition: int32(p), Value: []byte(value)}).FirstErr(),
+		)
 		if commit {
 			w.committed[p] = append(w.committed[p], value)
 		}
@@ -181,7 +190,8 @@ func TestPositions(t *testing.T) {
 	if err != nil || back.Topic != p.Topic || !slices.Equal(back.Next, p.Next) {
 		t.Errorf("%s: %v, %v", p, back, err)
 	}
-	for _, bad := range []string{"", ".", "x", "AQL_AAAAAAAAAAAAAAAAAA", "AQL_AAAAAAAAAAAAAAAAAA.-1", "AQL_AAAAAAAAAAAAAAAAAA.01",
+	for _, bad := range []string{"", ".", "x", "AQL_AAAAAAAAAAAAAAAAAA", "AQL_AAAAAAAAAAAAAAAAAA.-1",
+		"AQL_AAAAAAAAAAAAAAAAAA.01",
 		"AQL_AAAAAAAAAAAAAAAAAA.1.", "AQL_AAAAAAAAAAAAAAAAAB.1", "AQL.1", "AQL_AAAAAAAAAAAAAAAAAA.99999999999999999999"} {
 		if p, err := ParsePosition(bad); err == nil {
 			t.Errorf("%q is read as %v", bad, p)

@@ -224,8 +224,11 @@ func readCursor(cursor, sum string, e *feed.Extent) ([]int64, error) {
 	case err != nil:
 		return nil, badParameter("cursor", "give the next of a page as it is", "%q is none", cursor)
 	case of != sum:
-		return nil, badParameter("cursor", "ask for the parameters of the page that the cursor comes from; limit alone may differ",
-			"it belongs to another question")
+		return nil, badParameter(
+			"cursor",
+			"ask for the parameters of the page that the cursor comes from; limit alone may differ",
+			"it belongs to another question",
+		)
 	case p.Topic != e.ID || len(p.Next) > len(e.End):
 		return nil, &brimline.Error{
 			Class: brimline.ClassInput, Kind: "cursor_gone", Where: "cursor", Remedy: "begin again, without the cursor",
@@ -263,7 +266,13 @@ func (p *looked) body() pageBody {
 	return pageBody{p.next != "", p.next, p.offsets, p.unreadable}
 }
 
-func (h *handler) lookFor(r *http.Request, topic string, byUser bool, filters []string, standard, most int) (looked, error) {
+func (h *handler) lookFor(
+	r *http.Request,
+	topic string,
+	byUser bool,
+	filters []string,
+	standard, most int,
+) (looked, error) {
 	limit, err := number(r, "limit", standard, most)
 	if err == nil && limit == 0 {
 		err = badParameter("limit", fmt.Sprintf("give a whole number from 1 to %d", most), "a page of none comes no further")

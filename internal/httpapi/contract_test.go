@@ -33,11 +33,25 @@ var theContract = sync.OnceValues(func() (*contract, error) {
 		return nil, err
 	}
 	// Columns have any names; the library loses the members of an alert behind its allOf, and codecs checks those.
-	open := config.WithStrictIgnorePaths("$.body.rows[*].columns.**", "$.body.alerts[*].*.**", "$.body.alert.*.**", "$.body.dismissed[*].*.**",
-		"$.body.stages[*].partitions[*].*", "$.body.views[*].*", "$.body.verification.**")
+	open := config.WithStrictIgnorePaths(
+		"$.body.rows[*].columns.**",
+		"$.body.alerts[*].*.**",
+		"$.body.alert.*.**",
+		"$.body.dismissed[*].*.**",
+		"$.body.stages[*].partitions[*].*",
+		"$.body.views[*].*",
+		"$.body.verification.**",
+	)
 	v, errs := validator.NewValidator(doc, config.WithStrictMode(), open, config.WithStrictIgnoredHeadersExtra(
-		"Content-Security-Policy", "X-Content-Type-Options", "X-Frame-Options", "Cross-Origin-Resource-Policy", "Cross-Origin-Opener-Policy",
-		"Referrer-Policy", "Cache-Control", "Content-Disposition"))
+		"Content-Security-Policy",
+		"X-Content-Type-Options",
+		"X-Frame-Options",
+		"Cross-Origin-Resource-Policy",
+		"Cross-Origin-Opener-Policy",
+		"Referrer-Policy",
+		"Cache-Control",
+		"Content-Disposition",
+	))
 	if len(errs) > 0 {
 		return nil, errs[0]
 	}
@@ -107,7 +121,8 @@ func TestDescriptionIsOpenAPI(t *testing.T) {
 	}
 	r := get(t, New(newFakes().options()), descriptionPath)
 	body, _ := io.ReadAll(r.Body)
-	if r.StatusCode != 200 || !strings.HasPrefix(r.Header.Get("Content-Type"), "application/yaml") || !bytes.Equal(body, Description()) {
+	if r.StatusCode != 200 || !strings.HasPrefix(r.Header.Get("Content-Type"), "application/yaml") ||
+		!bytes.Equal(body, Description()) {
 		t.Errorf("status %d, %s, %d bytes", r.StatusCode, r.Header.Get("Content-Type"), len(body))
 	}
 	if !bytes.Contains(body, []byte("Keyed by id")) {

@@ -69,7 +69,8 @@ func writeTable(to *bytes.Buffer, records []json.RawMessage) error {
 			verified = a.Verification.At.String()
 		}
 		if err := table.Write([]string{
-			place.Recorded.At, cell(c.ID()), string(a.Verification.Status), cell(c.User), cell(c.Rule.ID), cell(c.Rule.Severity), c.Rule.Measure.String(),
+			place.Recorded.At, cell(c.ID()), string(a.Verification.Status), cell(c.User), cell(c.Rule.ID),
+			cell(c.Rule.Severity), c.Rule.Measure.String(),
 			rules.FormatWindow(c.Rule.Window), c.Edge.String(), c.Rule.Limit.Format(scale), figures.Before.Format(scale),
 			figures.Total.Format(scale), strconv.FormatInt(figures.Count, 10), of, verified, cell(c.Trigger.ID),
 			c.Trigger.Amount.Format(c.Scale),

@@ -34,10 +34,11 @@ type Alerts interface {
 
 // Options are what the API answers from.
 type Options struct {
-	Users   Users                        // nil where this instance keeps no view: answered with 503
-	Alerts  Alerts                       // nil likewise
-	Log     Log                          // nil likewise
-	Live    func() *feed.Live            // of the alerts topic, with Frame; nil likewise, and gives nil while it is not followed
+	Users  Users  // nil where this instance keeps no view: answered with 503
+	Alerts Alerts // nil likewise
+	Log    Log    // nil likewise
+	// Of the alerts topic, with Frame; nil likewise, and gives nil while it is not followed.
+	Live    func() *feed.Live
 	Status  func(context.Context) Status // must answer within a second, whatever is away
 	Rules   brimline.RuleSet             //
 	Streams processors.Streams           //
@@ -156,7 +157,11 @@ func asset(name string) http.Handler {
 	if err != nil {
 		panic(err) // a name that go:embed did not take: every test meets it
 	}
-	kinds := map[string]string{"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
+	kinds := map[string]string{
+		"css": "text/css; charset=utf-8",
+		"js":  "text/javascript; charset=utf-8",
+		"svg": "image/svg+xml",
+	}
 	kind := kinds[name[strings.LastIndexByte(name, '.')+1:]]
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", kind)
@@ -191,7 +196,8 @@ func checkID(id string) error {
 
 func errNoView(what string) error {
 	return &brimline.Error{
-		Class: brimline.ClassRuntime, Kind: "no_view", Remedy: "ask another instance, or `brimline user` and `brimline alerts`",
-		Err: fmt.Errorf("this instance does not know %s", what),
+		Class: brimline.ClassRuntime, Kind: "no_view",
+		Remedy: "ask another instance, or `brimline user` and `brimline alerts`",
+		Err:    fmt.Errorf("this instance does not know %s", what),
 	}
 }

@@ -253,7 +253,8 @@ func TestWhatIsDegradedIsReady(t *testing.T) {
 			false, "stage window is recovering", 0},
 		{"stopping", func(s *Status) { s.Stopping = true }, false, "the instance is stopping", 0},
 		{"a warning", func(s *Status) {
-			s.Notices = []Notice{{Level: Note, Message: "all is well"}, {Level: Warning, Message: "3 dead letters", Remedy: "list"}}
+			s.Notices = []Notice{{Level: Note, Message: "all is well"},
+				{Level: Warning, Message: "3 dead letters", Remedy: "list"}}
 		}, true, "3 dead letters (remedy: list)", 1},
 		{"recovering, and PostgreSQL away", func(s *Status) {
 			s.Stages[2].State, s.Stages[1].Partitions[0].State = Waiting, Recovering
@@ -497,7 +498,8 @@ func TestFormats(t *testing.T) {
 			t.Errorf("ago(%d) = %s, want %s", d, got, out)
 		}
 	}
-	if got := fmt.Sprint(clock(noon), " ", clock(-62198755200000000)); got != "2026-03-08 12:00:00 -0002-01-01 00:00:00" && !strings.HasPrefix(got, "2026-03-08 12:00:00 ") {
+	if got := fmt.Sprint(clock(noon), " ", clock(-62198755200000000)); got != "2026-03-08 12:00:00 -0002-01-01 00:00:00" &&
+		!strings.HasPrefix(got, "2026-03-08 12:00:00 ") {
 		t.Error(got)
 	}
 }

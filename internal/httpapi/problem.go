@@ -26,7 +26,8 @@ func problemOf(status int, err error) problem {
 	e := describe(err)
 	title := strings.ReplaceAll(e.Kind, "_", " ")
 	return problem{
-		Type: problemType + e.Kind, Title: strings.ToUpper(title[:1]) + title[1:], Status: status, Detail: e.Message, Remedy: e.Remedy,
+		Type: problemType + e.Kind, Title: strings.ToUpper(title[:1]) + title[1:], Status: status,
+		Detail: e.Message, Remedy: e.Remedy,
 	}
 }
 

@@ -44,7 +44,8 @@ func newTopics(t testing.TB, names processors.Streams) *topics {
 	}
 	t.Cleanup(broker.Close)
 	x := &topics{t: t, names: names}
-	if x.client, err = kgo.NewClient(kgo.SeedBrokers(broker.Addrs()...), kgo.RecordPartitioner(kgo.ManualPartitioner())); err != nil {
+	x.client, err = kgo.NewClient(kgo.SeedBrokers(broker.Addrs()...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(x.client.Close)
@@ -219,11 +220,20 @@ func TestDismissedAndDeadLetters(t *testing.T) {
 	o, x := f.onTopics(t)
 	for i, a := range f.alerts[:3] {
 		d := *a
-		d.Verification.Status, d.Reason = brimline.Dismissed, []string{brimline.ReasonNotAbove, brimline.ReasonAlreadyAbove}[i%2]
+		d.Verification.Status = brimline.Dismissed
+		d.Reason = []string{brimline.ReasonNotAbove, brimline.ReasonAlreadyAbove}[i%2]
 		x.putAlert(x.names.Dismissed, &d)
 	}
 	for i := range 3 {
-		letter := &brimline.DeadLetter{Topic: "source", Offset: int64(i), Value: []byte("{}"), Kind: "bad_amount", Error: "e", User: fmt.Sprint(i), At: noon}
+		letter := &brimline.DeadLetter{
+			Topic:  "source",
+			Offset: int64(i),
+			Value:  []byte("{}"),
+			Kind:   "bad_amount",
+			Error:  "e",
+			User:   fmt.Sprint(i),
+			At:     noon,
+		}
 		value, err := codecs.DeadLetter{}.Encode(letter)
 		if err != nil {
 			t.Fatal(err)
@@ -231,7 +241,8 @@ func TestDismissedAndDeadLetters(t *testing.T) {
 		x.put(x.names.DeadLetters, "anything", "k", value)
 	}
 	h := New(o)
-	if got, _ := ids(t, h, "/api/v1/dismissed?limit=1", "dismissed"); len(got) != 3 || got[0] != f.alerts[2].Candidate.ID() {
+	if got, _ := ids(t, h, "/api/v1/dismissed?limit=1", "dismissed"); len(got) != 3 ||
+		got[0] != f.alerts[2].Candidate.ID() {
 		t.Errorf("%q", got)
 	}
 	if got, _ := ids(t, h, "/api/v1/dismissed?reason=already_above", "dismissed"); len(got) != 1 {

@@ -17,8 +17,13 @@ const heavyRows = 300_000
 // heavyUser: what a question costs here does not follow from how many rows the user has.
 func heavyUser(t *testing.T, s *server) {
 	const user, newest = 77_000_001, 100
-	s.exec(t, `INSERT INTO streaming.transactions SELECT 77000000 + n, $1, 1 + n % 7, timestamptz '2025-06-01' + n * interval '1 second', 'card'
-		FROM generate_series(1, $2::int) n`, user, heavyRows+newest)
+	s.exec(
+		t,
+		`INSERT INTO streaming.transactions SELECT 77000000 + n, $1, 1 + n % 7, timestamptz '2025-06-01' + n * interval '1 second', 'card'
+		FROM generate_series(1, $2::int) n`,
+		user,
+		heavyRows+newest,
+	)
 	s.exec(t, "ANALYZE streaming.transactions")
 	l := s.open(t, transactions())
 	start := brimline.TimeOf(time.Date(2025, 6, 1, 0, 0, 0, 0, time.UTC))

@@ -96,7 +96,13 @@ func Open(ctx context.Context, o Options) (*Ledger, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Ledger{target: target, o: o, where: target.Place() + ", table " + quoteTable(o.Table), sizes: defaultSizes, pause: func(*postgres.Snapshot) error { return nil }}
+	l := &Ledger{
+		target: target,
+		o:      o,
+		where:  target.Place() + ", table " + quoteTable(o.Table),
+		sizes:  defaultSizes,
+		pause:  func(*postgres.Snapshot) error { return nil },
+	}
 	if l.pool, err = target.Pool(ctx, o.Name, o.MaxConns, min(5*time.Second, o.Timeout)); err != nil {
 		return nil, l.fail(ctx, "connecting", err)
 	}
@@ -152,7 +158,13 @@ func (l *Ledger) Ping(ctx context.Context) error {
 // write-ahead log position after the answer. after are the changes that the
 // question comes from; a replica is asked once it has their transactions.
 // An error that is sliding.ErrManyRows says that Long can answer.
-func (l *Ledger) Figures(ctx context.Context, user string, rule *sliding.Rule, at brimline.Time, after ...brimline.Source) (f brimline.Figures, lsn uint64, err error) {
+func (l *Ledger) Figures(
+	ctx context.Context,
+	user string,
+	rule *sliding.Rule,
+	at brimline.Time,
+	after ...brimline.Source,
+) (f brimline.Figures, lsn uint64, err error) {
 	if rule.Takes != nil {
 		rows, lsn, err := l.taken(ctx, user, rule, at.Add(-rule.Window), at, after)
 		if err != nil {
@@ -193,7 +205,13 @@ func (l *Ledger) AsOf(ctx context.Context, user string, rule *sliding.Rule, at b
 // Edges are the times of all edges of user in [from, to], and the server's
 // write-ahead log position after the answer. It fetches the rows from
 // from-Window on; where they are many, the error is sliding.ErrManyRows, and Long can answer.
-func (l *Ledger) Edges(ctx context.Context, user string, rule *sliding.Rule, from, to brimline.Time, after ...brimline.Source) ([]brimline.Time, uint64, error) {
+func (l *Ledger) Edges(
+	ctx context.Context,
+	user string,
+	rule *sliding.Rule,
+	from, to brimline.Time,
+	after ...brimline.Source,
+) ([]brimline.Time, uint64, error) {
 	rows, lsn, err := l.taken(ctx, user, rule, from.Add(-rule.Window), to, after)
 	if err != nil {
 		return nil, 0, err
@@ -213,7 +231,10 @@ func withoutTakes(rule *sliding.Rule) *sliding.Rule {
 }
 
 // rowsOf says how to fetch what a rule needs of a row.
-func (l *Ledger) rowsOf(user string, rule *sliding.Rule) (some, page func(*statements) (string, error), newScan func(*layout) rowScan) {
+func (l *Ledger) rowsOf(
+	user string,
+	rule *sliding.Rule,
+) (some, page func(*statements) (string, error), newScan func(*layout) rowScan) {
 	if rule.Takes == nil {
 		return func(s *statements) (string, error) { return s.amounts, nil },
 			func(s *statements) (string, error) { return s.amountsPage, nil }, l.newAmountScan

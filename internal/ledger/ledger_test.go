@@ -78,8 +78,17 @@ func judged(t *testing.T, s *server, o Options) {
 			stamps = append(stamps, start.Add(time.Duration(rapid.IntRange(0, 30).Draw(t, "time"))*time.Hour).Std())
 			kinds = append(kinds, rapid.SampledFrom([]string{"card", "wire"}).Draw(t, "kind"))
 		}
-		insert := fmt.Sprintf(`INSERT INTO %s (%s, %s, %s, %s, %s) SELECT *, $5::text FROM unnest($1::bigint[], $2::bigint[], $3::timestamptz[], $4::text[])`,
-			quoteTable(o.Table), quote(o.Columns.ID[0]), quote(o.Columns.Amount), quote(o.Columns.Time), quote(o.Extra[0].Name), quote(o.Columns.User))
+		insert := fmt.Sprintf(
+			`INSERT INTO %s (%s, %s, %s, %s, %s) SELECT *, $5::text FROM unnest($1::bigint[], $2::bigint[], $3::timestamptz[], $4::text[])`,
+			quoteTable(
+				o.Table,
+			),
+			quote(o.Columns.ID[0]),
+			quote(o.Columns.Amount),
+			quote(o.Columns.Time),
+			quote(o.Extra[0].Name),
+			quote(o.Columns.User),
+		)
 		if o.Columns.User == "user_id" {
 			insert = strings.Replace(insert, "$5::text", "$5::text::bigint", 1)
 		}
@@ -100,11 +109,20 @@ func judged(t *testing.T, s *server, o Options) {
 			filter = quote(o.Extra[0].Name) + " = 'card'"
 			rule.Takes = func(row *brimline.Transaction) bool { v, _ := row.Column(o.Extra[0].Name); return v == "card" }
 		}
-		judge := fmt.Sprintf(`SELECT DISTINCT at, total::text, before::text FROM (
+		judge := fmt.Sprintf(
+			`SELECT DISTINCT at, total::text, before::text FROM (
 			SELECT at, sum(m) OVER (ORDER BY at RANGE BETWEEN $2::interval PRECEDING AND CURRENT ROW) AS total,
 			  coalesce(sum(m) OVER (ORDER BY at RANGE BETWEEN $2::interval PRECEDING AND CURRENT ROW EXCLUDE GROUP), 0) AS before
 			FROM (SELECT %s::timestamptz AS at, %s AS m FROM (SELECT *, %s::numeric AS a FROM %s) r WHERE %s::text = $1 AND %s) w) x ORDER BY at`,
-			quote(o.Columns.Time), measures[rule.Measure], quote(o.Columns.Amount), quoteTable(o.Table), quote(o.Columns.User), filter)
+			quote(
+				o.Columns.Time,
+			),
+			measures[rule.Measure],
+			quote(o.Columns.Amount),
+			quoteTable(o.Table),
+			quote(o.Columns.User),
+			filter,
+		)
 		rows, err := s.admin.Query(context.Background(), judge, user, rule.Window)
 		if err != nil {
 			t.Fatal(err)
@@ -131,7 +149,8 @@ func judged(t *testing.T, s *server, o Options) {
 			if got != f {
 				t.Fatalf("figures at %v: %v, PostgreSQL says %v", at, got, f)
 			}
-			if got, lsn, err := long.Figures(context.Background(), user, rule, brimline.TimeOf(at)); err != nil || lsn == 0 || got != f {
+			if got, lsn, err := long.Figures(context.Background(), user, rule, brimline.TimeOf(at)); err != nil || lsn == 0 ||
+				got != f {
 				t.Fatalf("figures in pieces at %v: %v, PostgreSQL says %v; %v", at, got, f, err)
 			}
 			if moment := brimline.TimeOf(at); f.IsEdge(rule.Limit) && from <= moment && moment <= to {
@@ -167,12 +186,36 @@ func extremeTimes(t *testing.T, s *server) {
 	year := func(y int) brimline.Time {
 		return brimline.TimeOf(time.Date(y, 6, 1, 12, 0, 0, 123456000, time.UTC))
 	}
-	times := []brimline.Time{earliest, earliest + 1, year(-4000), year(-1), year(0), year(1), year(9999), year(10001), year(294246), brimline.MaxTime, 0, -1, 1}
+	times := []brimline.Time{
+		earliest,
+		earliest + 1,
+		year(-4000),
+		year(-1),
+		year(0),
+		year(1),
+		year(9999),
+		year(10001),
+		year(294246),
+		brimline.MaxTime,
+		0,
+		-1,
+		1,
+	}
 	for i, o := range []Options{transactions(), oddTable()} {
 		l := s.open(t, o)
 		user := fmt.Sprint(-1 - i)
-		insert := fmt.Sprintf("INSERT INTO %s (%s, %s, %s, %s, %s) VALUES ($1, $2::text::%s, 1, $3, 'x')", quoteTable(o.Table),
-			quote(o.Columns.ID[0]), quote(o.Columns.User), quote(o.Columns.Amount), quote(o.Columns.Time), quote(o.Extra[0].Name), []string{"bigint", "text"}[i])
+		insert := fmt.Sprintf(
+			"INSERT INTO %s (%s, %s, %s, %s, %s) VALUES ($1, $2::text::%s, 1, $3, 'x')",
+			quoteTable(o.Table),
+			quote(
+				o.Columns.ID[0],
+			),
+			quote(o.Columns.User),
+			quote(o.Columns.Amount),
+			quote(o.Columns.Time),
+			quote(o.Extra[0].Name),
+			[]string{"bigint", "text"}[i],
+		)
 		for n, at := range times {
 			s.exec(t, insert, -1000*(i+1)-n, user, instant{at: at, valid: true})
 		}
@@ -214,7 +257,8 @@ func extremeTimes(t *testing.T, s *server) {
 				t.Errorf("in pieces up to %d: %v %v", at, edges, err)
 			}
 		}
-		if rows, _, err := l.Rows(t.Context(), user, brimline.MinTime, brimline.MaxTime); err != nil || len(rows) != len(times) {
+		if rows, _, err := l.Rows(t.Context(), user, brimline.MinTime, brimline.MaxTime); err != nil ||
+			len(rows) != len(times) {
 			t.Errorf("all time: %d rows of %d: %v", len(rows), len(times), err)
 		}
 	}
@@ -257,34 +301,66 @@ func amounts(t *testing.T, s *server) {
 					t.Errorf("%s: %v, want %v", c.user, err, c.err)
 				}
 			}
-		} else if err != nil || err2 != nil || err3 != nil || err4 != nil || err5 != nil || pieces != f || f.Total.Format(2) != c.total {
+		} else if err != nil || err2 != nil || err3 != nil || err4 != nil || err5 != nil ||
+			pieces != f || f.Total.Format(2) != c.total {
 			t.Errorf("%s: %s, want %s: %v %v", c.user, f.Total.Format(2), c.total, err, err2)
 		}
 		if f, _, err := l.Figures(t.Context(), c.user, count, at); err != nil || f.Total != brimline.Count(f.Count) {
 			t.Errorf("%s: counting: %v %v", c.user, f, err)
 		}
 	}
-	if a, err := l.AsOf(t.Context(), "zeros", rule, at); err != nil || a.Total.Format(2) != "1.75" || a.Count != 3 || a.At != at {
+	if a, err := l.AsOf(t.Context(), "zeros", rule, at); err != nil || a.Total.Format(2) != "1.75" || a.Count != 3 ||
+		a.At != at {
 		t.Errorf("as of: %v %v", a, err)
 	}
 }
 
 func columnTypes(t *testing.T, s *server) {
-	s.exec(t, `CREATE TABLE wide (id uuid, u uuid, a int, t timestamptz, txt varchar(9), n int, d numeric, f float8, b bool, z timestamptz, w timestamp)`)
+	s.exec(
+		t,
+		`CREATE TABLE wide (id uuid, u uuid, a int, t timestamptz, txt varchar(9), n int, d numeric, f float8, b bool, z timestamptz, w timestamp)`,
+	)
 	id, user := "6f1c0de8-29c5-4a1e-8d4c-0a52c29d1b10", "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"
 	at := brimline.TimeOf(time.Date(2026, 1, 1, 0, 0, 0, 1000, time.UTC))
-	s.exec(t, `INSERT INTO wide VALUES ($1, $2, -7, $3, 'é "x"', 42, 001.500, 1e-7, false, $3, $4)`, id, user, instant{at: at, valid: true}, instant{at: -1, valid: true})
-	s.exec(t, `INSERT INTO wide (id, u, a, t) VALUES ($1, $2, 0, $3)`, strings.Replace(id, "6", "7", 1), user, instant{at: at, valid: true})
-	o := Options{Table: "public.wide", Scale: 3, Columns: Columns{ID: []string{"id"}, User: "u", Amount: "a", Time: "t"}, Extra: []brimline.Column{
-		{Name: "txt", Type: brimline.Text}, {Name: "n", Type: brimline.Integer}, {Name: "d", Type: brimline.Numeric}, {Name: "f", Type: brimline.Numeric},
-		{Name: "b", Type: brimline.Boolean}, {Name: "z", Type: brimline.Timestamp}, {Name: "w", Type: brimline.Timestamp}, {Name: "u", Type: brimline.Text},
-	}}
+	s.exec(
+		t,
+		`INSERT INTO wide VALUES ($1, $2, -7, $3, 'é "x"', 42, 001.500, 1e-7, false, $3, $4)`,
+		id,
+		user,
+		instant{at: at, valid: true},
+		instant{at: -1, valid: true},
+	)
+	s.exec(
+		t,
+		`INSERT INTO wide (id, u, a, t) VALUES ($1, $2, 0, $3)`,
+		strings.Replace(id, "6", "7", 1),
+		user,
+		instant{at: at, valid: true},
+	)
+	o := Options{
+		Table:   "public.wide",
+		Scale:   3,
+		Columns: Columns{ID: []string{"id"}, User: "u", Amount: "a", Time: "t"},
+		Extra: []brimline.Column{
+			{
+				Name: "txt",
+				Type: brimline.Text,
+			}, {Name: "n", Type: brimline.Integer}, {Name: "d", Type: brimline.Numeric}, {Name: "f", Type: brimline.Numeric},
+			{
+				Name: "b",
+				Type: brimline.Boolean,
+			}, {Name: "z", Type: brimline.Timestamp}, {Name: "w", Type: brimline.Timestamp}, {Name: "u", Type: brimline.Text},
+		},
+	}
 	rows, _, err := s.open(t, o).Rows(t.Context(), user, at, at)
 	if err != nil || len(rows) != 2 {
 		t.Fatal(rows, err)
 	}
 	want := brimline.Transaction{ID: id, User: user, Amount: -7000, Time: at, Columns: []brimline.Field{
-		{Name: "txt", Value: `é "x"`}, {Name: "n", Value: int64(42)}, {Name: "d", Value: brimline.Decimal("1.5")}, {Name: "f", Value: brimline.Decimal("0.0000001")},
+		{
+			Name:  "txt",
+			Value: `é "x"`,
+		}, {Name: "n", Value: int64(42)}, {Name: "d", Value: brimline.Decimal("1.5")}, {Name: "f", Value: brimline.Decimal("0.0000001")},
 		{Name: "b", Value: false}, {Name: "z", Value: at}, {Name: "w", Value: brimline.Time(-1)}, {Name: "u", Value: user},
 	}}
 	if !rows[0].SameRow(&want) {

@@ -145,8 +145,11 @@ func (q *Long) readable(ctx context.Context, conn *pgx.Conn) error {
 func (q *Long) hopeless(doing string, err error) error {
 	return &brimline.Error{
 		Class: brimline.ClassInput, Kind: kindLong, Where: q.l.where + ": " + doing, Err: postgres.Cause(err),
-		Remedy: fmt.Sprintf("check that there is an index on (%s, %s) and the load of PostgreSQL, then `brimline deadletter retry`",
-			quote(q.l.o.Columns.User), quote(q.l.o.Columns.Time)),
+		Remedy: fmt.Sprintf(
+			"check that there is an index on (%s, %s) and the load of PostgreSQL, then `brimline deadletter retry`",
+			quote(q.l.o.Columns.User),
+			quote(q.l.o.Columns.Time),
+		),
 	}
 }
 
@@ -205,10 +208,15 @@ func (q *Long) once(
 		return 0, err
 	}
 	var server string
-	err = r.snapshot.Read(ctx, "SELECT pg_catalog.pg_postmaster_start_time()::pg_catalog.text", nil, func(rows pgx.Rows) error {
-		_, err := pgx.ForEachRow(rows, []any{&server}, func() error { return nil })
-		return err
-	})
+	err = r.snapshot.Read(
+		ctx,
+		"SELECT pg_catalog.pg_postmaster_start_time()::pg_catalog.text",
+		nil,
+		func(rows pgx.Rows) error {
+			_, err := pgx.ForEachRow(rows, []any{&server}, func() error { return nil })
+			return err
+		},
+	)
 	if err == nil {
 		err = work(r)
 	}

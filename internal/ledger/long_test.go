@@ -19,8 +19,12 @@ func longQuestions(t *testing.T, s *server) {
 	const rows = 2000
 	s.exec(t, `CREATE TABLE long (id int PRIMARY KEY, u int, a numeric(12,2), t timestamptz, k text)`)
 	fill := func(amount int) {
-		s.exec(t, `INSERT INTO long SELECT n, 1, $1::int, timestamptz 'epoch' + n * interval '1 second', 'x' FROM generate_series(1, $2::int) n`,
-			amount, rows)
+		s.exec(
+			t,
+			`INSERT INTO long SELECT n, 1, $1::int, timestamptz 'epoch' + n * interval '1 second', 'x' FROM generate_series(1, $2::int) n`,
+			amount,
+			rows,
+		)
 	}
 	fill(1)
 	o := Options{Table: "long", Scale: 2, Columns: Columns{ID: []string{"id"}, User: "u", Amount: "a", Time: "t"},
@@ -123,7 +127,8 @@ func longQuestions(t *testing.T, s *server) {
 		t.Fatal(err)
 	}
 	var id int64
-	if err := tx.QueryRow(t.Context(), "UPDATE long SET a = 1000 WHERE id = 7 RETURNING txid_current()").Scan(&id); err != nil {
+	const update = "UPDATE long SET a = 1000 WHERE id = 7 RETURNING txid_current()"
+	if err := tx.QueryRow(t.Context(), update).Scan(&id); err != nil {
 		t.Fatal(err)
 	}
 	l := between(func(int, *postgres.Snapshot) error { return nil })

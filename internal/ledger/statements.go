@@ -81,13 +81,24 @@ func build(o *Options, kind string, found *layout) (s statements) {
 		if brimline.Measure(m).Shrinks() {
 			negative = fmt.Sprintf("(coalesce(pg_catalog.sum(weight) FILTER (WHERE weight < 0), 0)%s)::pg_catalog.text", w.unit)
 		}
-		s.pieces[m] = fmt.Sprintf(`SELECT pg_catalog.count(*), pg_catalog.count(*) FILTER (WHERE counts),
+		s.pieces[m] = fmt.Sprintf(
+			`SELECT pg_catalog.count(*), pg_catalog.count(*) FILTER (WHERE counts),
 			($5::pg_catalog.text::pg_catalog.numeric + coalesce(pg_catalog.sum(weight), 0)%s)::pg_catalog.text, %s,
 			pg_catalog.min(moment), pg_catalog.max(moment), pg_catalog.min(exact::pg_catalog.text) FILTER (WHERE
 				exact <> pg_catalog.round(exact, %d) OR exact NOT BETWEEN -%s AND %[4]s)
 			FROM (SELECT %[5]s AS moment, %[6]s AS weight, %[7]s AS counts, %[8]s%[9]s AS exact %[10]s ORDER BY %[5]s
 				FETCH FIRST ($4::pg_catalog.int8) ROWS WITH TIES) AS rows`,
-			w.unit, negative, o.Scale, brimline.Amount(math.MaxInt64).Format(o.Scale), stamp, w.weight, w.counts, amount, unit, from)
+			w.unit,
+			negative,
+			o.Scale,
+			brimline.Amount(math.MaxInt64).Format(o.Scale),
+			stamp,
+			w.weight,
+			w.counts,
+			amount,
+			unit,
+			from,
+		)
 	}
 
 	const some, page = " LIMIT $4::pg_catalog.int8", " FETCH FIRST ($4::pg_catalog.int8) ROWS WITH TIES"

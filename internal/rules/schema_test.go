@@ -144,7 +144,10 @@ func TestSchemasNameWhatTheParserReads(t *testing.T) {
 	if got := texts(node(t, columns, "propertyNames", "not")["enum"]); !slices.Equal(got, reserved) {
 		t.Errorf("names that no column can have %q, want %q", got, reserved)
 	}
-	if got := texts(node(t, rules, "definitions", "rule", "properties", "measure")["enum"]); !slices.Equal(got, measures()) {
+	if got := texts(node(t, rules, "definitions", "rule", "properties", "measure")["enum"]); !slices.Equal(
+		got,
+		measures(),
+	) {
 		t.Errorf("measures %q, want %q", got, measures())
 	}
 	for _, bound := range []struct {

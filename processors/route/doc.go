@@ -15,10 +15,10 @@
 //
 // # State
 //
-// None. The consumer group's offsets are all there is. The stage is not a goka processor, which would keep a context and
-// a promise for each record: it takes whole fetches. A partition's records that came with one fetch are one batch,
-// counted when the brokers have acknowledged all that became of it. An offset is committed when every batch before it is
-// finished, under the generation in which it was read.
+// None. The consumer group's offsets are all there is. The stage is not a goka processor, which would keep a context
+// and a promise for each record: it takes whole fetches. A partition's records that came with one fetch are one
+// batch, counted when the brokers have acknowledged all that became of it. An offset is committed when every batch
+// before it is finished, under the generation in which it was read.
 //
 //	stage.go  one life: Run        member.go  the group: what is read, and commits
 //	session.go  from one rebalance to the next: batches and offsets      route.go  what becomes of a record

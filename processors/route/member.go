@@ -72,8 +72,8 @@ func (m *member) assigned(_ context.Context, client *kgo.Client, given map[strin
 	}
 }
 
-// revoked ends the session: what it has on its way is waited for, and committed. The client joins in its making, and may
-// lose its partitions again before it is the member's.
+// revoked ends the session: what it has on its way is waited for, and committed. The client joins in its making, and
+// may lose its partitions again before it is the member's.
 func (m *member) revoked(ctx context.Context, client *kgo.Client, _ map[string][]int32) {
 	n := m.over()
 	if n == nil {

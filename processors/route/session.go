@@ -89,7 +89,11 @@ func (n *session) take(partition int32, records []*kgo.Record) {
 	b := &batch{n: n, partition: partition, next: records[len(records)-1].Offset + 1}
 	n.begin(b)
 	out := output{
-		records: make([]kgo.Record, 0, len(records)+len(records)/8), bytes: make([]byte, 0, min(len(records), 512)*outputRoom),
+		records: make(
+			[]kgo.Record,
+			0,
+			len(records)+len(records)/8,
+		), bytes: make([]byte, 0, min(len(records), 512)*outputRoom),
 		ends: make([]int, 0, len(records)),
 	}
 	if err := s.route(records, &out); err != nil {

@@ -48,10 +48,17 @@ type world struct {
 func newWorld(t *testing.T, more ...kfake.Opt) *world {
 	t.Helper()
 	w := &world{t: t, streams: processors.NewStreams("g", "source", "alerts")}
-	w.kafka = must(kfake.NewCluster(append([]kfake.Opt{kfake.NumBrokers(2), kfake.GroupMinSessionTimeout(100 * time.Millisecond),
-		kfake.SeedTopics(sources, w.streams.Source), kfake.SeedTopics(targets, w.streams.Changes, w.streams.DeadLetters)}, more...)...))
+	w.kafka = must(
+		kfake.NewCluster(append([]kfake.Opt{kfake.NumBrokers(2), kfake.GroupMinSessionTimeout(100 * time.Millisecond),
+			kfake.SeedTopics(
+				sources,
+				w.streams.Source,
+			), kfake.SeedTopics(targets, w.streams.Changes, w.streams.DeadLetters)}, more...)...),
+	)
 	t.Cleanup(w.kafka.Close)
-	w.client = must(kgo.NewClient(kgo.SeedBrokers(w.kafka.ListenAddrs()...), kgo.RecordPartitioner(kgo.ManualPartitioner())))
+	w.client = must(
+		kgo.NewClient(kgo.SeedBrokers(w.kafka.ListenAddrs()...), kgo.RecordPartitioner(kgo.ManualPartitioner())),
+	)
 	t.Cleanup(w.client.Close)
 	w.admin = kadm.NewClient(w.client)
 	return w
@@ -105,7 +112,12 @@ type instance struct {
 
 func (w *world) stage(name string) (*Stage, chan []int32) {
 	given := make(chan []int32, 100)
-	o := kafka.Options{Brokers: w.kafka.ListenAddrs(), ClientID: name, SessionTimeout: 2 * time.Second, RebalanceTimeout: 5 * time.Second}
+	o := kafka.Options{
+		Brokers:          w.kafka.ListenAddrs(),
+		ClientID:         name,
+		SessionTimeout:   2 * time.Second,
+		RebalanceTimeout: 5 * time.Second,
+	}
 	return New(Config{
 		Streams: w.streams, Decoder: numbered{&w.read}, Partitions: targets, Clock: time.Now,
 		Metrics: NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.DiscardHandler),

@@ -48,7 +48,8 @@ func TestLongQuestionsHoldNoOthers(t *testing.T) {
 	light := of("light", 1)
 	add(light)
 	w.put(h.all[len(h.all)-len(light):]...)
-	for deadline := time.Now().Add(patience); w.metric("alerts_total") < float64(len(light)); time.Sleep(time.Millisecond) {
+	deadline := time.Now().Add(patience)
+	for ; w.metric("alerts_total") < float64(len(light)); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("light users wait for heavy ones")
 		}

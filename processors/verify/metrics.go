@@ -47,7 +47,10 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		edgesFound: counter("edges_found_total", "Edges that PostgreSQL found for late candidates."),
 		replays:    counter("replays_total", "Candidates dropped because they had been handled before."),
 		dead:       counter("deadletters_total", "Candidates written to the dead letter topic."),
-		long:       counter("long_questions_total", "Questions put to PostgreSQL in pieces, since their users have many rows."),
+		long: counter(
+			"long_questions_total",
+			"Questions put to PostgreSQL in pieces, since their users have many rows.",
+		),
 		queries: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "brimline_verify_query_duration_seconds", Help: "Time of one question to PostgreSQL, the wait for a replica included.",
 			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 15),
@@ -61,8 +64,10 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Help:    "Time from the commit of the row that caused an alert to the alert's own commit, where the row says it.",
 			Buckets: prometheus.ExponentialBuckets(0.01, 2.5, 14),
 		}),
-		aborts:  counter("aborts_total", "Kafka transactions aborted; their candidates are handled again."),
-		waiting: prometheus.NewGauge(prometheus.GaugeOpts{Name: "brimline_verify_waiting", Help: "1 while PostgreSQL does not answer, else 0."}),
+		aborts: counter("aborts_total", "Kafka transactions aborted; their candidates are handled again."),
+		waiting: prometheus.NewGauge(
+			prometheus.GaugeOpts{Name: "brimline_verify_waiting", Help: "1 while PostgreSQL does not answer, else 0."},
+		),
 	}
 	r.MustRegister(m.candidates, m.alerts, m.dismissed, m.edgesFound, m.replays, m.dead, m.long, m.queries, m.transactions,
 		m.delay, m.aborts, m.waiting)

@@ -43,8 +43,9 @@ func New(c Config) (*Stage, error) {
 	}
 	c.setDefaults()
 	s := &Stage{
-		Config: c, slots: make(chan struct{}, c.Questions), long: make(chan struct{}, c.LongQuestions), failure: make(chan error, 1),
-		pause: func(string) {}, joined: func(*member) {},
+		Config: c, slots: make(chan struct{}, c.Questions), long: make(chan struct{}, c.LongQuestions),
+		failure: make(chan error, 1),
+		pause:   func(string) {}, joined: func(*member) {},
 	}
 	s.rules = ruleCache{compile: c.Compile, rules: map[uint64]*sliding.Rule{}}
 	s.outage.s = s
@@ -165,7 +166,11 @@ func (s *Stage) countPartitions(ctx context.Context) error {
 		return &brimline.Error{
 			Class: brimline.ClassEnvironment, Kind: "copartitioning", Where: fmt.Sprintf("topics %q and %q", s.Streams.Candidates, s.Streams.Changes),
 			Remedy: "start a new --group: the number of partitions of a group's topics cannot change",
-			Err:    fmt.Errorf("they have %d and %d partitions, where they must have the same", candidates, s.partitions.changes),
+			Err: fmt.Errorf(
+				"they have %d and %d partitions, where they must have the same",
+				candidates,
+				s.partitions.changes,
+			),
 		}
 	}
 	return nil
@@ -189,5 +194,11 @@ func (s *Stage) close(what string, end func() error) {
 }
 
 func kafkaError(doing string, err error) error {
-	return &brimline.Error{Class: brimline.ClassEnvironment, Kind: "kafka", Where: doing, Remedy: "check that the brokers run and this login may use them", Err: err}
+	return &brimline.Error{
+		Class:  brimline.ClassEnvironment,
+		Kind:   "kafka",
+		Where:  doing,
+		Remedy: "check that the brokers run and this login may use them",
+		Err:    err,
+	}
 }

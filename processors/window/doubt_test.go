@@ -115,8 +115,15 @@ func TestRowsAboveTheFloorStay(t *testing.T) {
 	b.expect("an edge", b.next(put("new", 30, 55)), "r edge 55")
 	b.next(upTo(40))
 	w := b.table.read(t)
-	if len(w.Rows) != 2 || len(w.Changed) != 1 || w.Floor != minutes(40) || w.Rules[0].Edges[0].Status != brimline.Disturbed {
-		t.Errorf("left are %d rows and %d versions above %v, edges %v", len(w.Rows), len(w.Changed), w.Floor, w.Rules[0].Edges)
+	if len(w.Rows) != 2 || len(w.Changed) != 1 || w.Floor != minutes(40) ||
+		w.Rules[0].Edges[0].Status != brimline.Disturbed {
+		t.Errorf(
+			"left are %d rows and %d versions above %v, edges %v",
+			len(w.Rows),
+			len(w.Changed),
+			w.Floor,
+			w.Rules[0].Edges,
+		)
 	}
 	// A later word about an earlier time takes nothing back.
 	b.expect("again", b.next(upTo(5)), "r late -21..100")

@@ -129,8 +129,8 @@ func (s *States) Due(now time.Time) map[string]any {
 	return due
 }
 
-// Distrusted tells how many users there are for whom PostgreSQL answers because of a distrust: the longest rule's window
-// reaches down to the rows that were forgotten. The user who was distrusted last is an example.
+// Distrusted tells how many users there are for whom PostgreSQL answers because of a distrust: the longest rule's
+// window reaches down to the rows that were forgotten. The user who was distrusted last is an example.
 func (s *States) Distrusted(now brimline.Time, longest time.Duration) (n int, user string, example brimline.Doubt) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

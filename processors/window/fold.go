@@ -185,7 +185,11 @@ func (s *step) again() {
 // user has not met before takes the edges of the retained history as announced:
 // they lie before the change of rules.
 func (s *step) alignRules() {
-	if slices.EqualFunc(s.w.Rules, s.rules, func(a brimline.RuleState, b sliding.Rule) bool { return a.Rule == b.Fingerprint }) {
+	if slices.EqualFunc(
+		s.w.Rules,
+		s.rules,
+		func(a brimline.RuleState, b sliding.Rule) bool { return a.Rule == b.Fingerprint },
+	) {
 		return
 	}
 	old := s.w.Rules
@@ -365,8 +369,9 @@ func (s *step) judgeRow(i int, t brimline.Time, counts, mayFall bool) (changed b
 	return s.judge(i, t, to, counts, mayFall)
 }
 
-// judge takes a change to rows that belong to the window ends of rule i in [first, to] to these. Where the change counts for the rule, or concerns an edge that could not be judged, it looks for new edges.
-// mayFall says that totals may have become lower, so that what PostgreSQL said of announced edges may no longer hold.
+// judge takes a change to rows that belong to the window ends of rule i in [first, to] to these. Where the change
+// counts for the rule, or concerns an edge that could not be judged, it looks for new edges. mayFall says that totals
+// may have become lower, so that what PostgreSQL said of announced edges may no longer hold.
 // It gives whether it has changed what is known of an edge or a span.
 func (s *step) judge(i int, first, to brimline.Time, counts, mayFall bool) (changed bool) {
 	changed, woken := s.reach(i, first, to, mayFall)

@@ -63,8 +63,14 @@ func (s *States) Watch(builder storage.Builder) storage.Builder {
 		if !ok {
 			return nil, fmt.Errorf("the storage of table %q cannot hold segments: %T", topic, st)
 		}
-		p := &partitionStates{all: s, table: table, noted: &processors.Noting{Storage: table}, users: map[string]*list.Element{},
-			partition: partition, doubts: map[string]doubted{}}
+		p := &partitionStates{
+			all:       s,
+			table:     table,
+			noted:     &processors.Noting{Storage: table},
+			users:     map[string]*list.Element{},
+			partition: partition,
+			doubts:    map[string]doubted{},
+		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if before := s.of[partition]; before != nil {
@@ -152,13 +158,21 @@ func (p *partitionStates) whole(user string, value *brimline.Window) (whole *bri
 	if value == nil {
 		return nil, 0, nil
 	}
-	return codecs.AssembleWindow(value, func(n uint64) ([]byte, error) { return p.table.Get(processors.SegmentKey(user, n)) })
+	return codecs.AssembleWindow(
+		value,
+		func(n uint64) ([]byte, error) { return p.table.Get(processors.SegmentKey(user, n)) },
+	)
 }
 
 // open gives the state of a user whose value in the table is value, nil for
 // nothing. broken says why its older part could not be had; the state is then one that knows nothing up to floor, and
 // leaves everything to PostgreSQL.
-func (p *partitionStates) open(f *Folder, user string, value *brimline.Window, floor brimline.Time) (s *State, broken, err error) {
+func (p *partitionStates) open(
+	f *Folder,
+	user string,
+	value *brimline.Window,
+	floor brimline.Time,
+) (s *State, broken, err error) {
 	whole, entries, err := p.whole(user, value)
 	switch {
 	case err == nil:
