@@ -9,6 +9,7 @@
 //	options.go   what a configuration means to each package below
 //	app.go       life: New, Start, Run, Stop          supervise.go  one part, again and again
 //	place.go     what this process has to itself      topics.go     topics of the flow
+//	bounds.go    how large records may be
 //	gate.go      instances agree on their rules       records.go    the record of the rules in force
 //	alertsfrom.go  from when on the group alerts
 //	stages.go    goka processors and their options    verify.go     the stage without goka
@@ -77,6 +78,7 @@ type App struct {
 	cluster    *kafka.Cluster
 	cache      *kafka.ReadCache // of all tables
 	partitions partitionCounts
+	most       bounds
 	alertsFrom brimline.Time // 0: always
 	gate       *gate
 	serving    *serving
@@ -184,7 +186,8 @@ func (a *App) Start(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if a.partitions, err = ensureTopics(ctx, a.cluster, a.streams, a.config.Partitions, a.config.Replication, a.log); err != nil {
+	if a.partitions, a.most, err = ensureTopics(
+		ctx, a.cluster, a.streams, a.config.Partitions, a.config.Replication, a.log); err != nil {
 		return err
 	}
 	a.metrics.expect(a.partitions)

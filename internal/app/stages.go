@@ -55,7 +55,7 @@ func (a *App) routeStage() *gokaStage {
 		define: func(*kafka.Tables) (*goka.GroupGraph, []goka.ProcessorOption) {
 			g := route.Graph(route.Config{
 				Streams: a.streams, Decoder: limited{current{&a.decoder}, a.config.MaxRecordBytes}, Partitions: a.partitions.users,
-				Clock: a.clock, Metrics: a.stageMetrics.route, Truncated: a.truncated,
+				MostBytes: a.mostValue(processors.Route), Clock: a.clock, Metrics: a.stageMetrics.route, Truncated: a.truncated,
 			})
 			// In a flattened stream a tombstone is the delete itself.
 			return g, []goka.ProcessorOption{goka.WithNilHandling(goka.NilProcess)}
@@ -78,14 +78,17 @@ func (a *App) windowStage() *gokaStage {
 			markers, states := window.NewMarkers(a.partitions.users), window.NewStates(int(a.config.Memory/statesShare))
 			seen = window.NewSeen(&a.rules.RuleSet, a.config.KeepEdges, a.clock)
 			g := window.Graph(window.Config{
-				Streams: a.streams, Rules: a.rules.RuleSet, Compiled: a.compiled, Keep: a.config.KeepEdges,
+				Streams: a.streams, Rules: a.rules.RuleSet, Compiled: a.compiled,
+				MostBytes: a.mostValue(processors.Window), MostAsked: a.mostAsked(),
+				Keep:    a.config.KeepEdges,
 				Markers: markers, States: states, Seen: seen, Clock: a.clock, Metrics: a.stageMetrics.window,
 				Log: a.log.With("stage", processors.Window),
 			})
 			return g, []goka.ProcessorOption{
 				goka.WithStorageBuilder(markers.Watch(states.Watch(escaped(tables.Build)))),
 				goka.WithUpdateCallback(announced(tables, states.Updating(keeping(failpoint.KeepNewer, processors.KeepNewer)))),
-				goka.WithProducerBuilder(redirected(a.kafka.ProducerBuilder(), a.streams.WindowSegments, a.streams.WindowTable)),
+				goka.WithProducerBuilder(redirected(a.writing(processors.Window).ProducerBuilder(),
+					a.streams.WindowSegments, a.streams.WindowTable)),
 			}
 		},
 		beside: func(ctx context.Context, p *goka.Processor, v *visits) { a.sweep(ctx, p, v, seen) },
@@ -97,7 +100,8 @@ func (a *App) indexStage() *gokaStage {
 		name: processors.Index, inputs: []string{a.streams.Alerts, a.streams.IndexLoop}, all: a.partitions.alerts,
 		define: func(tables *kafka.Tables) (*goka.GroupGraph, []goka.ProcessorOption) {
 			var watch processors.Tables
-			g := index.Graph(index.Config{Streams: a.streams, Tables: &watch, PerUser: a.config.AlertsPerUser, Metrics: a.stageMetrics.index})
+			g := index.Graph(index.Config{Streams: a.streams, Tables: &watch, PerUser: a.config.AlertsPerUser,
+				MostBytes: a.mostValue(processors.Index), Metrics: a.stageMetrics.index})
 			return g, []goka.ProcessorOption{
 				goka.WithStorageBuilder(watch.Watch(escaped(tables.Build))),
 				goka.WithUpdateCallback(announced(tables, keeping(failpoint.KeepAlerts, processors.KeepAlerts))),
@@ -200,7 +204,7 @@ func (a *App) gokaOptions(s *gokaStage) []goka.ProcessorOption {
 			OnAssigned: s.visits.allow, OnRevoked: s.visits.end,
 		})),
 		goka.WithConsumerSaramaBuilder(a.kafka.ConsumerBuilder()),
-		goka.WithProducerBuilder(a.kafka.ProducerBuilder()),
+		goka.WithProducerBuilder(a.writing(s.name).ProducerBuilder()),
 		goka.WithTopicManagerBuilder(topicManagers(a.kafka)),
 		goka.WithContextWrapper(s.traffic.wrap(s.inputs)),
 		goka.WithRebalanceCallback(func(own goka.Assignment) {

@@ -16,6 +16,7 @@ type Config struct {
 	Streams    processors.Streams
 	Decoder    Decoder
 	Partitions int // of the changes stream
+	MostBytes  int // the largest value that changes and dead letters take
 	Clock      func() time.Time
 	Metrics    *Metrics
 	// Truncated is told of each TRUNCATE, and where it stood; nil where nothing needs to know.
@@ -44,7 +45,10 @@ func Graph(c Config) *goka.GroupGraph {
 				ctx.Emit(changes, out.changes[i].User, &out.changes[i])
 			}
 			if out.dead != nil {
-				ctx.Emit(dead, ctx.Key(), out.dead)
+				if codecs.FitDeadLetter(out.dead, c.MostBytes) {
+					c.Metrics.cut.Inc()
+				}
+				ctx.Emit(dead, codecs.DeadLetterKey(ctx.Key()), out.dead)
 			}
 			failpoint.Hit(failpoint.RouteEmitted)
 			c.Metrics.observe(out, now)

@@ -73,6 +73,8 @@ type Config struct {
 	// 900,000, which fits Kafka's default of max.message.bytes. Larger ones leave
 	// out the contributing transactions, then the trigger's further columns.
 	MaxAlertBytes int
+	// MaxRecordBytes is the largest record written to the dead letters; 0 is 900,000. Larger ones are cut.
+	MaxRecordBytes int
 	// Patience is the longest pause between two tries while PostgreSQL is away; 0 is 2 s.
 	Patience time.Duration
 	// StopTimeout bounds how long a stop or a rebalance waits for the running transaction; 0 is 10 s.
@@ -88,6 +90,7 @@ func (c *Config) setDefaults() {
 	c.Every = cmp.Or(c.Every, 10*time.Millisecond)
 	c.Questions = cmp.Or(c.Questions, 8)
 	c.MaxAlertBytes = cmp.Or(c.MaxAlertBytes, 900_000)
+	c.MaxRecordBytes = cmp.Or(c.MaxRecordBytes, 900_000)
 	c.Patience = cmp.Or(c.Patience, 2*time.Second)
 	c.StopTimeout = cmp.Or(c.StopTimeout, 10*time.Second)
 }

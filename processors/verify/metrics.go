@@ -19,6 +19,7 @@ type Metrics struct {
 	queries      prometheus.Histogram
 	transactions prometheus.Histogram
 	aborts       prometheus.Counter
+	cut          prometheus.Counter
 	waiting      prometheus.Gauge
 	tally        tally
 }
@@ -50,10 +51,13 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Name: "brimline_verify_transaction_duration_seconds", Help: "Time of one Kafka transaction from begin to commit.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 2, 14),
 		}),
-		aborts:  counter("aborts_total", "Kafka transactions aborted; their candidates are handled again."),
+		aborts: counter("aborts_total", "Kafka transactions aborted; their candidates are handled again."),
+		cut: counter("cut_alerts_total", "Alerts and dismissed candidates that leave out contributing transactions or "+
+			"columns: with them they were too large for a record."),
 		waiting: prometheus.NewGauge(prometheus.GaugeOpts{Name: "brimline_verify_waiting", Help: "1 while PostgreSQL does not answer, else 0."}),
 	}
-	r.MustRegister(m.candidates, m.alerts, m.dismissed, m.edgesFound, m.replays, m.dead, m.queries, m.transactions, m.aborts, m.waiting)
+	r.MustRegister(m.candidates, m.alerts, m.dismissed, m.edgesFound, m.replays, m.dead, m.queries, m.transactions, m.aborts, m.cut,
+		m.waiting)
 	for _, kind := range []brimline.CandidateKind{brimline.EdgeCandidate, brimline.LateCandidate} {
 		m.candidates.WithLabelValues(string(kind))
 	}
@@ -95,6 +99,9 @@ func (m *Metrics) count(items []item) {
 		}
 		m.candidates.WithLabelValues(string(it.candidate.Kind)).Inc()
 		m.tally.add(it)
+		if it.out.cut {
+			m.cut.Inc()
+		}
 		if it.out.alert != nil {
 			m.alertsOf(&it.candidate.Rule).Inc()
 		}

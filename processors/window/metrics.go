@@ -14,6 +14,7 @@ type Metrics struct {
 	swept       prometheus.Counter
 	undecodable prometheus.Counter
 	broken      prometheus.Counter
+	cut         prometheus.Counter
 }
 
 // What a change did to its window.
@@ -58,7 +59,11 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Name: "brimline_window_broken_states_total", Help: "States of users whose segments were missing or damaged. Not zero is a defect: report it.",
 		}),
 	}
-	r.MustRegister(changes, candidates, m.rows, m.swept, m.undecodable, m.broken)
+	m.cut = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "brimline_window_cut_candidates_total",
+		Help: "Candidates that leave out contributing transactions or columns: with them they were too large for a record.",
+	})
+	r.MustRegister(changes, candidates, m.rows, m.swept, m.undecodable, m.broken, m.cut)
 	for kind, name := range changeKinds {
 		for effect, what := range effectNames {
 			m.changes[kind][effect] = changes.WithLabelValues(name, what)
