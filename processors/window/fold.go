@@ -65,7 +65,7 @@ func (f *Folder) Fold(state *State, in Input) (candidates []brimline.Candidate, 
 	}
 	if w.Last != 0 && isForgotten(w, in.SweptIdle, in.SweptBefore) {
 		whole := *w
-		if whole.Rows = state.rows.Rows(); isForgotten(&whole, in.SweptIdle, in.SweptBefore) {
+		if whole.Rows, whole.Changed = state.rows.Rows(), state.versions.all(); isForgotten(&whole, in.SweptIdle, in.SweptBefore) {
 			*state = *f.NewState(state.user, nil, nil, 0)
 			state.changed, w = true, state.w
 		}
@@ -464,9 +464,7 @@ func (s *step) ruleOf(fingerprint uint64) int {
 func (s *step) evict() {
 	newest := s.rows.Newest()
 	if s.rows.Len() == 0 {
-		for i := range s.w.Changed {
-			newest = max(newest, s.w.Changed[i].Time)
-		}
+		newest = max(newest, s.versions.newest)
 	}
 	horizon := newest.Add(-s.retention)
 	s.forgetBefore(horizon, mostBytes)
@@ -492,5 +490,6 @@ func (s *step) evict() {
 	}
 }
 
-// mostBytes bounds the rows of a user. One with more loses history early, and PostgreSQL is asked instead.
+// mostBytes bounds the rows of a user, and the versions. One with more loses history early, and PostgreSQL is asked
+// instead.
 const mostBytes = 8 << 20

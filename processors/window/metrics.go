@@ -15,6 +15,7 @@ type Metrics struct {
 	undecodable prometheus.Counter
 	broken      prometheus.Counter
 	cut         prometheus.Counter
+	shortened   prometheus.Counter
 }
 
 // What a change did to its window.
@@ -63,7 +64,12 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		Name: "brimline_window_cut_candidates_total",
 		Help: "Candidates that leave out contributing transactions or columns: with them they were too large for a record.",
 	})
-	r.MustRegister(changes, candidates, m.rows, m.swept, m.undecodable, m.broken, m.cut)
+	m.shortened = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "brimline_window_shortened_histories_total",
+		Help: "Changes at which a user's oldest rows were given up before their time: rows, or what is remembered of " +
+			"changed ones, had more bytes than a user may have. PostgreSQL is asked in their place.",
+	})
+	r.MustRegister(changes, candidates, m.rows, m.swept, m.undecodable, m.broken, m.cut, m.shortened)
 	for kind, name := range changeKinds {
 		for effect, what := range effectNames {
 			m.changes[kind][effect] = changes.WithLabelValues(name, what)

@@ -134,9 +134,8 @@ func (s *step) askAgain() {
 func (s *step) askLateAgain(i int) {
 	row := &s.in.Change.Row
 	from, last := brimline.MaxTime, brimline.MinTime
-	at, changed := s.version()
-	if changed {
-		from, last = s.w.Changed[at].From, s.w.Changed[at].Time
+	if v, changed := s.version(); changed {
+		from, last = v.From, v.Time
 	}
 	if s.w.Reach != 0 {
 		from, last = min(from, s.w.Reach), max(last, s.w.Floor)
