@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -28,8 +29,10 @@ func (j *job) comesThrough(t *testing.T) {
 
 // TestLargeAlertsOfOneUser: a list of alerts that is larger than a record may be stops no partition. The alerts' texts
 // are `<`, of which JSON makes six bytes.
-func TestLargeAlertsOfOneUser(t *testing.T) {
-	j := newJob(t, parts(t), 1, `columns: {description: text}
+func TestLargeAlertsOfOneUser(t *testing.T) { largeAlertsOfOneUser(t, parts(t)) }
+
+func largeAlertsOfOneUser(t *testing.T, p *testkit.Parts) {
+	j := newJob(t, p, 1, `columns: {description: text}
 rules: [{id: r, window: 10m, measure: count, limit: 5, where: 'description != ""'}]`)
 	j.where = map[string]string{"r": `description <> ''`}
 	const crossings = 40
@@ -65,8 +68,10 @@ rules: [{id: r, window: 10m, measure: count, limit: 5, where: 'description != ""
 
 // TestLargeRecordsAreCut: a record whose dead letter would be larger than a record may be stops no partition, whichever
 // of its parts is large. What was cut is said, and such a letter is not sent again.
-func TestLargeRecordsAreCut(t *testing.T) {
-	j := newJob(t, parts(t), 1, "rules: [{id: r, window: 7d, limit: 100}]")
+func TestLargeRecordsAreCut(t *testing.T) { largeRecordsAreCut(t, parts(t)) }
+
+func largeRecordsAreCut(t *testing.T, p *testkit.Parts) {
+	j := newJob(t, p, 1, "rules: [{id: r, window: 7d, limit: 100}]")
 	rows := []testkit.Row{
 		{ID: 1, User: 7, Amount: 9000, Time: largest},
 		{ID: 2, User: 7, Amount: 2000, Time: largest.Add(time.Hour)},
@@ -120,4 +125,115 @@ func TestLargeRecordsAreCut(t *testing.T) {
 	}
 	j.does(t, []string{"deadletter", "list", "--offset", "2"}, "too large to be kept whole: 1 header in all")
 	j.does(t, []string{"deadletter", "retry", "--offset", "2", "--yes"}, "left alone", "nothing was sent")
+}
+
+// TestStackHostile is the largest of everything through real brokers with their default limits.
+func TestStackHostile(t *testing.T) {
+	// The stack's own login may not make databases, which has nothing to do with brokers.
+	p, err := testkit.Connected(realStack(t).Brokers, parts(t).DatabaseURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Run("alerts", func(t *testing.T) { largeAlertsOfOneUser(t, p) })
+	t.Run("records", func(t *testing.T) { largeRecordsAreCut(t, p) })
+	t.Run("everything", func(t *testing.T) { everythingLarge(t, p) })
+}
+
+// TestEverythingLarge is a part of TestStackHostile.
+func TestEverythingLarge(t *testing.T) { everythingLarge(t, parts(t)) }
+
+// everythingLarge: ids, users and columns as long as they may be and longer, of texts that grow in JSON; users with one
+// row, and one with everything: rows by the thousand that are changed and deleted again. What is too long is a dead
+// letter, everything else is folded, and the last row of each partition is alerted.
+func everythingLarge(t *testing.T, p *testkit.Parts) {
+	const partitions, users, changed = 2, 100_000, 4_000
+	j := newJob(t, p, partitions, `columns: {description: text}
+rules:
+  - {id: many, window: 7d, limit: 1000000, where: 'description != "x"'}
+  - {id: last, window: 1m, limit: 5000, description: "`+strings.Repeat("<", 999)+`"}`)
+	j.options = []string{"--verify", "off"}
+	var events []testkit.Event
+	size := 0
+	flush := func() {
+		j.Produce(t, j.names.Source, events)
+		events, size = nil, 0
+	}
+	row := func(id, user, amount, note string, at brimline.Time) string {
+		text := func(s string) string {
+			b, err := json.Marshal(s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return string(b)
+		}
+		return fmt.Sprintf(`{"id":%s,"user_id":%s,"amount":%q,"timestamp":%q,"description":%s}`, text(id), text(user), amount, at, text(note))
+	}
+	add := func(op, id, before, after string) {
+		key, err := json.Marshal(map[string]string{"id": id})
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := testkit.Event{Partition: int32(len(id)) % partitions, Key: key, Value: fmt.Appendf(nil,
+			`{"before":%s,"after":%s,"op":%q,"source":{"schema":"streaming","table":"transactions"}}`, before, after, op)}
+		events = append(events, e)
+		if size += len(e.Key) + len(e.Value); size > 512<<10 {
+			flush()
+		}
+	}
+	for i := range users {
+		id := fmt.Sprint("one-", i)
+		add("c", id, "null", row(id, "user-"+id, "1.00", "", largest.Add(time.Duration(i)*time.Second)))
+	}
+	whole := "<" + strings.Repeat("&", 1023) // a user as long as can be
+	dead := 0
+	for i := range 40 {
+		at := largest.Add(time.Duration(i) * time.Hour)
+		id := fmt.Sprintf("%04d", i) + strings.Repeat("<", 1020)
+		add("c", id, "null", row(id, whole, "6000.00", strings.Repeat("<", 16<<10), at))
+		for n, long := range []string{
+			row(id+"<", whole, "1.00", "", at), row("u"+id[1:], whole+"<", "1.00", "", at),
+			row("n"+id[1:], whole, "1.00", strings.Repeat("<", 16<<10+1), at),
+		} {
+			add("c", id[:4]+fmt.Sprint("long", n), "null", long)
+			dead++
+		}
+	}
+	for i := range changed {
+		id := fmt.Sprintf("%07d", i) + strings.Repeat("x", 990)
+		at := largest.Add(time.Duration(i) * time.Second)
+		first, second := row(id, whole, "1.00", "", at), row(id, whole, "2.00", "x", at)
+		add("c", id, "null", first)
+		add("u", id, first, second)
+		add("d", id, second, "null")
+	}
+	last := map[string]bool{}
+	for n := range partitions {
+		id := fmt.Sprint("last", strings.Repeat("-", n))
+		last[id] = true
+		add("c", id, "null", row(id, id, "9000.00", "", largest.Add(24*365*time.Hour)))
+	}
+	flush()
+	j.comesThrough(t)
+
+	edges := 0
+	for _, a := range j.alerts(t) {
+		switch c := &a.Candidate; {
+		case c.Rule.ID == "last" && last[c.User]:
+			delete(last, c.User)
+		case c.User == whole:
+			edges++
+		default:
+			t.Errorf("an alert of user %.20q", c.User)
+		}
+	}
+	if len(last) > 0 || edges < 40 {
+		t.Errorf("no alert of %v, and %d of the user with everything", last, edges)
+	}
+	kinds := map[string]int{}
+	for _, d := range j.deadLetters(t) {
+		kinds[d.Kind]++
+	}
+	if kinds["id_too_long"] != dead*2/3 || kinds["columns_too_long"] != dead/3 || len(kinds) != 2 {
+		t.Errorf("dead letters %v, want %d", kinds, dead)
+	}
 }
