@@ -127,8 +127,9 @@ func (m *member) session() *session {
 	return m.now
 }
 
-// revoked ends the session: claims finish the transaction that they are in, and nothing else.
-func (m *member) revoked(context.Context, *kgo.Client, map[string][]int32) {
+// revoked ends the session: claims finish the transaction that they are in, and nothing else. The client joins in its
+// making, and may lose its partitions again before it is the member's.
+func (m *member) revoked(_ context.Context, client *kgo.Client, _ map[string][]int32) {
 	m.mu.Lock()
 	n := m.now
 	m.now = nil
@@ -139,7 +140,7 @@ func (m *member) revoked(context.Context, *kgo.Client, map[string][]int32) {
 	n.end()
 	n.running.Wait()
 	// A pause outlives the session that made it.
-	m.client.ResumeFetchPartitions(map[string][]int32{m.s.Streams.Candidates: slices.Sorted(maps.Keys(n.claims))})
+	client.ResumeFetchPartitions(map[string][]int32{m.s.Streams.Candidates: slices.Sorted(maps.Keys(n.claims))})
 }
 
 // read hands on what comes, until ctx ends.
