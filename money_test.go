@@ -83,6 +83,7 @@ func TestParseAmount(t *testing.T) {
 }
 
 func TestMeasures(t *testing.T) {
+	tried := map[Measure]bool{}
 	for _, tc := range []struct {
 		m      Measure
 		amount Amount
@@ -92,8 +93,14 @@ func TestMeasures(t *testing.T) {
 		{SumAbs, -5, 5, true}, {Sum, -5, -5, true}, {SumIn, -5, 0, false}, {SumIn, 5, 5, true},
 		{SumOut, -5, 5, true}, {SumOut, 5, 0, false}, {CountAll, 0, 1, true}, {SumAbs, 0, 0, true},
 	} {
+		tried[tc.m] = true
 		if w, c := tc.m.Weigh(tc.amount); w != tc.weight || c != tc.counts {
 			t.Errorf("%v of %d: %d, %v", tc.m, tc.amount, w, c)
+		}
+	}
+	for _, m := range Measures() {
+		if got, err := ParseMeasure(m.String()); !tried[m] || err != nil || got != m {
+			t.Errorf("measure %v: tried %v, read as %v, %v", m, tried[m], got, err)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -30,6 +31,15 @@ func (m Measure) String() string {
 	return "measure(" + strconv.Itoa(int(m)) + ")"
 }
 
+// Measures are all of them, in their order.
+func Measures() []Measure {
+	all := make([]Measure, len(measureNames))
+	for i := range all {
+		all[i] = Measure(i)
+	}
+	return all
+}
+
 // ParseMeasure reads a measure's name.
 func ParseMeasure(s string) (Measure, error) {
 	for i, name := range measureNames {
@@ -37,7 +47,7 @@ func ParseMeasure(s string) (Measure, error) {
 			return Measure(i), nil
 		}
 	}
-	return 0, fmt.Errorf("unknown measure %q: one of sum_abs, sum, sum_in, sum_out, count", s)
+	return 0, fmt.Errorf("unknown measure %q: one of %s", s, strings.Join(measureNames[:], ", "))
 }
 
 // MarshalText is String.

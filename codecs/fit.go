@@ -134,7 +134,7 @@ func shortened(s string, most int) string {
 }
 
 // DeadLetterKey is the key of the record that holds a dead letter: the record's own, or the beginning of it.
-func DeadLetterKey(key string) string { return key[:min(len(key), maxTold)] }
+func DeadLetterKey[K string | []byte](key K) K { return key[:min(len(key), maxTold)] }
 
 // FitAlertLog leaves out the last of the alerts that AlertLog would encode in more than most bytes.
 func FitAlertLog(alerts []*brimline.Alert, most int) ([]*brimline.Alert, error) {

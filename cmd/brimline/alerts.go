@@ -45,7 +45,7 @@ func (c *alertsCmd) Run(w *world) error {
 	if err != nil {
 		return err
 	}
-	cluster, err := c.connect(w)
+	cluster, err := c.join(w)
 	if err != nil {
 		return ended(w, err)
 	}
@@ -72,7 +72,7 @@ func (c *alertsCmd) Run(w *world) error {
 		return nil
 	})
 	if err != nil {
-		return ended(w, c.notRunYet(err))
+		return ended(w, err)
 	}
 	list = newest(list, most)
 	for _, a := range list {

@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/brimline/brimline"
@@ -29,23 +31,44 @@ func (l *Letters) match(d *brimline.DeadLetter) bool {
 		(l.Partition < 0 || d.Partition == l.Partition) && (l.Offset < 0 || d.Offset == l.Offset)
 }
 
-// read calls fn for every dead letter that is meant, and tells how many there are.
+// read calls fn for every dead letter that is meant, and tells how many there are of each kind.
 func (l *Letters) read(
 	w *world, g *Group, cluster *kafka.Cluster, fn func(m *kafka.Message, d *brimline.DeadLetter) error,
-) (all int, err error) {
+) (kinds map[string]int64, err error) {
+	kinds = map[string]int64{}
 	err = cluster.Tail(w, g.streams().DeadLetters, kafka.Oldest, false, func(m *kafka.Message) error {
 		v, err := codecs.DeadLetter{}.Decode(m.Value)
 		if err != nil {
 			fmt.Fprintf(w.err, "passed over %d/%d: %v\n", m.Partition, m.Offset, err)
 			return nil
 		}
-		all++
-		if d := v.(*brimline.DeadLetter); l.match(d) {
+		d := v.(*brimline.DeadLetter)
+		kinds[d.Kind]++
+		if l.match(d) {
 			return fn(m, d)
 		}
 		return nil
 	})
-	return all, err
+	return kinds, err
+}
+
+// none says what there is where nothing is meant: a slip in --kind must not read as all clear.
+func none(kinds map[string]int64) string {
+	var all int64
+	var parts []string
+	for _, kind := range slices.Sorted(maps.Keys(kinds)) {
+		all += kinds[kind]
+		parts = append(parts, fmt.Sprintf("%s (%d)", shown(kind), kinds[kind]))
+	}
+	switch {
+	case all == 0:
+		return "no dead letters"
+	case len(parts) == 1:
+		return fmt.Sprintf("none of these among %s; all are of kind %s", plural(all, "dead letter"), parts[0])
+	}
+	last := len(parts) - 1
+	return fmt.Sprintf("none of these among %s; there are the kinds %s and %s", plural(all, "dead letter"),
+		strings.Join(parts[:last], ", "), parts[last])
 }
 
 type deadletterListCmd struct {
@@ -66,13 +89,13 @@ Examples:
 }
 
 func (c *deadletterListCmd) Run(w *world) error {
-	cluster, err := c.connect(w)
+	cluster, err := c.join(w)
 	if err != nil {
 		return err
 	}
 	defer cluster.Close()
 	n := 0
-	all, err := c.read(w, &c.Group, cluster, func(m *kafka.Message, d *brimline.DeadLetter) error {
+	kinds, err := c.read(w, &c.Group, cluster, func(m *kafka.Message, d *brimline.DeadLetter) error {
 		n++
 		if c.JSON {
 			fmt.Fprintf(w.out, "%s\n", m.Value)
@@ -82,14 +105,13 @@ func (c *deadletterListCmd) Run(w *world) error {
 		return nil
 	})
 	if err != nil {
-		return ended(w, c.notRunYet(err))
+		return ended(w, err)
 	}
 	switch {
-	case n > 0 || c.JSON:
-	case all > 0: // a slip in --kind must not read as all clear
-		fmt.Fprintf(w.out, "none of these among %s\n", plural(int64(all), "dead letter"))
-	default:
-		fmt.Fprintln(w.out, "no dead letters")
+	case n == 0 && c.JSON:
+		w.note(&c.Logging, none(kinds))
+	case n == 0:
+		fmt.Fprintln(w.out, none(kinds))
 	}
 	return nil
 }
@@ -176,7 +198,7 @@ Examples:
 }
 
 func (c *deadletterRetryCmd) Run(w *world) error {
-	cluster, err := c.connect(w)
+	cluster, err := c.join(w)
 	if err != nil {
 		return err
 	}
@@ -184,11 +206,11 @@ func (c *deadletterRetryCmd) Run(w *world) error {
 	streams := c.streams()
 	partitions, err := cluster.Partitions(streams.Changes)
 	if err != nil {
-		return ended(w, c.notRunYet(err))
+		return ended(w, err)
 	}
 	inForce, err := app.RulesInForce(w, cluster, streams.Rules)
 	if err != nil {
-		return ended(w, c.notRunYet(err))
+		return ended(w, err)
 	}
 	type again struct {
 		record *brimline.DeadLetter
@@ -196,9 +218,11 @@ func (c *deadletterRetryCmd) Run(w *world) error {
 	}
 	var selected []again
 	var candidates int64
-	_, err = c.read(w, &c.Group, cluster, func(_ *kafka.Message, d *brimline.DeadLetter) error {
+	left := 0 // of those that are meant
+	kinds, err := c.read(w, &c.Group, cluster, func(_ *kafka.Message, d *brimline.DeadLetter) error {
 		record, err := app.Again(d, streams, partitions, inForce)
 		if err != nil {
+			left++
 			fmt.Fprintf(w.out, "left alone: %s/%d/%d: %s\n", shown(d.Topic), d.Partition, d.Offset, text(err.Error()))
 			return nil
 		}
@@ -211,7 +235,11 @@ func (c *deadletterRetryCmd) Run(w *world) error {
 		return nil
 	})
 	if err != nil {
-		return ended(w, c.notRunYet(err))
+		return ended(w, err)
+	}
+	if len(selected) == 0 && left == 0 {
+		fmt.Fprintf(w.out, "%s; nothing was sent\n", none(kinds))
+		return nil
 	}
 	if len(selected) == 0 || c.DryRun {
 		fmt.Fprintf(w.out, "%s selected, nothing was sent\n", plural(int64(len(selected)), "dead letter"))

@@ -17,25 +17,32 @@ import (
 
 type readyCmd struct {
 	config.Listening `group:"Instance"`
+	// Group is not config.GroupName: where it is not said, any instance will do.
+	Group string `help:"The group that the instance must be of; where it is not given, any." env:"BRIMLINE_GROUP" group:"Instance" placeholder:"NAME"`
 
 	Timeout time.Duration `help:"How long to wait for an answer." default:"5s"`
 }
 
 func (readyCmd) Help() string {
-	return `Exit code 0 when the instance at --listen serves all that it has to, as its /readyz
-says; 1 with the reasons when it does not yet, 3 when none answers. It is what a
+	return `Exit code 0 when the instance at --listen should be asked and given work, as its
+/readyz says, with what is degraded in it; 1 with the reasons when it should not
+yet, 3 when none answers, or one of another group than --group. It is what a
 container's health check runs: the image holds nothing else that could ask.
 
 Example:
 
-	brimline ready --listen 127.0.0.1:8480`
+	brimline ready --listen 127.0.0.1:8480 --group payments`
 }
 
 // maxReady is far more than an instance has to say.
 const maxReady = 16 << 20
 
 func (c *readyCmd) Run(w *world) error {
-	if err := config.Check(&c.Listening); err != nil {
+	parts := []config.Part{&c.Listening}
+	if c.Group != "" {
+		parts = append(parts, &config.GroupName{Group: c.Group})
+	}
+	if err := config.Check(parts...); err != nil {
 		return err
 	}
 	if c.Listen == "off" {
@@ -70,8 +77,9 @@ func (c *readyCmd) Run(w *world) error {
 	}
 	defer response.Body.Close()
 	var answer struct {
-		Ready   *bool
-		Reasons []string
+		Ready             *bool
+		Reasons, Degraded []string
+		Group, Instance   string
 	}
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxReady))
 	if err == nil {
@@ -82,12 +90,18 @@ func (c *readyCmd) Run(w *world) error {
 		return none(err)
 	case answer.Ready == nil:
 		return none(fmt.Errorf("what answers is no brimline, or refuses: %s", response.Status))
+	case c.Group != "" && answer.Group != c.Group:
+		return none(fmt.Errorf("an instance of group %s answers, not of %s", shown(answer.Group), shown(c.Group)))
 	case !*answer.Ready:
 		return &brimline.Error{
 			Class: brimline.ClassRuntime, Kind: "not_ready", Where: "the instance at " + address,
 			Err: fmt.Errorf("not ready: %s", strings.Join(answer.Reasons, "; ")),
 		}
 	}
-	_, err = fmt.Fprintln(w.out, "ready")
+	line := fmt.Sprintf("ready: instance %s of group %s", shown(answer.Instance), shown(answer.Group))
+	if len(answer.Degraded) > 0 {
+		line += "; degraded: " + text(strings.Join(answer.Degraded, "; "))
+	}
+	_, err = fmt.Fprintln(w.out, line)
 	return err
 }

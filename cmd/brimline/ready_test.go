@@ -14,7 +14,9 @@ func TestReady(t *testing.T) {
 		code        int
 		out, errOut string
 	}{
-		{"serving", `{"ready":true,"reasons":[],"version":"v1"}`, 200, 0, "ready\n", ""},
+		{"serving", `{"ready":true,"reasons":[],"group":"g","instance":"one"}`, 200, 0, "ready: instance one of group g\n", ""},
+		{"degraded", `{"ready":true,"reasons":[],"degraded":["PostgreSQL \u001b does not answer","two"],"group":"g","instance":"one"}`, 200, 0,
+			"ready: instance one of group g; degraded: PostgreSQL \"\\x1b\" does not answer; two\n", ""},
 		{"recovering", `{"ready":false,"reasons":["stage window: partition 2 is recovering","stage verify is waiting"]}`, 503,
 			1, "", "not ready: stage window: partition 2 is recovering; stage verify is waiting"},
 		{"another program", `<html>`, 200, 3, "", "remedy: start it"},
@@ -35,6 +37,22 @@ func TestReady(t *testing.T) {
 				t.Errorf("code %d, %q, %q", code, out, errOut)
 			}
 		})
+	}
+	// Whose instance answers is asked where a group is named: another group's readiness is not this one's.
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte(`{"ready":true,"reasons":[],"group":"other","instance":"one"}`))
+	}))
+	defer other.Close()
+	at := strings.TrimPrefix(other.URL, "http://")
+	for group, want := range map[string]int{"other": 0, "payments": 3, "a b": 2} {
+		code, out, errOut := run(t, "ready", "--listen", at, "--group", group)
+		if code != want || want == 3 && !strings.Contains(errOut, `an instance of group other answers, not of payments`) {
+			t.Errorf("--group %s: code %d, %q, %q", group, code, out, errOut)
+		}
+	}
+	t.Setenv("BRIMLINE_GROUP", "payments")
+	if code, out, errOut := run(t, "ready", "--listen", at); code != 3 {
+		t.Errorf("with BRIMLINE_GROUP: code %d, %q, %q", code, out, errOut)
 	}
 	server := httptest.NewServer(http.NotFoundHandler())
 	address := strings.TrimPrefix(server.URL, "http://")

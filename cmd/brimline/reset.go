@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/brimline/brimline"
@@ -51,11 +52,21 @@ func (c *resetCmd) Run(w *world) error {
 	if err != nil {
 		return err
 	}
+	groups, err := cluster.GroupsThere(w, s.Groups()...)
+	if err != nil {
+		return err
+	}
 	state := filepath.Join(c.StateDir, s.Group)
 	_, stateErr := os.Stat(state)
+	// What an interrupted reset has left is deleted by the next one. The topic of alerts may be that of others.
+	if len(groups) == 0 && !slices.ContainsFunc(existing, func(t string) bool { return t != s.Alerts }) {
+		if err := c.exists(w, cluster); err != nil {
+			return err
+		}
+	}
 
 	fmt.Fprintf(w.out, "This deletes, at %s:\n", strings.Join(c.Brokers, ","))
-	for _, g := range s.Groups() {
+	for _, g := range groups {
 		fmt.Fprintf(w.out, "  consumer group  %s\n", g)
 	}
 	for _, t := range existing {
@@ -72,7 +83,7 @@ func (c *resetCmd) Run(w *world) error {
 			return err
 		}
 	}
-	if err := cluster.DeleteGroups(w, s.Groups()...); err != nil {
+	if err := cluster.DeleteGroups(w, groups...); err != nil {
 		return err
 	}
 	if err := cluster.Delete(w, existing...); err != nil {

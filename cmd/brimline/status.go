@@ -33,8 +33,8 @@ func (statusCmd) Help() string {
 messages are behind and how many are handled a second, and which instance has
 the partition. Asked of the brokers; no running instance is needed. Where one
 answers at --listen, what it is doing is shown beside its own partitions (how far
-tables are recovered), and what it waits for below. What other instances are doing
-is not known: ask them.
+tables are recovered), and what it waits for below; where none does, that is said.
+What other instances are doing is not known: ask them. With --listen off none is.
 
 Examples:
 
@@ -65,7 +65,7 @@ type groupStatus struct {
 	Group      string            `json:"group"`
 	Partitions []partitionStatus `json:"partitions"`
 	AlertsFrom *brimline.Time    `json:"alerts_from,omitempty"` // nil: always
-	Asked      *askedInstance    `json:"asked,omitempty"`       // the instance at --listen; nil where none answers
+	Asked      *askedInstance    `json:"asked,omitempty"`       // the instance at --listen; nil with off
 }
 
 // askedInstance is what the instance at --listen says about itself.
@@ -95,18 +95,18 @@ func (c *statusCmd) Run(w *world) error {
 			Remedy: fmt.Sprintf("choose %v or more", leastEvery), Err: fmt.Errorf("%v is too short to measure anything", c.Every),
 		}
 	}
-	cluster, err := c.connect(w)
+	cluster, err := c.join(w)
 	if err != nil {
 		return err
 	}
 	defer cluster.Close()
 	before, err := c.sample(w, cluster)
 	if err != nil {
-		return ended(w, c.notRunYet(err))
+		return ended(w, err)
 	}
 	from, err := app.AlertsFromInForce(w, cluster, c.streams().Rules)
 	if err != nil {
-		return ended(w, c.notRunYet(err))
+		return ended(w, err)
 	}
 	for {
 		began := time.Now()
@@ -117,7 +117,7 @@ func (c *statusCmd) Run(w *world) error {
 		}
 		now, err := c.sample(w, cluster)
 		if err != nil {
-			return ended(w, c.notRunYet(err))
+			return ended(w, err)
 		}
 		rate(before, now, time.Since(began))
 		all := groupStatus{Group: c.Group.Names.Group, Partitions: now, Asked: c.ask(w)}
@@ -178,7 +178,7 @@ func rate(before, now []partitionStatus, took time.Duration) {
 	}
 }
 
-// ask is what the instance at --listen says about itself; nil where nothing answers. There need not be one.
+// ask is what the instance at --listen says about itself; nil where there is none to ask.
 func (c *statusCmd) ask(ctx context.Context) *askedInstance {
 	if c.Listen == "off" {
 		return nil
@@ -195,11 +195,14 @@ func (c *statusCmd) ask(ctx context.Context) *askedInstance {
 		return asked
 	}
 	response, err := http.DefaultClient.Do(request)
-	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" || ctx.Err() != nil {
+	if ctx.Err() != nil {
 		return nil
 	}
 	if err != nil {
 		asked.Problem = "no answer of an instance of brimline"
+		if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
+			asked.Problem = "no instance answers there: what instances are doing is not shown, only what the brokers know"
+		}
 		if within.Err() != nil {
 			asked.Problem = "no answer within a second"
 		}

@@ -71,7 +71,7 @@ func unknownUser(id, other string) error {
 
 // look finds the user, and where there is none another spelling of the id that there is.
 func (c *userCmd) look(w *world) (u views.User, other string, err error) {
-	cluster, err := c.connect(w)
+	cluster, err := c.join(w)
 	if err != nil {
 		return u, "", err
 	}
@@ -79,10 +79,10 @@ func (c *userCmd) look(w *world) (u views.User, other string, err error) {
 	s := c.streams()
 	set, err := app.RulesInForce(w, cluster, s.Rules)
 	if err != nil {
-		return u, "", c.notRunYet(err)
+		return u, "", err
 	}
 	if set == nil {
-		return u, "", c.notRunYet(errors.New("its topic of rules is empty"))
+		return u, "", c.notBegun()
 	}
 	view, err := app.ViewConfig(c.options(), s.Group)
 	if err != nil {

@@ -12,8 +12,9 @@
 //	bounds.go    how large records may be
 //	gate.go      instances agree on their rules       records.go    the record of the rules in force
 //	alertsfrom.go  from when on the group alerts
-//	stages.go    goka processors and their options    verify.go     the stage without goka
+//	stages.go    goka processors and their options    route.go, verify.go  the stages without goka
 //	traffic.go   where partitions start               lag.go        how far behind, and caught up
+//	health.go    what an operator should know of while it runs
 //	checks.go    what is looked at before           settings.go   what the group's rows mean
 //	catalog.go   columns that change while it runs
 //	serve.go     views and HTTP                    judged.go      what PostgreSQL refuted lately
@@ -48,6 +49,7 @@ const (
 	gateEvery   = time.Second
 	watchEvery  = 5 * time.Second
 	lagEvery    = 3 * time.Second
+	lagUnasked  = 10 * time.Second
 	caughtEvery = 200 * time.Millisecond
 )
 
@@ -63,6 +65,9 @@ type App struct {
 	metrics      *Metrics
 	stageMetrics stageMetrics
 	judged       *judged // nil where this instance asks PostgreSQL nothing
+	outage       outage
+	unread       *unread
+	letters      *letters
 
 	streams     processors.Streams
 	rules       *rules.Set
@@ -79,10 +84,12 @@ type App struct {
 	cache      *kafka.ReadCache // of all tables
 	partitions partitionCounts
 	most       bounds
-	alertsFrom brimline.Time // 0: always
-	gate       *gate
-	serving    *serving
-	profiling  *profiling
+	// sourcePartitions is the number of the source topic's when it was last looked at.
+	sourcePartitions atomic.Int64
+	alertsFrom       brimline.Time // 0: always
+	gate             *gate
+	serving          *serving
+	profiling        *profiling
 
 	mu      sync.Mutex
 	parts   []part // of the stages, while they run
@@ -126,6 +133,8 @@ func New(_ context.Context, o Options) (*App, error) {
 	a.compiled = a.rules.Compiled(a.whereFailed())
 	a.stageMetrics = newStageMetrics(a.registry, a.rules.Rules)
 	registerProcess(a.registry)
+	a.unread = newUnread(a.log, a.metrics)
+	a.letters = newLetters(time.Now(), a.stageMetrics.deadLetters, a.log)
 	if a.config.Runs(processors.Verify) && a.config.Verify != "off" {
 		a.judged = newJudged(time.Now(), a.stageMetrics.verify.Tally, a.streams.Dismissed, a.log)
 	}
@@ -167,7 +176,7 @@ func (a *App) Start(ctx context.Context) (err error) {
 	a.gate = &gate{
 		groups: a.streams.Groups(), topic: a.streams.Rules, set: &a.rules.RuleSet, ours: a.fingerprint, self: a.place.Instance,
 		log: a.log, gauge: a.metrics.strangers, every: gateEvery, write: a.writeRules, turnedAway: make(chan struct{}, 1),
-		reason: errors.New("starting"),
+		reason: errors.New("the checks before the start are not done yet"),
 	}
 	if err := a.listen(); err != nil {
 		return err
@@ -190,6 +199,7 @@ func (a *App) Start(ctx context.Context) (err error) {
 		ctx, a.cluster, a.streams, a.config.Partitions, a.config.Replication, a.log); err != nil {
 		return err
 	}
+	a.sourcePartitions.Store(int64(a.partitions.source))
 	a.metrics.expect(a.partitions)
 	if !checked.waits {
 		if err := a.agree(ctx, checked); err != nil {
@@ -221,9 +231,12 @@ func (a *App) conduct(ctx context.Context) error {
 	defer beside.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	if a.serving != nil { // nobody else would ask
-		beside.Go(func() { a.watchLag(ctx, lagEvery) })
+	every := lagEvery
+	if a.serving == nil { // then it is for the log alone
+		every = lagUnasked
 	}
+	beside.Go(func() { a.watchGroup(ctx, every) })
+	beside.Go(func() { a.watchLetters(ctx) })
 	if a.judged != nil {
 		beside.Go(func() { a.watchJudged(ctx) })
 	}
@@ -294,7 +307,7 @@ type part struct {
 // makeParts makes the configured stages.
 func (a *App) makeParts() (parts []part) {
 	gokas := map[processors.StageName]func() *gokaStage{
-		processors.Route: a.routeStage, processors.Window: a.windowStage, processors.Index: a.indexStage,
+		processors.Window: a.windowStage, processors.Index: a.indexStage,
 	}
 	for _, name := range processors.StageNames() {
 		if !a.config.Runs(name) {
@@ -306,13 +319,14 @@ func (a *App) makeParts() (parts []part) {
 			s, own := define(), &gokaPartitions{}
 			s.traffic, s.own, p.own = p.traffic, own, own
 			run = a.attempt(s)
-			if name == processors.Route {
-				run = a.catalog.guard(run)
-			}
 		} else {
 			own := &memberPartitions{}
 			p.own = own
-			run = a.verifyAttempt(p.traffic, own)
+			if name == processors.Route {
+				run = a.catalog.guard(a.routeAttempt(p.traffic, own))
+			} else {
+				run = a.verifyAttempt(p.traffic, own)
+			}
 		}
 		p.supervised = newSupervised(string(name), a.log, a.metrics, run)
 		parts = append(parts, p)

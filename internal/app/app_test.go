@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -23,6 +24,8 @@ import (
 	"github.com/brimline/brimline/internal/kafka"
 	"github.com/brimline/brimline/internal/leaks"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // ground is a broker of its own with a source topic of two partitions.
@@ -93,15 +96,19 @@ func (g *ground) createSource(t *testing.T) {
 func (g *ground) insert(t *testing.T, id int, amounts ...string) {
 	t.Helper()
 	for i, amount := range amounts {
-		n := id + i
-		err := g.retry.Send(&brimline.DeadLetter{
-			Topic: g.config.Source, Partition: int32(n % 2), Key: fmt.Appendf(nil, `{"id":%d}`, n),
-			Value: fmt.Appendf(nil, `{"before":null,"after":{"id":%d,"user_id":7,"amount":"%s","timestamp":"2026-01-01T%02d:00:00.000000Z"},"op":"c",`+
-				`"source":{"schema":"streaming","table":"transactions"}}`, n, amount, n),
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
+		g.insertInto(t, int32((id+i)%2), id+i, amount)
+	}
+}
+
+func (g *ground) insertInto(t *testing.T, partition int32, id int, amount string) {
+	t.Helper()
+	err := g.retry.Send(&brimline.DeadLetter{
+		Topic: g.config.Source, Partition: partition, Key: fmt.Appendf(nil, `{"id":%d}`, id),
+		Value: fmt.Appendf(nil, `{"before":null,"after":{"id":%d,"user_id":7,"amount":"%s","timestamp":"2026-01-01T%02d:00:00.000000Z"},"op":"c",`+
+			`"source":{"schema":"streaming","table":"transactions"}}`, id, amount, id),
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -181,6 +188,17 @@ func TestLife(t *testing.T) {
 			t.Fatalf("not ready: %s", why)
 		}
 	}
+	a.outage.set(time.Date(2026, 11, 26, 3, 0, 0, 0, time.UTC), &brimline.Error{
+		Where: "PostgreSQL at db", Err: errors.New("connection refused"), Remedy: "start it"})
+	const waits = "stage verify is waiting: for PostgreSQL since 2026-11-26 03:00:00 UTC: PostgreSQL at db: connection refused"
+	for path, want := range map[string]string{
+		"/readyz": `"degraded":["` + waits + ` (remedy: start it)"]`, "/api/v1/status": `"state":"waiting"`, "/": waits,
+	} {
+		if got := get(t, a.URL()+path); !strings.Contains(got, want) {
+			t.Errorf("%s lacks %s:\n%s", path, want, got)
+		}
+	}
+	a.outage.set(time.Time{}, nil)
 	for path, want := range map[string]string{
 		"/readyz": `"ready":true`, "/metrics": `brimline_stage_up{stage="verify"} 1`, "/api/v1/users/7": `"rows_total":3`,
 	} {
@@ -242,6 +260,118 @@ func TestPartitionsAreLogged(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A topic of alerts that others write to as well is told: by default all groups have the same one.
+func TestSharedAlertsAreTold(t *testing.T) {
+	defer noLeaks(t)()
+	g := newGround(t)
+	defer g.close(t)
+	g.createSource(t)
+	g.insert(t, 1, "60.00", "70.00")
+	g.config.UntilCaughtUp = true
+	if err := g.app(t).Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	told := func(group, source, alerts string) string {
+		c := g.config
+		c.Group, c.Source, c.Alerts = group, source, alerts
+		var all []string
+		for _, f := range Examine(t.Context(), &c, false) {
+			if f.Check == "kafka_alerts_shared" {
+				all = append(all, f.Level.String()+" "+f.What+"; "+f.Remedy)
+			}
+		}
+		return strings.Join(all, "\n")
+	}
+	const remedy = "; give each group a topic of its own with --alerts, unless its consumers tell by source.topic and rule " +
+		"whose an alert is"
+	for _, c := range []struct{ group, source, alerts, want string }{
+		{g.config.Group, g.config.Source, "alerts", ""},
+		{"second", g.config.Source, "second-alerts", ""},
+		{"second", g.config.Source, "alerts", `warning topic "alerts" is also that of group brimline` + remedy},
+		{"second", "other.table", "alerts",
+			`warning topic "alerts" is also that of group brimline, and holds alerts of rows from src.streaming.transactions` + remedy},
+		{g.config.Group, "other.table", "alerts", `warning topic "alerts" holds alerts of rows from src.streaming.transactions` + remedy},
+	} {
+		if got := told(c.group, c.source, c.alerts); got != c.want {
+			t.Errorf("group %s, source %s, alerts %s: %q, want %q", c.group, c.source, c.alerts, got, c.want)
+		}
+	}
+	g.config.Group = "second"
+	if err := g.app(t).Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(g.log.String(), "is also that of group brimline") {
+		t.Error("a run does not say it")
+	}
+}
+
+// A partition that is added to the source topic is read without a restart, from its first record.
+func TestAddedPartitionsAreRead(t *testing.T) {
+	defer noLeaks(t)()
+	g := newGround(t)
+	defer g.close(t)
+	g.createSource(t)
+	g.insert(t, 1, "60.00")
+	a := g.app(t)
+	if err := a.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := a.Stop(ctx); err != nil {
+			t.Error(err)
+		}
+		http.DefaultClient.CloseIdleConnections()
+	}()
+	within, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	await := func(what string, done func() bool) {
+		t.Helper()
+		for !done() {
+			select {
+			case <-time.After(50 * time.Millisecond):
+			case <-a.Done():
+				t.Fatalf("ended: %v", a.Wait())
+			case <-within.Done():
+				t.Fatalf("still not: %s", what)
+			}
+		}
+	}
+	read := func(partitions string) func() bool {
+		return func() bool { return strings.Contains(g.log.String(), `msg="stage route: partitions `+partitions+`"`) }
+	}
+	await("two partitions", read("0-1 (2 of 2)"))
+	client, err := kgo.NewClient(kgo.SeedBrokers(g.broker.Addrs()...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	added, err := kadm.NewClient(client).CreatePartitions(t.Context(), 1, g.config.Source)
+	if err == nil {
+		err = added.Error()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.insertInto(t, 2, 2, "40.01")
+	// What cannot be taken in is told by the instance that met it, whichever stage that was.
+	for topic, record := range map[string]string{g.config.Source: "{", "brimline-changes": "no change"} {
+		if err := g.retry.Send(&brimline.DeadLetter{Topic: topic, Key: []byte("k"), Value: []byte(record)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	await("two dead letters", func() bool {
+		return strings.Contains(get(t, a.URL()+"/readyz"), "2 dead letters in the last hour: bad_change 1, broken_json 1")
+	})
+	await("three partitions", read("0-2 (3 of 3)"))
+	await("an alert", func() bool { return strings.Join(g.alerts(t), ", ") == "7 100.01 unverified" })
+	await("a metric of the third", func() bool {
+		return strings.Contains(get(t, a.URL()+"/metrics"), `brimline_route_handled_messages_total{partition="2"} 1`)
+	})
+	await("two partitions of the source topic are known to be three", func() bool { return a.sourcePartitions.Load() == 3 })
 }
 
 func TestRanges(t *testing.T) {
@@ -381,8 +511,11 @@ func TestStopWhileWaitingForOtherRules(t *testing.T) {
 		<-time.After(20 * time.Millisecond)
 	}
 	status := second.Status(t.Context())
-	if why := strings.Join(status.NotReady(), "; "); !strings.Contains(why, first.Instance()) || !strings.Contains(why, "--group") {
-		t.Errorf("not ready because %q, which should name %s", why, first.Instance())
+	if why := strings.Join(status.NotReady(), "; "); strings.Contains(why, first.Instance()) {
+		t.Errorf("a rollout that waits until it is ready would never end: %s", why)
+	}
+	if why := strings.Join(status.Degraded(), "; "); !strings.Contains(why, first.Instance()) || !strings.Contains(why, "--group") {
+		t.Errorf("degraded by %q, which should name %s", why, first.Instance())
 	} else if n := strings.Count(why, "remedy"); n != 1 {
 		t.Errorf("the remedy is said %d times: %s", n, why)
 	}

@@ -112,17 +112,12 @@ func (a *App) watchesCatalog() bool {
 	return a.config.CatalogEvery > 0 && a.config.DatabaseURL != "" && a.config.Runs(processors.Route)
 }
 
-// patienceReplaced is how long after one line about a replaced table the next comes; it doubles up to an hour.
-const (
-	patienceReplaced = time.Minute
-	longestReplaced  = time.Hour
-	remedyReplaced   = "start a new --group over a new snapshot, unless its rows are those that the stream has already"
-)
+const remedyReplaced = "start a new --group over a new snapshot, unless its rows are those that the stream has already"
 
 func (a *App) watchCatalog(ctx context.Context) {
 	tick := time.NewTicker(a.config.CatalogEvery)
 	defer tick.Stop()
-	l := catalogLook{App: a, said: map[string]bool{}, pause: patienceReplaced}
+	l := catalogLook{App: a, said: map[string]bool{}}
 	for {
 		select {
 		case <-tick.C:
@@ -137,9 +132,8 @@ func (a *App) watchCatalog(ctx context.Context) {
 // catalogLook is one look after another.
 type catalogLook struct {
 	*App
-	said  map[string]bool // changes that were told
-	next  time.Time       // when a replaced table is told again
-	pause time.Duration
+	said  map[string]bool   // changes that were told
+	again processors.Rarely // of a replaced table
 }
 
 func (l *catalogLook) look(ctx context.Context) {
@@ -209,12 +203,9 @@ func (l *catalogLook) replacedBy(oid uint32) {
 	l.catalog.mu.Lock()
 	l.catalog.replaced = what
 	l.catalog.mu.Unlock()
-	if what == "" || time.Now().Before(l.next) {
-		return
+	if what != "" && l.again.Due(time.Now()) {
+		l.log.Error(what, "remedy", remedyReplaced)
 	}
-	l.log.Error(what, "remedy", remedyReplaced)
-	l.next = time.Now().Add(l.pause)
-	l.pause = min(2*l.pause, longestReplaced)
 }
 
 // follow takes up changes that leave the meaning of rows as it is, and tells each once.

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/codecs"
@@ -106,6 +108,7 @@ func (e *examination) kafka(ctx context.Context, c *config.Config, set *rules.Se
 	e.add(preflight.Kafka(ctx, cluster, preflight.KafkaOptions{
 		Streams: streams, Partitions: c.Partitions, Replication: c.Replication, History: set.Retention(),
 	})...)
+	e.alertsShared(ctx, streams, cluster)
 	recorded, err := rulesTopic{cluster}.settings(ctx, streams.Rules)
 	switch {
 	case IsMissing(err):
@@ -113,6 +116,50 @@ func (e *examination) kafka(ctx context.Context, c *config.Config, set *rules.Se
 		e.add(preflight.Failed("group_record", err))
 	default:
 		e.recorded = recorded
+	}
+}
+
+// alertsShared looks for who else writes to our topic of alerts. What cannot be looked at is told where it is needed.
+func (e *examination) alertsShared(ctx context.Context, streams processors.Streams, cluster *kafka.Cluster) {
+	newest, err := cluster.Last(ctx, streams.Alerts, newestLooked)
+	if err != nil { // it is not there yet, most often
+		return
+	}
+	var parts []string
+	groups, err := GroupsThere(ctx, cluster)
+	if err != nil {
+		return
+	}
+	groups = slices.DeleteFunc(groups, func(group string) bool {
+		if group == streams.Group {
+			return true
+		}
+		lags, err := cluster.Lag(ctx, processors.NewStreams(group, "", "").IndexGroup, []string{streams.Alerts})
+		return err != nil || !slices.ContainsFunc(lags, func(l kafka.PartitionLag) bool { return l.Committed >= 0 })
+	})
+	switch len(groups) {
+	case 0:
+	case 1:
+		parts = append(parts, "is also that of group "+groups[0])
+	default:
+		parts = append(parts, "is also that of the groups "+strings.Join(groups, ", "))
+	}
+	var sources []string
+	for _, m := range newest {
+		v, err := codecs.Alert{}.Decode(m.Value)
+		if err != nil {
+			continue // the topic is open to others
+		}
+		if from := v.(*brimline.Alert).Candidate.Source.Topic; from != streams.Source && !slices.Contains(sources, from) {
+			sources = append(sources, from)
+		}
+	}
+	if slices.Sort(sources); len(sources) > 0 {
+		parts = append(parts, "holds alerts of rows from "+strings.Join(sources, ", "))
+	}
+	if len(parts) > 0 {
+		e.add(preflight.Found("kafka_alerts_shared", "give each group a topic of its own with --alerts, unless its "+
+			"consumers tell by source.topic and rule whose an alert is", "topic %q %s", streams.Alerts, strings.Join(parts, ", and ")))
 	}
 }
 

@@ -47,6 +47,7 @@ type gate struct {
 
 	mu       sync.Mutex
 	reason   error // why it is closed; nil while it is open
+	waits    bool  // for other instances: what is to be done is to be done there
 	disputed error // who applies other rules while it is open
 	others   int   // instances with other rules, as last seen
 }
@@ -64,6 +65,13 @@ func (g *gate) Closed() error {
 	return g.reason
 }
 
+// Waits reports whether this instance is closed for what other instances do, not for what is its own.
+func (g *gate) Waits() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.reason != nil && g.waits
+}
+
 // Disputed tells, while this instance judges, who of the group would judge by other rules; nil where that is nobody.
 func (g *gate) Disputed() error {
 	g.mu.Lock()
@@ -71,10 +79,12 @@ func (g *gate) Disputed() error {
 	return g.disputed
 }
 
-func (g *gate) close(reason error) {
+func (g *gate) close(reason error) { g.closeFor(reason, false) }
+
+func (g *gate) closeFor(reason error, waits bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.reason, g.disputed = reason, nil
+	g.reason, g.waits, g.disputed = reason, waits, nil
 }
 
 func (g *gate) dispute(by error) {
@@ -113,8 +123,8 @@ func (g *gate) excluded([]byte) {
 func (g *gate) pass(ctx context.Context) error {
 	said, unsettledLooks := "", 0
 	// say closes the gate for a reason, and logs each reason once.
-	say := func(level slog.Level, message string, reason error) {
-		g.close(reason)
+	say := func(level slog.Level, message string, reason error, waits bool) {
+		g.closeFor(reason, waits)
 		if said != reason.Error() {
 			g.log.Log(ctx, level, message, "error", reason)
 			said = reason.Error()
@@ -129,22 +139,26 @@ func (g *gate) pass(ctx context.Context) error {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case err != nil:
-			say(slog.LevelWarn, "cannot see which rules the other instances apply; looking again", err)
+			say(slog.LevelWarn, "cannot see which rules the other instances apply; looking again", err, false)
 		case len(others) > 0:
-			say(slog.LevelError, "waiting: other instances of this group apply other rules", g.disagreement(others))
+			// Who leaves, so that these rules come into force, must not find out afterwards that they cannot.
+			if err := g.canBegin(ctx); err != nil {
+				return err
+			}
+			say(slog.LevelError, "waiting: other instances of this group apply other rules", g.disagreement(others), true)
 		case len(unsettled) > 0:
 			level := slog.LevelDebug
 			if unsettledLooks++; unsettledLooks >= unsettledPatience {
 				level, said = slog.LevelWarn, ""
 				unsettledLooks = 0
 			}
-			say(level, "waiting: members of this group do not tell their rules", g.disagreement(unsettled))
+			say(level, "waiting: members of this group do not tell their rules", g.disagreement(unsettled), false)
 		default:
 			err := g.open(ctx)
 			if err == nil || ctx.Err() != nil || brimline.ExitCode(err) == int(brimline.ClassInput) {
 				return err
 			}
-			say(slog.LevelWarn, "cannot agree on the rules; trying again", err)
+			say(slog.LevelWarn, "cannot agree on the rules; trying again", err, false)
 		}
 		select {
 		case <-time.After(g.every):
@@ -152,6 +166,19 @@ func (g *gate) pass(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
+}
+
+// canBegin is an error where the rules in force have not kept the history that ours need.
+func (g *gate) canBegin(ctx context.Context) error {
+	inForce, err := g.cluster.lastRules(ctx, g.topic)
+	if err != nil || inForce == nil {
+		return nil //nolint:nilerr // open asks again, and says why it cannot
+	}
+	err = reachable(inForce, g.set)
+	if err != nil {
+		g.close(err)
+	}
+	return err
 }
 
 func (g *gate) open(ctx context.Context) error {

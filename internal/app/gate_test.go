@@ -101,6 +101,50 @@ func TestGateWaitsForOtherRules(t *testing.T) {
 	}
 }
 
+// Rules that the group's history does not suffice for end the start at once. Were it told after those with the old
+// rules have left, a rollout would have ended them for nothing.
+func TestGateRefusesWhatItCannotBeginBeforeOthersLeave(t *testing.T) {
+	set, inForce := ruleSet(90*day), ruleSet(7*day)
+	f := &fakeRules{
+		looks: [][]kafka.Member{{{ClientID: "them", Host: "10.0.0.7", UserData: fingerprint(inForce)}}}, record: inForce,
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	var log strings.Builder
+	g := newGate(f, set, &log)
+	err := g.pass(ctx)
+	if brimline.ExitCode(err) != int(brimline.ClassInput) || !strings.Contains(err.Error(), "14d of history") {
+		t.Errorf("%v\n%s", err, log.String())
+	}
+	if f.record != inForce {
+		t.Error("the rules in force were replaced")
+	}
+}
+
+// What other instances do is waited for; what is this instance's own, it does.
+func TestGateTellsWhatItWaitsFor(t *testing.T) {
+	set := ruleSet(day)
+	stranger := kafka.Member{ClientID: "them", Host: "10.0.0.7", UserData: fingerprint(ruleSet(2 * day))}
+	for what, c := range map[string]struct {
+		f     *fakeRules
+		waits bool
+	}{
+		"other rules":      {&fakeRules{looks: [][]kafka.Member{{stranger}}}, true},
+		"a rebalance":      {&fakeRules{looks: [][]kafka.Member{{{ClientID: "them"}}}}, false},
+		"brokers are away": {&fakeRules{err: errors.New("away")}, false},
+	} {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		g := newGate(c.f, set, &strings.Builder{})
+		if err := g.pass(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%s: %v", what, err)
+		}
+		cancel()
+		if g.Closed() == nil || g.Waits() != c.waits {
+			t.Errorf("%s: closed by %v, waits %v", what, g.Closed(), g.Waits())
+		}
+	}
+}
+
 func TestGateEndsWithItsContext(t *testing.T) {
 	set := ruleSet(day)
 	f := &fakeRules{looks: [][]kafka.Member{{{ClientID: "them", UserData: []byte("other")}}}}

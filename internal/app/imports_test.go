@@ -53,7 +53,7 @@ func layers() []layer {
 		{"internal/capture/kafkasink", []string{"internal/capture"}, []string{saramaModule}},
 		{"internal/embedded", []string{"."}, []string{franzModule + "/pkg/kfake", "github.com/fergusstrange/embedded-postgres", pgxModule}},
 		{"processors", []string{".", "codecs"}, []string{gokaModule}},
-		{"processors/route", stage, []string{gokaModule, metricsModule}},
+		{"processors/route", stage, []string{gokaModule, franzModule + "/pkg/kgo", franzModule + "/pkg/kerr", franzModule + "/pkg/kmsg", franzModule + "/pkg/kversion", metricsModule}},
 		{"processors/window", stage, []string{gokaModule, metricsModule}},
 		{"processors/verify", stage, []string{franzModule + "/pkg/kgo", franzModule + "/pkg/kerr", franzModule + "/pkg/kmsg", franzModule + "/pkg/kversion", metricsModule}},
 		{"processors/index", stage, []string{gokaModule, metricsModule}},

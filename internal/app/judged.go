@@ -118,15 +118,6 @@ func (a *App) watchJudged(ctx context.Context) {
 	for {
 		select {
 		case <-tick.C:
-			if a.serving == nil { // then the lag is not watched
-				all, err := Lags(ctx, a.cluster, a.streams)
-				if err != nil {
-					all = nil
-				}
-				a.mu.Lock()
-				a.lags = all
-				a.mu.Unlock()
-			}
 			a.judged.look(time.Now(), a.groupLag())
 		case <-ctx.Done():
 			return

@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/brimline/brimline/internal/kafka"
@@ -45,36 +44,6 @@ func Lags(ctx context.Context, c LagCluster, s processors.Streams) ([]StageLag, 
 		all = append(all, StageLag{stage.Name, stage.Group, lags})
 	}
 	return all, nil
-}
-
-// watchLag keeps the lag metrics current.
-func (a *App) watchLag(ctx context.Context, every time.Duration) {
-	tick := time.NewTicker(every)
-	defer tick.Stop()
-	for {
-		all, err := Lags(ctx, a.cluster, a.streams)
-		if err == nil {
-			a.mu.Lock()
-			a.lags = all
-			a.mu.Unlock()
-			for _, s := range all {
-				sums := map[int32]int64{}
-				for _, p := range s.Partitions {
-					sums[p.Partition] += p.Lag
-				}
-				for partition, lag := range sums {
-					a.metrics.lag[s.Stage].WithLabelValues(strconv.Itoa(int(partition))).Set(float64(lag))
-				}
-			}
-		} else if ctx.Err() == nil {
-			a.log.Debug("lag is not known", "error", err)
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return
-		}
-	}
 }
 
 // AwaitCaughtUp waits until everything in the source topic has gone through

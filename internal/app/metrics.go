@@ -20,6 +20,7 @@ type Metrics struct {
 	up        *prometheus.GaugeVec
 	lag       map[processors.StageName]*prometheus.GaugeVec
 	handled   map[processors.StageName]*prometheus.CounterVec
+	unread    *prometheus.GaugeVec
 	strangers prometheus.Gauge
 	swept     prometheus.Counter
 	unjudged  prometheus.Counter
@@ -36,6 +37,9 @@ func NewMetrics(r prometheus.Registerer, version string) *Metrics {
 		}, []string{"stage"}),
 		lag:     map[processors.StageName]*prometheus.GaugeVec{},
 		handled: map[processors.StageName]*prometheus.CounterVec{},
+		unread: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "brimline_stage_unread_partitions", Help: "Input partitions of the stage that no instance of the group reads.",
+		}, []string{"stage"}),
 		strangers: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "brimline_rules_disagreeing_members",
 			Help: "Other instances of this group that were last seen to run with other rules.",
@@ -52,7 +56,7 @@ func NewMetrics(r prometheus.Registerer, version string) *Metrics {
 		ConstLabels: prometheus.Labels{"version": version, "goversion": runtime.Version()},
 	})
 	build.Set(1)
-	r.MustRegister(build, m.restarts, m.up, m.strangers, m.swept, m.unjudged)
+	r.MustRegister(build, m.restarts, m.up, m.unread, m.strangers, m.swept, m.unjudged)
 	for _, stage := range processors.StageNames() {
 		m.restarts.WithLabelValues(string(stage))
 		m.up.WithLabelValues(string(stage))
@@ -82,6 +86,15 @@ func newStageMetrics(r prometheus.Registerer, rules []brimline.Rule) stageMetric
 	m.route.Expect(kindTooLarge)
 	m.verify.Expect(rules)
 	return m
+}
+
+// deadLetters are those that this instance has written since its start, by kind.
+func (m *stageMetrics) deadLetters() map[string]int64 {
+	sums := map[string]int64{}
+	for _, of := range []*processors.LetterCount{&m.route.Letters, &m.window.Letters, &m.verify.Letters} {
+		of.AddTo(sums)
+	}
+	return sums
 }
 
 // registerProcess adds what Go and the operating system know of this process.

@@ -95,6 +95,34 @@ func TestMetricNames(t *testing.T) {
 	}
 }
 
+// What the docs tell operators to watch is there under that name.
+func TestMetricsOfTheDocs(t *testing.T) {
+	golden, err := os.ReadFile(filepath.Join("testdata", "metrics.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages, err := filepath.Glob("../../docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	name, found := regexp.MustCompile("`(brimline_[a-z_]+[a-z])[{`]"), 0
+	for _, page := range pages {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range name.FindAllStringSubmatch(string(text), -1) {
+			found++
+			if !regexp.MustCompile(`(?m)^\w+ ` + m[1] + `( |$)`).Match(golden) {
+				t.Errorf("%s names %s, which is no metric", page, m[1])
+			}
+		}
+	}
+	if found < 10 {
+		t.Errorf("only %d metrics were found in the docs", found)
+	}
+}
+
 func TestBuildInfo(t *testing.T) {
 	r := prometheus.NewRegistry()
 	NewMetrics(r, "v1.2.3")

@@ -3,6 +3,8 @@ package app
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/codecs"
@@ -15,6 +17,22 @@ import (
 // nil where nothing has been written.
 func RulesInForce(ctx context.Context, c *kafka.Cluster, topic string) (*brimline.RuleSet, error) {
 	return rulesTopic{c}.lastRules(ctx, topic)
+}
+
+// GroupsThere are the names of the groups that have topics in the cluster, in order.
+func GroupsThere(ctx context.Context, c *kafka.Cluster) ([]string, error) {
+	topics, err := c.Topics(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var groups []string
+	for _, topic := range topics {
+		group, ok := strings.CutSuffix(topic, processors.NewStreams("", "", "").Rules)
+		if ok && group != "" && slices.Contains(topics, processors.NewStreams(group, "", "").Changes) {
+			groups = append(groups, group)
+		}
+	}
+	return groups, nil
 }
 
 // rulesTopic is a cluster as the gate wants it.

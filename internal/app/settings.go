@@ -267,7 +267,7 @@ func (a *App) awaitSettings(ctx context.Context) error {
 		Err: fmt.Errorf("no instance has written down yet what the columns of %s are, and this one has no database to "+
 			"ask", a.config.Table),
 	}
-	a.gate.close(waiting)
+	a.gate.closeFor(waiting, true)
 	a.log.Warn("waiting", "error", waiting)
 	tick := time.NewTicker(gateEvery)
 	defer tick.Stop()

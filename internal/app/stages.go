@@ -10,13 +10,11 @@ import (
 	"sync"
 	"time"
 
-	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/internal/failpoint"
 	"github.com/brimline/brimline/internal/httpapi"
 	"github.com/brimline/brimline/internal/kafka"
 	"github.com/brimline/brimline/processors"
 	"github.com/brimline/brimline/processors/index"
-	"github.com/brimline/brimline/processors/route"
 	"github.com/brimline/brimline/processors/window"
 	"github.com/lovoo/goka"
 	"github.com/lovoo/goka/storage"
@@ -35,32 +33,6 @@ type gokaStage struct {
 	define func(tables *kafka.Tables) (*goka.GroupGraph, []goka.ProcessorOption)
 	// beside runs next to the processor, from when it serves until it ends; nil for nothing.
 	beside func(context.Context, *goka.Processor, *visits)
-}
-
-// truncated tells of a TRUNCATE in one of several partitions: where a topic is read from its beginning, rows that came
-// after it may be met before it.
-func (a *App) truncated(at brimline.Source) {
-	if a.partitions.source > 1 {
-		a.log.Warn("a TRUNCATE came whose place among the rows of other partitions is not known: rows written after it "+
-			"may be "+
-			"missing from the totals, and their alerts with them", "partition", at.Partition, "offset", at.Offset,
-			"remedy", "compare `brimline user` with the table; where rows are missing, start a new --group over a new source "+
-				"topic with a new snapshot; a source topic with one partition keeps their order")
-	}
-}
-
-func (a *App) routeStage() *gokaStage {
-	return &gokaStage{
-		name: processors.Route, inputs: []string{a.streams.Source}, all: a.partitions.source,
-		define: func(*kafka.Tables) (*goka.GroupGraph, []goka.ProcessorOption) {
-			g := route.Graph(route.Config{
-				Streams: a.streams, Decoder: limited{current{&a.decoder}, a.config.MaxRecordBytes}, Partitions: a.partitions.users,
-				MostBytes: a.mostValue(processors.Route), Clock: a.clock, Metrics: a.stageMetrics.route, Truncated: a.truncated,
-			})
-			// In a flattened stream a tombstone is the delete itself.
-			return g, []goka.ProcessorOption{goka.WithNilHandling(goka.NilProcess)}
-		},
-	}
 }
 
 // What part of the memory holds values of the tables, and states of users with segments. The rest is for clients,

@@ -89,6 +89,7 @@ func (a *App) Status(ctx context.Context) httpapi.Status {
 	}
 	a.mu.Lock()
 	parts, lags := a.parts, a.lags
+	s.Stopping = a.stopped
 	if from := a.alertsFrom; from != 0 {
 		s.AlertsFrom = &from
 	}
@@ -102,8 +103,18 @@ func (a *App) Status(ctx context.Context) httpapi.Status {
 				describe(&status, p.Status())
 			}
 		}
+		if stage.Name == processors.Verify && status.State == httpapi.Running {
+			if since, cause := a.outage.now(); cause != nil {
+				what, remedy := explained(cause)
+				status.State = httpapi.Waiting
+				status.Reason, status.Remedy = "for PostgreSQL since "+clock(since)+": "+what, remedy
+			}
+		}
 		if reason := a.closed(); reason != nil && status.Here {
-			status.State = httpapi.Waiting
+			status.State = httpapi.Starting
+			if a.gate.Waits() {
+				status.State = httpapi.Waiting
+			}
 			status.Reason, status.Remedy = explained(reason)
 		}
 		for _, l := range lags {
@@ -119,6 +130,10 @@ func (a *App) Status(ctx context.Context) httpapi.Status {
 		s.Notices = append(s.Notices, n)
 	}
 	if n := a.catalog.notice(); n != nil {
+		s.Notices = append(s.Notices, *n)
+	}
+	s.Notices = append(s.Notices, a.unread.notices(time.Now())...)
+	if n := a.letters.notice(time.Now()); n != nil {
 		s.Notices = append(s.Notices, *n)
 	}
 	if a.judged != nil {
@@ -144,7 +159,7 @@ func explained(err error) (what, remedy string) {
 }
 
 func describe(status *httpapi.StageStatus, p PartStatus) {
-	status.State = p.State
+	status.State, status.Served = p.State, p.Served
 	if p.Cause != nil && p.State != httpapi.Running {
 		what, remedy := explained(p.Cause)
 		status.Reason, status.Remedy = "after "+what, remedy

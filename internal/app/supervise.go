@@ -25,6 +25,7 @@ type PartStatus struct {
 	Name     string
 	State    httpapi.State
 	Since    time.Time
+	Served   bool  // it has been Running
 	Restarts int   // attempts after the first
 	Cause    error // why the last attempt ended; nil while there was only one
 }
@@ -108,6 +109,7 @@ func (s *supervised) set(state httpapi.State) {
 	}
 	s.status.State, s.status.Since = state, time.Now()
 	if state == httpapi.Running {
+		s.status.Served = true
 		s.up.Set(1)
 	} else {
 		s.up.Set(0)

@@ -38,6 +38,7 @@ func (a *App) verifyAttempt(t *traffic, own *memberPartitions) attempt {
 				return rules.Compile(where, a.rules.Columns, a.rules.Scale, a.whereFailed())
 			},
 			Off: a.config.Verify == "off", AsOfNow: a.config.AsOf == "now", AlertsFrom: a.alertsFrom,
+			Waiting: a.outage.set,
 			Metrics: a.stageMetrics.verify, Log: a.log.With("stage", "verify"), Clock: a.clock,
 		}
 		if !c.Off {

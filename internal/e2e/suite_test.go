@@ -190,10 +190,10 @@ func (j *job) judge(t *testing.T) {
 func drawRules(r *rand.Rand, mean int64) (yaml string) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "lateness: %dh\nrules:\n", 1+r.IntN(48))
-	for i, measure := range []string{"sum_abs", "sum", "sum_in", "sum_out", "count", "sum_abs"} {
+	for i, measure := range append(brimline.Measures(), brimline.SumAbs) {
 		hours := 1 + r.IntN(96)
 		limit := brimline.Amount(r.Int64N(mean * 6)).Format(2)
-		if measure == "count" {
+		if measure == brimline.CountAll {
 			limit = fmt.Sprint(r.IntN(8))
 		}
 		fmt.Fprintf(&b, "  - {id: r%d, window: %dh, limit: %q, measure: %s}\n", i, hours, limit, measure)

@@ -230,10 +230,11 @@ func (h *handler) ready(w http.ResponseWriter, r *http.Request) {
 		status = http.StatusServiceUnavailable
 	}
 	writeJSON(w, status, struct {
-		Ready   bool     `json:"ready"`
-		Reasons []string `json:"reasons"`
+		Ready    bool     `json:"ready"`
+		Reasons  []string `json:"reasons"` // why it is not
+		Degraded []string `json:"degraded"`
 		Status
-	}{len(reasons) == 0, reasons, s.complete()})
+	}{len(reasons) == 0, reasons, s.Degraded(), s.complete()})
 }
 
 func (h *handler) status(w http.ResponseWriter, r *http.Request) {

@@ -10,7 +10,7 @@
 //
 //	/                          the page; ?user=ID shows a user, without JavaScript too
 //	/healthz                   200 while the process is alive
-//	/readyz                    200, or 503 with the reasons, until this instance serves all its partitions
+//	/readyz                    200 with what is degraded, or 503 with the reasons where it should not be asked
 //	/metrics                   Prometheus
 //	/api/v1/users/{id}         figures as of now, newest rows (?rows=100)
 //	/api/v1/users/{id}/alerts  the user's alerts, newest edge first

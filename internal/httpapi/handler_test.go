@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"html"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -208,13 +209,71 @@ func TestReady(t *testing.T) {
 	want(t, v, "stage window: partition 2 of brimline-changes is recovering, at 1200 of 5000", "reasons", 0)
 	want(t, v, "recovering", "stages", 1, "partitions", 2, "state")
 
-	f.status.Stages[2].State, f.status.Stages[2].Reason = Waiting, "PostgreSQL does not answer"
 	f.status.Views[0].Recovered = false
 	v = getJSON(t, h, "/readyz", 503)
-	want(t, v, "stage verify is waiting: PostgreSQL does not answer", "reasons", 1)
-	want(t, v, "the view of brimline-window-table is still reading its table", "reasons", 2)
+	want(t, v, "the view of brimline-window-table is still reading its table", "reasons", 1)
 	// Being alive is another question.
 	want(t, getJSON(t, h, "/healthz", 200), true, "alive")
+}
+
+// An instance is taken out of traffic only where another one would do better, or where nothing can be asked of it.
+func TestWhatIsDegradedIsReady(t *testing.T) {
+	for _, c := range []struct {
+		what     string
+		change   func(*Status)
+		ready    bool
+		said     string // in degraded or reasons
+		degraded int
+	}{
+		{"in order", func(*Status) {}, true, "", 0},
+		{"PostgreSQL away", func(s *Status) { s.Stages[2].State, s.Stages[2].Reason = Waiting, "for PostgreSQL since noon" },
+			true, "stage verify is waiting: for PostgreSQL since noon", 1},
+		{"other rules", func(s *Status) {
+			for i := range s.Stages {
+				s.Stages[i].State, s.Stages[i].Reason, s.Stages[i].Served = Waiting, "for one", false
+			}
+		}, true, "stages route, window, verify and index are waiting: for one", 1},
+		{"a stage that ended", func(s *Status) {
+			s.Stages[0].State, s.Stages[0].Reason, s.Stages[0].Served = Failed, "after no", true
+		}, true, "stage route is failed: after no", 1},
+		{"a stage that never ran", func(s *Status) { s.Stages[0].State, s.Stages[0].Reason = Failed, "after no" },
+			false, "stage route is failed: after no", 0},
+		{"no partitions yet", func(s *Status) { s.Stages[1].State, s.Stages[1].Served = Starting, true },
+			false, "stage window is starting", 0},
+		{"recovering", func(s *Status) { s.Stages[1].State, s.Stages[1].Served = Recovering, true },
+			false, "stage window is recovering", 0},
+		{"stopping", func(s *Status) { s.Stopping = true }, false, "the instance is stopping", 0},
+		{"a warning", func(s *Status) {
+			s.Notices = []Notice{{Level: Note, Message: "all is well"}, {Level: Warning, Message: "3 dead letters", Remedy: "list"}}
+		}, true, "3 dead letters (remedy: list)", 1},
+		{"recovering, and PostgreSQL away", func(s *Status) {
+			s.Stages[2].State, s.Stages[1].Partitions[0].State = Waiting, Recovering
+		}, false, "stage window: partition 0 of brimline-changes is recovering", 1},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			f := newFakes()
+			c.change(&f.status)
+			code := map[bool]int{true: 200, false: 503}[c.ready]
+			v := getJSON(t, New(f.options()), "/readyz", code)
+			want(t, v, c.ready, "ready")
+			list := "degraded"
+			if !c.ready {
+				list = "reasons"
+			}
+			if c.said == "" {
+				want(t, v, nil, list, 0)
+			} else {
+				want(t, v, c.said, list, 0)
+			}
+			if got := len(v["degraded"].([]any)); got != c.degraded {
+				t.Errorf("%d degraded, want %d", got, c.degraded)
+			}
+			body, _ := io.ReadAll(get(t, New(f.options()), "/").Body)
+			if !strings.Contains(string(body), html.EscapeString(strings.TrimSuffix(c.said, " (remedy: list)"))) {
+				t.Errorf("the page does not say %q", c.said)
+			}
+		})
+	}
 }
 
 // One reason that keeps several stages is said once, and so is its remedy; the stages stay in the order of the flow.
@@ -226,11 +285,12 @@ func TestOneReasonIsSaidOnce(t *testing.T) {
 	}
 	f.status.Stages[2].Reason = "PostgreSQL does not answer"
 	f.status.Notices = []Notice{{Kind: "rules_disagree", Level: Warning, Message: "they differ"}}
-	v := getJSON(t, New(f.options()), "/readyz", 503)
+	v := getJSON(t, New(f.options()), "/readyz", 200)
 	const remedy = " (remedy: start them with the same file)"
-	want(t, v, "stages route, window and index are waiting: other rules than ours"+remedy, "reasons", 0)
-	want(t, v, "stage verify is waiting: PostgreSQL does not answer"+remedy, "reasons", 1)
-	want(t, v, nil, "reasons", 2)
+	want(t, v, "stages route, window and index are waiting: other rules than ours"+remedy, "degraded", 0)
+	want(t, v, "stage verify is waiting: PostgreSQL does not answer"+remedy, "degraded", 1)
+	want(t, v, "they differ", "degraded", 2)
+	want(t, v, nil, "degraded", 3)
 	want(t, v, "start them with the same file", "stages", 0, "remedy")
 	want(t, v, "they differ", "notices", 0, "message")
 	body, _ := io.ReadAll(get(t, New(newFakes().options()), "/api/v1/status").Body)
@@ -430,5 +490,17 @@ func TestFormats(t *testing.T) {
 	}
 	if got := fmt.Sprint(clock(noon), " ", clock(-62198755200000000)); got != "2026-03-08 12:00:00 -0002-01-01 00:00:00" && !strings.HasPrefix(got, "2026-03-08 12:00:00 ") {
 		t.Error(got)
+	}
+}
+
+// The page has words for every measure.
+func TestMeasuresInWords(t *testing.T) {
+	words := map[string]brimline.Measure{}
+	for _, m := range brimline.Measures() {
+		text := measureText(m.String())
+		if other, taken := words[text]; taken || text == m.String() {
+			t.Errorf("measure %v is %q, as is %v", m, text, other)
+		}
+		words[text] = m
 	}
 }

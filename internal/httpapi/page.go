@@ -24,6 +24,7 @@ type page struct {
 	Now      brimline.Time
 	Status   Status
 	NotReady []string
+	Stalled  []string // stages that do not work although the instance is ready
 	Stages   []stageCell
 	Rules    []ruleBody
 
@@ -92,6 +93,8 @@ func pageFuncs() template.FuncMap {
 // measureText says a measure in words.
 func measureText(name string) string {
 	switch m, _ := brimline.ParseMeasure(name); m {
+	case brimline.SumAbs:
+		return "sum of absolute amounts"
 	case brimline.Sum:
 		return "sum of amounts"
 	case brimline.SumIn:
@@ -100,9 +103,8 @@ func measureText(name string) string {
 		return "sum of amounts below zero"
 	case brimline.CountAll:
 		return "number of transactions"
-	default:
-		return "sum of absolute amounts"
 	}
+	return name
 }
 
 // columnText is a row's further column as text; nothing for NULL and for a column that it lacks.
@@ -116,7 +118,7 @@ func columnText(row rowBody, name string) string {
 
 func (h *handler) index(w http.ResponseWriter, r *http.Request) {
 	p := page{Now: h.now(), Status: h.Status(r.Context()), Asked: r.URL.Query().Get("user")}
-	p.NotReady = p.Status.NotReady()
+	p.NotReady, p.Stalled = p.Status.NotReady(), p.Status.stalled()
 	for _, s := range p.Status.Stages {
 		p.Stages = append(p.Stages, cellOf(s))
 	}

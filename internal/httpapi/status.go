@@ -20,6 +20,7 @@ type Status struct {
 	At       brimline.Time `json:"at"`
 	Stages   []StageStatus `json:"stages"` // in the order of the flow
 	Views    []ViewStatus  `json:"views"`
+	Stopping bool          `json:"stopping"`
 	// AlertsFrom is the time from which the group alerts; nil where that is always.
 	AlertsFrom *brimline.Time `json:"alerts_from,omitempty"`
 	// Verification is what PostgreSQL made of this instance's candidates; nil where it asks none.
@@ -134,7 +135,7 @@ type State string
 // The states. Only Running is ready.
 const (
 	Starting   State = "starting"   // connecting, or waiting for partitions
-	Waiting    State = "waiting"    // for something to pass, which Reason names: other rules, PostgreSQL
+	Waiting    State = "waiting"    // for another instance or for PostgreSQL, which Reason names
 	Recovering State = "recovering" // reading its table
 	Running    State = "running"
 	Failed     State = "failed" // ended by an error; it is started again
@@ -147,6 +148,8 @@ type StageStatus struct {
 	Group string               `json:"group"` // its consumer group
 	Here  bool                 `json:"here"`  // this instance runs it; the other fields but Lag and Partitions say nothing otherwise
 	State State                `json:"state"`
+	// Served says that it has been Running since the instance started.
+	Served bool `json:"served"`
 	// Reason says in one sentence why State is not Running, and Remedy what to do about it, where something can be done.
 	Reason string `json:"reason,omitempty"`
 	Remedy string `json:"remedy,omitempty"`
@@ -195,13 +198,16 @@ func (s Status) complete() Status {
 	return s
 }
 
-// NotReady gives the reasons why the instance is not ready, none when it is:
-// every stage that it runs is running, and so is every partition of its own;
-// every view has recovered. A group whose partitions all belong to other
-// instances is ready: there is nothing for it to do.
+// NotReady gives the reasons why this instance should not be asked and given work, none where it should: it is
+// stopping, a stage that it runs has no partitions yet or reads its tables, a view does. What keeps it from working
+// and would keep any other one as well, or is waited for from others, is no such reason: Degraded has it. A group whose
+// partitions all belong to other instances is ready: there is nothing for it to do.
 func (s *Status) NotReady() []string {
 	reasons := []string{}
-	idle := s.Idle()
+	if s.Stopping {
+		reasons = append(reasons, "the instance is stopping")
+	}
+	idle := slices.DeleteFunc(s.Idle(), Idle.degraded)
 	for _, stage := range s.Stages {
 		if !stage.Here {
 			continue
@@ -226,13 +232,40 @@ func (s *Status) NotReady() []string {
 	return reasons
 }
 
+// Degraded gives what does not work as it should, whether the instance is ready or not: stages that wait, or that
+// ended after they had run, and warnings.
+func (s *Status) Degraded() []string {
+	all := s.stalled()
+	for _, n := range s.Notices {
+		if n.Level == Warning {
+			all = append(all, withRemedy(n.Message, n.Remedy))
+		}
+	}
+	return all
+}
+
+// stalled is the part of Degraded that is about stages.
+func (s *Status) stalled() []string {
+	all := []string{}
+	for _, i := range s.Idle() {
+		if i.degraded() {
+			all = append(all, i.String())
+		}
+	}
+	return all
+}
+
 // Idle are stages of the instance that are in one state that is not Running, for one reason.
 type Idle struct {
 	Stages []processors.StageName
 	State  State
 	Reason string
 	Remedy string
+	Served bool // Running before
 }
+
+// degraded tells what an instance is ready with, although it does not work.
+func (i Idle) degraded() bool { return i.State == Waiting || i.State == Failed && i.Served }
 
 // Idle gives the stages that should run here and do not, those with the same reason together.
 func (s *Status) Idle() (all []Idle) {
@@ -241,10 +274,13 @@ func (s *Status) Idle() (all []Idle) {
 			continue
 		}
 		at := slices.IndexFunc(all, func(i Idle) bool {
-			return i.State == stage.State && i.Reason == stage.Reason && i.Remedy == stage.Remedy
+			return i.State == stage.State && i.Reason == stage.Reason && i.Remedy == stage.Remedy &&
+				i.degraded() == Idle{State: stage.State, Served: stage.Served}.degraded()
 		})
 		if at < 0 {
-			at, all = len(all), append(all, Idle{State: stage.State, Reason: stage.Reason, Remedy: stage.Remedy})
+			at, all = len(all), append(all, Idle{
+				State: stage.State, Reason: stage.Reason, Remedy: stage.Remedy, Served: stage.Served,
+			})
 		}
 		all[at].Stages = append(all[at].Stages, stage.Name)
 	}
@@ -260,10 +296,14 @@ func (i Idle) String() string {
 	if i.Reason != "" {
 		s += ": " + i.Reason
 	}
-	if i.Remedy != "" {
-		s += " (remedy: " + i.Remedy + ")"
+	return withRemedy(s, i.Remedy)
+}
+
+func withRemedy(what, remedy string) string {
+	if remedy == "" {
+		return what
 	}
-	return s
+	return what + " (remedy: " + remedy + ")"
 }
 
 // Names lists the stages, with a word before the last one.

@@ -96,7 +96,7 @@ func history(r *rand.Rand) (table judge.Table, rows []brimline.Transaction) {
 
 // drawRules has a rule for each measure, half of them with a condition that takes most rows.
 func drawRules(r *rand.Rand) (all []judge.Rule) {
-	for m := brimline.SumAbs; m <= brimline.CountAll; m++ {
+	for _, m := range brimline.Measures() {
 		rule := judge.Rule{Rule: brimline.Rule{ID: m.String(), Measure: m, Window: time.Duration(1+r.IntN(20)) * time.Hour}}
 		rule.Limit = brimline.Amount(r.Int64N(200000)).Total()
 		if m == brimline.CountAll {

@@ -17,6 +17,8 @@ var EdgesSQL string
 // MeasureSQL is what a row adds to a measure's total, and whether it counts as one of the window's transactions.
 func MeasureSQL(m brimline.Measure) (weight, counts string) {
 	switch m {
+	case brimline.SumAbs:
+		return "ABS(amount)", "true"
 	case brimline.Sum:
 		return "amount", "true"
 	case brimline.SumIn:
@@ -25,9 +27,8 @@ func MeasureSQL(m brimline.Measure) (weight, counts string) {
 		return "GREATEST(-amount, 0)", "amount < 0"
 	case brimline.CountAll:
 		return "1", "true"
-	default:
-		return "ABS(amount)", "true"
 	}
+	panic("no SQL for measure " + m.String())
 }
 
 // edges is EdgesSQL over a table for a measure, as a subquery: $1 is the window, $2 the limit. where may have further

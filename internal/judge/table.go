@@ -124,9 +124,10 @@ func weigh(m brimline.Measure, amount int64) (weight *big.Int, counts bool) {
 			return new(big.Int), false
 		}
 		return a.Neg(a), true
-	default: // count
+	case brimline.CountAll:
 		return big.NewInt(1), true
 	}
+	panic("no weight for measure " + m.String())
 }
 
 // Edges are a user's edges at times from and to and between them, ascending.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/IBM/sarama"
@@ -134,6 +135,19 @@ func (c *Cluster) Partitions(topic string) (int, error) {
 		return 0, err
 	}
 	return len(t.Partitions), nil
+}
+
+// Topics are the names of all topics that this user may see, in order.
+func (c *Cluster) Topics(ctx context.Context) ([]string, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if err := c.client.RefreshMetadata(); err != nil {
+		return nil, Explain(err, "listing topics")
+	}
+	topics, err := c.client.Topics()
+	slices.Sort(topics)
+	return topics, Explain(err, "listing topics")
 }
 
 func (c *Cluster) describe(topic string) (*sarama.TopicMetadata, error) {

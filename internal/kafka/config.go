@@ -107,6 +107,9 @@ func (o Options) consume(c *sarama.Config) {
 	c.Consumer.Group.InstanceId = o.InstanceID
 }
 
+// partitionsEvery is how often a member of a group looks for partitions that were added to what it reads.
+const partitionsEvery = 15 * time.Second
+
 // Group is what one consumer group adds to the options.
 type Group struct {
 	// Strategy shares out partitions. goka groups need goka.CopartitioningStrategy. Nil: sarama's range strategy.
@@ -133,6 +136,10 @@ func (o Options) ConsumerGroupConfig(g Group) (*sarama.Config, error) {
 	if d := c.Consumer.Group.Rebalance.Timeout + 10*time.Second; d > c.Net.ReadTimeout {
 		c.Net.ReadTimeout = d
 	}
+	// A partition that is added is looked for as often, after the metadata that is as old: it is read within half a
+	// minute. Only the topics that the group reads are asked for, of which a cluster may have thousands.
+	c.Metadata.RefreshFrequency = partitionsEvery
+	c.Metadata.Full = false
 	c.Consumer.Group.Rebalance.GroupStrategies = []sarama.BalanceStrategy{g.strategy()}
 	c.Consumer.Group.Member.UserData = g.Rules
 	return c, nil

@@ -11,6 +11,7 @@ import (
 
 	"github.com/IBM/sarama"
 	"github.com/brimline/brimline"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -28,7 +29,7 @@ const (
 	KindOther        = "kafka"
 )
 
-// Explain turns what sarama, or goka over sarama, reports into an error that
+// Explain turns what sarama, goka over sarama, or franz-go reports into an error that
 // says what can be done. where names what was being done and to what. What is
 // already explained, and the end of a context, are returned as they are.
 func Explain(err error, where string) error {
@@ -74,7 +75,11 @@ type symptom struct {
 // a processor is set up), the text: Kafka's error texts are whole sentences.
 func (s symptom) matches(err error) bool {
 	text := err.Error()
+	answer, answered := errors.AsType[*kerr.Error](err) // franz-go's; the causes are sarama's
 	for _, cause := range s.causes {
+		if code, ok := cause.(sarama.KError); ok && answered && int16(code) == answer.Code { //nolint:errorlint // one of ours
+			return true
+		}
 		if errors.Is(err, cause) || strings.Contains(text, cause.Error()) {
 			return true
 		}

@@ -46,6 +46,7 @@ func (o Options) MemberSettings(g Group) ([]kgo.Opt, error) {
 		kgo.SessionTimeout(o.SessionTimeout),
 		kgo.HeartbeatInterval(o.SessionTimeout/4), // three may be lost
 		kgo.RebalanceTimeout(o.RebalanceTimeout),
+		kgo.MetadataMaxAge(partitionsEvery),
 		// Alerts are written in transactions, and so are some connectors' changes; what was aborted never happened.
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		// A new group means: from the beginning.

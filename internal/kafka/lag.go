@@ -84,6 +84,24 @@ func (c *Cluster) Lag(ctx context.Context, group string, topics []string) ([]Par
 	return lags, nil
 }
 
+// GroupsThere are those of the consumer groups that the brokers know, in the order given: with members, or with offsets
+// of members that have gone.
+func (c *Cluster) GroupsThere(ctx context.Context, groups ...string) (there []string, err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	known, err := c.admin.ListConsumerGroups()
+	if err != nil {
+		return nil, Explain(err, "listing consumer groups")
+	}
+	for _, group := range groups {
+		if _, ok := known[group]; ok {
+			there = append(there, group)
+		}
+	}
+	return there, nil
+}
+
 // Member is one consumer of a group.
 type Member struct {
 	ID         string // given by the broker

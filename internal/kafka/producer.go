@@ -40,7 +40,7 @@ const (
 func (o Options) ProducerBuilder() goka.ProducerBuilder {
 	return func(brokers []string, clientID string, hasher func() hash.Hash32) (goka.Producer, error) {
 		o.Brokers, o.ClientID = brokers, orElse(clientID, o.ClientID)
-		settings, err := o.producerSettings(hasher)
+		settings, err := o.ProducerSettings(hasher)
 		if err != nil {
 			return nil, err
 		}
@@ -55,8 +55,9 @@ func (o Options) ProducerBuilder() goka.ProducerBuilder {
 	}
 }
 
-// producerSettings is Config's counterpart for franz-go.
-func (o Options) producerSettings(hasher func() hash.Hash32) ([]kgo.Opt, error) {
+// ProducerSettings are those of a producer without transactions, Config's counterpart for franz-go. What it writes is
+// placed by hasher, sent at the latest after four times FlushEvery, and earlier when Flush is called.
+func (o Options) ProducerSettings(hasher func() hash.Hash32) ([]kgo.Opt, error) {
 	settings, err := o.ClientSettings()
 	if err != nil {
 		return nil, err

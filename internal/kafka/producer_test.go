@@ -55,7 +55,7 @@ func settled(t *testing.T, p *goka.Promise) outcome {
 
 // The defaults of franz-go lose data or time; these are ours. A change here is a change of guarantees.
 func TestProducerSettings(t *testing.T) {
-	settings, err := Options{Brokers: []string{"localhost:9092"}}.producerSettings(fnv32)
+	settings, err := Options{Brokers: []string{"localhost:9092"}}.ProducerSettings(fnv32)
 	must(t, err)
 	c, err := kgo.NewClient(settings...)
 	must(t, err)

@@ -110,6 +110,19 @@ func (l *Ledger) open(ctx context.Context) error {
 // Close ends all connections.
 func (l *Ledger) Close() { l.pool.Close() }
 
+// Ping asks PostgreSQL whether it is there, within the time of a question. All connections in use by questions are no
+// outage.
+func (l *Ledger) Ping(ctx context.Context) error {
+	const doing = "looking whether it answers"
+	patience, cancel := context.WithTimeout(ctx, l.o.Timeout)
+	defer cancel()
+	err := l.pool.Ping(patience)
+	if s := l.pool.Stat(); err == nil || s.AcquiredConns() >= s.MaxConns() {
+		return nil // the questions tell
+	}
+	return l.fail(ctx, doing, err)
+}
+
 // Figures are the rule's figures for user at time at, and the server's
 // write-ahead log position after the answer. after are the changes that the
 // question comes from; a replica is asked once it has their transactions.

@@ -54,6 +54,11 @@ func judged(t *testing.T, s *server, o Options) {
 		brimline.SumAbs: "abs(a)", brimline.Sum: "a", brimline.CountAll: "1",
 		brimline.SumIn: "CASE WHEN a > 0 THEN a ELSE 0 END", brimline.SumOut: "CASE WHEN a < 0 THEN -a ELSE 0 END",
 	}
+	for _, m := range brimline.Measures() {
+		if measures[m] == "" {
+			t.Errorf("measure %v is not compared", m)
+		}
+	}
 	var users atomic.Int64
 	rapid.Check(t, func(t *rapid.T) {
 		user := fmt.Sprint(users.Add(1))

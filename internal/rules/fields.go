@@ -26,6 +26,13 @@ func ruleFields() []string {
 	return []string{"id", "window", "limit", "measure", "where", "severity", "description"}
 }
 
+func measures() (names []string) {
+	for _, m := range brimline.Measures() {
+		names = append(names, m.String())
+	}
+	return names
+}
+
 func columnTypes() []string {
 	return []string{string(brimline.Text), string(brimline.Integer), string(brimline.Numeric), string(brimline.Boolean), string(brimline.Timestamp)}
 }
@@ -173,7 +180,7 @@ func (r *reader) rule(n *yaml.Node, s *Set, sure bool, ids map[string]int) (rule
 	if text, ok := r.scalar(fields["measure"], "measure"); ok {
 		m, err := brimline.ParseMeasure(text)
 		if measured = err == nil; !measured {
-			r.problemAt(fields["measure"], "%v%s", err, suggest(text, []string{"sum_abs", "sum", "sum_in", "sum_out", "count"}))
+			r.problemAt(fields["measure"], "%v%s", err, suggest(text, measures()))
 		}
 		rule.Measure = m
 	}

@@ -96,6 +96,8 @@ type Verdict struct {
 // measureSQL is what a row adds, and whether it counts.
 func measureSQL(m brimline.Measure) (weight, counts string) {
 	switch m {
+	case brimline.SumAbs:
+		return "ABS(amount)", "true"
 	case brimline.Sum:
 		return "amount", "true"
 	case brimline.SumIn:
@@ -104,9 +106,8 @@ func measureSQL(m brimline.Measure) (weight, counts string) {
 		return "GREATEST(-amount, 0)", "amount < 0"
 	case brimline.CountAll:
 		return "1", "true"
-	default:
-		return "ABS(amount)", "true"
 	}
+	panic("no SQL for measure " + m.String())
 }
 
 // Edges asks PostgreSQL's own window query for all edges of a rule: alert id to

@@ -66,6 +66,25 @@ func NewProxy(t testing.TB, target func() string, kafka bool) *Proxy {
 	return p
 }
 
+// BehindProxy gives a listener for one broker in this process, and a proxy of Kafka's in front of it, whose address the
+// listener gives as its own: the broker tells its clients so.
+func BehindProxy(t testing.TB) (net.Listener, *Proxy) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := NewProxy(t, l.Addr().String, true)
+	return elsewhere{l, p.listener.Addr()}, p
+}
+
+type elsewhere struct {
+	net.Listener
+	at net.Addr
+}
+
+func (e elsewhere) Addr() net.Addr { return e.at }
+
 // Close breaks all connections. What is held is delivered to nobody.
 func (p *Proxy) Close() {
 	p.listener.Close()

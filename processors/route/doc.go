@@ -15,12 +15,19 @@
 //
 // # State
 //
-// None. The consumer group's offsets are all there is.
+// None. The consumer group's offsets are all there is. The stage is not a goka processor, which would keep a context and
+// a promise for each record: it takes whole fetches. A partition's records that came with one fetch are one batch,
+// counted when the brokers have acknowledged all that became of it. An offset is committed when every batch before it is
+// finished, under the generation in which it was read.
+//
+//	stage.go  one life: Run        member.go  the group: what is read, and commits
+//	session.go  from one rebalance to the next: batches and offsets      route.go  what becomes of a record
 //
 // # On replay
 //
 // The same changes are written again, at new offsets. The window stage takes
-// them as redelivered: they change nothing.
+// them as redelivered: they change nothing. A stop and a rebalance wait for what is on its way and commit it, so that
+// nothing comes again unless an instance is killed or brokers are away.
 //
 // # On bad input
 //

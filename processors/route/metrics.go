@@ -6,6 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/brimline/brimline/codecs"
+	"github.com/brimline/brimline/processors"
 )
 
 // Metrics are the stage's own; lag and restarts are counted by the app for every stage alike.
@@ -15,6 +16,8 @@ type Metrics struct {
 	cut                       prometheus.Counter
 	delay                     prometheus.Histogram
 	skipped                   map[codecs.Passed]prometheus.Counter // records that came to nothing, by why
+
+	Letters processors.LetterCount // since the start
 }
 
 // NewMetrics registers the stage's metrics with r, counters at zero.
@@ -65,6 +68,7 @@ func (m *Metrics) observe(out outcome, now time.Time) {
 	case out.dead != nil: // whatever changes there are beside it
 		m.letters.Inc()
 		m.dead.WithLabelValues(out.dead.Kind).Inc()
+		m.Letters.Add(out.dead.Kind)
 	case len(out.changes) == 0:
 		m.nothing.Inc()
 		if c := m.skipped[out.passed]; c != nil {

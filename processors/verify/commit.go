@@ -71,7 +71,7 @@ func (c *committer) run(ctx context.Context) {
 		err := c.commit(requests)
 		for _, r := range requests {
 			if err == nil {
-				c.s.Metrics.count(r.items)
+				c.s.Metrics.count(r.items, c.s.Clock())
 			}
 			r.done <- err
 		}

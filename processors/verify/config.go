@@ -26,6 +26,8 @@ type Ledger interface {
 	Edges(ctx context.Context, user string, rule *sliding.Rule, from, to brimline.Time, after ...brimline.Source) (edges []brimline.Time, lsn uint64, err error)
 	// AsOf is the total and count of the window that ends at a time.
 	AsOf(ctx context.Context, user string, rule *sliding.Rule, at brimline.Time) (brimline.AsOf, error)
+	// Ping tells whether the database answers at all.
+	Ping(ctx context.Context) error
 }
 
 // Config is what the stage needs. Fields without a stated default are required.
@@ -54,6 +56,9 @@ type Config struct {
 	AlertsFrom brimline.Time
 	// AsOfNow adds the total of the last window up to the moment of asking.
 	AsOfNow bool
+	// Waiting is told since when and why PostgreSQL is waited for, and with a nil cause that it is not any more. It must
+	// return at once. Nil: nobody is told.
+	Waiting func(since time.Time, cause error)
 	// Metrics of this process, which outlive the stage.
 	Metrics *Metrics
 	// Log; nil discards.
@@ -77,6 +82,8 @@ type Config struct {
 	MaxRecordBytes int
 	// Patience is the longest pause between two tries while PostgreSQL is away; 0 is 2 s.
 	Patience time.Duration
+	// ProbeEvery is how often PostgreSQL is looked for, so that an outage is known before the first candidate. 0 is 5 s.
+	ProbeEvery time.Duration
 	// StopTimeout bounds how long a stop or a rebalance waits for the running transaction; 0 is 10 s.
 	StopTimeout time.Duration
 }
@@ -92,6 +99,10 @@ func (c *Config) setDefaults() {
 	c.MaxAlertBytes = cmp.Or(c.MaxAlertBytes, 900_000)
 	c.MaxRecordBytes = cmp.Or(c.MaxRecordBytes, 900_000)
 	c.Patience = cmp.Or(c.Patience, 2*time.Second)
+	c.ProbeEvery = cmp.Or(c.ProbeEvery, 5*time.Second)
+	if c.Waiting == nil {
+		c.Waiting = func(time.Time, error) {}
+	}
 	c.StopTimeout = cmp.Or(c.StopTimeout, 10*time.Second)
 }
 

@@ -191,6 +191,7 @@ func (w *world) unstarted(name string) *Stage {
 			return nil, errors.New("no such column")
 		},
 		Metrics: NewMetrics(metrics), Log: slog.New(slog.NewTextHandler(testLog{w.t}, nil)), Patience: 50 * time.Millisecond,
+		ProbeEvery: time.Hour,
 	}
 	w.config(&c)
 	s, err := New(c)
@@ -421,6 +422,12 @@ func (l *fakeLedger) question(ctx context.Context) error {
 		}
 	}
 	return err
+}
+
+func (l *fakeLedger) Ping(context.Context) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.err
 }
 
 func (l *fakeLedger) Figures(ctx context.Context, user string, rule *sliding.Rule, at brimline.Time, _ ...brimline.Source) (brimline.Figures, uint64, error) {

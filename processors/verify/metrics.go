@@ -2,10 +2,12 @@ package verify
 
 import (
 	"strings"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/processors"
 )
 
 // Metrics are the stage's own; lag and restarts are counted by the app for every stage alike.
@@ -18,10 +20,12 @@ type Metrics struct {
 	dead         prometheus.Counter
 	queries      prometheus.Histogram
 	transactions prometheus.Histogram
+	delay        prometheus.Histogram
 	aborts       prometheus.Counter
 	cut          prometheus.Counter
 	waiting      prometheus.Gauge
 	tally        tally
+	Letters      processors.LetterCount // since the start
 }
 
 // NewMetrics registers the stage's metrics with r, counters at zero. All but
@@ -51,13 +55,18 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Name: "brimline_verify_transaction_duration_seconds", Help: "Time of one Kafka transaction from begin to commit.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 2, 14),
 		}),
+		delay: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "brimline_verify_alert_delay_seconds",
+			Help:    "Time from the commit of the row that caused an alert to the alert's own commit, where the row says it.",
+			Buckets: prometheus.ExponentialBuckets(0.01, 2.5, 14),
+		}),
 		aborts: counter("aborts_total", "Kafka transactions aborted; their candidates are handled again."),
 		cut: counter("cut_alerts_total", "Alerts and dismissed candidates that leave out contributing transactions or "+
 			"columns: with them they were too large for a record."),
 		waiting: prometheus.NewGauge(prometheus.GaugeOpts{Name: "brimline_verify_waiting", Help: "1 while PostgreSQL does not answer, else 0."}),
 	}
-	r.MustRegister(m.candidates, m.alerts, m.dismissed, m.edgesFound, m.replays, m.dead, m.queries, m.transactions, m.aborts, m.cut,
-		m.waiting)
+	r.MustRegister(m.candidates, m.alerts, m.dismissed, m.edgesFound, m.replays, m.dead, m.queries, m.transactions,
+		m.delay, m.aborts, m.cut, m.waiting)
 	for _, kind := range []brimline.CandidateKind{brimline.EdgeCandidate, brimline.LateCandidate} {
 		m.candidates.WithLabelValues(string(kind))
 	}
@@ -85,8 +94,8 @@ func (m *Metrics) alertsOf(rule *brimline.Rule) prometheus.Counter {
 	return m.alerts.WithLabelValues(rule.ID, severity)
 }
 
-// count adds what a committed batch did.
-func (m *Metrics) count(items []item) {
+// count adds what a batch did that was committed at a time.
+func (m *Metrics) count(items []item, at time.Time) {
 	for i := range items {
 		it := &items[i]
 		switch {
@@ -95,6 +104,7 @@ func (m *Metrics) count(items []item) {
 			continue
 		case it.out.dead != nil:
 			m.dead.Inc()
+			m.Letters.Add(it.out.dead.Kind)
 			continue
 		}
 		m.candidates.WithLabelValues(string(it.candidate.Kind)).Inc()
@@ -104,6 +114,9 @@ func (m *Metrics) count(items []item) {
 		}
 		if it.out.alert != nil {
 			m.alertsOf(&it.candidate.Rule).Inc()
+			if row := it.candidate.Source.Commit; row != 0 {
+				m.delay.Observe(at.Sub(row.Std()).Seconds())
+			}
 		}
 		if it.out.dismissed != nil {
 			m.dismissed.WithLabelValues(it.out.dismissed.Reason).Inc()

@@ -26,23 +26,13 @@ type proxied struct {
 	proxy  *testkit.Proxy
 }
 
-// elsewhere is a listener that says it is where its proxy is: the broker tells its clients so.
-type elsewhere struct {
-	net.Listener
-	at net.Addr
-}
-
-func (e elsewhere) Addr() net.Addr { return e.at }
-
 // onNetwork runs a test with both protocols of transactions, and requests that are given up after a short while.
 func onNetwork(t *testing.T, partitions int32, test func(*testing.T, *proxied)) {
 	for _, version := range []int16{2, 0} {
 		t.Run(fmt.Sprint("transaction.version=", version), func(t *testing.T) {
-			l := must(net.Listen("tcp", "127.0.0.1:0"))
-			proxy := testkit.NewProxy(t, l.Addr().String, true)
-			at := must(net.ResolveTCPAddr("tcp", proxy.Addr()))
+			l, proxy := testkit.BehindProxy(t)
 			broker := must(kfake.NewCluster(kfake.NumBrokers(1),
-				kfake.ListenFn(func(string, string) (net.Listener, error) { return elsewhere{l, at}, nil })))
+				kfake.ListenFn(func(string, string) (net.Listener, error) { return l, nil })))
 			t.Cleanup(broker.Close)
 			p := &proxied{newWorldOn(t, partitions, []string{proxy.Addr()}), broker, proxy}
 			p.more = []kgo.Opt{kgo.RequestTimeoutOverhead(300 * time.Millisecond)}

@@ -31,7 +31,7 @@ func (s *Stage) records(m *kgo.Record, it *item, closing bool) []*kgo.Record {
 	s.Log.Warn("a candidate cannot be judged; it is in the dead letter topic",
 		"partition", m.Partition, "offset", m.Offset, "kind", it.out.dead.Kind, "error", it.out.dead.Error)
 	partition := processors.Partition(string(m.Key), s.partitions.deadLetters)
-	out = []*kgo.Record{record(s.Streams.DeadLetters, partition, []byte(codecs.DeadLetterKey(string(m.Key))), value)}
+	out = []*kgo.Record{record(s.Streams.DeadLetters, partition, codecs.DeadLetterKey(m.Key), value)}
 	if it.candidate == nil {
 		return out
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -117,6 +118,13 @@ func (s *Stage) run(ctx context.Context) (err error) {
 	}
 	defer s.close("consumer group", m.close)
 	s.joined(m)
+	if !s.Off {
+		probing, end := context.WithCancel(ctx)
+		var running sync.WaitGroup
+		running.Go(func() { s.outage.probe(probing) })
+		defer running.Wait()
+		defer end()
+	}
 	return m.read(ctx)
 }
 

@@ -3,11 +3,14 @@ package verify
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/brimline/brimline"
@@ -265,6 +268,91 @@ func TestDatabaseAway(t *testing.T) {
 		t.Error("still waiting")
 	}
 	w.check(h)
+}
+
+// An outage is known before there is a candidate, and is told until it is over.
+func TestOutageIsKnownWithoutAQuestion(t *testing.T) {
+	w := newWorld(t, 1)
+	away := &brimline.Error{Class: brimline.ClassEnvironment, Kind: "postgres_away", Err: errors.New("connection refused")}
+	type told struct {
+		since time.Time
+		cause error
+	}
+	heard := make(chan told, 1000)
+	w.config = func(c *Config) {
+		c.ProbeEvery = 5 * time.Millisecond
+		c.Waiting = func(since time.Time, cause error) { heard <- told{since, cause} }
+	}
+	next := func(when string) (n told) {
+		t.Helper()
+		select {
+		case n = <-heard:
+		case <-time.After(patience):
+			t.Fatalf("nothing was told %s", when)
+		}
+		return n
+	}
+	began := time.Now()
+	w.ledger.set(away, nil)
+	one := w.start("one")
+	first := next("of the outage")
+	if !errors.Is(first.cause, away.Err) && first.cause.Error() != away.Error() || first.since.Before(began) {
+		t.Errorf("told since %v: %v", first.since, first.cause)
+	}
+	if w.metric("waiting") != 1 {
+		t.Error("the metric does not know")
+	}
+	if again := next("the second time"); again.cause == nil || again.since != first.since {
+		t.Errorf("the same outage is told since %v, then %v", first.since, again.since)
+	}
+	w.ledger.set(nil, nil)
+	for n := next("of its end"); n.cause != nil; n = next("of its end") {
+	}
+	if w.metric("waiting") != 0 {
+		t.Error("the metric waits on")
+	}
+	w.ledger.set(away, nil)
+	for n := next("of the second outage"); n.cause == nil; n = next("of the second outage") {
+	}
+	one.stopped(t) // in the middle of it
+	var last told
+	for len(heard) > 0 {
+		last = <-heard
+	}
+	if last.cause != nil {
+		t.Errorf("a stopped stage waits: %v", last.cause)
+	}
+}
+
+// What lasts is said again, more and more rarely.
+func TestOutageIsSaidAgain(t *testing.T) {
+	var log strings.Builder
+	now := time.Date(2026, 11, 26, 3, 0, 0, 0, time.UTC)
+	tries := 0
+	s := &Stage{Config: Config{
+		Clock: func() time.Time { return now }, Patience: time.Nanosecond, Log: slog.New(slog.NewTextHandler(&log, nil)),
+		Waiting: func(time.Time, error) {}, Metrics: NewMetrics(prometheus.NewRegistry()),
+	}}
+	s.outage.s = s
+	for range 2 {
+		tries = 0
+		err := s.outage.endure(t.Context(), func() error {
+			if tries++; tries > 61 {
+				return nil
+			}
+			now = now.Add(time.Minute)
+			return &brimline.Error{Class: brimline.ClassEnvironment, Kind: "postgres_away", Err: errors.New("refused")}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := strings.Count(log.String(), "does not answer"); n != 2*6 { // after 0, 1, 3, 7, 15 and 31 minutes
+		t.Errorf("said %d times in two hours:\n%s", n, log.String())
+	}
+	if !strings.Contains(log.String(), "since=2026-11-26T03:01:00Z") {
+		t.Errorf("since when is not said:\n%s", log.String())
+	}
 }
 
 // TestStopWhileAsked stops while a question is under way.

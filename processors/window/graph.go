@@ -74,10 +74,11 @@ func (t *task) change(ctx goka.Context, msg any) {
 		if e, ok := errors.AsType[*brimline.Error](err); ok && e.Kind == codecs.KindOlderFormat {
 			processors.Fail(ctx, err) // the whole group is an older one
 		}
-		letter := deadLetter(ctx, msg.([]byte), err, t.Clock())
-		codecs.FitDeadLetter(letter, t.MostBytes)
-		ctx.Emit(t.dead, codecs.DeadLetterKey(ctx.Key()), letter)
+		dead := deadLetter(ctx, msg.([]byte), err, t.Clock())
+		codecs.FitDeadLetter(dead, t.MostBytes)
+		ctx.Emit(t.dead, codecs.DeadLetterKey(ctx.Key()), dead)
 		t.Metrics.undecodable.Inc()
+		t.Metrics.Letters.Add(dead.Kind)
 		return
 	}
 	change.Source.Topic = t.Streams.Source

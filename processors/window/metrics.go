@@ -4,6 +4,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/processors"
 )
 
 // Metrics are the stage's own; lag and restarts are counted by the app for every stage alike.
@@ -16,6 +17,7 @@ type Metrics struct {
 	broken      prometheus.Counter
 	cut         prometheus.Counter
 	shortened   prometheus.Counter
+	Letters     processors.LetterCount // since the start
 }
 
 // What a change did to its window.
