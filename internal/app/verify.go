@@ -47,7 +47,7 @@ func (a *App) verifyAttempt(t *traffic, own *memberPartitions) attempt {
 				return err
 			}
 			defer l.Close()
-			c.Ledger = l
+			c.Ledger, c.Long = l, l.Long()
 		}
 		stage, err := verify.New(c)
 		if err != nil {

@@ -5,6 +5,7 @@
 //   - BenchmarkLatency sends rows at a fixed rate and takes the time until a reader of committed alerts has them.
 //   - BenchmarkRebalance does so while a second instance joins, leaves and is killed.
 //   - BenchmarkBackfill does so while many rows older than the kept history are updated.
+//   - BenchmarkHeavy does so while a user with very many rows in one window gets more.
 //   - BenchmarkRecovery builds up the local state of many users from the changelog, and starts again with it.
 //
 // peers.sh runs brimline through the harness that measures other programs at the same job.

@@ -16,6 +16,7 @@ import (
 
 func (o Options) withDefaults() Options {
 	o.MaxConns = cmp.Or(o.MaxConns, 8)
+	o.MaxLong = cmp.Or(o.MaxLong, 2)
 	o.Timeout = cmp.Or(o.Timeout, 10*time.Second)
 	o.Name = cmp.Or(o.Name, "brimline")
 	return o
@@ -113,15 +114,18 @@ func (l *Ledger) look(ctx context.Context, conn *pgx.Conn) (*layout, error) {
 		found.time = withoutZone
 	}
 	found.sql = build(&l.o, kind, found)
-	columns := strings.Join(l.selected(), ", ")
-	try := func(b *pgx.Batch) { // by a statement whose result's type never changes: its plan is kept
-		b.Queue("SELECT pg_catalog.count(*) FROM (SELECT " + columns + " FROM " + quoteTable(l.o.Table) + " LIMIT 0) AS read")
-	}
+	try := func(b *pgx.Batch) { b.Queue(l.trySQL()) }
 	err = postgres.Ask(ctx, conn, l.o.Timeout, try, postgres.Done)
 	if err != nil {
 		return nil, l.fail(ctx, "reading it", err)
 	}
 	return found, nil
+}
+
+// trySQL reads none of the table's rows, by a statement whose result's type never changes: its plan is kept.
+func (l *Ledger) trySQL() string {
+	columns := strings.Join(l.selected(), ", ")
+	return "SELECT pg_catalog.count(*) FROM (SELECT " + columns + " FROM " + quoteTable(l.o.Table) + " LIMIT 0) AS read"
 }
 
 func (l *Ledger) missing(remedy, what string) error {

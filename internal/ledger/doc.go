@@ -1,7 +1,8 @@
 // Package ledger asks PostgreSQL the questions that decide an alert: what is a
 // user's total around a time, and which edges are in a span. It only reads:
 // every question is a read-only transaction, bounded in time, that also says
-// what it was read from (decision 15).
+// what it was read from (decision 15). One about more rows than a statement
+// may read is put to Long, in pieces (decision 21).
 //
 // A login needs no more than this, and the start fails with the missing GRANT
 // in its text where something is lacking:

@@ -8,6 +8,7 @@ import (
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/internal/postgres"
+	"github.com/brimline/brimline/internal/sliding"
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
@@ -15,6 +16,9 @@ import (
 const (
 	kindBehind = "postgres_replica_behind"
 	kindOpen   = "postgres_transaction_open"
+	// Of questions that are not put again: what they ask for takes too long, or is too much.
+	kindLong      = "postgres_long_question"
+	kindManyEdges = "postgres_many_edges"
 )
 
 // fail gives err its kind and remedy. An end that the caller brought about
@@ -23,6 +27,9 @@ const (
 func (l *Ledger) fail(ctx context.Context, doing string, err error) error {
 	if known, ok := errors.AsType[*brimline.Error](err); ok {
 		return known
+	}
+	if errors.Is(err, sliding.ErrManyRows) {
+		return fmt.Errorf("%s: %s: %w", l.where, doing, err)
 	}
 	if ctx.Err() != nil {
 		return fmt.Errorf("%s: %s: %w", l.where, doing, ctx.Err())

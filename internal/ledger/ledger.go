@@ -45,6 +45,8 @@ type Options struct {
 	Replica bool
 	// MaxConns bounds the connections; 0 is 8. They are opened when needed.
 	MaxConns int
+	// MaxLong bounds the further connections for questions in pieces; 0 is 2.
+	MaxLong int
 	// Timeout bounds one question, on this side and as statement_timeout on the
 	// server, and separately the wait for a replica; 0 is 10 s.
 	Timeout time.Duration
@@ -61,7 +63,22 @@ type Ledger struct {
 	layout atomic.Pointer[layout]
 	// settled is what a primary said last; nil while none was asked.
 	settled atomic.Pointer[settled]
+	sizes   sizes
+	slow    *pgxpool.Pool // for questions in pieces
+	// pause is called before each statement of a question in pieces, for tests that change something there. Its error
+	// is the statement's.
+	pause func(*postgres.Snapshot) error
 }
+
+// sizes say how many rows a statement reads.
+type sizes struct {
+	fetched, summed int // by a question in one statement; it is refused where there are as many
+	page, piece     int // by one of a question in pieces: that fetches rows, that sums them up
+	span            int // by one that sums up what comes into the windows of a span
+}
+
+// Fetched rows cost this process memory and the time to read them, summed ones cost the server some 0.2 µs each.
+var defaultSizes = sizes{fetched: 10_000, summed: 50_000, page: 10_000, piece: 250_000, span: 25_000}
 
 // Open connects, looks the columns up in the catalog and checks that they can
 // be read. It fails where PostgreSQL is away as well as where the table, a
@@ -79,13 +96,16 @@ func Open(ctx context.Context, o Options) (*Ledger, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Ledger{target: target, o: o, where: target.Place() + ", table " + quoteTable(o.Table)}
+	l := &Ledger{target: target, o: o, where: target.Place() + ", table " + quoteTable(o.Table), sizes: defaultSizes, pause: func(*postgres.Snapshot) error { return nil }}
 	if l.pool, err = target.Pool(ctx, o.Name, o.MaxConns, min(5*time.Second, o.Timeout)); err != nil {
 		return nil, l.fail(ctx, "connecting", err)
 	}
-	if err := l.open(ctx); err != nil {
-		l.pool.Close()
-		return nil, err
+	if l.slow, err = target.Pool(ctx, o.Name, o.MaxLong, min(5*time.Second, o.Timeout)); err == nil {
+		err = l.open(ctx)
+	}
+	if err != nil {
+		l.Close()
+		return nil, l.fail(ctx, "connecting", err)
 	}
 	return l, nil
 }
@@ -108,7 +128,12 @@ func (l *Ledger) open(ctx context.Context) error {
 }
 
 // Close ends all connections.
-func (l *Ledger) Close() { l.pool.Close() }
+func (l *Ledger) Close() {
+	l.pool.Close()
+	if l.slow != nil {
+		l.slow.Close()
+	}
+}
 
 // Ping asks PostgreSQL whether it is there, within the time of a question. All connections in use by questions are no
 // outage.
@@ -126,22 +151,27 @@ func (l *Ledger) Ping(ctx context.Context) error {
 // Figures are the rule's figures for user at time at, and the server's
 // write-ahead log position after the answer. after are the changes that the
 // question comes from; a replica is asked once it has their transactions.
+// An error that is sliding.ErrManyRows says that Long can answer.
 func (l *Ledger) Figures(ctx context.Context, user string, rule *sliding.Rule, at brimline.Time, after ...brimline.Source) (f brimline.Figures, lsn uint64, err error) {
 	if rule.Takes != nil {
-		rows, lsn, err := l.Rows(ctx, user, at.Add(-rule.Window), at, after...)
+		rows, lsn, err := l.taken(ctx, user, rule, at.Add(-rule.Window), at, after)
 		if err != nil {
 			return f, 0, err
 		}
-		return sliding.FiguresAt(rows, rule, at), lsn, nil
+		return sliding.FiguresAt(rows, withoutTakes(rule), at), lsn, nil
 	}
 	scale := rule.Measure.Scale(l.o.Scale)
 	lsn, err = l.ask(ctx, "asking for a total", after, question{
-		user: user, from: at.Add(-rule.Window), to: at,
-		sql: func(s *statements) (string, error) { return s.figures(rule.Measure) },
+		user: user, from: at.Add(-rule.Window), to: at, most: l.sizes.summed,
+		sql: func(s *statements) (string, error) { return figures(&s.sums, rule.Measure) },
 		read: func(rows pgx.Rows, _ *layout) error {
 			var before, total string
+			var read int
 			f = brimline.Figures{}
-			_, err := pgx.ForEachRow(rows, []any{&before, &total, &f.Count}, func() (err error) {
+			_, err := pgx.ForEachRow(rows, []any{&before, &total, &f.Count, &read}, func() (err error) {
+				if read >= l.sizes.summed {
+					return sliding.ErrManyRows
+				}
 				if f.Before, err = l.total(before, scale); err != nil {
 					return err
 				}
@@ -162,67 +192,72 @@ func (l *Ledger) AsOf(ctx context.Context, user string, rule *sliding.Rule, at b
 
 // Edges are the times of all edges of user in [from, to], and the server's
 // write-ahead log position after the answer. It fetches the rows from
-// from-Window on, so its cost is theirs.
+// from-Window on; where they are many, the error is sliding.ErrManyRows, and Long can answer.
 func (l *Ledger) Edges(ctx context.Context, user string, rule *sliding.Rule, from, to brimline.Time, after ...brimline.Source) ([]brimline.Time, uint64, error) {
-	fetch := l.Rows
-	if rule.Takes == nil {
-		fetch = l.amounts
-	}
-	rows, lsn, err := fetch(ctx, user, from.Add(-rule.Window), to, after...)
+	rows, lsn, err := l.taken(ctx, user, rule, from.Add(-rule.Window), to, after)
 	if err != nil {
 		return nil, 0, err
 	}
 	var times []brimline.Time
-	for _, e := range sliding.Edges(rows, rule, from, to) {
+	for _, e := range sliding.Edges(rows, withoutTakes(rule), from, to) {
 		times = append(times, e.Time)
 	}
 	return times, lsn, nil
 }
 
-// Rows are user's rows with all columns, from ≤ time ≤ to, by time and id, and
-// the server's write-ahead log position after the answer.
-func (l *Ledger) Rows(ctx context.Context, user string, from, to brimline.Time, after ...brimline.Source) ([]brimline.Transaction, uint64, error) {
-	return l.fetch(ctx, user, from, to, after,
-		func(s *statements) (string, error) { return s.rows, nil },
-		func(found *layout) rowScan { return l.newRowScan(user, found) })
+// withoutTakes is the rule for rows that it takes.
+func withoutTakes(rule *sliding.Rule) *sliding.Rule {
+	r := *rule
+	r.Takes = nil
+	return &r
 }
 
-// amounts are rows of which only time and amount are filled in.
-func (l *Ledger) amounts(ctx context.Context, user string, from, to brimline.Time, after ...brimline.Source) ([]brimline.Transaction, uint64, error) {
-	return l.fetch(ctx, user, from, to, after, func(s *statements) (string, error) { return s.amounts, nil },
-		l.newAmountScan)
+// rowsOf says how to fetch what a rule needs of a row.
+func (l *Ledger) rowsOf(user string, rule *sliding.Rule) (some, page func(*statements) (string, error), newScan func(*layout) rowScan) {
+	if rule.Takes == nil {
+		return func(s *statements) (string, error) { return s.amounts, nil },
+			func(s *statements) (string, error) { return s.amountsPage, nil }, l.newAmountScan
+	}
+	return func(s *statements) (string, error) { return s.rows, nil },
+		func(s *statements) (string, error) { return s.rowsPage, nil },
+		func(found *layout) rowScan { return l.newRowScan(user, found) }
 }
 
-func (l *Ledger) fetch(
-	ctx context.Context, user string, from, to brimline.Time, after []brimline.Source,
-	sql func(*statements) (string, error), newScan func(*layout) rowScan,
+// taken are times and amounts of the rows from ≤ time ≤ to that the rule takes, by time. No more of them is kept: a
+// row's columns may be large.
+func (l *Ledger) taken(
+	ctx context.Context, user string, rule *sliding.Rule, from, to brimline.Time, after []brimline.Source,
 ) (rows []brimline.Transaction, lsn uint64, err error) {
+	sql, _, newScan := l.rowsOf(user, rule)
 	lsn, err = l.ask(ctx, "fetching rows", after, question{
-		user: user, from: from, to: to, sql: sql,
+		user: user, from: from, to: to, sql: sql, most: l.sizes.fetched,
 		read: func(found pgx.Rows, as *layout) error {
 			defer found.Close()
 			rows = nil
-			for scan := newScan(as); found.Next(); {
+			read := 0
+			for scan := newScan(as); found.Next(); read++ {
 				row, err := scan(found)
 				if err != nil {
 					return err
 				}
-				rows = append(rows, row)
+				if rule.Takes == nil || rule.Takes(&row) {
+					rows = append(rows, brimline.Transaction{Amount: row.Amount, Time: row.Time})
+				}
+			}
+			if read >= l.sizes.fetched {
+				return sliding.ErrManyRows
 			}
 			return found.Err()
 		},
 	})
-	if err != nil {
-		return nil, 0, err
-	}
-	sortRows(rows)
-	return rows, lsn, nil
+	return rows, lsn, err
 }
 
 // question is one statement about one user and a span of time.
 type question struct {
 	user     string
 	from, to brimline.Time
+	most     int // rows to read
 	sql      func(*statements) (string, error)
 	read     func(pgx.Rows, *layout) error // may be called again: only the last answer counts
 	// impossible tells that the table cannot have such a user, and so no row: only the end is asked.
@@ -246,22 +281,22 @@ func (l *Ledger) ask(ctx context.Context, doing string, after []brimline.Source,
 		return 0, l.fail(ctx, doing, err)
 	}
 	defer conn.Release()
-	after = slices.DeleteFunc(slices.Clone(after), func(s brimline.Source) bool { return s.TxID == 0 && s.LSN == 0 })
+	after = known(after)
 	if l.o.Replica && len(after) > 0 { // it is behind more often than not
 		if err := l.await(patience, conn.Conn(), after, nil); err != nil {
 			return 0, l.fail(ctx, doing, err)
 		}
 	}
-	known := l.settled.Load()
+	heard := l.settled.Load()
 	for attempt := 0; ; attempt++ {
 		as := l.layout.Load()
-		lsn, err = l.answer(ctx, conn.Conn(), as, after, known, q)
+		lsn, err = l.answer(ctx, conn.Conn(), as, after, heard, q)
 		behind, isBehind := errors.AsType[*notYet](err)
 		switch {
 		case err == nil:
 			return lsn, nil
 		case errors.Is(err, errElsewhere):
-			known = nil
+			heard = nil
 		case isBehind:
 			if err := l.await(patience, conn.Conn(), []brimline.Source{behind.src}, behind); err != nil {
 				return 0, l.fail(ctx, doing, err)
@@ -279,6 +314,11 @@ func (l *Ledger) ask(ctx context.Context, doing string, after []brimline.Source,
 			return 0, l.fail(ctx, doing, err)
 		}
 	}
+}
+
+// known are the changes of which there is something to wait for.
+func known(after []brimline.Source) []brimline.Source {
+	return slices.DeleteFunc(slices.Clone(after), func(s brimline.Source) bool { return s.TxID == 0 && s.LSN == 0 })
 }
 
 // answer sends a question in one round trip with all that makes its answer
@@ -306,7 +346,7 @@ func (l *Ledger) answer(
 			queueSight(b, after)
 		}
 		if !q.impossible {
-			b.Queue(sql, q.user, lowest(q.from), highest(q.to))
+			b.Queue(sql, q.user, lowest(q.from), highest(q.to), q.most)
 		}
 		b.Queue(endSQL, quoteTable(l.o.Table), l.needed())
 	}, func(results pgx.BatchResults) (err error) {
@@ -321,7 +361,7 @@ func (l *Ledger) answer(
 				return err
 			}
 			if err := q.read(rows, as); err != nil {
-				if _, ours := errors.AsType[*brimline.Error](err); !ours {
+				if _, ours := errors.AsType[*brimline.Error](err); !ours && !errors.Is(err, sliding.ErrManyRows) {
 					return err
 				}
 				bad = err // about what was read: the rest of the answer says whether it is to be believed

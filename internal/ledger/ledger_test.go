@@ -39,6 +39,8 @@ func TestLedger(t *testing.T) {
 	t.Run("not visible yet", func(t *testing.T) { notVisibleYet(t, s) })
 	t.Run("user types", func(t *testing.T) { userTypes(t, s) })
 	t.Run("rights", func(t *testing.T) { rights(t, s) })
+	t.Run("long questions", func(t *testing.T) { longQuestions(t, s) })
+	t.Run("heavy user", func(t *testing.T) { heavyUser(t, s) })
 	t.Run("index", func(t *testing.T) { usesIndex(t, s) })
 	t.Run("opening errors", func(t *testing.T) { openErrors(t, s) })
 	t.Run("session", func(t *testing.T) { session(t, s) })
@@ -49,6 +51,7 @@ func TestLedger(t *testing.T) {
 // judged compares random histories with PostgreSQL's own window query.
 func judged(t *testing.T, s *server, o Options) {
 	l := s.open(t, o)
+	pieces := s.open(t, o)
 	start := brimline.TimeOf(time.Date(2026, 3, 29, 0, 30, 0, 0, time.UTC)) // near a change of clocks in many zones
 	measures := map[brimline.Measure]string{
 		brimline.SumAbs: "abs(a)", brimline.Sum: "a", brimline.CountAll: "1",
@@ -62,6 +65,9 @@ func judged(t *testing.T, s *server, o Options) {
 	var users atomic.Int64
 	rapid.Check(t, func(t *rapid.T) {
 		user := fmt.Sprint(users.Add(1))
+		some := func(label string) int { return rapid.IntRange(1, 12).Draw(t, label) }
+		pieces.sizes = sizes{page: some("page"), piece: some("piece"), span: some("span")}
+		long := pieces.Long()
 		n := rapid.IntRange(1, 40).Draw(t, "rows")
 		var ids, amounts []int64
 		var stamps []time.Time
@@ -125,6 +131,9 @@ func judged(t *testing.T, s *server, o Options) {
 			if got != f {
 				t.Fatalf("figures at %v: %v, PostgreSQL says %v", at, got, f)
 			}
+			if got, lsn, err := long.Figures(context.Background(), user, rule, brimline.TimeOf(at)); err != nil || lsn == 0 || got != f {
+				t.Fatalf("figures in pieces at %v: %v, PostgreSQL says %v; %v", at, got, f, err)
+			}
 			if moment := brimline.TimeOf(at); f.IsEdge(rule.Limit) && from <= moment && moment <= to {
 				want = append(want, moment)
 			}
@@ -135,6 +144,10 @@ func judged(t *testing.T, s *server, o Options) {
 		}
 		if !slices.Equal(got, want) {
 			t.Fatalf("edges %v, PostgreSQL says %v", got, want)
+		}
+		got, lsn, err := long.Edges(context.Background(), user, rule, from, to)
+		if err != nil || lsn == 0 || !slices.Equal(got, want) {
+			t.Fatalf("edges in pieces %v, PostgreSQL says %v; %v", got, want, err)
 		}
 		all, _, err := l.Rows(context.Background(), user, brimline.MinTime, brimline.MaxTime)
 		if err != nil || len(all) != n {
@@ -177,6 +190,14 @@ func extremeTimes(t *testing.T, s *server) {
 			if err != nil || f.Count != want {
 				t.Errorf("at %v: %+v, want %d: %v", at, f, want, err)
 			}
+			if f, _, err := l.Long().Figures(t.Context(), user, rule, at); err != nil || f.Count != want {
+				t.Errorf("in pieces at %v: %+v, want %d: %v", at, f, want, err)
+			}
+			edges, _, err := l.Edges(t.Context(), user, rule, at, at.Add(time.Hour))
+			pieces, _, err2 := l.Long().Edges(t.Context(), user, rule, at, at.Add(time.Hour))
+			if err != nil || err2 != nil || !slices.Equal(edges, pieces) {
+				t.Errorf("edges from %v: %v, in pieces %v; %v, %v", at, edges, pieces, err, err2)
+			}
 			rows, _, err := l.Rows(t.Context(), user, at, at)
 			if err != nil || len(rows) != 1 || rows[0].Time != at {
 				t.Errorf("row at %v came back as %v: %v", at, rows, err)
@@ -185,6 +206,12 @@ func extremeTimes(t *testing.T, s *server) {
 		for _, at := range []brimline.Time{brimline.MinTime, earliest - 1} {
 			if f, _, err := l.Figures(t.Context(), user, rule, at); err != nil || f != (brimline.Figures{}) {
 				t.Errorf("at %d: %+v %v", at, f, err)
+			}
+			if f, _, err := l.Long().Figures(t.Context(), user, rule, at); err != nil || f != (brimline.Figures{}) {
+				t.Errorf("in pieces at %d: %+v %v", at, f, err)
+			}
+			if edges, _, err := l.Long().Edges(t.Context(), user, rule, brimline.MinTime, at); err != nil || edges != nil {
+				t.Errorf("in pieces up to %d: %v %v", at, edges, err)
 			}
 		}
 		if rows, _, err := l.Rows(t.Context(), user, brimline.MinTime, brimline.MaxTime); err != nil || len(rows) != len(times) {
@@ -220,14 +247,17 @@ func amounts(t *testing.T, s *server) {
 		}
 		f, _, err := l.Figures(t.Context(), c.user, rule, at)
 		_, _, err2 := l.Edges(t.Context(), c.user, rule, at, at)
+		pieces, _, err3 := l.Long().Figures(t.Context(), c.user, rule, at)
+		_, _, err4 := l.Long().Edges(t.Context(), c.user, rule, at, at)
+		_, _, err5 := l.Long().Edges(t.Context(), c.user, rule, at.Add(time.Minute), at.Add(time.Minute))
 		if c.err != nil {
-			for _, err := range []error{err, err2} {
+			for _, err := range []error{err, err2, err3, err4} {
 				e, ok := errors.AsType[*brimline.Error](err)
 				if !ok || e.Class != brimline.ClassInput || e.Remedy == "" || !errors.Is(err, c.err) || temporary(err) {
 					t.Errorf("%s: %v, want %v", c.user, err, c.err)
 				}
 			}
-		} else if err != nil || err2 != nil || f.Total.Format(2) != c.total {
+		} else if err != nil || err2 != nil || err3 != nil || err4 != nil || err5 != nil || pieces != f || f.Total.Format(2) != c.total {
 			t.Errorf("%s: %s, want %s: %v %v", c.user, f.Total.Format(2), c.total, err, err2)
 		}
 		if f, _, err := l.Figures(t.Context(), c.user, count, at); err != nil || f.Total != brimline.Count(f.Count) {

@@ -3,7 +3,6 @@ package ledger
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -181,10 +180,6 @@ func decimal(s string) (brimline.Decimal, error) {
 		whole = "-" + whole
 	}
 	return brimline.Decimal(whole), nil
-}
-
-func sortRows(rows []brimline.Transaction) {
-	slices.SortFunc(rows, func(a, b brimline.Transaction) int { return a.Compare(&b) })
 }
 
 func (l *Ledger) amount(s string) (brimline.Amount, error) {

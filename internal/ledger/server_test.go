@@ -61,7 +61,14 @@ func usesIndex(t *testing.T, s *server) {
 	s.exec(t, "ANALYZE streaming.transactions")
 	l := s.open(t, transactions())
 	for name, sql := range map[string]string{"sums": l.layout.Load().sql.sums[brimline.SumAbs],
-		"amounts": l.layout.Load().sql.amounts, "rows": l.layout.Load().sql.rows} {
+		"amounts": l.layout.Load().sql.amounts, "rows": l.layout.Load().sql.rows,
+		"pieces":       l.layout.Load().sql.pieces[brimline.Sum],
+		"amounts page": l.layout.Load().sql.amountsPage, "rows page": l.layout.Load().sql.rowsPage,
+	} {
+		more := []any{1000}
+		if name == "pieces" {
+			more = append(more, "0")
+		}
 		for _, mode := range []string{"force_custom_plan", "force_generic_plan"} {
 			conn, err := l.pool.Acquire(t.Context())
 			if err != nil {
@@ -70,7 +77,9 @@ func usesIndex(t *testing.T, s *server) {
 			plan := ""
 			_, err = conn.Exec(t.Context(), "SET plan_cache_mode = "+mode)
 			if err == nil {
-				rows, err2 := conn.Query(t.Context(), "EXPLAIN "+sql, "500001", lowest(brimline.TimeOf(time.Date(2025, 1, 2, 0, 0, 0, 0, time.UTC))), highest(brimline.TimeOf(time.Date(2025, 1, 3, 0, 0, 0, 0, time.UTC))))
+				args := append([]any{"500001", lowest(brimline.TimeOf(time.Date(2025, 1, 2, 0, 0, 0, 0, time.UTC))),
+					highest(brimline.TimeOf(time.Date(2025, 1, 3, 0, 0, 0, 0, time.UTC)))}, more...)
+				rows, err2 := conn.Query(t.Context(), "EXPLAIN "+sql, args...)
 				for err = err2; err == nil && rows.Next(); {
 					var line string
 					err = rows.Scan(&line)

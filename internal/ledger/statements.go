@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"fmt"
+	"math"
 	"strings"
 
 	"github.com/brimline/brimline"
@@ -19,19 +20,27 @@ const endSQL = `SELECT ` + signatureSQL + `, (CASE WHEN pg_catalog.pg_is_in_reco
 	pg_catalog.txid_snapshot_xmin(pg_catalog.txid_current_snapshot())`
 
 // statements are the questions as SQL text. Each takes $1 user (as text), $2
-// the lowest and $3 the highest time.
+// the lowest and $3 the highest time, $4 how many rows to read.
 type statements struct {
-	sums    [5]string // by Measure
-	amounts string
-	rows    string
-	user    string // fails where $1 cannot be a user of the table
+	sums    [measures]string // at most $4 rows; says how many there were
+	amounts string           // time and amount of at most $4 rows
+	rows    string           // the same with all columns
+
+	// Of the first $4 rows by time, and those that have the last one's time.
+	pieces      [measures]string // their sums, the total added to $5
+	amountsPage string
+	rowsPage    string
+
+	user string // fails where $1 cannot be a user of the table
 }
 
-func (s *statements) figures(m brimline.Measure) (string, error) {
-	if int(m) >= len(s.sums) {
+const measures = 5
+
+func figures(by *[measures]string, m brimline.Measure) (string, error) {
+	if int(m) >= len(by) {
 		return "", fmt.Errorf("no question for %v", m)
 	}
-	return s.sums[m], nil
+	return by[m], nil
 }
 
 // build writes the statements for a table of a kind, as pg_class.relkind has it.
@@ -53,7 +62,7 @@ func build(o *Options, kind string, found *layout) (s statements) {
 	}
 
 	// The same as Measure.Weigh: what is summed, and which rows count.
-	weighs := [len(s.sums)]struct{ weight, unit, counts string }{
+	weighs := [measures]struct{ weight, unit, counts string }{
 		brimline.SumAbs:   {"pg_catalog.abs(" + amount + ")", unit, "true"},
 		brimline.Sum:      {amount, unit, "true"},
 		brimline.SumIn:    {"greatest(" + amount + ", 0)", unit, amount + " > 0"},
@@ -63,13 +72,28 @@ func build(o *Options, kind string, found *layout) (s statements) {
 	for m, w := range weighs {
 		s.sums[m] = fmt.Sprintf(`SELECT
 			(coalesce(pg_catalog.sum(weight) FILTER (WHERE moment < $3::pg_catalog.%s), 0)%s)::pg_catalog.text,
-			(coalesce(pg_catalog.sum(weight), 0)%[2]s)::pg_catalog.text, pg_catalog.count(*) FILTER (WHERE counts)
-			FROM (SELECT %[3]s AS moment, %[4]s AS weight, %[5]s AS counts %[6]s) AS rows`,
+			(coalesce(pg_catalog.sum(weight), 0)%[2]s)::pg_catalog.text, pg_catalog.count(*) FILTER (WHERE counts),
+			pg_catalog.count(*)
+			FROM (SELECT %[3]s AS moment, %[4]s AS weight, %[5]s AS counts %[6]s LIMIT $4::pg_catalog.int8) AS rows`,
 			found.time, w.unit, stamp, w.weight, w.counts, from)
+		// What a row's amount may not be is looked for, since sums hide it: one is given back as an example.
+		negative := "'0'"
+		if brimline.Measure(m).Shrinks() {
+			negative = fmt.Sprintf("(coalesce(pg_catalog.sum(weight) FILTER (WHERE weight < 0), 0)%s)::pg_catalog.text", w.unit)
+		}
+		s.pieces[m] = fmt.Sprintf(`SELECT pg_catalog.count(*), pg_catalog.count(*) FILTER (WHERE counts),
+			($5::pg_catalog.text::pg_catalog.numeric + coalesce(pg_catalog.sum(weight), 0)%s)::pg_catalog.text, %s,
+			pg_catalog.min(moment), pg_catalog.max(moment), pg_catalog.min(exact::pg_catalog.text) FILTER (WHERE
+				exact <> pg_catalog.round(exact, %d) OR exact NOT BETWEEN -%s AND %[4]s)
+			FROM (SELECT %[5]s AS moment, %[6]s AS weight, %[7]s AS counts, %[8]s%[9]s AS exact %[10]s ORDER BY %[5]s
+				FETCH FIRST ($4::pg_catalog.int8) ROWS WITH TIES) AS rows`,
+			w.unit, negative, o.Scale, brimline.Amount(math.MaxInt64).Format(o.Scale), stamp, w.weight, w.counts, amount, unit, from)
 	}
 
+	const some, page = " LIMIT $4::pg_catalog.int8", " FETCH FIRST ($4::pg_catalog.int8) ROWS WITH TIES"
 	exact := fmt.Sprintf("(%s%s)::pg_catalog.text", amount, unit)
-	s.amounts = fmt.Sprintf("SELECT %s, %s %s ORDER BY %[1]s", stamp, exact, from)
+	amounts := fmt.Sprintf("SELECT %s, %s %s ORDER BY %[1]s", stamp, exact, from)
+	s.amounts, s.amountsPage = amounts+some, amounts+page
 	columns := []string{stamp, exact}
 	for _, name := range o.Columns.ID {
 		columns = append(columns, found.value(name))
@@ -77,7 +101,8 @@ func build(o *Options, kind string, found *layout) (s statements) {
 	for _, c := range o.Extra {
 		columns = append(columns, found.value(c.Name))
 	}
-	s.rows = fmt.Sprintf("SELECT %s %s ORDER BY %s", strings.Join(columns, ", "), from, stamp)
+	rows := fmt.Sprintf("SELECT %s %s ORDER BY %s", strings.Join(columns, ", "), from, stamp)
+	s.rows, s.rowsPage = rows+some, rows+page
 	s.user = fmt.Sprintf("SELECT $1::pg_catalog.text::%s IS NULL", user.cast)
 	return s
 }

@@ -135,7 +135,7 @@ func explain(t *testing.T, l *Ledger, mode, sql, user string) (plan string) {
 			t.Fatal(err)
 		}
 	}
-	rows, err := tx.Query(t.Context(), "EXPLAIN "+sql, user, lowest(0), highest(1))
+	rows, err := tx.Query(t.Context(), "EXPLAIN "+sql, user, lowest(0), highest(1), 1000)
 	for err == nil && rows.Next() {
 		var line string
 		err = rows.Scan(&line)

@@ -4,10 +4,14 @@
 package sliding
 
 import (
+	"errors"
 	"sort"
 
 	"github.com/brimline/brimline"
 )
+
+// ErrManyRows says of a question that it is about more rows than are read at once: it is to be asked in pieces.
+var ErrManyRows = errors.New("more rows than one statement may read")
 
 // Rule is a rule ready to be applied to rows.
 type Rule struct {

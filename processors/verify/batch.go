@@ -2,6 +2,7 @@ package verify
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -10,6 +11,7 @@ import (
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/codecs"
 	"github.com/brimline/brimline/internal/failpoint"
+	"github.com/brimline/brimline/internal/sliding"
 )
 
 // batch is consecutive messages of one partition, from their reading to their commit.
@@ -120,20 +122,30 @@ func (s *Stage) askAll(ctx context.Context, questions []*question) error {
 	return ctx.Err()
 }
 
-// ask puts one question, once.
-func (s *Stage) ask(ctx context.Context, q *question) (err error) {
-	select { // Questions is for all partitions together
-	case s.slots <- struct{}{}:
-		defer func() { <-s.slots }()
+// ask puts one question, once, or as a long one where it turns out to be about too many rows: those have slots of
+// their own, so that they are in the way of no short one.
+func (s *Stage) ask(ctx context.Context, q *question) error {
+	err := s.put(ctx, s.Ledger, s.slots, q)
+	if !errors.Is(err, sliding.ErrManyRows) {
+		return err
+	}
+	s.Metrics.long.Inc()
+	return s.put(ctx, s.Long, s.long, q)
+}
+
+func (s *Stage) put(ctx context.Context, ledger Ledger, slots chan struct{}, q *question) (err error) {
+	select { // they are for all partitions together
+	case slots <- struct{}{}:
+		defer func() { <-slots }()
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 	start := s.Clock()
 	var lsn uint64
 	if q.late {
-		q.edges, lsn, err = s.Ledger.Edges(ctx, q.user, q.rule, q.from, q.to, q.after...)
+		q.edges, lsn, err = ledger.Edges(ctx, q.user, q.rule, q.from, q.to, q.after...)
 	} else {
-		q.figures, lsn, err = s.Ledger.Figures(ctx, q.user, q.rule, q.from, q.after...)
+		q.figures, lsn, err = ledger.Figures(ctx, q.user, q.rule, q.from, q.after...)
 	}
 	end := s.Clock()
 	s.Metrics.queries.Observe(end.Sub(start).Seconds())
@@ -142,7 +154,7 @@ func (s *Stage) ask(ctx context.Context, q *question) (err error) {
 	}
 	q.verification = brimline.Verification{At: brimline.TimeOf(end), Duration: end.Sub(start), LSN: lsn}
 	if s.AsOfNow && !q.late && q.figures.IsEdge(q.rule.Limit) {
-		asOf, err := s.Ledger.AsOf(ctx, q.user, q.rule, brimline.TimeOf(end))
+		asOf, err := ledger.AsOf(ctx, q.user, q.rule, brimline.TimeOf(end))
 		if err != nil {
 			return err
 		}

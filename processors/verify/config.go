@@ -17,7 +17,8 @@ import (
 )
 
 // Ledger answers from the database. An error of brimline.ClassInput says that
-// this question will never be answered; any other, that it may be later.
+// this question will never be answered; one that is sliding.ErrManyRows, that it is to be put to Long;
+// any other, that it may be answered later.
 type Ledger interface {
 	// Figures are the rule's figures for user at a time. after are the changes
 	// that a replica must have seen; lsn is the log position after the answer.
@@ -46,6 +47,8 @@ type Config struct {
 	Scale int
 	// Ledger is not needed with Off.
 	Ledger Ledger
+	// Long answers what is about too many rows for Ledger, and takes the time that it needs. Not needed with Off.
+	Long Ledger
 	// Compile turns a where expression into a function that is pure, total and
 	// safe for concurrent use. It is called once per rule.
 	Compile func(where string) (func(*brimline.Transaction) bool, error)
@@ -74,6 +77,8 @@ type Config struct {
 	// Questions is how many questions may be with PostgreSQL at once; 0 is 8.
 	// More than the ledger's connections wait there.
 	Questions int
+	// LongQuestions is how many may be with Long, beside the others; 0 is 2.
+	LongQuestions int
 	// MaxAlertBytes is the largest record written to alerts and dismissed; 0 is
 	// 900,000, which fits Kafka's default of max.message.bytes. Larger ones leave
 	// out the contributing transactions, then the trigger's further columns.
@@ -96,6 +101,7 @@ func (c *Config) setDefaults() {
 	c.Batch = cmp.Or(c.Batch, 500)
 	c.Every = cmp.Or(c.Every, 10*time.Millisecond)
 	c.Questions = cmp.Or(c.Questions, 8)
+	c.LongQuestions = cmp.Or(c.LongQuestions, 2)
 	c.MaxAlertBytes = cmp.Or(c.MaxAlertBytes, 900_000)
 	c.MaxRecordBytes = cmp.Or(c.MaxRecordBytes, 900_000)
 	c.Patience = cmp.Or(c.Patience, 2*time.Second)
@@ -119,6 +125,7 @@ func (c *Config) check() error {
 	need(c.Streams.VerifyGroup != "", "Streams")
 	need(c.Instance != "", "Instance")
 	need(c.Ledger != nil || c.Off, "Ledger")
+	need(c.Long != nil || c.Off, "Long")
 	need(c.Compile != nil, "Compile")
 	need(c.Metrics != nil, "Metrics")
 	return errors.Join(missing...)

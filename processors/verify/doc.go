@@ -44,4 +44,5 @@
 // the partition goes on. The window stage hears of it with that transaction, and is
 // the one that has it judged again. PostgreSQL being away is no such case: the
 // partition waits, its offset stays, and a stop or a rebalance ends the wait at once.
+// A question about too many rows for one statement is put in pieces, with slots of its own, a bounded number of times.
 package verify

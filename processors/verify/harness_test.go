@@ -184,7 +184,7 @@ func (w *world) unstarted(name string) *Stage {
 	w.metrics = metrics
 	w.mu.Unlock()
 	c := Config{
-		Streams: w.streams, Instance: name, Scale: 2, Ledger: w.ledger,
+		Streams: w.streams, Instance: name, Scale: 2, Ledger: w.ledger, Long: w.ledger,
 		Client: w.with(w.options.ClientSettings), Transactions: w.with(w.options.TransactionSettings),
 		Member: w.with(func() ([]kgo.Opt, error) { return w.options.MemberSettings(kafka.Group{}) }),
 		Compile: func(where string) (func(*brimline.Transaction) bool, error) {

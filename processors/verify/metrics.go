@@ -18,6 +18,7 @@ type Metrics struct {
 	edgesFound   prometheus.Counter
 	replays      prometheus.Counter
 	dead         prometheus.Counter
+	long         prometheus.Counter
 	queries      prometheus.Histogram
 	transactions prometheus.Histogram
 	delay        prometheus.Histogram
@@ -29,7 +30,7 @@ type Metrics struct {
 }
 
 // NewMetrics registers the stage's metrics with r, counters at zero. All but
-// the histograms and waiting count what was committed.
+// the histograms, long_questions_total and waiting count what was committed.
 func NewMetrics(r prometheus.Registerer) *Metrics {
 	counter := func(name, help string) prometheus.Counter {
 		return prometheus.NewCounter(prometheus.CounterOpts{Name: "brimline_verify_" + name, Help: help})
@@ -47,6 +48,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		edgesFound: counter("edges_found_total", "Edges that PostgreSQL found for late candidates."),
 		replays:    counter("replays_total", "Candidates dropped because they had been handled before."),
 		dead:       counter("deadletters_total", "Candidates written to the dead letter topic."),
+		long:       counter("long_questions_total", "Questions put to PostgreSQL in pieces, since their users have many rows."),
 		queries: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "brimline_verify_query_duration_seconds", Help: "Time of one question to PostgreSQL, the wait for a replica included.",
 			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 15),
@@ -65,7 +67,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			"columns: with them they were too large for a record."),
 		waiting: prometheus.NewGauge(prometheus.GaugeOpts{Name: "brimline_verify_waiting", Help: "1 while PostgreSQL does not answer, else 0."}),
 	}
-	r.MustRegister(m.candidates, m.alerts, m.dismissed, m.edgesFound, m.replays, m.dead, m.queries, m.transactions,
+	r.MustRegister(m.candidates, m.alerts, m.dismissed, m.edgesFound, m.replays, m.dead, m.long, m.queries, m.transactions,
 		m.delay, m.aborts, m.cut, m.waiting)
 	for _, kind := range []brimline.CandidateKind{brimline.EdgeCandidate, brimline.LateCandidate} {
 		m.candidates.WithLabelValues(string(kind))

@@ -22,6 +22,7 @@ type Stage struct {
 	rules      ruleCache
 	outage     outage
 	slots      chan struct{} // one for each question that may be with PostgreSQL
+	long       chan struct{} // one for each that may be with Long
 	client     *kgo.Client   // for partitions and committed offsets
 	partitions partitionCounts
 	failure    chan error // holds the first
@@ -42,7 +43,7 @@ func New(c Config) (*Stage, error) {
 	}
 	c.setDefaults()
 	s := &Stage{
-		Config: c, slots: make(chan struct{}, c.Questions), failure: make(chan error, 1),
+		Config: c, slots: make(chan struct{}, c.Questions), long: make(chan struct{}, c.LongQuestions), failure: make(chan error, 1),
 		pause: func(string) {}, joined: func(*member) {},
 	}
 	s.rules = ruleCache{compile: c.Compile, rules: map[uint64]*sliding.Rule{}}

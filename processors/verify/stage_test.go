@@ -398,7 +398,7 @@ func TestLateCandidates(t *testing.T) {
 
 func TestOff(t *testing.T) {
 	w := newWorld(t, 1)
-	w.config = func(c *Config) { c.Off, c.Ledger = true, nil }
+	w.config = func(c *Config) { c.Off, c.Ledger, c.Long = true, nil, nil }
 	w.put(edgeCandidate("u", hour, 1), lateCandidate("u", 0, hour, 2))
 	w.start("one")
 	w.caughtUp()

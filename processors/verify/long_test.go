@@ -1,0 +1,70 @@
+package verify
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/codecs"
+	"github.com/brimline/brimline/internal/sliding"
+	"github.com/brimline/brimline/processors"
+)
+
+// TestLongQuestionsHoldNoOthers: whoever is about too many rows waits for slots of their own, and the users of other
+// partitions do not; one that can never be answered is a dead letter, and stops nothing.
+func TestLongQuestionsHoldNoOthers(t *testing.T) {
+	w := newWorld(t, 2)
+	long := &fakeLedger{}
+	hold := make(chan struct{})
+	long.set(nil, hold)
+	w.ledger.bad = func(user string, _, _ brimline.Time) error {
+		if strings.HasPrefix(user, "heavy") {
+			return fmt.Errorf("asking: %w", sliding.ErrManyRows)
+		}
+		return nil
+	}
+	w.config = func(c *Config) { c.Long, c.Questions, c.LongQuestions = long, 2, 1 }
+	of := func(kind string, partition int32) (users []string) {
+		for i := 0; len(users) < 6; i++ {
+			if user := fmt.Sprint(kind, i); processors.Partition(user, 2) == partition {
+				users = append(users, user)
+			}
+		}
+		return users
+	}
+	h := history{alerts: map[string]int{}, refuted: map[string]int{}}
+	add := func(users []string) {
+		for i, user := range users {
+			c := edgeCandidate(user, brimline.Time(2*i)*hour, int64(len(h.all)+1))
+			h.all, h.alerts[c.ID()] = append(h.all, c), 1
+		}
+	}
+	add(of("heavy", 0))
+	w.put(h.all...)
+	one := w.start("one")
+	<-long.took
+	light := of("light", 1)
+	add(light)
+	w.put(h.all[len(h.all)-len(light):]...)
+	for deadline := time.Now().Add(patience); w.metric("alerts_total") < float64(len(light)); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("light users wait for heavy ones")
+		}
+	}
+	close(hold)
+	w.caughtUp()
+	w.check(h)
+	if n := w.metric("long_questions_total"); n != 6 {
+		t.Errorf("%v long questions", n)
+	}
+	long.set(brimline.BadInput("postgres_long_question", "make an index", "it takes too long"), nil)
+	w.put(edgeCandidate("heavy", 100*hour, 100), edgeCandidate("light", 100*hour, 101))
+	w.caughtUp()
+	dead := decoded[*brimline.DeadLetter](t, codecs.DeadLetter{}, w.read(w.streams.DeadLetters))
+	if len(dead) != 1 || dead[0].Kind != "postgres_long_question" || dead[0].User != "heavy" || dead[0].Remedy == "" {
+		t.Errorf("dead letters %+v", dead)
+	}
+	one.stopped(t)
+}
