@@ -11,7 +11,7 @@ import (
 // not carried.
 //
 // Version 2: version, kind, parts; user; partition, offset, lsn, txid, commit;
-// then the parts there are; an update is a part without bytes. A row is [user] id amount time columns; an answer is
+// then the parts there are; an update, and that questions travelled apart, are parts without bytes. A row is [user] id amount time columns; an answer is
 // the rule's fingerprint in 8 bytes, the cause and its index, and the edges, each as the
 // difference to the one before. All numbers are varints, signed ones zigzag.
 type Change struct{}
@@ -25,6 +25,7 @@ const (
 	changeAnswer
 	changeColumns
 	changeUpdate
+	changeApart
 	changeParts = 1<<iota - 1
 )
 
@@ -53,6 +54,9 @@ func AppendChange(b []byte, c *brimline.Change) ([]byte, error) {
 	}
 	if c.Update {
 		parts |= changeUpdate
+	}
+	if c.Apart {
+		parts |= changeApart
 	}
 	if c.Rule != 0 || c.Edges != nil || c.Cause != 0 || c.Index != 0 {
 		parts |= changeAnswer
@@ -115,7 +119,7 @@ func DecodeChange(b []byte, c *brimline.Change) error {
 	if r.err == nil && (c.Kind < brimline.Upsert || c.Kind > brimline.Retry || parts > changeParts) {
 		r.fail(fmt.Errorf("kind %d with parts %b", c.Kind, parts))
 	}
-	c.Update = parts&changeUpdate != 0
+	c.Update, c.Apart = parts&changeUpdate != 0, parts&changeApart != 0
 	c.User = r.id()
 	c.Source.Partition = int32(r.varint())
 	c.Source.Offset = r.varint()

@@ -131,8 +131,8 @@ func (a *assembly) remove(row *brimline.Row) {
 
 func (a *assembly) window(value *brimline.Window) *brimline.Window {
 	w := &brimline.Window{
-		Last: value.Last, Floor: value.Floor, Scale: value.Scale, Asked: value.Asked, Stirred: value.Stirred,
-		Reach: value.Reach,
+		Last: value.Last, Floor: value.Floor, Scale: value.Scale, Asked: value.Asked, Apart: value.Apart,
+		Stirred: value.Stirred, Reach: value.Reach,
 		Older: value.Older, Rules: make([]brimline.RuleState, len(value.Rules)),
 	}
 	if w.Rows = slices.DeleteFunc(a.rows, func(r brimline.Row) bool { return r.Time <= a.floor }); len(w.Rows) == 0 {

@@ -159,46 +159,39 @@ func (l *Ledger) Edges(ctx context.Context, user string, rule *sliding.Rule, fro
 	if err != nil {
 		return nil, 0, err
 	}
-	var times []brimline.Time
-	for _, e := range sliding.Edges(rows, rule, from, to) {
-		times = append(times, e.Time)
-	}
-	return times, lsn, nil
+	return timesOf(sliding.Edges(rows, rule, from, to)), lsn, nil
 }
 
 // Rows are user's rows with all columns, from ≤ time ≤ to, by time and id, and
 // the server's write-ahead log position after the answer.
 func (l *Ledger) Rows(ctx context.Context, user string, from, to brimline.Time, after ...brimline.Source) ([]brimline.Transaction, uint64, error) {
-	return l.fetch(ctx, user, from, to, after,
-		func(s *statements) (string, error) { return s.rows, nil },
-		func(found *layout) rowScan { return l.newRowScan(user, found) })
+	q := question{user: user, from: from, to: to, sql: func(s *statements) (string, error) { return s.rows, nil }}
+	return l.fetch(ctx, q, after, func(found *layout) rowScan { return l.newRowScan(user, found) })
 }
 
 // amounts are rows of which only time and amount are filled in.
 func (l *Ledger) amounts(ctx context.Context, user string, from, to brimline.Time, after ...brimline.Source) ([]brimline.Transaction, uint64, error) {
-	return l.fetch(ctx, user, from, to, after, func(s *statements) (string, error) { return s.amounts, nil },
-		l.newAmountScan)
+	q := question{user: user, from: from, to: to, sql: func(s *statements) (string, error) { return s.amounts, nil }}
+	return l.fetch(ctx, q, after, l.newAmountScan)
 }
 
+// fetch gives the rows that a question is answered with.
 func (l *Ledger) fetch(
-	ctx context.Context, user string, from, to brimline.Time, after []brimline.Source,
-	sql func(*statements) (string, error), newScan func(*layout) rowScan,
+	ctx context.Context, q question, after []brimline.Source, newScan func(*layout) rowScan,
 ) (rows []brimline.Transaction, lsn uint64, err error) {
-	lsn, err = l.ask(ctx, "fetching rows", after, question{
-		user: user, from: from, to: to, sql: sql,
-		read: func(found pgx.Rows, as *layout) error {
-			defer found.Close()
-			rows = nil
-			for scan := newScan(as); found.Next(); {
-				row, err := scan(found)
-				if err != nil {
-					return err
-				}
-				rows = append(rows, row)
+	q.read = func(found pgx.Rows, as *layout) error {
+		defer found.Close()
+		rows = nil
+		for scan := newScan(as); found.Next(); {
+			row, err := scan(found)
+			if err != nil {
+				return err
 			}
-			return found.Err()
-		},
-	})
+			rows = append(rows, row)
+		}
+		return found.Err()
+	}
+	lsn, err = l.ask(ctx, "fetching rows", after, q)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -206,12 +199,13 @@ func (l *Ledger) fetch(
 	return rows, lsn, nil
 }
 
-// question is one statement about one user and a span of time.
+// question is one statement about one user and a span of time, or several.
 type question struct {
-	user     string
-	from, to brimline.Time
-	sql      func(*statements) (string, error)
-	read     func(pgx.Rows, *layout) error // may be called again: only the last answer counts
+	user      string
+	from, to  brimline.Time
+	stretches []stretch // in place of from and to where it is not nil
+	sql       func(*statements) (string, error)
+	read      func(pgx.Rows, *layout) error // may be called again: only the last answer counts
 	// impossible tells that the table cannot have such a user, and so no row: only the end is asked.
 	impossible bool
 }
@@ -293,7 +287,8 @@ func (l *Ledger) answer(
 			queueSight(b, after)
 		}
 		if !q.impossible {
-			b.Queue(sql, q.user, lowest(q.from), highest(q.to))
+			low, high := q.bounds()
+			b.Queue(sql, q.user, low, high)
 		}
 		b.Queue(endSQL, quoteTable(l.o.Table), l.needed())
 	}, func(results pgx.BatchResults) (err error) {

@@ -60,8 +60,15 @@ func usesIndex(t *testing.T, s *server) {
 	s.exec(t, `INSERT INTO streaming.transactions SELECT 10000000 + n, 500000 + n % 500, 1, timestamptz '2025-01-01' + n * interval '1 minute' FROM generate_series(1, 20000) n`)
 	s.exec(t, "ANALYZE streaming.transactions")
 	l := s.open(t, transactions())
+	day := func(n int) brimline.Time { return brimline.TimeOf(time.Date(2025, 1, n, 0, 0, 0, 0, time.UTC)) }
 	for name, sql := range map[string]string{"sums": l.layout.Load().sql.sums[brimline.SumAbs],
-		"amounts": l.layout.Load().sql.amounts, "rows": l.layout.Load().sql.rows} {
+		"amounts": l.layout.Load().sql.amounts, "rows": l.layout.Load().sql.rows,
+		"amounts of stretches": l.layout.Load().sql.amountsOf, "rows of stretches": l.layout.Load().sql.rowsOf} {
+		q := question{from: day(2), to: day(3)}
+		if strings.Contains(name, "stretches") {
+			q.stretches = []stretch{{day(2), day(3)}, {day(5), day(6)}}
+		}
+		low, high := q.bounds()
 		for _, mode := range []string{"force_custom_plan", "force_generic_plan"} {
 			conn, err := l.pool.Acquire(t.Context())
 			if err != nil {
@@ -70,7 +77,7 @@ func usesIndex(t *testing.T, s *server) {
 			plan := ""
 			_, err = conn.Exec(t.Context(), "SET plan_cache_mode = "+mode)
 			if err == nil {
-				rows, err2 := conn.Query(t.Context(), "EXPLAIN "+sql, "500001", lowest(brimline.TimeOf(time.Date(2025, 1, 2, 0, 0, 0, 0, time.UTC))), highest(brimline.TimeOf(time.Date(2025, 1, 3, 0, 0, 0, 0, time.UTC))))
+				rows, err2 := conn.Query(t.Context(), "EXPLAIN "+sql, "500001", low, high)
 				for err = err2; err == nil && rows.Next(); {
 					var line string
 					err = rows.Scan(&line)

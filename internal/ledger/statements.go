@@ -24,7 +24,10 @@ type statements struct {
 	sums    [5]string // by Measure
 	amounts string
 	rows    string
-	user    string // fails where $1 cannot be a user of the table
+	// amountsOf and rowsOf are the same about several stretches of time at once: $2 and $3 are arrays.
+	amountsOf string
+	rowsOf    string
+	user      string // fails where $1 cannot be a user of the table
 }
 
 func (s *statements) figures(m brimline.Measure) (string, error) {
@@ -78,6 +81,9 @@ func build(o *Options, kind string, found *layout) (s statements) {
 		columns = append(columns, found.value(c.Name))
 	}
 	s.rows = fmt.Sprintf("SELECT %s %s ORDER BY %s", strings.Join(columns, ", "), from, stamp)
+	conditions := fmt.Sprintf("%s AND %s IS NOT NULL", user.is(o.Columns.User, "$1"), quote(o.Columns.Amount))
+	s.amountsOf = severally(stamp+", "+exact, table, conditions, stamp, found.time)
+	s.rowsOf = severally(strings.Join(columns, ", "), table, conditions, stamp, found.time)
 	s.user = fmt.Sprintf("SELECT $1::pg_catalog.text::%s IS NULL", user.cast)
 	return s
 }

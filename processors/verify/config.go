@@ -24,6 +24,8 @@ type Ledger interface {
 	Figures(ctx context.Context, user string, rule *sliding.Rule, at brimline.Time, after ...brimline.Source) (f brimline.Figures, lsn uint64, err error)
 	// Edges are the times of all edges in [from, to], in order.
 	Edges(ctx context.Context, user string, rule *sliding.Rule, from, to brimline.Time, after ...brimline.Source) (edges []brimline.Time, lsn uint64, err error)
+	// EdgesOf is Edges for all spans of a user at once, as one server has the rows at one moment: the edges of each span.
+	EdgesOf(ctx context.Context, user string, spans []sliding.Span, after ...brimline.Source) (edges [][]brimline.Time, lsn uint64, err error)
 	// AsOf is the total and count of the window that ends at a time.
 	AsOf(ctx context.Context, user string, rule *sliding.Rule, at brimline.Time) (brimline.AsOf, error)
 }
@@ -35,7 +37,9 @@ type Config struct {
 	// no commits by the client itself, the transactional id, its own partitioner. The balancer (an eager one) and that
 	// writes are acknowledged by all replicas are the caller's.
 	Client, Member, Transactions func() ([]kgo.Opt, error)
-	Streams                      processors.Streams
+	// Reader gives those of the client that fetches the questions of the partitions that the member has.
+	Reader  func() ([]kgo.Opt, error)
+	Streams processors.Streams
 	// Instance distinguishes the processes of a group; two that run at once must
 	// differ, else they end each other in turn. A process that comes back under
 	// its name ends what it left open at once instead of after the transaction timeout.
@@ -69,6 +73,14 @@ type Config struct {
 	// Questions is how many questions may be with PostgreSQL at once; 0 is 8.
 	// More than the ledger's connections wait there.
 	Questions int
+	// ApartBatch, ApartEvery and ApartQuestions are the same for the questions about old rows, for which nothing live
+	// waits; 0 is 10,000, 250 ms and 2. The more of a user's questions come together, the fewer statements they need.
+	ApartBatch     int
+	ApartEvery     time.Duration
+	ApartQuestions int
+	// ApartBytes is about how many bytes of such questions are held at once; 0 is 32 MiB. It is shared out among the
+	// partitions.
+	ApartBytes int
 	// MaxAlertBytes is the largest record written to alerts and dismissed; 0 is
 	// 900,000, which fits Kafka's default of max.message.bytes. Larger ones leave
 	// out the contributing transactions, then the trigger's further columns.
@@ -79,6 +91,12 @@ type Config struct {
 	StopTimeout time.Duration
 }
 
+// What each lane may ask at once, unless told otherwise. The ledger needs a connection for each.
+const (
+	Connections      = 8
+	ApartConnections = 2
+)
+
 func (c *Config) setDefaults() {
 	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
 	if c.Clock == nil {
@@ -86,7 +104,11 @@ func (c *Config) setDefaults() {
 	}
 	c.Batch = cmp.Or(c.Batch, 500)
 	c.Every = cmp.Or(c.Every, 10*time.Millisecond)
-	c.Questions = cmp.Or(c.Questions, 8)
+	c.Questions = cmp.Or(c.Questions, Connections)
+	c.ApartBatch = cmp.Or(c.ApartBatch, 10_000)
+	c.ApartEvery = cmp.Or(c.ApartEvery, 250*time.Millisecond)
+	c.ApartQuestions = cmp.Or(c.ApartQuestions, ApartConnections)
+	c.ApartBytes = cmp.Or(c.ApartBytes, 32<<20)
 	c.MaxAlertBytes = cmp.Or(c.MaxAlertBytes, 900_000)
 	c.Patience = cmp.Or(c.Patience, 2*time.Second)
 	c.StopTimeout = cmp.Or(c.StopTimeout, 10*time.Second)
@@ -101,6 +123,7 @@ func (c *Config) check() error {
 	}
 	need(c.Client != nil, "Client")
 	need(c.Member != nil, "Member")
+	need(c.Reader != nil, "Reader")
 	need(c.Transactions != nil, "Transactions")
 	need(c.Streams.VerifyGroup != "", "Streams")
 	need(c.Instance != "", "Instance")
@@ -110,9 +133,12 @@ func (c *Config) check() error {
 	return errors.Join(missing...)
 }
 
-// transactionalID is the same for every life of an instance: the newer fences the older.
-func (c *Config) transactionalID() string {
+// transactionalID is the same for every life of an instance: the newer fences the older. No instance's name has a slash.
+func (c *Config) transactionalID(of *lane) string {
 	id := c.Streams.VerifyGroup + "-" + c.Instance
+	if of.apart {
+		id += "/questions"
+	}
 	if failpoint.Without(failpoint.ProducerID) {
 		id += fmt.Sprint("-", time.Now().UnixNano())
 	}

@@ -44,7 +44,7 @@ func TestStartErrors(t *testing.T) {
 	w.streams.Changes = w.streams.Group + "-other"
 	must(admin.CreateTopic(t.Context(), 2, 1, nil, w.streams.Changes))
 	expect("unequal partitions", "copartitioning")
-	if _, err := New(Config{}); err == nil || len(err.(interface{ Unwrap() []error }).Unwrap()) != 8 {
+	if _, err := New(Config{}); err == nil || len(err.(interface{ Unwrap() []error }).Unwrap()) != 9 {
 		t.Errorf("an empty configuration: %v", err)
 	}
 }

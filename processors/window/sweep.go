@@ -147,7 +147,7 @@ func isForgotten(w *brimline.Window, idle int64, before brimline.Time) bool {
 
 // waits says whether a user has a question open, or something that could not be judged.
 func waits(w *brimline.Window) bool {
-	if w.Asked != (brimline.Cause{}) {
+	if w.Asked != (brimline.Cause{}) || w.Apart != (brimline.Cause{}) {
 		return true
 	}
 	for i := range w.Rules {
