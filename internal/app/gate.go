@@ -282,7 +282,7 @@ func (g *gate) disagreement(others []kafka.Member) error {
 	}
 	return &brimline.Error{
 		Class: brimline.ClassEnvironment, Kind: "rules_disagree",
-		Where: fmt.Sprintf("rules %s of this instance", showFingerprint(g.ours)),
+		Where:  fmt.Sprintf("rules %s of this instance", showFingerprint(g.ours)),
 		Remedy: remedy,
 		Err:    fmt.Errorf("other rules than ours are in use by %s", strings.Join(who, ", ")),
 	}
