@@ -34,6 +34,7 @@ type session struct {
 	instance   *string
 	generation int32
 	claims     map[partition]*claim // complete before anything is read
+	client     *kgo.Client          // the member's, which may call back before it is there for its maker
 	reader     *kgo.Client          // of questions; nil where none are to be read
 	running    sync.WaitGroup
 }
@@ -67,14 +68,14 @@ func (s *Stage) join(ctx context.Context) (*member, error) {
 		m.kill()
 		return nil, err
 	}
-	m.client.PauseFetchTopics(s.apart.topic) // they come by the session's reader, and never in one answer with live ones
 	return m, nil
 }
 
 // assigned begins a session. Member and generation are taken now: by the time
 // of a commit they may be those of the next one.
 func (m *member) assigned(_ context.Context, client *kgo.Client, _ map[string][]int32) {
-	n := &session{claims: map[partition]*claim{}}
+	n := &session{claims: map[partition]*claim{}, client: client}
+	client.PauseFetchTopics(m.s.apart.topic) // they come by the session's reader, and never in one answer with live ones
 	n.ctx, n.end = context.WithCancel(m.ctx)
 	n.id, n.generation = client.GroupMetadata()
 	if id, _ := client.OptValue(kgo.InstanceID).(string); id != "" {
@@ -112,7 +113,7 @@ func (m *member) start(ctx context.Context, fetched map[string]map[int32]kgo.Off
 		return nil, err
 	}
 	for p, at := range positions {
-		c := &claim{member: m, session: n, partition: p, position: at, source: m.client, more: make(chan struct{}, 1)}
+		c := &claim{member: m, session: n, partition: p, position: at, source: n.client, more: make(chan struct{}, 1)}
 		if p.apart {
 			c.source = n.reader
 			c.bytes = max(m.s.ApartBytes/len(from[p.topic])/2, leastApart)
@@ -232,7 +233,7 @@ func (m *member) revoked(context.Context, *kgo.Client, map[string][]int32) {
 			mine = append(mine, p.number)
 		}
 	}
-	m.client.ResumeFetchPartitions(map[string][]int32{m.s.near.topic: mine})
+	n.client.ResumeFetchPartitions(map[string][]int32{m.s.near.topic: mine})
 }
 
 // read hands on what comes, until ctx ends.
