@@ -10,13 +10,17 @@ import (
 // Change is the codec of *brimline.Change, the changes stream. Source.Topic is
 // not carried.
 //
-// Version 2: version, kind, parts; user; partition, offset, lsn, txid, commit;
-// then the parts there are; an update is a part without bytes. A row is [user] id amount time columns; an answer is
+// Version 3: version, kind, parts; user; partition, offset, lsn, txid, commit;
+// then the parts there are; an update, and a deletion of a row as it was, are parts without bytes. The life of the
+// source topic comes first, 0 where it is missing, as in version 2, which had neither of the last two. A row is [user] id amount time columns; an answer is
 // the rule's fingerprint in 8 bytes, the cause and its index, and the edges, each as the
 // difference to the one before. All numbers are varints, signed ones zigzag.
 type Change struct{}
 
-const changeVersion = 2
+const (
+	changeVersion      = 3
+	olderChangeVersion = 2 // is read as well
+)
 
 // Parts of an encoded change that are there when their bit is set.
 const (
@@ -25,7 +29,10 @@ const (
 	changeAnswer
 	changeColumns
 	changeUpdate
-	changeParts = 1<<iota - 1
+	changeLife
+	changeWhole
+	changeParts      = 1<<iota - 1
+	olderChangeParts = changeLife - 1
 )
 
 // Encode takes a *brimline.Change.
@@ -54,6 +61,12 @@ func AppendChange(b []byte, c *brimline.Change) ([]byte, error) {
 	if c.Update {
 		parts |= changeUpdate
 	}
+	if c.Source.Life != 0 {
+		parts |= changeLife
+	}
+	if c.Whole {
+		parts |= changeWhole
+	}
 	if c.Rule != 0 || c.Edges != nil || c.Cause != 0 || c.Index != 0 {
 		parts |= changeAnswer
 	}
@@ -64,6 +77,9 @@ func AppendChange(b []byte, c *brimline.Change) ([]byte, error) {
 	b = binary.AppendUvarint(b, c.Source.LSN)
 	b = appendVarint(b, c.Source.TxID)
 	b = appendVarint(b, c.Source.Commit)
+	if parts&changeLife != 0 {
+		b = binary.AppendUvarint(b, uint64(c.Source.Life))
+	}
 	if parts&changeRow != 0 {
 		if parts&changeRowUser != 0 {
 			b = appendID(b, row.User)
@@ -107,21 +123,29 @@ func (Change) Decode(b []byte) (any, error) {
 // DecodeChange is Change's Decode into a change that the caller has. It fails alike, and leaves then anything in c.
 func DecodeChange(b []byte, c *brimline.Change) error {
 	r := wireReader{b: b}
-	if v := r.byte(); r.err == nil && v != changeVersion {
+	most := byte(changeParts)
+	switch v := r.byte(); {
+	case r.err != nil || v == changeVersion:
+	case v == olderChangeVersion:
+		most = olderChangeParts
+	default:
 		return unknown("a record of the changes stream", int(v), changeVersion)
 	}
 	*c = brimline.Change{Kind: brimline.ChangeKind(r.byte())}
 	parts := r.byte()
-	if r.err == nil && (c.Kind < brimline.Upsert || c.Kind > brimline.Retry || parts > changeParts) {
+	if r.err == nil && (c.Kind < brimline.Upsert || c.Kind > brimline.Retry || parts > most) {
 		r.fail(fmt.Errorf("kind %d with parts %b", c.Kind, parts))
 	}
-	c.Update = parts&changeUpdate != 0
+	c.Update, c.Whole = parts&changeUpdate != 0, parts&changeWhole != 0
 	c.User = r.id()
 	c.Source.Partition = int32(r.varint())
 	c.Source.Offset = r.varint()
 	c.Source.LSN = r.uvarint()
 	c.Source.TxID = r.varint()
 	c.Source.Commit = brimline.Time(r.varint())
+	if parts&changeLife != 0 {
+		c.Source.Life = r.uint32()
+	}
 	if parts&changeRow != 0 {
 		c.Row.User = c.User
 		if parts&changeRowUser != 0 {

@@ -13,6 +13,8 @@ type Metrics struct {
 	rows        prometheus.Histogram
 	swept       prometheus.Counter
 	undecodable prometheus.Counter
+	older       prometheus.Counter
+	elsewhere   prometheus.Counter
 	broken      prometheus.Counter
 }
 
@@ -51,6 +53,15 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		swept: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "brimline_window_swept_users_total", Help: "Users deleted from the table because everything of theirs had aged out.",
 		}),
+		older: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "brimline_window_older_changes_total",
+			Help: "Changes left alone because a newer one of their row was folded before.",
+		}),
+		elsewhere: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "brimline_window_other_timeline_changes_total",
+			Help: "Changes with a lower LSN and a later commit than their row's newest, folded as they came: the database was " +
+				"restored, or a standby took over.",
+		}),
 		undecodable: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "brimline_window_deadletters_total", Help: "Messages of the changes stream that could not be decoded.",
 		}),
@@ -58,7 +69,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Name: "brimline_window_broken_states_total", Help: "States of users whose segments were missing or damaged. Not zero is a defect: report it.",
 		}),
 	}
-	r.MustRegister(changes, candidates, m.rows, m.swept, m.undecodable, m.broken)
+	r.MustRegister(changes, candidates, m.rows, m.swept, m.undecodable, m.older, m.elsewhere, m.broken)
 	for kind, name := range changeKinds {
 		for effect, what := range effectNames {
 			m.changes[kind][effect] = changes.WithLabelValues(name, what)
@@ -70,7 +81,13 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	return m
 }
 
-func (m *Metrics) observe(c *brimline.Change, found []brimline.Candidate, replay, write bool, rows int) {
+func (m *Metrics) observe(c *brimline.Change, found []brimline.Candidate, stands brimline.Order, replay, write bool, rows int) {
+	switch stands {
+	case brimline.Older:
+		m.older.Inc()
+	case brimline.Elsewhere:
+		m.elsewhere.Inc()
+	}
 	effect := nothing
 	switch {
 	case replay:
