@@ -33,6 +33,8 @@ type gokaStage struct {
 	// define makes the group graph and the options that only this stage needs;
 	// once per attempt, because goka keeps state in neither but changes both.
 	define func(tables *kafka.Tables) (*goka.GroupGraph, []goka.ProcessorOption)
+	// bind binds the offsets of an attempt to the topic that it reads; nil where they go by its name.
+	bind func(context.Context) (*kafka.Binding, error)
 	// beside runs next to the processor, from when it serves until it ends; nil for nothing.
 	beside func(context.Context, *goka.Processor, *visits)
 }
@@ -50,11 +52,16 @@ func (a *App) truncated(at brimline.Source) {
 }
 
 func (a *App) routeStage() *gokaStage {
+	var life uint32 // of the source, in the running attempt
 	return &gokaStage{
 		name: processors.Route, inputs: []string{a.streams.Source}, all: a.partitions.source,
+		bind: func(ctx context.Context) (b *kafka.Binding, err error) {
+			b, life, err = a.bindSource(ctx)
+			return b, err
+		},
 		define: func(*kafka.Tables) (*goka.GroupGraph, []goka.ProcessorOption) {
 			g := route.Graph(route.Config{
-				Streams: a.streams, Decoder: limited{current{&a.decoder}, a.config.MaxRecordBytes}, Partitions: a.partitions.users,
+				Streams: a.streams, Decoder: limited{current{&a.decoder}, a.config.MaxRecordBytes}, Partitions: a.partitions.users, Life: life,
 				Clock: a.clock, Metrics: a.stageMetrics.route, Truncated: a.truncated,
 			})
 			// In a flattened stream a tombstone is the delete itself.
@@ -140,8 +147,15 @@ func (a *App) attempt(s *gokaStage) attempt {
 			Dir: filepath.Join(a.place.Dir, string(s.name)), Log: a.cluster, Cache: a.cache, Logger: a.log.With("stage", s.name),
 		})
 		s.visits = &visits{}
+		var binding *kafka.Binding
+		if s.bind != nil {
+			var err error
+			if binding, err = s.bind(ctx); err != nil {
+				return err
+			}
+		}
 		graph, options := s.define(tables)
-		options = append(a.gokaOptions(s), options...)
+		options = append(a.gokaOptions(s, binding), options...)
 		if a.config.HotStandby && graph.GroupTable() != nil {
 			options = append(options, goka.WithHotStandby(), goka.WithRecoverAhead())
 		}
@@ -160,7 +174,11 @@ func (a *App) attempt(s *gokaStage) attempt {
 		if s.beside != nil {
 			beside.Go(func() { s.beside(ctx, p, s.visits) })
 		}
-		return kafka.Explain(p.Run(ctx), fmt.Sprintf("stage %s", s.name))
+		run := p.Run
+		if binding != nil {
+			run = a.whileBound(binding, run)
+		}
+		return kafka.Explain(run(ctx), fmt.Sprintf("stage %s", s.name))
 	}
 }
 
@@ -186,7 +204,7 @@ func observe(ctx context.Context, states *goka.StateChangeObserver, hasTable boo
 
 // gokaOptions are what all goka stages have in common: everything that goka
 // would otherwise choose itself, in a way that costs correctness or surprises.
-func (a *App) gokaOptions(s *gokaStage) []goka.ProcessorOption {
+func (a *App) gokaOptions(s *gokaStage, binding *kafka.Binding) []goka.ProcessorOption {
 	return []goka.ProcessorOption{
 		goka.WithClientID(a.kafka.ClientID),
 		goka.WithLogger(gokaLog{a.log.With("stage", s.name)}),
@@ -197,7 +215,7 @@ func (a *App) gokaOptions(s *gokaStage) []goka.ProcessorOption {
 		goka.WithPartitionChannelSize(128),
 		goka.WithConsumerGroupBuilder(a.kafka.GroupBuilder(kafka.Group{
 			Strategy: goka.CopartitioningStrategy, Rules: a.fingerprint, OnExcluded: a.gate.excluded,
-			OnAssigned: s.visits.allow, OnRevoked: s.visits.end,
+			OnAssigned: s.visits.allow, OnRevoked: s.visits.end, Binding: binding,
 		})),
 		goka.WithConsumerSaramaBuilder(a.kafka.ConsumerBuilder()),
 		goka.WithProducerBuilder(a.kafka.ProducerBuilder()),

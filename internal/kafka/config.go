@@ -120,6 +120,8 @@ type Group struct {
 	// OnAssigned is called once the handler has taken its partitions, OnRevoked before it gives them up; the handler
 	// goes on when they return. Nil: nobody is told.
 	OnAssigned, OnRevoked func()
+	// Binding binds the offsets of one of the group's topics to that topic. Nil: they go by its name.
+	Binding *Binding
 }
 
 // ConsumerGroupConfig is Config for one consumer group.

@@ -28,10 +28,10 @@ import (
 // A stop while the group is being joined is not a failure: Consume returns nil.
 //
 // The configuration is given an interceptor, by which the group knows what was handed out. Of
-// callbacks, OnAssigned and OnRevoked are used.
+// callbacks, OnAssigned, OnRevoked and Binding are used.
 func Ordered(brokers []string, group string, c *sarama.Config, callbacks Group) (sarama.ConsumerGroup, error) {
 	g := &ordered{
-		group: callbacks,
+		group: callbacks, name: group,
 		errs:  make(chan error, 64),
 		noted: make(chan struct{}, 1),
 	}
@@ -49,7 +49,8 @@ type ordered struct {
 	errs    chan error
 	closed  atomic.Bool
 	current atomic.Pointer[generation]
-	group   Group // for OnAssigned and OnRevoked
+	group   Group // for OnAssigned, OnRevoked and Binding
+	name    string
 
 	mu      sync.Mutex
 	lastErr error
@@ -93,7 +94,7 @@ func (g *ordered) Consume(ctx context.Context, topics []string, handler sarama.C
 		case <-g.noted:
 		default:
 		}
-		gen := &generation{handler: handler, current: &g.current, group: g.group}
+		gen := &generation{handler: handler, current: &g.current, group: g.group, name: g.name}
 		err := g.ConsumerGroup.Consume(ctx, topics, gen)
 		if ctx.Err() != nil {
 			if err == ctx.Err() { //nolint:errorlint // the bare error: given up while joining
@@ -150,6 +151,7 @@ type generation struct {
 	handler sarama.ConsumerGroupHandler
 	current *atomic.Pointer[generation]
 	group   Group
+	name    string
 	session sarama.ConsumerGroupSession // set by Setup, which precedes everything else
 
 	marks sync.Map // topicPartition to *lowWater
@@ -170,6 +172,11 @@ func (g *generation) mark(at topicPartition) *lowWater {
 func (g *generation) Setup(s sarama.ConsumerGroupSession) error {
 	g.session = s
 	g.current.Store(g)
+	if g.group.Binding != nil {
+		if err := g.group.Binding.claim(g.name, s); err != nil {
+			return err
+		}
+	}
 	err := g.handler.Setup(&orderedSession{s, g})
 	if err == nil && g.group.OnAssigned != nil {
 		g.group.OnAssigned()
@@ -215,6 +222,9 @@ type orderedSession struct {
 
 func (s *orderedSession) MarkOffset(topic string, partition int32, offset int64, metadata string) {
 	failpoint.Hit(failpoint.BeforeMark)
+	if b := s.g.group.Binding; b != nil && b.Topic == topic {
+		metadata = b.metadata()
+	}
 	if failpoint.Without(failpoint.OrderedMarks) {
 		s.ConsumerGroupSession.MarkOffset(topic, partition, offset, metadata)
 		return

@@ -11,11 +11,12 @@ import (
 	"github.com/brimline/brimline/processors"
 )
 
-// Config is what the stage needs. All fields but Truncated are required.
+// Config is what the stage needs. All fields but Life and Truncated are required.
 type Config struct {
 	Streams    processors.Streams
 	Decoder    Decoder
-	Partitions int // of the changes stream
+	Partitions int    // of the changes stream
+	Life       uint32 // of the source topic, see brimline.Source
 	Clock      func() time.Time
 	Metrics    *Metrics
 	// Truncated is told of each TRUNCATE, and where it stood; nil where nothing needs to know.
@@ -34,8 +35,9 @@ func Graph(c Config) *goka.GroupGraph {
 			value, _ := msg.([]byte)
 			now := c.Clock()
 			out := route(c.Decoder, c.Partitions, record{
-				source: brimline.Source{Topic: string(ctx.Topic()), Partition: ctx.Partition(), Offset: ctx.Offset()},
-				key:    []byte(ctx.Key()), value: value, headers: ctx.Headers, at: brimline.TimeOf(now),
+				source: brimline.Source{Topic: string(ctx.Topic()), Partition: ctx.Partition(), Offset: ctx.Offset(),
+					Life: c.Life},
+				key: []byte(ctx.Key()), value: value, headers: ctx.Headers, at: brimline.TimeOf(now),
 			})
 			if c.Truncated != nil && len(out.changes) > 0 && out.changes[0].Kind == brimline.Truncate {
 				c.Truncated(out.changes[0].Source)
