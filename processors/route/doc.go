@@ -15,7 +15,8 @@
 //
 // # State
 //
-// None. The consumer group's offsets are all there is.
+// None. The consumer group's offsets are all there is; their metadata name the id of the topic, and those of a topic
+// that is no more count for nothing.
 //
 // # On replay
 //
