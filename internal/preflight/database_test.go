@@ -33,7 +33,7 @@ var fired sync.Map
 // elsewhere are checks that are made, and tried, by package app.
 var elsewhere = []string{
 	"rules_file", "settings_wrong", "group_settings", "group_table_replaced", "group_record", "group_columns_changed",
-	"postgres_connection_none", "postgres_connection_off",
+	"postgres_connection_none", "postgres_connection_off", "kafka_alerts_shared",
 }
 
 func TestMain(m *testing.M) {

@@ -36,6 +36,7 @@ type session struct {
 	generation int32
 	claims     map[int32]*claim // complete before anything is read
 	running    sync.WaitGroup
+	begin      func() // ends the wait for the committed offsets
 }
 
 // join makes the member; ctx is that of its work.
@@ -72,9 +73,14 @@ func (s *Stage) join(ctx context.Context, c *committer) (*member, error) {
 
 // assigned begins a session. Member and generation are taken now: by the time
 // of a commit they may be those of the next one.
-func (m *member) assigned(_ context.Context, client *kgo.Client, _ map[string][]int32) {
+func (m *member) assigned(_ context.Context, client *kgo.Client, given map[string][]int32) {
 	n := &session{claims: map[int32]*claim{}}
 	n.ctx, n.end = context.WithCancel(m.ctx)
+	var waiting context.Context
+	waiting, n.begin = context.WithCancel(n.ctx)
+	if partitions := given[m.s.Streams.Candidates]; len(partitions) > 0 {
+		go m.tellWaiting(waiting, partitions)
+	}
 	n.id, n.generation = client.GroupMetadata()
 	if id, _ := client.OptValue(kgo.InstanceID).(string); id != "" {
 		n.instance = &id
@@ -82,6 +88,23 @@ func (m *member) assigned(_ context.Context, client *kgo.Client, _ map[string][]
 	m.mu.Lock()
 	m.now = n
 	m.mu.Unlock()
+}
+
+// tellWaiting tells that the partitions are not read yet, again and more and more rarely, until ctx ends. The client asks
+// for the group's offsets without end while a transaction that holds some is open, and calls start only then.
+func (m *member) tellWaiting(ctx context.Context, partitions []int32) {
+	since := m.s.Clock()
+	for pause := m.s.tellAfter; ; pause = min(2*pause, time.Hour) {
+		select {
+		case <-time.After(pause):
+			m.s.Log.Warn("candidates wait: the brokers do not give the group's committed offsets, as if a transaction that "+
+				"holds them were open", "partitions", partitions, "since", since, "remedy", "a transaction ends by itself after "+
+				"its timeout; one that does not was lost by a broker: find it with kafka-transactions.sh find-hanging, and "+
+				"end it with abort")
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // start reads where the partitions stand and starts their claims. ctx ends
@@ -106,6 +129,7 @@ func (m *member) start(ctx context.Context, fetched map[string]map[int32]kgo.Off
 		return nil, err
 	}
 	n := m.session()
+	n.begin()
 	from := map[int32]kgo.Offset{}
 	for p, at := range positions {
 		from[p] = kgo.NewOffset().AtStart()

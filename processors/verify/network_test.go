@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
 	"net"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -271,4 +274,73 @@ func TestStopWithoutBrokers(t *testing.T) {
 			p.proxy.Set(testkit.Weather{})
 		})
 	}
+}
+
+// A transaction that never ends keeps the group's offsets back, and the client waits for them without a word.
+func TestOffsetsThatAreKeptBackAreTold(t *testing.T) {
+	onNetwork(t, 1, func(t *testing.T, p *proxied) {
+		h := p.newHistory(20)
+		p.put(h.all...)
+		told := make(chan struct{}, 100)
+		config := p.config
+		p.config = func(c *Config) {
+			config(c)
+			c.Log = slog.New(tellsOf{slog.DiscardHandler, "candidates wait", told})
+		}
+		p.stage = func(s *Stage) { s.tellAfter = 20 * time.Millisecond }
+		var kept atomic.Bool
+		kept.Store(true)
+		p.broker.ControlKey(keyOffsetFetch, func(r kmsg.Request) (kmsg.Response, error, bool) {
+			p.broker.KeepControl()
+			asked := r.(*kmsg.OffsetFetchRequest)
+			if !kept.Load() || len(asked.Groups) == 0 {
+				return nil, nil, false
+			}
+			answer := asked.ResponseKind().(*kmsg.OffsetFetchResponse)
+			for _, g := range asked.Groups {
+				group := kmsg.NewOffsetFetchResponseGroup()
+				group.Group = g.Group
+				for _, asked := range g.Topics {
+					topic := kmsg.NewOffsetFetchResponseGroupTopic()
+					topic.Topic, topic.TopicID = asked.Topic, asked.TopicID
+					for _, n := range asked.Partitions {
+						partition := kmsg.NewOffsetFetchResponseGroupTopicPartition()
+						partition.Partition, partition.ErrorCode = n, kerr.UnstableOffsetCommit.Code
+						topic.Partitions = append(topic.Partitions, partition)
+					}
+					group.Topics = append(group.Topics, topic)
+				}
+				answer.Groups = append(answer.Groups, group)
+			}
+			return answer, nil, true
+		})
+		p.start("one")
+		for range 2 {
+			await(t, "the wait is told, and again", told)
+		}
+		kept.Store(false)
+		p.caughtUp()
+		p.check(h)
+	})
+}
+
+// tellsOf sends when a message that begins like this is logged.
+type tellsOf struct {
+	slog.Handler
+	message string
+	told    chan<- struct{}
+}
+
+func (h tellsOf) Enabled(context.Context, slog.Level) bool { return true }
+
+func (h tellsOf) WithAttrs([]slog.Attr) slog.Handler { return h }
+
+func (h tellsOf) Handle(_ context.Context, r slog.Record) error {
+	if strings.HasPrefix(r.Message, h.message) {
+		select {
+		case h.told <- struct{}{}:
+		default:
+		}
+	}
+	return nil
 }

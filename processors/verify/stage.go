@@ -27,6 +27,8 @@ type Stage struct {
 	partitions partitionCounts
 	failure    chan error // holds the first
 	end        context.CancelFunc
+	// tellAfter is how long a wait for committed offsets lasts before it is told.
+	tellAfter time.Duration
 	// pause is called at the named points of a transaction, for tests that stop an instance there.
 	pause func(point string)
 	// joined is called with the member before it reads, for tests that look into it.
@@ -44,8 +46,8 @@ func New(c Config) (*Stage, error) {
 	c.setDefaults()
 	s := &Stage{
 		Config: c, slots: make(chan struct{}, c.Questions), long: make(chan struct{}, c.LongQuestions),
-		failure: make(chan error, 1),
-		pause:   func(string) {}, joined: func(*member) {},
+		failure: make(chan error, 1), tellAfter: 10 * time.Second,
+		pause: func(string) {}, joined: func(*member) {},
 	}
 	s.rules = ruleCache{compile: c.Compile, rules: map[uint64]*sliding.Rule{}}
 	s.outage.s = s
