@@ -90,8 +90,8 @@ func (m *member) assigned(_ context.Context, client *kgo.Client, given map[strin
 	m.mu.Unlock()
 }
 
-// tellWaiting tells that the partitions are not read yet, again and more and more rarely, until ctx ends. The client asks
-// for the group's offsets without end while a transaction that holds some is open, and calls start only then.
+// tellWaiting tells that the partitions are not read yet, again and more and more rarely, until ctx ends. The client
+// asks for the group's offsets without end while a transaction that holds some is open, and calls start only then.
 func (m *member) tellWaiting(ctx context.Context, partitions []int32) {
 	since := m.s.Clock()
 	for pause := m.s.tellAfter; ; pause = min(2*pause, time.Hour) {
