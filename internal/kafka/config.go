@@ -118,10 +118,10 @@ type Group struct {
 	// fingerprint get partitions (see RulesStrategy), and Members shows it.
 	Rules []byte
 	// OnExcluded is called with the leader's fingerprint when this member was left out for its own, each time
-	// partitions are shared out. It must return at once. Nil: nobody is told.
+	// partitions are shared out. It must return at once. Nil: not told.
 	OnExcluded func(leader []byte)
 	// OnAssigned is called once the handler has taken its partitions, OnRevoked before it gives them up; the handler
-	// goes on when they return. Nil: nobody is told.
+	// goes on when they return. Nil: not told.
 	OnAssigned, OnRevoked func()
 }
 

@@ -60,7 +60,7 @@ type Config struct {
 	// AsOfNow adds the total of the last window up to the moment of asking.
 	AsOfNow bool
 	// Waiting is told since when and why PostgreSQL is waited for, and with a nil cause that it is not any more. It must
-	// return at once. Nil: nobody is told.
+	// return at once. Nil: not told.
 	Waiting func(since time.Time, cause error)
 	// Metrics of this process, which outlive the stage.
 	Metrics *Metrics
