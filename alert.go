@@ -28,6 +28,9 @@ type Candidate struct {
 	Stream  Figures     // what the window held when it was raised
 	Newest  []Transaction
 	Cause   Cause
+	// Apart says that it travels in the stream of questions, in which it is not among what live rows wait for. No codec
+	// writes it: the stream tells.
+	Apart bool
 }
 
 // ID is the alert id of the candidate's edge.

@@ -44,8 +44,10 @@ type Change struct {
 	Edges []Time
 	// Cause is the Cause.Offset of the candidate that is answered or retried. For EdgesFound it is that of the user's
 	// newest question that is answered with this message and those before it, and Index is its Cause.Index, which is
-	// below 0; Index is 0 where more of the answer follows. For AskAgain it is Doubt.Offset, and Index which time it is,
-	// from 1.
+	// below 0; Index is 0 where more of the answer follows. Apart says that these are the questions that travel apart;
+	// of each user, those and the others are answered in their order, and there is none between the two. For AskAgain
+	// Cause is Doubt.Offset, and Index which time it is, from 1.
 	Cause int64
 	Index int
+	Apart bool
 }

@@ -24,6 +24,8 @@ type Window struct {
 	// Asked is the cause of the user's newest question to PostgreSQL that has no answer yet, and the zero Cause
 	// when all have theirs. Until then no announced edge is forgotten, nor is the user.
 	Asked Cause
+	// Apart is the same for the questions that travel apart.
+	Apart Cause
 	// Stirred is the newest change to rows that came while a question was open, or that reached an announced edge.
 	Stirred Stir
 	// Reach is the lowest time of the rows whose versions were forgotten while a question was open, 0 for none: how
@@ -118,6 +120,8 @@ type Span struct {
 	// Again says that the answer will not be enough: rows that the span reaches have changed since the question, or
 	// the span has grown.
 	Again bool
+	// Apart says that the question travels apart.
+	Apart bool
 }
 
 // Edge is one announced edge.

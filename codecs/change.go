@@ -12,7 +12,7 @@ import (
 // not carried.
 //
 // Version 2: version, kind, parts; user; partition, offset, lsn, txid, commit;
-// then the parts there are; update and inserted are parts without bytes. A row is
+// then the parts there are; update, inserted and apart are parts without bytes. A row is
 // [user] id amount time columns; an answer is the rule's fingerprint in 8 bytes, the cause and its index, and the
 // edges, each as the difference to the one before; a reason is a text. All numbers are varints, signed ones zigzag.
 type Change struct{}
@@ -28,6 +28,7 @@ const (
 	changeUpdate
 	changeInserted
 	changeReason
+	changeApart
 	changeParts = 1<<iota - 1
 )
 
@@ -62,6 +63,9 @@ func AppendChange(b []byte, c *brimline.Change) ([]byte, error) {
 	}
 	if c.Reason != "" {
 		parts |= changeReason
+	}
+	if c.Apart {
+		parts |= changeApart
 	}
 	if c.Rule != 0 || c.Edges != nil || c.Cause != 0 || c.Index != 0 {
 		parts |= changeAnswer
@@ -127,7 +131,7 @@ func DecodeChange(b []byte, c *brimline.Change) error {
 	if r.err == nil && (c.Kind < brimline.Upsert || c.Kind > brimline.AskAgain || parts > changeParts) {
 		r.fail(fmt.Errorf("kind %d with parts %b", c.Kind, parts))
 	}
-	c.Update, c.Inserted = parts&changeUpdate != 0, parts&changeInserted != 0
+	c.Update, c.Inserted, c.Apart = parts&changeUpdate != 0, parts&changeInserted != 0, parts&changeApart != 0
 	c.User = r.id()
 	c.Source.Partition = int32(r.varint())
 	c.Source.Offset = r.varint()

@@ -92,6 +92,7 @@ func anyChange() *rapid.Generator[*brimline.Change] {
 			c.Edges = rapid.SliceOfN(anyTime(), 0, 5).Draw(t, "edges")
 			c.Rule = rapid.Uint64().Draw(t, "rule")
 			c.Cause, c.Index = rapid.Int64().Draw(t, "cause"), rapid.IntRange(math.MinInt, 0).Draw(t, "index")
+			c.Apart = rapid.Bool().Draw(t, "apart")
 		case brimline.Unjudgeable, brimline.Retry:
 			c.Edges = rapid.SliceOfN(anyTime(), 1, 2).Draw(t, "span")
 			c.Rule, c.Cause = rapid.Uint64().Draw(t, "rule"), rapid.Int64().Draw(t, "cause")
@@ -130,11 +131,13 @@ func anyWindow() *rapid.Generator[*brimline.Window] {
 				Forgotten: none(rapid.SliceOf(anyTime()).Draw(t, "forgotten")),
 				Unjudged: none(rapid.SliceOfN(rapid.Custom(func(t *rapid.T) brimline.Span {
 					return brimline.Span{From: anyTime().Draw(t, "from"), Until: anyTime().Draw(t, "until"),
-						Asked: rapid.Int64Range(0, 1<<50).Draw(t, "asked"), Again: rapid.Bool().Draw(t, "again")}
+						Asked: rapid.Int64Range(0, 1<<50).Draw(t, "asked"), Again: rapid.Bool().Draw(t, "again"),
+						Apart: rapid.Bool().Draw(t, "apart")}
 				}), 0, 3).Draw(t, "unjudged"))})
 		}
 		if rapid.Bool().Draw(t, "with questions") {
 			w.Asked, w.Reach = anyCause().Draw(t, "asked"), anyTime().Draw(t, "reach")
+			w.Apart = anyCause().Draw(t, "asked apart")
 			w.Stirred = brimline.Stir{Last: rapid.Int64().Draw(t, "stirred"), LSN: rapid.Uint64().Draw(t, "lsn"),
 				TxID: rapid.Int64().Draw(t, "txid")}
 		}

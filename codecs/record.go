@@ -347,6 +347,11 @@ func marshal(record any) ([]byte, error) {
 
 // unmarshal reads a record after its version.
 func unmarshal(what string, b []byte, record any) error {
+	return unmarshalUpTo(recordVersion, what, b, record)
+}
+
+// unmarshalUpTo is unmarshal for a record whose newest version is another one.
+func unmarshalUpTo(newest int, what string, b []byte, record any) error {
 	var head struct {
 		Version int `json:"version"`
 	}
@@ -354,7 +359,7 @@ func unmarshal(what string, b []byte, record any) error {
 		return corrupt(what, err)
 	}
 	switch {
-	case head.Version > recordVersion:
+	case head.Version > newest:
 		return newer(what, head.Version)
 	case head.Version < 1:
 		return corrupt(what, errors.New("it has no version"))

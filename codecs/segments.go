@@ -131,7 +131,7 @@ func (a *assembly) remove(row *brimline.Row) {
 
 func (a *assembly) window(value *brimline.Window) *brimline.Window {
 	w := &brimline.Window{
-		Last: value.Last, Floor: value.Floor, Scale: value.Scale, Asked: value.Asked, Stirred: value.Stirred,
+		Last: value.Last, Floor: value.Floor, Scale: value.Scale, Asked: value.Asked, Apart: value.Apart, Stirred: value.Stirred,
 		Reach: value.Reach, Doubt: value.Doubt,
 		Older: value.Older, Rules: make([]brimline.RuleState, len(value.Rules)),
 	}

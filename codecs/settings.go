@@ -36,6 +36,10 @@ type GroupSettings struct {
 	Facts    map[string]ColumnFacts // of the columns above and of those of the rules
 	Identity Identity
 
+	// Flow is the version of the streams between the stages, from 2 on; 0 is the first. Records of the second have a
+	// version of their own: a program that knows the first alone would leave a stream unread.
+	Flow int
+
 	// By, Program and At say which instance wrote it, of which version, and when.
 	By      string
 	Program string
@@ -67,6 +71,7 @@ type settingsRecord struct {
 	Decimals          Decimals        `json:"decimals"`
 	AmountColumnScale *int            `json:"amount_column_scale,omitempty"`
 	AmountMinorUnits  int             `json:"amount_minor_units"`
+	Flow              int             `json:"flow,omitempty"`
 	DecidedUnit       TimeUnit        `json:"decided_unit,omitempty"`
 	DecidedDecimals   Decimals        `json:"decided_decimals,omitempty"`
 	TableOID          uint32          `json:"table_oid,omitempty"`
@@ -88,6 +93,9 @@ type identityRecord struct {
 	Columns []string `json:"columns,omitempty"`
 }
 
+// settingsVersion is that of records with a Flow.
+const settingsVersion = 2
+
 const aSettings = "the record of the group's settings"
 
 // Encode takes a *GroupSettings.
@@ -104,7 +112,10 @@ func (Settings) Encode(v any) ([]byte, error) {
 		Source: s.Source, Table: s.Table, ID: s.ID, User: s.User, Amount: s.Amount, Time: s.Time, Scale: s.Scale,
 		Format: s.Format, AllowFloatAmounts: s.AllowFloatAmounts, TimeUnit: s.TimeUnit, Decimals: s.Decimals,
 		AmountColumnScale: s.AmountColumnScale, AmountMinorUnits: s.AmountMinorUnits,
-		DecidedUnit: s.DecidedUnit, DecidedDecimals: s.DecidedDecimals, TableOID: s.TableOID,
+		DecidedUnit: s.DecidedUnit, DecidedDecimals: s.DecidedDecimals, TableOID: s.TableOID, Flow: s.Flow,
+	}
+	if s.Flow != 0 {
+		r.Version = settingsVersion
 	}
 	if r.ID == nil {
 		r.ID = []string{}
@@ -122,14 +133,17 @@ func (Settings) Encode(v any) ([]byte, error) {
 // Decode gives a *GroupSettings.
 func (Settings) Decode(b []byte) (any, error) {
 	var r settingsRecord
-	if err := unmarshal(aSettings, b, &r); err != nil {
+	if err := unmarshalUpTo(settingsVersion, aSettings, b, &r); err != nil {
 		return nil, err
+	}
+	if (r.Flow != 0) != (r.Version == settingsVersion) {
+		return nil, corrupt(aSettings, fmt.Errorf("version %d with flow %d", r.Version, r.Flow))
 	}
 	s := &GroupSettings{
 		Source: r.Source, Table: r.Table, ID: r.ID, User: r.User, Amount: r.Amount, Time: r.Time, Scale: r.Scale,
 		Format: r.Format, AllowFloatAmounts: r.AllowFloatAmounts, TimeUnit: r.TimeUnit, Decimals: r.Decimals,
 		AmountColumnScale: r.AmountColumnScale, AmountMinorUnits: r.AmountMinorUnits,
-		DecidedUnit: r.DecidedUnit, DecidedDecimals: r.DecidedDecimals, TableOID: r.TableOID,
+		DecidedUnit: r.DecidedUnit, DecidedDecimals: r.DecidedDecimals, TableOID: r.TableOID, Flow: r.Flow,
 		By: r.By, Program: r.Program, At: timeOrZero(r.At),
 	}
 	if len(s.ID) == 0 {
@@ -155,6 +169,8 @@ func (Settings) Decode(b []byte) (any, error) {
 
 func (s *GroupSettings) check() error {
 	switch {
+	case s.Flow < 0 || s.Flow == 1:
+		return fmt.Errorf("flow %d", s.Flow)
 	case s.Scale < 0 || s.Scale > brimline.MaxScale:
 		return fmt.Errorf("scale %d", s.Scale)
 	case !slices.Contains([]Format{FormatAuto, FormatEnvelope, FormatFlat}, s.Format):

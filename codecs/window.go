@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/brimline/brimline"
@@ -14,8 +15,8 @@ import (
 // user, and refuses others; a program that wants every user's figures opens a view with views.Open.
 //
 // Version 2: version, flags, last, scale; floor, if there is one; the rows; the rules; changed rows, older segments,
-// rows that are gone, forgotten edges, what is asked, what stirred, spans that were not judged and a doubt, each if
-// there are any. All numbers are varints, signed ones zigzag.
+// rows that are gone, forgotten edges, what is asked, what stirred, spans that were not judged, a doubt and what is
+// asked apart, each if there are any. All numbers are varints, signed ones zigzag.
 //
 //   - A row is the time since the row before it, the id, the amount and its columns. Ids that are integers are
 //     differences to the integer id before.
@@ -33,6 +34,8 @@ import (
 //     their length, and the offset of the question, doubled, with one more where it is to be asked again.
 //   - A doubt is its offset as the difference to last, its reason, when it was said, its first time, the last one as
 //     the difference to that, and how often it was asked again.
+//   - Of questions that travel apart, the newest one's cause; then, of each span in its order, 1 where its question does,
+//     else 0, in a byte.
 type Window struct{}
 
 const windowVersion = 2
@@ -51,6 +54,7 @@ const (
 	windowStirred                // rows of what was asked or announced have changed
 	windowUnjudged               // there are spans that were not judged
 	windowDoubt                  // the user was distrusted
+	windowApart                  // a question that travels apart is open
 	windowFlags      = 1<<iota - 1
 )
 
@@ -108,6 +112,12 @@ func AppendWindow(b []byte, w *brimline.Window) ([]byte, error) {
 		if len(w.Rules[i].Unjudged) > 0 {
 			flags |= windowUnjudged
 		}
+		if slices.ContainsFunc(w.Rules[i].Unjudged, func(s brimline.Span) bool { return s.Apart }) {
+			flags |= windowApart
+		}
+	}
+	if w.Apart != (brimline.Cause{}) {
+		flags |= windowApart
 	}
 	if w.Asked != (brimline.Cause{}) || w.Reach != 0 {
 		flags |= windowAsked
@@ -175,7 +185,25 @@ func AppendWindow(b []byte, w *brimline.Window) ([]byte, error) {
 		b = binary.AppendVarint(b, int64(w.Doubt.Floor-w.Doubt.From))
 		b = binary.AppendVarint(b, int64(w.Doubt.Asked))
 	}
+	if flags&windowApart != 0 {
+		b = appendApart(b, w)
+	}
 	return b, nil
+}
+
+func appendApart(b []byte, w *brimline.Window) []byte {
+	b = binary.AppendVarint(b, w.Last-w.Apart.Offset)
+	b = binary.BigEndian.AppendUint64(b, uint64(w.Apart.Index))
+	for i := range w.Rules {
+		for _, s := range w.Rules[i].Unjudged {
+			apart := byte(0)
+			if s.Apart {
+				apart = 1
+			}
+			b = append(b, apart)
+		}
+	}
+	return b
 }
 
 func appendSpans(b []byte, spans []brimline.Span) []byte {
@@ -416,6 +444,9 @@ func (WindowPart) Decode(b []byte) (any, error) {
 		d.Floor = d.From + brimline.Time(r.varint())
 		d.Asked = int(r.varint())
 	}
+	if flags&windowApart != 0 {
+		r.apart(w)
+	}
 	if err := r.end(); err != nil {
 		return nil, corrupt("a value of the window table", err)
 	}
@@ -550,6 +581,19 @@ func (r *wireReader) spans() []brimline.Span {
 		last = s.Until
 	}
 	return spans
+}
+
+func (r *wireReader) apart(w *brimline.Window) {
+	w.Apart.Offset = w.Last - r.varint()
+	w.Apart.Index = int(r.fixed64())
+	for i := range w.Rules {
+		for n := range w.Rules[i].Unjudged {
+			apart := r.byte()
+			if w.Rules[i].Unjudged[n].Apart = apart == 1; apart > 1 {
+				r.fail(fmt.Errorf("a span with %d", apart))
+			}
+		}
+	}
 }
 
 func (r *wireReader) ruleState(rule *brimline.RuleState) {

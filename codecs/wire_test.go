@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -179,6 +180,14 @@ func exampleDoubt(t testing.TB) *brimline.Window {
 	return w
 }
 
+// exampleApart is one with questions of both ways.
+func exampleApart(t testing.TB) *brimline.Window {
+	w := exampleAsked(t)
+	w.Apart = brimline.Cause{Offset: 4700, Index: -1 - 0x7eadbeefcafe0002}
+	w.Rules[1].Unjudged[0].Apart = true
+	return w
+}
+
 // exampleTail is the newest part of a log that goes on in segments.
 func exampleTail(t testing.TB) *brimline.Window {
 	w := exampleMixedWindow(t)
@@ -228,6 +237,18 @@ func exampleInsert(t testing.TB) *brimline.Change {
 	return c
 }
 
+func exampleFoundApart(t testing.TB) *brimline.Change {
+	c := exampleChange(t, brimline.EdgesFound)
+	c.Apart = true
+	return c
+}
+
+func exampleFlow(t testing.TB) *codecs.GroupSettings {
+	s := exampleSettings(t)
+	s.Flow = 2
+	return s
+}
+
 func exampleSettings(t testing.TB) *codecs.GroupSettings {
 	one := 2
 	preset := "1970-01-01 00:00:00"
@@ -259,6 +280,7 @@ func TestGoldenBytes(t *testing.T) {
 		{"change-v2/delete.hex", codecs.Change{}, exampleChange(t, brimline.Delete)},
 		{"change-v2/truncate.hex", codecs.Change{}, exampleChange(t, brimline.Truncate)},
 		{"change-v2/edges-found.hex", codecs.Change{}, exampleChange(t, brimline.EdgesFound)},
+		{"change-v2/edges-found-apart.hex", codecs.Change{}, exampleFoundApart(t)},
 		{"change-v2/refuted.hex", codecs.Change{}, exampleChange(t, brimline.Refuted)},
 		{"change-v2/unjudgeable.hex", codecs.Change{}, exampleChange(t, brimline.Unjudgeable)},
 		{"change-v2/retry.hex", codecs.Change{}, exampleChange(t, brimline.Retry)},
@@ -270,6 +292,7 @@ func TestGoldenBytes(t *testing.T) {
 		{"window-v2/mixed.hex", codecs.WindowPart{}, exampleMixedWindow(t)},
 		{"window-v2/tail.hex", codecs.WindowPart{}, exampleTail(t)},
 		{"window-v2/asked.hex", codecs.WindowPart{}, exampleAsked(t)},
+		{"window-v2/apart.hex", codecs.WindowPart{}, exampleApart(t)},
 		{"window-v2/empty.hex", codecs.WindowPart{}, &brimline.Window{Floor: brimline.MinTime}},
 		{"candidate-v1/edge.json", codecs.Candidate{}, &alert.Candidate},
 		{"candidate-v1/late.json", codecs.Candidate{}, &exampleDismissed(t).Candidate},
@@ -280,6 +303,7 @@ func TestGoldenBytes(t *testing.T) {
 		{"ruleset-v1/two.json", codecs.RuleSet{}, &brimline.RuleSet{Scale: 2, Lateness: 36 * time.Hour, Columns: []brimline.Column{{Name: "currency", Type: brimline.Text}},
 			Rules: []brimline.Rule{alert.Candidate.Rule, exampleDismissed(t).Candidate.Rule}}},
 		{"settings-v1/known.json", codecs.Settings{}, exampleSettings(t)},
+		{"settings-v2/flow.json", codecs.Settings{}, exampleFlow(t)},
 		{"settings-v1/unknown.json", codecs.Settings{}, &codecs.GroupSettings{
 			Source: "t", Table: "public.t", ID: []string{"id"}, User: "u", Amount: "a", Time: "at", Format: codecs.FormatFlat, TimeUnit: codecs.UnitUs, Decimals: codecs.DecimalsAuto, AmountMinorUnits: 2, AllowFloatAmounts: true}},
 		{"deadletter-v1/text.json", codecs.DeadLetter{}, &brimline.DeadLetter{Topic: "postgres.streaming.transactions", Partition: 1, Offset: 2,
@@ -329,6 +353,7 @@ func TestCorruptRecords(t *testing.T) {
 		{codecs.Change{}, exampleChange(t, brimline.Upsert)}, {codecs.Change{}, exampleChange(t, brimline.EdgesFound)},
 		{codecs.WindowPart{}, exampleWindow(t)}, {codecs.WindowPart{}, exampleMixedWindow(t)}, {codecs.WindowPart{}, exampleTail(t)}, {codecs.WindowPart{}, exampleAsked(t)},
 		{codecs.WindowPart{}, exampleDoubt(t)}, {codecs.Change{}, exampleChange(t, brimline.Distrust)},
+		{codecs.WindowPart{}, exampleApart(t)}, {codecs.Settings{}, exampleFlow(t)},
 		{codecs.Candidate{}, &alert.Candidate}, {codecs.Alert{}, alert}, {codecs.AlertLog{}, []*brimline.Alert{alert}},
 		{codecs.RuleSet{}, &brimline.RuleSet{}}, {codecs.DeadLetter{}, &brimline.DeadLetter{}},
 		{codecs.Settings{}, exampleSettings(t)},
@@ -346,7 +371,7 @@ func TestCorruptRecords(t *testing.T) {
 		check("with a byte more", append(bytes.Clone(good), 'x'), codecs.KindCorruptRecord)
 		newer := bytes.Clone(good)
 		if newer[0] == '{' {
-			newer = bytes.Replace(newer, []byte(`"version":1`), []byte(`"version":2`), 1)
+			newer = regexp.MustCompile(`"version":\d+`).ReplaceAll(newer, []byte(`"version":99`))
 			check("without version", []byte(`{}`), codecs.KindCorruptRecord)
 		} else {
 			newer[0]++

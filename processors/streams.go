@@ -11,7 +11,8 @@ type Streams struct {
 	Source      string // the change stream, written by Debezium or `brimline capture`
 	Changes     string // changes keyed by user
 	DeadLetters string // records that could not be taken in
-	Candidates  string // questions to PostgreSQL
+	Candidates  string // edges, and what else live rows ask of PostgreSQL
+	Questions   string // what old rows ask of PostgreSQL, which nothing live waits for
 	Dismissed   string // candidates that PostgreSQL did not confirm
 	Alerts      string // what it is all for
 	Rules       string // the rules in force, and from when on the group alerts
@@ -44,7 +45,7 @@ func NewStreams(group, source, alerts string) Streams {
 		Group:  group,
 		Source: source, Alerts: alerts,
 		Changes: group + "-changes", DeadLetters: group + "-deadletter",
-		Candidates: group + "-candidates", Dismissed: group + "-dismissed", Rules: group + "-rules",
+		Candidates: group + "-candidates", Questions: group + "-questions", Dismissed: group + "-dismissed", Rules: group + "-rules",
 		RouteGroup: group + "-route", WindowGroup: group + "-window",
 		VerifyGroup: group + "-verify", IndexGroup: group + "-index",
 		WindowTable: group + "-window-table", WindowSegments: group + "-window-segments",
@@ -59,5 +60,9 @@ func (s Streams) Groups() []string {
 
 // Owned are the topics that belong to the group alone: what a reset deletes.
 func (s Streams) Owned() []string {
-	return []string{s.Changes, s.DeadLetters, s.Candidates, s.Dismissed, s.Rules, s.WindowTable, s.IndexTable, s.IndexLoop}
+	return []string{s.Changes, s.DeadLetters, s.Candidates, s.Questions, s.Dismissed, s.Rules, s.WindowTable,
+		s.IndexTable, s.IndexLoop}
 }
+
+// Asks says whether a topic of the group is one that verify reads.
+func (s Streams) Asks(topic string) bool { return topic == s.Candidates || topic == s.Questions }

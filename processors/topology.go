@@ -14,6 +14,11 @@ const (
 // StageNames are all stages in the order of the flow.
 func StageNames() []StageName { return []StageName{Route, Window, Verify, Index} }
 
+// FlowVersion says which streams there are between stages and what is in them. Members of a group with different ones
+// would leave something unread, so they never share it. 1: all candidates in one stream; 2: questions about old rows
+// travel apart.
+const FlowVersion = 2
+
 // Edge is one stream that a stage reads or writes.
 type Edge struct {
 	Topic string
@@ -36,6 +41,7 @@ type Stage struct {
 func Topology(s Streams) []Stage {
 	changes := Edge{s.Changes, "user", "changes to a user's rows, and verify's answers"}
 	candidates := Edge{s.Candidates, "user", "edges to be asked of PostgreSQL"}
+	questions := Edge{s.Questions, "user", "what old rows ask of PostgreSQL, which nothing live waits for"}
 	dead := Edge{s.DeadLetters, "as it came", "records that could not be taken in"}
 	alerts := Edge{s.Alerts, "user/rule/edge-time", "verified alerts, each once"}
 	return []Stage{
@@ -47,12 +53,12 @@ func Topology(s Streams) []Stage {
 		{
 			Name: Window, Group: s.WindowGroup,
 			In:    []Edge{changes},
-			Out:   []Edge{candidates, dead},
+			Out:   []Edge{candidates, questions, dead},
 			Table: &Edge{s.WindowTable, "user", "retained rows and announced edges"},
 		},
 		{
 			Name: Verify, Group: s.VerifyGroup,
-			In:  []Edge{candidates},
+			In:  []Edge{candidates, questions},
 			Out: []Edge{alerts, {s.Dismissed, "user/rule/edge-time", "candidates that PostgreSQL refuted"}, changes, dead},
 		},
 		{

@@ -208,7 +208,7 @@ func (c *deadletterRetryCmd) Run(w *world) error {
 			fmt.Fprintf(w.out, "left alone: %s/%d/%d: %s\n", shown(d.Topic), d.Partition, d.Offset, text(err.Error()))
 			return nil
 		}
-		judged := d.Topic == streams.Candidates
+		judged := streams.Asks(d.Topic)
 		if judged {
 			candidates++
 		}

@@ -294,7 +294,11 @@ func (g *gate) strangers(ctx context.Context) (others, unsettled []kafka.Member,
 
 func (g *gate) disagreement(others []kafka.Member) error {
 	var who []string
+	remedy := "stop those instances, or start them with the same rules file; or give this one another --group"
 	for _, m := range others {
+		if flow, known := flowOf(m.UserData); known && flow != processors.FlowVersion {
+			remedy = "stop those instances: of one group, all must be of versions of brimline that have the same streams"
+		}
 		what := "rules " + showFingerprint(m.UserData)
 		if len(m.UserData) == 0 {
 			what = "rules not told"
@@ -306,7 +310,7 @@ func (g *gate) disagreement(others []kafka.Member) error {
 	return &brimline.Error{
 		Class: brimline.ClassEnvironment, Kind: "rules_disagree",
 		Where:  fmt.Sprintf("rules %s of this instance", showFingerprint(g.ours)),
-		Remedy: "stop those instances, or start them with the same rules file; or give this one another --group",
+		Remedy: remedy,
 		Err:    fmt.Errorf("other rules than ours are in use by %s", strings.Join(who, ", ")),
 	}
 }
@@ -320,11 +324,31 @@ func host(address string) string {
 	return address
 }
 
+// flowOf is the version of the flow that a fingerprint tells.
+func flowOf(b []byte) (version byte, known bool) {
+	switch len(b) {
+	case 8:
+		return 1, true
+	case 9:
+		return b[8], true
+	}
+	return 0, false
+}
+
+// showFingerprint shows that of the rules, and the version of a flow that is not this program's.
 func showFingerprint(b []byte) string {
-	if len(b) != 8 {
+	flow, known := flowOf(b)
+	if !known {
 		return fmt.Sprintf("%x", b)
 	}
-	return fmt.Sprintf("%016x", binary.BigEndian.Uint64(b))
+	rules := fmt.Sprintf("%016x", binary.BigEndian.Uint64(b))
+	switch {
+	case flow < processors.FlowVersion:
+		rules += " in an older version of brimline"
+	case flow > processors.FlowVersion:
+		rules += " in a newer version of brimline"
+	}
+	return rules
 }
 
 // reachable tells whether the history that was retained under the rules before

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -141,6 +142,24 @@ func TestGateTellsWhatItWaitsFor(t *testing.T) {
 		cancel()
 		if g.Closed() == nil || g.Waits() != c.waits {
 			t.Errorf("%s: closed by %v, waits %v", what, g.Closed(), g.Waits())
+		}
+	}
+}
+
+// An instance whose stages are connected by other streams is a stranger, whatever its rules.
+func TestGateKeepsOtherFlowsOut(t *testing.T) {
+	set := ruleSet(day)
+	ours := fingerprint(set)
+	newer := bytes.Clone(ours)
+	newer[8]++
+	for said, theirs := range map[string][]byte{"an older version of brimline": ours[:8], "a newer version of brimline": newer} {
+		f := &fakeRules{looks: [][]kafka.Member{{{ClientID: "them", UserData: theirs}}, {}}}
+		var log strings.Builder
+		if err := newGate(f, set, &log).pass(t.Context()); err != nil || len(f.looks) != 1 {
+			t.Errorf("beside %s: passed with %d looks to come, %v", said, len(f.looks)-1, err)
+		}
+		if !strings.Contains(log.String(), said) || !strings.Contains(log.String(), "the same streams") {
+			t.Errorf("the log lacks %q:\n%s", said, log.String())
 		}
 	}
 }

@@ -88,7 +88,8 @@ func LedgerOptions(c *config.Config, rules *brimline.RuleSet) ledger.Options {
 	}
 }
 
-// fingerprint is what members of a consumer group show each other.
+// fingerprint is what members of a consumer group show each other: that of their rules in 8 bytes, and the version of
+// the flow, which those of version 1 do not write.
 func fingerprint(set *brimline.RuleSet) []byte {
-	return binary.BigEndian.AppendUint64(nil, set.Fingerprint())
+	return append(binary.BigEndian.AppendUint64(nil, set.Fingerprint()), processors.FlowVersion)
 }

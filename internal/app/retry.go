@@ -37,7 +37,7 @@ func Again(d *brimline.DeadLetter, s processors.Streams, partitions int,
 			return nil, errors.New("its key is not its user")
 		}
 		return d, nil
-	case s.Candidates:
+	case s.Candidates, s.Questions:
 		v, err := codecs.Candidate{}.Decode(d.Value)
 		if err != nil {
 			return nil, fmt.Errorf("it cannot be read: %w", err)

@@ -45,7 +45,15 @@ func settingsOf(value []byte, topic string) (*codecs.GroupSettings, error) {
 			Remedy: "use the version of brimline that wrote it, or start a new --group", Err: err,
 		}
 	}
-	return v.(*codecs.GroupSettings), nil
+	s := v.(*codecs.GroupSettings)
+	if s.Flow > processors.FlowVersion {
+		return nil, &brimline.Error{
+			Class: brimline.ClassEnvironment, Kind: "group_record", Where: fmt.Sprintf("topic %q", topic),
+			Remedy: "use the version of brimline that wrote it, or start a new --group",
+			Err:    fmt.Errorf("the streams of this group are those of a newer brimline (%s, instance %s)", s.Program, s.By),
+		}
+	}
+	return s, nil
 }
 
 // groupSettings are those of this configuration, with what is known.
@@ -56,7 +64,7 @@ func groupSettings(c *config.Config, set *brimline.RuleSet, e *examination) *cod
 		Scale: set.Scale, Format: o.Format, TimeUnit: o.TimeUnit, Decimals: o.Decimals,
 		AmountColumnScale: o.AmountColumnScale,
 		AmountMinorUnits:  o.AmountMinorUnits, AllowFloatAmounts: o.AllowFloatAmounts,
-		DecidedUnit: e.decided.Unit, DecidedDecimals: e.decided.Decimals,
+		DecidedUnit: e.decided.Unit, DecidedDecimals: e.decided.Decimals, Flow: processors.FlowVersion,
 	}
 	if e.catalog != nil {
 		s.TableOID, s.Identity = e.catalog.OID, e.catalog.Identity
@@ -199,6 +207,9 @@ func learned(recorded, ours *codecs.GroupSettings) *codecs.GroupSettings {
 		return ours
 	}
 	next, more := *recorded, false
+	if next.Flow < ours.Flow {
+		next.Flow, more = ours.Flow, true
+	}
 	if next.DecidedUnit == "" && ours.DecidedUnit != "" {
 		next.DecidedUnit, more = ours.DecidedUnit, true
 	}

@@ -95,6 +95,35 @@ func TestLearned(t *testing.T) {
 	}
 }
 
+// TestGroupsOfOtherFlows: a group that began before its questions travelled apart learns of it, and one of a newer flow
+// is refused. Programs from before refuse the record, since its version is new to them.
+func TestGroupsOfOtherFlows(t *testing.T) {
+	ours := exampleSettings()
+	ours.Flow = processors.FlowVersion
+	if next := learned(exampleSettings(), ours); next == nil || next.Flow != processors.FlowVersion {
+		t.Errorf("%+v", next)
+	}
+	if next := learned(ours, ours); next != nil {
+		t.Errorf("nothing new changes %+v", next)
+	}
+	read := func(s *codecs.GroupSettings) error {
+		value, err := codecs.Settings{}.Encode(s)
+		if err == nil {
+			_, err = settingsOf(value, "g-rules")
+		}
+		return err
+	}
+	newer := *ours
+	newer.Flow++
+	if read(exampleSettings()) != nil || read(ours) != nil {
+		t.Errorf("refused: %v, %v", read(exampleSettings()), read(ours))
+	}
+	if err := read(&newer); brimline.ExitCode(err) != int(brimline.ClassEnvironment) ||
+		!strings.Contains(err.Error(), "newer brimline") {
+		t.Errorf("a newer flow: %v", err)
+	}
+}
+
 // TestSettingsOfTwo: of two instances that begin at the same moment the first one's record holds, for both.
 func TestSettingsOfTwo(t *testing.T) {
 	g := newGround(t)

@@ -29,6 +29,10 @@ func (a *App) verifyAttempt(t *traffic, own *memberPartitions) attempt {
 				})
 				return append(settings, kafka.OnTaken(t.take)), err
 			},
+			Reader: func() ([]kafka.Setting, error) {
+				settings, err := a.kafka.ReaderSettings()
+				return append(settings, kafka.OnTaken(t.take)), err
+			},
 			Compile: func(where string) (func(*brimline.Transaction) bool, error) {
 				return rules.Compile(where, a.rules.Columns, a.rules.Scale, a.whereFailed())
 			},
@@ -37,7 +41,9 @@ func (a *App) verifyAttempt(t *traffic, own *memberPartitions) attempt {
 			Metrics: a.stageMetrics.verify, Log: a.log.With("stage", "verify"), Clock: a.clock,
 		}
 		if !c.Off {
-			l, err := ledger.Open(ctx, LedgerOptions(&a.config, &a.rules.RuleSet))
+			o := LedgerOptions(&a.config, &a.rules.RuleSet)
+			o.MaxConns = verify.Connections + verify.ApartConnections
+			l, err := ledger.Open(ctx, o)
 			if err != nil {
 				return err
 			}

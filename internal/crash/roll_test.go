@@ -17,6 +17,7 @@ import (
 	"github.com/brimline/brimline/internal/kafka"
 	"github.com/brimline/brimline/internal/rules"
 	"github.com/brimline/brimline/internal/testkit"
+	"github.com/brimline/brimline/processors"
 )
 
 // roll is a change of rules in the middle of a round. When exactly a user meets the new rules nobody outside can see,
@@ -100,7 +101,7 @@ func rollRules(r *round) {
 // awaitGate waits until an instance with other rules has come up beside the others and waits, or, what must not be, works.
 func (r *round) awaitGate(ctx context.Context, c *kafka.Cluster, i *instance, set *rules.Set) {
 	r.Helper()
-	ours := fmt.Sprintf("%016x", set.Fingerprint())
+	ours := fmt.Sprintf("%016x%02x", set.Fingerprint(), processors.FlowVersion)
 	if err := testkit.EventuallyEvery(ctx, 100*time.Millisecond, func() (bool, error) {
 		printed, err := i.output()
 		if err != nil || strings.Contains(printed, "other instances of this group apply other rules") {

@@ -64,6 +64,24 @@ func (o Options) MemberSettings(g Group) ([]kgo.Opt, error) {
 	return settings, nil
 }
 
+// ReaderSettings are those of a client that fetches many records at a time, of partitions that it is told, and that
+// keeps few of them in memory.
+func (o Options) ReaderSettings() ([]kgo.Opt, error) {
+	settings, err := o.ClientSettings()
+	if err != nil {
+		return nil, err
+	}
+	return append(settings,
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
+		// Partitions that were paused are asked for again when the running fetch has ended.
+		kgo.FetchMaxWait(500*time.Millisecond),
+		kgo.FetchMaxPartitionBytes(256<<10),
+		kgo.FetchMaxBytes(2<<20),
+		kgo.MaxConcurrentFetches(1),
+	), nil
+}
+
 // TransactionSettings are those of a producer whose records are all there at once and are waited for together. Who
 // uses them names the transactional id: of two producers with the same one the newer fences the older.
 func (o Options) TransactionSettings() ([]kgo.Opt, error) {

@@ -216,11 +216,15 @@ func (l *Ledger) Edges(
 	if err != nil {
 		return nil, 0, err
 	}
-	var times []brimline.Time
+	return edgesIn(rows, rule, from, to), lsn, nil
+}
+
+// edgesIn are the times of the edges in rows that the rule takes.
+func edgesIn(rows []brimline.Transaction, rule *sliding.Rule, from, to brimline.Time) (times []brimline.Time) {
 	for _, e := range sliding.Edges(rows, withoutTakes(rule), from, to) {
 		times = append(times, e.Time)
 	}
-	return times, lsn, nil
+	return times
 }
 
 // withoutTakes is the rule for rows that it takes.
@@ -274,13 +278,14 @@ func (l *Ledger) taken(
 	return rows, lsn, err
 }
 
-// question is one statement about one user and a span of time.
+// question is one statement about one user and a span of time, or several.
 type question struct {
-	user     string
-	from, to brimline.Time
-	most     int // rows to read
-	sql      func(*statements) (string, error)
-	read     func(pgx.Rows, *layout) error // may be called again: only the last answer counts
+	user      string
+	from, to  brimline.Time
+	stretches []stretch // in place of from and to where it is not nil
+	most      int       // rows to read
+	sql       func(*statements) (string, error)
+	read      func(pgx.Rows, *layout) error // may be called again: only the last answer counts
 	// impossible tells that the table cannot have such a user, and so no row: only the end is asked.
 	impossible bool
 }
@@ -367,7 +372,8 @@ func (l *Ledger) answer(
 			queueSight(b, after)
 		}
 		if !q.impossible {
-			b.Queue(sql, q.user, lowest(q.from), highest(q.to), q.most)
+			low, high := q.bounds()
+			b.Queue(sql, q.user, low, high, q.most)
 		}
 		b.Queue(endSQL, quoteTable(l.o.Table), l.needed())
 	}, func(results pgx.BatchResults) (err error) {

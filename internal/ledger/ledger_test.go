@@ -41,6 +41,7 @@ func TestLedger(t *testing.T) {
 	t.Run("rights", func(t *testing.T) { rights(t, s) })
 	t.Run("long questions", func(t *testing.T) { longQuestions(t, s) })
 	t.Run("heavy user", func(t *testing.T) { heavyUser(t, s) })
+	t.Run("many together", func(t *testing.T) { manyTogether(t, s) })
 	t.Run("index", func(t *testing.T) { usesIndex(t, s) })
 	t.Run("opening errors", func(t *testing.T) { openErrors(t, s) })
 	t.Run("session", func(t *testing.T) { session(t, s) })
@@ -168,6 +169,31 @@ func judged(t *testing.T, s *server, o Options) {
 		if err != nil || lsn == 0 || !slices.Equal(got, want) {
 			t.Fatalf("edges in pieces %v, PostgreSQL says %v; %v", got, want, err)
 		}
+		spans := []sliding.Span{{Rule: rule, From: from, To: to}}
+		wants := [][]brimline.Time{want}
+		for range rapid.IntRange(0, 4).Draw(t, "more spans") {
+			other := *rule
+			other.Window = time.Duration(rapid.IntRange(1, 12).Draw(t, "other window")) * time.Hour
+			if rapid.Bool().Draw(t, "without where") {
+				other.Takes = nil
+			}
+			from := start.Add(time.Duration(rapid.IntRange(-20, 40).Draw(t, "other from")) * time.Hour)
+			s := sliding.Span{Rule: &other, From: from, To: from.Add(time.Duration(rapid.IntRange(0, 9).Draw(t, "length")) * time.Hour)}
+			edges, _, err := l.Edges(context.Background(), user, s.Rule, s.From, s.To)
+			if err != nil {
+				t.Fatal(err)
+			}
+			spans, wants = append(spans, s), append(wants, edges)
+		}
+		together, lsn, err := l.EdgesOf(context.Background(), user, spans)
+		if err != nil || lsn == 0 || len(together) != len(spans) {
+			t.Fatal(together, lsn, err)
+		}
+		for i := range spans {
+			if !slices.Equal(together[i], wants[i]) {
+				t.Fatalf("edges of span %d of %d: %v, by itself %v", i, len(spans), together[i], wants[i])
+			}
+		}
 		all, _, err := l.Rows(context.Background(), user, brimline.MinTime, brimline.MaxTime)
 		if err != nil || len(all) != n {
 			t.Fatalf("%d rows of %d: %v", len(all), n, err)
@@ -255,6 +281,17 @@ func extremeTimes(t *testing.T, s *server) {
 			}
 			if edges, _, err := l.Long().Edges(t.Context(), user, rule, brimline.MinTime, at); err != nil || edges != nil {
 				t.Errorf("in pieces up to %d: %v %v", at, edges, err)
+			}
+		}
+		var spans []sliding.Span
+		for _, at := range append(times, brimline.MinTime) {
+			spans = append(spans, sliding.Span{Rule: rule, From: at, To: at})
+		}
+		together, _, err := l.EdgesOf(t.Context(), user, spans)
+		for n, at := range times {
+			alone, _, err2 := l.Edges(t.Context(), user, rule, at, at)
+			if err != nil || err2 != nil || !slices.Equal(together[n], alone) {
+				t.Errorf("edges at %v: %v, by itself %v: %v, %v", at, together, alone, err, err2)
 			}
 		}
 		if rows, _, err := l.Rows(t.Context(), user, brimline.MinTime, brimline.MaxTime); err != nil ||

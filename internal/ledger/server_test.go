@@ -60,15 +60,22 @@ func usesIndex(t *testing.T, s *server) {
 	s.exec(t, `INSERT INTO streaming.transactions SELECT 10000000 + n, 500000 + n % 500, 1, timestamptz '2025-01-01' + n * interval '1 minute' FROM generate_series(1, 20000) n`)
 	s.exec(t, "ANALYZE streaming.transactions")
 	l := s.open(t, transactions())
+	day := func(n int) brimline.Time { return brimline.TimeOf(time.Date(2025, 1, n, 0, 0, 0, 0, time.UTC)) }
 	for name, sql := range map[string]string{"sums": l.layout.Load().sql.sums[brimline.SumAbs],
 		"amounts": l.layout.Load().sql.amounts, "rows": l.layout.Load().sql.rows,
 		"pieces":       l.layout.Load().sql.pieces[brimline.Sum],
 		"amounts page": l.layout.Load().sql.amountsPage, "rows page": l.layout.Load().sql.rowsPage,
+		"amounts of stretches": l.layout.Load().sql.amountsOf, "rows of stretches": l.layout.Load().sql.rowsOf,
 	} {
 		more := []any{1000}
 		if name == "pieces" {
 			more = append(more, "0")
 		}
+		q := question{from: day(2), to: day(3)}
+		if strings.Contains(name, "stretches") {
+			q.stretches = []stretch{{day(2), day(3)}, {day(5), day(6)}}
+		}
+		low, high := q.bounds()
 		for _, mode := range []string{"force_custom_plan", "force_generic_plan"} {
 			conn, err := l.pool.Acquire(t.Context())
 			if err != nil {
@@ -77,9 +84,7 @@ func usesIndex(t *testing.T, s *server) {
 			plan := ""
 			_, err = conn.Exec(t.Context(), "SET plan_cache_mode = "+mode)
 			if err == nil {
-				args := append([]any{"500001", lowest(brimline.TimeOf(time.Date(2025, 1, 2, 0, 0, 0, 0, time.UTC))),
-					highest(brimline.TimeOf(time.Date(2025, 1, 3, 0, 0, 0, 0, time.UTC)))}, more...)
-				rows, err2 := conn.Query(t.Context(), "EXPLAIN "+sql, args...)
+				rows, err2 := conn.Query(t.Context(), "EXPLAIN "+sql, append([]any{"500001", low, high}, more...)...)
 				for err = err2; err == nil && rows.Next(); {
 					var line string
 					err = rows.Scan(&line)

@@ -31,6 +31,10 @@ type statements struct {
 	amountsPage string
 	rowsPage    string
 
+	// The same as amounts and rows about several stretches of time at once: $2 and $3 are arrays.
+	amountsOf string
+	rowsOf    string
+
 	user string // fails where $1 cannot be a user of the table
 }
 
@@ -114,6 +118,9 @@ func build(o *Options, kind string, found *layout) (s statements) {
 	}
 	rows := fmt.Sprintf("SELECT %s %s ORDER BY %s", strings.Join(columns, ", "), from, stamp)
 	s.rows, s.rowsPage = rows+some, rows+page
+	conditions := fmt.Sprintf("%s AND %s IS NOT NULL", user.is(o.Columns.User, "$1"), quote(o.Columns.Amount))
+	s.amountsOf = severally(stamp+", "+exact, table, conditions, stamp, found.time)
+	s.rowsOf = severally(strings.Join(columns, ", "), table, conditions, stamp, found.time)
 	s.user = fmt.Sprintf("SELECT $1::pg_catalog.text::%s IS NULL", user.cast)
 	return s
 }

@@ -151,7 +151,7 @@ func (v *verifier) verify(c *brimline.Candidate) (*Alert, *brimline.Change) {
 	rule := v.rules[c.Rule.ID]
 	answer := &brimline.Change{User: c.User, Row: c.Trigger, Source: c.Source, Rule: c.Rule.Fingerprint()}
 	if c.Kind == brimline.LateCandidate {
-		answer.Kind, answer.Cause, answer.Index = brimline.EdgesFound, c.Cause.Offset, c.Cause.Index
+		answer.Kind, answer.Cause, answer.Index, answer.Apart = brimline.EdgesFound, c.Cause.Offset, c.Cause.Index, c.Apart
 		for _, e := range v.table.Edges(rule, c.User, c.Edge, c.Until) {
 			answer.Edges = append(answer.Edges, e.At)
 		}

@@ -34,7 +34,7 @@ type gokaGround struct {
 	t       *testing.T
 	folder  *folder // for route alone
 	streams processors.Streams
-	found   *tester.QueueTracker
+	found   []*tester.QueueTracker // of candidates and of questions
 	alerts  []Alert
 }
 
@@ -60,7 +60,7 @@ func newGokaGround(t *testing.T, c *Case) *gokaGround {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g.found = g.NewQueueTracker(g.streams.Candidates)
+	g.found = []*tester.QueueTracker{g.NewQueueTracker(g.streams.Candidates), g.NewQueueTracker(g.streams.Questions)}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- p.Run(ctx) }()
@@ -102,17 +102,21 @@ func (g *gokaGround) change(rows []rules.RowChange) {
 			g.t.Fatal(err)
 		}
 		g.Consume(g.streams.Changes, key, value)
-		for {
-			_, candidate, ok := g.found.Next()
-			if !ok {
-				break
-			}
-			alert, answer := g.verify(candidate.(*brimline.Candidate))
-			if alert != nil {
-				g.alerts = append(g.alerts, *alert)
-			}
-			if answer != nil {
-				stream = append(stream, *answer)
+		for i, topic := range g.found {
+			for {
+				_, v, ok := topic.Next()
+				if !ok {
+					break
+				}
+				candidate := v.(*brimline.Candidate)
+				candidate.Apart = i == 1
+				alert, answer := g.verify(candidate)
+				if alert != nil {
+					g.alerts = append(g.alerts, *alert)
+				}
+				if answer != nil {
+					stream = append(stream, *answer)
+				}
 			}
 		}
 	}

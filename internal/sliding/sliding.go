@@ -22,6 +22,12 @@ type Rule struct {
 	Takes func(*brimline.Transaction) bool
 }
 
+// Span is the window ends of a rule at From, at To and between.
+type Span struct {
+	Rule     *Rule
+	From, To brimline.Time
+}
+
 // Weigh gives what row adds to the rule's total, and whether it is one of its transactions.
 func (r *Rule) Weigh(row *brimline.Transaction) (brimline.Amount, bool) {
 	if r.Takes != nil && !r.Takes(row) {

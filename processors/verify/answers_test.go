@@ -26,7 +26,11 @@ func (w *world) answers() (all []string) {
 			what = fmt.Sprintf("kind %d", c.Kind)
 		}
 		if c.Index < 0 {
-			what += fmt.Sprintf(", all up to %d", c.Cause)
+			apart := ""
+			if c.Apart {
+				apart = "apart "
+			}
+			what += fmt.Sprintf(", all %sup to %d", apart, c.Cause)
 		}
 		all = append(all, c.User+": "+what)
 	}

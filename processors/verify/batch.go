@@ -16,6 +16,7 @@ import (
 
 // batch is consecutive messages of one partition, from their reading to their commit.
 type batch struct {
+	lane      *lane
 	partition int32
 	messages  []*kgo.Record
 	items     []item         // parallel to messages
@@ -29,9 +30,13 @@ func (b *batch) next() int64 { return b.messages[len(b.messages)-1].Offset + 1 }
 // prepare decides everything about a batch; what is left is to commit it. The
 // only error is the end of ctx.
 func (s *Stage) prepare(ctx context.Context, b *batch) error {
+	if !b.lane.apart {
+		s.flow.begin()
+		defer s.flow.end()
+	}
 	b.items = make([]item, len(b.messages))
 	for i, m := range b.messages {
-		s.take(&b.items[i], m, &b.watermark)
+		s.take(&b.items[i], m, b)
 	}
 	if s.Off {
 		for i := range b.items {
@@ -39,7 +44,7 @@ func (s *Stage) prepare(ctx context.Context, b *batch) error {
 				it.out = withoutDatabase(it.candidate)
 			}
 		}
-	} else if err := s.askPlanned(ctx, plan(b.items)); err != nil {
+	} else if err := s.askPlanned(ctx, b, plan(b.items)); err != nil {
 		return err
 	}
 	closing := lastQuestions(b.items)
@@ -58,8 +63,8 @@ func (s *Stage) prepare(ctx context.Context, b *batch) error {
 	return nil
 }
 
-// take decodes a message and moves the watermark over it.
-func (s *Stage) take(it *item, m *kgo.Record, watermark *brimline.Cause) {
+// take decodes a message and moves the batch's watermark over it.
+func (s *Stage) take(it *item, m *kgo.Record, b *batch) {
 	decoded, err := codecs.Candidate{}.Decode(m.Value)
 	if err != nil {
 		it.out.dead = s.deadLetter(m, it.candidate, err)
@@ -67,15 +72,16 @@ func (s *Stage) take(it *item, m *kgo.Record, watermark *brimline.Cause) {
 	}
 	c, ok := decoded.(*brimline.Candidate)
 	if !ok {
-		it.out.dead = s.deadLetter(m, it.candidate, fmt.Errorf("a %T in the candidates stream", decoded))
+		it.out.dead = s.deadLetter(m, it.candidate, fmt.Errorf("a %T in topic %q", decoded, b.lane.topic))
 		return
 	}
+	c.Apart = b.lane.apart
 	it.candidate = c
-	if c.Cause.Compare(*watermark) <= 0 && !failpoint.Without(failpoint.Watermark) {
+	if c.Cause.Compare(b.watermark) <= 0 && !failpoint.Without(failpoint.Watermark) {
 		it.replay = true
 		return
 	}
-	*watermark = c.Cause
+	b.watermark = c.Cause
 	if c.Scale != s.Scale {
 		it.out.dead = s.deadLetter(m, it.candidate,
 			brimline.BadInput("changed_scale", "start a new group for the new scale",
@@ -87,10 +93,21 @@ func (s *Stage) take(it *item, m *kgo.Record, watermark *brimline.Cause) {
 	}
 }
 
-// askPlanned is askAll, and puts the questions of those who shared one that cannot be answered again, each by itself:
-// one bad row is in the way of those alone that need it.
-func (s *Stage) askPlanned(ctx context.Context, questions []*question) error {
-	if err := s.askAll(ctx, questions); err != nil {
+// askPlanned puts the questions of a batch, all that are about a user's late candidates at once. Where one cannot be
+// answered, those that were put with it are put again, each by itself, and so are the candidates that share one: a bad
+// row is in the way of those alone that need it.
+func (s *Stage) askPlanned(ctx context.Context, b *batch, questions []*question) error {
+	together := together(questions)
+	if err := s.askAll(ctx, b, together); err != nil {
+		return err
+	}
+	var again []*question
+	for _, i := range together {
+		if i.questions[0].err != nil && len(i.questions) > 1 {
+			again = append(again, i.questions...)
+		}
+	}
+	if err := s.askAll(ctx, b, alone(again)); err != nil {
 		return err
 	}
 	var apart []*question
@@ -99,41 +116,49 @@ func (s *Stage) askPlanned(ctx context.Context, questions []*question) error {
 			apart = append(apart, q.apart()...)
 		}
 	}
-	return s.askAll(ctx, apart)
+	return s.askAll(ctx, b, alone(apart))
 }
 
-// askAll answers questions, several at a time. An error of ClassInput stays
-// with its question; the only error returned is the end of ctx.
-func (s *Stage) askAll(ctx context.Context, questions []*question) error {
+// askAll gets inquiries answered, several at a time. An error of ClassInput stays
+// with their questions; the only error returned is the end of ctx.
+func (s *Stage) askAll(ctx context.Context, b *batch, inquiries []*inquiry) error {
 	var running sync.WaitGroup
-	work := make(chan *question)
-	for range min(s.Questions, len(questions)) {
+	work := make(chan *inquiry)
+	for range min(cap(b.lane.slots), len(inquiries)) {
 		running.Go(func() {
-			for q := range work {
-				q.err = s.outage.endure(ctx, func() error { return s.ask(ctx, q) })
+			for i := range work {
+				i.fail(s.outage.endure(ctx, func() error { return s.ask(ctx, b, i) }))
 			}
 		})
 	}
-	for _, q := range questions {
-		work <- q // once ctx has ended, every question ends at once
+	for _, i := range inquiries {
+		work <- i // once ctx has ended, every inquiry ends at once
 	}
 	close(work)
 	running.Wait()
 	return ctx.Err()
 }
 
-// ask puts one question, once, or as a long one where it turns out to be about too many rows: those have slots of
-// their own, so that they are in the way of no short one.
-func (s *Stage) ask(ctx context.Context, q *question) error {
-	err := s.put(ctx, s.Ledger, s.slots, q)
+// ask puts an inquiry, once. What turns out to be about too many rows is asked again question by question, and each
+// that still is, as a long one: those have slots of their own, so that they are in the way of no short one.
+func (s *Stage) ask(ctx context.Context, b *batch, i *inquiry) error {
+	err := s.put(ctx, b, s.Ledger, b.lane.slots, i)
 	if !errors.Is(err, sliding.ErrManyRows) {
 		return err
 	}
+	if len(i.questions) > 1 {
+		for _, one := range alone(i.questions) {
+			if err := s.ask(ctx, b, one); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 	s.Metrics.long.Inc()
-	return s.put(ctx, s.Long, s.long, q)
+	return s.put(ctx, b, s.Long, s.long, i)
 }
 
-func (s *Stage) put(ctx context.Context, ledger Ledger, slots chan struct{}, q *question) (err error) {
+func (s *Stage) put(ctx context.Context, b *batch, database Database, slots chan struct{}, i *inquiry) (err error) {
 	select { // they are for all partitions together
 	case slots <- struct{}{}:
 		defer func() { <-slots }()
@@ -142,19 +167,32 @@ func (s *Stage) put(ctx context.Context, ledger Ledger, slots chan struct{}, q *
 	}
 	start := s.Clock()
 	var lsn uint64
-	if q.late {
-		q.edges, lsn, err = ledger.Edges(ctx, q.user, q.rule, q.from, q.to, q.after...)
-	} else {
-		q.figures, lsn, err = ledger.Figures(ctx, q.user, q.rule, q.from, q.after...)
+	switch q := i.questions[0]; {
+	case !q.late:
+		q.figures, lsn, err = database.Figures(ctx, q.user, q.rule, q.from, q.after...)
+	case len(i.questions) == 1:
+		q.edges, lsn, err = database.Edges(ctx, q.user, q.rule, q.from, q.to, q.after...)
+	default:
+		var edges [][]brimline.Time
+		edges, lsn, err = s.Ledger.EdgesOf(ctx, q.user, i.spans(), i.after()...)
+		for n := range edges {
+			i.questions[n].edges = edges[n]
+		}
 	}
 	end := s.Clock()
-	s.Metrics.queries.Observe(end.Sub(start).Seconds())
+	took := end.Sub(start)
+	s.Metrics.queries.Observe(took.Seconds())
+	if b.lane.apart {
+		s.flow.pauses(ctx, s.flow.rest(took, end.Sub(b.messages[0].Timestamp)))
+	}
 	if err != nil {
 		return err
 	}
-	q.verification = brimline.Verification{At: brimline.TimeOf(end), Duration: end.Sub(start), LSN: lsn}
-	if s.AsOfNow && !q.late && q.figures.IsEdge(q.rule.Limit) {
-		asOf, err := ledger.AsOf(ctx, q.user, q.rule, brimline.TimeOf(end))
+	for _, q := range i.questions {
+		q.verification = brimline.Verification{At: brimline.TimeOf(end), Duration: took, LSN: lsn}
+	}
+	if q := i.questions[0]; s.AsOfNow && !q.late && q.figures.IsEdge(q.rule.Limit) {
+		asOf, err := database.AsOf(ctx, q.user, q.rule, brimline.TimeOf(end))
 		if err != nil {
 			return err
 		}

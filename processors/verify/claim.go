@@ -16,13 +16,16 @@ import (
 
 // claim is one partition for as long as a session holds it.
 type claim struct {
-	member    *member
-	session   *session
-	partition int32
+	partition
 	position
+	member  *member
+	session *session
+	source  *kgo.Client // that its records come from
+	bytes   int         // about how many a batch and the queue may have; 0 is any number
 
 	mu     sync.Mutex
 	queue  []*kgo.Record // read and not yet taken, in order
+	queued int           // its bytes
 	paused bool
 	more   chan struct{} // the queue is not empty any more
 }
@@ -41,9 +44,12 @@ func (c *claim) put(records []*kgo.Record) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.queue = append(c.queue, records...)
-	if !c.paused && len(c.queue) > batchesAhead*c.member.s.Batch {
+	for _, r := range records {
+		c.queued += size(r)
+	}
+	if !c.paused && (len(c.queue) > batchesAhead*c.batch || c.bytes > 0 && c.queued >= c.bytes) {
 		c.paused = true
-		c.member.client.PauseFetchPartitions(c.mine())
+		c.source.PauseFetchPartitions(c.mine())
 	}
 	select {
 	case c.more <- struct{}{}:
@@ -52,14 +58,17 @@ func (c *claim) put(records []*kgo.Record) {
 }
 
 func (c *claim) mine() map[string][]int32 {
-	return map[string][]int32{c.member.s.Streams.Candidates: {c.partition}}
+	return map[string][]int32{c.topic: {c.number}}
 }
+
+// size is about how many bytes of memory a record takes before it is decoded.
+func size(r *kgo.Record) int { return len(r.Key) + len(r.Value) + 200 }
 
 // take waits for a record and adds what else is there already. It gives
 // nothing when the partition is taken away.
 func (c *claim) take() []*kgo.Record {
 	for {
-		if got := c.some(c.member.s.Batch); len(got) > 0 {
+		if got := c.some(c.batch); len(got) > 0 {
 			return got
 		}
 		select {
@@ -73,14 +82,19 @@ func (c *claim) take() []*kgo.Record {
 func (c *claim) some(most int) []*kgo.Record {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	n := min(most, len(c.queue))
+	n, bytes := 0, 0
+	for n < min(most, len(c.queue)) && (n == 0 || c.bytes == 0 || bytes+size(c.queue[n]) <= c.bytes) {
+		bytes += size(c.queue[n])
+		n++
+	}
+	c.queued -= bytes
 	got := c.queue[:n:n]
 	if c.queue = c.queue[n:]; len(c.queue) == 0 {
 		c.queue = nil
 	}
-	if c.paused && len(c.queue) <= most {
+	if c.paused && len(c.queue) <= most && (c.bytes == 0 || 2*c.queued <= c.bytes) {
 		c.paused = false
-		c.member.client.ResumeFetchPartitions(c.mine())
+		c.source.ResumeFetchPartitions(c.mine())
 	}
 	return got
 }
@@ -95,7 +109,7 @@ func (c *claim) run() {
 // consume goes batch after batch.
 func (c *claim) consume() error {
 	for {
-		b := &batch{partition: c.partition, watermark: c.watermark, messages: c.take()}
+		b := &batch{lane: c.lane, partition: c.number, watermark: c.watermark, messages: c.take()}
 		if len(b.messages) == 0 {
 			return nil
 		}
@@ -113,7 +127,7 @@ func (c *claim) consume() error {
 // transaction is waited for even while a rebalance waits for us, within
 // bounds: cut short it would be done twice, to no harm but at a cost.
 func (c *claim) commit(b *batch) error {
-	ctx, committer := c.session.ctx, c.member.c
+	ctx, committer := c.session.ctx, c.committer
 	for pause := 10 * time.Millisecond; ; pause = min(2*pause, time.Second) {
 		r := &commitRequest{batch: b, session: c.session, done: make(chan error, 1)}
 		select {
@@ -150,7 +164,7 @@ func (c *claim) await(r *commitRequest) error {
 		return err
 	case <-timer.C:
 		s.Log.Warn("the running transaction is left behind; whoever takes the partition waits for its end",
-			"partition", r.partition)
+			"topic", c.topic, "partition", c.number)
 		return ctx.Err()
 	}
 }
@@ -158,32 +172,35 @@ func (c *claim) await(r *commitRequest) error {
 // positions reads committed offsets and watermarks, once no open transaction
 // can still change them: another instance's last one may be committed and not
 // applied yet.
-func (s *Stage) positions(ctx context.Context, partitions []int32) (map[int32]position, error) {
+func (s *Stage) positions(ctx context.Context, of map[string][]int32) (map[partition]position, error) {
 	waiting, cancel := context.WithTimeout(ctx, positionTimeout)
 	defer cancel()
-	found := map[int32]position{}
+	found, want := map[partition]position{}, 0
+	for _, partitions := range of {
+		want += len(partitions)
+	}
 	err := again(waiting, func() error {
-		committed, err := s.fetchOffsets(waiting, partitions)
+		committed, err := s.fetchOffsets(waiting, of)
 		if err != nil {
 			return err
 		}
-		for _, p := range committed {
+		for at, p := range committed {
 			if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
 				return err
 			}
-			at := position{next: -1, watermark: beforeAll()}
+			stands := position{next: -1, watermark: beforeAll()}
 			if p.Offset >= 0 {
-				at.next = p.Offset
+				stands.next = p.Offset
 				if p.Metadata == nil {
 					p.Metadata = new(string)
 				}
-				if at.watermark, err = parseWatermark(*p.Metadata); err != nil {
+				if stands.watermark, err = parseWatermark(*p.Metadata); err != nil {
 					return err
 				}
 			}
-			found[p.Partition] = at
+			found[at] = stands
 		}
-		if len(found) < len(partitions) {
+		if len(found) < want {
 			return kerr.UnknownTopicOrPartition // which may pass
 		}
 		return nil
@@ -193,7 +210,7 @@ func (s *Stage) positions(ctx context.Context, partitions []int32) (map[int32]po
 	}
 	return nil, &brimline.Error{
 		Class: brimline.ClassEnvironment, Kind: "committed_offset",
-		Where:  fmt.Sprintf("reading the committed offsets of group %q, partitions %d", s.Streams.VerifyGroup, partitions),
+		Where:  fmt.Sprintf("reading the committed offsets of group %q, partitions %v", s.Streams.VerifyGroup, of),
 		Remedy: "check the brokers and the group's access rights; the stage begins anew", Err: err,
 	}
 }
@@ -201,25 +218,33 @@ func (s *Stage) positions(ctx context.Context, partitions []int32) (map[int32]po
 // positionTimeout is longer than a dead instance's transaction can hold up the position.
 const positionTimeout = 2 * time.Minute
 
-func (s *Stage) fetchOffsets(ctx context.Context, partitions []int32) (
-	found []kmsg.OffsetFetchResponseGroupTopicPartition, err error,
+func (s *Stage) fetchOffsets(ctx context.Context, of map[string][]int32) (
+	found map[partition]kmsg.OffsetFetchResponseGroupTopicPartition, err error,
 ) {
-	topic := kmsg.NewOffsetFetchRequestGroupTopic()
-	topic.Topic, topic.Partitions = s.Streams.Candidates, partitions
 	group := kmsg.NewOffsetFetchRequestGroup()
-	group.Group, group.Topics = s.Streams.VerifyGroup, append(group.Topics, topic)
+	group.Group = s.Streams.VerifyGroup
+	for name, partitions := range of {
+		topic := kmsg.NewOffsetFetchRequestGroupTopic()
+		topic.Topic, topic.Partitions = name, partitions
+		group.Topics = append(group.Topics, topic)
+	}
 	r := kmsg.NewPtrOffsetFetchRequest()
 	r.RequireStable, r.Groups = true, append(r.Groups, group)
 	answer, err := r.RequestWith(ctx, s.client)
 	if err != nil {
 		return nil, err
 	}
+	found = map[partition]kmsg.OffsetFetchResponseGroupTopicPartition{}
 	for _, g := range answer.Groups {
 		if err := kerr.ErrorForCode(g.ErrorCode); err != nil {
 			return nil, err
 		}
 		for _, t := range g.Topics {
-			found = append(found, t.Partitions...)
+			for _, p := range t.Partitions {
+				if l := s.laneOf(t.Topic); l != nil {
+					found[partition{l, p.Partition}] = p
+				}
+			}
 		}
 	}
 	return found, kerr.ErrorForCode(answer.ErrorCode)

@@ -29,13 +29,14 @@ var errNotTaken = errors.New("the brokers did not take the records before the tr
 // because one of its partitions had moved to another instance. The others try again.
 var errAborted = errors.New("transaction aborted")
 
-// committer owns the producer. It runs one transaction at a time, which is all
-// that a producer can, with whatever batches are ready at that moment: the
+// committer owns a lane's producer. It runs one transaction at a time, which is all
+// that a producer can, with whatever batches of its lane are ready at that moment: the
 // more partitions are busy, the more of them share the cost of one transaction.
 // The first batch after a pause does not wait for company. Those that come while
 // a transaction runs form the next, which begins Every after it began at the soonest.
 type committer struct {
 	s            *Stage
+	lane         *lane
 	transactions *transactions
 	requests     chan *commitRequest
 	settling     chan struct{} // taken between two transactions
@@ -43,9 +44,9 @@ type committer struct {
 	closed       chan struct{} // and the producer is closed
 }
 
-func newCommitter(s *Stage, t *transactions) *committer {
+func newCommitter(s *Stage, l *lane, t *transactions) *committer {
 	return &committer{
-		s: s, transactions: t, requests: make(chan *commitRequest), settling: make(chan struct{}),
+		s: s, lane: l, transactions: t, requests: make(chan *commitRequest), settling: make(chan struct{}),
 		ended: make(chan struct{}), closed: make(chan struct{}),
 	}
 }
@@ -62,7 +63,7 @@ func (c *committer) run(ctx context.Context) {
 		select {
 		case r := <-c.requests:
 			requests = c.collect(r, next)
-			next = time.Now().Add(c.s.Every)
+			next = time.Now().Add(c.lane.every)
 		case <-c.settling:
 			continue
 		case <-ctx.Done():
@@ -72,6 +73,7 @@ func (c *committer) run(ctx context.Context) {
 		for _, r := range requests {
 			if err == nil {
 				c.s.Metrics.count(r.items, c.s.Clock())
+				c.s.Metrics.waited(r.batch, c.s.Clock())
 			}
 			r.done <- err
 		}
@@ -158,7 +160,7 @@ func (c *committer) commitAlone(requests []*commitRequest) error {
 	ctx, cancel := context.WithTimeoutCause(context.Background(), c.transactions.timeout, errNotTaken)
 	defer cancel()
 	topic := kmsg.NewOffsetCommitRequestTopic()
-	topic.Topic = c.s.Streams.Candidates
+	topic.Topic = c.lane.topic
 	for _, r := range requests {
 		p := kmsg.NewOffsetCommitRequestTopicPartition()
 		watermark := formatWatermark(r.watermark)
@@ -172,14 +174,14 @@ func (c *committer) commitAlone(requests []*commitRequest) error {
 	case isLostPartition(err):
 		return fmt.Errorf("%w: %w", errAborted, err)
 	}
-	return c.s.failed("committing offsets", err)
+	return c.failed("committing offsets", err)
 }
 
 // transact commits records and offsets in one transaction.
 func (c *committer) transact(requests []*commitRequest, records []*kgo.Record) error {
 	t := c.transactions
 	if err := t.begin(); err != nil {
-		return c.s.failed("beginning a transaction", err)
+		return c.failed("beginning a transaction", err)
 	}
 	failpoint.Hit(failpoint.TransactionBegun)
 	err := t.send(copies(records))
@@ -201,7 +203,7 @@ func (c *committer) transact(requests []*commitRequest, records []*kgo.Record) e
 	}
 	if err := t.end(true); err != nil {
 		c.s.Metrics.aborts.Inc()
-		return c.s.failed("committing a transaction", err)
+		return c.failed("committing a transaction", err)
 	}
 	failpoint.Hit(failpoint.VerifyCommitted)
 	return nil
@@ -220,7 +222,7 @@ func copies(records []*kgo.Record) []*kgo.Record {
 // offsets are those of the batches, with their watermarks.
 func (c *committer) offsets(requests []*commitRequest) []kmsg.TxnOffsetCommitRequestTopic {
 	topic := kmsg.NewTxnOffsetCommitRequestTopic()
-	topic.Topic = c.s.Streams.Candidates
+	topic.Topic = c.lane.topic
 	for _, r := range requests {
 		p := kmsg.NewTxnOffsetCommitRequestTopicPartition()
 		watermark := formatWatermark(r.watermark)
@@ -237,10 +239,10 @@ func (c *committer) offsets(requests []*commitRequest) []kmsg.TxnOffsetCommitReq
 func (c *committer) abort(cause error) error {
 	c.s.Metrics.aborts.Inc()
 	if !isLostPartition(cause) {
-		return c.s.failed("a transaction", cause)
+		return c.failed("a transaction", cause)
 	}
 	if err := c.transactions.end(false); err != nil {
-		return c.s.failed("aborting a transaction", errors.Join(cause, err))
+		return c.failed("aborting a transaction", errors.Join(cause, err))
 	}
 	return fmt.Errorf("%w: %w", errAborted, cause)
 }

@@ -16,10 +16,10 @@ import (
 	"github.com/brimline/brimline/processors"
 )
 
-// Ledger answers from the database. An error of brimline.ClassInput says that
+// Database answers a question at a time. An error of brimline.ClassInput says that
 // this question will never be answered; one that is sliding.ErrManyRows, that it is to be put to Long;
 // any other, that it may be answered later.
-type Ledger interface {
+type Database interface {
 	// Figures are the rule's figures for user at a time. after are the changes
 	// that a replica must have seen; lsn is the log position after the answer.
 	Figures(ctx context.Context, user string, rule *sliding.Rule, at brimline.Time, after ...brimline.Source) (f brimline.Figures, lsn uint64, err error)
@@ -31,6 +31,13 @@ type Ledger interface {
 	Ping(ctx context.Context) error
 }
 
+// Ledger answers several questions about a user at once, too.
+type Ledger interface {
+	Database
+	// EdgesOf is Edges for all spans of a user at once, as one server has the rows at one moment: the edges of each span.
+	EdgesOf(ctx context.Context, user string, spans []sliding.Span, after ...brimline.Source) (edges [][]brimline.Time, lsn uint64, err error)
+}
+
 // Config is what the stage needs. Fields without a stated default are required.
 type Config struct {
 	// Client, Member and Transactions give settings of the client that asks the brokers, of the member of the consumer
@@ -38,7 +45,9 @@ type Config struct {
 	// no commits by the client itself, the transactional id, its own partitioner. The balancer (an eager one) and that
 	// writes are acknowledged by all replicas are the caller's.
 	Client, Member, Transactions func() ([]kgo.Opt, error)
-	Streams                      processors.Streams
+	// Reader gives those of the client that fetches the questions of the partitions that the member has.
+	Reader  func() ([]kgo.Opt, error)
+	Streams processors.Streams
 	// Instance distinguishes the processes of a group; two that run at once must
 	// differ, else they end each other in turn. A process that comes back under
 	// its name ends what it left open at once instead of after the transaction timeout.
@@ -48,7 +57,7 @@ type Config struct {
 	// Ledger is not needed with Off.
 	Ledger Ledger
 	// Long answers what is about too many rows for Ledger, and takes the time that it needs. Not needed with Off.
-	Long Ledger
+	Long Database
 	// Compile turns a where expression into a function that is pure, total and
 	// safe for concurrent use. It is called once per rule.
 	Compile func(where string) (func(*brimline.Transaction) bool, error)
@@ -79,6 +88,14 @@ type Config struct {
 	Questions int
 	// LongQuestions is how many may be with Long, beside the others; 0 is 2.
 	LongQuestions int
+	// ApartBatch, ApartEvery and ApartQuestions are the same for the questions about old rows, for which nothing live
+	// waits; 0 is 10,000, 250 ms and 2. The more of a user's questions come together, the fewer statements they need.
+	ApartBatch     int
+	ApartEvery     time.Duration
+	ApartQuestions int
+	// ApartBytes is about how many bytes of such questions are held at once; 0 is 32 MiB. It is shared out among the
+	// partitions.
+	ApartBytes int
 	// MaxAlertBytes is the largest record written to alerts and dismissed; 0 is
 	// 900,000, which fits Kafka's default of max.message.bytes. Larger ones leave
 	// out the contributing transactions, then the trigger's further columns.
@@ -91,6 +108,12 @@ type Config struct {
 	StopTimeout time.Duration
 }
 
+// What each lane may ask at once, unless told otherwise. The ledger needs a connection for each.
+const (
+	Connections      = 8
+	ApartConnections = 2
+)
+
 func (c *Config) setDefaults() {
 	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
 	if c.Clock == nil {
@@ -98,8 +121,12 @@ func (c *Config) setDefaults() {
 	}
 	c.Batch = cmp.Or(c.Batch, 500)
 	c.Every = cmp.Or(c.Every, 10*time.Millisecond)
-	c.Questions = cmp.Or(c.Questions, 8)
 	c.LongQuestions = cmp.Or(c.LongQuestions, 2)
+	c.Questions = cmp.Or(c.Questions, Connections)
+	c.ApartBatch = cmp.Or(c.ApartBatch, 10_000)
+	c.ApartEvery = cmp.Or(c.ApartEvery, 250*time.Millisecond)
+	c.ApartQuestions = cmp.Or(c.ApartQuestions, ApartConnections)
+	c.ApartBytes = cmp.Or(c.ApartBytes, 32<<20)
 	c.MaxAlertBytes = cmp.Or(c.MaxAlertBytes, 900_000)
 	c.Patience = cmp.Or(c.Patience, 2*time.Second)
 	c.ProbeEvery = cmp.Or(c.ProbeEvery, 5*time.Second)
@@ -118,6 +145,7 @@ func (c *Config) check() error {
 	}
 	need(c.Client != nil, "Client")
 	need(c.Member != nil, "Member")
+	need(c.Reader != nil, "Reader")
 	need(c.Transactions != nil, "Transactions")
 	need(c.Streams.VerifyGroup != "", "Streams")
 	need(c.Instance != "", "Instance")
@@ -128,9 +156,12 @@ func (c *Config) check() error {
 	return errors.Join(missing...)
 }
 
-// transactionalID is the same for every life of an instance: the newer fences the older.
-func (c *Config) transactionalID() string {
+// transactionalID is the same for every life of an instance: the newer fences the older. No instance's name has a slash.
+func (c *Config) transactionalID(of *lane) string {
 	id := c.Streams.VerifyGroup + "-" + c.Instance
+	if of.apart {
+		id += "/questions"
+	}
 	if failpoint.Without(failpoint.ProducerID) {
 		id += fmt.Sprint("-", time.Now().UnixNano())
 	}

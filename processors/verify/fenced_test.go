@@ -21,7 +21,7 @@ func fencedEndsSoon(t *testing.T, w *world) {
 	w.put(edgeCandidate("a", 1, 1))
 	w.caughtUp()
 
-	other := must(i.openTransactions(t.Context(), true))
+	other := must(i.openTransactions(t.Context(), i.transactionalID(i.near), true))
 	defer other.close()
 	w.put(edgeCandidate("a", 2, 2))
 	began := time.Now()

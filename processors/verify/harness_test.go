@@ -137,7 +137,7 @@ func (w *world) agreeOn(version int16) {
 }
 
 func (w *world) topics() []string {
-	return []string{w.streams.Candidates, w.streams.Changes, w.streams.Alerts, w.streams.Dismissed, w.streams.DeadLetters}
+	return []string{w.streams.Candidates, w.streams.Questions, w.streams.Changes, w.streams.Alerts, w.streams.Dismissed, w.streams.DeadLetters}
 }
 
 func must[T any](v T, err error) T {
@@ -186,6 +186,7 @@ func (w *world) unstarted(name string) *Stage {
 	c := Config{
 		Streams: w.streams, Instance: name, Scale: 2, Ledger: w.ledger, Long: w.ledger,
 		Client: w.with(w.options.ClientSettings), Transactions: w.with(w.options.TransactionSettings),
+		Reader: w.with(w.options.ReaderSettings),
 		Member: w.with(func() ([]kgo.Opt, error) { return w.options.MemberSettings(kafka.Group{}) }),
 		Compile: func(where string) (func(*brimline.Transaction) bool, error) {
 			return nil, errors.New("no such column")
@@ -271,8 +272,12 @@ func (w *world) put(candidates ...*brimline.Candidate) {
 }
 
 func (w *world) record(c *brimline.Candidate) *kgo.Record {
+	topic := w.streams.Candidates
+	if c.Apart {
+		topic = w.streams.Questions
+	}
 	return &kgo.Record{
-		Topic: w.streams.Candidates, Partition: processors.Partition(c.User, w.count), Key: []byte(c.User),
+		Topic: topic, Partition: processors.Partition(c.User, w.count), Key: []byte(c.User),
 		Value: must(codecs.Candidate{}.Encode(c)),
 	}
 }
@@ -284,13 +289,18 @@ func (w *world) putRaw(records ...*kgo.Record) {
 	}
 }
 
-// caughtUp waits until everything in candidates is committed.
+// caughtUp waits until everything in candidates and questions is committed.
 func (w *world) caughtUp() {
+	w.t.Helper()
+	w.caughtUpWith(w.streams.Candidates, w.streams.Questions)
+}
+
+func (w *world) caughtUpWith(topics ...string) {
 	w.t.Helper()
 	admin := kadm.NewClient(w.client)
 	deadline := time.Now().Add(patience)
 	for {
-		ends := must(admin.ListEndOffsets(w.t.Context(), w.streams.Candidates))
+		ends := must(admin.ListEndOffsets(w.t.Context(), topics...))
 		committed, err := admin.FetchOffsets(w.t.Context(), w.streams.VerifyGroup)
 		behind := err != nil
 		ends.Each(func(end kadm.ListedOffset) {
@@ -370,8 +380,10 @@ type fakeLedger struct {
 	mu    sync.Mutex
 	err   error
 	asked int
-	took  chan struct{} // gets one when a question comes, if there is room
-	hold  chan struct{} // if set, a question waits until it is closed
+	// together is how many of them were about several spans.
+	together int
+	took     chan struct{} // gets one when a question comes, if there is room
+	hold     chan struct{} // if set, a question waits until it is closed
 	// bad, if set, says why the rows of a question cannot be judged; nil where they can.
 	bad func(user string, from, to brimline.Time) error
 }
@@ -448,12 +460,31 @@ func (l *fakeLedger) Edges(ctx context.Context, user string, rule *sliding.Rule,
 	if err := l.judge(user, rule, from, to); err != nil {
 		return nil, 0, err
 	}
+	return halfHours(from, to), 99, l.question(ctx)
+}
+
+func halfHours(from, to brimline.Time) (all []brimline.Time) {
 	for t := from - from%(hour/2); t <= to; t += hour / 2 {
 		if t >= from {
-			edges = append(edges, t)
+			all = append(all, t)
 		}
 	}
-	return edges, 99, l.question(ctx)
+	return all
+}
+
+func (l *fakeLedger) EdgesOf(
+	ctx context.Context, user string, spans []sliding.Span, after ...brimline.Source,
+) (all [][]brimline.Time, lsn uint64, err error) {
+	l.mu.Lock()
+	l.together++
+	l.mu.Unlock()
+	for _, s := range spans {
+		if err := l.judge(user, s.Rule, s.From, s.To); err != nil {
+			return nil, 0, err
+		}
+		all = append(all, halfHours(s.From, s.To))
+	}
+	return all, 99, l.question(ctx)
 }
 
 func (l *fakeLedger) AsOf(_ context.Context, _ string, _ *sliding.Rule, at brimline.Time) (brimline.AsOf, error) {

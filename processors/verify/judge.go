@@ -202,7 +202,7 @@ func answersComplete(c *brimline.Candidate, answers []*brimline.Change) []*briml
 			Source: c.Source})
 	}
 	end := answers[len(answers)-1]
-	end.Cause, end.Index = c.Cause.Offset, c.Cause.Index
+	end.Cause, end.Index, end.Apart = c.Cause.Offset, c.Cause.Index, c.Apart
 	return answers
 }
 

@@ -19,7 +19,6 @@ import (
 // claims of its partitions. It never waits for one of them.
 type member struct {
 	s      *Stage
-	c      *committer
 	client *kgo.Client
 	ctx    context.Context // of all sessions
 	kill   context.CancelFunc
@@ -34,24 +33,26 @@ type session struct {
 	id         string // the member's
 	instance   *string
 	generation int32
-	claims     map[int32]*claim // complete before anything is read
+	claims     map[partition]*claim // complete before anything is read
+	client     *kgo.Client          // the member's, which may call back before it is there for its maker
+	reader     *kgo.Client          // of questions; nil where none are to be read
 	running    sync.WaitGroup
 	begin      func() // ends the wait for the committed offsets
 }
 
 // join makes the member; ctx is that of its work.
-func (s *Stage) join(ctx context.Context, c *committer) (*member, error) {
+func (s *Stage) join(ctx context.Context) (*member, error) {
 	settings, err := s.Member()
 	if err != nil {
 		return nil, err
 	}
-	m := &member{s: s, c: c, ctx: ctx}
+	m := &member{s: s, ctx: ctx}
 	var life context.Context
 	life, m.kill = context.WithCancel(context.WithoutCancel(ctx))
 	m.client, err = kgo.NewClient(append(settings,
 		kgo.WithContext(life),
 		kgo.ConsumerGroup(s.Streams.VerifyGroup),
-		kgo.ConsumeTopics(s.Streams.Candidates),
+		kgo.ConsumeTopics(s.near.topic, s.apart.topic),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
 		// An offset that the broker no longer has must end the stage: with a reset,
@@ -74,7 +75,8 @@ func (s *Stage) join(ctx context.Context, c *committer) (*member, error) {
 // assigned begins a session. Member and generation are taken now: by the time
 // of a commit they may be those of the next one.
 func (m *member) assigned(_ context.Context, client *kgo.Client, given map[string][]int32) {
-	n := &session{claims: map[int32]*claim{}}
+	n := &session{claims: map[partition]*claim{}, client: client}
+	client.PauseFetchTopics(m.s.apart.topic) // they come by the session's reader, and never in one answer with live ones
 	n.ctx, n.end = context.WithCancel(m.ctx)
 	var waiting context.Context
 	waiting, n.begin = context.WithCancel(n.ctx)
@@ -113,14 +115,20 @@ func (m *member) tellWaiting(ctx context.Context, partitions []int32) {
 func (m *member) start(ctx context.Context, fetched map[string]map[int32]kgo.Offset) (
 	map[string]map[int32]kgo.Offset, error,
 ) {
-	partitions := slices.Sorted(maps.Keys(fetched[m.s.Streams.Candidates]))
-	if len(partitions) == 0 {
+	taken := map[string][]int32{}
+	for _, l := range m.s.lanes() {
+		if partitions := slices.Sorted(maps.Keys(fetched[l.topic])); len(partitions) > 0 {
+			taken[l.topic] = partitions
+		}
+	}
+	if len(taken) == 0 {
 		return fetched, nil
 	}
-	err := m.c.settle(ctx)
-	var positions map[int32]position
+	n := m.session()
+	positions, from, err := m.stand(ctx, taken)
+	n.begin()
 	if err == nil {
-		positions, err = m.s.positions(ctx, partitions)
+		err = m.readApart(n, from[m.s.apart.topic])
 	}
 	if err != nil {
 		if ctx.Err() == nil {
@@ -128,21 +136,101 @@ func (m *member) start(ctx context.Context, fetched map[string]map[int32]kgo.Off
 		}
 		return nil, err
 	}
-	n := m.session()
-	n.begin()
-	from := map[int32]kgo.Offset{}
 	for p, at := range positions {
-		from[p] = kgo.NewOffset().AtStart()
-		if at.next >= 0 {
-			from[p] = kgo.NewOffset().At(at.next)
+		c := &claim{member: m, session: n, partition: p, position: at, source: n.client, more: make(chan struct{}, 1)}
+		if p.apart {
+			c.source = n.reader
+			c.bytes = max(m.s.ApartBytes/len(from[p.topic])/2, leastApart)
 		}
-		n.claims[p] = &claim{member: m, session: n, partition: p, position: at, more: make(chan struct{}, 1)}
-		m.s.Log.Debug("partition taken", "partition", p, "offset", at.next, "watermark", formatWatermark(at.watermark))
+		n.claims[p] = c
+		m.s.Log.Debug("partition taken", "topic", p.topic, "partition", p.number, "offset", at.next,
+			"watermark", formatWatermark(at.watermark))
 	}
 	for _, c := range n.claims {
 		n.running.Go(c.run)
 	}
-	return map[string]map[int32]kgo.Offset{m.s.Streams.Candidates: from}, nil
+	if n.reader != nil {
+		n.running.Go(func() { m.fetchApart(n) })
+	}
+	return from, nil
+}
+
+// stand tells where partitions stand and from where they are to be read, once no transaction of ours can change it.
+func (m *member) stand(ctx context.Context, taken map[string][]int32) (
+	positions map[partition]position, from map[string]map[int32]kgo.Offset, err error,
+) {
+	for _, l := range m.s.lanes() {
+		if err := l.committer.settle(ctx); err != nil {
+			return nil, nil, err
+		}
+	}
+	if positions, err = m.s.positions(ctx, taken); err != nil {
+		return nil, nil, err
+	}
+	from = map[string]map[int32]kgo.Offset{}
+	for p, at := range positions {
+		if from[p.topic] == nil {
+			from[p.topic] = map[int32]kgo.Offset{}
+		}
+		from[p.topic][p.number] = kgo.NewOffset().AtStart()
+		if at.next >= 0 {
+			from[p.topic][p.number] = kgo.NewOffset().At(at.next)
+		}
+	}
+	return positions, from, nil
+}
+
+// leastApart is the least number of bytes of questions that is held of a partition.
+const leastApart = 128 << 10
+
+// readApart makes the session's reader of questions.
+func (m *member) readApart(n *session, from map[int32]kgo.Offset) error {
+	if len(from) == 0 {
+		return nil
+	}
+	settings, err := m.s.Reader()
+	if err != nil {
+		return err
+	}
+	n.reader, err = kgo.NewClient(append(settings,
+		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{m.s.apart.topic: from}),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
+		kgo.MaxVersions(byName()),
+	)...)
+	return err
+}
+
+// fetchApart hands on questions until the session ends.
+func (m *member) fetchApart(n *session) {
+	defer n.reader.Close()
+	for {
+		fetches := n.reader.PollFetches(n.ctx)
+		if n.ctx.Err() != nil {
+			return
+		}
+		if err := m.take(n, m.s.apart, fetches); err != nil {
+			m.s.fail(err)
+			return
+		}
+	}
+}
+
+// take hands what was fetched to the claims.
+func (m *member) take(n *session, of *lane, fetches kgo.Fetches) (failed error) {
+	fetches.EachError(func(topic string, number int32, err error) {
+		if failed == nil {
+			failed = m.problem(topic, number, err)
+		}
+	})
+	if n != nil {
+		fetches.EachPartition(func(p kgo.FetchTopicPartition) {
+			if c := n.claims[partition{of, p.Partition}]; c != nil && p.Topic == of.topic && len(p.Records) > 0 {
+				c.put(p.Records)
+			}
+		})
+	}
+	return failed
 }
 
 func (m *member) session() *session {
@@ -164,7 +252,13 @@ func (m *member) revoked(_ context.Context, client *kgo.Client, _ map[string][]i
 	n.end()
 	n.running.Wait()
 	// A pause outlives the session that made it.
-	client.ResumeFetchPartitions(map[string][]int32{m.s.Streams.Candidates: slices.Sorted(maps.Keys(n.claims))})
+	var mine []int32
+	for p := range n.claims {
+		if !p.apart {
+			mine = append(mine, p.number)
+		}
+	}
+	client.ResumeFetchPartitions(map[string][]int32{m.s.near.topic: mine})
 }
 
 // read hands on what comes, until ctx ends.
@@ -174,19 +268,7 @@ func (m *member) read(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		var failed error
-		fetches.EachError(func(topic string, partition int32, err error) {
-			if failed == nil {
-				failed = m.problem(topic, partition, err)
-			}
-		})
-		if n := m.session(); n != nil {
-			fetches.EachPartition(func(p kgo.FetchTopicPartition) {
-				if c := n.claims[p.Partition]; c != nil && len(p.Records) > 0 {
-					c.put(p.Records)
-				}
-			})
-		}
+		failed := m.take(m.session(), m.s.near, fetches)
 		m.client.AllowRebalance()
 		if failed != nil {
 			return failed
@@ -210,7 +292,7 @@ func (m *member) problem(topic string, partition int32, err error) error {
 	case errors.Is(err, kerr.OffsetOutOfRange):
 		return &brimline.Error{
 			Class: brimline.ClassEnvironment, Kind: "offset_out_of_range",
-			Where: fmt.Sprintf("group %q on topic %q", s.Streams.VerifyGroup, s.Streams.Candidates),
+			Where: fmt.Sprintf("group %q on topic %q", s.Streams.VerifyGroup, topic),
 			Remedy: "candidates were deleted before they were judged, or the topic was made anew: start a new --group, " +
 				"or reset this one",
 			Err: err,

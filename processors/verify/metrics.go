@@ -20,6 +20,7 @@ type Metrics struct {
 	dead         prometheus.Counter
 	long         prometheus.Counter
 	queries      prometheus.Histogram
+	waits        prometheus.Histogram
 	transactions prometheus.Histogram
 	delay        prometheus.Histogram
 	aborts       prometheus.Counter
@@ -55,6 +56,11 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Name: "brimline_verify_query_duration_seconds", Help: "Time of one question to PostgreSQL, the wait for a replica included.",
 			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 15),
 		}),
+		waits: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "brimline_verify_question_wait_seconds",
+			Help:    "From the writing of a question about old rows until its answer is written: of the oldest question of each batch.",
+			Buckets: prometheus.ExponentialBuckets(0.01, 3, 13),
+		}),
 		transactions: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "brimline_verify_transaction_duration_seconds", Help: "Time of one Kafka transaction from begin to commit.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 2, 14),
@@ -69,8 +75,8 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			prometheus.GaugeOpts{Name: "brimline_verify_waiting", Help: "1 while PostgreSQL does not answer, else 0."},
 		),
 	}
-	r.MustRegister(m.candidates, m.alerts, m.dismissed, m.edgesFound, m.replays, m.dead, m.long, m.queries, m.transactions,
-		m.delay, m.aborts, m.waiting)
+	r.MustRegister(m.candidates, m.alerts, m.dismissed, m.edgesFound, m.replays, m.dead, m.long, m.queries, m.waits,
+		m.transactions, m.delay, m.aborts, m.waiting)
 	for _, kind := range []brimline.CandidateKind{brimline.EdgeCandidate, brimline.LateCandidate} {
 		m.candidates.WithLabelValues(string(kind))
 	}
@@ -96,6 +102,13 @@ func (m *Metrics) alertsOf(rule *brimline.Rule) prometheus.Counter {
 		severity = "other"
 	}
 	return m.alerts.WithLabelValues(rule.ID, severity)
+}
+
+// waited notes how long the oldest question of a committed batch has waited.
+func (m *Metrics) waited(b *batch, now time.Time) {
+	if at := b.messages[0].Timestamp; b.lane.apart && at.Unix() > 0 {
+		m.waits.Observe(max(0, now.Sub(at).Seconds()))
+	}
 }
 
 // count adds what a batch did that was committed at a time.

@@ -180,7 +180,7 @@ func TestPositionsAreReadBetweenTransactionsOnly(t *testing.T) {
 		p.more = nil // the end is waited for
 		h := p.newSteadyHistory(20)
 		var committer *committer
-		p.stage = func(s *Stage) { s.joined = func(m *member) { committer = m.c } }
+		p.stage = func(s *Stage) { s.joined = func(m *member) { committer = m.s.near.committer } }
 		end := testkit.Hold(keyEndTxn, p.proxy)
 		p.start("one")
 		p.put(h.all...)

@@ -21,8 +21,10 @@ type Stage struct {
 	Config
 	rules      ruleCache
 	outage     outage
-	slots      chan struct{} // one for each question that may be with PostgreSQL
-	long       chan struct{} // one for each that may be with Long
+	near       *lane // candidates
+	apart      *lane // questions
+	flow       flow
+	long       chan struct{} // one for each question that may be with Long
 	client     *kgo.Client   // for partitions and committed offsets
 	partitions partitionCounts
 	failure    chan error // holds the first
@@ -45,8 +47,15 @@ func New(c Config) (*Stage, error) {
 	}
 	c.setDefaults()
 	s := &Stage{
-		Config: c, slots: make(chan struct{}, c.Questions), long: make(chan struct{}, c.LongQuestions),
-		failure: make(chan error, 1), tellAfter: 10 * time.Second,
+		Config: c, long: make(chan struct{}, c.LongQuestions), failure: make(chan error, 1), tellAfter: 10 * time.Second,
+		flow: flow{clock: c.Clock, pauses: pause},
+		near: &lane{
+			topic: c.Streams.Candidates, batch: c.Batch, every: c.Every, slots: make(chan struct{}, c.Questions),
+		},
+		apart: &lane{
+			topic: c.Streams.Questions, apart: true, batch: c.ApartBatch, every: c.ApartEvery,
+			slots: make(chan struct{}, c.ApartQuestions),
+		},
 		pause: func(string) {}, joined: func(*member) {},
 	}
 	s.rules = ruleCache{compile: c.Compile, rules: map[uint64]*sliding.Rule{}}
@@ -104,19 +113,22 @@ func (s *Stage) run(ctx context.Context) (err error) {
 
 	// The producer comes before the consumer: making it ends a transaction that
 	// an older life of this instance left open, which would hold up the offsets.
-	transactions, err := s.openTransactions(ctx, version >= 2)
-	if err != nil {
-		return err
+	for _, l := range s.lanes() {
+		transactions, err := s.openTransactions(ctx, s.transactionalID(l), version >= 2)
+		if err != nil {
+			return err
+		}
+		c := newCommitter(s, l, transactions)
+		l.committer = c
+		committing, stop := context.WithCancel(context.WithoutCancel(ctx)) // it outlives the claims
+		go c.run(committing)
+		defer func() {
+			stop()
+			s.close("producer", func() error { <-c.closed; return nil })
+		}()
 	}
-	c := newCommitter(s, transactions)
-	committing, stop := context.WithCancel(context.WithoutCancel(ctx)) // it outlives the claims
-	go c.run(committing)
-	defer func() {
-		stop()
-		s.close("producer", func() error { <-c.closed; return nil })
-	}()
 
-	m, err := s.join(ctx, c)
+	m, err := s.join(ctx)
 	if err != nil {
 		return err
 	}
@@ -135,9 +147,10 @@ func (s *Stage) run(ctx context.Context) (err error) {
 // countPartitions looks at the topics once: where a user's records go must not
 // change while the stage runs.
 func (s *Stage) countPartitions(ctx context.Context) error {
-	var candidates int
+	var candidates, questions int
 	counts := map[string]*int{
-		s.Streams.Candidates: &candidates, s.Streams.Changes: &s.partitions.changes, s.Streams.Alerts: &s.partitions.alerts,
+		s.Streams.Candidates: &candidates, s.Streams.Questions: &questions,
+		s.Streams.Changes: &s.partitions.changes, s.Streams.Alerts: &s.partitions.alerts,
 		s.Streams.Dismissed: &s.partitions.dismissed, s.Streams.DeadLetters: &s.partitions.deadLetters,
 	}
 	r := kmsg.NewPtrMetadataRequest()
@@ -164,18 +177,22 @@ func (s *Stage) countPartitions(ctx context.Context) error {
 			*count = len(t.Partitions)
 		}
 	}
-	if candidates != s.partitions.changes {
-		return &brimline.Error{
-			Class: brimline.ClassEnvironment, Kind: "copartitioning", Where: fmt.Sprintf("topics %q and %q", s.Streams.Candidates, s.Streams.Changes),
-			Remedy: "start a new --group: the number of partitions of a group's topics cannot change",
-			Err: fmt.Errorf(
-				"they have %d and %d partitions, where they must have the same",
-				candidates,
-				s.partitions.changes,
-			),
-		}
+	if err := s.samePartitions(s.near, candidates); err != nil {
+		return err
 	}
-	return nil
+	return s.samePartitions(s.apart, questions)
+}
+
+func (s *Stage) samePartitions(l *lane, have int) error {
+	if have == s.partitions.changes {
+		return nil
+	}
+	return &brimline.Error{
+		Class: brimline.ClassEnvironment, Kind: "copartitioning",
+		Where:  fmt.Sprintf("topics %q and %q", l.topic, s.Streams.Changes),
+		Remedy: "start a new --group: the number of partitions of a group's topics cannot change",
+		Err:    fmt.Errorf("they have %d and %d partitions, where they must have the same", have, s.partitions.changes),
+	}
 }
 
 // close ends one part, and leaves it behind where that takes too long: its

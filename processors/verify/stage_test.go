@@ -24,8 +24,10 @@ type history struct {
 	all     []*brimline.Candidate
 	alerts  map[string]int // by id, how many are expected
 	refuted map[string]int
+	found   map[string]int // edges that answers to questions bring
 }
 
+// Some rows ask about others, too: of old ones, which travel apart.
 func (w *world) newHistory(n int) history { return w.historyOf(n, true) }
 
 // newSteadyHistory has nothing written again.
@@ -33,10 +35,16 @@ func (w *world) newSteadyHistory(n int) history { return w.historyOf(n, false) }
 
 func (w *world) historyOf(n int, crashes bool) history {
 	rnd := seedOf(w.t)
-	h := history{alerts: map[string]int{}, refuted: map[string]int{}}
+	h := history{alerts: map[string]int{}, refuted: map[string]int{}, found: map[string]int{}}
 	for i := range n {
 		user := fmt.Sprintf("user %d/ü", rnd.IntN(40))
 		edge := brimline.Time(i) * hour
+		if crashes && rnd.IntN(4) == 0 {
+			old := lateCandidate(user, edge, edge, int64(i))
+			old.Apart = true
+			h.all = append(h.all, old)
+			h.found[old.ID()]++
+		}
 		c := edgeCandidate(user, edge, int64(i))
 		c.Cause.Index = rnd.IntN(3)
 		h.all = append(h.all, c)
@@ -74,11 +82,27 @@ func (w *world) check(h history) {
 		}
 		compare(w.t, topic, got, want)
 	}
-	refuted := map[string]int{}
+	answers := map[brimline.ChangeKind]map[string]int{brimline.Refuted: {}, brimline.EdgesFound: {}}
+	closed := map[string]int64{}
 	for _, c := range decoded[*brimline.Change](w.t, codecs.Change{}, w.read(w.streams.Changes)) {
-		refuted[brimline.AlertID(c.User, "weekly", c.Edges[0])]++
+		for _, at := range c.Edges {
+			answers[c.Kind][brimline.AlertID(c.User, "weekly", at)]++
+		}
+		if c.Index == 0 {
+			continue
+		}
+		if before, any := closed[c.User]; any && c.Cause <= before {
+			w.t.Errorf("%q: the questions up to %d are closed after those up to %d", c.User, c.Cause, before)
+		}
+		closed[c.User] = c.Cause
 	}
-	compare(w.t, "answers", refuted, h.refuted)
+	compare(w.t, "answers", answers[brimline.Refuted], h.refuted)
+	compare(w.t, "answers to questions", answers[brimline.EdgesFound], h.found)
+	for _, c := range h.all {
+		if c.Kind == brimline.LateCandidate && closed[c.User] < c.Cause.Offset {
+			w.t.Errorf("%q: the question of %d is open", c.User, c.Cause.Offset)
+		}
+	}
 }
 
 func compare(t testing.TB, what string, got, want map[string]int) {
@@ -104,7 +128,7 @@ func eachOnce(t *testing.T, w *world) {
 	w.put(h.all[len(h.all)/2:]...)
 	w.caughtUp()
 	one.stopped(t) // what is committed is counted a moment later
-	if got := w.metric("alerts_total") + w.metric("dismissed_total") + w.metric("replays_total"); int(got) != len(h.all) {
+	if got := w.metric("candidates_total") + w.metric("replays_total"); int(got) != len(h.all) {
 		t.Errorf("the metrics count %v of %d candidates", got, len(h.all))
 	}
 	if w.metric("replays_total") == 0 {

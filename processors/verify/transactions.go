@@ -50,12 +50,12 @@ func byName() *kversion.Versions {
 
 // openTransactions makes the producer known to the brokers. That ends a transaction which an older life of this
 // instance left open, and fences that life.
-func (s *Stage) openTransactions(ctx context.Context, second bool) (*transactions, error) {
+func (s *Stage) openTransactions(ctx context.Context, id string, second bool) (*transactions, error) {
 	settings, err := s.Transactions()
 	if err != nil {
 		return nil, err
 	}
-	t := &transactions{id: s.transactionalID(), group: s.Streams.VerifyGroup, second: second}
+	t := &transactions{id: id, group: s.Streams.VerifyGroup, second: second}
 	versions, once := byName(), func(int16) bool { return false }
 	if !second {
 		versions.SetMaxKeyVersion(keyProduce, 11)
@@ -261,9 +261,9 @@ func (s *Stage) commitOffsets(ctx context.Context, by *session, offsets []kmsg.O
 	})
 }
 
-func (s *Stage) failed(doing string, err error) error {
+func (c *committer) failed(doing string, err error) error {
 	e := &brimline.Error{
-		Class: brimline.ClassEnvironment, Kind: "transaction", Where: fmt.Sprintf("%s of %q", doing, s.transactionalID()),
+		Class: brimline.ClassEnvironment, Kind: "transaction", Where: fmt.Sprintf("%s of %q", doing, c.transactions.id),
 		Remedy: "check the brokers; the stage begins anew, and nothing is lost or written twice", Err: err,
 	}
 	switch {

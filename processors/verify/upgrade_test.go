@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/IBM/sarama"
@@ -15,7 +16,12 @@ import (
 func TestFollowsTheOldClient(t *testing.T) { inEachVersion(t, 1, followsTheOldClient) }
 
 func followsTheOldClient(t *testing.T, w *world) {
-	h := w.newHistory(60)
+	h := w.newSteadyHistory(60)
+	for i := 5; i < len(h.all); i += 10 { // old rows asked in this topic, too
+		old := lateCandidate(h.all[i].User, h.all[i].Edge, h.all[i].Edge, h.all[i].Cause.Offset)
+		h.all = slices.Insert(h.all, i, old)
+		h.found[old.ID()]++
+	}
 	w.put(h.all...)
 	config := must(w.options.Config())
 	config.Net.MaxOpenRequests = 1
@@ -24,7 +30,7 @@ func followsTheOldClient(t *testing.T, w *world) {
 	producer := must(sarama.NewSyncProducer(w.brokers, config))
 	s := w.unstarted("one")
 	s.partitions = partitionCounts{1, 1, 1, 1}
-	b := &batch{watermark: beforeAll()}
+	b := &batch{lane: s.near, watermark: beforeAll()}
 	transact := func(from, to int) {
 		t.Helper()
 		b.messages, b.records = nil, nil

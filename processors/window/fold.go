@@ -16,13 +16,15 @@ type Folder struct {
 	rules     []sliding.Rule
 	scale     int
 	retention time.Duration
+	lateness  time.Duration
 	keep      time.Duration
 }
 
 // NewFolder makes a Folder for a rule set. compiled are the set's rules in its
 // order. Announced edges are remembered for keep longer than rows.
 func NewFolder(set *brimline.RuleSet, compiled []sliding.Rule, keep time.Duration) *Folder {
-	return &Folder{rules: compiled, scale: set.Scale, retention: set.Retention(), keep: keep}
+	return &Folder{rules: compiled, scale: set.Scale, retention: set.Retention(),
+		lateness: set.Retention() - set.Longest(), keep: keep}
 }
 
 // Input is one message of the changes stream.
@@ -164,7 +166,7 @@ func (s *step) truncate() {
 // more, the message's have their answers, if it had any: one that is put now would be answered after the user may be
 // forgotten.
 func (s *step) again() {
-	if s.asked() && s.in.Offset <= s.w.Asked.Offset {
+	if s.asked() {
 		s.askAgain()
 	}
 	for i := range s.w.Rules {
@@ -178,7 +180,7 @@ func (s *step) again() {
 			}
 		}
 	}
-	s.emitQuestions()
+	s.repeatQuestions()
 }
 
 // alignRules makes w.Rules parallel to the rules in force. A rule that the
@@ -418,7 +420,7 @@ func (s *step) edgesFound() bool {
 		}
 	}
 	announced := len(s.out) > 0
-	return c.Index < 0 && s.answered(brimline.Cause{Offset: c.Cause, Index: c.Index}) || announced
+	return c.Index < 0 && s.answered(brimline.Cause{Offset: c.Cause, Index: c.Index}, c.Apart) || announced
 }
 
 // refuted takes PostgreSQL's no to an edge. If rows changed while the question
@@ -436,7 +438,7 @@ func (s *step) refuted() bool {
 	s.forget(i, at)
 	t := s.in.Change.Edges[0]
 	if t < s.judgeable(i) {
-		s.ask(i, t, t)
+		s.ask(i, t, t, t)
 	} else if figures := s.rows.FiguresAt(i, t); figures.IsEdge(s.rules[i].Limit) {
 		s.announce(i, t, figures)
 	}

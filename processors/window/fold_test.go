@@ -28,7 +28,7 @@ type world struct {
 	kept      *table               // of the window stage
 	earlier   []*table             // what it was before each message
 	sent      []brimline.Candidate // emitted, not yet acknowledged: a crash loses them
-	watermark brimline.Cause
+	watermark [2]brimline.Cause    // of candidates and of questions
 	alerts    []string
 }
 
@@ -108,10 +108,10 @@ func (w *world) verify() {
 	w.sent = nil
 	for i := range arrived {
 		c := &arrived[i]
-		if c.Cause.Compare(w.watermark) <= 0 {
+		if c.Cause.Compare(w.watermark[wayOf(c)]) <= 0 {
 			continue
 		}
-		w.watermark = c.Cause
+		w.watermark[wayOf(c)] = c.Cause
 		answer := brimline.Change{Kind: brimline.EdgesFound, User: c.User, Rule: c.Rule.Fingerprint(), Row: c.Trigger}
 		if c.Kind == brimline.LateCandidate {
 			answer.Edges = w.edges(&c.Rule, c.Edge, c.Until)
@@ -138,7 +138,7 @@ func (w *world) expected() []string {
 }
 
 func drawWorld(t *rapid.T) *world {
-	w := &world{t: t, kept: newTable(), watermark: brimline.Cause{Offset: -1}}
+	w := &world{t: t, kept: newTable(), watermark: [2]brimline.Cause{{Offset: -1}, {Offset: -1}}}
 	hours := rapid.IntRange(1, 12)
 	for i := range rapid.IntRange(1, 5).Draw(t, "rules") {
 		r := brimline.Rule{

@@ -34,6 +34,7 @@ func Graph(c Config) *goka.GroupGraph {
 	return goka.DefineGroup(goka.Group(c.Streams.WindowGroup),
 		goka.Input(goka.Stream(c.Streams.Changes), codecs.Raw{}, t.change),
 		goka.Output(t.candidates, codecs.Candidate{}),
+		goka.Output(t.questions, codecs.Candidate{}),
 		goka.Output(t.segments, codecs.Raw{}),
 		goka.Output(t.dead, codecs.DeadLetter{}),
 		goka.Persist(codecs.WindowPart{}),
@@ -44,15 +45,17 @@ func Graph(c Config) *goka.GroupGraph {
 // task is the group's work.
 type task struct {
 	Config
-	fold                       *Folder
-	sweep                      *sweep
-	candidates, dead, segments goka.Stream
+	fold                  *Folder
+	sweep                 *sweep
+	candidates, questions goka.Stream
+	dead, segments        goka.Stream
 }
 
 func newTask(c Config) *task {
 	return &task{
 		Config: c, fold: NewFolder(&c.Rules, c.Compiled, c.Keep), sweep: &sweep{c},
-		candidates: goka.Stream(c.Streams.Candidates), dead: goka.Stream(c.Streams.DeadLetters), segments: goka.Stream(c.Streams.WindowSegments),
+		candidates: goka.Stream(c.Streams.Candidates), questions: goka.Stream(c.Streams.Questions),
+		dead: goka.Stream(c.Streams.DeadLetters), segments: goka.Stream(c.Streams.WindowSegments),
 	}
 }
 
@@ -97,7 +100,11 @@ func (t *task) change(ctx goka.Context, msg any) {
 	}
 	states.noteDoubt(ctx.Key(), state.w.Doubt)
 	for i := range found {
-		ctx.Emit(t.candidates, ctx.Key(), &found[i])
+		to := t.candidates
+		if found[i].Apart {
+			to = t.questions
+		}
+		ctx.Emit(to, ctx.Key(), &found[i])
 	}
 	if len(found) > 0 {
 		failpoint.Hit(failpoint.WindowEmitted)

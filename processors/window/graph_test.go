@@ -25,7 +25,8 @@ type stage struct {
 	streams processors.Streams
 	proc    *goka.Processor
 	seen    *Seen
-	found   *tester.QueueTracker
+	found   *tester.QueueTracker // of candidates
+	apart   *tester.QueueTracker // of questions
 }
 
 func start(t *testing.T) *stage {
@@ -47,6 +48,7 @@ func start(t *testing.T) *stage {
 		t.Fatal(err)
 	}
 	s.proc, s.found = proc, s.NewQueueTracker(s.streams.Candidates)
+	s.apart = s.NewQueueTracker(s.streams.Questions)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- proc.Run(ctx) }()
@@ -91,9 +93,14 @@ func (s *stage) window(user string) *brimline.Window {
 }
 
 // candidates are those emitted since the last call.
-func (s *stage) candidates() (ids []string) {
+func (s *stage) candidates() []string { return idsIn(s.found) }
+
+// questions are those about old rows.
+func (s *stage) questions() []string { return idsIn(s.apart) }
+
+func idsIn(topic *tester.QueueTracker) (ids []string) {
 	for {
-		_, v, ok := s.found.Next()
+		_, v, ok := topic.Next()
 		if !ok {
 			return ids
 		}
@@ -163,9 +170,9 @@ func TestSweepForgetsOnlyTheIdle(t *testing.T) {
 	if s.window("old") != nil || s.window("late") != nil || s.window("new") == nil {
 		t.Errorf("old %v, late %v, new %v", s.window("old"), s.window("late"), s.window("new"))
 	}
-	s.candidates()
+	s.questions()
 	s.row("old", "5", 20, time.Minute) // with row 1 it is over the limit
-	if got := s.candidates(); len(got) != 1 {
+	if got := s.questions(); len(got) != 1 {
 		t.Errorf("an old row of a forgotten user asked %v", got)
 	}
 }
@@ -209,16 +216,17 @@ func TestSweepSparesWhoWaits(t *testing.T) {
 	s := start(t)
 	rule := brimline.Rule{ID: "r", Window: time.Hour, Limit: brimline.Count(100)}
 	answer := func(of *brimline.Candidate, edges ...brimline.Time) {
-		s.change("u", brimline.Change{Kind: brimline.EdgesFound, Rule: rule.Fingerprint(), Edges: edges,
+		s.change("u", brimline.Change{Kind: brimline.EdgesFound, Apart: of.Apart, Rule: rule.Fingerprint(), Edges: edges,
 			Cause: of.Cause.Offset, Index: of.Cause.Index})
 	}
 	asked := func() *brimline.Candidate {
 		t.Helper()
-		_, v, ok := s.found.Next()
+		_, v, ok := s.apart.Next()
 		c, _ := v.(*brimline.Candidate)
 		if !ok || c.Kind != brimline.LateCandidate {
 			t.Fatalf("nothing was asked: %+v", v)
 		}
+		c.Apart = true // as its topic says
 		return c
 	}
 	s.row("ahead", "1", 1, 100*time.Hour)

@@ -43,8 +43,9 @@ type life struct {
 	earlier []map[string][]byte // what the table was before each message
 	sweeps  []int               // offsets of the sweeps that were folded: no crash goes back beyond the last but one
 	sent    []brimline.Candidate
-	arrived []brimline.Candidate // in the candidates topic, not yet with verify
-	mark    brimline.Cause
+	arrived [2][]brimline.Candidate // in the topics of candidates and of questions, not yet with verify
+	mark    [2]brimline.Cause       // of each
+	closed  [2]int                  // users' questions that were answered
 	letters []brimline.Candidate
 
 	alerts    []string
@@ -161,6 +162,9 @@ func (c *lived) Fail(err error)       { c.l.t.Fatalf("the stage failed: %v", err
 func (c *lived) Emit(to goka.Stream, key string, value any, _ ...goka.ContextOption) {
 	switch v := value.(type) {
 	case *brimline.Candidate:
+		if v.Apart != (to == c.l.task.questions) || !v.Apart != (to == c.l.task.candidates) {
+			c.l.t.Fatalf("a candidate with apart %v goes to %s", v.Apart, to)
+		}
 		c.l.sent = append(c.l.sent, *v)
 	case *brimline.DeadLetter:
 		c.l.t.Fatalf("the stage cannot take in %+v", v)
@@ -315,22 +319,33 @@ func (l *life) crash() {
 
 // acknowledge lets what was sent arrive; no crash can lose it.
 func (l *life) acknowledge() {
-	l.arrived = append(l.arrived, l.sent...)
+	for _, c := range l.sent {
+		way := wayOf(&c)
+		l.arrived[way] = append(l.arrived[way], c)
+	}
 	l.sent = nil
 }
 
-// verify judges a batch.
-func (l *life) verify(most int) {
-	batch := l.arrived[:min(most, len(l.arrived))]
-	l.arrived = l.arrived[len(batch):]
+// wayOf is which of the two topics a candidate is in.
+func wayOf(c *brimline.Candidate) int {
+	if c.Apart {
+		return 1
+	}
+	return 0
+}
+
+// verify judges a batch of one of the topics.
+func (l *life) verify(way, most int) {
+	batch := l.arrived[way][:min(most, len(l.arrived[way]))]
+	l.arrived[way] = l.arrived[way][len(batch):]
 	var answers []message
 	closing := map[string]brimline.Cause{}
 	for i := range batch {
 		c := &batch[i]
-		if c.Cause.Compare(l.mark) <= 0 {
+		if c.Cause.Compare(l.mark[way]) <= 0 {
 			continue
 		}
-		l.mark = c.Cause
+		l.mark[way] = c.Cause
 		answer := brimline.Change{User: c.User, Rule: c.Rule.Fingerprint(), Row: c.Trigger, Source: c.Source,
 			Edges: []brimline.Time{c.Edge}, Cause: c.Cause.Offset}
 		var err error
@@ -361,7 +376,8 @@ func (l *life) verify(most int) {
 	for _, user := range slices.Sorted(maps.Keys(closing)) {
 		answers = append(answers,
 			message{user, brimline.Change{Kind: brimline.EdgesFound, User: user, Cause: closing[user].Offset,
-				Index: closing[user].Index}})
+				Index: closing[user].Index, Apart: way == 1}})
+		l.closed[way]++
 	}
 	l.stream = append(l.stream, answers...)
 }
@@ -451,7 +467,7 @@ func (l *life) String() string {
 // drawLife draws rules, rows, what is wrong with some of them, and when that is repaired. Rows of a partition of the
 // source topic are in the order of their times, or in any.
 func drawLife(t *rapid.T, inOrder bool) *life {
-	l := &life{t: t, rows: map[string]*fact{}, table: map[string][]byte{}, mark: brimline.Cause{Offset: -1},
+	l := &life{t: t, rows: map[string]*fact{}, table: map[string][]byte{}, mark: [2]brimline.Cause{{Offset: -1}, {Offset: -1}},
 		forgotten: map[string]bool{}}
 	for i := range rapid.IntRange(1, 3).Draw(t, "rules") {
 		r := brimline.Rule{ID: "r" + strconv.Itoa(i),
@@ -556,7 +572,7 @@ func TestLife(t *testing.T) { testLife(t, false) }
 func TestLifeInOrder(t *testing.T) { testLife(t, true) }
 
 func testLife(t *testing.T, inOrder bool) {
-	swept, died, repeated := 0, 0, 0
+	swept, died, repeated, near, apart := 0, 0, 0, 0, 0
 	rapid.Check(t, func(t *rapid.T) {
 		l := drawLife(t, inOrder)
 		due := 0 // visits
@@ -565,7 +581,7 @@ func testLife(t *testing.T, inOrder bool) {
 			for p := range l.sources {
 				left += len(l.sources[p])
 			}
-			if left == 0 && l.next == len(l.stream) && len(l.sent)+len(l.arrived) == 0 {
+			if left == 0 && l.next == len(l.stream) && len(l.sent)+len(l.arrived[0])+len(l.arrived[1]) == 0 {
 				break
 			}
 			switch rapid.IntRange(0, 12).Draw(t, "then") {
@@ -585,7 +601,7 @@ func testLife(t *testing.T, inOrder bool) {
 				l.acknowledge()
 			case 8:
 				l.acknowledge()
-				l.verify(rapid.IntRange(1, 10).Draw(t, "batch"))
+				l.verify(rapid.IntRange(0, 1).Draw(t, "way"), rapid.IntRange(1, 10).Draw(t, "batch"))
 			case 9:
 				if left > 0 { // else there would be no end
 					l.sweep()
@@ -616,12 +632,15 @@ func testLife(t *testing.T, inOrder bool) {
 		}
 		l.check(!inOrder)
 		swept, died = swept+l.swept, died+l.died
+		near, apart = near+l.closed[0], apart+l.closed[1]
 		for range l.alerts {
 			repeated++
 		}
 	})
-	t.Logf("%d users were swept, %d candidates died, %d alerts", swept, died, repeated)
-	if swept == 0 || died == 0 || repeated == 0 {
-		t.Errorf("nothing to see: %d users were swept, %d candidates died, %d alerts", swept, died, repeated)
+	seen := fmt.Sprintf("%d users were swept, %d candidates died, %d alerts, %d answers about rows near the newest, "+
+		"%d about older ones", swept, died, repeated, near, apart)
+	t.Log(seen)
+	if swept == 0 || died == 0 || repeated == 0 || near == 0 || apart == 0 {
+		t.Errorf("nothing to see: %s", seen)
 	}
 }

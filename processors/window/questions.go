@@ -3,50 +3,92 @@ package window
 import "github.com/brimline/brimline"
 
 // A question goes to PostgreSQL as a late candidate, one for a message and rule, and its answer comes back as a
-// message. Until it is there, the question is open: Window.Asked is the cause of the newest one. Answers come in the
-// order of their questions, so an answer to the newest closes all.
+// message. What is asked about a row near the user's newest travels with the edges; what is asked about an older one
+// travels apart, so that no live alert waits behind a backfill. Until its answer is there, a question is open:
+// Window.Asked is the cause of the newest one that travels with the edges, Window.Apart of the newest that does not.
+// Of each of the two, answers come in the order of their questions, so an answer to the newest closes all.
 
 // ask is a question that the message at hand puts: for all edges of a rule in [from, until].
 type ask struct {
 	rule        int
 	from, until brimline.Time
+	newest      brimline.Time // the highest time of a row that it is about
 }
 
-// ask puts a question. Several about one rule become one, as wide as it takes.
-func (s *step) ask(i int, from, until brimline.Time) {
+// ask puts a question about rows of which the newest is at a time. Several about one rule become one, as wide as it
+// takes.
+func (s *step) ask(i int, from, until, newest brimline.Time) {
 	for n := range s.asks {
 		if a := &s.asks[n]; a.rule == i {
-			a.from, a.until = min(a.from, from), max(a.until, until)
+			a.from, a.until, a.newest = min(a.from, from), max(a.until, until), max(a.newest, newest)
 			return
 		}
 	}
-	s.asks = append(s.asks, ask{i, from, until})
+	s.asks = append(s.asks, ask{i, from, until, newest})
+}
+
+// travelsApart says whether a question is about rows that are all older than the user's newest by more than the
+// lateness. A row that is dated in the future is not the newest: else all that comes would travel apart for as long.
+func (s *step) travelsApart(a ask) bool {
+	now := s.in.At
+	if now == 0 {
+		now = brimline.MaxTime
+	}
+	newest := s.w.Floor
+	if newest > now {
+		newest = now
+	}
+	newest = max(newest, s.rows.NewestUntil(now))
+	return a.newest < newest.Add(-s.lateness)
 }
 
 // putQuestions emits the message's questions, and notes that they are open.
 func (s *step) putQuestions() {
 	for _, a := range s.asks {
-		s.spanAsked(a)
-		cause := brimline.Cause{Offset: s.in.Offset, Index: lateIndex(&s.rules[a.rule])}
-		if s.w.Asked == (brimline.Cause{}) || s.w.Asked.Compare(cause) < 0 {
-			s.w.Asked, s.changed = cause, true
+		apart := s.travelsApart(a)
+		s.spanAsked(a, apart)
+		if mark, cause := s.open(apart), s.causeOf(a); *mark == (brimline.Cause{}) || mark.Compare(cause) < 0 {
+			*mark, s.changed = cause, true
 		}
+		s.emitQuestion(a, apart)
 	}
-	s.emitQuestions()
 }
 
-func (s *step) emitQuestions() {
+// repeatQuestions emits the questions of a message that is replayed. Which way one went is not known any more, since
+// the user's newest row has become another: it goes each way on which it may be open, and its answer comes before that
+// to the newest, whichever way it went at first.
+func (s *step) repeatQuestions() {
 	for _, a := range s.asks {
-		s.out = append(s.out, brimline.Candidate{
-			Kind: brimline.LateCandidate, User: s.in.Change.User, Scale: s.scale, Rule: s.rules[a.rule].Rule,
-			Edge: a.from, Until: a.until, Trigger: s.in.Change.Row, Source: s.source(),
-			Cause: brimline.Cause{Offset: s.in.Offset, Index: lateIndex(&s.rules[a.rule])},
-		})
+		for _, apart := range []bool{false, true} {
+			if mark := *s.open(apart); mark != (brimline.Cause{}) && s.causeOf(a).Compare(mark) <= 0 {
+				s.emitQuestion(a, apart)
+			}
+		}
 	}
+}
+
+func (s *step) emitQuestion(a ask, apart bool) {
+	s.out = append(s.out, brimline.Candidate{
+		Kind: brimline.LateCandidate, User: s.in.Change.User, Scale: s.scale, Rule: s.rules[a.rule].Rule,
+		Edge: a.from, Until: a.until, Trigger: s.in.Change.Row, Source: s.source(),
+		Cause: s.causeOf(a), Apart: apart,
+	})
+}
+
+func (s *step) causeOf(a ask) brimline.Cause {
+	return brimline.Cause{Offset: s.in.Offset, Index: lateIndex(&s.rules[a.rule])}
+}
+
+// open is the mark of the newest open question of those that travel apart, or of the others.
+func (s *State) open(apart bool) *brimline.Cause {
+	if apart {
+		return &s.w.Apart
+	}
+	return &s.w.Asked
 }
 
 // asked says whether a question is open.
-func (s *State) asked() bool { return s.w.Asked != brimline.Cause{} }
+func (s *State) asked() bool { return s.w.Asked != brimline.Cause{} || s.w.Apart != brimline.Cause{} }
 
 // source is where what PostgreSQL must have seen comes from: the message, or a change to rows that came later than the
 // row which an answer is about.
@@ -102,7 +144,7 @@ func (s *step) askLate(i int, row, before *brimline.Transaction, unseen bool) {
 // to, whose rows are not all retained.
 func (s *step) askBelow(i int, from, last brimline.Time) {
 	if first := s.judgeable(i); from < first && from <= last {
-		s.ask(i, from, min(last.Add(s.rules[i].Window), first-1))
+		s.ask(i, from, min(last.Add(s.rules[i].Window), first-1), last)
 	}
 }
 
@@ -115,7 +157,7 @@ func (s *step) askAgain() {
 			s.askLateAgain(i)
 		case brimline.Refuted:
 			if s.rules[i].Fingerprint == c.Rule && len(c.Edges) == 1 && c.Edges[0] < s.judgeable(i) {
-				s.ask(i, c.Edges[0], c.Edges[0])
+				s.ask(i, c.Edges[0], c.Edges[0], c.Edges[0])
 			}
 		case brimline.Distrust, brimline.AskAgain:
 			if s.w.Doubt.Offset != 0 {
@@ -127,7 +169,7 @@ func (s *step) askAgain() {
 		rule := s.ruleOf(s.w.Rules[i].Rule)
 		for _, span := range s.w.Rules[i].Unjudged {
 			if rule >= 0 && span.Asked == s.in.Offset+1 {
-				s.ask(rule, span.From, span.Until)
+				s.ask(rule, span.From, span.Until, span.Until)
 			}
 		}
 	}

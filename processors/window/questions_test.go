@@ -144,14 +144,14 @@ func TestNothingIsForgottenWhileAQuestionIsOpen(t *testing.T) {
 		t.Errorf("%d edges while a question is open, want %d", n, keptEdges+52)
 	}
 	b.expect("an edge that was announced", b.next(found(r, first[0].Cause, -100_000)))
-	if w := b.table.read(t); w.Asked != second[0].Cause {
-		t.Errorf("open is %v, want %v", w.Asked, second[0].Cause)
+	if w := b.table.read(t); w.Apart != second[0].Cause {
+		t.Errorf("open is %v, want %v", w.Apart, second[0].Cause)
 	}
 	b.next(found(r, second[0].Cause))
 	b.offset += replayReach
 	b.next(put("newest", 2, 1_000_000))
-	if w := b.table.read(t); w.Asked != (brimline.Cause{}) || count() != keptEdges {
-		t.Errorf("answered: open is %v, and %d edges are kept", w.Asked, count())
+	if w := b.table.read(t); w.Apart != (brimline.Cause{}) || count() != keptEdges {
+		t.Errorf("answered: open is %v, and %d edges are kept", w.Apart, count())
 	}
 }
 
@@ -161,7 +161,7 @@ func TestAnswersOfRulesThatAreGoneClose(t *testing.T) {
 	b := newBench(t, one, two)
 	out := b.swept(500, put("1", 200, 30))
 	b.expect("two rules", out, "one late 30..90", "two late 30..90")
-	open := func() brimline.Cause { return b.table.read(t).Asked }
+	open := func() brimline.Cause { return b.table.read(t).Apart }
 	b.next(found(one, out[0].Cause))
 	if open() != out[1].Cause {
 		t.Errorf("half an answer leaves %v open, want %v", open(), out[1].Cause)

@@ -18,10 +18,11 @@ type bench struct {
 	st     *State
 	table  *table
 	offset int64
+	apart  map[brimline.Cause]bool // questions by the way that they went
 }
 
 func newBench(t *testing.T, rules ...brimline.Rule) *bench {
-	b := &bench{t: t, table: newTable()}
+	b := &bench{t: t, table: newTable(), apart: map[brimline.Cause]bool{}}
 	b.apply(rules...)
 	return b
 }
@@ -42,7 +43,7 @@ func (b *bench) at(offset int64, c brimline.Change) []brimline.Candidate {
 	c.Source.Offset = offset
 	out := b.input(Input{Change: &c, Offset: offset})
 	for i := 1; i < len(out); i++ {
-		if out[i-1].Cause.Compare(out[i].Cause) >= 0 {
+		if c := out[i-1].Cause.Compare(out[i].Cause); c > 0 || c == 0 && out[i-1].Apart == out[i].Apart {
 			b.t.Errorf("candidates out of order: %+v, %+v", out[i-1].Cause, out[i].Cause)
 		}
 	}
@@ -51,7 +52,13 @@ func (b *bench) at(offset int64, c brimline.Change) []brimline.Candidate {
 
 func (b *bench) input(in Input) []brimline.Candidate {
 	in.Change.User = "u"
+	if c := in.Change; c.Kind == brimline.EdgesFound {
+		c.Apart = b.apart[brimline.Cause{Offset: c.Cause, Index: c.Index}]
+	}
 	out, write := b.fold.Fold(b.st, in)
+	for i := range out {
+		b.apart[out[i].Cause] = out[i].Apart
+	}
 	if write {
 		b.table.write(b.t, b.st)
 	}

@@ -21,7 +21,7 @@ func TestReplaysAskWhatWasAskedFirst(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		h := &replays{t: t,
 			set:  brimline.RuleSet{Lateness: time.Duration(rapid.IntRange(1, 10).Draw(t, "lateness")) * time.Hour},
-			open: map[brimline.Cause]brimline.Candidate{}}
+			open: map[place]brimline.Candidate{}}
 		for i := range rapid.IntRange(1, 3).Draw(t, "rules") {
 			r := brimline.Rule{ID: "r" + strconv.Itoa(i),
 				Window:  time.Duration(rapid.IntRange(1, 8).Draw(t, "window")) * time.Hour,
@@ -51,14 +51,21 @@ type replays struct {
 	table    *table
 	state    *State
 	stream   []Input
-	open     map[brimline.Cause]brimline.Candidate // without an answer
-	seen     []brimline.Candidate
+	open     map[place]brimline.Candidate // without an answer
+	seen     [2][]brimline.Candidate
+}
+
+// place is that of a candidate: its topic and its cause.
+type place struct {
+	way   int
+	cause brimline.Cause
 }
 
 func (h *replays) draw() *brimline.Change {
 	t := h.t
-	if len(h.seen) > 0 && rapid.IntRange(0, 3).Draw(t, "answer") == 0 {
-		return h.answer()
+	if way := rapid.IntRange(0, 1).Draw(t, "way"); len(h.seen[way]) > 0 &&
+		rapid.IntRange(0, 3).Draw(t, "answer") == 0 {
+		return h.answer(way)
 	}
 	if rapid.IntRange(0, 9).Draw(t, "distrust") == 0 {
 		if doubt := &h.state.w.Doubt; doubt.Offset != 0 && rapid.Bool().Draw(t, "again") {
@@ -84,11 +91,11 @@ func (h *replays) draw() *brimline.Change {
 	return c
 }
 
-// answer answers the oldest questions, or an edge that is open.
-func (h *replays) answer() *brimline.Change {
-	c := h.seen[0]
-	h.seen = h.seen[1:]
-	delete(h.open, c.Cause)
+// answer answers the oldest questions of a topic, or an edge that is open.
+func (h *replays) answer(way int) *brimline.Change {
+	c := h.seen[way][0]
+	h.seen[way] = h.seen[way][1:]
+	delete(h.open, place{way, c.Cause})
 	rule := c.Rule
 	a := &brimline.Change{User: "u", Rule: rule.Fingerprint(), Row: c.Trigger, Edges: []brimline.Time{c.Edge},
 		Cause: c.Cause.Offset}
@@ -102,15 +109,15 @@ func (h *replays) answer() *brimline.Change {
 	case c.Kind == brimline.EdgeCandidate:
 		a.Kind = brimline.Refuted
 	default:
-		a.Kind, a.Index, a.Edges = brimline.EdgesFound, c.Cause.Index, nil
+		a.Kind, a.Index, a.Edges, a.Apart = brimline.EdgesFound, c.Cause.Index, nil, c.Apart
 		for at := c.Edge; at <= c.Until; at += hour {
 			if rapid.IntRange(0, 5).Draw(h.t, "an edge") == 0 {
 				a.Edges = append(a.Edges, at)
 			}
 		}
-		for cause, o := range h.open {
-			if o.Kind == brimline.LateCandidate && cause.Compare(c.Cause) <= 0 {
-				delete(h.open, cause)
+		for at, o := range h.open {
+			if at.way == way && o.Kind == brimline.LateCandidate && at.cause.Compare(c.Cause) <= 0 {
+				delete(h.open, at)
 			}
 		}
 	}
@@ -127,19 +134,20 @@ func (h *replays) step(in Input) {
 		h.state = h.table.load(h.t, h.fold)
 	}
 	for _, c := range out {
-		if first, twice := h.open[c.Cause]; twice {
-			h.t.Fatalf("two candidates under %v: %v and %v", c.Cause, first.Edge, c.Edge)
+		at := place{wayOf(&c), c.Cause}
+		if first, twice := h.open[at]; twice {
+			h.t.Fatalf("two candidates under %v: %v and %v", at, first.Edge, c.Edge)
 		}
-		h.open[c.Cause] = c
+		h.open[at] = c
+		h.seen[at.way] = append(h.seen[at.way], c)
 	}
-	h.seen = append(h.seen, out...)
 }
 
 func (h *replays) replay(back int) {
 	was := h.table.load(h.t, h.fold)
 	state := h.table.load(h.t, h.fold)
 	from := max(0, len(h.stream)-back)
-	again := map[brimline.Cause]brimline.Candidate{}
+	again := map[place]brimline.Candidate{}
 	for _, in := range h.stream[from:] {
 		copied := *in.Change
 		in.Change = &copied
@@ -148,19 +156,19 @@ func (h *replays) replay(back int) {
 		}
 		out, _ := h.fold.Fold(state, in)
 		for _, c := range out {
-			again[c.Cause] = c
+			again[place{wayOf(&c), c.Cause}] = c
 		}
 	}
-	for cause, first := range h.open {
-		if cause.Offset < int64(from) || cause.Offset >= was.w.Last {
+	for at, first := range h.open {
+		if at.cause.Offset < int64(from) || at.cause.Offset >= was.w.Last {
 			continue
 		}
-		now, there := again[cause]
+		now, there := again[at]
 		if !there || now.Kind != first.Kind || now.Rule.ID != first.Rule.ID || now.Edge > first.Edge ||
 			now.Until < first.Until ||
 			now.Kind == brimline.EdgeCandidate && now.Edge != first.Edge {
 			h.t.Fatalf("after %d messages, the last %d replayed: %v asked %v..%v first, and now %v..%v (there: %v)\n%s",
-				len(h.stream), back, cause,
+				len(h.stream), back, at,
 				first.Edge, first.Until, now.Edge, now.Until, there, h)
 		}
 	}

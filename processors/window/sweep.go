@@ -148,7 +148,7 @@ func isForgotten(w *brimline.Window, idle int64, before brimline.Time) bool {
 
 // waits says whether a user has a question open or to come, or something that could not be judged.
 func waits(w *brimline.Window) bool {
-	if _, more := w.Doubt.Next(); more || w.Asked != (brimline.Cause{}) {
+	if _, more := w.Doubt.Next(); more || w.Asked != (brimline.Cause{}) || w.Apart != (brimline.Cause{}) {
 		return true
 	}
 	for i := range w.Rules {

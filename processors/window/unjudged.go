@@ -84,7 +84,7 @@ func (s *step) died(i int, span brimline.Span) {
 // askSpan remembers a span that was not judged and asks about it, now or later.
 func (s *step) askSpan(i int, span brimline.Span) {
 	if span = s.merge(i, span); span.Asked == 0 && !s.askLater(i, span) {
-		s.ask(i, span.From, span.Until)
+		s.ask(i, span.From, span.Until, span.Until)
 	}
 }
 
@@ -122,17 +122,19 @@ func (s *step) retry() bool {
 	return changed
 }
 
-// answered notes that all questions up to c have their answers.
-func (s *step) answered(c brimline.Cause) (changed bool) {
-	if s.asked() && s.w.Asked.Compare(c) <= 0 {
-		s.w.Asked, s.w.Reach, changed = brimline.Cause{}, 0, true
+// answered notes that all questions up to c have their answers, of those that travel apart or of the others.
+func (s *step) answered(c brimline.Cause, apart bool) (changed bool) {
+	if mark := s.open(apart); *mark != (brimline.Cause{}) && mark.Compare(c) <= 0 {
+		if *mark, changed = (brimline.Cause{}), true; !s.asked() {
+			s.w.Reach = 0
+		}
 	}
 	for i := range s.w.Rules {
 		var left, again []brimline.Span
 		for _, span := range s.w.Rules[i].Unjudged {
 			open := brimline.Cause{Offset: span.Asked - 1, Index: lateIndex(&s.rules[i])}
 			switch {
-			case span.Asked == 0 || open.Compare(c) > 0:
+			case span.Asked == 0 || span.Apart != apart || open.Compare(c) > 0:
 				left = append(left, span)
 			case span.Again:
 				again = append(again, brimline.Span{From: span.From, Until: span.Until})
@@ -161,7 +163,7 @@ func (s *step) wakeSpans(i int, from, to brimline.Time) (any bool) {
 			s.changed = s.changed || !span.Again
 			s.w.Rules[i].Unjudged[n].Again = true
 		case !s.askLater(i, span):
-			s.ask(i, span.From, span.Until)
+			s.ask(i, span.From, span.Until, span.Until)
 		}
 		any = true
 	}
@@ -170,12 +172,13 @@ func (s *step) wakeSpans(i int, from, to brimline.Time) (any bool) {
 
 // spanAsked notes a question that is about spans which could not be judged. It is remembered whole, until its answer
 // comes.
-func (s *step) spanAsked(a ask) {
+func (s *step) spanAsked(a ask, apart bool) {
 	known := s.w.Rules[a.rule].Unjudged
 	others := slices.DeleteFunc(slices.Clone(known),
 		func(sp brimline.Span) bool { return sp.Asked == 0 && a.from <= sp.From && sp.Until <= a.until })
 	if len(others) < len(known) {
-		s.putSpan(a.rule, others, brimline.Span{From: a.from, Until: a.until, Asked: s.in.Offset + 1})
+		s.putSpan(a.rule, others,
+			brimline.Span{From: a.from, Until: a.until, Asked: s.in.Offset + 1, Apart: apart})
 	}
 }
 
@@ -227,8 +230,12 @@ func apart(a, b brimline.Span) brimline.Time {
 
 // joined is one span for two. Where a question is open about one of them, its answer will not be enough.
 func joined(a, b brimline.Span) brimline.Span {
+	newer := a
+	if b.Asked > a.Asked {
+		newer = b
+	}
 	return brimline.Span{
-		From: min(a.From, b.From), Until: max(a.Until, b.Until), Asked: max(a.Asked, b.Asked),
-		Again: a.Again || b.Again || a.Asked != b.Asked,
+		From: min(a.From, b.From), Until: max(a.Until, b.Until), Asked: newer.Asked,
+		Again: a.Again || b.Again || a.Asked != b.Asked, Apart: newer.Apart,
 	}
 }
