@@ -5,7 +5,9 @@
 //
 // The candidates stream, keyed by user. Its partition p holds the candidates
 // of partition p of the changes stream, in the order of their causes apart
-// from replays.
+// from replays. The questions stream is the same for what is asked about old
+// rows. Each of the two is a lane, with queues, places with PostgreSQL and a
+// producer of its own, so that no live candidate waits for a question.
 //
 // # Out
 //
@@ -17,9 +19,9 @@
 //
 // # State
 //
-// The committed offset of each partition and, in its metadata, the watermark:
-// the cause of the last candidate that was handled. One Kafka transaction holds
-// the outputs, the offset and the watermark of the partitions that have
+// The committed offset of each partition of both streams and, in its metadata,
+// the watermark: the cause of the last candidate that was handled. One Kafka transaction holds
+// the outputs, the offset and the watermark of the partitions of a lane that have
 // something at that moment, so either all of it happened or none.
 //
 // A transaction is fenced twice: by the producer's transactional id, against

@@ -11,7 +11,9 @@
 // # Out
 //
 // Candidates: edges to be confirmed by PostgreSQL, and spans that reach below
-// the retained history, of which PostgreSQL is asked for the edges.
+// the retained history, of which PostgreSQL is asked for the edges. What is
+// asked about rows older than the user's newest by more than the lateness
+// goes to the questions stream, all else to the candidates stream.
 //
 // # State
 //
