@@ -3,6 +3,7 @@ package verify
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -16,34 +17,41 @@ import (
 func TestStartErrors(t *testing.T) {
 	w := newWorld(t, 1)
 	admin := kadm.NewClient(w.client)
-	expect := func(name, kind string) {
+	expect := func(name, kind, where string) {
 		t.Helper()
 		err := w.start("one").end(t, false)
-		if e, ok := errors.AsType[*brimline.Error](err); !ok || e.Kind != kind || e.Class != brimline.ClassEnvironment || e.Remedy == "" {
+		if e, ok := errors.AsType[*brimline.Error](err); !ok || e.Kind != kind || !strings.Contains(e.Where, where) || e.Class != brimline.ClassEnvironment || e.Remedy == "" {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	commit := func(offset int64, metadata string) {
+	commit := func(topic string, offset int64, metadata string) {
 		t.Helper()
 		var offsets kadm.Offsets
-		offsets.Add(kadm.Offset{Topic: w.streams.Candidates, At: offset, LeaderEpoch: -1, Metadata: metadata})
+		offsets.Add(kadm.Offset{Topic: topic, At: offset, LeaderEpoch: -1, Metadata: metadata})
 		if err := admin.CommitAllOffsets(t.Context(), w.streams.VerifyGroup, offsets); err != nil {
 			t.Fatal(err)
 		}
 	}
-	commit(0, "9:1:2")
-	expect("a watermark of another version", "watermark")
-	commit(1000, "1:5:0")
-	expect("an offset that is not there", "offset_out_of_range")
+	for _, topic := range []string{w.streams.Candidates, w.streams.Questions} {
+		commit(topic, 0, "9:1:2")
+		expect("a watermark of another version", "watermark", "")
+		commit(topic, 1000, "1:5:0")
+		expect("an offset that is not there", "offset_out_of_range", topic)
+		commit(topic, 0, "1:5:0")
+	}
 	streams := w.streams
-	for _, topic := range []*string{&w.streams.Alerts, &w.streams.Candidates} {
+	for _, topic := range []*string{&w.streams.Alerts, &w.streams.Candidates, &w.streams.Questions} {
 		*topic = "missing-" + *topic
-		expect("a missing topic", "topic")
+		expect("a missing topic", "topic", *topic)
 		w.streams = streams
 	}
-	w.streams.Changes = w.streams.Group + "-other"
-	must(admin.CreateTopic(t.Context(), 2, 1, nil, w.streams.Changes))
-	expect("unequal partitions", "copartitioning")
+	other := w.streams.Group + "-other"
+	must(admin.CreateTopic(t.Context(), 2, 1, nil, other))
+	for _, topic := range []*string{&w.streams.Changes, &w.streams.Questions} {
+		*topic = other
+		expect("unequal partitions", "copartitioning", other)
+		w.streams = streams
+	}
 	if _, err := New(Config{}); err == nil || len(err.(interface{ Unwrap() []error }).Unwrap()) != 9 {
 		t.Errorf("an empty configuration: %v", err)
 	}
