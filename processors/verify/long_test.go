@@ -2,6 +2,7 @@ package verify
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -66,6 +67,34 @@ func TestLongQuestionsHoldNoOthers(t *testing.T) {
 	dead := decoded[*brimline.DeadLetter](t, codecs.DeadLetter{}, w.read(w.streams.DeadLetters))
 	if len(dead) != 1 || dead[0].Kind != "postgres_long_question" || dead[0].User != "heavy" || dead[0].Remedy == "" {
 		t.Errorf("dead letters %+v", dead)
+	}
+	one.stopped(t)
+}
+
+// TestSpansOfAHeavyUserAreAskedOneByOne: what is asked about a user at once may be too much for one statement, and
+// parts of it too much for any.
+func TestSpansOfAHeavyUserAreAskedOneByOne(t *testing.T) {
+	w := newWorld(t, 1)
+	long := &fakeLedger{}
+	w.ledger.bad = func(_ string, _, until brimline.Time) error {
+		if until == hour {
+			return fmt.Errorf("asking: %w", sliding.ErrManyRows)
+		}
+		return nil
+	}
+	w.config = func(c *Config) { c.Long = long }
+	w.put(oldCandidate("u", 0, hour, 1), oldCandidate("u", 10*hour, 10*hour, 2))
+	one := w.start("one")
+	w.caughtUp()
+	if n, dead := w.metric("long_questions_total"), w.read(w.streams.DeadLetters); n != 1 || len(dead) > 0 {
+		t.Errorf("%v long questions, %d dead letters", n, len(dead))
+	}
+	var found []brimline.Time
+	for _, c := range decoded[*brimline.Change](t, codecs.Change{}, w.read(w.streams.Changes)) {
+		found = append(found, c.Edges...)
+	}
+	if want := append(halfHours(0, hour), halfHours(10*hour, 10*hour)...); !slices.Equal(found, want) {
+		t.Errorf("edges %v, want %v", found, want)
 	}
 	one.stopped(t)
 }

@@ -52,7 +52,7 @@ func TestStartErrors(t *testing.T) {
 		expect("unequal partitions", "copartitioning", other)
 		w.streams = streams
 	}
-	if _, err := New(Config{}); err == nil || len(err.(interface{ Unwrap() []error }).Unwrap()) != 9 {
+	if _, err := New(Config{}); err == nil || len(err.(interface{ Unwrap() []error }).Unwrap()) != 10 {
 		t.Errorf("an empty configuration: %v", err)
 	}
 }
