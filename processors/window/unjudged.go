@@ -82,8 +82,10 @@ func (s *step) died(i int, span brimline.Span) {
 }
 
 // askSpan remembers a span that was not judged and asks about it, now or later.
-func (s *step) askSpan(i int, span brimline.Span) {
-	if span = s.merge(i, span); span.Asked == 0 && !s.askLater(i, span) {
+func (s *step) askSpan(i int, span brimline.Span) { s.askMerged(i, s.merge(i, span)) }
+
+func (s *step) askMerged(i int, span brimline.Span) {
+	if span.Asked == 0 && !s.askLater(i, span) {
 		s.ask(i, span.From, span.Until, span.Until)
 	}
 }
@@ -146,7 +148,14 @@ func (s *step) answered(c brimline.Cause, apart bool) (changed bool) {
 		changed = true
 		s.setSpans(i, left)
 		for _, span := range again {
-			s.askSpan(i, span)
+			s.merge(i, span)
+		}
+		for _, now := range slices.Clone(s.w.Rules[i].Unjudged) { // each of them is within one by now
+			if slices.ContainsFunc(again, func(sp brimline.Span) bool {
+				return now.From <= sp.From && sp.Until <= now.Until
+			}) {
+				s.askMerged(i, now)
+			}
 		}
 	}
 	s.changed = s.changed || changed
@@ -168,6 +177,26 @@ func (s *step) wakeSpans(i int, from, to brimline.Time) (any bool) {
 		any = true
 	}
 	return any
+}
+
+// putOff remembers a question as a span that is to be asked about again once those up to the mark have their answers.
+func (s *step) putOff(a ask, mark brimline.Cause, apart bool) {
+	// Answers close what is below their cause; that of the mark is one of any rule.
+	span := brimline.Span{From: a.from, Until: a.until, Asked: mark.Offset, Again: true, Apart: apart}
+	known := s.w.Rules[a.rule].Unjudged
+	var others []brimline.Span
+	for _, sp := range known {
+		switch {
+		case sp.Asked == span.Asked && sp.Again && sp.Apart == apart && sp.From <= span.Until && span.From <= sp.Until:
+			span = joined(span, sp)
+		case sp.Asked != 0 || sp.From < a.from || a.until < sp.Until: // else it is asked about with this one
+			others = append(others, sp)
+		}
+	}
+	if len(others) < len(known) && slices.Contains(known, span) {
+		return // it is within what waits already
+	}
+	s.putSpan(a.rule, others, span)
 }
 
 // spanAsked notes a question that is about spans which could not be judged. It is remembered whole, until its answer
