@@ -236,6 +236,10 @@ func anyDeadLetter() *rapid.Generator[*brimline.DeadLetter] {
 		for range rapid.IntRange(0, 3).Draw(t, "headers") {
 			d.Headers = append(d.Headers, brimline.Header{Key: string(rapid.SliceOf(rapid.Byte()).Draw(t, "name")), Value: maybe.Draw(t, "value")})
 		}
+		if rapid.Bool().Draw(t, "cut") {
+			n := rapid.IntRange(0, 1<<30)
+			d.Cut = &brimline.Cut{Key: n.Draw(t, "cut key"), Value: n.Draw(t, "cut value"), Headers: n.Draw(t, "cut headers")}
+		}
 		return d
 	})
 }

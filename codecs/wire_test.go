@@ -309,6 +309,8 @@ func TestGoldenBytes(t *testing.T) {
 		{"deadletter-v1/text.json", codecs.DeadLetter{}, &brimline.DeadLetter{Topic: "postgres.streaming.transactions", Partition: 1, Offset: 2,
 			Key: []byte(`{"id":1}`), Value: []byte("{\"user_id\":\"\x1b[31m<b>\"}"), Headers: []brimline.Header{{Key: "h", Value: []byte{0, 255}}, {Key: "\xff"}},
 			Kind: "broken_json", Error: "not JSON", Remedy: "find out who writes", At: alert.Candidate.Edge, User: "27956157", Row: "200"}},
+		{"deadletter-v1/cut.json", codecs.DeadLetter{}, &brimline.DeadLetter{Topic: "t", Key: []byte("k"), Value: []byte("{"), Kind: "broken_json",
+			Error: "not JSON", Cut: &brimline.Cut{Key: 7864320, Value: 2, Headers: 1}}},
 		{"deadletter-v1/tombstone.json", codecs.DeadLetter{}, &brimline.DeadLetter{Topic: "t", Key: []byte{}, Kind: "flat_tombstone", Error: "nothing but its key"}},
 	} {
 		t.Run(test.file, func(t *testing.T) {

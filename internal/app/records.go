@@ -61,6 +61,17 @@ func (c rulesTopic) lastRules(ctx context.Context, topic string) (*brimline.Rule
 
 // writeRules puts the record of the rules in force.
 func (a *App) writeRules(_ context.Context, set *brimline.RuleSet) error {
+	b, err := codecs.RuleSet{}.Encode(set)
+	if err != nil {
+		return err
+	}
+	if most := a.most.of(a.kafka, a.streams.Rules) - besideValue; len(b) > most {
+		return &brimline.Error{
+			Class: brimline.ClassInput, Kind: "rules_too_large", Where: a.config.Rules,
+			Remedy: fmt.Sprintf("shorten the rules, or raise max.message.bytes of topic %s", a.streams.Rules),
+			Err:    fmt.Errorf("the rules take %d bytes as a record, and the topic takes %d", len(b), most),
+		}
+	}
 	return a.emit(a.streams.Rules, codecs.RuleSet{}, map[string]any{rulesKey: set}, "writing down the rules")
 }
 

@@ -49,8 +49,13 @@ type TopicReport struct {
 	Created     bool
 	Partitions  int
 	Replication int
+	MaxBytes    int      // the largest record, with its key, that the topic takes; 0 where that could not be read
 	Warnings    []string // what is allowed but worth knowing
 }
+
+// LeastMaxBytes is the least max.message.bytes of a topic that brimline writes: the largest row, with what is said of
+// it, must fit.
+const LeastMaxBytes = 512 << 10
 
 const (
 	retention = 7 * 24 * time.Hour
@@ -185,6 +190,15 @@ func (c *Cluster) check(t Topic, found *sarama.TopicMetadata) (TopicReport, erro
 		problems = append(problems, environment(KindTopicDiffers, where,
 			fmt.Sprintf("set cleanup.policy=%s on it (kafka-configs.sh --alter --entity-type topics), or delete it if nothing else uses it", w),
 			"a %s with cleanup.policy %q, %q is wanted", t.Kind, h, w))
+	}
+	if most, err := strconv.Atoi(have["max.message.bytes"]); err == nil && most > 0 {
+		r.MaxBytes = most - batchOverhead
+		if most < LeastMaxBytes {
+			problems = append(problems, environment(KindTopicDiffers, where,
+				fmt.Sprintf("set max.message.bytes=%s on it (kafka-configs.sh --alter --entity-type topics); %d is the least",
+					want["max.message.bytes"], LeastMaxBytes),
+				"it takes records of at most %d bytes", most))
+		}
 	}
 	for _, name := range []string{"max.message.bytes", "min.compaction.lag.ms", "retention.ms"} {
 		if h, w := have[name], want[name]; w != "" && less(h, w) {

@@ -15,6 +15,7 @@ type Metrics struct {
 	swept       prometheus.Counter
 	undecodable prometheus.Counter
 	broken      prometheus.Counter
+	cut         prometheus.Counter
 	Letters     processors.LetterCount // since the start
 	distrusts   map[brimline.DistrustReason]prometheus.Counter
 	distrusted  prometheus.Gauge
@@ -63,6 +64,10 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Name: "brimline_window_broken_states_total", Help: "States of users whose segments were missing or damaged. Not zero is a defect: report it.",
 		}),
 	}
+	m.cut = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "brimline_window_cut_candidates_total",
+		Help: "Candidates that leave out contributing transactions or columns: with them they were too large for a record.",
+	})
 	distrusts := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "brimline_window_distrusts_total",
 		Help: "Users distrusted, by reason: their rows were forgotten, and PostgreSQL answers for them.",
@@ -74,7 +79,8 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		Name: "brimline_window_distrusted_users",
 		Help: "Users for whom PostgreSQL answers because they were distrusted, until their windows have filled again.",
 	})
-	r.MustRegister(changes, candidates, m.rows, m.swept, m.undecodable, m.broken, distrusts, m.distrusted)
+	r.MustRegister(changes, candidates, m.rows, m.swept, m.undecodable, m.broken, distrusts, m.distrusted,
+		m.cut)
 	for kind, name := range changeKinds {
 		for effect, what := range effectNames {
 			m.changes[kind][effect] = changes.WithLabelValues(name, what)
