@@ -67,7 +67,7 @@ func (f *Folder) Fold(state *State, in Input) (candidates []brimline.Candidate, 
 	}
 	if w.Last != 0 && isForgotten(w, in.SweptIdle, in.SweptBefore) {
 		whole := *w
-		if whole.Rows = state.rows.Rows(); isForgotten(&whole, in.SweptIdle, in.SweptBefore) {
+		if whole.Rows, whole.Changed = state.rows.Rows(), state.versions.all(); isForgotten(&whole, in.SweptIdle, in.SweptBefore) {
 			*state = *f.NewState(state.user, nil, nil, 0)
 			state.changed, w = true, state.w
 		}
@@ -488,9 +488,7 @@ func (s *step) ruleOf(fingerprint uint64) int {
 func (s *step) evict() {
 	newest := s.rows.Newest()
 	if s.rows.Len() == 0 {
-		for i := range s.w.Changed {
-			newest = max(newest, s.w.Changed[i].Time)
-		}
+		newest = max(newest, s.versions.newest)
 	}
 	if s.in.At != 0 { // what is dated in the future ages nothing
 		newest = min(newest, s.in.At)
@@ -520,5 +518,6 @@ func (s *step) evict() {
 	}
 }
 
-// mostBytes bounds the rows of a user. One with more loses history early, and PostgreSQL is asked instead.
+// mostBytes bounds the rows of a user, and the versions. One with more loses history early, and PostgreSQL is asked
+// instead.
 const mostBytes = 8 << 20

@@ -102,6 +102,9 @@ func (t *task) change(ctx goka.Context, msg any) {
 	})
 	switch {
 	case write:
+		if state.shortened {
+			t.Metrics.shortened.Inc()
+		}
 		t.store(ctx, states, state)
 		failpoint.Hit(failpoint.WindowSet)
 	case state.changed: // without a trace in the table

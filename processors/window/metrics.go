@@ -16,6 +16,7 @@ type Metrics struct {
 	undecodable prometheus.Counter
 	broken      prometheus.Counter
 	cut         prometheus.Counter
+	shortened   prometheus.Counter
 	Letters     processors.LetterCount // since the start
 	distrusts   map[brimline.DistrustReason]prometheus.Counter
 	distrusted  prometheus.Gauge
@@ -68,6 +69,11 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		Name: "brimline_window_cut_candidates_total",
 		Help: "Candidates that leave out contributing transactions or columns: with them they were too large for a record.",
 	})
+	m.shortened = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "brimline_window_shortened_histories_total",
+		Help: "Changes at which a user's oldest rows were given up before their time: rows, or what is remembered of " +
+			"changed ones, had more bytes than a user may have. PostgreSQL is asked in their place.",
+	})
 	distrusts := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "brimline_window_distrusts_total",
 		Help: "Users distrusted, by reason: their rows were forgotten, and PostgreSQL answers for them.",
@@ -80,7 +86,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		Help: "Users for whom PostgreSQL answers because they were distrusted, until their windows have filled again.",
 	})
 	r.MustRegister(changes, candidates, m.rows, m.swept, m.undecodable, m.broken, distrusts, m.distrusted,
-		m.cut)
+		m.cut, m.shortened)
 	for kind, name := range changeKinds {
 		for effect, what := range effectNames {
 			m.changes[kind][effect] = changes.WithLabelValues(name, what)

@@ -180,9 +180,8 @@ func (s *step) askAgain() {
 func (s *step) askLateAgain(i int) {
 	row := &s.in.Change.Row
 	from, last, _ := s.forgotten()
-	at, changed := s.version()
-	if changed {
-		from, last = min(from, s.w.Changed[at].From), max(last, s.w.Changed[at].Time)
+	if v, changed := s.version(); changed {
+		from, last = min(from, v.From), max(last, v.Time)
 	}
 	if s.w.Reach != 0 {
 		from, last = min(from, s.w.Reach), max(last, s.w.Floor)
