@@ -117,6 +117,19 @@ func emit(
 	return kafka.Explain(err, doing)
 }
 
+// Forget tells the stages of a group to delete what they keep of users. It returns when the brokers have all of it.
+func Forget(o kafka.Options, s processors.Streams, users []string, now brimline.Time) error {
+	changes, lists := map[string]any{}, map[string]any{}
+	for _, id := range users {
+		changes[id] = &brimline.Change{Kind: brimline.Forget, User: id, Row: brimline.Transaction{User: id, Time: now}}
+		lists[id] = []byte(codecs.ForgetAlerts)
+	}
+	if err := emit(o, s.Changes, codecs.Change{}, changes, "forgetting users"); err != nil {
+		return err
+	}
+	return emit(o, s.IndexLoop, codecs.Raw{}, lists, "forgetting users' alerts")
+}
+
 // Distrust tells the window stage of a group that the rows of users up to a time are not PostgreSQL's. It returns when
 // the brokers have all of it.
 func Distrust(o kafka.Options, s processors.Streams, users []string, upTo brimline.Time) error {

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/IBM/sarama"
@@ -216,6 +218,25 @@ func less(have, want string) bool {
 		return false
 	}
 	return w == -1 || h < w
+}
+
+// Keeps says for how long a topic keeps its records: the newest of each key for ever if it is compacted, and others for
+// that long, where -1 is for ever.
+func (c *Cluster) Keeps(topic string) (compacted bool, kept time.Duration, err error) {
+	s, err := c.settingsOf(topic)
+	if err != nil {
+		return false, 0, Explain(err, fmt.Sprintf("reading the settings of topic %q", topic))
+	}
+	ms, err := strconv.ParseInt(s["retention.ms"], 10, 64)
+	switch {
+	case err != nil:
+		return false, 0, fmt.Errorf("retention.ms of topic %q: %w", topic, err)
+	case ms < 0 || ms > int64(math.MaxInt64/time.Millisecond):
+		kept = -1
+	default:
+		kept = time.Duration(ms) * time.Millisecond
+	}
+	return strings.Contains(s["cleanup.policy"], "compact"), kept, nil
 }
 
 func (c *Cluster) settingsOf(topic string) (map[string]string, error) {

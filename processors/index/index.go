@@ -16,7 +16,8 @@
 //
 // # On replay
 //
-// An alert that is already in the list replaces itself.
+// An alert that is already in the list replaces itself. A list that was deleted, as `brimline forget` has it, is deleted
+// again.
 //
 // # On bad input
 //
@@ -78,6 +79,10 @@ func Graph(c Config) *goka.GroupGraph {
 			ctx.Loopback(a.Candidate.User, value)
 		}),
 		goka.Loop(codecs.Raw{}, func(ctx goka.Context, msg any) {
+			if string(msg.([]byte)) == codecs.ForgetAlerts {
+				ctx.Delete()
+				return
+			}
 			alert, err := codecs.Alert{}.Decode(msg.([]byte))
 			if err != nil {
 				c.Metrics.foreign.Inc()

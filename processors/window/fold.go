@@ -105,6 +105,8 @@ func (f *Folder) Fold(state *State, in Input) (candidates []brimline.Candidate, 
 		write = s.distrust()
 	case brimline.AskAgain:
 		write = s.askOnceMore()
+	case brimline.Forget:
+		write = s.forgetUser()
 	}
 	s.putQuestions()
 	if write {
@@ -413,7 +415,7 @@ func (s *step) edgesFound() bool {
 				continue
 			case known:
 				s.forget(i, at)
-			case s.w.Rules[i].Quiet != 0 && t <= s.w.Rules[i].Quiet:
+			case s.isQuiet(i, t):
 				continue
 			}
 			s.announce(i, t, s.rows.FiguresAt(i, t))
@@ -421,6 +423,12 @@ func (s *step) edgesFound() bool {
 	}
 	announced := len(s.out) > 0
 	return c.Index < 0 && s.answered(brimline.Cause{Offset: c.Cause, Index: c.Index}, c.Apart) || announced
+}
+
+// isQuiet says whether edges of rule i at t lie before the rule was there, or before the user was forgotten.
+func (s *step) isQuiet(i int, t brimline.Time) bool {
+	quiet := s.w.Rules[i].Quiet
+	return quiet != 0 && t <= quiet
 }
 
 // refuted takes PostgreSQL's no to an edge. If rows changed while the question

@@ -9,7 +9,7 @@ import (
 
 // Metrics are the stage's own; lag and restarts are counted by the app for every stage alike.
 type Metrics struct {
-	changes     [brimline.AskAgain + 1][effects]prometheus.Counter // by kind and effect
+	changes     [brimline.Forget + 1][effects]prometheus.Counter // by kind and effect
 	candidates  map[brimline.CandidateKind]prometheus.Counter
 	rows        prometheus.Histogram
 	swept       prometheus.Counter
@@ -37,6 +37,7 @@ var changeKinds = map[brimline.ChangeKind]string{
 	brimline.EdgesFound: "edges_found", brimline.Refuted: "refuted", brimline.Sweep: "sweep",
 	brimline.Unjudgeable: "unjudgeable", brimline.Retry: "retry",
 	brimline.Distrust: "distrust", brimline.AskAgain: "ask_again",
+	brimline.Forget: "forget",
 }
 
 // NewMetrics registers the stage's metrics with r, counters at zero.

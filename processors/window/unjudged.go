@@ -27,6 +27,9 @@ func (s *step) unjudgeable() bool {
 	switch {
 	case i < 0 || len(c.Edges) == 0:
 		return false
+	case s.isQuiet(i, c.Edges[len(c.Edges)-1]) &&
+		!slices.ContainsFunc(s.w.Rules[i].Unjudged, func(sp brimline.Span) bool { return sp.Asked == c.Cause+1 }):
+		return false // no edge up to there is announced, nor does anything wait for the answer
 	case len(c.Edges) == 2:
 		s.died(i, brimline.Span{From: c.Edges[0], Until: c.Edges[1]})
 		return true
