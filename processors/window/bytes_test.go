@@ -3,6 +3,7 @@ package window
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -140,6 +141,66 @@ func TestIndexOfVersions(t *testing.T) {
 	}
 }
 
+// TestEdgesAtOnce: many edges that are set or taken out at once leave what they leave one by one, in the table too.
+func TestEdgesAtOnce(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 1))
+	r := hourly("r", 100, brimline.SumAbs)
+	f := newBench(t, r).fold
+	for range 30 {
+		states := [2]*State{}
+		tables := [2]*table{newTable(), newTable()}
+		for i := range states {
+			w := &brimline.Window{Last: 5, Floor: brimline.MinTime, Rules: []brimline.RuleState{{Rule: r.Fingerprint()}}}
+			states[i] = f.NewState("u", w, w, 0)
+		}
+		one, all := states[0], states[1]
+		for range 40 {
+			from := minutes(random.IntN(80))
+			to := from.Add(time.Duration(random.IntN(60)) * time.Minute)
+			switch random.IntN(4) {
+			case 0, 1:
+				var set []brimline.Edge
+				for at := from; at <= to; at = at.Add(time.Duration(1+random.IntN(5)) * time.Minute) {
+					e := brimline.Edge{Time: at, Cause: brimline.Cause{Offset: 1}, Status: brimline.EdgeStatus(random.IntN(3))}
+					set = append(set, e)
+					one.setEdge(0, e)
+				}
+				all.addEdges(0, set)
+			case 2:
+				next := func(e brimline.Edge) (brimline.Edge, bool) {
+					e.Status = (e.Status + 1) % 3
+					return e, e.Status != 0 || e.Time%2 == 0
+				}
+				for at, _ := one.edge(0, from); at < len(one.w.Rules[0].Edges) && one.w.Rules[0].Edges[at].Time <= to; {
+					e, stays := next(one.w.Rules[0].Edges[at])
+					if !stays {
+						one.forget(0, at)
+						continue
+					}
+					one.setEdge(0, e)
+					at++
+				}
+				all.eachEdge(0, from, to, next)
+			case 3:
+				for n := random.IntN(5); n > 0 && len(one.w.Rules[0].Edges) > 0; n-- {
+					one.forget(0, 0)
+					all.forget(0, 0)
+				}
+			}
+			one.changed, all.changed = true, true
+			for i, tb := range tables {
+				tb.write(t, states[i])
+				same(t, tb.load(t, f), states[i])
+			}
+			if want, got := tables[0].read(t), tables[1].read(t); !slices.Equal(want.Rules[0].Edges, got.Rules[0].Edges) {
+				t.Fatalf("%v, want %v", got.Rules[0].Edges, want.Rules[0].Edges)
+			}
+		}
+	}
+}
+
 // BenchmarkVersions deletes rows of a user who has had many changed: what is remembered of those must not be walked.
 func BenchmarkVersions(b *testing.B) {
 	for _, n := range []int{10, 1000, 100_000} {
@@ -161,5 +222,47 @@ func BenchmarkVersions(b *testing.B) {
 				f.Fold(st, Input{Change: &c, Offset: int64(10 + i)})
 			}
 		})
+	}
+}
+
+// BenchmarkReach takes back what PostgreSQL refuted of a user: a row goes, in whose window it all lies. Half of the
+// edges stay, between the others.
+func BenchmarkReach(b *testing.B) {
+	for _, n := range []int{1000, 100_000} {
+		for _, segments := range []bool{false, true} {
+			b.Run(fmt.Sprintf("%d/segments=%v", n, segments), func(b *testing.B) {
+				r := brimline.Rule{ID: "r", Window: time.Duration(n+10) * time.Minute, Limit: brimline.Count(1e9), Measure: brimline.SumAbs}
+				set := &brimline.RuleSet{Rules: []brimline.Rule{r}}
+				f := NewFolder(set, []sliding.Rule{{Rule: r, Fingerprint: r.Fingerprint()}}, time.Hour)
+				row := put("1", 1, 1)
+				for i := int64(0); b.Loop(); i++ {
+					b.StopTimer()
+					w := &brimline.Window{Last: 5, Floor: brimline.MinTime, Rules: []brimline.RuleState{{Rule: r.Fingerprint()}}}
+					w.Rows = append(w.Rows, brimline.RowOf(&row.Row))
+					for i := range n {
+						e := brimline.Edge{Time: minutes(i + 2), Status: brimline.Disproved}
+						if i%2 == 1 {
+							e.Status = brimline.Disturbed
+						}
+						w.Rules[0].Edges = append(w.Rules[0].Edges, e)
+					}
+					st := f.NewState("u", w, w, codecs.Entries(w))
+					if segments {
+						if _, err := st.commit(); err != nil {
+							b.Fatal(err)
+						}
+					}
+					c := brimline.Change{Kind: brimline.Delete, User: "u", Row: brimline.Transaction{ID: "1", User: "u", Time: minutes(1)}}
+					c.Source.Offset = 1
+					b.StartTimer()
+					f.Fold(st, Input{Change: &c, Offset: 10})
+					b.StopTimer()
+					if got := len(st.w.Rules[0].Edges); got != n/2 {
+						b.Fatalf("%d edges are left", got)
+					}
+					b.StartTimer()
+				}
+			})
+		}
 	}
 }

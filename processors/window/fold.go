@@ -148,17 +148,15 @@ func (s *step) ordered() []brimline.Candidate {
 func (s *step) truncate() {
 	s.empty()
 	for i := range s.w.Rules {
-		for at := 0; at < len(s.w.Rules[i].Edges); {
-			switch e := s.w.Rules[i].Edges[at]; e.Status {
+		s.eachEdge(i, brimline.MinTime, brimline.MaxTime, func(e brimline.Edge) (_ brimline.Edge, stays bool) {
+			switch e.Status {
 			case brimline.Disproved, brimline.Unjudged:
-				s.forget(i, at)
-				continue
+				return e, false
 			case brimline.Announced, brimline.Touched:
 				e.Status = brimline.Disturbed
-				s.setEdge(i, e)
 			}
-			at++
-		}
+			return e, true
+		})
 		unasked := func(sp brimline.Span) bool { return sp.Asked == 0 }
 		s.setSpans(i, slices.DeleteFunc(slices.Clone(s.w.Rules[i].Unjudged), unasked))
 	}
@@ -387,11 +385,13 @@ func (s *step) judge(i int, first, to brimline.Time, counts, mayFall bool) (chan
 	if from > to {
 		return changed
 	}
+	var found []brimline.Edge
 	for _, e := range s.rows.Edges(i, retained, from, to) {
 		if _, known := s.edge(i, e.Time); !known {
-			s.announce(i, e.Time, e.Figures)
+			found = append(found, s.announcement(i, e.Time, e.Figures))
 		}
 	}
+	s.addEdges(i, found)
 	return changed
 }
 
@@ -473,10 +473,15 @@ func (s *step) answeredEdge() (rule, at int) {
 
 // announce records a new edge and emits its candidate.
 func (s *step) announce(i int, t brimline.Time, figures brimline.Figures) {
+	s.setEdge(i, s.announcement(i, t, figures))
+}
+
+// announcement emits the candidate of a new edge, and gives what is to be recorded.
+func (s *step) announcement(i int, t brimline.Time, figures brimline.Figures) brimline.Edge {
 	cause := brimline.Cause{Offset: s.in.Offset, Index: s.index}
 	s.index++
-	s.setEdge(i, brimline.Edge{Time: t, Cause: cause})
 	s.emit(i, t, cause, figures)
+	return brimline.Edge{Time: t, Cause: cause}
 }
 
 func (s *step) emit(i int, t brimline.Time, cause brimline.Cause, figures brimline.Figures) {

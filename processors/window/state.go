@@ -278,17 +278,104 @@ func (s *State) setEdge(i int, e brimline.Edge) {
 	}
 }
 
+// fewEdges are put in one by one, which moves those behind each.
+const fewEdges = 4
+
+// addEdges puts in edges of rule i, by time, or changes those that are there.
+func (s *State) addEdges(i int, edges []brimline.Edge) {
+	if len(edges) <= fewEdges {
+		for _, e := range edges {
+			s.setEdge(i, e)
+		}
+		return
+	}
+	s.changed = true
+	s.w.Rules[i].Edges = withEdges(s.w.Rules[i].Edges, edges, nil)
+	if s.tail != nil {
+		s.tail.Rules[i].Edges = withEdges(s.tail.Rules[i].Edges, edges, nil)
+	}
+}
+
+// eachEdge goes through the edges of rule i from one time to another. f gives what becomes of one, and whether it
+// stays. What is behind them is moved once, for a change may take back very many.
+func (s *State) eachEdge(i int, from, to brimline.Time, f func(e brimline.Edge) (brimline.Edge, bool)) {
+	all := s.w.Rules[i].Edges
+	at, _ := findEdge(all, from)
+	kept := at
+	var (
+		set  []brimline.Edge
+		gone []brimline.Time
+	)
+	for ; at < len(all) && all[at].Time <= to; at++ {
+		e, stays := f(all[at])
+		switch {
+		case !stays:
+			gone = append(gone, all[at].Time)
+			continue
+		case e != all[at] && s.tail != nil:
+			set = append(set, e)
+		}
+		s.changed = s.changed || e != all[at]
+		all[kept] = e
+		kept++
+	}
+	s.changed = s.changed || len(gone) > 0
+	s.w.Rules[i].Edges = slices.Delete(all, kept, at)
+	if s.tail == nil || len(set)+len(gone) == 0 {
+		return
+	}
+	rule := &s.tail.Rules[i]
+	rule.Edges = withEdges(rule.Edges, set, gone)
+	rule.Forgotten = append(rule.Forgotten, gone...)
+	slices.Sort(rule.Forgotten)
+	rule.Forgotten = slices.Compact(rule.Forgotten)
+}
+
+// withEdges is a list with some edges set, and without those at some times. All three are by time.
+func withEdges(in, set []brimline.Edge, gone []brimline.Time) []brimline.Edge {
+	if len(in) == 0 || len(set) > 0 && len(gone) == 0 && in[len(in)-1].Time < set[0].Time {
+		return append(in, set...)
+	}
+	out := make([]brimline.Edge, 0, len(in)+len(set))
+	for len(in) > 0 || len(set) > 0 {
+		if len(in) == 0 || len(set) > 0 && set[0].Time <= in[0].Time {
+			if len(in) > 0 && in[0].Time == set[0].Time {
+				in = in[1:]
+			}
+			out, set = append(out, set[0]), set[1:]
+			continue
+		}
+		for len(gone) > 0 && gone[0] < in[0].Time {
+			gone = gone[1:]
+		}
+		if len(gone) == 0 || gone[0] != in[0].Time {
+			out = append(out, in[0])
+		}
+		in = in[1:]
+	}
+	return out
+}
+
+// without is a list without the edge at an index. Those that age are at its beginning, and what is behind them is not
+// moved.
+func without(in []brimline.Edge, at int) []brimline.Edge {
+	if at == 0 {
+		return in[1:]
+	}
+	return slices.Delete(in, at, at+1)
+}
+
 // forget takes out the edge of rule i that stands at the index.
 func (s *State) forget(i, at int) {
 	s.changed = true
 	t := s.w.Rules[i].Edges[at].Time
-	s.w.Rules[i].Edges = slices.Delete(s.w.Rules[i].Edges, at, at+1)
+	s.w.Rules[i].Edges = without(s.w.Rules[i].Edges, at)
 	if s.tail == nil {
 		return
 	}
 	rule := &s.tail.Rules[i]
 	if at, known := findEdge(rule.Edges, t); known {
-		rule.Edges = slices.Delete(rule.Edges, at, at+1)
+		rule.Edges = without(rule.Edges, at)
 	}
 	if at, known := slices.BinarySearch(rule.Forgotten, t); !known {
 		rule.Forgotten = slices.Insert(rule.Forgotten, at, t)
