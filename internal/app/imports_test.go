@@ -44,7 +44,7 @@ func layers() []layer {
 		{"codecs", []string{"."}, nil},
 		{"internal/rules", []string{".", "internal/sliding"}, []string{yamlModule, "github.com/expr-lang/expr"}},
 		{"internal/postgres", []string{".", "internal/urls"}, []string{pgxModule}},
-		{"internal/ledger", []string{".", "internal/sliding", "internal/postgres"}, []string{pgxModule}},
+		{"internal/ledger", []string{".", "internal/sliding", "internal/postgres", "internal/failpoint"}, []string{pgxModule}},
 		{"docs", nil, nil},
 		{"internal/starter", []string{".", "docs", "internal/ledger"}, nil},
 		{"internal/judge", []string{".", "internal/postgres"}, nil},

@@ -129,6 +129,11 @@ func newRound(t *testing.T, f fault, seed uint64, rowCount int) *round {
 	if r.flags = f.flags; f.flags == nil && r.r.IntN(3) == 0 {
 		r.flags = []string{"--hot-standby"}
 	}
+	if r.r.IntN(3) == 0 { // many users count as ones with many rows, and their candidates are kept back
+		few := 30 + r.r.IntN(200)
+		r.env = append(slices.Clip(r.env), fmt.Sprint("BRIMLINE_CRASH_STATEMENT_ROWS=", few))
+		r.do("%d rows to a statement", few)
+	}
 	for n := range cmp.Or(f.instances, 2) {
 		r.fleet = append(r.fleet, r.newInstance(n))
 	}

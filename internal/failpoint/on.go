@@ -58,6 +58,15 @@ func Clock(now func() time.Time) func() time.Time {
 	}
 }
 
+// StatementRows is how many rows a question to PostgreSQL may read in one statement: BRIMLINE_CRASH_STATEMENT_ROWS, or
+// usual. With few of them every user counts as one who has many.
+func StatementRows(usual int) int {
+	if n, err := strconv.Atoi(os.Getenv("BRIMLINE_CRASH_STATEMENT_ROWS")); err == nil && n > 0 {
+		return n
+	}
+	return usual
+}
+
 var without = sync.OnceValue(func() []string { return strings.Split(os.Getenv("BRIMLINE_WITHOUT"), ",") })
 
 // Without says whether BRIMLINE_WITHOUT=a,b,… takes the protection away.

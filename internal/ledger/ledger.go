@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/internal/failpoint"
 	"github.com/brimline/brimline/internal/postgres"
 	"github.com/brimline/brimline/internal/sliding"
 	"github.com/jackc/pgx/v5"
@@ -78,7 +79,10 @@ type sizes struct {
 }
 
 // Fetched rows cost this process memory and the time to read them, summed ones cost the server some 0.2 µs each.
-var defaultSizes = sizes{fetched: 10_000, summed: 50_000, page: 10_000, piece: 250_000, span: 25_000}
+var defaultSizes = sizes{
+	fetched: failpoint.StatementRows(10_000), summed: failpoint.StatementRows(50_000),
+	page: failpoint.StatementRows(10_000), piece: failpoint.StatementRows(250_000), span: failpoint.StatementRows(25_000),
+}
 
 // Open connects, looks the columns up in the catalog and checks that they can
 // be read. It fails where PostgreSQL is away as well as where the table, a

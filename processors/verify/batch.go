@@ -14,7 +14,7 @@ import (
 	"github.com/brimline/brimline/internal/sliding"
 )
 
-// batch is consecutive messages of one partition, from their reading to their commit.
+// batch is messages of one partition, from their reading to their commit: consecutive ones, or such as were kept back.
 type batch struct {
 	lane      *lane
 	partition int32
@@ -22,34 +22,53 @@ type batch struct {
 	items     []item         // parallel to messages
 	records   []*kgo.Record  // the outputs, in the order of their candidates
 	watermark brimline.Cause // after the batch
+	// isKeptBack says of which users earlier messages are kept back; keptBack gets the messages that will be, too.
+	isKeptBack func(user string) bool
+	keptBack   []*kgo.Record
+	// long: these are messages that were kept back, and nothing waits for their questions.
+	long  bool
+	after position // where the partition stands with the batch
 }
-
-// next is the offset to commit.
-func (b *batch) next() int64 { return b.messages[len(b.messages)-1].Offset + 1 }
 
 // prepare decides everything about a batch; what is left is to commit it. The
 // only error is the end of ctx.
 func (s *Stage) prepare(ctx context.Context, b *batch) error {
-	if !b.lane.apart {
+	if !b.lane.apart && !b.long {
 		s.flow.begin()
 		defer s.flow.end()
 	}
 	b.items = make([]item, len(b.messages))
+	kept := map[string]bool{}
 	for i, m := range b.messages {
-		s.take(&b.items[i], m, b)
+		it := &b.items[i]
+		s.take(it, m, b)
+		if user := string(m.Key); !kept[user] && b.isKeptBack != nil && b.isKeptBack(user) {
+			kept[user] = true
+		}
 	}
+	b.keepBack(kept)
 	if s.Off {
 		for i := range b.items {
-			if it := &b.items[i]; !it.replay && it.out.dead == nil {
+			if it := &b.items[i]; !it.replay && !it.kept && it.out.dead == nil {
 				it.out = withoutDatabase(it.candidate)
 			}
 		}
 	} else if err := s.askPlanned(ctx, b, plan(b.items)); err != nil {
 		return err
 	}
+	for i, m := range b.messages {
+		if q := b.items[i].question; q != nil && q.many {
+			kept[string(m.Key)] = true
+		}
+	}
+	b.keepBack(kept)
 	closing := lastQuestions(b.items)
 	for i, m := range b.messages {
 		it := &b.items[i]
+		if it.kept {
+			b.keptBack = append(b.keptBack, m)
+			continue
+		}
 		if it.question != nil {
 			if it.question.err != nil {
 				it.out = outcome{dead: s.deadLetter(m, it.candidate, it.question.err)}
@@ -61,6 +80,15 @@ func (s *Stage) prepare(ctx context.Context, b *batch) error {
 		b.records = append(b.records, s.records(m, it, closing[i])...)
 	}
 	return nil
+}
+
+// keepBack marks what is kept back of a batch: all of these users, so that each one's are handled in their order.
+func (b *batch) keepBack(users map[string]bool) {
+	for i, m := range b.messages {
+		if it := &b.items[i]; users[string(m.Key)] && it.candidate != nil && !it.replay {
+			it.kept = true
+		}
+	}
 }
 
 // take decodes a message and moves the batch's watermark over it.
@@ -77,11 +105,13 @@ func (s *Stage) take(it *item, m *kgo.Record, b *batch) {
 	}
 	c.Apart = b.lane.apart
 	it.candidate = c
-	if c.Cause.Compare(b.watermark) <= 0 && !failpoint.Without(failpoint.Watermark) {
-		it.replay = true
-		return
+	if !b.long { // those were found to be new when they were kept back
+		if c.Cause.Compare(b.watermark) <= 0 && !failpoint.Without(failpoint.Watermark) {
+			it.replay = true
+			return
+		}
+		b.watermark = c.Cause
 	}
-	b.watermark = c.Cause
 	if c.Scale != s.Scale {
 		it.out.dead = s.deadLetter(m, it.candidate,
 			brimline.BadInput("changed_scale", "start a new group for the new scale",
@@ -140,7 +170,8 @@ func (s *Stage) askAll(ctx context.Context, b *batch, inquiries []*inquiry) erro
 }
 
 // ask puts an inquiry, once. What turns out to be about too many rows is asked again question by question, and each
-// that still is, as a long one: those have slots of their own, so that they are in the way of no short one.
+// that still is, as a long one: those have slots of their own, so that they are in the way of no short one, and are put
+// for what was kept back only, so that no other candidate waits for them.
 func (s *Stage) ask(ctx context.Context, b *batch, i *inquiry) error {
 	err := s.put(ctx, b, s.Ledger, b.lane.slots, i)
 	if !errors.Is(err, sliding.ErrManyRows) {
@@ -152,6 +183,10 @@ func (s *Stage) ask(ctx context.Context, b *batch, i *inquiry) error {
 				return err
 			}
 		}
+		return nil
+	}
+	if !b.long {
+		i.questions[0].many = true
 		return nil
 	}
 	s.Metrics.long.Inc()

@@ -12,28 +12,28 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/processors"
 )
 
 // claim is one partition for as long as a session holds it.
 type claim struct {
 	partition
-	position
 	member  *member
 	session *session
 	source  *kgo.Client // that its records come from
 	bytes   int         // about how many a batch and the queue may have; 0 is any number
+
+	standing sync.Mutex // held while a batch is committed
+	position
+	reread   bool // all that was open when the claim began has been read
+	kept     keptBack
+	tellFull processors.Rarely
 
 	mu     sync.Mutex
 	queue  []*kgo.Record // read and not yet taken, in order
 	queued int           // its bytes
 	paused bool
 	more   chan struct{} // the queue is not empty any more
-}
-
-// position is where a partition stands: what is below next has been handled, up to the watermark's cause.
-type position struct {
-	next      int64 // none if below 0
-	watermark brimline.Cause
 }
 
 // A partition whose claim has so many batches before it is not read until there is only one.
@@ -51,10 +51,7 @@ func (c *claim) put(records []*kgo.Record) {
 		c.paused = true
 		c.source.PauseFetchPartitions(c.mine())
 	}
-	select {
-	case c.more <- struct{}{}:
-	default:
-	}
+	tell(c.more)
 }
 
 func (c *claim) mine() map[string][]int32 {
@@ -101,7 +98,16 @@ func (c *claim) some(most int) []*kgo.Record {
 
 // run handles the partition until it is taken away.
 func (c *claim) run() {
-	if err := c.consume(); err != nil && c.session.ctx.Err() == nil {
+	var beside sync.WaitGroup
+	beside.Go(func() { c.failWith(c.handleKeptBack()) })
+	c.failWith(c.consume())
+	beside.Wait()
+	left, _ := c.kept.state()
+	c.member.s.Metrics.kept.Sub(float64(len(left)))
+}
+
+func (c *claim) failWith(err error) {
+	if err != nil && c.session.ctx.Err() == nil {
 		c.member.s.fail(err)
 	}
 }
@@ -109,17 +115,23 @@ func (c *claim) run() {
 // consume goes batch after batch.
 func (c *claim) consume() error {
 	for {
-		b := &batch{lane: c.lane, partition: c.number, watermark: c.watermark, messages: c.take()}
-		if len(b.messages) == 0 {
+		messages := c.take()
+		if len(messages) == 0 {
 			return nil
 		}
+		if messages = c.unhandled(messages); len(messages) == 0 {
+			continue
+		}
+		b := c.batchOf(messages)
 		if err := c.member.s.prepare(c.session.ctx, b); err != nil {
 			return err
 		}
-		if err := c.commit(b); err != nil {
+		if err := c.makeRoom(b); err != nil {
 			return err
 		}
-		c.watermark = b.watermark
+		if err := c.handOver(b); err != nil {
+			return err
+		}
 	}
 }
 
@@ -190,11 +202,10 @@ func (s *Stage) positions(ctx context.Context, of map[string][]int32) (map[parti
 			}
 			stands := position{next: -1, watermark: beforeAll()}
 			if p.Offset >= 0 {
-				stands.next = p.Offset
 				if p.Metadata == nil {
 					p.Metadata = new(string)
 				}
-				if stands.watermark, err = parseWatermark(*p.Metadata); err != nil {
+				if stands, err = parsePosition(p.Offset, *p.Metadata); err != nil {
 					return err
 				}
 			}

@@ -163,8 +163,8 @@ func (c *committer) commitAlone(requests []*commitRequest) error {
 	topic.Topic = c.lane.topic
 	for _, r := range requests {
 		p := kmsg.NewOffsetCommitRequestTopicPartition()
-		watermark := formatWatermark(r.watermark)
-		p.Partition, p.Offset, p.Metadata = r.partition, r.next(), &watermark
+		metadata := r.after.metadata()
+		p.Partition, p.Offset, p.Metadata = r.partition, r.after.committed(), &metadata
 		topic.Partitions = append(topic.Partitions, p)
 	}
 	err := c.s.commitOffsets(ctx, requests[0].session, []kmsg.OffsetCommitRequestTopic{topic})
@@ -225,8 +225,8 @@ func (c *committer) offsets(requests []*commitRequest) []kmsg.TxnOffsetCommitReq
 	topic.Topic = c.lane.topic
 	for _, r := range requests {
 		p := kmsg.NewTxnOffsetCommitRequestTopicPartition()
-		watermark := formatWatermark(r.watermark)
-		p.Partition, p.Offset, p.LeaderEpoch, p.Metadata = r.partition, r.next(), -1, &watermark
+		metadata := r.after.metadata()
+		p.Partition, p.Offset, p.LeaderEpoch, p.Metadata = r.partition, r.after.committed(), -1, &metadata
 		topic.Partitions = append(topic.Partitions, p)
 	}
 	return []kmsg.TxnOffsetCommitRequestTopic{topic}

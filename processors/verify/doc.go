@@ -20,9 +20,12 @@
 // # State
 //
 // The committed offset of each partition of both streams and, in its metadata,
-// the watermark: the cause of the last candidate that was handled. One Kafka transaction holds
-// the outputs, the offset and the watermark of the partitions of a lane that have
-// something at that moment, so either all of it happened or none.
+// the watermark, the cause of the last candidate that was taken, and the
+// offsets of candidates that are kept back: those whose questions are about
+// too many rows for one statement, and later ones of their users. The
+// committed offset is that of the first of them. One Kafka transaction holds
+// the outputs, the offset and the metadata of the partitions of a lane that
+// have something at that moment, so either all of it happened or none.
 //
 // A transaction is fenced twice: by the producer's transactional id, against
 // an older life of the same instance, and by the consumer group's generation,
@@ -46,5 +49,6 @@
 // the partition goes on. The window stage hears of it with that transaction, and is
 // the one that has it judged again. PostgreSQL being away is no such case: the
 // partition waits, its offset stays, and a stop or a rebalance ends the wait at once.
-// A question about too many rows for one statement is put in pieces, with slots of its own, a bounded number of times.
+// A question about too many rows for one statement is put in pieces, with slots of its own, a bounded number of times,
+// and meanwhile its partition goes on.
 package verify

@@ -37,6 +37,7 @@ type world struct {
 	options kafka.Options
 	streams processors.Streams
 	ledger  *fakeLedger
+	heavy   func(user string, at brimline.Time) bool // who has more rows in a window than a statement may read
 	mu      sync.Mutex
 	metrics *prometheus.Registry // of the last stage that was made
 	client  *kgo.Client
@@ -184,7 +185,7 @@ func (w *world) unstarted(name string) *Stage {
 	w.metrics = metrics
 	w.mu.Unlock()
 	c := Config{
-		Streams: w.streams, Instance: name, Scale: 2, Ledger: w.ledger, Long: w.ledger,
+		Streams: w.streams, Instance: name, Scale: 2, Ledger: short{w.ledger, w}, Long: w.ledger,
 		Client: w.with(w.options.ClientSettings), Transactions: w.with(w.options.TransactionSettings),
 		Reader: w.with(w.options.ReaderSettings),
 		Member: w.with(func() ([]kgo.Opt, error) { return w.options.MemberSettings(kafka.Group{}) }),
@@ -489,6 +490,48 @@ func (l *fakeLedger) EdgesOf(
 
 func (l *fakeLedger) AsOf(_ context.Context, _ string, _ *sliding.Rule, at brimline.Time) (brimline.AsOf, error) {
 	return brimline.AsOf{At: at, Total: total(7), Count: 1}, nil
+}
+
+// short refuses questions about users with many rows.
+type short struct {
+	*fakeLedger
+	w *world
+}
+
+func (l short) refuses(user string, at brimline.Time) error {
+	if l.w.heavy != nil && l.w.heavy(user, at) {
+		return fmt.Errorf("asking about %q: %w", user, sliding.ErrManyRows)
+	}
+	return nil
+}
+
+func (l short) Figures(
+	ctx context.Context, user string, rule *sliding.Rule, at brimline.Time, after ...brimline.Source,
+) (brimline.Figures, uint64, error) {
+	if err := l.refuses(user, at); err != nil {
+		return brimline.Figures{}, 0, err
+	}
+	return l.fakeLedger.Figures(ctx, user, rule, at, after...)
+}
+
+func (l short) Edges(
+	ctx context.Context, user string, rule *sliding.Rule, from, to brimline.Time, after ...brimline.Source,
+) ([]brimline.Time, uint64, error) {
+	if err := l.refuses(user, from); err != nil {
+		return nil, 0, err
+	}
+	return l.fakeLedger.Edges(ctx, user, rule, from, to, after...)
+}
+
+func (l short) EdgesOf(
+	ctx context.Context, user string, spans []sliding.Span, after ...brimline.Source,
+) ([][]brimline.Time, uint64, error) {
+	for _, s := range spans {
+		if err := l.refuses(user, s.From); err != nil {
+			return nil, 0, err
+		}
+	}
+	return l.fakeLedger.EdgesOf(ctx, user, spans, after...)
 }
 
 type testLog struct{ t testing.TB }

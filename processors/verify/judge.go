@@ -22,6 +22,7 @@ type item struct {
 	candidate *brimline.Candidate
 	rule      *sliding.Rule
 	replay    bool
+	kept      bool      // to be handled later
 	question  *question // nil where nothing is to be asked
 	out       outcome
 }
@@ -39,6 +40,7 @@ type question struct {
 	edges        []brimline.Time  // for a late candidate; each is taken out by the first candidate that it is given to
 	asOf         *brimline.AsOf
 	verification brimline.Verification // without its status
+	many         bool                  // it is about too many rows, and has no answer yet
 	err          error
 }
 
@@ -55,7 +57,7 @@ func plan(items []item) []*question {
 	var subjects []subject
 	for i := range items {
 		it := &items[i]
-		if it.replay || it.out.dead != nil {
+		if it.replay || it.kept || it.out.dead != nil {
 			continue
 		}
 		c := it.candidate
@@ -184,7 +186,7 @@ func lastQuestions(items []item) []bool {
 	at := map[string]int{}
 	for i := range items {
 		c := items[i].candidate
-		if c == nil || items[i].replay || c.Kind != brimline.LateCandidate {
+		if c == nil || items[i].replay || items[i].kept || c.Kind != brimline.LateCandidate {
 			continue
 		}
 		if before, any := at[c.User]; any {

@@ -13,8 +13,8 @@ import (
 	"github.com/brimline/brimline/processors"
 )
 
-// TestLongQuestionsHoldNoOthers: whoever is about too many rows waits for slots of their own, and the users of other
-// partitions do not; one that can never be answered is a dead letter, and stops nothing.
+// TestLongQuestionsHoldNoOthers: whoever is about too many rows waits for slots of their own, and no other user does, of
+// the same partition or another; one that can never be answered is a dead letter, and stops nothing.
 func TestLongQuestionsHoldNoOthers(t *testing.T) {
 	w := newWorld(t, 2)
 	long := &fakeLedger{}
@@ -46,7 +46,7 @@ func TestLongQuestionsHoldNoOthers(t *testing.T) {
 	w.put(h.all...)
 	one := w.start("one")
 	<-long.took
-	light := of("light", 1)
+	light := append(of("light", 0), of("light", 1)...)
 	add(light)
 	w.put(h.all[len(h.all)-len(light):]...)
 	deadline := time.Now().Add(patience)
@@ -97,4 +97,72 @@ func TestSpansOfAHeavyUserAreAskedOneByOne(t *testing.T) {
 		t.Errorf("edges %v, want %v", found, want)
 	}
 	one.stopped(t)
+}
+
+// TestKeptBackIsTakenOver: an instance ends while it asks about users with many rows. The next one asks again, and
+// repeats nothing of what came behind.
+func TestKeptBackIsTakenOver(t *testing.T) { inEachVersion(t, 1, keptBackIsTakenOver) }
+
+func keptBackIsTakenOver(t *testing.T, w *world) {
+	h := w.newHistory(400)
+	long := &fakeLedger{}
+	long.set(nil, make(chan struct{})) // no answer ever
+	w.config = func(c *Config) { c.Long, c.Batch, c.ApartBatch = long, 20, 20 }
+	kept := 0.0
+	for i := range 4 {
+		one := w.start("one")
+		w.put(h.all[i*len(h.all)/4 : (i+1)*len(h.all)/4]...)
+		awaitMetric(t, w, "kept_back", func(now float64) bool { return now > kept })
+		if i%2 == 0 {
+			one.stopped(t)
+		} else if err := one.end(t, true); err != nil {
+			t.Error(err)
+		}
+		kept = 0
+	}
+	w.config = func(c *Config) { c.Batch, c.ApartBatch = 20, 20 }
+	w.start("one")
+	w.caughtUp()
+	w.check(h)
+	w.put(h.all...)
+	w.caughtUp()
+	w.check(h)
+}
+
+func awaitMetric(t *testing.T, w *world, name string, done func(float64) bool) {
+	t.Helper()
+	deadline := time.Now().Add(patience)
+	for ; !done(w.metric(name)); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s is %v", name, w.metric(name))
+		}
+	}
+}
+
+// TestNoMoreIsKeptBackThanCanBeNamed: beyond what a commit's metadata holds, the partition waits; what does not fit
+// even then is asked about in its turn.
+func TestNoMoreIsKeptBackThanCanBeNamed(t *testing.T) {
+	for _, batch := range []int{100, 8000} {
+		w := newWorld(t, 1)
+		w.heavy = func(string, brimline.Time) bool { return true }
+		long := &fakeLedger{}
+		hold := make(chan struct{})
+		long.set(nil, hold)
+		w.config = func(c *Config) { c.Long, c.Batch, c.LongQuestions = long, batch, 8 }
+		h := history{alerts: map[string]int{}, refuted: map[string]int{}}
+		for i := range 8000 {
+			c := edgeCandidate(fmt.Sprint("u", i%200), brimline.Time(2*i)*hour, int64(i))
+			h.all, h.alerts[c.ID()] = append(h.all, c), 1
+		}
+		w.put(h.all...)
+		one := w.start("one")
+		<-long.took
+		if batch == 100 {
+			awaitMetric(t, w, "kept_back", func(now float64) bool { return now > 2700 })
+		}
+		close(hold)
+		w.caughtUp()
+		w.check(h)
+		one.stopped(t)
+	}
 }

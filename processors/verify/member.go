@@ -137,14 +137,15 @@ func (m *member) start(ctx context.Context, fetched map[string]map[int32]kgo.Off
 		return nil, err
 	}
 	for p, at := range positions {
-		c := &claim{member: m, session: n, partition: p, position: at, source: n.client, more: make(chan struct{}, 1)}
+		c := &claim{member: m, session: n, partition: p, position: at, source: n.client, more: make(chan struct{}, 1),
+			kept: newKeptBack()}
 		if p.apart {
 			c.source = n.reader
 			c.bytes = max(m.s.ApartBytes/len(from[p.topic])/2, leastApart)
 		}
 		n.claims[p] = c
-		m.s.Log.Debug("partition taken", "topic", p.topic, "partition", p.number, "offset", at.next,
-			"watermark", formatWatermark(at.watermark))
+		m.s.Log.Debug("partition taken", "topic", p.topic, "partition", p.number, "offset", at.committed(),
+			"watermark", formatWatermark(at.watermark), "kept_back", len(at.open))
 	}
 	for _, c := range n.claims {
 		n.running.Go(c.run)
@@ -174,7 +175,7 @@ func (m *member) stand(ctx context.Context, taken map[string][]int32) (
 		}
 		from[p.topic][p.number] = kgo.NewOffset().AtStart()
 		if at.next >= 0 {
-			from[p.topic][p.number] = kgo.NewOffset().At(at.next)
+			from[p.topic][p.number] = kgo.NewOffset().At(at.committed())
 		}
 	}
 	return positions, from, nil

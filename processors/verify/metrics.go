@@ -26,12 +26,13 @@ type Metrics struct {
 	aborts       prometheus.Counter
 	cut          prometheus.Counter
 	waiting      prometheus.Gauge
+	kept         prometheus.Gauge
 	tally        tally
 	Letters      processors.LetterCount // since the start
 }
 
 // NewMetrics registers the stage's metrics with r, counters at zero. All but
-// the histograms, long_questions_total and waiting count what was committed.
+// the histograms, long_questions_total, kept_back and waiting count what was committed.
 func NewMetrics(r prometheus.Registerer) *Metrics {
 	counter := func(name, help string) prometheus.Counter {
 		return prometheus.NewCounter(prometheus.CounterOpts{Name: "brimline_verify_" + name, Help: help})
@@ -77,9 +78,13 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		waiting: prometheus.NewGauge(
 			prometheus.GaugeOpts{Name: "brimline_verify_waiting", Help: "1 while PostgreSQL does not answer, else 0."},
 		),
+		kept: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "brimline_verify_kept_back",
+			Help: "Candidates that wait for questions about users with many rows, while their partitions go on.",
+		}),
 	}
 	r.MustRegister(m.candidates, m.alerts, m.dismissed, m.edgesFound, m.replays, m.dead, m.long, m.queries, m.waits,
-		m.transactions, m.delay, m.aborts, m.cut, m.waiting)
+		m.transactions, m.delay, m.aborts, m.cut, m.waiting, m.kept)
 	for _, kind := range []brimline.CandidateKind{brimline.EdgeCandidate, brimline.LateCandidate} {
 		m.candidates.WithLabelValues(string(kind))
 	}
@@ -119,6 +124,8 @@ func (m *Metrics) count(items []item, at time.Time) {
 	for i := range items {
 		it := &items[i]
 		switch {
+		case it.kept: // it is counted when it is handled
+			continue
 		case it.replay:
 			m.replays.Inc()
 			continue

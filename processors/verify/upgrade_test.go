@@ -55,7 +55,7 @@ func followsTheOldClient(t *testing.T, w *world) {
 		}
 		watermark := formatWatermark(b.watermark)
 		if err := producer.AddOffsetsToTxn(map[string][]*sarama.PartitionOffsetMetadata{w.streams.Candidates: {
-			{Offset: b.next(), LeaderEpoch: -1, Metadata: &watermark},
+			{Offset: int64(to), LeaderEpoch: -1, Metadata: &watermark},
 		}}, w.streams.VerifyGroup); err != nil {
 			t.Fatal(err)
 		}

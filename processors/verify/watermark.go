@@ -32,11 +32,15 @@ func parseWatermark(metadata string) (brimline.Cause, error) {
 	o, err1 := strconv.ParseInt(offset, 10, 64)
 	i, err2 := strconv.Atoi(index)
 	if version != watermarkVersion || !ok || err1 != nil || err2 != nil {
-		return brimline.Cause{}, &brimline.Error{
-			Class: brimline.ClassEnvironment, Kind: "watermark", Where: "committed offset of the verify stage",
-			Remedy: "run the version of brimline that wrote it, or a new --group",
-			Err:    errors.New("its metadata " + fmt.Sprintf("%.64q", metadata) + " is none of this version's"),
-		}
+		return brimline.Cause{}, foreignMetadata(metadata)
 	}
 	return brimline.Cause{Offset: o, Index: i}, nil
+}
+
+func foreignMetadata(metadata string) error {
+	return &brimline.Error{
+		Class: brimline.ClassEnvironment, Kind: "watermark", Where: "committed offset of the verify stage",
+		Remedy: "run the version of brimline that wrote it, or a new --group",
+		Err:    errors.New("its metadata " + fmt.Sprintf("%.64q", metadata) + " is none of this version's"),
+	}
 }
