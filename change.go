@@ -5,7 +5,7 @@ type ChangeKind uint8
 
 // The kinds of change. The first three come from the table's change stream, EdgesFound, Refuted and Unjudgeable from
 // the verify stage, as answers to candidates, Sweep and AskAgain from the clock, Retry from
-// `brimline deadletter retry`, and Distrust from `brimline distrust`.
+// `brimline deadletter retry`, Distrust from `brimline distrust`, and Forget from `brimline forget`.
 const (
 	Upsert     ChangeKind = 1 // the row is there now, with these contents
 	Delete     ChangeKind = 2 // the row is gone; Row.ID says which, Row.Time when it was
@@ -22,6 +22,8 @@ const (
 	Distrust ChangeKind = 9
 	// AskAgain: PostgreSQL is to be asked once more about the rows of a user who was distrusted, as Doubt.Next says.
 	AskAgain ChangeKind = 10
+	// Forget: what is kept of the user, who asked for that or is no more, is to be deleted; Row.Time is when it was said.
+	Forget ChangeKind = 11
 )
 
 // Change is one message of the changes stream, keyed by user.

@@ -145,7 +145,19 @@ func (r *Row) Memory() int {
 	if r.more == nil {
 		return row
 	}
-	return row + more + len(r.more.id) + (field+16)*len(r.more.columns)
+	n := row + more + len(r.more.id) + field*len(r.more.columns)
+	for i := range r.more.columns {
+		switch v := r.more.columns[i].Value.(type) { // what an interface leads to
+		case string:
+			n += 16 + len(v)
+		case Decimal:
+			n += 16 + len(v)
+		case nil, bool:
+		default:
+			n += 8
+		}
+	}
+	return n
 }
 
 // Bytes is about the most bytes that the row takes in a record.

@@ -104,7 +104,8 @@ type RuleState struct {
 	Rule  uint64 // Rule.Fingerprint
 	Edges []Edge // by Time
 	// Quiet is the time up to which edges lie before the rule was there, and
-	// before the history it started from; 0 for a rule that was there from the beginning.
+	// before the history it started from, or before the user was forgotten; 0 for a rule that was there from the
+	// beginning.
 	Quiet Time
 	// Forgotten are the times of edges in older segments that are no more, ascending.
 	Forgotten []Time

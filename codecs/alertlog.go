@@ -11,6 +11,9 @@ type alertLogRecord struct {
 	Alerts  []*alertRecord `json:"alerts"`
 }
 
+// ForgetAlerts is what the index stage's loop has under a user's key where the user's list of alerts is to be deleted.
+const ForgetAlerts = `{"version":1,"forget":true}`
+
 const anAlertLog = "a value of the index table"
 
 // Encode takes a []*brimline.Alert without nils.

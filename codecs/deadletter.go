@@ -26,6 +26,14 @@ type deadLetterRecord struct {
 	Value     []byte         `json:"value"`
 	ValueText string         `json:"value_text,omitempty"`
 	Headers   []headerRecord `json:"headers,omitempty"`
+	Cut       *cutRecord     `json:"cut,omitempty"`
+}
+
+// cutRecord has the sizes of what was cut, before it was.
+type cutRecord struct {
+	KeyBytes   int `json:"key_bytes,omitempty"`
+	ValueBytes int `json:"value_bytes,omitempty"`
+	Headers    int `json:"headers,omitempty"`
 }
 
 // headerRecord has its name as text where it is text, else in base64.
@@ -60,6 +68,9 @@ func (DeadLetter) Encode(v any) ([]byte, error) {
 		}
 		r.Headers = append(r.Headers, record)
 	}
+	if c := d.Cut; c != nil {
+		r.Cut = &cutRecord{c.Key, c.Value, c.Headers}
+	}
 	return marshal(r)
 }
 
@@ -79,6 +90,9 @@ func (DeadLetter) Decode(b []byte) (any, error) {
 			key = string(h.KeyBytes)
 		}
 		d.Headers = append(d.Headers, brimline.Header{Key: key, Value: h.Value})
+	}
+	if c := r.Cut; c != nil {
+		d.Cut = &brimline.Cut{Key: c.KeyBytes, Value: c.ValueBytes, Headers: c.Headers}
 	}
 	return d, nil
 }

@@ -83,7 +83,7 @@ func anySource() *rapid.Generator[brimline.Source] {
 func anyChange() *rapid.Generator[*brimline.Change] {
 	return rapid.Custom(func(t *rapid.T) *brimline.Change {
 		c := &brimline.Change{
-			Kind: brimline.ChangeKind(rapid.IntRange(1, int(brimline.AskAgain)).Draw(t, "kind")), User: anyID().Draw(t, "user"),
+			Kind: brimline.ChangeKind(rapid.IntRange(1, int(brimline.Forget)).Draw(t, "kind")), User: anyID().Draw(t, "user"),
 			Source: anySource().Draw(t, "source"),
 		}
 		switch c.Kind {
@@ -235,6 +235,10 @@ func anyDeadLetter() *rapid.Generator[*brimline.DeadLetter] {
 		}
 		for range rapid.IntRange(0, 3).Draw(t, "headers") {
 			d.Headers = append(d.Headers, brimline.Header{Key: string(rapid.SliceOf(rapid.Byte()).Draw(t, "name")), Value: maybe.Draw(t, "value")})
+		}
+		if rapid.Bool().Draw(t, "cut") {
+			n := rapid.IntRange(0, 1<<30)
+			d.Cut = &brimline.Cut{Key: n.Draw(t, "cut key"), Value: n.Draw(t, "cut value"), Headers: n.Draw(t, "cut headers")}
 		}
 		return d
 	})

@@ -217,6 +217,8 @@ func exampleChange(t testing.TB, kind brimline.ChangeKind) *brimline.Change {
 	case brimline.Distrust:
 		c.Row = brimline.Transaction{User: a.User, Time: a.Edge + 5}
 		c.Source, c.Reason = brimline.Source{}, brimline.ByCommand
+	case brimline.Forget:
+		c.Row, c.Source = brimline.Transaction{User: a.User, Time: a.Edge + 5}, brimline.Source{}
 	case brimline.AskAgain:
 		c.Row, c.Source, c.Cause, c.Index = brimline.Transaction{}, brimline.Source{}, 4711, 2
 	case brimline.Refuted:
@@ -287,6 +289,7 @@ func TestGoldenBytes(t *testing.T) {
 		{"change-v2/insert.hex", codecs.Change{}, exampleInsert(t)},
 		{"change-v2/distrust.hex", codecs.Change{}, exampleChange(t, brimline.Distrust)},
 		{"change-v2/ask-again.hex", codecs.Change{}, exampleChange(t, brimline.AskAgain)},
+		{"change-v2/forget.hex", codecs.Change{}, exampleChange(t, brimline.Forget)},
 		{"window-v2/doubt.hex", codecs.WindowPart{}, exampleDoubt(t)},
 		{"window-v2/integers.hex", codecs.WindowPart{}, exampleWindow(t)},
 		{"window-v2/mixed.hex", codecs.WindowPart{}, exampleMixedWindow(t)},
@@ -309,6 +312,8 @@ func TestGoldenBytes(t *testing.T) {
 		{"deadletter-v1/text.json", codecs.DeadLetter{}, &brimline.DeadLetter{Topic: "postgres.streaming.transactions", Partition: 1, Offset: 2,
 			Key: []byte(`{"id":1}`), Value: []byte("{\"user_id\":\"\x1b[31m<b>\"}"), Headers: []brimline.Header{{Key: "h", Value: []byte{0, 255}}, {Key: "\xff"}},
 			Kind: "broken_json", Error: "not JSON", Remedy: "find out who writes", At: alert.Candidate.Edge, User: "27956157", Row: "200"}},
+		{"deadletter-v1/cut.json", codecs.DeadLetter{}, &brimline.DeadLetter{Topic: "t", Key: []byte("k"), Value: []byte("{"), Kind: "broken_json",
+			Error: "not JSON", Cut: &brimline.Cut{Key: 7864320, Value: 2, Headers: 1}}},
 		{"deadletter-v1/tombstone.json", codecs.DeadLetter{}, &brimline.DeadLetter{Topic: "t", Key: []byte{}, Kind: "flat_tombstone", Error: "nothing but its key"}},
 	} {
 		t.Run(test.file, func(t *testing.T) {

@@ -35,6 +35,23 @@ func (s escaping) Get(key string) ([]byte, error)     { return s.Storage.Get(esc
 func (s escaping) Set(key string, value []byte) error { return s.Storage.Set(escape(key), value) }
 func (s escaping) Delete(key string) error            { return s.Storage.Delete(escape(key)) }
 
+// Peek is Get where s makes no difference.
+func (s escaping) Peek(key string) ([]byte, error) { return Peek(s.Storage, escape(key)) }
+
+// Peeker is a storage that can be read without keeping what was read at hand.
+type Peeker interface {
+	// Peek gives what Get does.
+	Peek(key string) ([]byte, error)
+}
+
+// Peek reads a value that will not be read again soon.
+func Peek(s storage.Storage, key string) ([]byte, error) {
+	if p, ok := s.(Peeker); ok {
+		return p.Peek(key)
+	}
+	return s.Get(key)
+}
+
 // SetUnreported is Set or Delete where s does not need to know.
 func (s escaping) SetUnreported(key string, value []byte) error {
 	u, ok := s.Storage.(UnreportedSetter)

@@ -121,9 +121,27 @@ func describe(w *world, d *brimline.DeadLetter) {
 	if d.User != "" || d.Row != "" {
 		fmt.Fprintf(w.out, "  %s\n", about(d))
 	}
+	if c := d.Cut; c != nil {
+		fmt.Fprintf(w.out, "  too large to be kept whole: %s\n", cut(c))
+	}
 	if d.Remedy != "" {
 		fmt.Fprintf(w.out, "  remedy: %s\n", text(d.Remedy))
 	}
+}
+
+// cut says what a letter's record was before it was cut.
+func cut(c *brimline.Cut) string {
+	var parts []string
+	if c.Key > 0 {
+		parts = append(parts, plural(int64(c.Key), "byte")+" of key")
+	}
+	if c.Headers > 0 {
+		parts = append(parts, plural(int64(c.Headers), "header"))
+	}
+	if c.Value > 0 {
+		parts = append(parts, plural(int64(c.Value), "byte")+" of value")
+	}
+	return strings.Join(parts, ", ") + " in all"
 }
 
 // about is whose row a dead letter is about, as far as that is known.

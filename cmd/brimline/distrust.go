@@ -3,9 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/brimline/brimline"
@@ -54,13 +52,8 @@ func (c *distrustCmd) Run(w *world) error {
 			Err:    fmt.Errorf("%s lies in the future", upTo.Format(time.RFC3339)),
 		}
 	}
-	for _, id := range c.Users {
-		if id == "" || strings.ContainsRune(id, 0) {
-			return &brimline.Error{
-				Class: brimline.ClassInput, Kind: "bad_user_id", Where: "user " + shown(id),
-				Remedy: "write the id as it stands in the table", Err: errors.New("no user has this id"),
-			}
-		}
+	if err := checkUsers(c.Users); err != nil {
+		return err
 	}
 	cluster, err := c.join(w)
 	if err != nil {

@@ -43,6 +43,7 @@ type commands struct {
 	Rules      rulesCmd      `cmd:"" help:"Check, test or begin a rules file."`
 	Deadletter deadletterCmd `cmd:"" help:"List or retry records that could not be taken in."`
 	Distrust   distrustCmd   `cmd:"" help:"Let PostgreSQL answer for users whose rows in the stream were wrong."`
+	Forget     forgetCmd     `cmd:"" help:"Delete what brimline keeps of users."`
 	Version    versionCmd    `cmd:"" help:"Print the version."`
 
 	file *config.File // of BeforeResolve; nil where there is none

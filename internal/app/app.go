@@ -9,6 +9,7 @@
 //	options.go   what a configuration means to each package below
 //	app.go       life: New, Start, Run, Stop          supervise.go  one part, again and again
 //	place.go     what this process has to itself      topics.go     topics of the flow
+//	bounds.go    how large records may be
 //	gate.go      instances agree on their rules       records.go    the record of the rules in force
 //	alertsfrom.go  from when on the group alerts
 //	stages.go    goka processors and their options    route.go, verify.go  the stages without goka
@@ -84,6 +85,7 @@ type App struct {
 	cluster    *kafka.Cluster
 	cache      *kafka.ReadCache // of all tables
 	partitions partitionCounts
+	most       bounds
 	// sourcePartitions is the number of the source topic's when it was last looked at.
 	sourcePartitions atomic.Int64
 	alertsFrom       brimline.Time // 0: always
@@ -195,7 +197,8 @@ func (a *App) Start(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if a.partitions, err = ensureTopics(ctx, a.cluster, a.streams, a.config.Partitions, a.config.Replication, a.log); err != nil {
+	if a.partitions, a.most, err = ensureTopics(
+		ctx, a.cluster, a.streams, a.config.Partitions, a.config.Replication, a.log); err != nil {
 		return err
 	}
 	a.sourcePartitions.Store(int64(a.partitions.source))

@@ -61,6 +61,17 @@ func (c rulesTopic) lastRules(ctx context.Context, topic string) (*brimline.Rule
 
 // writeRules puts the record of the rules in force.
 func (a *App) writeRules(_ context.Context, set *brimline.RuleSet) error {
+	b, err := codecs.RuleSet{}.Encode(set)
+	if err != nil {
+		return err
+	}
+	if most := a.most.of(a.kafka, a.streams.Rules) - besideValue; len(b) > most {
+		return &brimline.Error{
+			Class: brimline.ClassInput, Kind: "rules_too_large", Where: a.config.Rules,
+			Remedy: fmt.Sprintf("shorten the rules, or raise max.message.bytes of topic %s", a.streams.Rules),
+			Err:    fmt.Errorf("the rules take %d bytes as a record, and the topic takes %d", len(b), most),
+		}
+	}
 	return a.emit(a.streams.Rules, codecs.RuleSet{}, map[string]any{rulesKey: set}, "writing down the rules")
 }
 
@@ -104,6 +115,19 @@ func emit(
 		err = closing
 	}
 	return kafka.Explain(err, doing)
+}
+
+// Forget tells the stages of a group to delete what they keep of users. It returns when the brokers have all of it.
+func Forget(o kafka.Options, s processors.Streams, users []string, now brimline.Time) error {
+	changes, lists := map[string]any{}, map[string]any{}
+	for _, id := range users {
+		changes[id] = &brimline.Change{Kind: brimline.Forget, User: id, Row: brimline.Transaction{User: id, Time: now}}
+		lists[id] = []byte(codecs.ForgetAlerts)
+	}
+	if err := emit(o, s.Changes, codecs.Change{}, changes, "forgetting users"); err != nil {
+		return err
+	}
+	return emit(o, s.IndexLoop, codecs.Raw{}, lists, "forgetting users' alerts")
 }
 
 // Distrust tells the window stage of a group that the rows of users up to a time are not PostgreSQL's. It returns when

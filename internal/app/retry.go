@@ -22,6 +22,10 @@ const RetryHeader = "brimline-retry"
 // is not known.
 func Again(d *brimline.DeadLetter, s processors.Streams, partitions int,
 	inForce *brimline.RuleSet) (*brimline.DeadLetter, error) {
+	if d.Cut != nil {
+		return nil, errors.New("the letter does not hold the whole record, which was too large: write that again from " +
+			"its topic, or update the row in the table, which makes a new one")
+	}
 	switch d.Topic {
 	case s.Source:
 		return d, nil

@@ -54,14 +54,17 @@ func (a *App) windowStage() *gokaStage {
 			known = states
 			seen = window.NewSeen(&a.rules.RuleSet, a.config.KeepEdges, a.clock)
 			g := window.Graph(window.Config{
-				Streams: a.streams, Rules: a.rules.RuleSet, Compiled: a.compiled, Keep: a.config.KeepEdges,
+				Streams: a.streams, Rules: a.rules.RuleSet, Compiled: a.compiled,
+				MostBytes: a.mostValue(processors.Window), MostAsked: a.mostAsked(),
+				Keep:    a.config.KeepEdges,
 				Markers: markers, States: states, Seen: seen, Clock: a.clock, Metrics: a.stageMetrics.window,
 				Log: a.log.With("stage", processors.Window),
 			})
 			return g, []goka.ProcessorOption{
 				goka.WithStorageBuilder(markers.Watch(states.Watch(escaped(tables.Build)))),
 				goka.WithUpdateCallback(announced(tables, states.Updating(keeping(failpoint.KeepNewer, processors.KeepNewer)))),
-				goka.WithProducerBuilder(redirected(a.kafka.ProducerBuilder(), a.streams.WindowSegments, a.streams.WindowTable)),
+				goka.WithProducerBuilder(redirected(a.writing(processors.Window).ProducerBuilder(),
+					a.streams.WindowSegments, a.streams.WindowTable)),
 			}
 		},
 		beside: func(ctx context.Context, p *goka.Processor, v *visits) {
@@ -78,7 +81,8 @@ func (a *App) indexStage() *gokaStage {
 		name: processors.Index, inputs: []string{a.streams.Alerts, a.streams.IndexLoop}, all: a.partitions.alerts,
 		define: func(tables *kafka.Tables) (*goka.GroupGraph, []goka.ProcessorOption) {
 			var watch processors.Tables
-			g := index.Graph(index.Config{Streams: a.streams, Tables: &watch, PerUser: a.config.AlertsPerUser, Metrics: a.stageMetrics.index})
+			g := index.Graph(index.Config{Streams: a.streams, Tables: &watch, PerUser: a.config.AlertsPerUser,
+				MostBytes: a.mostValue(processors.Index), Metrics: a.stageMetrics.index})
 			return g, []goka.ProcessorOption{
 				goka.WithStorageBuilder(watch.Watch(escaped(tables.Build))),
 				goka.WithUpdateCallback(announced(tables, keeping(failpoint.KeepAlerts, processors.KeepAlerts))),
@@ -181,7 +185,7 @@ func (a *App) gokaOptions(s *gokaStage) []goka.ProcessorOption {
 			OnAssigned: s.visits.allow, OnRevoked: s.visits.end,
 		})),
 		goka.WithConsumerSaramaBuilder(a.kafka.ConsumerBuilder()),
-		goka.WithProducerBuilder(a.kafka.ProducerBuilder()),
+		goka.WithProducerBuilder(a.writing(s.name).ProducerBuilder()),
 		goka.WithTopicManagerBuilder(topicManagers(a.kafka)),
 		goka.WithContextWrapper(s.traffic.wrap(s.inputs)),
 		goka.WithRebalanceCallback(func(own goka.Assignment) {

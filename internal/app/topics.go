@@ -28,18 +28,19 @@ const (
 // ensureTopics creates the topics that are missing, and checks the others.
 // wanted is the configured number of partitions; 0 keeps what the group began
 // with, and for a new group takes that of the source topic.
-func ensureTopics(ctx context.Context, c *kafka.Cluster, s processors.Streams, wanted, replication int, log *slog.Logger) (partitionCounts, error) {
-	var n partitionCounts
+func ensureTopics(
+	ctx context.Context, c *kafka.Cluster, s processors.Streams, wanted, replication int, log *slog.Logger,
+) (n partitionCounts, most bounds, err error) {
 	source, err := c.Partitions(s.Source)
 	if err != nil {
-		return n, sourceError(s.Source, err)
+		return n, nil, sourceError(s.Source, err)
 	}
 	n.source = source
 	if n.users, err = countOr(c, s.Changes, wanted, source); err != nil {
-		return n, err
+		return n, nil, err
 	}
 	if n.alerts, err = countOr(c, s.Alerts, 0, n.users); err != nil {
-		return n, err
+		return n, nil, err
 	}
 	topics := []kafka.Topic{
 		{Name: s.Changes, Partitions: n.users},
@@ -55,12 +56,14 @@ func ensureTopics(ctx context.Context, c *kafka.Cluster, s processors.Streams, w
 	for _, name := range []string{s.DeadLetters, s.Dismissed} {
 		count, err := countOr(c, name, 0, n.users)
 		if err != nil {
-			return n, err
+			return n, nil, err
 		}
 		topics = append(topics, kafka.Topic{Name: name, Partitions: count, Config: map[string]string{"retention.ms": thirtyDay}})
 	}
 	reports, err := c.Ensure(ctx, topics, kafka.Durability{Replication: replication})
+	most = bounds{}
 	for _, r := range reports {
+		most[r.Name] = r.MaxBytes
 		if r.Created {
 			log.Info("topic created", "topic", r.Name, "partitions", r.Partitions, "replication", r.Replication)
 		}
@@ -68,7 +71,7 @@ func ensureTopics(ctx context.Context, c *kafka.Cluster, s processors.Streams, w
 			log.Warn("topic", "topic", r.Name, "warning", w)
 		}
 	}
-	return n, err
+	return n, most, err
 }
 
 // countOr is wanted, else the number of partitions that the topic has, else the fallback.

@@ -11,9 +11,13 @@ import (
 	"github.com/brimline/brimline/internal/kafka"
 	"github.com/brimline/brimline/internal/ledger"
 	"github.com/brimline/brimline/internal/rules"
+	"github.com/brimline/brimline/processors"
 	"github.com/brimline/brimline/processors/verify"
 	"github.com/lovoo/goka"
 )
+
+// mostAlert bounds alerts where their topic takes more: other programs read them, whose topics have Kafka's default.
+const mostAlert = 900_000
 
 // verifyAttempt runs the verify stage once. It is not a goka processor:
 // its alerts and its offset go into one transaction.
@@ -21,7 +25,8 @@ func (a *App) verifyAttempt(t *traffic, own *memberPartitions) attempt {
 	return func(ctx context.Context, tell func(httpapi.State)) error {
 		c := verify.Config{
 			Streams: a.streams, Instance: a.place.Instance, Scale: a.rules.Scale,
-			Client: a.kafka.ClientSettings, Transactions: a.kafka.TransactionSettings,
+			Client: a.kafka.ClientSettings, Transactions: a.writing(processors.Verify).TransactionSettings,
+			MaxAlertBytes: min(mostAlert, a.mostValue(processors.Verify)), MaxRecordBytes: a.mostValue(processors.Verify),
 			Member: func() ([]kafka.Setting, error) {
 				settings, err := a.kafka.MemberSettings(kafka.Group{
 					// The one strategy of all groups: members of different ones never agree.

@@ -163,7 +163,7 @@ func backfill(b *testing.B, live, old int) {
 // awaitWindow waits until the window stage has handled n changes.
 func (j *job) awaitWindow(b *testing.B, n int) {
 	b.Helper()
-	ctx, cancel := context.WithTimeout(b.Context(), 10*time.Minute)
+	ctx, cancel := context.WithTimeout(b.Context(), 30*time.Minute)
 	defer cancel()
 	if err := testkit.EventuallyEvery(ctx, 100*time.Millisecond, func() (bool, error) {
 		have, err := parts.Committed(ctx, j.names.WindowGroup, j.names.Changes)

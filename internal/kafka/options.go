@@ -27,8 +27,8 @@ type Options struct {
 	// SASL authenticates the client by name and password. Over a network, only with TLS.
 	SASL SASL
 
-	// MaxMessageBytes is the largest record that is written, before compression. Default 16 MiB: a heavy user's
-	// window is one record. Topics are created with a max.message.bytes that fits; below Kafka's 100 MiB request limit.
+	// MaxMessageBytes is the largest record that is written, before compression. Default 16 MiB: dead letters are
+	// kept whole up to that. Topics are created with a max.message.bytes that fits; below Kafka's 100 MiB request limit.
 	MaxMessageBytes int
 	// FlushEvery is the longest that a record waits for company before it is sent. Default 5 ms: a record passes four
 	// stages, so this is a fifth of what an alert takes. The first record after a pause does not wait, and those of a
@@ -128,6 +128,9 @@ func (o Options) withDefaults() Options {
 	}
 	return o
 }
+
+// LargestMessage is MaxMessageBytes or its default.
+func (o Options) LargestMessage() int { return o.withDefaults().MaxMessageBytes }
 
 // Check reports everything that is wrong with the options, in one go. It reads no file and asks no broker.
 func (o Options) Check() error {

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/IBM/sarama"
@@ -49,8 +51,13 @@ type TopicReport struct {
 	Created     bool
 	Partitions  int
 	Replication int
+	MaxBytes    int      // the largest record, with its key, that the topic takes; 0 where that could not be read
 	Warnings    []string // what is allowed but worth knowing
 }
+
+// LeastMaxBytes is the least max.message.bytes of a topic that brimline writes: the largest row, with what is said of
+// it, must fit.
+const LeastMaxBytes = 512 << 10
 
 const (
 	retention = 7 * 24 * time.Hour
@@ -186,6 +193,15 @@ func (c *Cluster) check(t Topic, found *sarama.TopicMetadata) (TopicReport, erro
 			fmt.Sprintf("set cleanup.policy=%s on it (kafka-configs.sh --alter --entity-type topics), or delete it if nothing else uses it", w),
 			"a %s with cleanup.policy %q, %q is wanted", t.Kind, h, w))
 	}
+	if most, err := strconv.Atoi(have["max.message.bytes"]); err == nil && most > 0 {
+		r.MaxBytes = most - batchOverhead
+		if most < LeastMaxBytes {
+			problems = append(problems, environment(KindTopicDiffers, where,
+				fmt.Sprintf("set max.message.bytes=%s on it (kafka-configs.sh --alter --entity-type topics); %d is the least",
+					want["max.message.bytes"], LeastMaxBytes),
+				"it takes records of at most %d bytes", most))
+		}
+	}
 	for _, name := range []string{"max.message.bytes", "min.compaction.lag.ms", "retention.ms"} {
 		if h, w := have[name], want[name]; w != "" && less(h, w) {
 			r.Warnings = append(r.Warnings, fmt.Sprintf("%s is %s, less than the %s that brimline would set", name, h, w))
@@ -202,6 +218,25 @@ func less(have, want string) bool {
 		return false
 	}
 	return w == -1 || h < w
+}
+
+// Keeps says for how long a topic keeps its records: the newest of each key for ever if it is compacted, and others for
+// that long, where -1 is for ever.
+func (c *Cluster) Keeps(topic string) (compacted bool, kept time.Duration, err error) {
+	s, err := c.settingsOf(topic)
+	if err != nil {
+		return false, 0, Explain(err, fmt.Sprintf("reading the settings of topic %q", topic))
+	}
+	ms, err := strconv.ParseInt(s["retention.ms"], 10, 64)
+	switch {
+	case err != nil:
+		return false, 0, fmt.Errorf("retention.ms of topic %q: %w", topic, err)
+	case ms < 0 || ms > int64(math.MaxInt64/time.Millisecond):
+		kept = -1
+	default:
+		kept = time.Duration(ms) * time.Millisecond
+	}
+	return strings.Contains(s["cleanup.policy"], "compact"), kept, nil
 }
 
 func (c *Cluster) settingsOf(topic string) (map[string]string, error) {

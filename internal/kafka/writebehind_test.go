@@ -482,3 +482,38 @@ func TestStorageIsSafeForConcurrentUse(t *testing.T) {
 		t.Errorf("%d entries of a closed table are in the cache", len(cache.index))
 	}
 }
+
+// Who walks through a table does not drive out what is in use.
+func TestPeekLeavesTheCacheAlone(t *testing.T) {
+	db, err := leveldb.Open(ldbstorage.NewMemStorage(), nil)
+	must(t, err)
+	cache := NewReadCache(100 * (slotBytes + 20))
+	w, err := newWriteBehind(db, "", cache, memtableBytes)
+	must(t, err)
+	defer w.finish()
+	for i := range 1000 {
+		must(t, db.Put(fmt.Appendf(nil, "key %d", i), []byte("value"), nil))
+	}
+	for i := range 50 {
+		if v, err := w.Get(fmt.Sprint("key ", i)); err != nil || string(v) != "value" {
+			t.Fatalf("%q, %v", v, err)
+		}
+	}
+	held := len(cache.index)
+	for i := range 1000 {
+		if v, err := w.Peek(fmt.Sprint("key ", i)); err != nil || string(v) != "value" {
+			t.Fatalf("%q, %v", v, err)
+		}
+	}
+	if v, err := w.Peek("none"); v != nil || err != nil {
+		t.Errorf("%q, %v", v, err)
+	}
+	for i := range 50 {
+		if _, ok := cache.get(w.table, fmt.Sprint("key ", i)); !ok {
+			t.Fatalf("key %d was driven out", i)
+		}
+	}
+	if len(cache.index) != held {
+		t.Errorf("%d entries, were %d", len(cache.index), held)
+	}
+}

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"github.com/brimline/brimline"
 )
 
@@ -81,6 +83,7 @@ func (h History) Draw(r *rand.Rand) []Row {
 type Event struct {
 	Partition  int32
 	Key, Value []byte
+	Headers    []kgo.RecordHeader
 }
 
 // Envelope is the record Debezium writes for a change with

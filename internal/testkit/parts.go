@@ -98,7 +98,9 @@ func (p *Parts) Produce(t testing.TB, topic string, events []Event) {
 	t.Helper()
 	failed := make(chan error, 1)
 	for _, e := range events {
-		p.client.Produce(t.Context(), &kgo.Record{Topic: topic, Partition: e.Partition, Key: e.Key, Value: e.Value}, func(_ *kgo.Record, err error) {
+		p.client.Produce(t.Context(), &kgo.Record{
+			Topic: topic, Partition: e.Partition, Key: e.Key, Value: e.Value, Headers: e.Headers,
+		}, func(_ *kgo.Record, err error) {
 			if err != nil {
 				select {
 				case failed <- err:

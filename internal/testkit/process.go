@@ -3,12 +3,15 @@ package testkit
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -30,6 +33,7 @@ type Process struct {
 	out  lockedBuffer
 	done chan struct{}
 	err  error
+	peak atomic.Int64 // of the resident memory, in bytes
 }
 
 type lockedBuffer struct {
@@ -63,6 +67,7 @@ func Start(t testing.TB, bin string, env []string, args ...string) *Process {
 		p.err = p.cmd.Wait()
 		close(p.done)
 	}()
+	go p.watchMemory()
 	t.Cleanup(func() {
 		p.Signal(syscall.SIGCONT)
 		p.Signal(syscall.SIGKILL)
@@ -94,13 +99,43 @@ func (p *Process) Wait(ctx context.Context) (int, error) {
 	}
 }
 
-// Usage is the CPU time and the peak of the resident memory, in bytes, of a process that has ended.
+// watchMemory keeps the peak of the resident memory while the process runs. What wait tells of it is no measure: the
+// peak of whoever started the process counts as the process's own, and a benchmark has its rows in memory.
+func (p *Process) watchMemory() {
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if peak, err := peakOf(p.cmd.Process.Pid); err == nil {
+			p.peak.Store(max(p.peak.Load(), peak))
+		}
+		select {
+		case <-tick.C:
+		case <-p.done:
+			return
+		}
+	}
+}
+
+// peakOf is the peak of the resident memory of a process, in bytes, as Linux counts it.
+func peakOf(pid int) (int64, error) {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(status)) {
+		if value, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+			kib, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(value), " kB"), 10, 64)
+			return kib << 10, err
+		}
+	}
+	return 0, errors.New("no VmHWM")
+}
+
+// Usage is the CPU time of a process that has ended, and the peak of its resident memory, in bytes, which may lack its
+// last tenth of a second; 0 where the system does not tell.
 func (p *Process) Usage() (cpu time.Duration, peak int64) {
 	state := p.cmd.ProcessState
-	if usage, ok := state.SysUsage().(*syscall.Rusage); ok {
-		peak = usage.Maxrss << 10 // Linux counts in KiB
-	}
-	return state.UserTime() + state.SystemTime(), peak
+	return state.UserTime() + state.SystemTime(), p.peak.Load()
 }
 
 // Output is what it printed so far.

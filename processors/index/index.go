@@ -16,7 +16,8 @@
 //
 // # On replay
 //
-// An alert that is already in the list replaces itself.
+// An alert that is already in the list replaces itself. A list that was deleted, as `brimline forget` has it, is deleted
+// again.
 //
 // # On bad input
 //
@@ -36,16 +37,25 @@ import (
 	"github.com/brimline/brimline/processors"
 )
 
+// MostList bounds a user's list, in bytes: it is read and written whole with each alert.
+const MostList = 4 << 20
+
+// listAround is what a list takes beside its only alert.
+const listAround = 64
+
 // Config is what the stage needs. All fields are required.
 type Config struct {
 	Streams processors.Streams
 	Tables  *processors.Tables // watches the storages of the table
 	PerUser int                // how many alerts of a user are kept
-	Metrics *Metrics
+	// MostBytes is the largest value that the table and the loop take. Of a user with more the oldest alerts go.
+	MostBytes int
+	Metrics   *Metrics
 }
 
 // Graph declares the goka group. Its consumer must read committed records only.
 func Graph(c Config) *goka.GroupGraph {
+	most := min(c.MostBytes, MostList)
 	return goka.DefineGroup(goka.Group(c.Streams.IndexGroup),
 		goka.Input(goka.Stream(c.Streams.Alerts), codecs.Raw{}, func(ctx goka.Context, msg any) {
 			alert, err := codecs.Alert{}.Decode(msg.([]byte))
@@ -53,10 +63,32 @@ func Graph(c Config) *goka.GroupGraph {
 				c.Metrics.foreign.Inc()
 				return
 			}
-			ctx.Loopback(alert.(*brimline.Alert).Candidate.User, alert)
+			a := alert.(*brimline.Alert)
+			if len(a.Candidate.User) > processors.MaxID {
+				c.Metrics.foreign.Inc()
+				return
+			}
+			value, cut, err := codecs.FitAlert(a, most-listAround)
+			if err != nil {
+				c.Metrics.foreign.Inc()
+				return
+			}
+			if cut {
+				c.Metrics.cut.Inc()
+			}
+			ctx.Loopback(a.Candidate.User, value)
 		}),
-		goka.Loop(codecs.Alert{}, func(ctx goka.Context, msg any) {
-			put(ctx, c.Tables, msg.(*brimline.Alert), c.PerUser)
+		goka.Loop(codecs.Raw{}, func(ctx goka.Context, msg any) {
+			if string(msg.([]byte)) == codecs.ForgetAlerts {
+				ctx.Delete()
+				return
+			}
+			alert, err := codecs.Alert{}.Decode(msg.([]byte))
+			if err != nil {
+				c.Metrics.foreign.Inc()
+				return
+			}
+			c.Metrics.dropped.Add(float64(put(ctx, c.Tables, alert.(*brimline.Alert), c.PerUser, most)))
 			failpoint.Hit(failpoint.IndexSet)
 			c.Metrics.alerts.Inc()
 		}),
@@ -64,11 +96,18 @@ func Graph(c Config) *goka.GroupGraph {
 	)
 }
 
-// put puts an alert into its user's list in the table.
-func put(ctx goka.Context, tables *processors.Tables, a *brimline.Alert, n int) {
+// put puts an alert into its user's list in the table, which it keeps to n alerts and most bytes. It gives how many
+// alerts the bytes have cost.
+func put(ctx goka.Context, tables *processors.Tables, a *brimline.Alert, n, most int) (dropped int) {
 	table := tables.Partition(ctx.Partition())
 	log, _ := table.Value(ctx, codecs.AlertLog{}).([]*brimline.Alert)
-	table.SetValue(ctx, add(log, a, n))
+	log = add(log, a, n)
+	kept, err := codecs.FitAlertLog(log, most)
+	if err != nil {
+		processors.Fail(ctx, err)
+	}
+	table.SetValue(ctx, kept)
+	return len(log) - len(kept)
 }
 
 // add puts an alert at its place in a list that is newest edge first, and keeps the list to n.
@@ -87,6 +126,8 @@ func add(log []*brimline.Alert, a *brimline.Alert, n int) []*brimline.Alert {
 type Metrics struct {
 	alerts  prometheus.Counter
 	foreign prometheus.Counter
+	dropped prometheus.Counter
+	cut     prometheus.Counter
 }
 
 // NewMetrics registers the stage's metrics with r.
@@ -99,6 +140,15 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Name: "brimline_index_foreign_records_total", Help: "Records of the alerts topic that are not alerts.",
 		}),
 	}
-	r.MustRegister(m.alerts, m.foreign)
+	m.dropped = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "brimline_index_dropped_alerts_total",
+		Help: "Alerts that went out of the table of alerts by user before their number said so: the list was too large " +
+			"for a record. They stay in the topic of alerts.",
+	})
+	m.cut = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "brimline_index_cut_alerts_total",
+		Help: "Alerts that are in the table of alerts by user without contributing transactions or columns.",
+	})
+	r.MustRegister(m.alerts, m.foreign, m.dropped, m.cut)
 	return m
 }

@@ -83,7 +83,7 @@ func TestAnAlertThatIsNotInTheTableIsNotDone(t *testing.T) {
 					t.Errorf("%s failed, and the callback ended with %v", name, r)
 				}
 			}()
-			put(stopped{table: watched}, &tables, &brimline.Alert{Candidate: brimline.Candidate{User: "u"}}, 3)
+			put(stopped{table: watched}, &tables, &brimline.Alert{Candidate: brimline.Candidate{User: "u"}}, 3, MostList)
 		}()
 	}
 }

@@ -13,6 +13,7 @@ import (
 type Metrics struct {
 	changes, nothing, letters prometheus.Counter // records by what became of them
 	dead                      *prometheus.CounterVec
+	cut                       prometheus.Counter
 	delay                     prometheus.Histogram
 	skipped                   map[codecs.Passed]prometheus.Counter // records that came to nothing, by why
 
@@ -31,6 +32,10 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Name: "brimline_route_deadletters_total",
 			Help: "Records written to the dead letter topic, by kind of error.",
 		}, []string{"kind"}),
+		cut: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "brimline_route_cut_deadletters_total",
+			Help: "Dead letters that do not hold the whole record: it is larger than a record of their topic may be.",
+		}),
 		delay: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "brimline_route_delay_seconds",
 			Help:    "Time from a row's commit in PostgreSQL to its arrival at this stage.",
@@ -45,7 +50,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	for _, reason := range codecs.PassedReasons() {
 		m.skipped[reason] = skipped.WithLabelValues(string(reason))
 	}
-	r.MustRegister(records, m.dead, m.delay, skipped)
+	r.MustRegister(records, m.dead, m.cut, m.delay, skipped)
 	m.Expect(codecs.Kinds()...)
 	m.Expect(kindIDTooLong, kindColumnsTooLong, kindBadUser, kindUnknown)
 	return m

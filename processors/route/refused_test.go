@@ -11,6 +11,7 @@ import (
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/codecs"
+	"github.com/brimline/brimline/processors"
 )
 
 func debezium(t *testing.T) Decoder {
@@ -39,7 +40,7 @@ func event(op, before, after string) []byte {
 
 // What is refused here, by the decoder or by the stage itself, must not leave the row in the window as it was.
 func TestRefusedRecordsTakeTheirRowAway(t *testing.T) {
-	endless, tooLong := strings.Repeat("x", maxColumns+1), strings.Repeat("x", maxID+1)
+	endless, tooLong := strings.Repeat("x", processors.MaxColumns+1), strings.Repeat("x", processors.MaxID+1)
 	for _, test := range []struct {
 		name        string
 		op          string

@@ -2,7 +2,6 @@ package route
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 	"sort"
 	"strings"
@@ -75,14 +74,14 @@ func (o *outcome) fit(read *codecs.Decoded) error {
 func unfit(c *brimline.Change) error {
 	switch {
 	case c.Kind == brimline.Truncate:
-	case len(c.User) > maxID || len(c.Row.ID) > maxID:
+	case len(c.User) > processors.MaxID || len(c.Row.ID) > processors.MaxID:
 		return brimline.BadInput(kindIDTooLong, "shorten the id, or watch another column",
-			"an id of %d bytes; at most %d are kept", max(len(c.User), len(c.Row.ID)), maxID)
-	case columnBytes(c.Row.Columns) > maxColumns:
+			"an id of %d bytes; at most %d are kept", max(len(c.User), len(c.Row.ID)), processors.MaxID)
+	case processors.ColumnBytes(c.Row.Columns) > processors.MaxColumns:
 		return brimline.BadInput(kindColumnsTooLong, "declare only short columns in the rules file: their values "+
 			"are kept with every row",
-			"the columns that rules use hold %d bytes; at most %d are kept with a row", columnBytes(c.Row.Columns),
-			maxColumns)
+			"the columns that rules use hold %d bytes; at most %d are kept with a row", processors.ColumnBytes(c.Row.Columns),
+			processors.MaxColumns)
 	case strings.IndexByte(c.User, 0) >= 0 || !utf8.ValidString(c.User):
 		return brimline.BadInput(kindBadUser, "repair the user column: PostgreSQL itself cannot hold such a text",
 			"the user id %q is not text", c.User)
@@ -110,25 +109,6 @@ const (
 	kindUnknown        = "unknown" // an error that does not say its kind
 )
 
-// maxID bounds ids in bytes: they are keys of records and parts of alert ids.
-const maxID = 1024
-
-// maxColumns bounds the further columns of a row in bytes: they are kept in the
-// user's window, and alerts carry those of a few rows.
-const maxColumns = 16 << 10
-
-func columnBytes(columns []brimline.Field) (n int) {
-	for i := range columns {
-		switch v := columns[i].Value.(type) {
-		case string:
-			n += len(v)
-		case brimline.Decimal:
-			n += len(v)
-		}
-	}
-	return n
-}
-
 func truncation(c brimline.Change, partitions int) []brimline.Change {
 	all := make([]brimline.Change, partitions)
 	for p := range all {
@@ -138,9 +118,6 @@ func truncation(c brimline.Change, partitions int) []brimline.Change {
 	return all
 }
 
-// maxKept bounds the record that a dead letter carries, which makes it a third larger.
-const maxKept = 8 << 20
-
 func deadLetter(r record, err error) *brimline.DeadLetter {
 	d := &brimline.DeadLetter{
 		Topic: r.source.Topic, Partition: r.source.Partition, Offset: r.source.Offset,
@@ -149,16 +126,7 @@ func deadLetter(r record, err error) *brimline.DeadLetter {
 	if e, ok := errors.AsType[*brimline.Error](err); ok {
 		d.Kind, d.Error, d.Remedy = e.Kind, e.Err.Error(), e.Remedy
 	}
-	size, headers := len(r.key)+len(r.value), r.headers()
-	for _, value := range headers {
-		size += len(value)
-	}
-	if size > maxKept {
-		d.Key, d.Value = nil, nil
-		d.Error += fmt.Sprintf("; its %d bytes are more than a dead letter carries: look at the source topic", size)
-		return d
-	}
-	for key, value := range headers {
+	for key, value := range r.headers() {
 		d.Headers = append(d.Headers, brimline.Header{Key: key, Value: value})
 	}
 	sort.Slice(d.Headers, func(i, j int) bool { return d.Headers[i].Key < d.Headers[j].Key })

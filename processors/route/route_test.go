@@ -51,13 +51,6 @@ func TestTruncationReachesEveryPartition(t *testing.T) {
 	}
 }
 
-func TestWhatIsTooLargeIsNotCarried(t *testing.T) {
-	r := record{source: source, key: []byte("k"), value: make([]byte, maxKept), headers: func() goka.Headers { return nil }}
-	if d := route(decoded{err: errors.New("odd")}, 1, r).dead; d == nil || d.Value != nil || d.Offset != 42 || !strings.Contains(d.Error, "source topic") {
-		t.Errorf("%+v", d)
-	}
-}
-
 func TestBadInputBecomesADeadLetter(t *testing.T) {
 	for _, tc := range []struct {
 		name string
@@ -72,10 +65,10 @@ func TestBadInputBecomesADeadLetter(t *testing.T) {
 		{"a marker in place of a user", decoded{changes: []brimline.Change{{Kind: brimline.Upsert,
 			User: processors.MarkerKey(0, 1)}}}, "bad_user", 0},
 		{"endless columns", decoded{changes: []brimline.Change{{Kind: brimline.Upsert, User: "u", Row: brimline.Transaction{
-			Columns: []brimline.Field{{Name: "note", Value: strings.Repeat("x", maxColumns+1)}},
+			Columns: []brimline.Field{{Name: "note", Value: strings.Repeat("x", processors.MaxColumns+1)}},
 		}}}}, "columns_too_long", 1},
 		{"an endless id", decoded{changes: []brimline.Change{{Kind: brimline.Upsert, User: strings.Repeat("x",
-			maxID+1)}}}, "id_too_long", 0},
+			processors.MaxID+1)}}}, "id_too_long", 0},
 	} {
 		r := record{source: source, key: []byte("k"), value: []byte("v"), at: 7,
 			headers: func() goka.Headers { return goka.Headers{"b": nil, "a": []byte("1")} }}

@@ -130,11 +130,14 @@ func (s *Stage) route(records []*kgo.Record, out *output) error {
 			}
 		}
 		if o.dead != nil {
+			if codecs.FitDeadLetter(o.dead, s.MostBytes) {
+				s.Metrics.cut.Inc()
+			}
 			value, err := codecs.DeadLetter{}.Encode(o.dead)
 			if err != nil {
 				return err
 			}
-			out.put(s.Streams.DeadLetters, r.Key, value)
+			out.put(s.Streams.DeadLetters, codecs.DeadLetterKey(r.Key), value)
 		}
 		out.ends = append(out.ends, len(out.records))
 		s.Metrics.observe(o, now)

@@ -1,6 +1,7 @@
 package route
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,9 +20,12 @@ type Config struct {
 	Streams    processors.Streams
 	Decoder    Decoder
 	Partitions int // of the changes stream
-	Clock      func() time.Time
-	Metrics    *Metrics
-	Log        *slog.Logger
+	// MostBytes is the largest value that changes and dead letters take; 0 is 900,000, which fits Kafka's default of
+	// max.message.bytes. A dead letter with more is cut.
+	MostBytes int
+	Clock     func() time.Time
+	Metrics   *Metrics
+	Log       *slog.Logger
 	// Member makes the settings of the group's member; Producer those of the client that writes: its records are
 	// acknowledged by all replicas in sync, keep their order, and are placed by processors.Hasher.
 	Member, Producer func() ([]kgo.Opt, error)
@@ -39,6 +43,7 @@ type Config struct {
 }
 
 func (c *Config) setDefaults() {
+	c.MostBytes = cmp.Or(c.MostBytes, 900_000)
 	for _, d := range []struct {
 		to *time.Duration
 		by time.Duration

@@ -100,6 +100,8 @@ type Config struct {
 	// 900,000, which fits Kafka's default of max.message.bytes. Larger ones leave
 	// out the contributing transactions, then the trigger's further columns.
 	MaxAlertBytes int
+	// MaxRecordBytes is the largest record written to the dead letters; 0 is 900,000. Larger ones are cut.
+	MaxRecordBytes int
 	// Patience is the longest pause between two tries while PostgreSQL is away; 0 is 2 s.
 	Patience time.Duration
 	// ProbeEvery is how often PostgreSQL is looked for, so that an outage is known before the first candidate. 0 is 5 s.
@@ -128,6 +130,7 @@ func (c *Config) setDefaults() {
 	c.ApartQuestions = cmp.Or(c.ApartQuestions, ApartConnections)
 	c.ApartBytes = cmp.Or(c.ApartBytes, 32<<20)
 	c.MaxAlertBytes = cmp.Or(c.MaxAlertBytes, 900_000)
+	c.MaxRecordBytes = cmp.Or(c.MaxRecordBytes, 900_000)
 	c.Patience = cmp.Or(c.Patience, 2*time.Second)
 	c.ProbeEvery = cmp.Or(c.ProbeEvery, 5*time.Second)
 	if c.Waiting == nil {

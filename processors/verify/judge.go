@@ -14,6 +14,7 @@ type outcome struct {
 	dismissed *brimline.Alert
 	answers   []*brimline.Change // to the window stage
 	dead      *brimline.DeadLetter
+	cut       bool // the alert, or what was dismissed, leaves something out
 }
 
 // item is one candidate of a batch on its way.

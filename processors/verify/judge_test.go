@@ -209,8 +209,8 @@ func TestFit(t *testing.T) {
 		fits            bool
 	}{{10_000, true, true, true}, {2400, false, true, true}, {1400, false, false, true}, {100, false, false, false}} {
 		a := alert()
-		b, err := fit(a, c.most)
-		if (err == nil) != c.fits || c.fits && len(b) > c.most || (a.Candidate.Newest != nil) != c.newest || (a.Candidate.Trigger.Columns != nil) != c.columns {
+		b, cut, err := codecs.FitAlert(a, c.most)
+		if (err == nil) != c.fits || c.fits && cut == c.newest || c.fits && len(b) > c.most || (a.Candidate.Newest != nil) != c.newest || (a.Candidate.Trigger.Columns != nil) != c.columns {
 			t.Errorf("at most %d: %d bytes, %v, %+v", c.most, len(b), err, a.Candidate.Trigger)
 		}
 	}

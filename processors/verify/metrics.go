@@ -24,6 +24,7 @@ type Metrics struct {
 	transactions prometheus.Histogram
 	delay        prometheus.Histogram
 	aborts       prometheus.Counter
+	cut          prometheus.Counter
 	waiting      prometheus.Gauge
 	kept         prometheus.Gauge
 	tally        tally
@@ -72,6 +73,8 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Buckets: prometheus.ExponentialBuckets(0.01, 2.5, 14),
 		}),
 		aborts: counter("aborts_total", "Kafka transactions aborted; their candidates are handled again."),
+		cut: counter("cut_alerts_total", "Alerts and dismissed candidates that leave out contributing transactions or "+
+			"columns: with them they were too large for a record."),
 		waiting: prometheus.NewGauge(
 			prometheus.GaugeOpts{Name: "brimline_verify_waiting", Help: "1 while PostgreSQL does not answer, else 0."},
 		),
@@ -81,7 +84,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		}),
 	}
 	r.MustRegister(m.candidates, m.alerts, m.dismissed, m.edgesFound, m.replays, m.dead, m.long, m.queries, m.waits,
-		m.transactions, m.delay, m.aborts, m.waiting, m.kept)
+		m.transactions, m.delay, m.aborts, m.cut, m.waiting, m.kept)
 	for _, kind := range []brimline.CandidateKind{brimline.EdgeCandidate, brimline.LateCandidate} {
 		m.candidates.WithLabelValues(string(kind))
 	}
@@ -133,6 +136,9 @@ func (m *Metrics) count(items []item, at time.Time) {
 		}
 		m.candidates.WithLabelValues(string(it.candidate.Kind)).Inc()
 		m.tally.add(it)
+		if it.out.cut {
+			m.cut.Inc()
+		}
 		if it.out.alert != nil {
 			m.alertsOf(&it.candidate.Rule).Inc()
 			if row := it.candidate.Source.Commit; row != 0 {

@@ -23,6 +23,7 @@ func (s *Stage) records(m *kgo.Record, it *item, closing bool) []*kgo.Record {
 	if it.out.dead == nil {
 		return out
 	}
+	codecs.FitDeadLetter(it.out.dead, s.MaxRecordBytes)
 	value, err := codecs.DeadLetter{}.Encode(it.out.dead)
 	if err != nil { // a dead letter holds nothing but text, bytes and numbers
 		value = m.Value
@@ -30,7 +31,7 @@ func (s *Stage) records(m *kgo.Record, it *item, closing bool) []*kgo.Record {
 	s.Log.Warn("a candidate cannot be judged; it is in the dead letter topic",
 		"partition", m.Partition, "offset", m.Offset, "kind", it.out.dead.Kind, "error", it.out.dead.Error)
 	partition := processors.Partition(string(m.Key), s.partitions.deadLetters)
-	out = []*kgo.Record{record(s.Streams.DeadLetters, partition, m.Key, value)}
+	out = []*kgo.Record{record(s.Streams.DeadLetters, partition, codecs.DeadLetterKey(m.Key), value)}
 	if it.candidate == nil {
 		return out
 	}
@@ -53,7 +54,8 @@ func (s *Stage) encode(it *item) (out []*kgo.Record, err error) {
 		if a == nil {
 			return nil
 		}
-		value, err := fit(a, s.MaxAlertBytes)
+		value, cut, err := codecs.FitAlert(a, s.MaxAlertBytes)
+		it.out.cut = it.out.cut || cut
 		out = append(out, record(topic, processors.Partition(a.Candidate.User, partitions), []byte(a.Candidate.ID()), value))
 		return err
 	}
@@ -77,24 +79,6 @@ func (s *Stage) answers(it *item) (out []*kgo.Record, err error) {
 		out = append(out, record(s.Streams.Changes, processors.Partition(c.User, s.partitions.changes), []byte(c.User), value))
 	}
 	return out, nil
-}
-
-// fit encodes an alert within a bound where that is possible: a record that
-// the broker refuses would stop its partition for ever.
-func fit(a *brimline.Alert, most int) ([]byte, error) {
-	value, err := codecs.Alert{}.Encode(a)
-	if err == nil && len(value) > most {
-		a.Candidate.Newest = nil
-		value, err = codecs.Alert{}.Encode(a)
-	}
-	if err == nil && len(value) > most {
-		a.Candidate.Trigger.Columns = nil
-		value, err = codecs.Alert{}.Encode(a)
-	}
-	if err == nil && len(value) > most {
-		err = brimline.BadInput("alert_too_large", "shorten the rule's description", "the alert has %d bytes, of at most %d", len(value), most)
-	}
-	return value, err
 }
 
 func record(topic string, partition int32, key, value []byte) *kgo.Record {

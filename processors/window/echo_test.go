@@ -58,16 +58,16 @@ func TestVersionsAreForgottenWithTheirRows(t *testing.T) {
 	}
 	change(0, brimline.Upsert, "a", 1, 0)
 	change(1, brimline.Upsert, "b", 1, 0)
-	if len(w.w.Changed) != 0 {
-		t.Errorf("an insert leaves a version: %v", w.w.Changed)
+	if len(w.versions.all()) != 0 {
+		t.Errorf("an insert leaves a version: %v", w.versions.all())
 	}
 	change(2, brimline.Upsert, "a", 2, time.Minute)
 	change(3, brimline.Delete, "b", 0, 0)
-	if len(w.w.Changed) != 2 {
-		t.Errorf("a change and a delete leave %v", w.w.Changed)
+	if len(w.versions.all()) != 2 {
+		t.Errorf("a change and a delete leave %v", w.versions.all())
 	}
 	change(4, brimline.Upsert, "c", 1, 100*time.Hour)
-	if len(w.w.Changed) != 0 {
-		t.Errorf("the rows are gone, their versions are not: %v", w.w.Changed)
+	if len(w.versions.all()) != 0 {
+		t.Errorf("the rows are gone, their versions are not: %v", w.versions.all())
 	}
 }

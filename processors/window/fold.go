@@ -67,7 +67,7 @@ func (f *Folder) Fold(state *State, in Input) (candidates []brimline.Candidate, 
 	}
 	if w.Last != 0 && isForgotten(w, in.SweptIdle, in.SweptBefore) {
 		whole := *w
-		if whole.Rows = state.rows.Rows(); isForgotten(&whole, in.SweptIdle, in.SweptBefore) {
+		if whole.Rows, whole.Changed = state.rows.Rows(), state.versions.all(); isForgotten(&whole, in.SweptIdle, in.SweptBefore) {
 			*state = *f.NewState(state.user, nil, nil, 0)
 			state.changed, w = true, state.w
 		}
@@ -105,6 +105,8 @@ func (f *Folder) Fold(state *State, in Input) (candidates []brimline.Candidate, 
 		write = s.distrust()
 	case brimline.AskAgain:
 		write = s.askOnceMore()
+	case brimline.Forget:
+		write = s.forgetUser()
 	}
 	s.putQuestions()
 	if write {
@@ -146,17 +148,15 @@ func (s *step) ordered() []brimline.Candidate {
 func (s *step) truncate() {
 	s.empty()
 	for i := range s.w.Rules {
-		for at := 0; at < len(s.w.Rules[i].Edges); {
-			switch e := s.w.Rules[i].Edges[at]; e.Status {
+		s.eachEdge(i, brimline.MinTime, brimline.MaxTime, func(e brimline.Edge) (_ brimline.Edge, stays bool) {
+			switch e.Status {
 			case brimline.Disproved, brimline.Unjudged:
-				s.forget(i, at)
-				continue
+				return e, false
 			case brimline.Announced, brimline.Touched:
 				e.Status = brimline.Disturbed
-				s.setEdge(i, e)
 			}
-			at++
-		}
+			return e, true
+		})
 		unasked := func(sp brimline.Span) bool { return sp.Asked == 0 }
 		s.setSpans(i, slices.DeleteFunc(slices.Clone(s.w.Rules[i].Unjudged), unasked))
 	}
@@ -385,11 +385,13 @@ func (s *step) judge(i int, first, to brimline.Time, counts, mayFall bool) (chan
 	if from > to {
 		return changed
 	}
+	var found []brimline.Edge
 	for _, e := range s.rows.Edges(i, retained, from, to) {
 		if _, known := s.edge(i, e.Time); !known {
-			s.announce(i, e.Time, e.Figures)
+			found = append(found, s.announcement(i, e.Time, e.Figures))
 		}
 	}
+	s.addEdges(i, found)
 	return changed
 }
 
@@ -413,7 +415,7 @@ func (s *step) edgesFound() bool {
 				continue
 			case known:
 				s.forget(i, at)
-			case s.w.Rules[i].Quiet != 0 && t <= s.w.Rules[i].Quiet:
+			case s.isQuiet(i, t):
 				continue
 			}
 			s.announce(i, t, s.rows.FiguresAt(i, t))
@@ -421,6 +423,12 @@ func (s *step) edgesFound() bool {
 	}
 	announced := len(s.out) > 0
 	return c.Index < 0 && s.answered(brimline.Cause{Offset: c.Cause, Index: c.Index}, c.Apart) || announced
+}
+
+// isQuiet says whether edges of rule i at t lie before the rule was there, or before the user was forgotten.
+func (s *step) isQuiet(i int, t brimline.Time) bool {
+	quiet := s.w.Rules[i].Quiet
+	return quiet != 0 && t <= quiet
 }
 
 // refuted takes PostgreSQL's no to an edge. If rows changed while the question
@@ -465,10 +473,15 @@ func (s *step) answeredEdge() (rule, at int) {
 
 // announce records a new edge and emits its candidate.
 func (s *step) announce(i int, t brimline.Time, figures brimline.Figures) {
+	s.setEdge(i, s.announcement(i, t, figures))
+}
+
+// announcement emits the candidate of a new edge, and gives what is to be recorded.
+func (s *step) announcement(i int, t brimline.Time, figures brimline.Figures) brimline.Edge {
 	cause := brimline.Cause{Offset: s.in.Offset, Index: s.index}
 	s.index++
-	s.setEdge(i, brimline.Edge{Time: t, Cause: cause})
 	s.emit(i, t, cause, figures)
+	return brimline.Edge{Time: t, Cause: cause}
 }
 
 func (s *step) emit(i int, t brimline.Time, cause brimline.Cause, figures brimline.Figures) {
@@ -488,9 +501,7 @@ func (s *step) ruleOf(fingerprint uint64) int {
 func (s *step) evict() {
 	newest := s.rows.Newest()
 	if s.rows.Len() == 0 {
-		for i := range s.w.Changed {
-			newest = max(newest, s.w.Changed[i].Time)
-		}
+		newest = max(newest, s.versions.newest)
 	}
 	if s.in.At != 0 { // what is dated in the future ages nothing
 		newest = min(newest, s.in.At)
@@ -520,5 +531,6 @@ func (s *step) evict() {
 	}
 }
 
-// mostBytes bounds the rows of a user. One with more loses history early, and PostgreSQL is asked instead.
+// mostBytes bounds the rows of a user, and the versions. One with more loses history early, and PostgreSQL is asked
+// instead.
 const mostBytes = 8 << 20

@@ -1,7 +1,9 @@
 package window
 
 import (
+	"cmp"
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -14,7 +16,7 @@ import (
 	"github.com/brimline/brimline/processors"
 )
 
-// Config is what the stage needs. All fields are required.
+// Config is what the stage needs. Fields without a stated default are required.
 type Config struct {
 	Streams  processors.Streams
 	Rules    brimline.RuleSet
@@ -26,6 +28,9 @@ type Config struct {
 	Clock    func() time.Time
 	Metrics  *Metrics
 	Log      *slog.Logger
+	// MostBytes is the largest value that the table, candidates and dead letters take, MostAsked the largest candidate;
+	// 0 is 900,000 and half of that, which fit Kafka's default of max.message.bytes.
+	MostBytes, MostAsked int
 }
 
 // Graph declares the goka group. SweepVisitor names its visitor.
@@ -52,6 +57,7 @@ type task struct {
 }
 
 func newTask(c Config) *task {
+	c.MostBytes, c.MostAsked = cmp.Or(c.MostBytes, 900_000), cmp.Or(c.MostAsked, 450_000)
 	return &task{
 		Config: c, fold: NewFolder(&c.Rules, c.Compiled, c.Keep), sweep: &sweep{c},
 		candidates: goka.Stream(c.Streams.Candidates), questions: goka.Stream(c.Streams.Questions),
@@ -63,12 +69,17 @@ func newTask(c Config) *task {
 func (t *task) change(ctx goka.Context, msg any) {
 	states := t.States.partition(ctx.Partition())
 	change := &states.change
-	if err := codecs.DecodeChange(msg.([]byte), change); err != nil {
+	err := codecs.DecodeChange(msg.([]byte), change)
+	if err == nil {
+		err = unfit(ctx.Key(), change)
+	}
+	if err != nil {
 		if e, ok := errors.AsType[*brimline.Error](err); ok && e.Kind == codecs.KindOlderFormat {
 			processors.Fail(ctx, err) // the whole group is an older one
 		}
 		dead := deadLetter(ctx, msg.([]byte), err, t.Clock())
-		ctx.Emit(t.dead, ctx.Key(), dead)
+		codecs.FitDeadLetter(dead, t.MostBytes)
+		ctx.Emit(t.dead, codecs.DeadLetterKey(ctx.Key()), dead)
 		t.Metrics.undecodable.Inc()
 		t.Metrics.Letters.Add(dead.Kind)
 		return
@@ -91,6 +102,9 @@ func (t *task) change(ctx goka.Context, msg any) {
 	})
 	switch {
 	case write:
+		if state.shortened {
+			t.Metrics.shortened.Inc()
+		}
 		t.store(ctx, states, state)
 		failpoint.Hit(failpoint.WindowSet)
 	case state.changed: // without a trace in the table
@@ -100,6 +114,13 @@ func (t *task) change(ctx goka.Context, msg any) {
 	}
 	states.noteDoubt(ctx.Key(), state.w.Doubt)
 	for i := range found {
+		cut, err := codecs.FitCandidate(&found[i], t.MostAsked)
+		if err != nil {
+			processors.Fail(ctx, err)
+		}
+		if cut {
+			t.Metrics.cut.Inc()
+		}
 		to := t.candidates
 		if found[i].Apart {
 			to = t.questions
@@ -177,6 +198,15 @@ func mark(ctx goka.Context, c *brimline.Change, m *Markers, scale int) *brimline
 	}
 	w.Scale = scale
 	return w
+}
+
+// unfit says why a change is none that brimline writes: what it makes of the user would fit no record.
+func unfit(key string, c *brimline.Change) error {
+	if len(key) > processors.MaxID || len(c.User) > processors.MaxID || len(c.Row.User) > processors.MaxID ||
+		len(c.Row.ID) > processors.MaxID || processors.ColumnBytes(c.Row.Columns) > processors.MaxColumns {
+		return fmt.Errorf("a change to row %.40q of user %.40q, with longer ids or columns than are kept", c.Row.ID, key)
+	}
+	return nil
 }
 
 func deadLetter(ctx goka.Context, value []byte, err error, now time.Time) *brimline.DeadLetter {

@@ -9,12 +9,14 @@ import (
 
 // Metrics are the stage's own; lag and restarts are counted by the app for every stage alike.
 type Metrics struct {
-	changes     [brimline.AskAgain + 1][effects]prometheus.Counter // by kind and effect
+	changes     [brimline.Forget + 1][effects]prometheus.Counter // by kind and effect
 	candidates  map[brimline.CandidateKind]prometheus.Counter
 	rows        prometheus.Histogram
 	swept       prometheus.Counter
 	undecodable prometheus.Counter
 	broken      prometheus.Counter
+	cut         prometheus.Counter
+	shortened   prometheus.Counter
 	Letters     processors.LetterCount // since the start
 	distrusts   map[brimline.DistrustReason]prometheus.Counter
 	distrusted  prometheus.Gauge
@@ -35,6 +37,7 @@ var changeKinds = map[brimline.ChangeKind]string{
 	brimline.EdgesFound: "edges_found", brimline.Refuted: "refuted", brimline.Sweep: "sweep",
 	brimline.Unjudgeable: "unjudgeable", brimline.Retry: "retry",
 	brimline.Distrust: "distrust", brimline.AskAgain: "ask_again",
+	brimline.Forget: "forget",
 }
 
 // NewMetrics registers the stage's metrics with r, counters at zero.
@@ -63,6 +66,15 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Name: "brimline_window_broken_states_total", Help: "States of users whose segments were missing or damaged. Not zero is a defect: report it.",
 		}),
 	}
+	m.cut = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "brimline_window_cut_candidates_total",
+		Help: "Candidates that leave out contributing transactions or columns: with them they were too large for a record.",
+	})
+	m.shortened = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "brimline_window_shortened_histories_total",
+		Help: "Changes at which a user's oldest rows were given up before their time: rows, or what is remembered of " +
+			"changed ones, had more bytes than a user may have. PostgreSQL is asked in their place.",
+	})
 	distrusts := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "brimline_window_distrusts_total",
 		Help: "Users distrusted, by reason: their rows were forgotten, and PostgreSQL answers for them.",
@@ -74,7 +86,8 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		Name: "brimline_window_distrusted_users",
 		Help: "Users for whom PostgreSQL answers because they were distrusted, until their windows have filled again.",
 	})
-	r.MustRegister(changes, candidates, m.rows, m.swept, m.undecodable, m.broken, distrusts, m.distrusted)
+	r.MustRegister(changes, candidates, m.rows, m.swept, m.undecodable, m.broken, distrusts, m.distrusted,
+		m.cut, m.shortened)
 	for kind, name := range changeKinds {
 		for effect, what := range effectNames {
 			m.changes[kind][effect] = changes.WithLabelValues(name, what)

@@ -195,9 +195,8 @@ func (s *step) askAgain() {
 func (s *step) askLateAgain(i int) {
 	row := &s.in.Change.Row
 	from, last, _ := s.forgotten()
-	at, changed := s.version()
-	if changed {
-		from, last = min(from, s.w.Changed[at].From), max(last, s.w.Changed[at].Time)
+	if v, changed := s.version(); changed {
+		from, last = min(from, v.From), max(last, v.Time)
 	}
 	if s.w.Reach != 0 {
 		from, last = min(from, s.w.Reach), max(last, s.w.Floor)
@@ -224,30 +223,23 @@ func (s *step) askLateAgain(i int) {
 func (s *step) reach(i int, from, to brimline.Time, mayFall bool) (changed, woken bool) {
 	rule := &s.w.Rules[i]
 	if n := len(rule.Edges); n > 0 && rule.Edges[n-1].Time >= from { // most rows are the newest
-		at, _ := s.edge(i, from)
-		for at < len(rule.Edges) && rule.Edges[at].Time <= to {
-			e := rule.Edges[at]
-			known := e.Status
+		s.eachEdge(i, from, to, func(e brimline.Edge) (_ brimline.Edge, stays bool) {
 			switch {
 			case e.Cause.Offset == s.in.Offset: // found by this message, on the rows as they are now
 			case e.Status == brimline.Disproved && mayFall || e.Status == brimline.Unjudged:
 				if e.Status == brimline.Unjudged && e.Time < s.judgeable(i) {
 					s.merge(i, brimline.Span{From: e.Time, Until: e.Time})
 				}
-				s.forget(i, at)
 				changed, woken = true, true
-				continue
+				return e, false
 			case mayFall && (e.Status == brimline.Announced || e.Status == brimline.Touched):
 				e.Status = brimline.Disturbed
 			case e.Status == brimline.Announced:
 				e.Status = brimline.Touched
 			}
 			changed = changed || e.Status == brimline.Disturbed || e.Status == brimline.Touched
-			if e.Status != known {
-				s.setEdge(i, e)
-			}
-			at++
-		}
+			return e, true
+		})
 	}
 	if changed {
 		s.stir()

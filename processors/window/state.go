@@ -3,7 +3,6 @@ package window
 import (
 	"cmp"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/brimline/brimline"
@@ -14,11 +13,8 @@ import (
 // How a user's log is cut. A value of the table is written with every change,
 // so it holds few entries; a segment once, and again when more than half of the log is of no use any more.
 const (
-	inlineMost  = 16  // entries of a user who needs no segments
-	sealedFrom  = 16  // entries since the newest segment that become the next one
-	anewRows    = 512 // rows of a segment when the log is written anew
-	anewBytes   = 256 << 10
-	anewEntries = 4096 // edges and versions of a segment then: a version has up to a kilobyte
+	inlineMost = 16 // entries of a user who needs no segments
+	sealedFrom = 16 // entries since the newest segment that become the next one
 )
 
 // State is one user's state while it is folded: the whole of it, and what of
@@ -27,16 +23,17 @@ const (
 // same messages cut the same segments.
 type State struct {
 	user string
-	// w is whole but for its rows, which are in rows. w.Older are the segments in the table.
-	w    *brimline.Window
-	rows *sliding.History
+	// w is whole but for its rows and versions, which are in rows and versions. w.Older are the segments in the table.
+	w        *brimline.Window
+	rows     *sliding.History
+	versions versions
 	// tail is what has changed since the newest segment; nil while there are no segments. Its rules are parallel to w's.
 	tail    *brimline.Window
 	entries int // of the segments
-	// oldest is at most the lowest time of a version: while it is above what is forgotten, they need not be walked.
-	oldest brimline.Time
 	// changed says that something was done since the last commit, stale that segments hold what the tail cannot take back.
 	changed, stale bool
+	// shortened says that history was given up since the last commit because it had become too large.
+	shortened bool
 }
 
 // NewState is the state of a user with the given whole window (see
@@ -44,10 +41,12 @@ type State struct {
 // Both are taken over.
 func (f *Folder) NewState(user string, value, whole *brimline.Window, entries int) *State {
 	if value == nil {
-		return &State{user: user, w: &brimline.Window{Floor: brimline.MinTime}, rows: sliding.NewHistory(user, f.rules, nil)}
+		return &State{user: user, w: &brimline.Window{Floor: brimline.MinTime},
+			rows: sliding.NewHistory(user, f.rules, nil), versions: newVersions(nil)}
 	}
-	s := &State{user: user, w: whole, rows: sliding.NewHistory(user, f.rules, whole.Rows), oldest: brimline.MinTime}
-	s.w.Rows = nil
+	s := &State{user: user, w: whole, rows: sliding.NewHistory(user, f.rules, whole.Rows),
+		versions: newVersions(whole.Changed)}
+	s.w.Rows, s.w.Changed = nil, nil
 	if s.w.Older.Len() > 0 {
 		s.tail, s.entries = value, entries-codecs.Entries(value)
 	}
@@ -69,7 +68,7 @@ type cut struct {
 
 // commit cuts the log after a change. It fails with what codecs.WindowPart.Encode fails with.
 func (s *State) commit() (c cut, err error) {
-	s.changed, s.w.Rows = false, nil
+	s.changed, s.shortened, s.w.Rows, s.w.Changed = false, false, nil, nil
 	var (
 		parts []*brimline.Window
 		live  = s.live()
@@ -88,10 +87,10 @@ func (s *State) commit() (c cut, err error) {
 		// Beyond any that an earlier life of this user, or another instance that has folded less, may have used.
 		older.Next = max(older.Next, uint64(s.w.Last))
 		s.entries, older.First, older.Check = live, older.Next, 0
-		parts = s.anew()
+		parts = s.segments(s.whole())
 	case codecs.Entries(s.tail) >= sealedFrom:
 		s.entries += codecs.Entries(s.tail)
-		parts = []*brimline.Window{s.sealed(s.tail)}
+		parts = s.segments(s.tail)
 	default:
 		return cut{}, nil
 	}
@@ -111,7 +110,7 @@ func (s *State) commit() (c cut, err error) {
 
 // live is how many entries the state needs.
 func (s *State) live() int {
-	n := s.rows.Len() + len(s.w.Changed)
+	n := s.rows.Len() + s.versions.len()
 	for i := range s.w.Rules {
 		n += len(s.w.Rules[i].Edges)
 	}
@@ -125,59 +124,19 @@ func (s *State) size() int {
 	for i := range s.w.Rules {
 		n += 48 * len(s.w.Rules[i].Edges)
 	}
-	return n + 80*len(s.w.Changed)
+	return n + s.versions.memory()
 }
 
-// anew is the whole state in segments, none of them too large for a record.
-func (s *State) anew() (parts []*brimline.Window) {
-	add := func(part brimline.Window) { parts = append(parts, s.sealed(&part)) }
-	rows := s.rows.Rows()
-	for size, n := 0, 0; n < len(rows); n++ {
-		if size += rows[n].Bytes(); n == anewRows || n > 0 && size > anewBytes {
-			add(brimline.Window{Rows: rows[:n]})
-			rows, size, n = rows[n:], 0, -1
-		}
-	}
-	part, room := brimline.Window{Rows: rows}, anewEntries
-	take := func(want int) int {
-		if room == 0 {
-			add(part)
-			part, room = brimline.Window{}, anewEntries
-		}
-		n := min(want, room)
-		room -= n
-		return n
-	}
-	for left := s.w.Changed; len(left) > 0; {
-		n := take(len(left))
-		part.Changed, left = left[:n:n], left[n:]
-	}
-	for _, r := range s.w.Rules {
-		for left := r.Edges; len(left) > 0; {
-			n := take(len(left))
-			part.Rules, left = append(part.Rules, brimline.RuleState{Rule: r.Rule, Edges: left[:n:n]}), left[n:]
-		}
-	}
-	add(part)
-	return parts
-}
-
-// sealed is a segment with the entries of w.
-func (s *State) sealed(w *brimline.Window) *brimline.Window {
-	part := &brimline.Window{Last: s.w.Last, Floor: brimline.MinTime, Scale: s.w.Scale, Rows: w.Rows, Changed: w.Changed, Gone: w.Gone}
-	for _, r := range w.Rules {
-		if r.Quiet, r.Unjudged = 0, nil; len(r.Edges)+len(r.Forgotten) > 0 {
-			part.Rules = append(part.Rules, r)
-		}
-	}
-	return part
+// whole is the state as a value that has all of it.
+func (s *State) whole() *brimline.Window {
+	s.w.Rows, s.w.Changed = s.rows.Rows(), s.versions.all()
+	return s.w
 }
 
 // value is what the table holds under the user's key. It is valid until the next change.
 func (s *State) value() *brimline.Window {
 	if s.tail == nil {
-		s.w.Rows = s.rows.Rows()
-		return s.w
+		return s.whole()
 	}
 	v := s.tail
 	v.Last, v.Floor, v.Scale, v.Older = s.w.Last, s.w.Floor, s.w.Scale, s.w.Older
@@ -211,40 +170,31 @@ func (s *State) remove(row *brimline.Row) {
 	}
 }
 
-// forgetBefore drops rows and versions from before horizon, and the oldest rows beyond maxBytes.
+// forgetBefore drops rows and versions from before horizon, and the oldest beyond maxBytes of either.
 func (s *State) forgetBefore(horizon brimline.Time, maxBytes int) {
 	floor := s.w.Floor
 	if newest, any := s.rows.Evict(horizon, maxBytes); any {
 		floor = max(floor, newest)
+		s.shortened = s.shortened || newest >= horizon
 	}
-	if s.oldest < horizon {
-		s.oldest = brimline.MaxTime
-		for i := range s.w.Changed {
-			t := s.w.Changed[i].Time
-			s.oldest = min(s.oldest, t)
-			if t < horizon {
-				floor = max(floor, t)
-			}
+	for {
+		v, any := s.versions.oldest()
+		if !any || v.Time > floor && v.Time >= horizon && s.versions.bytes <= maxBytes {
+			break
 		}
+		s.shortened = s.shortened || v.Time > floor && v.Time >= horizon
+		floor = max(floor, v.Time)
+		s.versions.remove(v)
+		s.reachTo(v.From)
+		s.changed = true
 	}
 	if floor == s.w.Floor {
 		return
 	}
 	s.changed, s.w.Floor = true, floor
-	forgotten := func(v brimline.RowVersion) bool { return v.Time <= floor }
-	if s.oldest <= floor {
-		s.oldest = brimline.MaxTime
-		s.w.Changed = slices.DeleteFunc(s.w.Changed, func(v brimline.RowVersion) bool {
-			if forgotten(v) {
-				s.reachTo(v.From)
-				return true
-			}
-			s.oldest = min(s.oldest, v.Time)
-			return false
-		})
-	}
+	s.rows.Evict(floor.Add(time.Microsecond), maxBytes)
 	if s.tail != nil {
-		s.tail.Changed = slices.DeleteFunc(s.tail.Changed, forgotten)
+		s.tail.Changed = slices.DeleteFunc(s.tail.Changed, func(v brimline.RowVersion) bool { return v.Time <= floor })
 		s.tail.Rows = slices.DeleteFunc(s.tail.Rows, func(r brimline.Row) bool { return r.Time <= floor })
 	}
 }
@@ -261,10 +211,12 @@ func (s *State) forgetUpTo(floor brimline.Time) {
 func (s *State) empty() {
 	s.changed, s.stale = true, true
 	s.rows = s.rows.Empty()
-	for i := range s.w.Changed {
-		s.reachTo(s.w.Changed[i].From)
+	if s.asked() {
+		for _, v := range s.versions.all() {
+			s.reachTo(v.From)
+		}
 	}
-	s.w.Floor, s.w.Changed, s.oldest = brimline.MinTime, nil, brimline.MaxTime
+	s.w.Floor, s.versions = brimline.MinTime, newVersions(nil)
 	if s.tail != nil {
 		s.tail.Rows, s.tail.Gone, s.tail.Changed = nil, nil, nil
 	}
@@ -293,23 +245,11 @@ func (s *State) setSpans(i int, spans []brimline.Span) {
 }
 
 func (s *State) setVersion(v brimline.RowVersion) {
-	s.changed, s.oldest = true, min(s.oldest, v.Time)
-	set := func(in []brimline.RowVersion) []brimline.RowVersion {
-		at, known := findVersion(in, v.ID)
-		if !known {
-			return slices.Insert(in, at, v)
-		}
-		in[at] = v
-		return in
-	}
-	s.w.Changed = set(s.w.Changed)
+	s.changed = true
+	s.versions.set(v)
 	if s.tail != nil {
-		s.tail.Changed = set(s.tail.Changed)
+		s.tail.Changed = withVersion(s.tail.Changed, v)
 	}
-}
-
-func findVersion(in []brimline.RowVersion, id string) (at int, known bool) {
-	return slices.BinarySearchFunc(in, id, func(v brimline.RowVersion, id string) int { return strings.Compare(v.ID, id) })
 }
 
 // edge finds the announced edge of rule i at t, or where it would stand.
@@ -338,17 +278,104 @@ func (s *State) setEdge(i int, e brimline.Edge) {
 	}
 }
 
+// fewEdges are put in one by one, which moves those behind each.
+const fewEdges = 4
+
+// addEdges puts in edges of rule i, by time, or changes those that are there.
+func (s *State) addEdges(i int, edges []brimline.Edge) {
+	if len(edges) <= fewEdges {
+		for _, e := range edges {
+			s.setEdge(i, e)
+		}
+		return
+	}
+	s.changed = true
+	s.w.Rules[i].Edges = withEdges(s.w.Rules[i].Edges, edges, nil)
+	if s.tail != nil {
+		s.tail.Rules[i].Edges = withEdges(s.tail.Rules[i].Edges, edges, nil)
+	}
+}
+
+// eachEdge goes through the edges of rule i from one time to another. f gives what becomes of one, and whether it
+// stays. What is behind them is moved once, for a change may take back very many.
+func (s *State) eachEdge(i int, from, to brimline.Time, f func(e brimline.Edge) (brimline.Edge, bool)) {
+	all := s.w.Rules[i].Edges
+	at, _ := findEdge(all, from)
+	kept := at
+	var (
+		set  []brimline.Edge
+		gone []brimline.Time
+	)
+	for ; at < len(all) && all[at].Time <= to; at++ {
+		e, stays := f(all[at])
+		switch {
+		case !stays:
+			gone = append(gone, all[at].Time)
+			continue
+		case e != all[at] && s.tail != nil:
+			set = append(set, e)
+		}
+		s.changed = s.changed || e != all[at]
+		all[kept] = e
+		kept++
+	}
+	s.changed = s.changed || len(gone) > 0
+	s.w.Rules[i].Edges = slices.Delete(all, kept, at)
+	if s.tail == nil || len(set)+len(gone) == 0 {
+		return
+	}
+	rule := &s.tail.Rules[i]
+	rule.Edges = withEdges(rule.Edges, set, gone)
+	rule.Forgotten = append(rule.Forgotten, gone...)
+	slices.Sort(rule.Forgotten)
+	rule.Forgotten = slices.Compact(rule.Forgotten)
+}
+
+// withEdges is a list with some edges set, and without those at some times. All three are by time.
+func withEdges(in, set []brimline.Edge, gone []brimline.Time) []brimline.Edge {
+	if len(in) == 0 || len(set) > 0 && len(gone) == 0 && in[len(in)-1].Time < set[0].Time {
+		return append(in, set...)
+	}
+	out := make([]brimline.Edge, 0, len(in)+len(set))
+	for len(in) > 0 || len(set) > 0 {
+		if len(in) == 0 || len(set) > 0 && set[0].Time <= in[0].Time {
+			if len(in) > 0 && in[0].Time == set[0].Time {
+				in = in[1:]
+			}
+			out, set = append(out, set[0]), set[1:]
+			continue
+		}
+		for len(gone) > 0 && gone[0] < in[0].Time {
+			gone = gone[1:]
+		}
+		if len(gone) == 0 || gone[0] != in[0].Time {
+			out = append(out, in[0])
+		}
+		in = in[1:]
+	}
+	return out
+}
+
+// without is a list without the edge at an index. Those that age are at its beginning, and what is behind them is not
+// moved.
+func without(in []brimline.Edge, at int) []brimline.Edge {
+	if at == 0 {
+		return in[1:]
+	}
+	return slices.Delete(in, at, at+1)
+}
+
 // forget takes out the edge of rule i that stands at the index.
 func (s *State) forget(i, at int) {
 	s.changed = true
 	t := s.w.Rules[i].Edges[at].Time
-	s.w.Rules[i].Edges = slices.Delete(s.w.Rules[i].Edges, at, at+1)
+	s.w.Rules[i].Edges = without(s.w.Rules[i].Edges, at)
 	if s.tail == nil {
 		return
 	}
 	rule := &s.tail.Rules[i]
 	if at, known := findEdge(rule.Edges, t); known {
-		rule.Edges = slices.Delete(rule.Edges, at, at+1)
+		rule.Edges = without(rule.Edges, at)
 	}
 	if at, known := slices.BinarySearch(rule.Forgotten, t); !known {
 		rule.Forgotten = slices.Insert(rule.Forgotten, at, t)

@@ -185,7 +185,15 @@ func (p *partitionStates) open(
 
 // value is what the table holds under a user's key, nil for nothing.
 func (p *partitionStates) value(user string) (*brimline.Window, error) {
-	raw, err := p.table.Get(user)
+	return decoded(p.table.Get(user))
+}
+
+// peek is value for a sweep, which reads those of all users.
+func (p *partitionStates) peek(user string) (*brimline.Window, error) {
+	return decoded(processors.Peek(p.table, user))
+}
+
+func decoded(raw []byte, err error) (*brimline.Window, error) {
 	if err != nil || raw == nil {
 		return nil, err
 	}

@@ -109,16 +109,16 @@ func (s *sweep) visit(ctx goka.Context, _ any) {
 		s.visitSegment(ctx, user, n)
 		return
 	}
-	w, ok := ctx.Value().(*brimline.Window)
-	if !ok {
-		return
+	states := s.States.partition(ctx.Partition())
+	w, err := states.peek(ctx.Key())
+	if err != nil || w == nil {
+		return // what cannot be read is left to whoever folds it next
 	}
 	// Only as far as the marker says, which was written down before.
 	idle, before := s.Markers.get(ctx.Partition()).sweepBefore(math.MaxInt64)
 	if !isForgotten(w, idle, before) {
 		return
 	}
-	states := s.States.partition(ctx.Partition())
 	whole, _, err := states.whole(ctx.Key(), w)
 	if err != nil || !isForgotten(whole, idle, before) {
 		return // what is broken is left to whoever folds it next
@@ -132,7 +132,7 @@ func (s *sweep) visit(ctx goka.Context, _ any) {
 // visitSegment deletes a segment that no value names: its user was deleted, or
 // a crash came between a value and the deletion of what it names no more.
 func (s *sweep) visitSegment(ctx goka.Context, user string, n uint64) {
-	value, err := s.States.partition(ctx.Partition()).value(user)
+	value, err := s.States.partition(ctx.Partition()).peek(user)
 	if err != nil || value != nil && value.Older.First <= n && n < value.Older.Next {
 		return
 	}

@@ -13,8 +13,12 @@ import (
 // Touched or Disturbed then, or the window Stirred), and `brimline deadletter retry`. While a question about an
 // edge or a span is open no second one is put, so rows that come meanwhile make one dead letter more at most.
 
-// maxSpans is how many spans of a rule are remembered apart from each other.
-const maxSpans = 32
+// maxSpans is how many spans of a rule are remembered apart from each other, maxSpansOfAll of all rules together, one
+// of each rule at least: they are in every value of the user.
+const (
+	maxSpans      = 32
+	maxSpansOfAll = 4096
+)
 
 // unjudgeable takes the news that a candidate became a dead letter.
 func (s *step) unjudgeable() bool {
@@ -23,6 +27,9 @@ func (s *step) unjudgeable() bool {
 	switch {
 	case i < 0 || len(c.Edges) == 0:
 		return false
+	case s.isQuiet(i, c.Edges[len(c.Edges)-1]) &&
+		!slices.ContainsFunc(s.w.Rules[i].Unjudged, func(sp brimline.Span) bool { return sp.Asked == c.Cause+1 }):
+		return false // no edge up to there is announced, nor does anything wait for the answer
 	case len(c.Edges) == 2:
 		s.died(i, brimline.Span{From: c.Edges[0], Until: c.Edges[1]})
 		return true
@@ -232,7 +239,7 @@ func (s *step) putSpan(i int, others []brimline.Span, span brimline.Span) brimli
 		return cmp.Or(cmp.Compare(a.From, b.From), cmp.Compare(a.Until, b.Until))
 	})
 	spans := slices.Insert(others, at, span)
-	if len(spans) > maxSpans {
+	if len(spans) > max(1, min(maxSpans, maxSpansOfAll/len(s.rules))) {
 		nearest := 1
 		for n := 2; n < len(spans); n++ {
 			if apart(spans[n-1], spans[n]) < apart(spans[nearest-1], spans[nearest]) {
