@@ -265,6 +265,9 @@ func TestStopWithoutBrokers(t *testing.T) {
 			one := p.start("one")
 			p.put(h.all...)
 			p.caughtUp()
+			awaitMetric(t, p.world, "candidates_total", func(float64) bool { // the answers to its last transactions have come
+				return int(p.metric("candidates_total")+p.metric("replays_total")) == len(h.all)
+			})
 			p.proxy.Set(away)
 			began := time.Now()
 			one.stopped(t)
