@@ -252,13 +252,12 @@ func TestDeadSpansComeToRest(t *testing.T) {
 	for i := range 50 {
 		open = append(open, b.next(put(fmt.Sprint("n", i), 1, 100+i))...)
 	}
-	letters, last := 0, brimline.Cause{}
+	letters := 0
 	for len(open) > 0 {
 		c := open[0]
 		open = open[1:]
-		last = c.Cause
 		open = append(open, b.next(dead(c))...)
-		open = append(open, b.next(found(r, last))...)
+		open = append(open, b.next(found(r, c.Cause))...)
 		if letters++; letters > 3 {
 			t.Fatalf("%d dead letters of 50 rows, and still asking: %q", letters, shown(open))
 		}
