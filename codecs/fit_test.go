@@ -24,8 +24,12 @@ func TestFitDeadLetter(t *testing.T) {
 		most := rapid.SampledFrom([]int{codecs.LeastRecord, 900_000, 1 << 20}).Draw(t, "most")
 		text := growing(most)
 		d := brimline.DeadLetter{
-			Topic: "t", Partition: 3, Offset: 9, Kind: "broken_json", Error: text.Draw(t, "error"), Remedy: text.Draw(t, "remedy"),
-			User: text.Draw(t, "user"), Row: text.Draw(t, "row"), Key: []byte(text.Draw(t, "key")), Value: []byte(text.Draw(t, "value")),
+			Topic: "t", Partition: 3, Offset: 9, Kind: "broken_json", Error: text.Draw(t, "error"),
+			Remedy: text.Draw(t, "remedy"),
+			User: text.Draw(
+				t,
+				"user",
+			), Row: text.Draw(t, "row"), Key: []byte(text.Draw(t, "key")), Value: []byte(text.Draw(t, "value")),
 		}
 		if rapid.Bool().Draw(t, "tombstone") {
 			d.Value = nil
@@ -56,7 +60,8 @@ func TestFitDeadLetter(t *testing.T) {
 				t.Errorf("%s of %d is now %d, and is said to have been %d", what, of.was, of.have, of.cut)
 			}
 		}
-		if !bytes.HasPrefix(was.Key, d.Key) || !bytes.HasPrefix(was.Value, d.Value) || (d.Value == nil) != (was.Value == nil) {
+		if !bytes.HasPrefix(was.Key, d.Key) || !bytes.HasPrefix(was.Value, d.Value) ||
+			(d.Value == nil) != (was.Value == nil) {
 			t.Error("what is kept is not the beginning")
 		}
 		if cut && len(was.Key)+len(was.Value)+len(was.Headers) == 0 {
@@ -70,7 +75,11 @@ func TestFitDeadLetter(t *testing.T) {
 
 // A record that is small stays as it is.
 func TestSmallDeadLettersAreWhole(t *testing.T) {
-	d := brimline.DeadLetter{Key: make([]byte, 10_000), Value: make([]byte, 400_000), Headers: []brimline.Header{{Key: "h", Value: make([]byte, 10_000)}}}
+	d := brimline.DeadLetter{
+		Key:     make([]byte, 10_000),
+		Value:   make([]byte, 400_000),
+		Headers: []brimline.Header{{Key: "h", Value: make([]byte, 10_000)}},
+	}
 	if codecs.FitDeadLetter(&d, 900_000) || d.Cut != nil || len(d.Value) != 400_000 || len(d.Headers) != 1 {
 		t.Errorf("cut to %d bytes of value: %+v", len(d.Value), d.Cut)
 	}
@@ -92,7 +101,10 @@ func TestFitCandidate(t *testing.T) {
 		}
 		c := brimline.Candidate{
 			Kind: brimline.EdgeCandidate, User: id.Draw(t, "user"), Trigger: row(), Rule: brimline.Rule{
-				ID: strings.Repeat("r", 64), Where: growing(4096).Draw(t, "where"), Description: growing(4000).Draw(t, "description"),
+				ID: strings.Repeat(
+					"r",
+					64,
+				), Where: growing(4096).Draw(t, "where"), Description: growing(4000).Draw(t, "description"),
 			},
 		}
 		for range rapid.IntRange(0, 5).Draw(t, "newest") {

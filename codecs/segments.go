@@ -36,11 +36,18 @@ func Entries(w *brimline.Window) int {
 //
 // It fails with what segment fails with, and with ErrTorn where segments are missing, unreadable or not
 // those of the value; with ErrTorn, whole is what the others come to.
-func AssembleWindow(value *brimline.Window, segment func(n uint64) ([]byte, error)) (whole *brimline.Window, entries int, err error) {
+func AssembleWindow(
+	value *brimline.Window,
+	segment func(n uint64) ([]byte, error),
+) (whole *brimline.Window, entries int, err error) {
 	if value.Older.Len() == 0 {
 		return value, Entries(value), nil
 	}
-	a := assembly{floor: value.Floor, versions: map[string]brimline.RowVersion{}, edges: make([]map[brimline.Time]brimline.Edge, len(value.Rules))}
+	a := assembly{
+		floor:    value.Floor,
+		versions: map[string]brimline.RowVersion{},
+		edges:    make([]map[brimline.Time]brimline.Edge, len(value.Rules)),
+	}
 	var torn []error
 	check := uint32(0)
 	for n := value.Older.First; n != value.Older.Next; n++ {
@@ -65,7 +72,14 @@ func AssembleWindow(value *brimline.Window, segment func(n uint64) ([]byte, erro
 	entries += Entries(value)
 	a.add(value, value.Rules)
 	if whole = a.window(value); check != value.Older.Check || len(torn) > 0 {
-		err = fmt.Errorf("%w: %d from number %d on, %d of them unreadable: %w", ErrTorn, value.Older.Len(), value.Older.First, len(torn), errors.Join(torn[:min(len(torn), 3)]...))
+		err = fmt.Errorf(
+			"%w: %d from number %d on, %d of them unreadable: %w",
+			ErrTorn,
+			value.Older.Len(),
+			value.Older.First,
+			len(torn),
+			errors.Join(torn[:min(len(torn), 3)]...),
+		)
 	}
 	return whole, entries, err
 }
@@ -131,8 +145,9 @@ func (a *assembly) remove(row *brimline.Row) {
 
 func (a *assembly) window(value *brimline.Window) *brimline.Window {
 	w := &brimline.Window{
-		Last: value.Last, Floor: value.Floor, Scale: value.Scale, Asked: value.Asked, Apart: value.Apart, Stirred: value.Stirred,
-		Reach: value.Reach, Doubt: value.Doubt,
+		Last: value.Last, Floor: value.Floor, Scale: value.Scale, Asked: value.Asked, Apart: value.Apart,
+		Stirred: value.Stirred,
+		Reach:   value.Reach, Doubt: value.Doubt,
 		Older: value.Older, Rules: make([]brimline.RuleState, len(value.Rules)),
 	}
 	if w.Rows = slices.DeleteFunc(a.rows, func(r brimline.Row) bool { return r.Time <= a.floor }); len(w.Rows) == 0 {

@@ -34,8 +34,8 @@ import (
 //     their length, and the offset of the question, doubled, with one more where it is to be asked again.
 //   - A doubt is its offset as the difference to last, its reason, when it was said, its first time, the last one as
 //     the difference to that, and how often it was asked again.
-//   - Of questions that travel apart, the newest one's cause; then, of each span in its order, 1 where its question does,
-//     else 0, in a byte.
+//   - Of questions that travel apart, the newest one's cause; then, of each span in its order, 1 where its question
+//     does, else 0, in a byte.
 type Window struct{}
 
 const windowVersion = 2

@@ -122,8 +122,8 @@ func openLevelDB(path string) (*leveldb.DB, error) {
 	if err := os.MkdirAll(path, 0o700); err != nil {
 		return nil, err
 	}
-	// There is one per partition and table. The defaults, 4 MiB of writes, as much again that is being stored, and 8 MiB of
-	// blocks, are most of an instance's memory with eight partitions.
+	// There is one per partition and table. The defaults, 4 MiB of writes, as much again that is being stored, and 8 MiB
+	// of blocks, are most of an instance's memory with eight partitions.
 	return leveldb.OpenFile(path, &opt.Options{
 		WriteBuffer: 512 * opt.KiB, BlockCacheCapacity: 512 * opt.KiB, OpenFilesCacheCapacity: 64,
 		Filter:              filter.NewBloomFilter(10), // most lookups while it is read are of keys that are new

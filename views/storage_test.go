@@ -34,7 +34,8 @@ func TestCopiesTakeLittleMemory(t *testing.T) {
 			}
 		}
 		for i := range values {
-			if got, err := s.Get(fmt.Sprint(i)); err != nil || len(got) != len(value) || i == values-1 && !bytes.Equal(got, value) {
+			if got, err := s.Get(fmt.Sprint(i)); err != nil || len(got) != len(value) ||
+				i == values-1 && !bytes.Equal(got, value) {
 				t.Fatalf("value %d: %d bytes, %v", i, len(got), err)
 			}
 		}

@@ -58,13 +58,19 @@ func (f *fakeRules) lastRules(context.Context, string) (*brimline.RuleSet, error
 }
 
 func ruleSet(window time.Duration, columns ...brimline.Column) *brimline.RuleSet {
-	return &brimline.RuleSet{Scale: 2, Columns: columns, Rules: []brimline.Rule{{ID: "r", Window: window, Limit: brimline.Count(1)}}}
+	return &brimline.RuleSet{
+		Scale:   2,
+		Columns: columns,
+		Rules:   []brimline.Rule{{ID: "r", Window: window, Limit: brimline.Count(1)}},
+	}
 }
 
 func newGate(f *fakeRules, set *brimline.RuleSet, log *strings.Builder) *gate {
 	return &gate{
 		cluster: f, groups: []string{"g-route", "g-window"}, topic: "g-rules", set: set, ours: fingerprint(set), self: "me",
-		log: slog.New(slog.NewTextHandler(log, nil)), gauge: prometheus.NewGauge(prometheus.GaugeOpts{}), every: time.Millisecond,
+		log: slog.New(
+			slog.NewTextHandler(log, nil),
+		), gauge: prometheus.NewGauge(prometheus.GaugeOpts{}), every: time.Millisecond,
 		turnedAway: make(chan struct{}, 1),
 		write: func(_ context.Context, s *brimline.RuleSet) error {
 			f.record = s
@@ -152,7 +158,9 @@ func TestGateKeepsOtherFlowsOut(t *testing.T) {
 	ours := fingerprint(set)
 	newer := bytes.Clone(ours)
 	newer[8]++
-	for said, theirs := range map[string][]byte{"an older version of brimline": ours[:8], "a newer version of brimline": newer} {
+	for said, theirs := range map[string][]byte{
+		"an older version of brimline": ours[:8], "a newer version of brimline": newer,
+	} {
 		f := &fakeRules{looks: [][]kafka.Member{{{ClientID: "them", UserData: theirs}}, {}}}
 		var log strings.Builder
 		if err := newGate(f, set, &log).pass(t.Context()); err != nil || len(f.looks) != 1 {
@@ -185,7 +193,8 @@ func TestGateWaitsOutAnOutage(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
 	var log strings.Builder
-	if err := newGate(f, set, &log).pass(ctx); !errors.Is(err, context.DeadlineExceeded) || strings.Count(log.String(), "nobody there") != 1 {
+	if err := newGate(f, set, &log).pass(ctx); !errors.Is(err, context.DeadlineExceeded) ||
+		strings.Count(log.String(), "nobody there") != 1 {
 		t.Errorf("%v\n%s", err, log.String())
 	}
 }
@@ -282,7 +291,13 @@ func TestWatchReassertsTheRules(t *testing.T) {
 }
 
 func TestReachable(t *testing.T) {
-	color, size := brimline.Column{Name: "color", Type: brimline.Text}, brimline.Column{Name: "size", Type: brimline.Integer}
+	color, size := brimline.Column{
+		Name: "color",
+		Type: brimline.Text,
+	}, brimline.Column{
+		Name: "size",
+		Type: brimline.Integer,
+	}
 	before := ruleSet(7*day, color) // 14 days are kept
 	changed := func(change func(*brimline.RuleSet)) *brimline.RuleSet {
 		s := ruleSet(7*day, color)
@@ -307,7 +322,9 @@ func TestReachable(t *testing.T) {
 		if (err == nil) != x.ok {
 			t.Errorf("%s: %v", x.what, err)
 		}
-		if e, ok := errors.AsType[*brimline.Error](err); err != nil && (!ok || e.Kind != "rules_need_new_group" || e.Class != brimline.ClassInput || !strings.Contains(e.Remedy, "--group")) {
+		if e, ok := errors.AsType[*brimline.Error](err); err != nil &&
+			(!ok || e.Kind != "rules_need_new_group" || e.Class != brimline.ClassInput ||
+				!strings.Contains(e.Remedy, "--group")) {
 			t.Errorf("%s: %v", x.what, err)
 		}
 	}

@@ -19,7 +19,9 @@ func (a *App) routeAttempt(t *traffic, own *memberPartitions) attempt {
 		t.assigned()
 		stage := route.New(route.Config{
 			Streams: a.streams, Decoder: limited{current{&a.decoder}, a.config.MaxRecordBytes}, Partitions: a.partitions.users,
-			MostBytes: a.mostValue(processors.Route), Clock: a.clock, Metrics: a.stageMetrics.route, Log: a.log.With("stage", "route"), Truncated: a.truncated,
+			MostBytes: a.mostValue(
+				processors.Route,
+			), Clock: a.clock, Metrics: a.stageMetrics.route, Log: a.log.With("stage", "route"), Truncated: a.truncated,
 			Member: func() ([]kafka.Setting, error) {
 				settings, err := a.kafka.MemberSettings(kafka.Group{
 					// The one strategy of all groups: members of different ones never agree.

@@ -22,7 +22,10 @@ func BenchmarkBackfill(b *testing.B) {
 	live, old := number(b, "BRIMLINE_BENCH_LIVE", 1_000_000), number(b, "BRIMLINE_BENCH_BACKFILL", 200_000)
 	b.Run("without", func(b *testing.B) { backfill(b, live, 0) })
 	b.Run("with", func(b *testing.B) { backfill(b, live, old) })
-	b.Run("without, warm", func(b *testing.B) { backfill(b, live, 0) }) // the first run finds a broker that has just started
+	b.Run(
+		"without, warm",
+		func(b *testing.B) { backfill(b, live, 0) },
+	) // the first run finds a broker that has just started
 }
 
 func number(b *testing.B, name string, otherwise int) int {

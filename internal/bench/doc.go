@@ -6,7 +6,7 @@
 //   - BenchmarkRebalance does so while a second instance joins, leaves and is killed.
 //   - BenchmarkBackfill does so while many rows older than the kept history are updated.
 //   - BenchmarkHeavy does so while a user with very many rows in one window gets more.
-//   - BenchmarkMemory holds the peak of the resident memory against --memory: catch-up, recovery, a heavy user, the API.
+//   - BenchmarkMemory holds the peak of the resident memory against --memory: catch-up, recovery, heavy users, the API.
 //   - BenchmarkSweep does so while very many users are swept.
 //   - BenchmarkRecovery builds up the local state of many users from the changelog, and starts again with it.
 //

@@ -101,7 +101,13 @@ func (j *job) ready(b *testing.B, p *testkit.Process, address string) {
 func ask(ctx context.Context, address string, heavy int64) (answers int) {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
-	paths := []string{fmt.Sprintf("/api/v1/users/%d", heavy), "/api/v1/alerts?limit=100", "/metrics", "/api/v1/status", "/"}
+	paths := []string{
+		fmt.Sprintf("/api/v1/users/%d", heavy),
+		"/api/v1/alerts?limit=100",
+		"/metrics",
+		"/api/v1/status",
+		"/",
+	}
 	for n := 0; ; n++ {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+paths[n%len(paths)], http.NoBody)
 		if err == nil {

@@ -79,11 +79,20 @@ func largeRecordsAreCut(t *testing.T, p *testkit.Parts) {
 	j.table.Insert(t, rows)
 	long := func(n int) []byte { return bytes.Repeat([]byte("x"), n) }
 	events := []testkit.Event{testkit.Envelope("transactions", "c", nil, &rows[0], 0)}
-	events = append(events,
+	events = append(
+		events,
 		testkit.Event{Key: long(15 << 19), Value: []byte(`{}`)},
-		testkit.Event{Key: []byte(`{"id":9}`), Value: []byte(`{`), Headers: []kgo.RecordHeader{{Key: string(long(15 << 19))}}},
+		testkit.Event{
+			Key:     []byte(`{"id":9}`),
+			Value:   []byte(`{`),
+			Headers: []kgo.RecordHeader{{Key: string(long(15 << 19))}},
+		},
 		testkit.Event{Key: []byte(`{"id":9}`), Value: long(15 << 19)},
-		testkit.Event{Key: long(5 << 19), Value: long(5 << 19), Headers: []kgo.RecordHeader{{Key: "h", Value: long(5 << 19)}}},
+		testkit.Event{
+			Key:     long(5 << 19),
+			Value:   long(5 << 19),
+			Headers: []kgo.RecordHeader{{Key: "h", Value: long(5 << 19)}},
+		},
 	)
 	many := testkit.Event{Key: []byte(`{"id":9}`), Value: []byte(`{`)}
 	for i := range 20_000 {
@@ -166,7 +175,14 @@ rules:
 			}
 			return string(b)
 		}
-		return fmt.Sprintf(`{"id":%s,"user_id":%s,"amount":%q,"timestamp":%q,"description":%s}`, text(id), text(user), amount, at, text(note))
+		return fmt.Sprintf(
+			`{"id":%s,"user_id":%s,"amount":%q,"timestamp":%q,"description":%s}`,
+			text(id),
+			text(user),
+			amount,
+			at,
+			text(note),
+		)
 	}
 	add := func(op, id, before, after string) {
 		key, err := json.Marshal(map[string]string{"id": id})

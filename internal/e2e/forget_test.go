@@ -23,7 +23,7 @@ func (j *job) newestOf(t *testing.T, topic, key string) (value []byte, there boo
 }
 
 // TestForget: of a user who is forgotten while an instance runs the tables have nothing any more, the others have all
-// of theirs; what topics keep is counted. A row that comes afterwards is judged by PostgreSQL, and no alert comes twice.
+// of theirs; what topics keep is counted. A row that comes afterwards is judged by PostgreSQL, no alert comes twice.
 func TestForget(t *testing.T) {
 	t.Parallel()
 	m := &misled{job: newJob(t, parts(t), 1, "rules: [{id: week, window: 7d, limit: 3000}]"), t: t,
@@ -67,8 +67,16 @@ func TestForget(t *testing.T) {
 
 	p := m.start(t, 0)
 	for range 2 { // the second time finds nothing
-		m.does(t, []string{"forget", "5", "--yes"}, "1 user forgotten", m.names.Alerts+" ", "1 record, for ever", "0 records, for 30 days",
-			"1 letter, for 30 days", "not counted, until the brokers compact it")
+		m.does(
+			t,
+			[]string{"forget", "5", "--yes"},
+			"1 user forgotten",
+			m.names.Alerts+" ",
+			"1 record, for ever",
+			"0 records, for 30 days",
+			"1 letter, for 30 days",
+			"not counted, until the brokers compact it",
+		)
 		m.waitHandled(t, int64(len(m.Records(t, m.names.Changes))))
 	}
 	p.Signal(syscall.SIGTERM)
@@ -80,7 +88,8 @@ func TestForget(t *testing.T) {
 		t.Fatalf("%q: %v", value, err)
 	}
 	w := v.(*brimline.Window)
-	if w.Floor == brimline.MinTime || len(w.Rows) != 0 || len(w.Changed) != 0 || w.Older.Len() != 0 || len(w.Rules[0].Edges) != 0 {
+	if w.Floor == brimline.MinTime || len(w.Rows) != 0 || len(w.Changed) != 0 || w.Older.Len() != 0 ||
+		len(w.Rules[0].Edges) != 0 {
 		t.Errorf("left are %+v", w)
 	}
 	segments := 0

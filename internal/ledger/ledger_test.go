@@ -178,7 +178,11 @@ func judged(t *testing.T, s *server, o Options) {
 				other.Takes = nil
 			}
 			from := start.Add(time.Duration(rapid.IntRange(-20, 40).Draw(t, "other from")) * time.Hour)
-			s := sliding.Span{Rule: &other, From: from, To: from.Add(time.Duration(rapid.IntRange(0, 9).Draw(t, "length")) * time.Hour)}
+			s := sliding.Span{
+				Rule: &other,
+				From: from,
+				To:   from.Add(time.Duration(rapid.IntRange(0, 9).Draw(t, "length")) * time.Hour),
+			}
 			edges, _, err := l.Edges(context.Background(), user, s.Rule, s.From, s.To)
 			if err != nil {
 				t.Fatal(err)

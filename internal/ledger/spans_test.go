@@ -41,7 +41,9 @@ func manyTogether(t *testing.T, s *server) {
 func TestStretchesAreApart(t *testing.T) {
 	r := &sliding.Rule{Rule: brimline.Rule{Window: 10 * time.Microsecond}}
 	span := func(from, to brimline.Time) sliding.Span { return sliding.Span{Rule: r, From: from, To: to} }
-	got := stretchesOf([]sliding.Span{span(100, 110), span(20, 30), span(40, 45), span(25, 26), span(200, 200), span(121, 122)})
+	got := stretchesOf(
+		[]sliding.Span{span(100, 110), span(20, 30), span(40, 45), span(25, 26), span(200, 200), span(121, 122)},
+	)
 	if want := []stretch{{10, 45}, {90, 110}, {111, 122}, {190, 200}}; !slices.Equal(got, want) {
 		t.Errorf("stretches %v, want %v", got, want)
 	}

@@ -35,7 +35,11 @@ func (f fakeCluster) Facts(_ context.Context, topic string) (kafka.Facts, error)
 	if facts, ok := f.topics[topic]; ok {
 		return facts, nil
 	}
-	return kafka.Facts{}, &brimline.Error{Class: brimline.ClassEnvironment, Kind: kafka.KindTopicMissing, Err: context.Canceled}
+	return kafka.Facts{}, &brimline.Error{
+		Class: brimline.ClassEnvironment,
+		Kind:  kafka.KindTopicMissing,
+		Err:   context.Canceled,
+	}
 }
 
 var streams = processors.NewStreams("g", "source", "alerts")
@@ -49,7 +53,16 @@ func healthy() fakeCluster {
 				Settings: map[string]string{"cleanup.policy": policy, "retention.ms": retention, "min.insync.replicas": "2"}}
 		}
 	}
-	add("delete", "604800000", streams.Changes, streams.Candidates, streams.Questions, streams.IndexLoop, streams.DeadLetters, streams.Dismissed)
+	add(
+		"delete",
+		"604800000",
+		streams.Changes,
+		streams.Candidates,
+		streams.Questions,
+		streams.IndexLoop,
+		streams.DeadLetters,
+		streams.Dismissed,
+	)
 	add("delete", "-1", streams.Source, streams.Alerts)
 	add("compact", "604800000", streams.WindowTable, streams.IndexTable, streams.Rules)
 	return f

@@ -17,8 +17,9 @@ func TestListIsBoundedInBytes(t *testing.T) {
 		row := brimline.Transaction{ID: "1", User: "7", Columns: []brimline.Field{{Name: "memo", Value: text}}}
 		a := &brimline.Alert{
 			Candidate: brimline.Candidate{
-				Kind: brimline.EdgeCandidate, User: "7", Rule: brimline.Rule{ID: "r", Measure: brimline.SumAbs}, Edge: i + 1, Trigger: row,
-				Newest: []brimline.Transaction{row, row, row, row, row},
+				Kind: brimline.EdgeCandidate, User: "7", Rule: brimline.Rule{ID: "r", Measure: brimline.SumAbs}, Edge: i + 1,
+				Trigger: row,
+				Newest:  []brimline.Transaction{row, row, row, row, row},
 			},
 			Verification: brimline.Verification{Status: brimline.Unverified},
 		}

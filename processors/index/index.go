@@ -16,8 +16,8 @@
 //
 // # On replay
 //
-// An alert that is already in the list replaces itself. A list that was deleted, as `brimline forget` has it, is deleted
-// again.
+// An alert that is already in the list replaces itself. A list that was deleted, as `brimline forget` has it, is
+// deleted again.
 //
 // # On bad input
 //

@@ -28,7 +28,13 @@ func FuzzRoute(f *testing.F) {
 		f.Add([]byte(`{"id":1}`), b, []byte("h"), uint16(1), uint16(1))
 	}
 	f.Add([]byte(`{"id":1}`), event("c", "null", row("a", "1.00", "<<<<")), []byte{}, uint16(0), uint16(0))
-	f.Add([]byte(`{"id":1}`), event("u", row("a", "1.00", ""), row("b", "2.00", "\xff")), []byte("\xff"), uint16(50_000), uint16(0))
+	f.Add(
+		[]byte(`{"id":1}`),
+		event("u", row("a", "1.00", ""), row("b", "2.00", "\xff")),
+		[]byte("\xff"),
+		uint16(50_000),
+		uint16(0),
+	)
 	f.Add([]byte("x"), []byte(`{"op":`), []byte("h"), uint16(3), uint16(50_000))
 	f.Add([]byte("x"), []byte("[[[[[[[["), []byte("h"), uint16(0), uint16(60_000))
 	d, err := codecs.NewDebezium(codecs.DebeziumOptions{

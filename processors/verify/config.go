@@ -22,9 +22,21 @@ import (
 type Database interface {
 	// Figures are the rule's figures for user at a time. after are the changes
 	// that a replica must have seen; lsn is the log position after the answer.
-	Figures(ctx context.Context, user string, rule *sliding.Rule, at brimline.Time, after ...brimline.Source) (f brimline.Figures, lsn uint64, err error)
+	Figures(
+		ctx context.Context,
+		user string,
+		rule *sliding.Rule,
+		at brimline.Time,
+		after ...brimline.Source,
+	) (f brimline.Figures, lsn uint64, err error)
 	// Edges are the times of all edges in [from, to], in order.
-	Edges(ctx context.Context, user string, rule *sliding.Rule, from, to brimline.Time, after ...brimline.Source) (edges []brimline.Time, lsn uint64, err error)
+	Edges(
+		ctx context.Context,
+		user string,
+		rule *sliding.Rule,
+		from, to brimline.Time,
+		after ...brimline.Source,
+	) (edges []brimline.Time, lsn uint64, err error)
 	// AsOf is the total and count of the window that ends at a time.
 	AsOf(ctx context.Context, user string, rule *sliding.Rule, at brimline.Time) (brimline.AsOf, error)
 	// Ping tells whether the database answers at all.
@@ -35,7 +47,12 @@ type Database interface {
 type Ledger interface {
 	Database
 	// EdgesOf is Edges for all spans of a user at once, as one server has the rows at one moment: the edges of each span.
-	EdgesOf(ctx context.Context, user string, spans []sliding.Span, after ...brimline.Source) (edges [][]brimline.Time, lsn uint64, err error)
+	EdgesOf(
+		ctx context.Context,
+		user string,
+		spans []sliding.Span,
+		after ...brimline.Source,
+	) (edges [][]brimline.Time, lsn uint64, err error)
 }
 
 // Config is what the stage needs. Fields without a stated default are required.
@@ -159,7 +176,7 @@ func (c *Config) check() error {
 	return errors.Join(missing...)
 }
 
-// transactionalID is the same for every life of an instance: the newer fences the older. No instance's name has a slash.
+// transactionalID is the same for every life of an instance: the newer fences the older. No name has a slash.
 func (c *Config) transactionalID(of *lane) string {
 	id := c.Streams.VerifyGroup + "-" + c.Instance
 	if of.apart {

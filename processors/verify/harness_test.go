@@ -138,7 +138,14 @@ func (w *world) agreeOn(version int16) {
 }
 
 func (w *world) topics() []string {
-	return []string{w.streams.Candidates, w.streams.Questions, w.streams.Changes, w.streams.Alerts, w.streams.Dismissed, w.streams.DeadLetters}
+	return []string{
+		w.streams.Candidates,
+		w.streams.Questions,
+		w.streams.Changes,
+		w.streams.Alerts,
+		w.streams.Dismissed,
+		w.streams.DeadLetters,
+	}
 }
 
 func must[T any](v T, err error) T {
@@ -328,8 +335,10 @@ func (w *world) read(topic string) (records []*kgo.Record) {
 		marks[p] = &kgo.Record{Topic: topic, Partition: int32(p), Key: []byte(last)}
 	}
 	w.putRaw(marks...)
-	reader := must(kgo.NewClient(kgo.SeedBrokers(w.brokers...), kgo.ConsumeTopics(topic), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxWait(100*time.Millisecond)))
+	reader := must(
+		kgo.NewClient(kgo.SeedBrokers(w.brokers...), kgo.ConsumeTopics(topic), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+			kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxWait(100*time.Millisecond)),
+	)
 	defer reader.Close()
 	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
 	defer cancel()
@@ -443,7 +452,13 @@ func (l *fakeLedger) Ping(context.Context) error {
 	return l.err
 }
 
-func (l *fakeLedger) Figures(ctx context.Context, user string, rule *sliding.Rule, at brimline.Time, _ ...brimline.Source) (brimline.Figures, uint64, error) {
+func (l *fakeLedger) Figures(
+	ctx context.Context,
+	user string,
+	rule *sliding.Rule,
+	at brimline.Time,
+	_ ...brimline.Source,
+) (brimline.Figures, uint64, error) {
 	if err := l.question(ctx); err != nil {
 		return brimline.Figures{}, 0, err
 	}
@@ -457,7 +472,13 @@ func (l *fakeLedger) Figures(ctx context.Context, user string, rule *sliding.Rul
 	return f, 99, nil
 }
 
-func (l *fakeLedger) Edges(ctx context.Context, user string, rule *sliding.Rule, from, to brimline.Time, _ ...brimline.Source) (edges []brimline.Time, _ uint64, _ error) {
+func (l *fakeLedger) Edges(
+	ctx context.Context,
+	user string,
+	rule *sliding.Rule,
+	from, to brimline.Time,
+	_ ...brimline.Source,
+) (edges []brimline.Time, _ uint64, _ error) {
 	if err := l.judge(user, rule, from, to); err != nil {
 		return nil, 0, err
 	}

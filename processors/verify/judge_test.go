@@ -71,7 +71,8 @@ func TestJudgeEdge(t *testing.T) {
 		if a == nil || (it.out.alert == nil) == (it.out.dismissed == nil) {
 			t.Fatalf("%s: %+v", name, it.out)
 		}
-		if a.Reason != c.reason || a.Verification.Status != want || *a.Database != q.figures || a.Verification.LSN != 77 || a.Candidate.Stream != it.candidate.Stream {
+		if a.Reason != c.reason || a.Verification.Status != want || *a.Database != q.figures || a.Verification.LSN != 77 ||
+			a.Candidate.Stream != it.candidate.Stream {
 			t.Errorf("%s: %+v", name, a)
 		}
 		if c.reason == "" {
@@ -81,8 +82,10 @@ func TestJudgeEdge(t *testing.T) {
 			continue
 		}
 		answer := it.out.answers[0]
-		if len(it.out.answers) != 1 || answer.Kind != brimline.Refuted || answer.User != "u" || answer.Cause != 5 || !slices.Equal(answer.Edges, []brimline.Time{hour}) ||
-			answer.Rule != it.rule.Fingerprint || answer.Source != it.candidate.Source {
+		if len(it.out.answers) != 1 || answer.Kind != brimline.Refuted || answer.User != "u" || answer.Cause != 5 ||
+			!slices.Equal(answer.Edges, []brimline.Time{hour}) ||
+			answer.Rule != it.rule.Fingerprint ||
+			answer.Source != it.candidate.Source {
 			t.Errorf("%s: answers %+v", name, answer)
 		}
 	}
@@ -90,11 +93,16 @@ func TestJudgeEdge(t *testing.T) {
 
 func TestWithoutDatabase(t *testing.T) {
 	out := withoutDatabase(edgeCandidate("u", hour, 5))
-	if out.alert == nil || out.alert.Database != nil || out.alert.Verification != (brimline.Verification{Status: brimline.Unverified}) || out.dismissed != nil || out.answers != nil {
+	if out.alert == nil || out.alert.Database != nil ||
+		out.alert.Verification != (brimline.Verification{Status: brimline.Unverified}) ||
+		out.dismissed != nil ||
+		out.answers != nil {
 		t.Errorf("edge: %+v", out)
 	}
 	out = withoutDatabase(lateCandidate("u", hour, 2*hour, 5))
-	if out.alert != nil || out.dismissed == nil || out.dismissed.Reason != brimline.ReasonNoDatabase || out.dismissed.Verification.Status != brimline.Dismissed || out.answers != nil {
+	if out.alert != nil || out.dismissed == nil || out.dismissed.Reason != brimline.ReasonNoDatabase ||
+		out.dismissed.Verification.Status != brimline.Dismissed ||
+		out.answers != nil {
 		t.Errorf("late: %+v", out)
 	}
 }
@@ -125,7 +133,11 @@ func TestLateSpans(t *testing.T) {
 			user := rapid.SampledFrom([]string{"a", "b"}).Draw(t, "user")
 			from := brimline.Time(rapid.IntRange(0, 50).Draw(t, "from")) * hour
 			c := lateCandidate(user, from, from+brimline.Time(rapid.IntRange(0, 8).Draw(t, "span"))*hour, int64(i))
-			c.Source.TxID, c.Source.LSN = int64(rapid.IntRange(1, 3).Draw(t, "transaction")), uint64(rapid.IntRange(1, 9).Draw(t, "lsn"))
+			c.Source.TxID, c.Source.LSN = int64(
+				rapid.IntRange(1, 3).Draw(t, "transaction"),
+			), uint64(
+				rapid.IntRange(1, 9).Draw(t, "lsn"),
+			)
 			items[i] = itemOf(c)
 			items[i].replay = rapid.IntRange(0, 5).Draw(t, "replay") == 0
 			if !items[i].replay {
@@ -159,7 +171,8 @@ func TestLateSpans(t *testing.T) {
 			}
 			settle(it)
 			for _, c := range it.out.answers {
-				if c.Kind != brimline.EdgesFound || c.Row.ID != it.candidate.Trigger.ID || c.User != it.candidate.User || len(c.Edges) == 0 {
+				if c.Kind != brimline.EdgesFound || c.Row.ID != it.candidate.Trigger.ID || c.User != it.candidate.User ||
+					len(c.Edges) == 0 {
 					t.Fatalf("answer %+v", c)
 				}
 				for _, e := range c.Edges {
@@ -210,7 +223,9 @@ func TestFit(t *testing.T) {
 	}{{10_000, true, true, true}, {2400, false, true, true}, {1400, false, false, true}, {100, false, false, false}} {
 		a := alert()
 		b, cut, err := codecs.FitAlert(a, c.most)
-		if (err == nil) != c.fits || c.fits && cut == c.newest || c.fits && len(b) > c.most || (a.Candidate.Newest != nil) != c.newest || (a.Candidate.Trigger.Columns != nil) != c.columns {
+		if (err == nil) != c.fits || c.fits && cut == c.newest || c.fits && len(b) > c.most ||
+			(a.Candidate.Newest != nil) != c.newest ||
+			(a.Candidate.Trigger.Columns != nil) != c.columns {
 			t.Errorf("at most %d: %d bytes, %v, %+v", c.most, len(b), err, a.Candidate.Trigger)
 		}
 	}
@@ -229,7 +244,8 @@ func TestWatermark(t *testing.T) {
 		t.Errorf("empty: %v %v", got, err)
 	}
 	for _, bad := range []string{"42", "2:1:1", "1:", "1:1", "1:a:1", "1:1:b", "1:1:1:1", "1:99999999999999999999:0", strings.Repeat("x", 4096)} {
-		if got, err := parseWatermark(bad); brimline.ExitCode(err) != int(brimline.ClassEnvironment) || len(err.Error()) > 400 {
+		if got, err := parseWatermark(bad); brimline.ExitCode(err) != int(brimline.ClassEnvironment) ||
+			len(err.Error()) > 400 {
 			t.Errorf("%.20q was read as %v: %v", bad, got, err)
 		}
 	}

@@ -59,8 +59,8 @@ func (l holding) EdgesOf(
 	return l.fakeLedger.EdgesOf(ctx, user, spans, after...)
 }
 
-// TestNothingLiveWaitsForQuestions: while more questions are with PostgreSQL than may be, and a transaction of theirs is
-// held up, alerts of the same users and partitions are written.
+// TestNothingLiveWaitsForQuestions: while more questions are with PostgreSQL than may be, and a transaction of theirs
+// is held up, alerts of the same users and partitions are written.
 func TestNothingLiveWaitsForQuestions(t *testing.T) {
 	w := newWorld(t, 2)
 	l := holding{w.ledger, make(chan struct{}, 1), make(chan struct{})}
@@ -112,8 +112,13 @@ func TestWatermarksAreApart(t *testing.T) {
 	w := newWorld(t, 1)
 	w.put(oldCandidate("u", hour, hour, 100), edgeCandidate("u", 2*hour, 50))
 	w.once()
-	w.put(oldCandidate("u", hour, hour, 99), oldCandidate("u", 3*hour, 3*hour, 101), lateCandidate("u", 5*hour, 5*hour, 99),
-		edgeCandidate("u", 4*hour, 49), edgeCandidate("u", 4*hour, 102))
+	w.put(
+		oldCandidate("u", hour, hour, 99),
+		oldCandidate("u", 3*hour, 3*hour, 101),
+		lateCandidate("u", 5*hour, 5*hour, 99),
+		edgeCandidate("u", 4*hour, 49),
+		edgeCandidate("u", 4*hour, 102),
+	)
 	w.once()
 	if n := w.metric("replays_total"); n != 2 {
 		t.Errorf("%v replays, want 2", n)

@@ -13,8 +13,8 @@ import (
 	"github.com/brimline/brimline/processors"
 )
 
-// TestLongQuestionsHoldNoOthers: whoever is about too many rows waits for slots of their own, and no other user does, of
-// the same partition or another; one that can never be answered is a dead letter, and stops nothing.
+// TestLongQuestionsHoldNoOthers: whoever is about too many rows waits for slots of their own, and no other user does,
+// of the same partition or another; one that can never be answered is a dead letter, and stops nothing.
 func TestLongQuestionsHoldNoOthers(t *testing.T) {
 	w := newWorld(t, 2)
 	long := &fakeLedger{}

@@ -60,7 +60,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		}),
 		waits: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "brimline_verify_question_wait_seconds",
-			Help:    "From the writing of a question about old rows until its answer is written: of the oldest question of each batch.",
+			Help:    "From the writing of a question about old rows until its answer is written: the oldest of each batch.",
 			Buckets: prometheus.ExponentialBuckets(0.01, 3, 13),
 		}),
 		transactions: prometheus.NewHistogram(prometheus.HistogramOpts{

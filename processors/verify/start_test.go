@@ -20,7 +20,9 @@ func TestStartErrors(t *testing.T) {
 	expect := func(name, kind, where string) {
 		t.Helper()
 		err := w.start("one").end(t, false)
-		if e, ok := errors.AsType[*brimline.Error](err); !ok || e.Kind != kind || !strings.Contains(e.Where, where) || e.Class != brimline.ClassEnvironment || e.Remedy == "" {
+		if e, ok := errors.AsType[*brimline.Error](err); !ok || e.Kind != kind || !strings.Contains(e.Where, where) ||
+			e.Class != brimline.ClassEnvironment ||
+			e.Remedy == "" {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -231,7 +231,12 @@ func BenchmarkReach(b *testing.B) {
 	for _, n := range []int{1000, 100_000} {
 		for _, segments := range []bool{false, true} {
 			b.Run(fmt.Sprintf("%d/segments=%v", n, segments), func(b *testing.B) {
-				r := brimline.Rule{ID: "r", Window: time.Duration(n+10) * time.Minute, Limit: brimline.Count(1e9), Measure: brimline.SumAbs}
+				r := brimline.Rule{
+					ID:      "r",
+					Window:  time.Duration(n+10) * time.Minute,
+					Limit:   brimline.Count(1e9),
+					Measure: brimline.SumAbs,
+				}
 				set := &brimline.RuleSet{Rules: []brimline.Rule{r}}
 				f := NewFolder(set, []sliding.Rule{{Rule: r, Fingerprint: r.Fingerprint()}}, time.Hour)
 				row := put("1", 1, 1)
@@ -252,7 +257,11 @@ func BenchmarkReach(b *testing.B) {
 							b.Fatal(err)
 						}
 					}
-					c := brimline.Change{Kind: brimline.Delete, User: "u", Row: brimline.Transaction{ID: "1", User: "u", Time: minutes(1)}}
+					c := brimline.Change{
+						Kind: brimline.Delete,
+						User: "u",
+						Row:  brimline.Transaction{ID: "1", User: "u", Time: minutes(1)},
+					}
 					c.Source.Offset = 1
 					b.StartTimer()
 					f.Fold(st, Input{Change: &c, Offset: 10})

@@ -67,7 +67,11 @@ func (f *Folder) Fold(state *State, in Input) (candidates []brimline.Candidate, 
 	}
 	if w.Last != 0 && isForgotten(w, in.SweptIdle, in.SweptBefore) {
 		whole := *w
-		if whole.Rows, whole.Changed = state.rows.Rows(), state.versions.all(); isForgotten(&whole, in.SweptIdle, in.SweptBefore) {
+		if whole.Rows, whole.Changed = state.rows.Rows(), state.versions.all(); isForgotten(
+			&whole,
+			in.SweptIdle,
+			in.SweptBefore,
+		) {
 			*state = *f.NewState(state.user, nil, nil, 0)
 			state.changed, w = true, state.w
 		}

@@ -23,7 +23,9 @@ func known(t *testing.T, r brimline.Rule) *bench {
 			b.next(put(fmt.Sprintf("row-of-u-%d", i), 41, i))
 		}
 	}
-	b.next(brimline.Change{Kind: brimline.Unjudgeable, Rule: r.Fingerprint(), Edges: []brimline.Time{minutes(1), minutes(9)}})
+	b.next(
+		brimline.Change{Kind: brimline.Unjudgeable, Rule: r.Fingerprint(), Edges: []brimline.Time{minutes(1), minutes(9)}},
+	)
 	b.next(upTo(350))
 	b.next(put("old", 500, 2))
 	w := b.table.read(t)
