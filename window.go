@@ -51,16 +51,6 @@ type Segments struct {
 // Len is how many there are.
 func (s Segments) Len() int { return int(s.Next - s.First) }
 
-// RowVersion is the place in the source of the newest change to a row that is no longer as it was inserted.
-type RowVersion struct {
-	ID        string
-	Partition int32
-	Offset    int64
-	Time      Time // the highest that the row ever had here; the version is forgotten with the rows of that time
-	// the lowest that the row ever had here: a replayed change asks about the windows of what it replaced, too
-	From Time
-}
-
 // Stir is a place in the changes stream and in PostgreSQL's log.
 type Stir struct {
 	Last int64 // the offset after the change; 0 for none

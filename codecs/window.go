@@ -13,7 +13,7 @@ import (
 // Window is the codec of *brimline.Window, the values of the window table. It reads those that are all there is of a
 // user, and refuses others; a program that wants every user's figures opens a view with views.Open.
 //
-// Version 2: version, flags, last, scale; floor, if there is one; the rows; the rules; changed rows, older segments,
+// Version 3: version, flags, last, scale; floor, if there is one; the rows; the rules; changed rows, older segments,
 // rows that are gone, forgotten edges, what is asked, what stirred, spans that were not judged and a doubt, each if
 // there are any. All numbers are varints, signed ones zigzag.
 //
@@ -21,10 +21,14 @@ import (
 //     differences to the integer id before.
 //   - Column names are kept once: the rows' different lists of names come before the rows, and a row names its
 //     list by number, 0 for none.
+//   - Stamps of rows, if any row has one, come after all rows: the life of most, and for each row the LSN as the difference
+//     to the row before, the ticks of its commit time since its own time as the difference to that of the row
+//     before, and if not all are of the same life, the life.
 //   - A rule is its fingerprint in 8 bytes and its edges: time and cause as differences to the edge before, then
 //     the status; after them its quiet time, if any rule has one.
 //   - A changed row is its id, partition, and offset and time as differences to the one before; then its lowest
-//     time as the difference to its time.
+//     time as the difference to its time. Then come its life, its LSN and commit time as differences to the one
+//     before, its transaction, and the highest LSN of timelines that were left.
 //   - Older segments are the first number, how many there are, and the checksum in 4 bytes. Rows that are gone are
 //     their ids; forgotten edges, of each rule in turn, their times as differences.
 //   - What is asked is the newest question's cause, the index in 8 bytes, and how far down a question may reach.
@@ -33,9 +37,14 @@ import (
 //     their length, and the offset of the question, doubled, with one more where it is to be asked again.
 //   - A doubt is its offset as the difference to last, its reason, when it was said, its first time, the last one as
 //     the difference to that, and how often it was asked again.
+//
+// Version 2 had no stamps, and of changed rows nothing after the lowest time; it is read as well.
 type Window struct{}
 
-const windowVersion = 2
+const (
+	windowVersion      = 3
+	olderWindowVersion = 2 // is read as well
+)
 
 // What is rare has the high bits, so that the flags of most values are one byte.
 const (
@@ -44,6 +53,7 @@ const (
 	windowIntegerIDs             // all ids are integers
 	windowChanged                // some rows were changed
 	windowSegments               // there are older segments
+	windowStamps                 // rows have stamps
 	windowGone                   // rows of older segments are gone
 	windowForgotten              // edges of older segments are forgotten
 	windowQuiet                  // some rules came later
@@ -51,7 +61,9 @@ const (
 	windowStirred                // rows of what was asked or announced have changed
 	windowUnjudged               // there are spans that were not judged
 	windowDoubt                  // the user was distrusted
+	windowLives                  // rows have stamps of different lives
 	windowFlags      = 1<<iota - 1
+	olderWindowFlags = windowDoubt>>1 | (windowDoubt>>1 - 1)
 )
 
 // Smallest sizes in bytes, by which counts are checked before anything is allocated.
@@ -59,7 +71,7 @@ const (
 	minRow     = 3
 	minRule    = 9
 	minEdge    = 4
-	minChanged = 5
+	minChanged = 10 // of which version 2 had half
 	minSpan    = 3
 	minGone    = 1
 )
@@ -131,6 +143,12 @@ func AppendWindow(b []byte, w *brimline.Window) ([]byte, error) {
 		if _, ok := w.Rows[i].IntegerID(); !ok {
 			flags &^= windowIntegerIDs
 		}
+		if w.Rows[i].Stamp != (brimline.Stamp{}) {
+			flags |= windowStamps
+		}
+		if w.Rows[i].Stamp.Life() != w.Rows[0].Stamp.Life() {
+			flags |= windowLives
+		}
 	}
 	b = appendVarint(binary.AppendUvarint(append(b, windowVersion), flags), w.Last)
 	b = append(b, byte(w.Scale))
@@ -140,6 +158,9 @@ func AppendWindow(b []byte, w *brimline.Window) ([]byte, error) {
 	b, err := appendRows(b, w.Rows, flags)
 	if err != nil {
 		return nil, err
+	}
+	if flags&windowStamps != 0 {
+		b = appendStamps(b, w.Rows, flags)
 	}
 	b = binary.AppendUvarint(b, uint64(len(w.Rules)))
 	for i := range w.Rules {
@@ -261,6 +282,28 @@ func appendRows(b []byte, rows []brimline.Row, flags uint64) ([]byte, error) {
 	return b, nil
 }
 
+// tickOf is a row's own time in the ticks of stamps.
+func tickOf(row *brimline.Row) int64 { return int64(row.Time) >> 16 }
+
+func appendStamps(b []byte, rows []brimline.Row, flags uint64) []byte {
+	b = binary.AppendUvarint(b, uint64(rows[0].Stamp.Life()))
+	var (
+		lastLSN uint64
+		lastLag int64
+	)
+	for i := range rows {
+		s := &rows[i].Stamp
+		b = binary.AppendVarint(b, int64(s.LSN-lastLSN))
+		lag := s.Ticks() - tickOf(&rows[i])
+		b = binary.AppendVarint(b, lag-lastLag)
+		lastLSN, lastLag = s.LSN, lag
+		if flags&windowLives != 0 {
+			b = binary.AppendUvarint(b, uint64(s.Life()))
+		}
+	}
+	return b
+}
+
 func appendChanged(b []byte, changed []brimline.RowVersion) []byte {
 	b = binary.AppendUvarint(b, uint64(len(changed)))
 	var last brimline.RowVersion
@@ -270,6 +313,11 @@ func appendChanged(b []byte, changed []brimline.RowVersion) []byte {
 		b = binary.AppendVarint(b, v.Offset-last.Offset)
 		b = binary.AppendVarint(b, int64(v.Time-last.Time))
 		b = binary.AppendVarint(b, int64(v.From-v.Time))
+		b = binary.AppendUvarint(b, uint64(v.Life))
+		b = binary.AppendVarint(b, int64(v.LSN-last.LSN))
+		b = binary.AppendVarint(b, int64(v.Commit-last.Commit))
+		b = binary.AppendVarint(b, v.TxID)
+		b = binary.AppendUvarint(b, v.Former)
 		last = v
 	}
 	return b
@@ -348,7 +396,7 @@ func (l columnLists) append(b []byte, rows []brimline.Row) []byte {
 // and false where the value is not one.
 func WindowLast(b []byte) (last int64, ok bool) {
 	r := wireReader{b: b}
-	if r.byte() != windowVersion {
+	if v := r.byte(); v != windowVersion && v != olderWindowVersion {
 		return 0, false
 	}
 	r.uvarint()
@@ -356,21 +404,36 @@ func WindowLast(b []byte) (last int64, ok bool) {
 	return last, r.err == nil
 }
 
+// todaysFlags are the flags of version 2 as those of version 3, where stamps have come in between.
+func todaysFlags(older uint64) uint64 { return older&(windowStamps-1) | older&^(windowStamps-1)<<1 }
+
 // WindowHasDoubt says of an encoded value whether it has a doubt, without decoding the rest.
 func WindowHasDoubt(b []byte) bool {
 	r := wireReader{b: b}
-	return r.byte() == windowVersion && r.uvarint()&windowDoubt != 0 && r.err == nil
+	v, flags := r.byte(), r.uvarint()
+	if v == olderWindowVersion {
+		flags = todaysFlags(flags)
+	}
+	return (v == windowVersion || v == olderWindowVersion) && flags&windowDoubt != 0 && r.err == nil
 }
 
 // Decode gives a *brimline.Window. Its rows share one allocation.
 func (WindowPart) Decode(b []byte) (any, error) {
 	r := wireReader{b: b}
-	if v := r.byte(); r.err == nil && v != windowVersion {
+	most, older := uint64(windowFlags), false
+	switch v := r.byte(); {
+	case r.err != nil || v == windowVersion:
+	case v == olderWindowVersion:
+		most, older = olderWindowFlags, true
+	default:
 		return nil, unknown("a value of the window table", int(v), windowVersion)
 	}
 	flags := r.uvarint()
-	if flags > windowFlags {
+	if flags > most {
 		r.fail(fmt.Errorf("flags %b", flags))
+	}
+	if older {
+		flags = todaysFlags(flags)
 	}
 	w := &brimline.Window{Last: r.varint(), Scale: int(r.byte()), Floor: brimline.MinTime}
 	if r.err == nil && w.Scale > brimline.MaxScale {
@@ -380,6 +443,9 @@ func (WindowPart) Decode(b []byte) (any, error) {
 		w.Floor = brimline.Time(r.varint())
 	}
 	w.Rows = r.rows(flags)
+	if flags&windowStamps != 0 {
+		r.stamps(w.Rows, flags)
+	}
 	if n := r.count(minRule); n > 0 {
 		w.Rules = make([]brimline.RuleState, n)
 		for i := range w.Rules {
@@ -390,7 +456,7 @@ func (WindowPart) Decode(b []byte) (any, error) {
 		}
 	}
 	if flags&windowChanged != 0 {
-		w.Changed = r.changed()
+		w.Changed = r.changed(older)
 	}
 	r.log(w, flags)
 	if flags&windowAsked != 0 {
@@ -516,8 +582,33 @@ func (r *wireReader) log(w *brimline.Window, flags uint64) {
 	}
 }
 
-func (r *wireReader) changed() []brimline.RowVersion {
-	n := r.count(minChanged)
+func (r *wireReader) stamps(rows []brimline.Row, flags uint64) {
+	most := r.uvarint()
+	var (
+		lsn uint64
+		lag int64
+	)
+	for i := range rows {
+		lsn += uint64(r.varint())
+		lag += r.varint()
+		life := most
+		if flags&windowLives != 0 {
+			life = r.uvarint()
+		}
+		ticks := lag + tickOf(&rows[i])
+		if rows[i].Stamp = brimline.MakeStamp(lsn, ticks, uint32(life)); r.err == nil &&
+			(life != uint64(rows[i].Stamp.Life()) || ticks != rows[i].Stamp.Ticks()) {
+			r.fail(fmt.Errorf("a stamp of life %d and %d ticks", life, ticks))
+		}
+	}
+}
+
+func (r *wireReader) changed(older bool) []brimline.RowVersion {
+	size := minChanged
+	if older {
+		size /= 2
+	}
+	n := r.count(size)
 	if n == 0 {
 		return nil
 	}
@@ -529,6 +620,13 @@ func (r *wireReader) changed() []brimline.RowVersion {
 		last.Offset += r.varint()
 		last.Time += brimline.Time(r.varint())
 		last.From = last.Time + brimline.Time(r.varint())
+		if !older {
+			last.Life = r.uint32()
+			last.LSN += uint64(r.varint())
+			last.Commit += brimline.Time(r.varint())
+			last.TxID = r.varint()
+			last.Former = r.uvarint()
+		}
 		changed[i] = last
 	}
 	return changed

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 
 	"github.com/brimline/brimline"
@@ -154,6 +155,15 @@ func (r *wireReader) uvarint() uint64 {
 func (r *wireReader) varint() int64 {
 	u := r.uvarint()
 	return int64(u>>1) ^ -int64(u&1)
+}
+
+func (r *wireReader) uint32() uint32 {
+	n := r.uvarint()
+	if n > math.MaxUint32 {
+		r.fail(fmt.Errorf("%d does not fit 32 bits", n))
+		return 0
+	}
+	return uint32(n)
 }
 
 func (r *wireReader) fixed64() uint64 {

@@ -55,6 +55,7 @@ const replayReach = 1 << 16
 // emit, in the order of their causes, and whether the state must be written to the table.
 func (f *Folder) Fold(state *State, in Input) (candidates []brimline.Candidate, write bool) {
 	s := &step{Folder: f, State: state, in: in}
+	state.stands = brimline.Newer
 	w := state.w
 	if in.Offset < w.Last {
 		if failpoint.Without(failpoint.Replay) {
@@ -243,19 +244,23 @@ func (s *step) quiet(i int) brimline.Time {
 }
 
 func (s *step) upsert() bool {
-	if s.isEcho() {
-		return false
-	}
 	row := &s.in.Change.Row
 	row.User = s.in.Change.User
 	var (
 		kept    = brimline.RowOf(row)
 		removed *brimline.Transaction
+		was     brimline.Stamp
+		found   = s.rows.Find(&kept)
 	)
-	if found := s.rows.Find(&kept); found != nil {
+	if s.stands = s.order(found); s.stands == brimline.Older {
+		return false
+	}
+	kept.Stamp = brimline.StampOf(&s.in.Change.Source)
+	if found != nil {
 		if found.SameRow(&kept) {
-			return false
+			return s.seenAgain(found)
 		}
+		was = found.Stamp
 		removed = s.take(found)
 	}
 	// What the row was before is not known where it could not be taken in.
@@ -266,11 +271,11 @@ func (s *step) upsert() bool {
 	}
 	switch {
 	case removed != nil:
-		s.noteVersion(removed.Time, removed.Time)
+		s.noteVersion(removed.Time, removed.Time, was)
 	case unseen:
-		s.noteVersion(row.Time, row.Time)
+		s.noteVersion(row.Time, row.Time, was)
 	default:
-		s.noteVersion(brimline.MaxTime, brimline.MinTime)
+		s.noteVersion(brimline.MaxTime, brimline.MinTime, was)
 	}
 	if row.Time > s.w.Floor {
 		s.insert(kept)
@@ -295,16 +300,17 @@ func (s *step) upsert() bool {
 }
 
 func (s *step) delete() bool {
-	if s.isEcho() {
-		return false
-	}
 	sought := brimline.RowOf(&s.in.Change.Row)
 	found := s.rows.Find(&sought)
+	if s.stands = s.order(found); s.stands == brimline.Older {
+		return false
+	}
 	if found == nil {
 		return s.deleteUnknown()
 	}
+	was := found.Stamp
 	gone := s.take(found)
-	s.noteVersion(gone.Time, gone.Time)
+	s.noteVersion(gone.Time, gone.Time, was)
 	s.stirIfAsked()
 	for i := range s.rules {
 		s.askLate(i, gone, nil, false)
@@ -328,7 +334,7 @@ func (s *step) deleteUnknown() bool {
 	above := last > s.w.Floor
 	first, last = min(first, from), max(last, to)
 	if above { // noted all the same: the row may be inserted again, and then deleted by an echo
-		s.noteVersion(first, last)
+		s.noteVersion(first, last, brimline.Stamp{})
 	}
 	write := s.stirIfAsked() || above || doubted
 	for i := range s.rules {

@@ -103,7 +103,7 @@ func (t *task) change(ctx goka.Context, msg any) {
 		failpoint.Hit(failpoint.WindowEmitted)
 	}
 	t.Seen.saw(ctx.Partition(), ctx.Offset(), change)
-	t.Metrics.observe(change, found, replay, write, state.rows.Len())
+	t.Metrics.observe(change, found, state.stands, replay, write, state.rows.Len())
 }
 
 // writtenAt is the message's time in Kafka, 0 if it has none.

@@ -37,6 +37,8 @@ type State struct {
 	oldest brimline.Time
 	// changed says that something was done since the last commit, stale that segments hold what the tail cannot take back.
 	changed, stale bool
+	// stands is how the change that was folded last stands to what was known of its row.
+	stands brimline.Order
 }
 
 // NewState is the state of a user with the given whole window (see
@@ -125,7 +127,7 @@ func (s *State) size() int {
 	for i := range s.w.Rules {
 		n += 48 * len(s.w.Rules[i].Edges)
 	}
-	return n + 80*len(s.w.Changed)
+	return n + 112*len(s.w.Changed)
 }
 
 // anew is the whole state in segments, none of them too large for a record.
