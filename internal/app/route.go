@@ -17,8 +17,13 @@ func (a *App) routeAttempt(t *traffic, own *memberPartitions) attempt {
 	return func(ctx context.Context, tell func(httpapi.State)) error {
 		defer own.set(nil)
 		t.assigned()
+		binding, life, err := a.bindSource(ctx)
+		if err != nil {
+			return err
+		}
 		stage := route.New(route.Config{
 			Streams: a.streams, Decoder: limited{current{&a.decoder}, a.config.MaxRecordBytes}, Partitions: a.partitions.users,
+			Life: life, Binding: binding,
 			Clock: a.clock, Metrics: a.stageMetrics.route, Log: a.log.With("stage", "route"), Truncated: a.truncated,
 			Member: func() ([]kafka.Setting, error) {
 				settings, err := a.kafka.MemberSettings(kafka.Group{
@@ -35,7 +40,7 @@ func (a *App) routeAttempt(t *traffic, own *memberPartitions) attempt {
 				tell(httpapi.Running)
 			},
 		})
-		return kafka.Explain(stage.Run(ctx), "stage route")
+		return kafka.Explain(a.whileBound(binding, stage.Run)(ctx), "stage route")
 	}
 }
 

@@ -81,6 +81,22 @@ func (p *Parts) CreateTopic(t testing.TB, topic string, partitions int) {
 	}
 }
 
+// RecreateTopic deletes a topic, and makes it anew.
+func (p *Parts) RecreateTopic(t testing.TB, topic string, partitions int) {
+	t.Helper()
+	if _, err := p.admin.DeleteTopic(t.Context(), topic); err != nil {
+		t.Fatalf("delete topic %s: %v", topic, err)
+	}
+	err := Eventually(t.Context(), func() (bool, error) { // brokers may still be busy with the deletion
+		_, err := p.admin.CreateTopic(t.Context(), int32(partitions), -1, nil, topic)
+		return err == nil, err
+	})
+	if err != nil {
+		t.Fatalf("create topic %s anew: %v", topic, err)
+	}
+	p.client.PurgeTopicsFromProducing(topic) // it would write under the old topic's id
+}
+
 // DeleteGroup deletes a consumer group as a Kafka operator would.
 func (p *Parts) DeleteGroup(t testing.TB, group string) {
 	t.Helper()

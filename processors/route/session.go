@@ -118,7 +118,7 @@ func (s *Stage) route(records []*kgo.Record, out *output) error {
 	for _, r = range records {
 		now := s.Clock()
 		o := route(s.Decoder, s.Partitions, record{
-			source: brimline.Source{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset},
+			source: brimline.Source{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Life: s.Life},
 			key:    r.Key, value: r.Value, headers: headers, at: brimline.TimeOf(now),
 		})
 		if s.Truncated != nil && len(o.changes) > 0 && o.changes[0].Kind == brimline.Truncate {
@@ -225,6 +225,9 @@ func (n *session) commit(ctx context.Context, client *kgo.Client) error {
 	for partition, next := range finished {
 		p := kmsg.NewOffsetCommitRequestTopicPartition()
 		p.Partition, p.Offset = partition, next
+		if n.s.Binding != nil {
+			p.Metadata = new(n.s.Binding.Metadata())
+		}
 		topic.Partitions = append(topic.Partitions, p)
 	}
 	r := kmsg.NewPtrOffsetCommitRequest()

@@ -14,14 +14,18 @@ import (
 	"github.com/brimline/brimline/processors"
 )
 
-// Config is what the stage needs. All fields but Truncated, Assigned and those with a default are required.
+// Config is what the stage needs. All fields but Life, Binding, Truncated, Assigned and those with a default are
+// required.
 type Config struct {
 	Streams    processors.Streams
 	Decoder    Decoder
-	Partitions int // of the changes stream
-	Clock      func() time.Time
-	Metrics    *Metrics
-	Log        *slog.Logger
+	Partitions int    // of the changes stream
+	Life       uint32 // of the source topic, see brimline.Source
+	// Binding binds offsets to the source topic as it is; nil where they go by its name.
+	Binding Binding
+	Clock   func() time.Time
+	Metrics *Metrics
+	Log     *slog.Logger
 	// Member makes the settings of the group's member; Producer those of the client that writes: its records are
 	// acknowledged by all replicas in sync, keep their order, and are placed by processors.Hasher.
 	Member, Producer func() ([]kgo.Opt, error)
@@ -36,6 +40,13 @@ type Config struct {
 	CommitEvery time.Duration
 	// DrainWithin is how long a stop and a rebalance wait for records that are on their way. Default 10 s.
 	DrainWithin time.Duration
+}
+
+// Binding tells a topic from others that have had its name.
+type Binding interface {
+	Metadata() string               // what offsets in it carry
+	OfAnother(metadata string) bool // says whether an offset's metadata are those of another one
+	Broken() error                  // an error where the topic is another one now, or that cannot be seen
 }
 
 func (c *Config) setDefaults() {
