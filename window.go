@@ -17,8 +17,8 @@ type Window struct {
 	Scale int   // decimals of the amounts
 	Rows  []Row // by Compare; their user is the key
 	Rules []RuleState
-	// Changed are the rows of this user that were changed, moved away or deleted, by ID. An instance that was
-	// frozen and thawed writes old changes once more; one that lies before a row's newest must not bring back what it was.
+	// Changed are the rows of this user that were changed, moved away or deleted, by ID: a change that is older in its
+	// source, whoever writes it once more or late, must not bring back what a row was. The others have their Stamp.
 	Changed []RowVersion
 
 	// Asked is the cause of the user's newest question to PostgreSQL that has no answer yet, and the zero Cause

@@ -44,7 +44,13 @@ func TestTopicMadeAnew(t *testing.T) {
 			} else {
 				j.finish(t)
 			}
-			j.RecreateTopic(t, j.names.Source, 1)
+			if test.running {
+				j.RecreateTopic(t, j.names.Source, 1)
+			} else { // brokers forget offsets with their topic, but not those of a member that commits after that
+				commit := j.Offsets(t, j.names.RouteGroup, j.names.Source)
+				j.RecreateTopic(t, j.names.Source, 1)
+				commit()
+			}
 			second := []testkit.Event{event("r", nil, row(1, 5, 2000)), event("c", nil, row(20, 6, 100)),
 				event("u", row(1, 5, 2000), row(1, 5, 500000))}
 			j.table.Insert(t, []testkit.Row{*row(1, 5, 500000), *row(20, 6, 100)})

@@ -25,7 +25,7 @@
 // value is written again and the candidates that it caused are emitted again,
 // because after a crash either may not have reached Kafka. The same change at
 // a new offset finds its row as it is and does nothing: its first message was
-// handled before it. Segments are not written again: they were in the table
+// handled before it. An older change, by the order of the source, does nothing either. Segments are not written again: they were in the table
 // before the value that names them.
 //
 // # On bad input
