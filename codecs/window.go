@@ -21,9 +21,13 @@ import (
 //     differences to the integer id before.
 //   - Column names are kept once: the rows' different lists of names come before the rows, and a row names its
 //     list by number, 0 for none.
-//   - Stamps of rows, if any row has one, come after all rows: the life of most, and for each row the LSN as the difference
-//     to the row before, the ticks of its commit time since its own time as the difference to that of the row
-//     before, and if not all are of the same life, the life.
+//   - The first row's time is the time since the floor, if there is one.
+//   - Stamps of rows, if any row has one, come after all rows. Of each the LSN, and the ticks of its commit time since the
+//     row's own time, are differences to the row before. First comes the life of the first, doubled, with one more where
+//     all LSNs are multiples of 8, as PostgreSQL's are, and are kept as eighths. Then each row has half a byte, the
+//     even ones the lower half: how many bytes the LSN takes (0 for 2, 1 for 3, 2 for 4 bytes, 3 for a varint), and above
+//     it how the ticks differ (0 not, 1 by one more, 2 by one less, 3 by a varint). Then come these for each row and,
+//     if not all are of the same life, the life.
 //   - A rule is its fingerprint in 8 bytes and its edges: time and cause as differences to the edge before, then
 //     the status; after them its quiet time, if any rule has one.
 //   - A changed row is its id, partition, and offset and time as differences to the one before; then its lowest
@@ -155,7 +159,7 @@ func AppendWindow(b []byte, w *brimline.Window) ([]byte, error) {
 	if flags&windowFloor != 0 {
 		b = appendVarint(b, w.Floor)
 	}
-	b, err := appendRows(b, w.Rows, flags)
+	b, err := appendRows(b, w.Rows, flags, firstTime(w.Floor))
 	if err != nil {
 		return nil, err
 	}
@@ -241,17 +245,22 @@ func appendLog(b []byte, w *brimline.Window, flags uint64) []byte {
 	return b
 }
 
-func appendRows(b []byte, rows []brimline.Row, flags uint64) ([]byte, error) {
+// firstTime is what the first row's time is counted from.
+func firstTime(floor brimline.Time) brimline.Time {
+	if floor == brimline.MinTime {
+		return 0
+	}
+	return floor
+}
+
+func appendRows(b []byte, rows []brimline.Row, flags uint64, lastTime brimline.Time) ([]byte, error) {
 	b = binary.AppendUvarint(b, uint64(len(rows)))
 	var lists columnLists
 	if flags&windowColumns != 0 {
 		lists = listsOf(rows)
 		b = lists.append(b, rows)
 	}
-	var (
-		lastTime brimline.Time
-		lastID   int64
-	)
+	var lastID int64
 	for i := range rows {
 		row := &rows[i]
 		b = binary.AppendUvarint(b, uint64(row.Time-lastTime))
@@ -285,18 +294,61 @@ func appendRows(b []byte, rows []brimline.Row, flags uint64) ([]byte, error) {
 // tickOf is a row's own time in the ticks of stamps.
 func tickOf(row *brimline.Row) int64 { return int64(row.Time) >> 16 }
 
+// How a row's half byte says the two parts of its stamp.
+const (
+	lsnVarint = 3
+	lagMore   = 1 << 2
+	lagLess   = 2 << 2
+	lagVarint = 3 << 2
+)
+
 func appendStamps(b []byte, rows []brimline.Row, flags uint64) []byte {
-	b = binary.AppendUvarint(b, uint64(rows[0].Stamp.Life()))
 	var (
-		lastLSN uint64
-		lastLag int64
+		bits, lastLSN uint64
+		lastLag       int64
 	)
 	for i := range rows {
+		bits |= rows[i].Stamp.LSN
+	}
+	head, shift := uint64(rows[0].Stamp.Life())<<1, 0
+	if bits&7 == 0 {
+		head, shift = head|1, 3
+	}
+	b = binary.AppendUvarint(b, head)
+	halves := len(b)
+	for range (len(rows) + 1) / 2 {
+		b = append(b, 0)
+	}
+	for i := range rows {
 		s := &rows[i].Stamp
-		b = binary.AppendVarint(b, int64(s.LSN-lastLSN))
+		var half byte
+		lsn := s.LSN >> shift
+		switch delta := lsn - lastLSN; {
+		case delta < 1<<16:
+			b = append(b, byte(delta), byte(delta>>8))
+		case delta < 1<<24:
+			half = 1
+			b = append(b, byte(delta), byte(delta>>8), byte(delta>>16))
+		case delta < 1<<32:
+			half = 2
+			b = append(b, byte(delta), byte(delta>>8), byte(delta>>16), byte(delta>>24))
+		default:
+			half = lsnVarint
+			b = binary.AppendVarint(b, int64(delta))
+		}
 		lag := s.Ticks() - tickOf(&rows[i])
-		b = binary.AppendVarint(b, lag-lastLag)
-		lastLSN, lastLag = s.LSN, lag
+		switch lag - lastLag {
+		case 0:
+		case 1:
+			half |= lagMore
+		case -1:
+			half |= lagLess
+		default:
+			half |= lagVarint
+			b = binary.AppendVarint(b, lag-lastLag)
+		}
+		b[halves+i/2] |= half << (i % 2 * 4)
+		lastLSN, lastLag = lsn, lag
 		if flags&windowLives != 0 {
 			b = binary.AppendUvarint(b, uint64(s.Life()))
 		}
@@ -442,7 +494,11 @@ func (WindowPart) Decode(b []byte) (any, error) {
 	if flags&windowFloor != 0 {
 		w.Floor = brimline.Time(r.varint())
 	}
-	w.Rows = r.rows(flags)
+	first := firstTime(w.Floor)
+	if older {
+		first = 0
+	}
+	w.Rows = r.rows(flags, first)
 	if flags&windowStamps != 0 {
 		r.stamps(w.Rows, flags)
 	}
@@ -488,7 +544,7 @@ func (WindowPart) Decode(b []byte) (any, error) {
 	return w, nil
 }
 
-func (r *wireReader) rows(flags uint64) []brimline.Row {
+func (r *wireReader) rows(flags uint64, time brimline.Time) []brimline.Row {
 	n := r.count(minRow)
 	var columns columnReader
 	if flags&windowColumns != 0 {
@@ -500,7 +556,6 @@ func (r *wireReader) rows(flags uint64) []brimline.Row {
 	var (
 		rows  = make([]brimline.Row, n, n+1) // for the one that comes next
 		maker = brimline.RowMaker{Expected: n}
-		time  brimline.Time
 		id    int64
 		from  = r.b
 		texts string // from, of which text ids are parts
@@ -583,20 +638,41 @@ func (r *wireReader) log(w *brimline.Window, flags uint64) {
 }
 
 func (r *wireReader) stamps(rows []brimline.Row, flags uint64) {
-	most := r.uvarint()
 	var (
-		lsn uint64
-		lag int64
+		head   = r.uvarint()
+		shift  = head & 1 * 3
+		halves = r.bytes(uint64(len(rows)+1) / 2)
+		lsn    uint64
+		lag    int64
 	)
+	if r.err != nil {
+		return
+	}
 	for i := range rows {
-		lsn += uint64(r.varint())
-		lag += r.varint()
-		life := most
+		half := halves[i/2] >> (i % 2 * 4)
+		if half&3 == lsnVarint {
+			lsn += uint64(r.varint())
+		} else {
+			delta := uint64(0)
+			for at, b := range r.bytes(uint64(half&3) + 2) {
+				delta |= uint64(b) << (8 * at)
+			}
+			lsn += delta
+		}
+		switch half & lagVarint {
+		case lagMore:
+			lag++
+		case lagLess:
+			lag--
+		case lagVarint:
+			lag += r.varint()
+		}
+		life := head >> 1
 		if flags&windowLives != 0 {
 			life = r.uvarint()
 		}
 		ticks := lag + tickOf(&rows[i])
-		if rows[i].Stamp = brimline.MakeStamp(lsn, ticks, uint32(life)); r.err == nil &&
+		if rows[i].Stamp = brimline.MakeStamp(lsn<<shift, ticks, uint32(life)); r.err == nil &&
 			(life != uint64(rows[i].Stamp.Life()) || ticks != rows[i].Stamp.Ticks()) {
 			r.fail(fmt.Errorf("a stamp of life %d and %d ticks", life, ticks))
 		}
