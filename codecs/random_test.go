@@ -120,7 +120,13 @@ func anyWindow() *rapid.Generator[*brimline.Window] {
 		if rapid.Bool().Draw(t, "with floor") {
 			w.Floor = anyTime().Draw(t, "floor")
 		}
-		w.Rows = brimline.RowsOf(none(rapid.SliceOf(anyRow("")).Draw(t, "rows")))
+		rows := rapid.SliceOf(anyRow("")).Draw(t, "rows")
+		if unit := brimline.Time(rapid.SampledFrom([]int64{1, 10, 1000, 1e6, 1e9}).Draw(t, "unit")); unit > 1 {
+			for i := range rows {
+				rows[i].Time -= rows[i].Time % unit
+			}
+		}
+		w.Rows = brimline.RowsOf(none(rows))
 		if rapid.Bool().Draw(t, "with stamps") {
 			for i := range w.Rows {
 				w.Rows[i].Stamp = brimline.StampOf(&brimline.Source{LSN: rapid.Uint64().Draw(t, "row's lsn"),

@@ -21,7 +21,8 @@ import (
 //     differences to the integer id before.
 //   - Column names are kept once: the rows' different lists of names come before the rows, and a row names its
 //     list by number, 0 for none.
-//   - The first row's time is the time since the floor, if there is one.
+//   - The number of rows, times 8, has the unit of their times added: 0 for microseconds, 1 for 10 of them, up to 6 for
+//     seconds. The first row's time is that since the floor, if there is one, which is rounded down to the unit.
 //   - Stamps of rows, if any row has one, come after all rows. Of each the LSN, and the ticks of its commit time since the
 //     row's own time, are differences to the row before. First comes the life of the first, doubled, with one more where
 //     all LSNs are multiples of 8, as PostgreSQL's are, and are kept as eighths. Then each row has half a byte, the
@@ -159,7 +160,7 @@ func AppendWindow(b []byte, w *brimline.Window) ([]byte, error) {
 	if flags&windowFloor != 0 {
 		b = appendVarint(b, w.Floor)
 	}
-	b, err := appendRows(b, w.Rows, flags, firstTime(w.Floor))
+	b, err := appendRows(b, w, flags)
 	if err != nil {
 		return nil, err
 	}
@@ -245,16 +246,51 @@ func appendLog(b []byte, w *brimline.Window, flags uint64) []byte {
 	return b
 }
 
+// timeUnits are the units of rows' times, in microseconds. Many tables have times in milliseconds or seconds.
+var timeUnits = [...]brimline.Time{1, 10, 100, 1e3, 1e4, 1e5, 1e6}
+
+const (
+	unitBits = 3
+	farTime  = brimline.Time(1) << 61 // from here on times have differences that are none
+)
+
+// timeUnit gives the number of the largest unit in which rows' times are whole.
+func timeUnit(w *brimline.Window) (unit int) {
+	if w.Floor != brimline.MinTime && (w.Floor <= -farTime || w.Floor >= farTime) {
+		return 0
+	}
+	unit = len(timeUnits) - 1
+	for i := range w.Rows {
+		t := w.Rows[i].Time
+		if t <= -farTime || t >= farTime {
+			return 0
+		}
+		for t%timeUnits[unit] != 0 {
+			unit--
+		}
+		if unit == 0 {
+			break
+		}
+	}
+	return unit
+}
+
 // firstTime is what the first row's time is counted from.
-func firstTime(floor brimline.Time) brimline.Time {
+func firstTime(floor, unit brimline.Time) brimline.Time {
 	if floor == brimline.MinTime {
 		return 0
 	}
-	return floor
+	return floor - (floor%unit+unit)%unit
 }
 
-func appendRows(b []byte, rows []brimline.Row, flags uint64, lastTime brimline.Time) ([]byte, error) {
-	b = binary.AppendUvarint(b, uint64(len(rows)))
+func appendRows(b []byte, w *brimline.Window, flags uint64) ([]byte, error) {
+	var (
+		rows     = w.Rows
+		number   = timeUnit(w)
+		unit     = timeUnits[number]
+		lastTime = firstTime(w.Floor, unit)
+	)
+	b = binary.AppendUvarint(b, uint64(len(rows))<<unitBits|uint64(number))
 	var lists columnLists
 	if flags&windowColumns != 0 {
 		lists = listsOf(rows)
@@ -263,7 +299,7 @@ func appendRows(b []byte, rows []brimline.Row, flags uint64, lastTime brimline.T
 	var lastID int64
 	for i := range rows {
 		row := &rows[i]
-		b = binary.AppendUvarint(b, uint64(row.Time-lastTime))
+		b = binary.AppendUvarint(b, uint64((row.Time-lastTime)/unit))
 		lastTime = row.Time
 		id, integer := row.IntegerID()
 		switch {
@@ -494,11 +530,18 @@ func (WindowPart) Decode(b []byte) (any, error) {
 	if flags&windowFloor != 0 {
 		w.Floor = brimline.Time(r.varint())
 	}
-	first := firstTime(w.Floor)
 	if older {
-		first = 0
+		w.Rows = r.rows(r.count(minRow), flags, 0, 1)
+	} else {
+		unit := timeUnits[0]
+		n := r.uvarint()
+		if number := n & (1<<unitBits - 1); number < uint64(len(timeUnits)) {
+			unit = timeUnits[number]
+		} else {
+			r.fail(fmt.Errorf("unit %d of times", number))
+		}
+		w.Rows = r.rows(r.counted(n>>unitBits, minRow), flags, firstTime(w.Floor, unit), unit)
 	}
-	w.Rows = r.rows(flags, first)
 	if flags&windowStamps != 0 {
 		r.stamps(w.Rows, flags)
 	}
@@ -544,8 +587,8 @@ func (WindowPart) Decode(b []byte) (any, error) {
 	return w, nil
 }
 
-func (r *wireReader) rows(flags uint64, time brimline.Time) []brimline.Row {
-	n := r.count(minRow)
+// rows reads n rows, whose times are counted in units from time.
+func (r *wireReader) rows(n int, flags uint64, time, unit brimline.Time) []brimline.Row {
 	var columns columnReader
 	if flags&windowColumns != 0 {
 		columns.begin(r)
@@ -561,7 +604,7 @@ func (r *wireReader) rows(flags uint64, time brimline.Time) []brimline.Row {
 		texts string // from, of which text ids are parts
 	)
 	for i := range rows {
-		time += brimline.Time(r.uvarint())
+		time += brimline.Time(r.uvarint()) * unit
 		length := uint64(0)
 		if flags&windowIntegerIDs == 0 {
 			length = r.uvarint()

@@ -192,7 +192,11 @@ func (r *wireReader) text() string { return string(r.bytes(r.uvarint())) }
 // count reads how many items follow, each of at least size bytes, so that no
 // allocation is out of proportion to the input.
 func (r *wireReader) count(size int) int {
-	n := r.uvarint()
+	return r.counted(r.uvarint(), size)
+}
+
+// counted is count of a number that has been read.
+func (r *wireReader) counted(n uint64, size int) int {
 	if n > uint64(len(r.b)/size) {
 		r.fail(errTruncated)
 		return 0
