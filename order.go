@@ -1,5 +1,10 @@
 package brimline
 
+import (
+	"slices"
+	"strings"
+)
+
 // Order is how a change to a row stands to what the row is known as.
 type Order uint8
 
@@ -66,6 +71,22 @@ func (v *RowVersion) Order(c *Source) Order {
 		return Same
 	}
 	return place{v.LSN, v.Former, v.Commit}.order(c)
+}
+
+// Source is the place of the version, as far as it is known.
+func (v *RowVersion) Source() Source {
+	return Source{Life: v.Life, Partition: v.Partition, Offset: v.Offset, LSN: v.LSN, TxID: v.TxID, Commit: v.Commit}
+}
+
+// Spares says whether a row is newer than a TRUNCATE whose place is the version; changed are those of the row's user. A
+// row of which no place is known is not.
+func (v *RowVersion) Spares(row *Row, changed []RowVersion) bool {
+	at := v.Source()
+	i, known := slices.BinarySearchFunc(changed, row.ID(), func(c RowVersion, id string) int { return strings.Compare(c.ID, id) })
+	if known {
+		return changed[i].Order(&at) == Older
+	}
+	return row.Stamp.Order(&at) == Older
 }
 
 // Note makes the version that of a change, which stands to it in an order other than Older. What the change does not

@@ -23,7 +23,7 @@ func (a *App) routeAttempt(t *traffic, own *memberPartitions) attempt {
 		}
 		stage := route.New(route.Config{
 			Streams: a.streams, Decoder: limited{current{&a.decoder}, a.config.MaxRecordBytes}, Partitions: a.partitions.users,
-			Life: life, Binding: binding,
+			Life: life, Binding: binding, Alone: func() bool { return a.sourcePartitions.Load() == 1 },
 			Clock: a.clock, Metrics: a.stageMetrics.route, Log: a.log.With("stage", "route"), Truncated: a.truncated,
 			Member: func() ([]kafka.Setting, error) {
 				settings, err := a.kafka.MemberSettings(kafka.Group{
@@ -44,10 +44,10 @@ func (a *App) routeAttempt(t *traffic, own *memberPartitions) attempt {
 	}
 }
 
-// truncated tells of a TRUNCATE in one of several partitions: where a topic is read from its beginning, rows that came
-// after it may be met before it.
+// truncated tells of a TRUNCATE in one of several partitions that does not say its place in the log: where a topic is
+// read from its beginning, rows that came after it may be met before it.
 func (a *App) truncated(at brimline.Source) {
-	if a.sourcePartitions.Load() > 1 {
+	if at.LSN == 0 && a.sourcePartitions.Load() > 1 {
 		a.log.Warn("a TRUNCATE came whose place among the rows of other partitions is not known: rows written after it "+
 			"may be "+
 			"missing from the totals, and their alerts with them", "partition", at.Partition, "offset", at.Offset,

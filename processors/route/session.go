@@ -121,8 +121,8 @@ func (s *Stage) route(records []*kgo.Record, out *output) error {
 			source: brimline.Source{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Life: s.Life},
 			key:    r.Key, value: r.Value, headers: headers, at: brimline.TimeOf(now),
 		})
-		if s.Truncated != nil && len(o.changes) > 0 && o.changes[0].Kind == brimline.Truncate {
-			s.Truncated(o.changes[0].Source)
+		if len(o.changes) > 0 && o.changes[0].Kind == brimline.Truncate {
+			s.truncated(o.changes)
 		}
 		for i := range o.changes {
 			if err := out.change(s.Streams.Changes, &o.changes[i]); err != nil {
@@ -140,6 +140,18 @@ func (s *Stage) route(records []*kgo.Record, out *output) error {
 		s.Metrics.observe(o, now)
 	}
 	return nil
+}
+
+// truncated completes the markers of a TRUNCATE, and tells of it.
+func (s *Stage) truncated(markers []brimline.Change) {
+	if s.Alone != nil && s.Alone() {
+		for i := range markers {
+			markers[i].Whole = true
+		}
+	}
+	if s.Truncated != nil {
+		s.Truncated(markers[0].Source)
+	}
 }
 
 func headersOf(r *kgo.Record) goka.Headers {

@@ -14,8 +14,8 @@ import (
 	"github.com/brimline/brimline/processors"
 )
 
-// Config is what the stage needs. All fields but Life, Binding, Truncated, Assigned and those with a default are
-// required.
+// Config is what the stage needs. All fields but Life, Binding, Alone, Truncated, Assigned and those with a default
+// are required.
 type Config struct {
 	Streams    processors.Streams
 	Decoder    Decoder
@@ -29,6 +29,9 @@ type Config struct {
 	// Member makes the settings of the group's member; Producer those of the client that writes: its records are
 	// acknowledged by all replicas in sync, keep their order, and are placed by processors.Hasher.
 	Member, Producer func() ([]kgo.Opt, error)
+	// Alone says whether the source has one partition, so that a TRUNCATE comes after all that is older; nil where it has
+	// not, or that is not known.
+	Alone func() bool
 	// Truncated is told of each TRUNCATE, and where it stood; nil where nothing needs to know.
 	Truncated func(brimline.Source)
 	// Assigned is told which partitions of the source this instance has, after each rebalance; nil where nothing needs

@@ -35,6 +35,8 @@ type Input struct {
 	// TruncatedAt is the offset after the partition's latest Truncate, 0 if
 	// there was none: rows folded before it are gone.
 	TruncatedAt int64
+	// Truncate is its place in the source, nil where that is not known. What is older is ignored.
+	Truncate *brimline.RowVersion
 	// SweptBefore is the time up to which users may have been forgotten with all their rows, 0 for none: those whose
 	// Last is at most SweptIdle. They are new, whether a sweep has deleted them yet or not.
 	SweptBefore brimline.Time
@@ -83,10 +85,13 @@ func (f *Folder) Fold(state *State, in Input) (candidates []brimline.Candidate, 
 		}
 	}
 	w.Scale = f.scale
-	if w.Last != 0 && w.Last <= in.TruncatedAt {
-		s.truncate()
-	}
+	mixed := w.Last != 0 && w.Last <= in.TruncatedAt && s.truncated()
 	s.alignRules()
+	if mixed { // what was taken away has hidden edges of what is left
+		for i := range s.rules {
+			s.judge(i, brimline.MinTime, brimline.MaxTime, true, true)
+		}
+	}
 	switch in.Change.Kind {
 	case brimline.Upsert:
 		write = s.upsert()
@@ -106,7 +111,7 @@ func (f *Folder) Fold(state *State, in Input) (candidates []brimline.Candidate, 
 		write = s.askOnceMore()
 	}
 	s.putQuestions()
-	if write {
+	if write = write || mixed; write {
 		w.Last = in.Offset + 1
 		s.evict()
 	}
@@ -140,10 +145,54 @@ func (s *step) ordered() []brimline.Candidate {
 	return s.out
 }
 
+// truncated takes away what the latest TRUNCATE has. It says whether it has taken rows and left others: those are newer,
+// and have come before it from another partition of the source.
+func (s *step) truncated() (mixed bool) {
+	t := s.in.Truncate
+	if t == nil {
+		s.truncate()
+		return false
+	}
+	at := t.Source()
+	spared := slices.ContainsFunc(s.w.Changed, func(v brimline.RowVersion) bool { return v.Order(&at) == brimline.Older })
+	var gone []brimline.Row
+	for row := range s.rows.All() {
+		if t.Spares(row, s.w.Changed) {
+			spared = true
+		} else {
+			gone = append(gone, *row)
+		}
+	}
+	if !spared {
+		floor := s.w.Floor
+		s.truncate()
+		if t.From != 1 { // newer rows may have come that lie below the floor
+			s.w.Floor = floor
+		}
+		return false
+	}
+	for i := range gone {
+		s.remove(&gone[i])
+	}
+	if len(gone) > 0 {
+		s.doubtEdges()
+	}
+	return len(gone) > 0
+}
+
 // truncate empties the window. What was announced is remembered, but what
 // PostgreSQL said of it holds no longer, and what it could not say is not asked again: the rows are gone.
 func (s *step) truncate() {
 	s.empty()
+	s.doubtEdges()
+	for i := range s.w.Rules {
+		unasked := func(sp brimline.Span) bool { return sp.Asked == 0 }
+		s.setSpans(i, slices.DeleteFunc(slices.Clone(s.w.Rules[i].Unjudged), unasked))
+	}
+}
+
+// doubtEdges says of all edges that what PostgreSQL said of them holds no longer.
+func (s *step) doubtEdges() {
 	for i := range s.w.Rules {
 		for at := 0; at < len(s.w.Rules[i].Edges); {
 			switch e := s.w.Rules[i].Edges[at]; e.Status {
@@ -156,8 +205,6 @@ func (s *step) truncate() {
 			}
 			at++
 		}
-		unasked := func(sp brimline.Span) bool { return sp.Asked == 0 }
-		s.setSpans(i, slices.DeleteFunc(slices.Clone(s.w.Rules[i].Unjudged), unasked))
 	}
 }
 

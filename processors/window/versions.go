@@ -14,6 +14,9 @@ func (s *step) order(held *brimline.Row) brimline.Order {
 		return brimline.Newer
 	}
 	c := s.in.Change
+	if t := s.in.Truncate; t != nil && t.Order(&c.Source) == brimline.Older {
+		return brimline.Older
+	}
 	at, known := s.version()
 	if !known {
 		if held == nil {
