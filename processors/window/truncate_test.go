@@ -7,11 +7,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lovoo/goka/storage"
 	"pgregory.net/rapid"
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/codecs"
 	"github.com/brimline/brimline/internal/sliding"
+	"github.com/brimline/brimline/processors"
 )
 
 // TestTruncatesAmongPartitions: rows are inserted into a table that is truncated now and then. The changes lie in several
@@ -169,4 +171,72 @@ func edgesAtRest(rows []brimline.Transaction, rule *sliding.Rule) (edges []briml
 		}
 	}
 	return edges
+}
+
+// TestGraphWakesMixedUsers: rows from after a TRUNCATE came before it, and those from before it hide their edge. It comes
+// without another row of the user's.
+func TestGraphWakesMixedUsers(t *testing.T) {
+	row := func(s *stage, user, id string, at time.Duration, lsn uint64) {
+		s.change(user, brimline.Change{Kind: brimline.Upsert, Source: brimline.Source{LSN: lsn, Commit: 1e15, Offset: int64(lsn)},
+			Row: brimline.Transaction{ID: id, User: user, Amount: 101, Time: brimline.Time(at.Microseconds())}})
+	}
+	truncate := brimline.Change{Kind: brimline.Truncate, Source: brimline.Source{LSN: 20, Commit: 1e15, Partition: 1}}
+	s := start(t)
+	for _, user := range []string{"mixed", "before"} {
+		row(s, user, "1", 0, 10)
+	}
+	row(s, "mixed", "2", time.Minute, 30)
+	row(s, "after", "2", time.Minute, 30)
+	if got := s.candidates(); len(got) != 3 {
+		t.Fatalf("candidates %v", got)
+	}
+	s.change(processors.MarkerKey(0, 1), truncate)
+	if got := s.candidates(); len(got) != 1 || got[0] != "mixed/r/1970-01-01T00:01:00.000000Z" {
+		t.Errorf("candidates %v", got)
+	}
+	if w := s.window("mixed"); len(w.Rows) != 1 || w.Rows[0].ID() != "2" {
+		t.Errorf("rows %+v", w.Rows)
+	}
+	row(s, "before", "3", time.Hour, 15) // late, and of before
+	if w := s.window("before"); w.Last > 5 {
+		t.Errorf("a row that the TRUNCATE took was taken in: %+v", w)
+	}
+}
+
+// TestMarkersRememberPlaces: what a marker says of a TRUNCATE is there after a restart, and an older one changes nothing.
+func TestMarkersRememberPlaces(t *testing.T) {
+	kept := mapped{of: map[string][]byte{}}
+	open := func() *Markers {
+		m := NewMarkers(1)
+		st, err := m.Watch(func(string, int32) (storage.Storage, error) { return memory{kept}, nil })("table", 0)
+		if err == nil {
+			err = st.MarkRecovered()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	m := open()
+	for i, c := range []struct {
+		lsn   uint64
+		whole bool
+		at    int64 // what is known then
+		known uint64
+		from  brimline.Time
+	}{{40, true, 1, 40, 1}, {30, false, 1, 40, 1}, {40, false, 1, 40, 1}, {50, false, 4, 50, 0}, {0, false, 5, 0, 0}} {
+		w := m.truncated(0, int64(i), &brimline.Change{Kind: brimline.Truncate, Whole: c.whole,
+			Source: brimline.Source{LSN: c.lsn, Partition: int32(i), Commit: 1e15}})
+		value, err := codecs.WindowPart{}.Encode(w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		kept.of[processors.MarkerKey(0, 1)] = value
+		m = open()
+		k := m.get(0)
+		if k.truncatedAt != c.at || (k.truncate == nil) != (c.known == 0) ||
+			k.truncate != nil && (k.truncate.LSN != c.known || k.truncate.From != c.from) {
+			t.Errorf("%d: %+v of %+v", i, k, k.truncate)
+		}
+	}
 }
