@@ -82,7 +82,9 @@ func (v *RowVersion) Source() Source {
 // row of which no place is known is not.
 func (v *RowVersion) Spares(row *Row, changed []RowVersion) bool {
 	at := v.Source()
-	i, known := slices.BinarySearchFunc(changed, row.ID(), func(c RowVersion, id string) int { return strings.Compare(c.ID, id) })
+	i, known := slices.BinarySearchFunc(changed, row.ID(), func(c RowVersion, id string) int {
+		return strings.Compare(c.ID, id)
+	})
 	if known {
 		return changed[i].Order(&at) == Older
 	}

@@ -8,7 +8,8 @@ import (
 )
 
 // Row is a Transaction as windows keep it: without its user, who is the same in all of them, and with an
-// integer id, as most ids are, kept as a number. It takes 48 bytes; texts as ids, and columns, come on top (see Memory).
+// integer id, as most ids are, kept as a number. It takes 48 bytes; texts as ids, and columns, come on top (see
+// Memory).
 type Row struct {
 	Time   Time
 	Amount Amount

@@ -11,7 +11,8 @@ import (
 // Change is the codec of *brimline.Change, the changes stream. Source.Topic is
 // not carried.
 //
-// Version 3: version, kind, parts; user; partition, offset, lsn, txid, commit; then the parts there are; update, inserted
+// Version 3: version, kind, parts; user; partition, offset, lsn, txid, commit; then the parts there are; update,
+// inserted
 // and whole are parts without bytes. The life of the source topic comes first, 0 where it is missing. A row is
 // [user] id amount time columns; an answer is the rule's fingerprint in 8 bytes, the cause and its index, and the
 // edges, each as the difference to the one before; a reason is a text. All numbers are varints, signed ones zigzag.

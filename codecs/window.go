@@ -23,10 +23,13 @@ import (
 //     list by number, 0 for none.
 //   - The number of rows, times 8, has the unit of their times added: 0 for microseconds, 1 for 10 of them, up to 6 for
 //     seconds. The first row's time is that since the floor, if there is one, which is rounded down to the unit.
-//   - Stamps of rows, if any row has one, come after all rows. Of each the LSN, and the ticks of its commit time since the
-//     row's own time, are differences to the row before. First comes the life of the first, doubled, with one more where
+//   - Stamps of rows, if any row has one, come after all rows. Of each the LSN, and the ticks of its commit time
+//     since the
+//     row's own time, are differences to the row before. First comes the life of the first, doubled, with one more
+//     where
 //     all LSNs are multiples of 8, as PostgreSQL's are, and are kept as eighths. Then each row has half a byte, the
-//     even ones the lower half: how many bytes the LSN takes (0 for 2, 1 for 3, 2 for 4 bytes, 3 for a varint), and above
+//     even ones the lower half: how many bytes the LSN takes (0 for 2, 1 for 3, 2 for 4 bytes, 3 for a varint), and
+//     above
 //     it how the ticks differ (0 not, 1 by one more, 2 by one less, 3 by a varint). Then come these for each row and,
 //     if not all are of the same life, the life.
 //   - A rule is its fingerprint in 8 bytes and its edges: time and cause as differences to the edge before, then

@@ -9,7 +9,8 @@ import (
 	"github.com/brimline/brimline/processors"
 )
 
-// A source topic that is deleted and made anew keeps its name and begins its offsets again. The group numbers these lives
+// A source topic that is deleted and made anew keeps its name and begins its offsets again. The group numbers these
+// lives
 // of the topic in its topic of rules, by whichever instance meets a new one first: a change of an earlier life is older
 // than what a later one has said of the row.
 

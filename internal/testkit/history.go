@@ -116,8 +116,8 @@ func Truncation(table string) Event { return TruncationAt(table, "1") }
 
 // TruncationAt is one that stands at an LSN, or at null.
 func TruncationAt(table, lsn string) Event {
-	return Event{Value: []byte(`{"before":null,"after":null,"op":"t","source":{"schema":"streaming","table":"` + table + `","txId":1,"lsn":` +
-		lsn + `}}`)}
+	return Event{Value: []byte(`{"before":null,"after":null,"op":"t","source":{"schema":"streaming","table":"` + table +
+		`","txId":1,"lsn":` + lsn + `}}`)}
 }
 
 // Spread deals events to partitions by row id, as keys would, and mixes the

@@ -108,7 +108,8 @@ func (m *member) start(ctx context.Context, from map[string]map[int32]kgo.Offset
 		return nil, err
 	}
 	for _, p := range m.anew {
-		s.Log.Info("the group's offset is of a topic that is no more: the partition is read from its beginning", "partition", p)
+		s.Log.Info("the group's offset is of a topic that is no more: the partition is read from its beginning",
+			"partition", p)
 		from[s.Streams.Source][p] = kgo.NewOffset().AtStart()
 	}
 	return from, nil

@@ -131,7 +131,8 @@ func (w *world) stage(name string) (*Stage, chan []int32) {
 // bind looks which topic the source is.
 func (w *world) bind() *kafka.Binding {
 	w.t.Helper()
-	cluster := must(kafka.Dial(w.t.Context(), kafka.Options{Brokers: w.kafka.ListenAddrs(), ClientID: "bind"}, kafka.Lasting))
+	o := kafka.Options{Brokers: w.kafka.ListenAddrs(), ClientID: "bind"}
+	cluster := must(kafka.Dial(w.t.Context(), o, kafka.Lasting))
 	w.t.Cleanup(func() { _ = cluster.Close() })
 	return must(cluster.Bind(w.streams.Source))
 }
@@ -484,7 +485,8 @@ func TestStopWithoutBrokers(t *testing.T) {
 	}
 }
 
-// TestOffsetsOfAnotherTopic: the group's offsets in some partitions are of a topic of the same name that is no more. They
+// TestOffsetsOfAnotherTopic: the group's offsets in some partitions are of a topic of the same name that is no more.
+// They
 // count for nothing, whether the new topic has come so far or not; others count. What is committed names its topic.
 func TestOffsetsOfAnotherTopic(t *testing.T) {
 	w := newWorld(t)

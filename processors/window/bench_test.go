@@ -112,7 +112,9 @@ func (c *writing) SetValue(value any, _ ...goka.ContextOption) {
 
 // written is where the nth change of the database stands: some 600 bytes of log for each, committed within 50 ms.
 func written(offset int64, at brimline.Time, n int64) brimline.Source {
-	return brimline.Source{Offset: offset, LSN: uint64(1<<36 + 600*n), TxID: 1000 + n, Commit: at + brimline.Time(n*7919%50_000)}
+	return brimline.Source{
+		Offset: offset, LSN: uint64(1<<36 + 600*n), TxID: 1000 + n, Commit: at + brimline.Time(n*7919%50_000),
+	}
 }
 
 // mapped is a table that costs as good as nothing.

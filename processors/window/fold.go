@@ -145,7 +145,8 @@ func (s *step) ordered() []brimline.Candidate {
 	return s.out
 }
 
-// truncated takes away what the latest TRUNCATE has. It says whether it has taken rows and left others: those are newer,
+// truncated takes away what the latest TRUNCATE has. It says whether it has taken rows and left others: those are
+// newer,
 // and have come before it from another partition of the source.
 func (s *step) truncated() (mixed bool) {
 	t := s.in.Truncate

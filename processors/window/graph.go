@@ -53,7 +53,8 @@ type task struct {
 func newTask(c Config) *task {
 	return &task{
 		Config: c, fold: NewFolder(&c.Rules, c.Compiled, c.Keep), sweep: &sweep{c},
-		candidates: goka.Stream(c.Streams.Candidates), changes: goka.Stream(c.Streams.Changes), dead: goka.Stream(c.Streams.DeadLetters), segments: goka.Stream(c.Streams.WindowSegments),
+		candidates: goka.Stream(c.Streams.Candidates), changes: goka.Stream(c.Streams.Changes),
+		dead: goka.Stream(c.Streams.DeadLetters), segments: goka.Stream(c.Streams.WindowSegments),
 	}
 }
 

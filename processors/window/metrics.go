@@ -85,7 +85,8 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		Name: "brimline_window_distrusted_users",
 		Help: "Users for whom PostgreSQL answers because they were distrusted, until their windows have filled again.",
 	})
-	r.MustRegister(changes, candidates, m.rows, m.swept, m.undecodable, m.older, m.elsewhere, m.broken, distrusts, m.distrusted)
+	r.MustRegister(changes, candidates, m.rows, m.swept, m.undecodable, m.older, m.elsewhere, m.broken,
+		distrusts, m.distrusted)
 	for kind, name := range changeKinds {
 		for effect, what := range effectNames {
 			m.changes[kind][effect] = changes.WithLabelValues(name, what)
@@ -100,7 +101,9 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 // Distrusted says how many distrusted users there are.
 func (m *Metrics) Distrusted(n int) { m.distrusted.Set(float64(n)) }
 
-func (m *Metrics) observe(c *brimline.Change, found []brimline.Candidate, stands brimline.Order, replay, write bool, rows int) {
+func (m *Metrics) observe(c *brimline.Change, found []brimline.Candidate, stands brimline.Order, replay, write bool,
+	rows int,
+) {
 	switch stands {
 	case brimline.Older:
 		m.older.Inc()

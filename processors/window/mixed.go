@@ -8,7 +8,8 @@ import (
 	"github.com/brimline/brimline/processors"
 )
 
-// wakeMixed writes a message to each user who may have rows that the TRUNCATE at hand takes, and others. Those have come
+// wakeMixed writes a message to each user who may have rows that the TRUNCATE at hand takes, and others. Those have
+// come
 // before it from another partition of the source, although they are newer, and their edges show only when the rest is
 // gone: with the user's next message, which may be long in coming. A TRUNCATE is rare enough for a walk through the
 // partition's table.
@@ -35,7 +36,8 @@ func (t *task) wakeMixed(ctx goka.Context, states *partitionStates) {
 			continue
 		}
 		decoded, err := codecs.WindowPart{}.Decode(value)
-		if err != nil || !isMixed(decoded.(*brimline.Window), k.truncate) { // what cannot be read is told with its next message
+		// What cannot be read is told with its next message.
+		if err != nil || !isMixed(decoded.(*brimline.Window), k.truncate) {
 			continue
 		}
 		wake, err := codecs.Change{}.Encode(&brimline.Change{Kind: brimline.AskAgain, User: user})
@@ -49,7 +51,8 @@ func (t *task) wakeMixed(ctx goka.Context, states *partitionStates) {
 	}
 }
 
-// isMixed says whether a user may have rows that a TRUNCATE takes, and others. What older segments have is not looked at.
+// isMixed says whether a user may have rows that a TRUNCATE takes, and others. What older segments have is not looked
+// at.
 func isMixed(w *brimline.Window, t *brimline.RowVersion) bool {
 	spared := 0
 	for i := range w.Rows {

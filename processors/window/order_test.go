@@ -139,7 +139,8 @@ func TestOrderOfChanges(t *testing.T) {
 
 // TestOrderIsTheSource: rows of a database are inserted, changed, deleted and inserted again. The connector writes the
 // changes into several partitions and lives of a topic, so that one row's lie in many of them, writes stretches of
-// them a second time, as after a restart, and a thawed instance a third time. The order of each partition and life is kept,
+// them a second time, as after a restart, and a thawed instance a third time. The order of each partition and life is
+// kept,
 // nothing else is. In the end the rows are those of the database.
 func TestOrderIsTheSource(t *testing.T) {
 	f := NewFolder(&brimline.RuleSet{Lateness: 1000 * time.Hour}, nil, time.Hour)
@@ -201,7 +202,8 @@ func TestOrderIsTheSource(t *testing.T) {
 			at := rapid.IntRange(0, len(stream)).Draw(t, "snapshot")
 			for id := range 4 {
 				if row, there := rows[fmt.Sprint(id)]; there {
-					c := brimline.Change{Kind: brimline.Upsert, User: "u", Row: row, Source: brimline.Source{Life: 1, Offset: int64(id),
+					c := brimline.Change{Kind: brimline.Upsert, User: "u", Row: row, Source: brimline.Source{
+						Life: 1, Offset: int64(id),
 						LSN: lsn + 1, Commit: 1e15 + commit + 1}}
 					stream = slices.Insert(stream, min(at+id, len(stream)), c)
 				}
@@ -242,10 +244,12 @@ func rangeOf(n int) []int {
 // TestStampsKeepWhatTheySay: a stamp's commit time is never before the real one, and at most a tick after it.
 func TestStampsKeepWhatTheySay(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		c := brimline.Source{LSN: rapid.Uint64Range(1, math.MaxUint64).Draw(t, "lsn"), Life: rapid.Uint32Range(0, 70_000).Draw(t, "life"),
+		c := brimline.Source{LSN: rapid.Uint64Range(1, math.MaxUint64).Draw(t, "lsn"),
+			Life:   rapid.Uint32Range(0, 70_000).Draw(t, "life"),
 			Commit: brimline.Time(rapid.Int64Range(0, 250_000_000_000_000_000).Draw(t, "commit"))}
 		s := brimline.StampOf(&c)
-		if late := s.Commit() - c.Commit; late < 0 || late >= 1<<16 || s.LSN != c.LSN || s.Life() != min(c.Life, math.MaxUint16) {
+		late := s.Commit() - c.Commit
+		if late < 0 || late >= 1<<16 || s.LSN != c.LSN || s.Life() != min(c.Life, math.MaxUint16) {
 			t.Fatalf("%+v of %+v", s, c)
 		}
 	})

@@ -16,8 +16,10 @@ import (
 	"github.com/brimline/brimline/processors"
 )
 
-// TestTruncatesAmongPartitions: rows are inserted into a table that is truncated now and then. The changes lie in several
-// partitions, which are read as it comes; stretches are written a second time, and read a third time by an instance that
+// TestTruncatesAmongPartitions: rows are inserted into a table that is truncated now and then. The changes lie in
+// several
+// partitions, which are read as it comes; stretches are written a second time, and read a third time by an instance
+// that
 // thaws. In the end the rows are the table's, and each of its edges is alerted once.
 func TestTruncatesAmongPartitions(t *testing.T) {
 	rule := brimline.Rule{ID: "r", Window: 2 * time.Hour, Limit: brimline.Count(3)}
@@ -46,7 +48,8 @@ func TestTruncatesAmongPartitions(t *testing.T) {
 				c.Kind, c.Inserted, c.Whole = brimline.Truncate, false, partitions == 1
 				rows = nil
 			} else {
-				c.Row = brimline.Transaction{ID: fmt.Sprint(n), User: "u", Amount: brimline.Amount(rapid.Int64Range(1, 3).Draw(t, "amount")),
+				c.Row = brimline.Transaction{ID: fmt.Sprint(n), User: "u",
+					Amount: brimline.Amount(rapid.Int64Range(1, 3).Draw(t, "amount")),
 					Time: brimline.Time(rapid.Int64Range(0, 8).Draw(t, "hour")) * hour}
 				rows = append(rows, c.Row)
 			}
@@ -173,11 +176,13 @@ func edgesAtRest(rows []brimline.Transaction, rule *sliding.Rule) (edges []briml
 	return edges
 }
 
-// TestGraphWakesMixedUsers: rows from after a TRUNCATE came before it, and those from before it hide their edge. It comes
+// TestGraphWakesMixedUsers: rows from after a TRUNCATE came before it, and those from before it hide their edge. It
+// comes
 // without another row of the user's.
 func TestGraphWakesMixedUsers(t *testing.T) {
 	row := func(s *stage, user, id string, at time.Duration, lsn uint64) {
-		s.change(user, brimline.Change{Kind: brimline.Upsert, Source: brimline.Source{LSN: lsn, Commit: 1e15, Offset: int64(lsn)},
+		from := brimline.Source{LSN: lsn, Commit: 1e15, Offset: int64(lsn)}
+		s.change(user, brimline.Change{Kind: brimline.Upsert, Source: from,
 			Row: brimline.Transaction{ID: id, User: user, Amount: 101, Time: brimline.Time(at.Microseconds())}})
 	}
 	truncate := brimline.Change{Kind: brimline.Truncate, Source: brimline.Source{LSN: 20, Commit: 1e15, Partition: 1}}
@@ -203,7 +208,8 @@ func TestGraphWakesMixedUsers(t *testing.T) {
 	}
 }
 
-// TestMarkersRememberPlaces: what a marker says of a TRUNCATE is there after a restart, and an older one changes nothing.
+// TestMarkersRememberPlaces: what a marker says of a TRUNCATE is there after a restart, and an older one changes
+// nothing.
 func TestMarkersRememberPlaces(t *testing.T) {
 	kept := mapped{of: map[string][]byte{}}
 	open := func() *Markers {

@@ -37,7 +37,8 @@ func (s *step) order(held *brimline.Row) brimline.Order {
 }
 
 // gaveUp says whether a deletion is of another row, which had this one's id until the same transaction gave it to
-// this one. An update of a key is written as a deletion and an insert at one LSN; where the key is more than the id, they
+// this one. An update of a key is written as a deletion and an insert at one LSN; where the key is more than the id,
+// they
 // may lie in different partitions. And where ids move on within one transaction (a deferrable key), the row that
 // came here comes first, and the deletion of what was here before says a time that is not this one's.
 func gaveUp(v *brimline.RowVersion, c *brimline.Change, held *brimline.Row, o brimline.Order) bool {
@@ -61,7 +62,9 @@ func (s *step) noteVersion(first, last brimline.Time, held brimline.Stamp) {
 	if !known && first > last {
 		return
 	}
-	v := brimline.RowVersion{ID: c.Row.ID, Time: brimline.MinTime, From: brimline.MaxTime, LSN: held.LSN, Commit: held.Commit()}
+	v := brimline.RowVersion{
+		ID: c.Row.ID, Time: brimline.MinTime, From: brimline.MaxTime, LSN: held.LSN, Commit: held.Commit(),
+	}
 	if known {
 		v = s.w.Changed[at]
 	}
