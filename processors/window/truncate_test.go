@@ -50,7 +50,7 @@ func TestTruncatesAmongPartitions(t *testing.T) {
 			} else {
 				c.Row = brimline.Transaction{ID: fmt.Sprint(n), User: "u",
 					Amount: brimline.Amount(rapid.Int64Range(1, 3).Draw(t, "amount")),
-					Time: brimline.Time(rapid.Int64Range(0, 8).Draw(t, "hour")) * hour}
+					Time:   brimline.Time(rapid.Int64Range(0, 8).Draw(t, "hour")) * hour}
 				rows = append(rows, c.Row)
 			}
 			all = append(all, c)
