@@ -52,6 +52,12 @@ type Figures struct {
 // IsEdge reports whether the figures are those of an edge.
 func (f Figures) IsEdge(limit Total) bool { return f.Before.Cmp(limit) <= 0 && f.Total.Cmp(limit) > 0 }
 
+// HaveMore reports whether the figures have what others have not, and not the other way round. Of a measure that
+// shrinks a total is also higher where rows are missing; then the others may not have more rows.
+func (f Figures) HaveMore(than Figures, m Measure) bool {
+	return f.Total.Cmp(than.Total) > 0 && (!m.Shrinks() || f.Count >= than.Count)
+}
+
 // Status is the outcome of verification.
 type Status string
 

@@ -4,8 +4,8 @@ package brimline
 type ChangeKind uint8
 
 // The kinds of change. The first three come from the table's change stream, EdgesFound, Refuted and Unjudgeable from
-// the verify stage, as answers to candidates, Sweep and AskAgain from the clock, Retry from
-// `brimline deadletter retry`, and Distrust from `brimline distrust`.
+// the verify stage, as answers to candidates, and so do Restored and StillRefuted, as answers to what it asked again;
+// Sweep and AskAgain come from the clock, Retry from `brimline deadletter retry`, and Distrust from `brimline distrust`.
 const (
 	Upsert     ChangeKind = 1 // the row is there now, with these contents
 	Delete     ChangeKind = 2 // the row is gone; Row.ID says which, Row.Time when it was
@@ -22,6 +22,16 @@ const (
 	Distrust ChangeKind = 9
 	// AskAgain: PostgreSQL is to be asked once more about the rows of a user who was distrusted, as Doubt.Next says.
 	AskAgain ChangeKind = 10
+	// Restored: PostgreSQL, asked again, has the edge that it refuted.
+	Restored ChangeKind = 11
+	// StillRefuted: asked again for a while, it still has less than the window. Row.Time is when that was known.
+	StillRefuted ChangeKind = 12
+)
+
+// The first and the last kind.
+const (
+	FirstChange = Upsert
+	LastChange  = StillRefuted
 )
 
 // Change is one message of the changes stream, keyed by user.
@@ -36,10 +46,11 @@ type Change struct {
 	// Inserted: the source says that this user did not have the row before. With neither, nothing is known of that: a
 	// snapshot's row, or a record without operation.
 	Inserted bool
-	Reason   DistrustReason // Distrust
+	Reason   DistrustReason // Distrust and StillRefuted
 
 	Rule uint64 // answers and Retry: fingerprint of the rule; 0 of an answer that only says that it is complete
-	// Edges are all edges of the span for EdgesFound and the one edge for Refuted. For Unjudgeable and Retry
+	// Edges are all edges of the span for EdgesFound and the one edge for Refuted, Restored and StillRefuted. For
+	// Unjudgeable and Retry
 	// they are the edge, or the first and the last time of the span that was asked about.
 	Edges []Time
 	// Cause is the Cause.Offset of the candidate that is answered or retried. For EdgesFound it is that of the user's

@@ -102,9 +102,13 @@ func (f *Folder) Fold(state *State, in Input) (candidates []brimline.Candidate, 
 	case brimline.Retry:
 		write = s.retry()
 	case brimline.Distrust:
-		write = s.distrust()
+		write = s.distrust(s.in.Change.Row.Time)
 	case brimline.AskAgain:
 		write = s.askOnceMore()
+	case brimline.Restored:
+		write = s.restored()
+	case brimline.StillRefuted:
+		write = s.stillRefuted()
 	}
 	s.putQuestions()
 	if write {

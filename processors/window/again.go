@@ -1,0 +1,50 @@
+package window
+
+import "github.com/brimline/brimline"
+
+// An edge that PostgreSQL refused because it has less than the window is asked about again by verify, for a while. Both
+// of its last words are about the edge as it was refused: where anything that can matter has come since, the edge has
+// been forgotten, or has another cause, and they are too late.
+
+// restored announces an edge that PostgreSQL has now. It showed the edge's rows later than the stream did.
+func (s *step) restored() bool {
+	i, at := s.refusedEdge()
+	if i < 0 {
+		return false
+	}
+	s.forget(i, at)
+	t := s.in.Change.Edges[0]
+	s.announce(i, t, s.rows.FiguresAt(i, t))
+	return true
+}
+
+// stillRefuted distrusts the user of an edge that PostgreSQL goes on refusing while the window's rows are above the
+// limit: some of them are wrong. Those are at the edge or before it, and others may be up to the newest row. What is
+// dated in the future stays, or PostgreSQL would be asked about every row until then, unless the edge itself lies
+// there: then nothing else would take its rows away, and the edge would come back for ever.
+func (s *step) stillRefuted() bool {
+	i, _ := s.refusedEdge()
+	if i < 0 {
+		return false
+	}
+	t := s.in.Change.Edges[0]
+	if t < s.judgeable(i) || s.rows.FiguresAt(i, t).Total.Cmp(s.rules[i].Limit) <= 0 {
+		return false
+	}
+	return s.distrust(max(t, min(s.rows.Newest(), s.in.Change.Row.Time)))
+}
+
+// refusedEdge is the edge that the message is about, if it is the refused one of that candidate; else rule -1.
+func (s *step) refusedEdge() (rule, at int) {
+	c := s.in.Change
+	i := s.ruleOf(c.Rule)
+	if i < 0 || len(c.Edges) != 1 {
+		return -1, 0
+	}
+	at, known := s.edge(i, c.Edges[0])
+	if !known || s.w.Rules[i].Edges[at].Cause.Offset != c.Cause ||
+		s.w.Rules[i].Edges[at].Status != brimline.Disproved {
+		return -1, 0
+	}
+	return i, at
+}
