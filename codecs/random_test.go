@@ -213,6 +213,13 @@ func anyCandidate() *rapid.Generator[*brimline.Candidate] {
 	})
 }
 
+func anyAgain() *rapid.Generator[*brimline.Again] {
+	return rapid.Custom(func(t *rapid.T) *brimline.Again {
+		return &brimline.Again{Candidate: *anyCandidate().Draw(t, "candidate"), Database: anyFigures().Draw(t, "database"),
+			First: anyTime().Draw(t, "first"), Since: anyTime().Draw(t, "since")}
+	})
+}
+
 func anyAlert() *rapid.Generator[*brimline.Alert] {
 	return rapid.Custom(func(t *rapid.T) *brimline.Alert {
 		a := &brimline.Alert{

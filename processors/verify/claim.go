@@ -22,6 +22,7 @@ type claim struct {
 	session *session
 	source  *kgo.Client // that its records come from
 	bytes   int         // about how many a batch and the queue may have; 0 is any number
+	folded  time.Time   // what the source topic had then is folded; see takeDue
 
 	mu     sync.Mutex
 	queue  []*kgo.Record // read and not yet taken, in order
@@ -109,11 +110,15 @@ func (c *claim) run() {
 // consume goes batch after batch.
 func (c *claim) consume() error {
 	for {
-		b := &batch{lane: c.lane, partition: c.number, watermark: c.watermark, messages: c.take()}
+		take, prepare := c.take, c.member.s.prepare
+		if c.delay > 0 {
+			take, prepare = c.takeDue, c.member.s.prepareAgain
+		}
+		b := &batch{lane: c.lane, partition: c.number, watermark: c.watermark, messages: take()}
 		if len(b.messages) == 0 {
 			return nil
 		}
-		if err := c.member.s.prepare(c.session.ctx, b); err != nil {
+		if err := prepare(c.session.ctx, b); err != nil {
 			return err
 		}
 		if err := c.commit(b); err != nil {

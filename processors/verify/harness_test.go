@@ -137,7 +137,7 @@ func (w *world) agreeOn(version int16) {
 }
 
 func (w *world) topics() []string {
-	return []string{w.streams.Candidates, w.streams.Questions, w.streams.Changes, w.streams.Alerts, w.streams.Dismissed, w.streams.DeadLetters}
+	return []string{w.streams.Candidates, w.streams.Questions, w.streams.Again, w.streams.Changes, w.streams.Alerts, w.streams.Dismissed, w.streams.DeadLetters}
 }
 
 func must[T any](v T, err error) T {

@@ -13,6 +13,7 @@ type outcome struct {
 	alert     *brimline.Alert
 	dismissed *brimline.Alert
 	answers   []*brimline.Change // to the window stage
+	again     *brimline.Again    // what is to be asked again
 	dead      *brimline.DeadLetter
 }
 
@@ -22,6 +23,7 @@ type item struct {
 	rule      *sliding.Rule
 	replay    bool
 	question  *question // nil where nothing is to be asked
+	reask     string    // of what is asked again: what became of it
 	out       outcome
 }
 

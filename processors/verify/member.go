@@ -52,7 +52,7 @@ func (s *Stage) join(ctx context.Context) (*member, error) {
 	m.client, err = kgo.NewClient(append(settings,
 		kgo.WithContext(life),
 		kgo.ConsumerGroup(s.Streams.VerifyGroup),
-		kgo.ConsumeTopics(s.near.topic, s.apart.topic),
+		kgo.ConsumeTopics(s.near.topic, s.apart.topic, s.again.topic),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
 		// An offset that the broker no longer has must end the stage: with a reset,
@@ -76,7 +76,7 @@ func (s *Stage) join(ctx context.Context) (*member, error) {
 // of a commit they may be those of the next one.
 func (m *member) assigned(_ context.Context, client *kgo.Client, given map[string][]int32) {
 	n := &session{claims: map[partition]*claim{}, client: client}
-	client.PauseFetchTopics(m.s.apart.topic) // they come by the session's reader, and never in one answer with live ones
+	client.PauseFetchTopics(m.s.apart.topic, m.s.again.topic) // they come by the session's reader, and never in one answer with live ones
 	n.ctx, n.end = context.WithCancel(m.ctx)
 	var waiting context.Context
 	waiting, n.begin = context.WithCancel(n.ctx)
@@ -128,7 +128,7 @@ func (m *member) start(ctx context.Context, fetched map[string]map[int32]kgo.Off
 	positions, from, err := m.stand(ctx, taken)
 	n.begin()
 	if err == nil {
-		err = m.readApart(n, from[m.s.apart.topic])
+		err = m.readApart(n, from)
 	}
 	if err != nil {
 		if ctx.Err() == nil {
@@ -183,8 +183,10 @@ func (m *member) stand(ctx context.Context, taken map[string][]int32) (
 // leastApart is the least number of bytes of questions that is held of a partition.
 const leastApart = 128 << 10
 
-// readApart makes the session's reader of questions.
-func (m *member) readApart(n *session, from map[int32]kgo.Offset) error {
+// readApart makes the session's reader of questions, and of what is asked again.
+func (m *member) readApart(n *session, all map[string]map[int32]kgo.Offset) error {
+	from := maps.Clone(all)
+	delete(from, m.s.near.topic)
 	if len(from) == 0 {
 		return nil
 	}
@@ -193,7 +195,7 @@ func (m *member) readApart(n *session, from map[int32]kgo.Offset) error {
 		return err
 	}
 	n.reader, err = kgo.NewClient(append(settings,
-		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{m.s.apart.topic: from}),
+		kgo.ConsumePartitions(from),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
 		kgo.MaxVersions(byName()),
@@ -209,7 +211,7 @@ func (m *member) fetchApart(n *session) {
 		if n.ctx.Err() != nil {
 			return
 		}
-		if err := m.take(n, m.s.apart, fetches); err != nil {
+		if err := m.take(n, fetches); err != nil {
 			m.s.fail(err)
 			return
 		}
@@ -217,7 +219,7 @@ func (m *member) fetchApart(n *session) {
 }
 
 // take hands what was fetched to the claims.
-func (m *member) take(n *session, of *lane, fetches kgo.Fetches) (failed error) {
+func (m *member) take(n *session, fetches kgo.Fetches) (failed error) {
 	fetches.EachError(func(topic string, number int32, err error) {
 		if failed == nil {
 			failed = m.problem(topic, number, err)
@@ -225,7 +227,7 @@ func (m *member) take(n *session, of *lane, fetches kgo.Fetches) (failed error) 
 	})
 	if n != nil {
 		fetches.EachPartition(func(p kgo.FetchTopicPartition) {
-			if c := n.claims[partition{of, p.Partition}]; c != nil && p.Topic == of.topic && len(p.Records) > 0 {
+			if c := n.claims[partition{m.s.laneOf(p.Topic), p.Partition}]; c != nil && len(p.Records) > 0 {
 				c.put(p.Records)
 			}
 		})
@@ -268,7 +270,7 @@ func (m *member) read(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		failed := m.take(m.session(), m.s.near, fetches)
+		failed := m.take(m.session(), fetches)
 		m.client.AllowRebalance()
 		if failed != nil {
 			return failed
