@@ -119,6 +119,7 @@ type Config struct {
 const (
 	Connections      = 8
 	ApartConnections = 2
+	AgainConnections = 1
 )
 
 // How many users may be distrusted by themselves, unless told otherwise: so many at once, and one more each time.

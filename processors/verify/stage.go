@@ -59,7 +59,7 @@ func New(c Config) (*Stage, error) {
 		},
 		again: &lane{
 			topic: c.Streams.Again, apart: true, delay: max(c.DistrustAfter/askings, time.Millisecond), batch: c.Batch,
-			every: c.ApartEvery, slots: make(chan struct{}, 1),
+			every: c.ApartEvery, slots: make(chan struct{}, AgainConnections),
 		},
 		pause: func(string) {}, joined: func(*member) {},
 	}
