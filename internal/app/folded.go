@@ -77,8 +77,8 @@ func hasRead(lags, before []kafka.PartitionLag) bool {
 	return len(before) > 0
 }
 
-// awaited are the lags that --until-caught-up waits for. Edges that wait because too many users were distrusted may wait
-// for hours, and are not among them: the next run goes on.
+// awaited are the lags that --until-caught-up waits for. Edges that wait because too many users were distrusted may do
+// so for hours, and are not among them: the next run goes on.
 type awaited struct {
 	LagCluster
 	again   string // topic

@@ -44,7 +44,8 @@ func (m *misled) insert(r testkit.Row) {
 	m.tell("c", r)
 }
 
-// losses are what a stream may lose, and the alert that it costs. Most of them make an edge, too, that PostgreSQL refuses.
+// losses are what a stream may lose, and the alert that it costs. Most of them make an edge, too, that PostgreSQL
+// refuses.
 var losses = []struct {
 	name string
 	want string
@@ -179,8 +180,8 @@ func TestDistrustRefuses(t *testing.T) {
 	j.does(t, append([]string{"distrust", "5"}, state...), "1 user distrusted up to ")
 }
 
-// TestWhatTheStreamLostIsRepairedByItself: PostgreSQL's no is asked again, and when it stands the user is distrusted. No
-// command is given.
+// TestWhatTheStreamLostIsRepairedByItself: PostgreSQL's no is asked again, and when it stands the user is distrusted.
+// No command is given.
 func TestWhatTheStreamLostIsRepairedByItself(t *testing.T) {
 	t.Parallel()
 	for _, tc := range losses {

@@ -49,7 +49,8 @@ func healthy() fakeCluster {
 				Settings: map[string]string{"cleanup.policy": policy, "retention.ms": retention, "min.insync.replicas": "2"}}
 		}
 	}
-	add("delete", "604800000", streams.Changes, streams.Candidates, streams.Questions, streams.IndexLoop, streams.DeadLetters, streams.Dismissed)
+	add("delete", "604800000", streams.Changes, streams.Candidates, streams.Questions, streams.Again, streams.IndexLoop,
+		streams.DeadLetters, streams.Dismissed)
 	add("delete", "-1", streams.Source, streams.Alerts)
 	add("compact", "604800000", streams.WindowTable, streams.IndexTable, streams.Rules)
 	return f
@@ -159,7 +160,7 @@ func TestKafkaOnABroker(t *testing.T) {
 	findings = Kafka(t.Context(), cluster, o)
 	quietOn(t, findings, "kafka_source")
 	expectFinding(t, findings, Error, "kafka_topics", `"g-window-table" is a table with cleanup.policy "delete"`)
-	expectFinding(t, findings, Note, "kafka_topics", "not there yet: g-candidates, g-questions, alerts")
+	expectFinding(t, findings, Note, "kafka_topics", "not there yet: g-candidates, g-questions, g-again, alerts")
 
 	broker.Close()
 	nobody, findings := Dial(t.Context(), kafka.Options{Brokers: broker.Addrs()})

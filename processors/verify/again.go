@@ -39,7 +39,8 @@ const (
 	reaskOutOfForce = "other_rule" // the rule or the scale is none that can be judged here, or verification is off
 )
 
-var reaskings = []string{reaskEdge, reaskSettled, reaskWaits, reaskDistrust, reaskNoBudget, reaskUnjudged, reaskOutOfForce}
+var reaskings = []string{reaskEdge, reaskSettled, reaskWaits, reaskDistrust, reaskNoBudget, reaskUnjudged,
+	reaskOutOfForce}
 
 // doubt gives an answered candidate a place in the topic of what is asked again, if that may bring something.
 func (s *Stage) doubt(it *item) {
@@ -48,7 +49,8 @@ func (s *Stage) doubt(it *item) {
 		!it.candidate.Stream.HaveMore(*d.Database, it.rule.Measure) {
 		return
 	}
-	a := &brimline.Again{Candidate: *it.candidate, Database: *d.Database, First: d.Verification.At, Since: d.Verification.At}
+	at := d.Verification.At
+	a := &brimline.Again{Candidate: *it.candidate, Database: *d.Database, First: at, Since: at}
 	a.Candidate.Newest = nil
 	it.out.again = a
 }
@@ -201,8 +203,8 @@ func (c *claim) awaitFolded(at time.Time) bool {
 	return ctx.Err() == nil
 }
 
-// Budget bounds how many users are distrusted by themselves. A stream in which more are wrong has one cause, which is to
-// be mended; until then PostgreSQL is not to answer for all users at once. Nothing is lost without a token: the edge
+// Budget bounds how many users are distrusted by themselves. A stream in which more are wrong has one cause, which is
+// to be mended; until then PostgreSQL is not to answer for all users at once. Nothing is lost without a token: the edge
 // stays in its topic, and is asked about when there is one.
 type Budget struct {
 	mu      sync.Mutex
@@ -294,7 +296,8 @@ func (s *Stage) tellDistrust(it *item) {
 	if !s.Budget.due(s.Clock()) {
 		return
 	}
-	c, f, scale := it.candidate, it.question.figures, it.rule.Measure.Scale(s.Scale)
+	c, f := it.candidate, it.question.figures
+	scale := it.rule.Measure.Scale(s.Scale)
 	s.Log.Warn("PostgreSQL goes on refusing an edge, for it has less than the stream: the user is distrusted, and "+
 		"PostgreSQL answers until the window has filled again", "rule", it.rule.ID, "edge", c.Edge,
 		"stream", c.Stream.Total.Format(scale), "postgresql", f.Total.Format(scale), "rows_stream", c.Stream.Count,

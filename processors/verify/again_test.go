@@ -49,7 +49,9 @@ func (l *telling) asked(user string) int {
 var less = brimline.Figures{Total: total(60), Count: 1}
 
 // distrusting is a world in which PostgreSQL says so, and refusals last for a while.
-func distrusting(t *testing.T, partitions int32, after time.Duration, tell func(user string, asking int) brimline.Figures) (*world, *telling) {
+func distrusting(
+	t *testing.T, partitions int32, after time.Duration, tell func(user string, asking int) brimline.Figures,
+) (*world, *telling) {
 	w := newWorld(t, partitions)
 	l := &telling{fakeLedger: w.ledger, tell: tell, times: map[string]int{}}
 	w.config = func(c *Config) { c.Ledger, c.DistrustAfter, c.ApartEvery = l, after, 5*time.Millisecond }
@@ -247,8 +249,8 @@ func TestNothingIsAskedAgainWhileCatchingUp(t *testing.T) {
 	w.expectSaid("once it has", []string{"12 u 2 1 refuted"}, brimline.StillRefuted)
 }
 
-// TestAConnectorWithoutDeletes: so many users at once have one cause. A few are distrusted, at once and then one by one;
-// of the others nothing is lost, and PostgreSQL is spared.
+// TestAConnectorWithoutDeletes: so many users at once have one cause. A few are distrusted, at once and then one by
+// one; of the others nothing is lost, and PostgreSQL is spared.
 func TestAConnectorWithoutDeletes(t *testing.T) {
 	w, l := distrusting(t, 2, time.Millisecond, func(string, int) brimline.Figures { return less })
 	budget := NewBudget(3, time.Hour)
@@ -264,7 +266,8 @@ func TestAConnectorWithoutDeletes(t *testing.T) {
 	}
 	const users = 40
 	for i := range users {
-		w.put(edgeCandidate(fmt.Sprint("u", i), 2*hour, int64(2*i)), edgeCandidate(fmt.Sprint("u", i), 4*hour, int64(2*i+1)))
+		user := fmt.Sprint("u", i)
+		w.put(edgeCandidate(user, 2*hour, int64(2*i)), edgeCandidate(user, 4*hour, int64(2*i+1)))
 	}
 	one := w.start("one")
 	w.caughtUp()

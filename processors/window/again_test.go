@@ -59,9 +59,12 @@ func TestARefusalThatLastsDistrusts(t *testing.T) {
 func TestARefusalThatIsOverDistrustsNobody(t *testing.T) {
 	r := hourly("r", 120, brimline.SumAbs)
 	for what, between := range map[string]func(b *bench, edge *brimline.Candidate){
-		"the row is deleted":         func(b *bench, _ *brimline.Candidate) { b.next(gone("a", 10)) },
-		"the row becomes less":       func(b *bench, _ *brimline.Candidate) { b.next(put("a", 1, 10)) },
-		"a row comes and goes":       func(b *bench, _ *brimline.Candidate) { b.next(put("x", 1, 15)); b.next(gone("x", 15)) },
+		"the row is deleted":   func(b *bench, _ *brimline.Candidate) { b.next(gone("a", 10)) },
+		"the row becomes less": func(b *bench, _ *brimline.Candidate) { b.next(put("a", 1, 10)) },
+		"a row comes and goes": func(b *bench, _ *brimline.Candidate) {
+			b.next(put("x", 1, 15))
+			b.next(gone("x", 15))
+		},
 		"PostgreSQL has it now":      func(b *bench, edge *brimline.Candidate) { b.next(restored(edge)) },
 		"the user is distrusted":     func(b *bench, _ *brimline.Candidate) { b.next(upTo(5)) },
 		"of another candidate":       func(_ *bench, edge *brimline.Candidate) { edge.Cause.Offset-- },
@@ -124,20 +127,23 @@ func TestARefusalInTheFutureDoesNotGoRound(t *testing.T) {
 	b.expect("have their edges", b.written(21, found(r, out[0].Cause, 20)), "r edge 20")
 }
 
-// TestRefusalsRepairByThemselves: the cases of kind B, in which the stream's loss makes an edge that PostgreSQL refuses,
-// with everything that happens on the way in every order that departs at most twice from the plain one. No command is
-// given.
+// TestRefusalsRepairByThemselves: the cases of kind B, in which the stream's loss makes an edge that PostgreSQL
+// refuses, with everything that happens on the way in every order that departs at most twice from the plain one. No
+// command is given.
 func TestRefusalsRepairByThemselves(t *testing.T) {
 	rule := brimline.Rule{ID: "r", Window: 168 * time.Hour, Limit: brimline.Count(3000)}
 	for name, script := range map[string][]write{
-		"a row deleted unseen":     {made("a", 2500, 0), unseen(removed("a")), made("b", 2600, 24), made("c", 700, 25)},
-		"the edge comes first":     {made("a", 2500, 0), unseen(removed("a")), made("b", 2600, 24), made("c", 2700, 25)},
-		"a row becomes less":       {made("a", 2900, 0), unseen(made("a", 10, 0)), made("b", 600, 1), made("c", 2500, 2)},
-		"a row every few hours":    {made("a", 2900, 0), unseen(removed("a")), made("b", 600, 1), made("c", 900, 2), made("d", 1501, 3)},
-		"deleted, and a late row":  {made("a", 2900, 10), unseen(removed("a")), made("b", 600, 12), made("c", 2500, 11)},
-		"two losses":               {made("a", 2900, 0), unseen(removed("a")), made("b", 600, 1), unseen(removed("b")), made("c", 3001, 400)},
-		"lost, and another's edge": {made("a", 2900, 0), unseen(removed("a")), made("b", 600, 1), made("c", 3600, 1000), made("d", 10, 1001)},
-		"a standby is stuck":       {unplaced(made("a", 2900, 0)), unplaced(made("b", 600, 1))},
+		"a row deleted unseen": {made("a", 2500, 0), unseen(removed("a")), made("b", 2600, 24), made("c", 700, 25)},
+		"the edge comes first": {made("a", 2500, 0), unseen(removed("a")), made("b", 2600, 24), made("c", 2700, 25)},
+		"a row becomes less":   {made("a", 2900, 0), unseen(made("a", 10, 0)), made("b", 600, 1), made("c", 2500, 2)},
+		"a row every few hours": {made("a", 2900, 0), unseen(removed("a")), made("b", 600, 1), made("c", 900, 2),
+			made("d", 1501, 3)},
+		"deleted, and a late row": {made("a", 2900, 10), unseen(removed("a")), made("b", 600, 12), made("c", 2500, 11)},
+		"two losses": {made("a", 2900, 0), unseen(removed("a")), made("b", 600, 1), unseen(removed("b")),
+			made("c", 3001, 400)},
+		"lost, and another edge": {made("a", 2900, 0), unseen(removed("a")), made("b", 600, 1), made("c", 3600, 1000),
+			made("d", 10, 1001)},
+		"a standby is stuck": {unplaced(made("a", 2900, 0)), unplaced(made("b", 600, 1))},
 	} {
 		distrusts := 0
 		n := schedules(2, func(pick func(int) int) {
@@ -162,8 +168,8 @@ func unplaced(w write) write { w.unplaced = true; return w }
 func drawLosses(t *rapid.T) (all []write) {
 	n := rapid.IntRange(2, 12).Draw(t, "transactions")
 	for i := range n {
-		w := made(fmt.Sprint(rapid.IntRange(0, 5).Draw(t, "row")), brimline.Amount(rapid.Int64Range(1, 9).Draw(t, "amount")),
-			i+rapid.IntRange(-3, 1).Draw(t, "hour"))
+		id, amount := rapid.IntRange(0, 5).Draw(t, "row"), rapid.Int64Range(1, 9).Draw(t, "amount")
+		w := made(fmt.Sprint(id), brimline.Amount(amount), i+rapid.IntRange(-3, 1).Draw(t, "hour"))
 		w.gone = rapid.IntRange(0, 2).Draw(t, "gone") == 0
 		w.lost = i < n-1 && w.gone && rapid.IntRange(0, 2).Draw(t, "lost") > 0
 		all = append(all, w)
@@ -171,8 +177,9 @@ func drawLosses(t *rapid.T) (all []write) {
 	return all
 }
 
-// TestRefusalsDisturbNothing: whatever the stream loses and PostgreSQL shows late, what is asked again and the distrusts
-// that come of it lose and double no edge, beside a distrust by command at the end, which brings what no refusal tells of.
+// TestRefusalsDisturbNothing: whatever the stream loses and PostgreSQL shows late, what is asked again and the
+// distrusts that come of it lose and double no edge, beside a distrust by command at the end, which brings what no
+// refusal tells of.
 func TestRefusalsDisturbNothing(t *testing.T) {
 	lasting, restored := 0, 0
 	rapid.Check(t, func(t *rapid.T) {
