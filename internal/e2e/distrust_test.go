@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/codecs"
 	"github.com/brimline/brimline/internal/testkit"
 )
 
@@ -202,5 +203,53 @@ func TestWhatTheStreamLostIsRepairedByItself(t *testing.T) {
 			m.finish(t)
 			m.expect(t, "and once", tc.want)
 		})
+	}
+}
+
+// TestACatchUpDistrustsNobody: a tenth of the rows are deleted long after they were written. While the group catches up
+// PostgreSQL refuses their edges. The deletions explain that, and come before it is asked again.
+func TestACatchUpDistrustsNobody(t *testing.T) {
+	t.Parallel()
+	r := testkit.Rand(testkit.Seed(t))
+	j := newJob(t, parts(t), 4, "rules: [{id: week, window: 7d, limit: 300, measure: sum_abs}]")
+	rows := testkit.History{
+		Rows: 4000, Users: 150, Start: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), Span: 28 * 24 * time.Hour,
+		Grain: time.Minute, MaxAmount: 10000,
+	}.Draw(r)
+	j.table.Insert(t, rows)
+	var events, deletions []testkit.Event
+	add := func(to *[]testkit.Event, e testkit.Event, id int64) {
+		e.Partition = int32(id % 4)
+		*to = append(*to, e)
+	}
+	for i := range rows {
+		add(&events, testkit.Envelope("transactions", "c", nil, &rows[i], int64(i+1)), rows[i].ID)
+		if r.IntN(10) == 0 {
+			j.table.Delete(t, rows[i].ID)
+			add(&deletions, testkit.Envelope("transactions", "d", &rows[i], nil, int64(len(rows)+i+1)), rows[i].ID)
+		}
+	}
+	j.Produce(t, j.names.Source, append(events, deletions...))
+	j.finish(t)
+	j.judge(t)
+	again, distrusted := len(j.Records(t, j.names.Again)), 0
+	for _, m := range j.Records(t, j.names.Changes) {
+		v, err := codecs.Change{}.Decode(m.Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c := v.(*brimline.Change); c.Kind == brimline.StillRefuted {
+			code, out := j.command(t, "user", c.User, "--json", "--state-dir", j.state+"/cli")
+			if code != 0 || strings.Contains(out, `"distrusted"`) {
+				distrusted++
+			}
+		}
+	}
+	t.Logf("%d deletions, %d edges put to be asked again, %d users distrusted", len(deletions), again, distrusted)
+	if again == 0 {
+		t.Error("PostgreSQL refused nothing: nothing to see")
+	}
+	if distrusted > 0 {
+		t.Errorf("%d users are distrusted although the stream lost nothing", distrusted)
 	}
 }
