@@ -18,8 +18,9 @@ func (s *step) restored() bool {
 	return true
 }
 
-// stillRefuted distrusts the user of an edge that PostgreSQL goes on refusing while the window's rows are above the
-// limit: some of them are wrong. Those are at the edge or before it, and others may be up to the newest row. What is
+// stillRefuted distrusts the user of an edge that PostgreSQL goes on refusing. The window is whole there, and has been
+// above the limit since the edge was found, for whatever lowers rows has a refused edge forgotten: some of its rows are
+// wrong. Those are at the edge or before it, and others may be up to the newest row. What is
 // dated in the future stays, or PostgreSQL would be asked about every row until then, unless the edge itself lies
 // there: then nothing else would take its rows away, and the edge would come back for ever.
 func (s *step) stillRefuted() bool {
@@ -28,7 +29,7 @@ func (s *step) stillRefuted() bool {
 		return false
 	}
 	t := s.in.Change.Edges[0]
-	if t < s.judgeable(i) || s.rows.FiguresAt(i, t).Total.Cmp(s.rules[i].Limit) <= 0 {
+	if t < s.judgeable(i) {
 		return false
 	}
 	return s.distrust(max(t, min(s.rows.Newest(), s.in.Change.Row.Time)))

@@ -101,6 +101,13 @@ func TestAnEdgeThatPostgreSQLShowsLateIsAnnounced(t *testing.T) {
 	b.expect("an answer to the first candidate", b.next(yes))
 	b.expect("and to the second", b.next(restored(&again[0])), "r edge 20")
 
+	// An edge that is not refused is none of these.
+	b = newBench(t, r)
+	b.next(inserted(put("a", 100, 10)))
+	first := b.next(inserted(put("b", 30, 20)))
+	b.expect("a yes before the no", b.next(restored(&first[0])))
+	b.expect("a last no before the first", b.next(stillRefuted(&first[0], 50)))
+
 	// An edge that is not known any more was announced and forgotten, for all that is known: it stays forgotten.
 	b, edge = refusedEdge(t, r)
 	b.st.forget(0, 0)
