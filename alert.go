@@ -28,6 +28,8 @@ type Candidate struct {
 	Stream  Figures     // what the window held when it was raised
 	Newest  []Transaction
 	Cause   Cause
+	// Doubted: PostgreSQL has gone on refusing this edge, and the window stands by it.
+	Doubted bool
 	// Apart says that it travels in the stream of questions, in which it is not among what live rows wait for. No codec
 	// writes it: the stream tells.
 	Apart bool

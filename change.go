@@ -4,7 +4,7 @@ package brimline
 type ChangeKind uint8
 
 // The kinds of change. The first three come from the table's change stream, EdgesFound, Refuted and Unjudgeable from
-// the verify stage, as answers to candidates, and so do Restored and StillRefuted, as answers to what it asked again;
+// the verify stage, as answers to candidates, and so do Restored, StillRefuted and Disbelieved, as answers to what it asked again;
 // Sweep and AskAgain come from the clock, Retry from `brimline deadletter retry`, and Distrust from `brimline distrust`.
 const (
 	Upsert     ChangeKind = 1 // the row is there now, with these contents
@@ -24,14 +24,17 @@ const (
 	AskAgain ChangeKind = 10
 	// Restored: PostgreSQL, asked again, has the edge that it refuted.
 	Restored ChangeKind = 11
-	// StillRefuted: asked again for a while, it still has less than the window. Row.Time is when that was known.
+	// StillRefuted: asked again for a while, it still has less than the window had. If the window has it still, the edge
+	// is put once more, as Candidate.Doubted.
 	StillRefuted ChangeKind = 12
+	// Disbelieved: such a candidate was refuted, too. The user is to be distrusted. Row.Time is when that was known.
+	Disbelieved ChangeKind = 13
 )
 
 // The first and the last kind.
 const (
 	FirstChange = Upsert
-	LastChange  = StillRefuted
+	LastChange  = Disbelieved
 )
 
 // Change is one message of the changes stream, keyed by user.
@@ -46,10 +49,11 @@ type Change struct {
 	// Inserted: the source says that this user did not have the row before. With neither, nothing is known of that: a
 	// snapshot's row, or a record without operation.
 	Inserted bool
-	Reason   DistrustReason // Distrust and StillRefuted
+	Reason   DistrustReason // Distrust and Disbelieved
 
 	Rule uint64 // answers and Retry: fingerprint of the rule; 0 of an answer that only says that it is complete
-	// Edges are all edges of the span for EdgesFound and the one edge for Refuted, Restored and StillRefuted. For
+	// Edges are all edges of the span for EdgesFound and the one edge for Refuted and what comes of
+	// asking again. For
 	// Unjudgeable and Retry
 	// they are the edge, or the first and the last time of the span that was asked about.
 	Edges []Time

@@ -96,12 +96,12 @@ func anyChange() *rapid.Generator[*brimline.Change] {
 		case brimline.Unjudgeable, brimline.Retry:
 			c.Edges = rapid.SliceOfN(anyTime(), 1, 2).Draw(t, "span")
 			c.Rule, c.Cause = rapid.Uint64().Draw(t, "rule"), rapid.Int64().Draw(t, "cause")
-		case brimline.StillRefuted:
+		case brimline.Disbelieved:
 			c.Row.User, c.Row.Time = c.User, 1+anyTime().Draw(t, "now")
 			c.Reason = brimline.DistrustReason(rapid.String().Draw(t, "reason"))
 			c.Edges, c.Rule = []brimline.Time{anyTime().Draw(t, "edge")}, rapid.Uint64().Draw(t, "rule")
 			c.Cause = rapid.Int64().Draw(t, "cause")
-		case brimline.Restored:
+		case brimline.Restored, brimline.StillRefuted:
 			c.Row = anyRow(c.User).Draw(t, "row")
 			c.Edges, c.Rule = []brimline.Time{anyTime().Draw(t, "edge")}, rapid.Uint64().Draw(t, "rule")
 			c.Cause = rapid.Int64().Draw(t, "cause")
@@ -215,8 +215,10 @@ func anyCandidate() *rapid.Generator[*brimline.Candidate] {
 
 func anyAgain() *rapid.Generator[*brimline.Again] {
 	return rapid.Custom(func(t *rapid.T) *brimline.Again {
-		return &brimline.Again{Candidate: *anyCandidate().Draw(t, "candidate"), Database: anyFigures().Draw(t, "database"),
+		a := &brimline.Again{Candidate: *anyCandidate().Draw(t, "candidate"), Database: anyFigures().Draw(t, "database"),
 			First: anyTime().Draw(t, "first"), Since: anyTime().Draw(t, "since")}
+		a.Candidate.Doubted = rapid.Bool().Draw(t, "doubted")
+		return a
 	})
 }
 

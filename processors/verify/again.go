@@ -15,7 +15,9 @@ import (
 
 // An edge that PostgreSQL refused although the window has more than it is asked about again. Either PostgreSQL did not
 // show yet what the stream already had, or the stream had not brought yet what PostgreSQL already showed, or the window
-// is wrong. They cannot be told apart at that moment, and need not be: time tells.
+// is wrong. They cannot be told apart at that moment, and need not be: time tells. When it has not, the window stage,
+// which alone knows whether anything has come of the edge since, puts the edge once more if it still stands. That one
+// is refused and asked about again as well, and then the user is distrusted.
 //
 // The refusal's transaction writes the edge to a topic of its own, and so does every asking that brings the same again,
 // each after the same delay: the topic is in the order in which its edges are due. Nothing else writes there, so each
@@ -33,13 +35,14 @@ const (
 	reaskEdge       = "edge"       // PostgreSQL has the edge now
 	reaskSettled    = "settled"    // no edge, and no more in the window than in PostgreSQL: the stream goes on as usual
 	reaskWaits      = "waits"      // as before, and to be asked again
-	reaskDistrust   = "distrust"   // it has been so for long enough
+	reaskWindow     = "window"     // it has been so for long enough: the window says whether the edge still stands
+	reaskDistrust   = "distrust"   // it does, and PostgreSQL has refused it once more
 	reaskNoBudget   = "no_budget"  // it has, and too many users are distrusted already
 	reaskUnjudged   = "unjudged"   // PostgreSQL's rows cannot be added up: whatever mends them judges again
 	reaskOutOfForce = "other_rule" // the rule or the scale is none that can be judged here, or verification is off
 )
 
-var reaskings = []string{reaskEdge, reaskSettled, reaskWaits, reaskDistrust, reaskNoBudget, reaskUnjudged,
+var reaskings = []string{reaskEdge, reaskSettled, reaskWaits, reaskWindow, reaskDistrust, reaskNoBudget, reaskUnjudged,
 	reaskOutOfForce}
 
 // doubt gives an answered candidate a place in the topic of what is asked again, if that may bring something.
@@ -74,7 +77,7 @@ func (s *Stage) prepareAgain(ctx context.Context, b *batch) error {
 			it.reask = reaskOutOfForce
 			continue
 		}
-		if s.over(a, s.Clock()) && !s.Budget.left(a.Candidate.User, s.Clock()) {
+		if a.Candidate.Doubted && !s.Budget.left(a.Candidate.User, s.Clock()) {
 			it.reask, it.out.again = reaskNoBudget, a // PostgreSQL is spared: its answer could not be followed
 			continue
 		}
@@ -114,12 +117,15 @@ func (s *Stage) conclude(it *item, a *brimline.Again) {
 		it.reask, it.out.answers = reaskEdge, []*brimline.Change{answer}
 	case figures.Before.Cmp(it.rule.Limit) > 0 || !c.Stream.HaveMore(figures, it.rule.Measure):
 		it.reask = reaskSettled
-	case !s.over(a, now.Std()):
+	case !c.Doubted && !s.over(a, now.Std()):
 		it.reask, it.out.again = reaskWaits, a
+	case !c.Doubted:
+		answer.Kind, answer.Row = brimline.StillRefuted, c.Trigger
+		it.reask, it.out.answers = reaskWindow, []*brimline.Change{answer}
 	case !s.Budget.take(c.User, now.Std()):
 		it.reask, it.out.again = reaskNoBudget, a
 	default:
-		answer.Kind, answer.Reason = brimline.StillRefuted, brimline.ByRefusals
+		answer.Kind, answer.Reason = brimline.Disbelieved, brimline.ByRefusals
 		answer.Row = brimline.Transaction{User: c.User, Time: now}
 		it.reask, it.out.answers = reaskDistrust, []*brimline.Change{answer}
 		s.tellDistrust(it)

@@ -2,28 +2,33 @@ package window
 
 import "github.com/brimline/brimline"
 
-// An edge that PostgreSQL refused because it has less than the window is asked about again by verify, for a while. Both
-// of its last words are about the edge as it was refused: where anything that can matter has come since, the edge has
-// been forgotten, or has another cause, and they are too late.
+// An edge that PostgreSQL refused because it has less than the window is asked about again by verify, for a while. What
+// comes of that is about the edge as it was refused: where anything that can matter has come since, the edge has been
+// forgotten, or has another cause, and it is too late.
 
-// restored announces an edge that PostgreSQL has now. It showed the edge's rows later than the stream did.
-func (s *step) restored() bool {
+// putOnceMore puts an edge that PostgreSQL has now, for it showed the edge's rows later than the stream did. One that it
+// goes on refusing is put, too, as long as the window is whole there: so verify hears that no change on its way has
+// explained the refusal.
+func (s *step) putOnceMore() bool {
 	i, at := s.refusedEdge()
 	if i < 0 {
 		return false
 	}
-	s.forget(i, at)
 	t := s.in.Change.Edges[0]
+	if s.in.Change.Kind == brimline.StillRefuted && t < s.judgeable(i) {
+		return false
+	}
+	s.forget(i, at)
 	s.announce(i, t, s.rows.FiguresAt(i, t))
 	return true
 }
 
-// stillRefuted distrusts the user of an edge that PostgreSQL goes on refusing. The window is whole there, and has been
+// disbelieved distrusts the user of an edge that PostgreSQL goes on refusing. The window is whole there, and has been
 // above the limit since the edge was found, for whatever lowers rows has a refused edge forgotten: some of its rows are
-// wrong. Those are at the edge or before it, and others may be up to the newest row. What is
-// dated in the future stays, or PostgreSQL would be asked about every row until then, unless the edge itself lies
-// there: then nothing else would take its rows away, and the edge would come back for ever.
-func (s *step) stillRefuted() bool {
+// wrong. Those are at the edge or before it, and others may be up to the newest row. What is dated in the future stays,
+// or PostgreSQL would be asked about every row until then, unless the edge itself lies there: then nothing else would
+// take its rows away, and the edge would come back for ever.
+func (s *step) disbelieved() bool {
 	i, _ := s.refusedEdge()
 	if i < 0 {
 		return false

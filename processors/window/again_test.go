@@ -11,10 +11,17 @@ import (
 	"github.com/brimline/brimline"
 )
 
-// stillRefuted is what verify says of a candidate at a minute, after PostgreSQL has refuted it for a while.
-func stillRefuted(c *brimline.Candidate, minute int) brimline.Change {
+// stillRefuted is what verify says of a candidate after PostgreSQL has refuted it for a while.
+func stillRefuted(c *brimline.Candidate) brimline.Change {
 	answer := refuted(c)
-	answer.Kind, answer.Reason, answer.Row.Time = brimline.StillRefuted, brimline.ByRefusals, minutes(minute)
+	answer.Kind = brimline.StillRefuted
+	return answer
+}
+
+// disbelieved is what it says at a minute when PostgreSQL has refuted what was put for that.
+func disbelieved(c *brimline.Candidate, minute int) brimline.Change {
+	answer := refuted(c)
+	answer.Kind, answer.Reason, answer.Row.Time = brimline.Disbelieved, brimline.ByRefusals, minutes(minute)
 	return answer
 }
 
@@ -39,7 +46,18 @@ func TestARefusalThatLastsDistrusts(t *testing.T) {
 	r := hourly("r", 120, brimline.SumAbs)
 	b, edge := refusedEdge(t, r)
 	b.next(inserted(put("c", 1, 30)))
-	no := stillRefuted(edge, 50)
+	word := stillRefuted(edge)
+	once := b.next(word)
+	b.expect("put once more", once, "r edge 20")
+	if !once[0].Doubted {
+		t.Error("verify does not hear that the edge still stands")
+	}
+	if again := b.at(b.offset-1, word); len(again) != 1 || !again[0].Doubted || again[0].Cause != once[0].Cause {
+		t.Errorf("replayed: %+v", again)
+	}
+	b.expect("the first word once more", b.next(word))
+	b.expect("refused", b.next(refuted(&once[0])))
+	no := disbelieved(&once[0], 50)
 	out := b.next(no)
 	b.expect("distrusted", out, "r late -31..90")
 	b.expect("replayed", b.at(b.offset-1, no), "r late -31..90")
@@ -74,14 +92,16 @@ func TestARefusalThatIsOverDistrustsNobody(t *testing.T) {
 		b, edge := refusedEdge(t, r)
 		between(b, edge)
 		doubt := b.st.w.Doubt
-		b.expect(what, b.next(stillRefuted(edge, 50)))
+		b.expect(what, b.next(stillRefuted(edge)))
+		b.expect(what, b.next(disbelieved(edge, 50)))
 		if b.st.w.Doubt != doubt {
 			t.Errorf("%s: distrusted all the same: %+v", what, b.st.w.Doubt)
 		}
 	}
 	b := newBench(t, r)
 	edge := brimline.Candidate{Rule: r, Edge: minutes(20)}
-	b.expect("a user who is not in the table", b.next(stillRefuted(&edge, 50)))
+	b.expect("a user who is not in the table", b.next(stillRefuted(&edge)))
+	b.expect("disbelieved", b.next(disbelieved(&edge, 50)))
 	b.expect("restored", b.next(restored(&edge)))
 	if b.st.w.Last != 0 {
 		t.Error("a user came of an answer")
@@ -106,7 +126,7 @@ func TestAnEdgeThatPostgreSQLShowsLateIsAnnounced(t *testing.T) {
 	b.next(inserted(put("a", 100, 10)))
 	first := b.next(inserted(put("b", 30, 20)))
 	b.expect("a yes before the no", b.next(restored(&first[0])))
-	b.expect("a last no before the first", b.next(stillRefuted(&first[0], 50)))
+	b.expect("a last no before the first", b.next(disbelieved(&first[0], 50)))
 
 	// An edge that is not known any more was announced and forgotten, for all that is known: it stays forgotten.
 	b, edge = refusedEdge(t, r)
@@ -124,7 +144,7 @@ func TestARefusalInTheFutureDoesNotGoRound(t *testing.T) {
 	edge := b.written(11, inserted(put("phantom", 200, years)))
 	b.expect("an edge", edge, "r edge 5256000")
 	b.written(12, refuted(&edge[0]))
-	out := b.written(13, stillRefuted(&edge[0], 13))
+	out := b.written(13, disbelieved(&edge[0], 13))
 	if len(out) != 1 || out[0].Kind != brimline.LateCandidate || b.st.w.Floor != edge[0].Edge {
 		t.Fatalf("%q up to %v", shown(out), b.st.w.Floor)
 	}
@@ -160,7 +180,7 @@ func TestRefusalsRepairByThemselves(t *testing.T) {
 			if wrong := d.wrong(); wrong != "" {
 				t.Fatalf("%s: %s%s", name, wrong, d)
 			}
-			distrusts += d.count(brimline.StillRefuted)
+			distrusts += d.count(brimline.Disbelieved)
 		})
 		t.Logf("%s: %d interleavings, %d refusals that lasted", name, n, distrusts)
 		if distrusts == 0 {
@@ -171,8 +191,9 @@ func TestRefusalsRepairByThemselves(t *testing.T) {
 
 func unplaced(w write) write { w.unplaced = true; return w }
 
-// drawLosses draws transactions of rows above a limit of 10, deletions and losses among them.
+// drawLosses draws transactions of rows above a limit of 10, deletions and losses among them, one of which is certain.
 func drawLosses(t *rapid.T) (all []write) {
+	all = []write{made("lost", 9, 0), unseen(removed("lost"))}
 	n := rapid.IntRange(2, 12).Draw(t, "transactions")
 	for i := range n {
 		id, amount := rapid.IntRange(0, 5).Draw(t, "row"), rapid.Int64Range(1, 9).Draw(t, "amount")
@@ -194,7 +215,7 @@ func TestRefusalsDisturbNothing(t *testing.T) {
 			brimline.Rule{ID: "s", Window: 3 * time.Hour, Limit: brimline.Count(8), Measure: brimline.Sum})
 		d.byItself = true
 		d.live(t)
-		lasting += d.count(brimline.StillRefuted)
+		lasting += d.count(brimline.Disbelieved)
 		restored += d.count(brimline.Restored)
 	})
 	t.Logf("%d refusals lasted, %d did not", lasting, restored)

@@ -207,7 +207,7 @@ func (d *doubts) reAsk() {
 // lasting says that the first refusal has stood for a while, for which PostgreSQL has shown all that the stream held
 // then, and that everything of before is folded. Not all that it shows has come by the stream, and it never may.
 func (d *doubts) lasting() bool {
-	return d.mayReAsk() && d.again[0].asked > 0 && d.next == len(d.stream)
+	return d.mayReAsk() && (d.again[0].asked > 0 || d.again[0].Doubted) && d.next == len(d.stream)
 }
 
 // mayReAsk: the answer to the candidate is in the stream first, for it is of the same transaction.
@@ -218,10 +218,13 @@ func (d *doubts) mayReAsk() bool {
 func (d *doubts) stillRefuted() {
 	r := d.again[0]
 	d.again = d.again[1:]
-	d.mustSee = max(d.mustSee, len(d.committed))
-	d.stream = append(d.stream, brimline.Change{Kind: brimline.StillRefuted, User: "u", Reason: brimline.ByRefusals,
-		Row: brimline.Transaction{Time: d.clock}, Rule: r.Rule.Fingerprint(), Source: r.Source,
-		Edges: []brimline.Time{r.Edge}, Cause: r.Cause.Offset})
+	c := brimline.Change{Kind: brimline.StillRefuted, User: "u", Row: r.Trigger, Rule: r.Rule.Fingerprint(),
+		Source: r.Source, Edges: []brimline.Time{r.Edge}, Cause: r.Cause.Offset}
+	if r.Doubted {
+		d.mustSee = max(d.mustSee, len(d.committed))
+		c.Kind, c.Reason, c.Row = brimline.Disbelieved, brimline.ByRefusals, brimline.Transaction{Time: d.clock}
+	}
+	d.stream = append(d.stream, c)
 }
 
 // figures are PostgreSQL's at a candidate's edge.

@@ -415,15 +415,18 @@ func (l *life) distrust(user string) {
 func (l *life) reAsk(n int) {
 	c := l.refused[n]
 	l.refused = slices.Delete(l.refused, n, n+1)
-	change := brimline.Change{Kind: brimline.StillRefuted, User: c.User, Reason: brimline.ByRefusals, Source: c.Source,
+	change := brimline.Change{Kind: brimline.Disbelieved, User: c.User, Reason: brimline.ByRefusals, Source: c.Source,
 		Row:  brimline.Transaction{Time: hour * brimline.Time(rapid.IntRange(0, 2000).Draw(l.t, "now"))},
 		Rule: c.Rule.Fingerprint(), Edges: []brimline.Time{c.Edge}, Cause: c.Cause.Offset}
 	f, there, err := l.figures(c.User, &c.Rule, c.Edge)
 	if err != nil {
 		return
 	}
-	if there && f.IsEdge(c.Rule.Limit) {
+	switch {
+	case there && f.IsEdge(c.Rule.Limit):
 		change.Kind, change.Reason, change.Row = brimline.Restored, "", c.Trigger
+	case rapid.Bool().Draw(l.t, "first"):
+		change.Kind, change.Reason, change.Row = brimline.StillRefuted, "", c.Trigger
 	}
 	l.last[change.Kind]++
 	l.stream = append(l.stream, message{c.User, change})
@@ -660,7 +663,7 @@ func testLife(t *testing.T, inOrder bool) {
 		}
 		l.check(!inOrder)
 		swept, died = swept+l.swept, died+l.died
-		restored, lasting = restored+l.last[brimline.Restored], lasting+l.last[brimline.StillRefuted]
+		restored, lasting = restored+l.last[brimline.Restored], lasting+l.last[brimline.Disbelieved]
 		near, apart = near+l.closed[0], apart+l.closed[1]
 		for range l.alerts {
 			repeated++

@@ -35,7 +35,7 @@ var changeKinds = map[brimline.ChangeKind]string{
 	brimline.EdgesFound: "edges_found", brimline.Refuted: "refuted", brimline.Sweep: "sweep",
 	brimline.Unjudgeable: "unjudgeable", brimline.Retry: "retry",
 	brimline.Distrust: "distrust", brimline.AskAgain: "ask_again",
-	brimline.Restored: "restored", brimline.StillRefuted: "still_refuted",
+	brimline.Restored: "restored", brimline.StillRefuted: "still_refuted", brimline.Disbelieved: "disbelieved",
 }
 
 // NewMetrics registers the stage's metrics with r, counters at zero.

@@ -163,7 +163,7 @@ func (s *step) askAgain() {
 			if s.w.Doubt.Offset != 0 {
 				s.askDoubt(i)
 			}
-		case brimline.StillRefuted:
+		case brimline.Disbelieved:
 			if s.w.Doubt.Offset > s.in.Offset { // of this message, or of a later one, whose span is as wide
 				s.askDoubt(i)
 			}
