@@ -6,8 +6,8 @@ import "github.com/brimline/brimline"
 // comes of that is about the edge as it was refused: where anything that can matter has come since, the edge has been
 // forgotten, or has another cause, and it is too late.
 
-// putOnceMore puts an edge that PostgreSQL has now, for it showed the edge's rows later than the stream did. One that it
-// goes on refusing is put, too, as long as the window is whole there: so verify hears that no change on its way has
+// putOnceMore puts an edge that PostgreSQL has now, for it showed the edge's rows later than the stream did. One that
+// it goes on refusing is put, too, as long as the window is whole there: so verify hears that no change on its way has
 // explained the refusal.
 func (s *step) putOnceMore() bool {
 	i, at := s.refusedEdge()
