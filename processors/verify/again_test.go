@@ -58,11 +58,14 @@ func distrusting(
 	return w, l
 }
 
+var kindNames = map[brimline.ChangeKind]string{brimline.Refuted: "refuted", brimline.Restored: "restored",
+	brimline.StillRefuted: "stands", brimline.Disbelieved: "disbelieved"}
+
 // said are the answers to candidates, as kind and user, in the order of users.
 func (w *world) said(kinds ...brimline.ChangeKind) (all []string) {
 	for _, c := range decoded[*brimline.Change](w.t, codecs.Change{}, w.read(w.streams.Changes)) {
 		if slices.Contains(kinds, c.Kind) {
-			all = append(all, fmt.Sprint(c.Kind, " ", c.User, " ", int64(c.Edges[0]/hour), " ", c.Cause, " ", c.Reason))
+			all = append(all, fmt.Sprint(kindNames[c.Kind], " ", c.User, " ", int64(c.Edges[0]/hour), " ", c.Cause, " ", c.Reason))
 		}
 	}
 	slices.Sort(all)
@@ -134,9 +137,9 @@ func TestRefusedEdgesAreAskedAgain(t *testing.T) {
 	one := w.start("one")
 	w.settled()
 	one.stopped(t)
-	w.expectSaid("refused at first", []string{"5 late 2 0 ", "5 goes on 2 1 ", "5 restless 2 2 ", "5 above 2 3 ",
-		"5 lost 2 5 ", "5 more 2 99 "}, brimline.Refuted)
-	w.expectSaid("at last", []string{"11 late 2 0 ", "12 restless 2 2 ", "12 lost 2 5 "},
+	w.expectSaid("refused at first", []string{"refuted late 2 0 ", "refuted goes on 2 1 ", "refuted restless 2 2 ", "refuted above 2 3 ",
+		"refuted lost 2 5 ", "refuted more 2 99 "}, brimline.Refuted)
+	w.expectSaid("at last", []string{"restored late 2 0 ", "stands restless 2 2 ", "stands lost 2 5 "},
 		brimline.Restored, brimline.StillRefuted, brimline.Disbelieved)
 	for user, want := range map[string]int{"late": 3, "goes on": 3, "above": 1, "right": 1, "more": 1} {
 		if n := l.asked(user); n != want {
@@ -158,7 +161,7 @@ func TestRefusedEdgesAreAskedAgain(t *testing.T) {
 	one = w.start("one")
 	w.settled()
 	one.stopped(t)
-	w.expectSaid("of what was put once more", []string{"13 lost 2 100 refuted"}, brimline.Disbelieved)
+	w.expectSaid("of what was put once more", []string{"disbelieved lost 2 100 refuted"}, brimline.Disbelieved)
 	for _, c := range decoded[*brimline.Change](t, codecs.Change{}, w.read(w.streams.Changes)) {
 		if c.Kind == brimline.Restored && (c.Row.ID == "" || c.Source.LSN == 0) {
 			t.Errorf("the row is not told: %+v", c)
@@ -190,9 +193,9 @@ func askedAgainOnce(t *testing.T, w *world) {
 	for i := range 60 {
 		user := fmt.Sprint("u", i)
 		if len(user)%2 == 0 {
-			want = append(want, fmt.Sprint("11 ", user, " 2 ", i, " "))
+			want = append(want, fmt.Sprint("restored ", user, " 2 ", i, " "))
 		} else {
-			want = append(want, fmt.Sprint(12+i%2, " ", user, " 2 ", i, []string{" ", " refuted"}[i%2]))
+			want = append(want, fmt.Sprint([]string{"stands", "disbelieved"}[i%2], " ", user, " 2 ", i, []string{" ", " refuted"}[i%2]))
 		}
 	}
 	var left []*frozen
@@ -218,7 +221,7 @@ func askedAgainOnce(t *testing.T, w *world) {
 	got := w.said(brimline.Restored, brimline.StillRefuted, brimline.Disbelieved)
 	// Where all that was asked before is of transactions that were aborted, PostgreSQL has the edge at the first asking.
 	for _, a := range decoded[*brimline.Alert](t, codecs.Alert{}, w.read(w.streams.Alerts)) {
-		got = append(got, fmt.Sprint("11 ", a.Candidate.User, " 2 ", a.Candidate.Cause.Offset, " "))
+		got = append(got, fmt.Sprint("restored ", a.Candidate.User, " 2 ", a.Candidate.Cause.Offset, " "))
 	}
 	slices.Sort(got)
 	slices.Sort(want)
@@ -258,7 +261,7 @@ func TestNothingIsAskedAgainWhileCatchingUp(t *testing.T) {
 	folded = time.Now().Add(time.Hour)
 	mu.Unlock()
 	w.settled()
-	w.expectSaid("once it has", []string{"12 u 2 1 "}, brimline.StillRefuted)
+	w.expectSaid("once it has", []string{"stands u 2 1 "}, brimline.StillRefuted)
 }
 
 // TestAConnectorWithoutDeletes: so many users at once have one cause. A few are distrusted, at once and then one by
