@@ -137,8 +137,8 @@ func TestRefusedEdgesAreAskedAgain(t *testing.T) {
 	one := w.start("one")
 	w.settled()
 	one.stopped(t)
-	w.expectSaid("refused at first", []string{"refuted late 2 0 ", "refuted goes on 2 1 ", "refuted restless 2 2 ", "refuted above 2 3 ",
-		"refuted lost 2 5 ", "refuted more 2 99 "}, brimline.Refuted)
+	w.expectSaid("refused at first", []string{"refuted late 2 0 ", "refuted goes on 2 1 ", "refuted restless 2 2 ",
+		"refuted above 2 3 ", "refuted lost 2 5 ", "refuted more 2 99 "}, brimline.Refuted)
 	w.expectSaid("at last", []string{"restored late 2 0 ", "stands restless 2 2 ", "stands lost 2 5 "},
 		brimline.Restored, brimline.StillRefuted, brimline.Disbelieved)
 	for user, want := range map[string]int{"late": 3, "goes on": 3, "above": 1, "right": 1, "more": 1} {
@@ -195,7 +195,8 @@ func askedAgainOnce(t *testing.T, w *world) {
 		if len(user)%2 == 0 {
 			want = append(want, fmt.Sprint("restored ", user, " 2 ", i, " "))
 		} else {
-			want = append(want, fmt.Sprint([]string{"stands", "disbelieved"}[i%2], " ", user, " 2 ", i, []string{" ", " refuted"}[i%2]))
+			want = append(want, fmt.Sprint([]string{"stands", "disbelieved"}[i%2], " ", user, " 2 ", i,
+				[]string{" ", " refuted"}[i%2]))
 		}
 	}
 	var left []*frozen
