@@ -65,9 +65,9 @@ func (s *step) putQuestions() {
 	}
 }
 
-// longestWait is how many messages of the partition may come before a question is not waited for any more: no answer is
-// lost, but if one were, its user would never be asked about again.
-const longestWait = 1_000_000
+// longestWait is how many messages of the partition may come before a question is not waited for any more. No answer is
+// lost, unless candidates are deleted unread; then the user would never be asked about again.
+const longestWait = 20_000
 
 // repeatQuestions emits the questions of a message that is replayed. Which way one went is not known any more, since
 // the user's newest row has become another: it goes each way on which it may be open, and its answer comes before that
