@@ -226,7 +226,10 @@ func (m *member) take(n *session, of *lane, fetches kgo.Fetches) (failed error) 
 	})
 	if n != nil {
 		fetches.EachPartition(func(p kgo.FetchTopicPartition) {
-			if c := n.claims[partition{of, p.Partition}]; c != nil && p.Topic == of.topic && len(p.Records) > 0 {
+			if len(p.Records) == 0 || p.Topic != of.topic {
+				return // an error is reported as an empty fetch, also before the claims are there
+			}
+			if c := n.claims[partition{of, p.Partition}]; c != nil {
 				c.put(p.Records)
 			}
 		})

@@ -106,16 +106,6 @@ func (w *world) crash(n, back int) {
 func (w *world) verify() {
 	arrived := w.sent
 	w.sent = nil
-	last := map[int]int{} // late candidate of each way
-	mark := w.watermark
-	for i := range arrived {
-		if c := &arrived[i]; c.Cause.Compare(mark[wayOf(c)]) > 0 {
-			mark[wayOf(c)] = c.Cause
-			if c.Kind == brimline.LateCandidate {
-				last[wayOf(c)] = i
-			}
-		}
-	}
 	for i := range arrived {
 		c := &arrived[i]
 		if c.Cause.Compare(w.watermark[wayOf(c)]) <= 0 {
@@ -125,15 +115,12 @@ func (w *world) verify() {
 		answer := brimline.Change{Kind: brimline.EdgesFound, User: c.User, Rule: c.Rule.Fingerprint(), Row: c.Trigger}
 		if c.Kind == brimline.LateCandidate {
 			answer.Edges = w.edges(&c.Rule, c.Edge, c.Until)
-			if closing, any := last[wayOf(c)]; any && closing == i {
-				answer.Cause, answer.Index, answer.Apart = c.Cause.Offset, c.Cause.Index, c.Apart
-			}
 		} else if f, rows := w.figures(&c.Rule, c.Edge); rows > 0 && f.IsEdge(c.Rule.Limit) {
 			w.alerts = append(w.alerts, c.ID())
 		} else {
 			answer.Kind, answer.Edges, answer.Cause = brimline.Refuted, []brimline.Time{c.Edge}, c.Cause.Offset
 		}
-		if len(answer.Edges) > 0 || answer.Index < 0 {
+		if len(answer.Edges) > 0 {
 			w.stream = append(w.stream, answer)
 		}
 	}

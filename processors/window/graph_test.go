@@ -235,12 +235,12 @@ func TestSweepSparesWhoWaits(t *testing.T) {
 	s.row("u", "2", 150, time.Hour)
 	first := asked()
 	s.row("u", "3", 1, 90*time.Minute)
+	second := asked()
 	s.row("ahead", "4", 1, 200*time.Hour)
 	s.sweep(3)
 	s.sweep(4)
 	edge := brimline.Time(time.Hour.Microseconds())
 	answer(first, edge)
-	second := asked() // it has waited for the answer
 	s.row("ahead", "5", 1, 300*time.Hour)
 	s.sweep(5)
 	s.sweep(6)

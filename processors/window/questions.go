@@ -42,21 +42,10 @@ func (s *step) travelsApart(a ask) bool {
 	return a.newest < newest.Add(-s.lateness)
 }
 
-// putQuestions emits the message's questions, and notes that they are open. One that comes while an earlier one is open
-// waits for that one's answer, and goes then as one with all that wait: a user whose every row asks has one question
-// of each way and rule under way, however fast the rows come.
+// putQuestions emits the message's questions, and notes that they are open.
 func (s *step) putQuestions() {
-	before := [2]brimline.Cause{*s.open(false), *s.open(true)}
 	for _, a := range s.asks {
 		apart := s.travelsApart(a)
-		mark := before[0]
-		if apart {
-			mark = before[1]
-		}
-		if mark.Offset > 0 && s.in.Offset-mark.Offset <= longestWait {
-			s.putOff(a, mark, apart)
-			continue
-		}
 		s.spanAsked(a, apart)
 		if mark, cause := s.open(apart), s.causeOf(a); *mark == (brimline.Cause{}) || mark.Compare(cause) < 0 {
 			*mark, s.changed = cause, true
@@ -64,10 +53,6 @@ func (s *step) putQuestions() {
 		s.emitQuestion(a, apart)
 	}
 }
-
-// longestWait is how many messages of the partition may come before a question is not waited for any more. No answer is
-// lost, unless candidates are deleted unread; then the user would never be asked about again.
-const longestWait = 20_000
 
 // repeatQuestions emits the questions of a message that is replayed. Which way one went is not known any more, since
 // the user's newest row has become another: it goes each way on which it may be open, and its answer comes before that

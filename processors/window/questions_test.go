@@ -137,14 +137,13 @@ func TestNothingIsForgottenWhileAQuestionIsOpen(t *testing.T) {
 	b.offset += replayReach
 	first := b.next(put("late", 1, -99_000))
 	b.expect("a late row", first, "r late -99000..-98940")
-	b.expect("another before the answer", b.next(put("later", 1, -98_970)))
+	second := b.next(put("later", 1, -98_970))
 	b.next(put("newest", 1, 1_000_000))
 	count := func() int { return len(b.table.read(t).Rules[0].Edges) }
 	if n := count(); n != keptEdges+52 {
 		t.Errorf("%d edges while a question is open, want %d", n, keptEdges+52)
 	}
-	second := b.next(found(r, first[0].Cause, -100_000)) // an edge that was announced
-	b.expect("what waited", second, "r late -98970..-98910")
+	b.expect("an edge that was announced", b.next(found(r, first[0].Cause, -100_000)))
 	if w := b.table.read(t); w.Apart != second[0].Cause {
 		t.Errorf("open is %v, want %v", w.Apart, second[0].Cause)
 	}
@@ -222,36 +221,4 @@ func TestAQuestionPutAgainWaitsForTheNewestChange(t *testing.T) {
 	if lsn := out[0].Source.LSN; lsn != 3 {
 		t.Errorf("PostgreSQL is asked once it shows LSN %d, want 3", lsn)
 	}
-}
-
-// While a question is open, those that come later wait for its answer, and go then as one for each rule. A replay asks
-// what was asked and not what waits.
-func TestOneQuestionIsUnderWay(t *testing.T) {
-	one, two := hourly("one", 100, brimline.SumAbs), hourly("two", 100, brimline.SumAbs)
-	b := newBench(t, one, two)
-	b.offset = 10
-	first := b.swept(500, put("0", 1, 30))
-	b.expect("the first row", first, "one late 30..90", "two late 30..90")
-	for i := range 200 {
-		b.expect("a row before the answer", b.next(put(fmt.Sprint("n", i), 1, 40+i%60)))
-	}
-	b.expect("one far away", b.next(put("far", 1, 300)))
-	if w := b.table.read(t); w.Apart != first[1].Cause || len(w.Rules[0].Unjudged) != 2 {
-		t.Fatalf("open is %v, and %+v waits", w.Apart, w.Rules[0].Unjudged)
-	}
-	b.expect("half of the answer", b.next(found(one, first[0].Cause)))
-	answer := found(two, first[1].Cause)
-	second := b.next(answer)
-	b.expect("the answer", second, "one late 40..360", "two late 40..360")
-	b.expect("the answer, replayed", b.at(b.offset-1, answer), "one late 40..360", "two late 40..360")
-	b.expect("a row that waited, replayed", b.at(11, put("n0", 1, 40)), "one late 40..100", "two late 40..100")
-	same(t, b.table.load(t, b.fold), b.st)
-	b.expect("all is answered", b.next(found(two, second[1].Cause)))
-	if w := b.table.read(t); waits(w) {
-		t.Errorf("the user waits: %+v", w)
-	}
-	// An answer that never comes is not waited for without end.
-	b.next(put("lost", 1, 30))
-	b.offset += longestWait + 1
-	b.expect("much later", b.next(put("later", 1, 30)), "one late 30..90", "two late 30..90")
 }

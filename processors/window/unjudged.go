@@ -186,26 +186,6 @@ func (s *step) wakeSpans(i int, from, to brimline.Time) (any bool) {
 	return any
 }
 
-// putOff remembers a question as a span that is to be asked about again once those up to the mark have their answers.
-func (s *step) putOff(a ask, mark brimline.Cause, apart bool) {
-	// Answers close what is below their cause; that of the mark is one of any rule.
-	span := brimline.Span{From: a.from, Until: a.until, Asked: mark.Offset, Again: true, Apart: apart}
-	known := s.w.Rules[a.rule].Unjudged
-	var others []brimline.Span
-	for _, sp := range known {
-		switch {
-		case sp.Asked == span.Asked && sp.Again && sp.Apart == apart && sp.From <= span.Until && span.From <= sp.Until:
-			span = joined(span, sp)
-		case sp.Asked != 0 || sp.From < a.from || a.until < sp.Until: // else it is asked about with this one
-			others = append(others, sp)
-		}
-	}
-	if len(others) < len(known) && slices.Contains(known, span) {
-		return // it is within what waits already
-	}
-	s.putSpan(a.rule, others, span)
-}
-
 // spanAsked notes a question that is about spans which could not be judged. It is remembered whole, until its answer
 // comes.
 func (s *step) spanAsked(a ask, apart bool) {
