@@ -5,6 +5,9 @@ import (
 	"sync"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/codecs"
 )
 
 // keptBack are the candidates of a partition whose questions are about more rows than one statement may read, and the
@@ -145,7 +148,27 @@ func (c *claim) makeRoom(b *batch) error {
 	return nil
 }
 
-// handleKeptBack asks about what is kept back, all that is there at once, until the partition is taken away.
+// edgesAtOnce bounds the edges that are asked about before any of their answers is committed: each is a question of its
+// own, of seconds or minutes, and one that is given up with the partition is asked from the start. Late candidates of a
+// user share one.
+const edgesAtOnce = 64
+
+// share is what comes first, with so many edges.
+func share(messages []*kgo.Record) []*kgo.Record {
+	edges := 0
+	for i, m := range messages {
+		decoded, err := codecs.Candidate{}.Decode(m.Value)
+		if c, ok := decoded.(*brimline.Candidate); err != nil || !ok || c.Kind != brimline.EdgeCandidate {
+			continue
+		}
+		if edges++; edges > edgesAtOnce {
+			return messages[:i]
+		}
+	}
+	return messages
+}
+
+// handleKeptBack asks about what is kept back, share by share, until the partition is taken away.
 func (c *claim) handleKeptBack() error {
 	for {
 		select {
@@ -157,7 +180,7 @@ func (c *claim) handleKeptBack() error {
 		if len(messages) == 0 {
 			continue
 		}
-		b := c.longBatch(messages)
+		b := c.longBatch(share(messages))
 		if err := c.member.s.prepare(c.session.ctx, b); err != nil {
 			return err
 		}

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/codecs"
 	"github.com/brimline/brimline/internal/sliding"
@@ -136,6 +138,26 @@ func awaitMetric(t *testing.T, w *world, name string, done func(float64) bool) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%s is %v", name, w.metric(name))
 		}
+	}
+}
+
+// TestSharesOfEdges: what is kept back is committed after some edges, however many there are.
+func TestSharesOfEdges(t *testing.T) {
+	w := newWorld(t, 1)
+	var messages []*kgo.Record
+	for i := range 3 * edgesAtOnce {
+		messages = append(messages, w.record(edgeCandidate("u", brimline.Time(i)*hour, int64(2*i))),
+			w.record(lateCandidate("u", 0, hour, int64(2*i+1))))
+	}
+	for left := 3; left > 0; left-- {
+		some := share(messages)
+		if len(some) != 2*edgesAtOnce {
+			t.Fatalf("a share of %d messages", len(some))
+		}
+		messages = messages[len(some):]
+	}
+	if len(share(messages)) != 0 {
+		t.Error("a share of nothing")
 	}
 }
 
