@@ -83,8 +83,11 @@ type Doubt struct {
 // DistrustReason says why a user was distrusted. It is short, for it is kept with the user.
 type DistrustReason string
 
-// ByCommand is of `brimline distrust`.
-const ByCommand DistrustReason = "command"
+// The reasons.
+const (
+	ByCommand  DistrustReason = "command" // of `brimline distrust`
+	ByRefusals DistrustReason = "refuted" // PostgreSQL has refuted an edge of the user, and has done so again for a while
+)
 
 // asksAfter is after how long PostgreSQL is asked about a distrusted user's rows once more. What it did not show yet at
 // once, because a commit waits for a standby or a replica is behind, it shows then.

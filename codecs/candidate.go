@@ -15,6 +15,7 @@ type candidateRecord struct {
 	Version int    `json:"version"`
 	ID      string `json:"id"`
 	candidateBody
+	Doubted bool `json:"doubted,omitempty"`
 }
 
 const aCandidate = "a record of the candidates stream"
@@ -29,7 +30,7 @@ func (Candidate) Encode(v any) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return marshal(candidateRecord{recordVersion, c.ID(), body})
+	return marshal(candidateRecord{recordVersion, c.ID(), body, c.Doubted})
 }
 
 // Decode gives a *brimline.Candidate.
@@ -45,5 +46,6 @@ func (Candidate) Decode(b []byte) (any, error) {
 	if err != nil {
 		return nil, corrupt(aCandidate, err)
 	}
+	c.Doubted = r.Doubted
 	return &c, nil
 }

@@ -128,7 +128,7 @@ func DecodeChange(b []byte, c *brimline.Change) error {
 	}
 	*c = brimline.Change{Kind: brimline.ChangeKind(r.byte())}
 	parts := r.byte()
-	if r.err == nil && (c.Kind < brimline.Upsert || c.Kind > brimline.Forget || parts > changeParts) {
+	if r.err == nil && (c.Kind < brimline.FirstChange || c.Kind > brimline.LastChange || parts > changeParts) {
 		r.fail(fmt.Errorf("kind %d with parts %b", c.Kind, parts))
 	}
 	c.Update, c.Inserted, c.Apart = parts&changeUpdate != 0, parts&changeInserted != 0, parts&changeApart != 0

@@ -21,7 +21,7 @@ func TestStoredBytesAreNeverMisread(t *testing.T) {
 	layouts := map[string]codec{
 		"change": codecs.Change{}, "window": codecs.WindowPart{}, "candidate": codecs.Candidate{}, "alert": codecs.Alert{},
 		"alertlog": codecs.AlertLog{}, "deadletter": codecs.DeadLetter{}, "ruleset": codecs.RuleSet{},
-		"settings": codecs.Settings{},
+		"settings": codecs.Settings{}, "again": codecs.Again{},
 	}
 	seen := map[string]bool{}
 	err := filepath.WalkDir("../testdata/wire", func(path string, d fs.DirEntry, err error) error {

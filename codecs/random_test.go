@@ -83,7 +83,7 @@ func anySource() *rapid.Generator[brimline.Source] {
 func anyChange() *rapid.Generator[*brimline.Change] {
 	return rapid.Custom(func(t *rapid.T) *brimline.Change {
 		c := &brimline.Change{
-			Kind: brimline.ChangeKind(rapid.IntRange(1, int(brimline.Forget)).Draw(t, "kind")), User: anyID().Draw(t, "user"),
+			Kind: brimline.ChangeKind(rapid.IntRange(1, int(brimline.LastChange)).Draw(t, "kind")), User: anyID().Draw(t, "user"),
 			Source: anySource().Draw(t, "source"),
 		}
 		switch c.Kind {
@@ -96,6 +96,15 @@ func anyChange() *rapid.Generator[*brimline.Change] {
 		case brimline.Unjudgeable, brimline.Retry:
 			c.Edges = rapid.SliceOfN(anyTime(), 1, 2).Draw(t, "span")
 			c.Rule, c.Cause = rapid.Uint64().Draw(t, "rule"), rapid.Int64().Draw(t, "cause")
+		case brimline.Disbelieved:
+			c.Row.User, c.Row.Time = c.User, 1+anyTime().Draw(t, "now")
+			c.Reason = brimline.DistrustReason(rapid.String().Draw(t, "reason"))
+			c.Edges, c.Rule = []brimline.Time{anyTime().Draw(t, "edge")}, rapid.Uint64().Draw(t, "rule")
+			c.Cause = rapid.Int64().Draw(t, "cause")
+		case brimline.Restored, brimline.StillRefuted:
+			c.Row = anyRow(c.User).Draw(t, "row")
+			c.Edges, c.Rule = []brimline.Time{anyTime().Draw(t, "edge")}, rapid.Uint64().Draw(t, "rule")
+			c.Cause = rapid.Int64().Draw(t, "cause")
 		case brimline.Refuted:
 			c.Edges, c.Rule, c.Cause = []brimline.Time{anyTime().Draw(t, "edge")}, rapid.Uint64().Draw(t, "rule"), rapid.Int64().Draw(t, "cause")
 		case brimline.Upsert, brimline.Delete:
@@ -201,6 +210,15 @@ func anyCandidate() *rapid.Generator[*brimline.Candidate] {
 		}
 		c.Source.Topic = rapid.String().Draw(t, "topic")
 		return c
+	})
+}
+
+func anyAgain() *rapid.Generator[*brimline.Again] {
+	return rapid.Custom(func(t *rapid.T) *brimline.Again {
+		a := &brimline.Again{Candidate: *anyCandidate().Draw(t, "candidate"), Database: anyFigures().Draw(t, "database"),
+			First: anyTime().Draw(t, "first"), Since: anyTime().Draw(t, "since")}
+		a.Candidate.Doubted = rapid.Bool().Draw(t, "doubted")
+		return a
 	})
 }
 

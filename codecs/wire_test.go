@@ -64,6 +64,7 @@ func TestRoundTrips(t *testing.T) {
 	roundTrip(t, codecs.WindowPart{}, anyWindow())
 	roundTrip(t, codecs.Candidate{}, anyCandidate())
 	roundTrip(t, codecs.Alert{}, anyAlert())
+	roundTrip(t, codecs.Again{}, anyAgain())
 	roundTrip(t, codecs.DeadLetter{}, anyDeadLetter())
 	roundTrip(t, codecs.RuleSet{}, anyRuleSet())
 	roundTrip(t, codecs.Settings{}, anySettings())
@@ -301,6 +302,9 @@ func TestGoldenBytes(t *testing.T) {
 		{"candidate-v1/late.json", codecs.Candidate{}, &exampleDismissed(t).Candidate},
 		{"alert-v1/verified.json", codecs.Alert{}, alert},
 		{"alert-v1/dismissed.json", codecs.Alert{}, exampleDismissed(t)},
+		{"again-v1/again.json", codecs.Again{}, &brimline.Again{Candidate: alert.Candidate,
+			Database: brimline.Figures{Before: total("0"), Total: total("441.50"), Count: 1},
+			First:    alert.Verification.At, Since: alert.Verification.At + 10_000_000}},
 		{"alert-v1/unverified.json", codecs.Alert{}, exampleUnverified(t)},
 		{"alertlog-v1/two.json", codecs.AlertLog{}, []*brimline.Alert{alert, exampleUnverified(t)}},
 		{"ruleset-v1/two.json", codecs.RuleSet{}, &brimline.RuleSet{Scale: 2, Lateness: 36 * time.Hour, Columns: []brimline.Column{{Name: "currency", Type: brimline.Text}},

@@ -16,8 +16,8 @@ func StageNames() []StageName { return []StageName{Route, Window, Verify, Index}
 
 // FlowVersion says which streams there are between stages and what is in them. Members of a group with different ones
 // would leave something unread, so they never share it. 1: all candidates in one stream; 2: questions about old rows
-// travel apart.
-const FlowVersion = 2
+// travel apart; 3: refused edges are asked about again.
+const FlowVersion = 3
 
 // Edge is one stream that a stage reads or writes.
 type Edge struct {
@@ -42,6 +42,7 @@ func Topology(s Streams) []Stage {
 	changes := Edge{s.Changes, "user", "changes to a user's rows, and verify's answers"}
 	candidates := Edge{s.Candidates, "user", "edges to be asked of PostgreSQL"}
 	questions := Edge{s.Questions, "user", "what old rows ask of PostgreSQL, which nothing live waits for"}
+	again := Edge{s.Again, "user", "edges that PostgreSQL refused, to be asked about again"}
 	dead := Edge{s.DeadLetters, "as it came", "records that could not be taken in"}
 	alerts := Edge{s.Alerts, "user/rule/edge-time", "verified alerts, each once"}
 	return []Stage{
@@ -58,8 +59,8 @@ func Topology(s Streams) []Stage {
 		},
 		{
 			Name: Verify, Group: s.VerifyGroup,
-			In:  []Edge{candidates, questions},
-			Out: []Edge{alerts, {s.Dismissed, "user/rule/edge-time", "candidates that PostgreSQL refuted"}, changes, dead},
+			In:  []Edge{candidates, questions, again},
+			Out: []Edge{alerts, {s.Dismissed, "user/rule/edge-time", "candidates that PostgreSQL refuted"}, again, changes, dead},
 		},
 		{
 			Name: Index, Group: s.IndexGroup,

@@ -74,6 +74,7 @@ func (s *Stage) prepare(ctx context.Context, b *batch) error {
 				it.out = outcome{dead: s.deadLetter(m, it.candidate, it.question.err)}
 			} else {
 				settle(it)
+				s.doubt(it)
 			}
 		}
 		it.out.beforeAlertsFrom(s.AlertsFrom)

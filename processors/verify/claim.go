@@ -22,6 +22,7 @@ type claim struct {
 	session *session
 	source  *kgo.Client // that its records come from
 	bytes   int         // about how many a batch and the queue may have; 0 is any number
+	folded  time.Time   // what the source topic had then is folded; see takeDue
 
 	standing sync.Mutex // held while a batch is committed
 	position
@@ -115,7 +116,11 @@ func (c *claim) failWith(err error) {
 // consume goes batch after batch.
 func (c *claim) consume() error {
 	for {
-		messages := c.take()
+		take, prepare := c.take, c.member.s.prepare
+		if c.delay > 0 {
+			take, prepare = c.takeDue, c.member.s.prepareAgain
+		}
+		messages := take()
 		if len(messages) == 0 {
 			return nil
 		}
@@ -123,7 +128,7 @@ func (c *claim) consume() error {
 			continue
 		}
 		b := c.batchOf(messages)
-		if err := c.member.s.prepare(c.session.ctx, b); err != nil {
+		if err := prepare(c.session.ctx, b); err != nil {
 			return err
 		}
 		if err := c.makeRoom(b); err != nil {

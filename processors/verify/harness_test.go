@@ -141,6 +141,7 @@ func (w *world) topics() []string {
 	return []string{
 		w.streams.Candidates,
 		w.streams.Questions,
+		w.streams.Again,
 		w.streams.Changes,
 		w.streams.Alerts,
 		w.streams.Dismissed,

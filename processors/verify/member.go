@@ -52,7 +52,7 @@ func (s *Stage) join(ctx context.Context) (*member, error) {
 	m.client, err = kgo.NewClient(append(settings,
 		kgo.WithContext(life),
 		kgo.ConsumerGroup(s.Streams.VerifyGroup),
-		kgo.ConsumeTopics(s.near.topic, s.apart.topic),
+		kgo.ConsumeTopics(s.near.topic, s.apart.topic, s.again.topic),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
 		// An offset that the broker no longer has must end the stage: with a reset,
@@ -76,7 +76,8 @@ func (s *Stage) join(ctx context.Context) (*member, error) {
 // of a commit they may be those of the next one.
 func (m *member) assigned(_ context.Context, client *kgo.Client, given map[string][]int32) {
 	n := &session{claims: map[partition]*claim{}, client: client}
-	client.PauseFetchTopics(m.s.apart.topic) // they come by the session's reader, and never in one answer with live ones
+	// These come by the session's reader, and never in one answer with live ones.
+	client.PauseFetchTopics(m.s.apart.topic, m.s.again.topic)
 	n.ctx, n.end = context.WithCancel(m.ctx)
 	var waiting context.Context
 	waiting, n.begin = context.WithCancel(n.ctx)
@@ -128,7 +129,7 @@ func (m *member) start(ctx context.Context, fetched map[string]map[int32]kgo.Off
 	positions, from, err := m.stand(ctx, taken)
 	n.begin()
 	if err == nil {
-		err = m.readApart(n, from[m.s.apart.topic])
+		err = m.readApart(n, from)
 	}
 	if err != nil {
 		if ctx.Err() == nil {
@@ -184,8 +185,10 @@ func (m *member) stand(ctx context.Context, taken map[string][]int32) (
 // leastApart is the least number of bytes of questions that is held of a partition.
 const leastApart = 128 << 10
 
-// readApart makes the session's reader of questions.
-func (m *member) readApart(n *session, from map[int32]kgo.Offset) error {
+// readApart makes the session's reader of questions, and of what is asked again.
+func (m *member) readApart(n *session, all map[string]map[int32]kgo.Offset) error {
+	from := maps.Clone(all)
+	delete(from, m.s.near.topic)
 	if len(from) == 0 {
 		return nil
 	}
@@ -194,7 +197,7 @@ func (m *member) readApart(n *session, from map[int32]kgo.Offset) error {
 		return err
 	}
 	n.reader, err = kgo.NewClient(append(settings,
-		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{m.s.apart.topic: from}),
+		kgo.ConsumePartitions(from),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
 		kgo.MaxVersions(byName()),
@@ -210,15 +213,15 @@ func (m *member) fetchApart(n *session) {
 		if n.ctx.Err() != nil {
 			return
 		}
-		if err := m.take(n, m.s.apart, fetches); err != nil {
+		if err := m.take(n, n.reader, fetches); err != nil {
 			m.s.fail(err)
 			return
 		}
 	}
 }
 
-// take hands what was fetched to the claims.
-func (m *member) take(n *session, of *lane, fetches kgo.Fetches) (failed error) {
+// take hands what a client has fetched to the claims.
+func (m *member) take(n *session, by *kgo.Client, fetches kgo.Fetches) (failed error) {
 	fetches.EachError(func(topic string, number int32, err error) {
 		if failed == nil {
 			failed = m.problem(topic, number, err)
@@ -226,10 +229,10 @@ func (m *member) take(n *session, of *lane, fetches kgo.Fetches) (failed error) 
 	})
 	if n != nil {
 		fetches.EachPartition(func(p kgo.FetchTopicPartition) {
-			if len(p.Records) == 0 || p.Topic != of.topic {
+			if len(p.Records) == 0 {
 				return // an error is reported as an empty fetch, also before the claims are there
 			}
-			if c := n.claims[partition{of, p.Partition}]; c != nil {
+			if c := n.claims[partition{m.s.laneOf(p.Topic), p.Partition}]; c != nil && c.source == by {
 				c.put(p.Records)
 			}
 		})
@@ -272,7 +275,7 @@ func (m *member) read(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		failed := m.take(m.session(), m.s.near, fetches)
+		failed := m.take(m.session(), m.client, fetches)
 		m.client.AllowRebalance()
 		if failed != nil {
 			return failed

@@ -4,7 +4,8 @@
 // # In
 //
 // The changes stream, keyed by user: changes to rows from route, answers from
-// verify, who is distrusted or to be forgotten, and when to ask again about them; keyed by a
+// verify, at once and when it has asked again, who is distrusted or to be
+// forgotten, and when to ask again about them; keyed by a
 // partition's marker: truncations, and the clock's announcement that users who
 // have aged out are about to be forgotten.
 //

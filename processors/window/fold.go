@@ -106,11 +106,15 @@ func (f *Folder) Fold(state *State, in Input) (candidates []brimline.Candidate, 
 	case brimline.Retry:
 		write = s.retry()
 	case brimline.Distrust:
-		write = s.distrust()
+		write = s.distrust(s.in.Change.Row.Time)
 	case brimline.AskAgain:
 		write = s.askOnceMore()
 	case brimline.Forget:
 		write = s.forgetUser()
+	case brimline.Restored, brimline.StillRefuted:
+		write = s.putOnceMore()
+	case brimline.Disbelieved:
+		write = s.disbelieved()
 	}
 	s.putQuestions()
 	if write {
@@ -493,6 +497,7 @@ func (s *step) emit(i int, t brimline.Time, cause brimline.Cause, figures brimli
 		Kind: brimline.EdgeCandidate, User: s.in.Change.User, Scale: s.scale, Rule: s.rules[i].Rule, Edge: t,
 		Trigger: s.in.Change.Row, Source: s.source(), Stream: figures,
 		Newest: s.rows.NewestAt(i, t, newestShown), Cause: cause,
+		Doubted: s.in.Change.Kind == brimline.StillRefuted,
 	})
 }
 

@@ -9,7 +9,7 @@ import (
 
 // Metrics are the stage's own; lag and restarts are counted by the app for every stage alike.
 type Metrics struct {
-	changes     [brimline.Forget + 1][effects]prometheus.Counter // by kind and effect
+	changes     [brimline.LastChange + 1][effects]prometheus.Counter // by kind and effect
 	candidates  map[brimline.CandidateKind]prometheus.Counter
 	rows        prometheus.Histogram
 	swept       prometheus.Counter
@@ -37,7 +37,8 @@ var changeKinds = map[brimline.ChangeKind]string{
 	brimline.EdgesFound: "edges_found", brimline.Refuted: "refuted", brimline.Sweep: "sweep",
 	brimline.Unjudgeable: "unjudgeable", brimline.Retry: "retry",
 	brimline.Distrust: "distrust", brimline.AskAgain: "ask_again",
-	brimline.Forget: "forget",
+	brimline.Forget:   "forget",
+	brimline.Restored: "restored", brimline.StillRefuted: "still_refuted", brimline.Disbelieved: "disbelieved",
 }
 
 // NewMetrics registers the stage's metrics with r, counters at zero.
@@ -80,7 +81,8 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		Help: "Users distrusted, by reason: their rows were forgotten, and PostgreSQL answers for them.",
 	}, []string{"reason"})
 	m.distrusts = map[brimline.DistrustReason]prometheus.Counter{
-		brimline.ByCommand: distrusts.WithLabelValues(string(brimline.ByCommand)),
+		brimline.ByCommand:  distrusts.WithLabelValues(string(brimline.ByCommand)),
+		brimline.ByRefusals: distrusts.WithLabelValues(string(brimline.ByRefusals)),
 	}
 	m.distrusted = prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "brimline_window_distrusted_users",

@@ -163,6 +163,10 @@ func (s *step) askAgain() {
 			if s.w.Doubt.Offset != 0 {
 				s.askDoubt(i)
 			}
+		case brimline.Disbelieved:
+			if s.w.Doubt.Offset > s.in.Offset { // of this message, or of a later one, whose span is as wide
+				s.askDoubt(i)
+			}
 		}
 	}
 	for i := range s.w.Rules {
