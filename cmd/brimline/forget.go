@@ -106,7 +106,7 @@ func (c *forgetCmd) kept(w *world, cluster *kafka.Cluster) (all []kept, err erro
 	}{
 		{s.Alerts, "record", isAlert}, {s.Dismissed, "record", isAlert},
 		{s.DeadLetters, "letter", isLetter},
-		{s.Changes, "", nil}, {s.Candidates, "", nil}, {s.Questions, "", nil}, {s.IndexLoop, "", nil},
+		{s.Changes, "", nil}, {s.Candidates, "", nil}, {s.Questions, "", nil}, {s.Again, "", nil}, {s.IndexLoop, "", nil},
 		{s.WindowTable, "", nil}, {s.IndexTable, "", nil}, {s.Source, "", nil},
 	} {
 		k := kept{topic: t.topic, what: "not counted"}
