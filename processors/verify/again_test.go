@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/brimline/brimline"
@@ -395,4 +396,60 @@ func TestAskedAgainLess(t *testing.T) {
 	if n := len(w.read(w.streams.DeadLetters)); n != 1 {
 		t.Errorf("%d dead letters, want that of what cannot be read", n)
 	}
+}
+
+// TestHeavyUsersAreAskedAgain: an edge of one who has too many rows for a statement is asked about again as it was
+// asked about first, in pieces.
+func TestHeavyUsersAreAskedAgain(t *testing.T) {
+	w, l := distrusting(t, 1, time.Millisecond, func(string, int) brimline.Figures { return less })
+	configure := w.config
+	w.config = func(c *Config) { configure(c); c.Ledger, c.Long = short{w.ledger, w}, l }
+	w.heavy = func(string, brimline.Time) bool { return true }
+	doubted := edgeCandidate("v", 2*hour, 2)
+	doubted.Doubted = true
+	w.put(edgeCandidate("u", 2*hour, 1), doubted)
+	one := w.start("one")
+	w.settled()
+	one.stopped(t)
+	w.expectSaid("at last", []string{"stands u 2 1 ", "disbelieved v 2 2 refuted"},
+		brimline.StillRefuted, brimline.Restored, brimline.Disbelieved)
+}
+
+// TestWhatIsAskedAgainAgesAway: a topic in which nothing was written for a week is empty, and begins behind the marker
+// of its last transaction, which no committed offset has passed.
+func TestWhatIsAskedAgainAgesAway(t *testing.T) {
+	w, _ := distrusting(t, 1, time.Millisecond, func(string, int) brimline.Figures { return less })
+	w.put(edgeCandidate("u", 2*hour, 1))
+	one := w.start("one")
+	w.settled()
+	one.stopped(t)
+	admin := kadm.NewClient(w.client)
+	ends := must(admin.ListEndOffsets(t.Context(), w.streams.Again))
+	if err := must(admin.DeleteRecords(t.Context(), ends.Offsets())).Error(); err != nil {
+		t.Fatal(err)
+	}
+	w.put(edgeCandidate("v", 2*hour, 2))
+	one = w.start("one")
+	w.settled()
+	one.stopped(t)
+	w.expectSaid("at last", []string{"stands u 2 1 ", "stands v 2 2 "}, brimline.StillRefuted)
+}
+
+// TestAClockThatIsBehindHoldsUpNothing: the edge was written by an instance whose clock is an hour ahead.
+func TestAClockThatIsBehindHoldsUpNothing(t *testing.T) {
+	w, _ := distrusting(t, 1, time.Millisecond, func(string, int) brimline.Figures { return less })
+	configure := w.config
+	w.config = func(c *Config) {
+		configure(c)
+		c.Folded = func(context.Context) (time.Time, error) { return time.Now(), nil }
+	}
+	s := w.unstarted("none")
+	s.partitions.changes = w.count
+	edge := must(s.againRecord(&brimline.Again{Candidate: *edgeCandidate("u", 2*hour, 1), Database: less, First: 1, Since: 1}))
+	edge.Timestamp = time.Now().Add(time.Hour)
+	w.putRaw(edge)
+	one := w.start("one")
+	w.settled()
+	one.stopped(t)
+	w.expectSaid("at last", []string{"stands u 2 1 "}, brimline.StillRefuted)
 }

@@ -42,6 +42,14 @@ const batchesAhead = 4
 
 // put queues records. It never waits: other partitions' records come behind them.
 func (c *claim) put(records []*kgo.Record) {
+	if c.delay > 0 {
+		now := c.member.s.Clock()
+		for _, r := range records {
+			if r.Timestamp.After(now) { // the clock of whoever wrote it is ahead
+				r.Timestamp = now
+			}
+		}
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.queue = append(c.queue, records...)
@@ -229,6 +237,41 @@ func (s *Stage) positions(ctx context.Context, of map[string][]int32) (map[parti
 		Where:  fmt.Sprintf("reading the committed offsets of group %q, partitions %v", s.Streams.VerifyGroup, of),
 		Remedy: "check the brokers and the group's access rights; the stage begins anew", Err: err,
 	}
+}
+
+// begins is where partitions begin.
+func (s *Stage) begins(ctx context.Context, topic string, partitions []int32) (map[int32]int64, error) {
+	r := kmsg.NewPtrListOffsetsRequest()
+	of := kmsg.NewListOffsetsRequestTopic()
+	of.Topic = topic
+	for _, number := range partitions {
+		p := kmsg.NewListOffsetsRequestTopicPartition()
+		p.Partition, p.Timestamp = number, -2 // the first offset
+		of.Partitions = append(of.Partitions, p)
+	}
+	r.ReplicaID, r.Topics = -1, append(r.Topics, of)
+	found := map[int32]int64{}
+	if len(partitions) == 0 {
+		return found, nil
+	}
+	return found, again(ctx, func() error {
+		answer, err := r.RequestWith(ctx, s.client)
+		if err != nil {
+			return err
+		}
+		for _, t := range answer.Topics {
+			for _, p := range t.Partitions {
+				if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
+					return err
+				}
+				found[p.Partition] = p.Offset
+			}
+		}
+		if len(found) < len(partitions) {
+			return kerr.UnknownTopicOrPartition // which may pass
+		}
+		return nil
+	})
 }
 
 // positionTimeout is longer than a dead instance's transaction can hold up the position.

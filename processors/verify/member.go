@@ -142,7 +142,10 @@ func (m *member) start(ctx context.Context, fetched map[string]map[int32]kgo.Off
 			kept: newKeptBack()}
 		if p.apart {
 			c.source = n.reader
-			c.bytes = max(m.s.ApartBytes/len(from[p.topic])/2, leastApart)
+			c.bytes = leastApart
+			if p.delay == 0 {
+				c.bytes = max(m.s.ApartBytes/len(from[p.topic])/2, leastApart)
+			}
 		}
 		n.claims[p] = c
 		m.s.Log.Debug("partition taken", "topic", p.topic, "partition", p.number, "offset", at.committed(),
@@ -169,6 +172,12 @@ func (m *member) stand(ctx context.Context, taken map[string][]int32) (
 	if positions, err = m.s.positions(ctx, taken); err != nil {
 		return nil, nil, err
 	}
+	// What is asked again may be deleted by its age: that of a group which stood still is not worth asking any more. The
+	// marker of the last transaction goes with it, and lies behind what was committed.
+	begins, err := m.s.begins(ctx, m.s.again.topic, taken[m.s.again.topic])
+	if err != nil {
+		return nil, nil, err
+	}
 	from = map[string]map[int32]kgo.Offset{}
 	for p, at := range positions {
 		if from[p.topic] == nil {
@@ -176,13 +185,17 @@ func (m *member) stand(ctx context.Context, taken map[string][]int32) (
 		}
 		from[p.topic][p.number] = kgo.NewOffset().AtStart()
 		if at.next >= 0 {
-			from[p.topic][p.number] = kgo.NewOffset().At(at.committed())
+			first := at.committed()
+			if p.lane == m.s.again {
+				first = max(first, begins[p.number])
+			}
+			from[p.topic][p.number] = kgo.NewOffset().At(first)
 		}
 	}
 	return positions, from, nil
 }
 
-// leastApart is the least number of bytes of questions that is held of a partition.
+// leastApart is the least number of bytes of questions that is held of a partition, and of what is asked again the most.
 const leastApart = 128 << 10
 
 // readApart makes the session's reader of questions, and of what is asked again.
