@@ -42,7 +42,7 @@ func (f *folded) now(ctx context.Context) (time.Time, error) {
 		if err != nil {
 			return f.at, err
 		}
-		if f.next.IsZero() {
+		if f.next.IsZero() || madeAnew(source, f.source) {
 			f.next, f.source = now, source
 		}
 		if !hasRead(source, f.source) {
@@ -54,7 +54,7 @@ func (f *folded) now(ctx context.Context) (time.Time, error) {
 	if err != nil {
 		return f.at, err
 	}
-	if f.changes == nil {
+	if f.changes == nil || madeAnew(changes, f.changes) {
 		f.changes = changes
 	}
 	if hasRead(changes, f.changes) {
@@ -75,6 +75,20 @@ func hasRead(lags, before []kafka.PartitionLag) bool {
 		}
 	}
 	return len(before) > 0
+}
+
+// madeAnew says whether a topic does not have what it had before: no group will ever stand there.
+func madeAnew(lags, before []kafka.PartitionLag) bool {
+	ends := map[int32]int64{}
+	for _, l := range lags {
+		ends[l.Partition] = l.High
+	}
+	for _, l := range before {
+		if end, there := ends[l.Partition]; !there || end < l.High {
+			return true
+		}
+	}
+	return len(before) == 0
 }
 
 // awaited are the lags that --until-caught-up waits for. Edges that wait because too many users were distrusted may do

@@ -54,6 +54,9 @@ func TestFolded(t *testing.T) {
 		{[][2]int64{{21, 20}, {9, 9}}, [][2]int64{{20, 20}}, false, 5},  // a row
 		{[][2]int64{{30, 21}, {10, 9}}, [][2]int64{{22, 22}}, false, 6}, // it is folded, others are not
 		{nil, nil, false, 6}, // no topic
+		{[][2]int64{{40, 39}, {11, 11}}, [][2]int64{{30, 30}}, false, 6}, // it is there
+		{[][2]int64{{3, 2}}, [][2]int64{{31, 31}}, false, 6},             // it was made anew
+		{[][2]int64{{3, 3}}, [][2]int64{{32, 32}}, false, 10},
 	} {
 		minute = i
 		g.source, g.changes, g.away = step.source, step.changes, step.away
