@@ -83,8 +83,12 @@ func TestARefusalThatIsOverDistrustsNobody(t *testing.T) {
 			b.next(put("x", 1, 15))
 			b.next(gone("x", 15))
 		},
-		"PostgreSQL has it now":      func(b *bench, edge *brimline.Candidate) { b.next(restored(edge)) },
-		"the user is distrusted":     func(b *bench, _ *brimline.Candidate) { b.next(upTo(5)) },
+		"PostgreSQL has it now":  func(b *bench, edge *brimline.Candidate) { b.next(restored(edge)) },
+		"the user is distrusted": func(b *bench, _ *brimline.Candidate) { b.next(upTo(5)) },
+		"the user is forgotten": func(b *bench, edge *brimline.Candidate) {
+			b.next(forget(30))
+			b.expect("forgotten", b.next(restored(edge)))
+		},
 		"of another candidate":       func(_ *bench, edge *brimline.Candidate) { edge.Cause.Offset-- },
 		"the rule is not in force":   func(_ *bench, edge *brimline.Candidate) { edge.Rule.Limit = brimline.Count(1) },
 		"the history has moved past": func(b *bench, _ *brimline.Candidate) { b.st.forgetUpTo(minutes(5)) },
@@ -105,6 +109,33 @@ func TestARefusalThatIsOverDistrustsNobody(t *testing.T) {
 	b.expect("restored", b.next(restored(&edge)))
 	if b.st.w.Last != 0 {
 		t.Error("a user came of an answer")
+	}
+}
+
+// A user whose rows are in segments is distrusted as others are: all of them are forgotten.
+func TestARefusalOfAHeavyUserDistrusts(t *testing.T) {
+	r := hourly("r", 120, brimline.SumAbs)
+	b := newBench(t, r)
+	for i := range 400 {
+		b.next(inserted(put(fmt.Sprintf("row-of-u-%d", i), 1, i)))
+	}
+	edge := b.next(inserted(put("phantom", 100, 400)))
+	b.expect("an edge", edge, "r edge 400")
+	if b.table.read(t).Older.Len() == 0 {
+		t.Fatal("the user has no segments")
+	}
+	b.expect("refused", b.next(refuted(&edge[0])))
+	once := b.next(stillRefuted(&edge[0]))
+	b.expect("put once more", once, "r edge 400")
+	b.expect("refused", b.next(refuted(&once[0])))
+	no := disbelieved(&once[0], 500)
+	out := shown(b.next(no))
+	w := b.table.read(t)
+	if len(out) != 1 || w.Doubt.Floor != minutes(400) || w.Floor != minutes(400) || len(w.Rows) != 0 || w.Older.Len() != 0 {
+		t.Errorf("asked %q, left are %+v", out, w)
+	}
+	if again := shown(b.at(b.offset-1, no)); !slices.Equal(again, out) {
+		t.Errorf("replayed: %q, want %q", again, out)
 	}
 }
 
