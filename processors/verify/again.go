@@ -56,6 +56,9 @@ func (s *Stage) doubt(it *item) {
 	a := &brimline.Again{Candidate: *it.candidate, Database: *d.Database, First: at, Since: at}
 	a.Candidate.Newest = nil
 	it.out.again = a
+	if it.candidate.Doubted { // it was dismissed before
+		it.out.dismissed = nil
+	}
 }
 
 // prepareAgain is prepare for what is asked again.

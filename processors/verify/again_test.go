@@ -163,6 +163,12 @@ func TestRefusedEdgesAreAskedAgain(t *testing.T) {
 	w.settled()
 	one.stopped(t)
 	w.expectSaid("of what was put once more", []string{"disbelieved lost 2 100 refuted"}, brimline.Disbelieved)
+	if n := len(w.read(w.streams.Dismissed)); n != 6 {
+		t.Errorf("%d edges dismissed, want 6, each once", n)
+	}
+	if told := one.Metrics.Tally(); told.Edges != 1 || len(told.Dismissed) != 0 {
+		t.Errorf("of two that were put once more, one an edge now, the tally says %+v", told)
+	}
 	for _, c := range decoded[*brimline.Change](t, codecs.Change{}, w.read(w.streams.Changes)) {
 		if c.Kind == brimline.Restored && (c.Row.ID == "" || c.Source.LSN == 0) {
 			t.Errorf("the row is not told: %+v", c)

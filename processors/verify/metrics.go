@@ -147,7 +147,9 @@ func (m *Metrics) count(items []item, at time.Time) {
 			continue
 		}
 		m.candidates.WithLabelValues(string(it.candidate.Kind)).Inc()
-		m.tally.add(it)
+		if !it.candidate.Doubted || it.out.again == nil { // else it was counted before
+			m.tally.add(it)
+		}
 		if it.out.cut {
 			m.cut.Inc()
 		}
