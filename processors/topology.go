@@ -16,8 +16,8 @@ func StageNames() []StageName { return []StageName{Route, Window, Verify, Index}
 
 // FlowVersion says which streams there are between stages and what is in them. Members of a group with different ones
 // would leave something unread, so they never share it. 1: all candidates in one stream; 2: questions about old rows
-// travel apart.
-const FlowVersion = 2
+// travel apart; 3: the questions of a message are one record.
+const FlowVersion = 3
 
 // Edge is one stream that a stage reads or writes.
 type Edge struct {
