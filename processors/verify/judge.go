@@ -21,7 +21,7 @@ type outcome struct {
 
 // item is one candidate of a batch on its way.
 type item struct {
-	message   *kgo.Record // that it came in, perhaps with others
+	message   *kgo.Record         // that it came in, perhaps with others
 	candidate *brimline.Candidate // nil where the message cannot be decoded
 	rule      *sliding.Rule
 	replay    bool
