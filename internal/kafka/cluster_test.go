@@ -86,7 +86,7 @@ func TestEnsureCreatesAndChecks(t *testing.T) {
 	}
 	for topic, want := range map[string]map[string]string{
 		"changes": {"cleanup.policy": "delete", "retention.ms": "60000", "min.insync.replicas": "2", "max.message.bytes": strconv.Itoa(16<<20 + 64<<10)},
-		"table":   {"cleanup.policy": "compact", "min.compaction.lag.ms": "3600000"},
+		"table":   {"cleanup.policy": "compact", "min.compaction.lag.ms": "3600000", "max.compaction.lag.ms": "604800000"},
 	} {
 		have, err := c.settingsOf(topic)
 		must(t, err)
@@ -207,7 +207,7 @@ func TestKeeps(t *testing.T) {
 		{Topic{Name: "stream"}, Keeping{Age: 7 * day, Segment: 7 * day, Compaction: -1}},
 		{Topic{Name: "ever", Config: map[string]string{"retention.ms": "-1", "segment.ms": "3600000"}},
 			Keeping{Age: -1, Segment: time.Hour, Compaction: -1}},
-		{Topic{Name: "table", Kind: Table}, Keeping{Compacted: true, Age: 7 * day, Segment: 7 * day, Compaction: -1}},
+		{Topic{Name: "table", Kind: Table}, Keeping{Compacted: true, Age: 7 * day, Segment: 7 * day, Compaction: 7 * day}},
 		{Topic{Name: "soon", Kind: Table, Config: map[string]string{"max.compaction.lag.ms": "86400000"}},
 			Keeping{Compacted: true, Age: 7 * day, Segment: 7 * day, Compaction: day}},
 		{Topic{Name: "late", Kind: Table, Config: map[string]string{"max.compaction.lag.ms": "9223372036854775807"}},

@@ -64,6 +64,8 @@ const (
 	// A value that a frozen and thawed instance wrote over a newer one can be told from it only while both are
 	// there (see guard); compaction must leave them for longer than anyone stays frozen.
 	compactionLag = time.Hour
+	// Brokers else compact when they choose, which may be never: what `brimline forget` deletes has to go in the end.
+	compactWithin = 7 * 24 * time.Hour
 )
 
 // settings are the topic's settings by Kafka's names.
@@ -83,6 +85,7 @@ func (t Topic) settings(minISR, maxMessage int) map[string]string {
 	case Table:
 		s["cleanup.policy"] = "compact"
 		s["min.compaction.lag.ms"] = strconv.FormatInt(compactionLag.Milliseconds(), 10)
+		s["max.compaction.lag.ms"] = strconv.FormatInt(compactWithin.Milliseconds(), 10)
 	}
 	maps.Copy(s, t.Config)
 	return s
