@@ -30,7 +30,8 @@ comes twice by it, and none from before comes any more.
 
 Kafka deletes single records from no topic. What topics keep of the users is shown
 with how long they keep it: alerts for ever, unless you shorten retention.ms of that
-topic. A dead letter that is retried brings its row back.
+topic. A dead letter that is retried brings its row back. Local files, below
+--state-dir, keep deleted values until they are rewritten: docs/operations.md says more.
 
 Alerts and letters that were on their way are not among it: do it again after a
 minute, or, where the group is behind, when "brimline status" shows no lag. That

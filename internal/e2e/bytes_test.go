@@ -159,7 +159,9 @@ func TestEverythingLarge(t *testing.T) { everythingLarge(t, parts(t)) }
 func (j *job) withBrokersLimits(t *testing.T, partitions int) {
 	t.Helper()
 	s := j.names
-	for _, topic := range []string{s.Changes, s.Candidates, s.Questions, s.Alerts, s.IndexLoop, s.DeadLetters, s.Dismissed} {
+	for _, topic := range []string{
+		s.Changes, s.Candidates, s.Questions, s.Alerts, s.IndexLoop, s.DeadLetters, s.Dismissed,
+	} {
 		j.CreateTopic(t, topic, partitions)
 	}
 	for _, topic := range []string{s.WindowTable, s.IndexTable} {

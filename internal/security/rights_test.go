@@ -155,9 +155,11 @@ func TestRightsToForget(t *testing.T) {
 		}
 		return list
 	}
-	looks := slices.Concat(of(aTopic, prefixed, "brimline-", read, describe), of(aGroup, prefixed, "brimline-", read, describe),
+	looks := slices.Concat(
+		of(aTopic, prefixed, "brimline-", read, describe), of(aGroup, prefixed, "brimline-", read, describe),
 		of(aTopic, literal, source, read, describe), of(aTopic, literal, "alerts", read, describe))
-	settings := slices.Concat(of(aTopic, prefixed, "brimline-", describeConfigs), of(aTopic, literal, source, describeConfigs),
+	settings := slices.Concat(
+		of(aTopic, prefixed, "brimline-", describeConfigs), of(aTopic, literal, source, describeConfigs),
 		of(aTopic, literal, "alerts", describeConfigs))
 	changes := of(aTopic, literal, "brimline-changes", mayWrite)
 	loop := of(aTopic, literal, "brimline-index-loop", mayWrite)
@@ -167,12 +169,13 @@ func TestRightsToForget(t *testing.T) {
 		kfake.User("PLAIN", "blind", canary, slices.Concat(looks, changes, loop)...),
 		kfake.User("PLAIN", "half", canary, slices.Concat(looks, changes)...),
 		kfake.User("PLAIN", "reader", canary, looks...))
-	if s := pass(t, addr, secret(canary), "--kafka-sasl-mechanism", "PLAIN", "--kafka-sasl-user", "brimline"); s.code != 0 {
+	login := []string{"--kafka-sasl-mechanism", "PLAIN", "--kafka-sasl-user"}
+	if s := pass(t, addr, secret(canary), append(slices.Clone(login), "brimline")...); s.code != 0 {
 		t.Fatal(s.err)
 	}
 	as := func(user string, args ...string) said {
-		return brimline(t, secret(canary), append(args, "--unknown", "--brokers", addr, "--kafka-sasl-mechanism", "PLAIN",
-			"--kafka-sasl-user", user)...)
+		all := slices.Concat(args, []string{"--unknown", "--brokers", addr}, login, []string{user})
+		return brimline(t, secret(canary), all...)
 	}
 	for _, user := range []string{"eraser", "blind"} {
 		if s := as(user, "forget", "7", "--yes"); s.code != 0 || strings.Contains(s.out, "not known") != (user == "blind") {
