@@ -63,6 +63,7 @@ func TestRoundTrips(t *testing.T) {
 	roundTrip(t, codecs.Change{}, anyChange())
 	roundTrip(t, codecs.WindowPart{}, anyWindow())
 	roundTrip(t, codecs.Candidate{}, anyCandidate())
+	roundTrip(t, codecs.Candidates{}, anyCandidates())
 	roundTrip(t, codecs.Alert{}, anyAlert())
 	roundTrip(t, codecs.Again{}, anyAgain())
 	roundTrip(t, codecs.DeadLetter{}, anyDeadLetter())
@@ -120,6 +121,14 @@ func exampleDismissed(t testing.TB) *brimline.Alert {
 	a.Database = &brimline.Figures{Before: brimline.Count(99), Total: brimline.Count(100), Count: 100}
 	a.Reason, a.AsOfNow, a.Verification.Status = brimline.ReasonNotAbove, nil, brimline.Dismissed
 	return a
+}
+
+func exampleQuestions(t testing.TB) []brimline.Candidate {
+	first := exampleDismissed(t).Candidate
+	second := first
+	second.Rule, second.Edge, second.Until = exampleAlert(t).Candidate.Rule, first.Edge-5, first.Edge+7
+	first.Cause.Index, second.Cause.Index = -9, -3
+	return []brimline.Candidate{first, second}
 }
 
 func exampleUnverified(t testing.TB) *brimline.Alert {
@@ -300,6 +309,7 @@ func TestGoldenBytes(t *testing.T) {
 		{"window-v2/empty.hex", codecs.WindowPart{}, &brimline.Window{Floor: brimline.MinTime}},
 		{"candidate-v1/edge.json", codecs.Candidate{}, &alert.Candidate},
 		{"candidate-v1/late.json", codecs.Candidate{}, &exampleDismissed(t).Candidate},
+		{"candidate-v2/several.json", codecs.Candidates{}, exampleQuestions(t)},
 		{"alert-v1/verified.json", codecs.Alert{}, alert},
 		{"alert-v1/dismissed.json", codecs.Alert{}, exampleDismissed(t)},
 		{"again-v1/again.json", codecs.Again{}, &brimline.Again{Candidate: alert.Candidate,

@@ -67,8 +67,16 @@ func TestForget(t *testing.T) {
 
 	p := m.start(t, 0)
 	for range 2 { // the second time finds nothing
-		said := []string{"1 user forgotten", m.names.Alerts + " ", "1 record, for ever", "0 records, for 30 days",
-			"1 letter, for 30 days", "not counted, until the brokers compact it"}
+		said := []string{
+			"1 user of group " + m.names.Group + " forgotten",
+			m.names.Alerts + " ",
+			"1 record ",
+			"0 records ",
+			"1 letter ",
+			" for ever",
+			" for 30 days, and up to 7 days more",
+			" until the brokers compact it",
+		}
 		for _, topic := range m.names.Owned() {
 			if topic != m.names.Rules { // there are no users
 				said = append(said, topic+" ")

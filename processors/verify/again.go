@@ -68,6 +68,7 @@ func (s *Stage) prepareAgain(ctx context.Context, b *batch) error {
 	var questions []*question
 	for i, m := range b.messages {
 		it := &b.items[i]
+		it.message = m
 		decoded, err := codecs.Again{}.Decode(m.Value)
 		if err != nil {
 			it.out.dead = s.deadLetter(m, nil, err)
@@ -91,7 +92,7 @@ func (s *Stage) prepareAgain(ctx context.Context, b *batch) error {
 	if err := s.askAll(ctx, b, alone(questions)); err != nil {
 		return err
 	}
-	for i, m := range b.messages {
+	for i := range b.items {
 		it := &b.items[i]
 		switch {
 		case it.question == nil:
@@ -100,7 +101,7 @@ func (s *Stage) prepareAgain(ctx context.Context, b *batch) error {
 		default:
 			s.conclude(it, again[i])
 		}
-		b.records = append(b.records, s.records(m, it, false)...)
+		b.records = append(b.records, s.records(it, false)...)
 	}
 	return nil
 }
