@@ -199,8 +199,9 @@ func (c *claim) awaitFolded(at time.Time) bool {
 		c.folded = at
 	}
 	for c.folded.Before(at) && ctx.Err() == nil {
-		folded, err := s.Folded(ctx)
+		folded, err := c.askFolded()
 		switch {
+		case ctx.Err() != nil:
 		case err != nil:
 			s.Log.Debug("how far the stream is folded is not known", "error", err)
 		case c.folded.Before(folded):
@@ -211,6 +212,25 @@ func (c *claim) awaitFolded(at time.Time) bool {
 		}
 	}
 	return ctx.Err() == nil
+}
+
+// askFolded asks how far the stream is folded, and does not wait for the answer when the partition is taken away.
+func (c *claim) askFolded() (time.Time, error) {
+	type answer struct {
+		at  time.Time
+		err error
+	}
+	ctx, answers := c.session.ctx, make(chan answer, 1)
+	go func() {
+		at, err := c.member.s.Folded(ctx)
+		answers <- answer{at, err}
+	}()
+	select {
+	case a := <-answers:
+		return a.at, a.err
+	case <-ctx.Done():
+		return time.Time{}, ctx.Err()
+	}
 }
 
 // Budget bounds how many users are distrusted by themselves. A stream in which more are wrong has one cause, which is

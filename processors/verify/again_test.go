@@ -459,3 +459,26 @@ func TestAClockThatIsBehindHoldsUpNothing(t *testing.T) {
 	one.stopped(t)
 	w.expectSaid("at last", []string{"stands u 2 1 "}, brimline.StillRefuted)
 }
+
+// TestNoStopWaitsForTheBrokers: whoever asks how far the stream is folded may wait for an answer; the partitions go
+// before it comes.
+func TestNoStopWaitsForTheBrokers(t *testing.T) {
+	w, _ := distrusting(t, 2, time.Millisecond, func(string, int) brimline.Figures { return less })
+	configure := w.config
+	asked, answer := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	defer close(answer)
+	w.config = func(c *Config) {
+		configure(c)
+		c.StopTimeout = time.Hour
+		c.Folded = func(context.Context) (time.Time, error) {
+			once.Do(func() { close(asked) })
+			<-answer
+			return time.Now(), nil
+		}
+	}
+	w.put(edgeCandidate("u", 2*hour, 1))
+	one := w.start("one")
+	<-asked
+	one.stopped(t)
+}
