@@ -14,19 +14,20 @@ import (
 // With asking again, and without. The stream loses nothing: each user who is distrusted is so wrongly.
 // BRIMLINE_BENCH_DELETES says how many rows there are.
 func BenchmarkDeletes(b *testing.B) {
+	seed := testkit.Seed(b)
+	b.Logf("seed %d", seed)
 	for _, after := range []string{"0s", "1m"} {
-		b.Run("distrust-after="+after, func(b *testing.B) { deletes(b, after) })
+		b.Run("distrust-after="+after, func(b *testing.B) { deletes(b, seed, after) })
 	}
 }
 
-func deletes(b *testing.B, distrustAfter string) {
+func deletes(b *testing.B, seed uint64, distrustAfter string) {
 	const some, chunks = 50_000, 4
-	week := brimline.Rule{ID: "week", Window: 7 * 24 * time.Hour, Limit: brimline.Amount(500_000).Total()}
+	week := brimline.Rule{ID: "week", Window: 7 * 24 * time.Hour, Limit: brimline.Amount(50_000).Total()}
 	j := newJob(b, rulesOf(week))
-	seed := testkit.Seed(b)
-	b.Logf("seed %d", seed)
 	r := testkit.Rand(seed)
-	rows := crowd{users: 100_000, rows: number(b, "BRIMLINE_BENCH_DELETES", 1_000_000), s: 1.1, q: 500}.draw(r)
+	n := number(b, "BRIMLINE_BENCH_DELETES", 1_000_000)
+	rows := crowd{users: n / 10, rows: n, s: 1.1, q: 500}.draw(r)
 	var stay []testkit.Row
 	last, all := (len(rows)-1)/some, 0
 	deleted := make([][]testkit.Event, last+1)
