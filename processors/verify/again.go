@@ -191,7 +191,7 @@ func (c *claim) dueBy(first, now time.Time) (n int) {
 }
 
 // awaitFolded waits until the window stage has folded what the source topic had at a time: until then the stream may
-// yet bring what PostgreSQL showed. So a group that is catching up asks nothing again, and distrusts nobody. It gives
+// yet bring what PostgreSQL showed. So a group that is catching up asks nothing again, and distrusts no user. It gives
 // false when the partition is taken away.
 func (c *claim) awaitFolded(at time.Time) bool {
 	ctx, s := c.session.ctx, c.member.s

@@ -367,7 +367,7 @@ func TestBudget(t *testing.T) {
 	}
 }
 
-// TestAskedAgainLess: where nobody is to be distrusted nothing is put to be asked again, and what was is passed over,
+// TestAskedAgainLess: where no user is to be distrusted nothing is put to be asked again, and what was is passed over,
 // as is what cannot be read, added up or judged any more.
 func TestAskedAgainLess(t *testing.T) {
 	w, l := distrusting(t, 1, time.Millisecond, func(string, int) brimline.Figures { return less })
@@ -398,7 +398,7 @@ func TestAskedAgainLess(t *testing.T) {
 	one = w.start("one")
 	w.settled()
 	one.stopped(t)
-	w.expectSaid("nobody is distrusted", nil, brimline.StillRefuted, brimline.Restored, brimline.Disbelieved)
+	w.expectSaid("no user is distrusted", nil, brimline.StillRefuted, brimline.Restored, brimline.Disbelieved)
 	if n := len(w.read(w.streams.DeadLetters)); n != 1 {
 		t.Errorf("%d dead letters, want that of what cannot be read", n)
 	}

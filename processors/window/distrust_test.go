@@ -42,7 +42,7 @@ type doubts struct {
 	log     []string
 
 	byItself  bool      // refusals are asked again, as verify does
-	noCommand bool      // and nobody distrusts by hand
+	noCommand bool      // and there is no distrust by command
 	patient   bool      // nothing lasts
 	again     []refusal // in the order in which they are asked again
 }
