@@ -82,7 +82,7 @@ func (s *Stage) prepare(ctx context.Context, b *batch) error {
 		it := &b.items[i]
 		if it.kept {
 			if i == 0 || b.items[i-1].message != it.message || !b.items[i-1].kept {
-				b.keptBack = append(b.keptBack, it.message)
+				b.keptBack = append(b.keptBack, b.new(i))
 			}
 			continue
 		}
@@ -106,6 +106,26 @@ func (b *batch) keepBack(users map[string]bool) {
 			it.kept = true
 		}
 	}
+}
+
+// new is the message of the item at i, the first of it that is kept. Of a replay it has what is new alone, for that is
+// what will be asked. Whoever takes the partition over before reads the message itself, and asks all of it.
+func (b *batch) new(i int) *kgo.Record {
+	m := b.items[i].message
+	if i == 0 || b.items[i-1].message != m {
+		return m
+	}
+	var left []brimline.Candidate
+	for ; i < len(b.items) && b.items[i].message == m; i++ {
+		left = append(left, *b.items[i].candidate)
+	}
+	value, err := codecs.Candidates{}.Encode(left)
+	if err != nil { // what was decoded can be encoded
+		return m
+	}
+	part := *m
+	part.Value = value
+	return &part
 }
 
 // take decodes a message into the batch's items, and gives their weight.
