@@ -17,7 +17,7 @@ type lane struct {
 	// at a time, and leave PostgreSQL and the processors time for others.
 	apart     bool
 	delay     time.Duration // from the writing of a record to its handling; 0 but for what is asked again
-	batch     int           // most candidates of one partition in one transaction
+	batch     int           // most records of one partition in one transaction
 	every     time.Duration // shortest time from one transaction's beginning to the next one's
 	slots     chan struct{} // one for each inquiry that may be with PostgreSQL
 	committer *committer
