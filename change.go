@@ -39,6 +39,9 @@ type Change struct {
 	// snapshot's row, or a record without operation.
 	Inserted bool
 	Reason   DistrustReason // Distrust
+	// Whole: Delete: the source says that Row, but for its Columns, is what the row was when it was deleted.
+	// Truncate: the source has one partition, so that nothing has come before it that is newer.
+	Whole bool
 
 	Rule uint64 // answers and Retry: fingerprint of the rule; 0 of an answer that only says that it is complete
 	// Edges are all edges of the span for EdgesFound and the one edge for Refuted. For Unjudgeable and Retry

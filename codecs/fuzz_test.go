@@ -41,8 +41,8 @@ func fuzzCodec(f *testing.F, c codec, golden string) {
 	})
 }
 
-func FuzzChange(f *testing.F)     { fuzzCodec(f, codecs.Change{}, "change-v2") }
-func FuzzWindow(f *testing.F)     { fuzzCodec(f, codecs.WindowPart{}, "window-v2") }
+func FuzzChange(f *testing.F)     { fuzzCodec(f, codecs.Change{}, "change-v3") }
+func FuzzWindow(f *testing.F)     { fuzzCodec(f, codecs.WindowPart{}, "window-v3") }
 func FuzzCandidate(f *testing.F)  { fuzzCodec(f, codecs.Candidate{}, "candidate-v1") }
 func FuzzAlert(f *testing.F)      { fuzzCodec(f, codecs.Alert{}, "alert-v1") }
 func FuzzAlertLog(f *testing.F)   { fuzzCodec(f, codecs.AlertLog{}, "alertlog-v1") }

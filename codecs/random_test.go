@@ -101,6 +101,7 @@ func anyChange() *rapid.Generator[*brimline.Change] {
 		case brimline.Upsert, brimline.Delete:
 			c.Row = anyRow(anyID().Draw(t, "row's user")).Draw(t, "row")
 			c.Update, c.Inserted = rapid.Bool().Draw(t, "update"), rapid.Bool().Draw(t, "inserted")
+			c.Whole, c.Source.Life = rapid.Bool().Draw(t, "whole"), rapid.Uint32().Draw(t, "life")
 		case brimline.Distrust:
 			c.Row.User, c.Row.Time = c.User, 1+anyTime().Draw(t, "floor")
 			c.Reason = brimline.DistrustReason(rapid.String().Draw(t, "reason"))
@@ -120,7 +121,19 @@ func anyWindow() *rapid.Generator[*brimline.Window] {
 		if rapid.Bool().Draw(t, "with floor") {
 			w.Floor = anyTime().Draw(t, "floor")
 		}
-		w.Rows = brimline.RowsOf(none(rapid.SliceOf(anyRow("")).Draw(t, "rows")))
+		rows := rapid.SliceOf(anyRow("")).Draw(t, "rows")
+		if unit := brimline.Time(rapid.SampledFrom([]int64{1, 10, 1000, 1e6, 1e9}).Draw(t, "unit")); unit > 1 {
+			for i := range rows {
+				rows[i].Time -= rows[i].Time % unit
+			}
+		}
+		w.Rows = brimline.RowsOf(none(rows))
+		if rapid.Bool().Draw(t, "with stamps") {
+			for i := range w.Rows {
+				w.Rows[i].Stamp = brimline.StampOf(&brimline.Source{LSN: rapid.Uint64().Draw(t, "row's lsn"),
+					Commit: anyTime().Draw(t, "row's commit"), Life: rapid.Uint32Range(0, 2).Draw(t, "row's life")})
+			}
+		}
 		for range rapid.IntRange(0, 3).Draw(t, "rules") {
 			w.Rules = append(w.Rules, brimline.RuleState{Rule: rapid.Uint64().Draw(t, "rule"),
 				Quiet: brimline.Time(rapid.Int64Range(-5, 5).Draw(t, "quiet")),
@@ -153,7 +166,9 @@ func anyWindow() *rapid.Generator[*brimline.Window] {
 		w.Gone = none(rapid.SliceOf(rapid.String()).Draw(t, "gone"))
 		w.Changed = none(rapid.SliceOf(rapid.Custom(func(t *rapid.T) brimline.RowVersion {
 			return brimline.RowVersion{ID: rapid.String().Draw(t, "id"), Partition: rapid.Int32().Draw(t, "partition"),
-				Offset: rapid.Int64().Draw(t, "offset"), Time: anyTime().Draw(t, "time"), From: anyTime().Draw(t, "from")}
+				Offset: rapid.Int64().Draw(t, "offset"), Time: anyTime().Draw(t, "time"), From: anyTime().Draw(t, "from"),
+				Life: rapid.Uint32().Draw(t, "life"), LSN: rapid.Uint64().Draw(t, "lsn"), Commit: anyTime().Draw(t, "commit"),
+				TxID: rapid.Int64().Draw(t, "txid"), Former: rapid.Uint64().Draw(t, "former")}
 		})).Draw(t, "changed"))
 		return w
 	})

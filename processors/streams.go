@@ -36,6 +36,9 @@ const RulesKey = "rules"
 // AlertsFromKey is the key of the record beside it that says from when on the group alerts.
 const AlertsFromKey = "alerts-from"
 
+// LivesKey is the key of the record beside it that lists the ids of the topics that have been the source, in order.
+const LivesKey = "lives"
+
 // SettingsKey is the key of the record beside it that says what the group's rows mean.
 const SettingsKey = "settings"
 

@@ -11,7 +11,7 @@
 //	place.go     what this process has to itself      topics.go     topics of the flow
 //	bounds.go    how large records may be
 //	gate.go      instances agree on their rules       records.go    the record of the rules in force
-//	alertsfrom.go  from when on the group alerts
+//	alertsfrom.go  from when on the group alerts    lives.go  topics that have been the source
 //	stages.go    goka processors and their options    route.go, verify.go  the stages without goka
 //	traffic.go   where partitions start               lag.go        how far behind, and caught up
 //	health.go    what an operator should know of while it runs

@@ -13,7 +13,8 @@
 // Candidates: edges to be confirmed by PostgreSQL, and spans that reach below
 // the retained history, of which PostgreSQL is asked for the edges. What is
 // asked about rows older than the user's newest by more than the lateness
-// goes to the questions stream, all else to the candidates stream.
+// goes to the questions stream, all else to the candidates stream. Messages to
+// users of whose rows a TRUNCATE takes some, to the changes stream: see mixed.go.
 //
 // # State
 //
@@ -27,8 +28,9 @@
 // value is written again and the candidates that it caused are emitted again,
 // because after a crash either may not have reached Kafka. The same change at
 // a new offset finds its row as it is and does nothing: its first message was
-// handled before it. Segments are not written again: they were in the table
-// before the value that names them.
+// handled before it. An older change, by the order of the source, does nothing
+// either. Segments are not written again: they were in the table before the
+// value that names them.
 //
 // # On bad input
 //

@@ -37,6 +37,8 @@ type Input struct {
 	// TruncatedAt is the offset after the partition's latest Truncate, 0 if
 	// there was none: rows folded before it are gone.
 	TruncatedAt int64
+	// Truncate is its place in the source, nil where that is not known. What is older is ignored.
+	Truncate *brimline.RowVersion
 	// SweptBefore is the time up to which users may have been forgotten with all their rows, 0 for none: those whose
 	// Last is at most SweptIdle. They are new, whether a sweep has deleted them yet or not.
 	SweptBefore brimline.Time
@@ -57,6 +59,7 @@ const replayReach = 1 << 16
 // emit, in the order of their causes, and whether the state must be written to the table.
 func (f *Folder) Fold(state *State, in Input) (candidates []brimline.Candidate, write bool) {
 	s := &step{Folder: f, State: state, in: in}
+	state.stands = brimline.Newer
 	w := state.w
 	if in.Offset < w.Last {
 		if failpoint.Without(failpoint.Replay) {
@@ -88,10 +91,13 @@ func (f *Folder) Fold(state *State, in Input) (candidates []brimline.Candidate, 
 		}
 	}
 	w.Scale = f.scale
-	if w.Last != 0 && w.Last <= in.TruncatedAt {
-		s.truncate()
-	}
+	mixed := w.Last != 0 && w.Last <= in.TruncatedAt && s.truncated()
 	s.alignRules()
+	if mixed { // what was taken away has hidden edges of what is left
+		for i := range s.rules {
+			s.judge(i, brimline.MinTime, brimline.MaxTime, true, true)
+		}
+	}
 	switch in.Change.Kind {
 	case brimline.Upsert:
 		write = s.upsert()
@@ -113,7 +119,7 @@ func (f *Folder) Fold(state *State, in Input) (candidates []brimline.Candidate, 
 		write = s.forgetUser()
 	}
 	s.putQuestions()
-	if write {
+	if write = write || mixed; write {
 		w.Last = in.Offset + 1
 		s.evict()
 	}
@@ -147,10 +153,54 @@ func (s *step) ordered() []brimline.Candidate {
 	return s.out
 }
 
+// truncated takes away what the latest TRUNCATE has. It says whether it has taken rows and left others: those are
+// newer, and have come before it from another partition of the source.
+func (s *step) truncated() (mixed bool) {
+	t := s.in.Truncate
+	if t == nil {
+		s.truncate()
+		return false
+	}
+	at, changed := t.Source(), s.versions.all()
+	spared := slices.ContainsFunc(changed, func(v brimline.RowVersion) bool { return v.Order(&at) == brimline.Older })
+	var gone []brimline.Row
+	for row := range s.rows.All() {
+		if t.Spares(row, changed) {
+			spared = true
+		} else {
+			gone = append(gone, *row)
+		}
+	}
+	if !spared {
+		floor := s.w.Floor
+		s.truncate()
+		if t.From != 1 { // newer rows may have come that lie below the floor
+			s.w.Floor = floor
+		}
+		return false
+	}
+	for i := range gone {
+		s.remove(&gone[i])
+	}
+	if len(gone) > 0 {
+		s.doubtEdges()
+	}
+	return len(gone) > 0
+}
+
 // truncate empties the window. What was announced is remembered, but what
 // PostgreSQL said of it holds no longer, and what it could not say is not asked again: the rows are gone.
 func (s *step) truncate() {
 	s.empty()
+	s.doubtEdges()
+	for i := range s.w.Rules {
+		unasked := func(sp brimline.Span) bool { return sp.Asked == 0 }
+		s.setSpans(i, slices.DeleteFunc(slices.Clone(s.w.Rules[i].Unjudged), unasked))
+	}
+}
+
+// doubtEdges says of all edges that what PostgreSQL said of them holds no longer.
+func (s *step) doubtEdges() {
 	for i := range s.w.Rules {
 		s.eachEdge(i, brimline.MinTime, brimline.MaxTime, func(e brimline.Edge) (_ brimline.Edge, stays bool) {
 			switch e.Status {
@@ -161,8 +211,6 @@ func (s *step) truncate() {
 			}
 			return e, true
 		})
-		unasked := func(sp brimline.Span) bool { return sp.Asked == 0 }
-		s.setSpans(i, slices.DeleteFunc(slices.Clone(s.w.Rules[i].Unjudged), unasked))
 	}
 }
 
@@ -249,19 +297,23 @@ func (s *step) quiet(i int) brimline.Time {
 }
 
 func (s *step) upsert() bool {
-	if s.isEcho() {
-		return false
-	}
 	row := &s.in.Change.Row
 	row.User = s.in.Change.User
 	var (
 		kept    = brimline.RowOf(row)
 		removed *brimline.Transaction
+		was     brimline.Stamp
+		found   = s.rows.Find(&kept)
 	)
-	if found := s.rows.Find(&kept); found != nil {
+	if s.stands = s.order(found); s.stands == brimline.Older {
+		return false
+	}
+	kept.Stamp = brimline.StampOf(&s.in.Change.Source)
+	if found != nil {
 		if found.SameRow(&kept) {
-			return false
+			return s.seenAgain(found)
 		}
+		was = found.Stamp
 		removed = s.take(found)
 	}
 	// What the row was before is not known where it could not be taken in.
@@ -272,11 +324,11 @@ func (s *step) upsert() bool {
 	}
 	switch {
 	case removed != nil:
-		s.noteVersion(removed.Time, removed.Time)
+		s.noteVersion(removed.Time, removed.Time, was)
 	case unseen:
-		s.noteVersion(row.Time, row.Time)
+		s.noteVersion(row.Time, row.Time, was)
 	default:
-		s.noteVersion(brimline.MaxTime, brimline.MinTime)
+		s.noteVersion(brimline.MaxTime, brimline.MinTime, was)
 	}
 	if row.Time > s.w.Floor {
 		s.insert(kept)
@@ -301,16 +353,17 @@ func (s *step) upsert() bool {
 }
 
 func (s *step) delete() bool {
-	if s.isEcho() {
-		return false
-	}
 	sought := brimline.RowOf(&s.in.Change.Row)
 	found := s.rows.Find(&sought)
+	if s.stands = s.order(found); s.stands == brimline.Older {
+		return false
+	}
 	if found == nil {
 		return s.deleteUnknown()
 	}
+	was := found.Stamp
 	gone := s.take(found)
-	s.noteVersion(gone.Time, gone.Time)
+	s.noteVersion(gone.Time, gone.Time, was)
 	s.stirIfAsked()
 	for i := range s.rules {
 		s.askLate(i, gone, nil, false)
@@ -334,7 +387,7 @@ func (s *step) deleteUnknown() bool {
 	above := last > s.w.Floor
 	first, last = min(first, from), max(last, to)
 	if above { // noted all the same: the row may be inserted again, and then deleted by an echo
-		s.noteVersion(first, last)
+		s.noteVersion(first, last, brimline.Stamp{})
 	}
 	write := s.stirIfAsked() || above || doubted
 	for i := range s.rules {

@@ -14,6 +14,8 @@ type Metrics struct {
 	rows        prometheus.Histogram
 	swept       prometheus.Counter
 	undecodable prometheus.Counter
+	older       prometheus.Counter
+	elsewhere   prometheus.Counter
 	broken      prometheus.Counter
 	cut         prometheus.Counter
 	shortened   prometheus.Counter
@@ -59,6 +61,15 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		swept: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "brimline_window_swept_users_total", Help: "Users deleted from the table because everything of theirs had aged out.",
 		}),
+		older: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "brimline_window_older_changes_total",
+			Help: "Changes left alone because a newer one of their row was folded before.",
+		}),
+		elsewhere: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "brimline_window_other_timeline_changes_total",
+			Help: "Changes with a lower LSN and a later commit than their row's newest, folded as they came: the database was " +
+				"restored, or a standby took over.",
+		}),
 		undecodable: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "brimline_window_deadletters_total", Help: "Messages of the changes stream that could not be decoded.",
 		}),
@@ -86,8 +97,8 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		Name: "brimline_window_distrusted_users",
 		Help: "Users for whom PostgreSQL answers because they were distrusted, until their windows have filled again.",
 	})
-	r.MustRegister(changes, candidates, m.rows, m.swept, m.undecodable, m.broken, distrusts, m.distrusted,
-		m.cut, m.shortened)
+	r.MustRegister(changes, candidates, m.rows, m.swept, m.undecodable, m.older, m.elsewhere, m.broken, distrusts,
+		m.distrusted, m.cut, m.shortened)
 	for kind, name := range changeKinds {
 		for effect, what := range effectNames {
 			m.changes[kind][effect] = changes.WithLabelValues(name, what)
@@ -102,7 +113,15 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 // Distrusted says how many distrusted users there are.
 func (m *Metrics) Distrusted(n int) { m.distrusted.Set(float64(n)) }
 
-func (m *Metrics) observe(c *brimline.Change, found []brimline.Candidate, replay, write bool, rows int) {
+func (m *Metrics) observe(c *brimline.Change, found []brimline.Candidate, stands brimline.Order, replay, write bool,
+	rows int,
+) {
+	switch stands {
+	case brimline.Older:
+		m.older.Inc()
+	case brimline.Elsewhere:
+		m.elsewhere.Inc()
+	}
 	effect := nothing
 	switch {
 	case replay:

@@ -34,6 +34,8 @@ type State struct {
 	changed, stale bool
 	// shortened says that history was given up since the last commit because it had become too large.
 	shortened bool
+	// stands is how the change that was folded last stands to what was known of its row.
+	stands brimline.Order
 }
 
 // NewState is the state of a user with the given whole window (see
