@@ -16,8 +16,8 @@ func StageNames() []StageName { return []StageName{Route, Window, Verify, Index}
 
 // FlowVersion says which streams there are between stages and what is in them. Members of a group with different ones
 // would leave something unread, so they never share it. 1: all candidates in one stream; 2: questions about old rows
-// travel apart.
-const FlowVersion = 2
+// travel apart; 3: changes and windows say where they stand in the source, and window writes to changes.
+const FlowVersion = 3
 
 // Edge is one stream that a stage reads or writes.
 type Edge struct {
@@ -52,8 +52,9 @@ func Topology(s Streams) []Stage {
 		},
 		{
 			Name: Window, Group: s.WindowGroup,
-			In:    []Edge{changes},
-			Out:   []Edge{candidates, questions, dead},
+			In: []Edge{changes},
+			Out: []Edge{candidates, questions, dead,
+				{s.Changes, "user", "that a TRUNCATE took some of a user's rows, and not all"}},
 			Table: &Edge{s.WindowTable, "user", "retained rows and announced edges"},
 		},
 		{

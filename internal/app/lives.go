@@ -10,9 +10,8 @@ import (
 )
 
 // A source topic that is deleted and made anew keeps its name and begins its offsets again. The group numbers these
-// lives
-// of the topic in its topic of rules, by whichever instance meets a new one first: a change of an earlier life is older
-// than what a later one has said of the row.
+// lives of the topic in its topic of rules, by whichever instance meets a new one first: a change of an earlier life is
+// older than what a later one has said of the row.
 
 // settleLife gives the number of the topic with an id among those that have been the source, from 0.
 func (a *App) settleLife(ctx context.Context, id string) (life uint32, err error) {

@@ -116,8 +116,7 @@ func TestTruncateEmptiesEveryWindow(t *testing.T) {
 }
 
 // TestTruncateAmongPartitions: the place of a TRUNCATE among the rows of other partitions is that of its LSN, in
-// whatever
-// order a topic is read from its beginning.
+// whatever order a topic is read from its beginning.
 func TestTruncateAmongPartitions(t *testing.T) {
 	for first := range int32(3) { // the rows before, those after and the TRUNCATE change places
 		j := newJob(t, parts(t), 3, "rules: [{id: r, window: 7d, limit: 100}]")

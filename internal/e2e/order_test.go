@@ -80,8 +80,7 @@ func TestTopicMadeAnew(t *testing.T) {
 }
 
 // TestRowsInSeveralPartitions: the changes of one row lie in any partition, and some of them come a second time, as
-// after
-// a restart of the connector. In the end every user's totals are those of SQL over the table.
+// after a restart of the connector. In the end every user's totals are those of SQL over the table.
 func TestRowsInSeveralPartitions(t *testing.T) {
 	r := testkit.Rand(testkit.Seed(t))
 	const partitions = 3

@@ -9,9 +9,8 @@ import (
 )
 
 // wakeMixed writes a message to each user who may have rows that the TRUNCATE at hand takes, and others. Those have
-// come
-// before it from another partition of the source, although they are newer, and their edges show only when the rest is
-// gone: with the user's next message, which may be long in coming. A TRUNCATE is rare enough for a walk through the
+// come before it from another partition of the source, although they are newer, and their edges show only when the rest
+// is gone: with the user's next message, which may be long in coming. A TRUNCATE is rare enough for a walk through the
 // partition's table.
 func (t *task) wakeMixed(ctx goka.Context, states *partitionStates) {
 	k := t.Markers.get(ctx.Partition())

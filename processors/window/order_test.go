@@ -140,8 +140,7 @@ func TestOrderOfChanges(t *testing.T) {
 // TestOrderIsTheSource: rows of a database are inserted, changed, deleted and inserted again. The connector writes the
 // changes into several partitions and lives of a topic, so that one row's lie in many of them, writes stretches of
 // them a second time, as after a restart, and a thawed instance a third time. The order of each partition and life is
-// kept,
-// nothing else is. In the end the rows are those of the database.
+// kept, nothing else is. In the end the rows are those of the database.
 func TestOrderIsTheSource(t *testing.T) {
 	f := NewFolder(&brimline.RuleSet{Lateness: 1000 * time.Hour}, nil, time.Hour)
 	rapid.Check(t, func(t *rapid.T) {

@@ -17,10 +17,8 @@ import (
 )
 
 // TestTruncatesAmongPartitions: rows are inserted into a table that is truncated now and then. The changes lie in
-// several
-// partitions, which are read as it comes; stretches are written a second time, and read a third time by an instance
-// that
-// thaws. In the end the rows are the table's, and each of its edges is alerted once.
+// several partitions, which are read as it comes; stretches are written a second time, and read a third time by an
+// instance that thaws. In the end the rows are the table's, and each of its edges is alerted once.
 func TestTruncatesAmongPartitions(t *testing.T) {
 	rule := brimline.Rule{ID: "r", Window: 2 * time.Hour, Limit: brimline.Count(3)}
 	rules := []sliding.Rule{{Rule: rule, Fingerprint: rule.Fingerprint()}}
@@ -181,8 +179,7 @@ func edgesAtRest(rows []brimline.Transaction, rule *sliding.Rule) (edges []briml
 }
 
 // TestGraphWakesMixedUsers: rows from after a TRUNCATE came before it, and those from before it hide their edge. It
-// comes
-// without another row of the user's.
+// comes without another row of the user's.
 func TestGraphWakesMixedUsers(t *testing.T) {
 	row := func(s *stage, user, id string, at time.Duration, lsn uint64) {
 		from := brimline.Source{LSN: lsn, Commit: 1e15, Offset: int64(lsn)}
