@@ -12,12 +12,12 @@ import (
 // not carried.
 //
 // Version 3: version, kind, parts; user; partition, offset, lsn, txid, commit; then the parts there are; update,
-// inserted, apart and whole are parts without bytes. The life of the source topic comes first, 0 where it is missing.
+// inserted, apart, whole and snapshot are parts without bytes. The life of the source topic comes first, 0 where it is missing.
 // A row is
 // [user] id amount time columns; an answer is the rule's fingerprint in 8 bytes, the cause and its index, and the
 // edges, each as the difference to the one before; a reason is a text. All numbers are varints, signed ones zigzag.
 //
-// Version 2 had neither life nor whole, and its parts were a byte; it is read as well.
+// Version 2 had neither life nor whole nor snapshot, and its parts were a byte; it is read as well.
 type Change struct{}
 
 const (
@@ -37,6 +37,7 @@ const (
 	changeApart
 	changeWhole
 	changeLife
+	changeSnapshot
 	changeParts      = 1<<iota - 1
 	olderChangeParts = changeWhole - 1
 )
@@ -81,6 +82,9 @@ func AppendChange(b []byte, c *brimline.Change) ([]byte, error) {
 	}
 	if c.Whole {
 		parts |= changeWhole
+	}
+	if c.Source.Snapshot {
+		parts |= changeSnapshot
 	}
 	if c.Rule != 0 || c.Edges != nil || c.Cause != 0 || c.Index != 0 {
 		parts |= changeAnswer
@@ -160,7 +164,7 @@ func DecodeChange(b []byte, c *brimline.Change) error {
 		r.fail(fmt.Errorf("kind %d with parts %b", c.Kind, parts))
 	}
 	c.Update, c.Inserted, c.Apart = parts&changeUpdate != 0, parts&changeInserted != 0, parts&changeApart != 0
-	c.Whole = parts&changeWhole != 0
+	c.Whole, c.Source.Snapshot = parts&changeWhole != 0, parts&changeSnapshot != 0
 	c.User = r.id()
 	c.Source.Partition = int32(r.varint())
 	c.Source.Offset = r.varint()

@@ -102,6 +102,7 @@ func anyChange() *rapid.Generator[*brimline.Change] {
 			c.Row = anyRow(anyID().Draw(t, "row's user")).Draw(t, "row")
 			c.Update, c.Inserted = rapid.Bool().Draw(t, "update"), rapid.Bool().Draw(t, "inserted")
 			c.Whole, c.Source.Life = rapid.Bool().Draw(t, "whole"), rapid.Uint32().Draw(t, "life")
+			c.Source.Snapshot = rapid.Bool().Draw(t, "snapshot")
 		case brimline.Distrust:
 			c.Row.User, c.Row.Time = c.User, 1+anyTime().Draw(t, "floor")
 			c.Reason = brimline.DistrustReason(rapid.String().Draw(t, "reason"))
@@ -131,7 +132,8 @@ func anyWindow() *rapid.Generator[*brimline.Window] {
 		if rapid.Bool().Draw(t, "with stamps") {
 			for i := range w.Rows {
 				w.Rows[i].Stamp = brimline.StampOf(&brimline.Source{LSN: rapid.Uint64().Draw(t, "row's lsn"),
-					Commit: anyTime().Draw(t, "row's commit"), Life: rapid.Uint32Range(0, 2).Draw(t, "row's life")})
+					Commit: anyTime().Draw(t, "row's commit"), Life: rapid.Uint32Range(0, 2).Draw(t, "row's life"),
+					Snapshot: rapid.Bool().Draw(t, "row's snapshot")})
 			}
 		}
 		for range rapid.IntRange(0, 3).Draw(t, "rules") {

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"sync"
 
@@ -29,12 +30,13 @@ import (
 //     where all LSNs are multiples of 8, as PostgreSQL's are, and are kept as eighths. Then each row has half a byte,
 //     the even ones the lower half: how many bytes the LSN takes (0 for 2, 1 for 3, 2 for 4 bytes, 3 for a varint), and
 //     above it how the ticks differ (0 not, 1 by one more, 2 by one less, 3 by a varint). Then come these for each row
-//     and, if not all are of the same life, the life.
+//     and, if not all are of the same life, the life; after all, a bit for each row, if any is a snapshot's.
 //   - A rule is its fingerprint in 8 bytes and its edges: time and cause as differences to the edge before, then
 //     the status; after them its quiet time, if any rule has one.
 //   - A changed row is its id, partition, and offset and time as differences to the one before; then its lowest
-//     time as the difference to its time. Then come its life, its LSN and commit time as differences to the one
-//     before, its transaction, and the highest LSN of timelines that were left.
+//     time as the difference to its time. Then come its life, doubled, with one more where a snapshot has
+//     found the row so, its LSN and commit time as differences to the one before, its transaction, and the highest LSN
+//     of timelines that were left.
 //   - Older segments are the first number, how many there are, and the checksum in 4 bytes. Rows that are gone are
 //     their ids; forgotten edges, of each rule in turn, their times as differences.
 //   - What is asked is the newest question's cause, the index in 8 bytes, and how far down a question may reach.
@@ -71,6 +73,7 @@ const (
 	windowDoubt                  // the user was distrusted
 	windowApart                  // a question that travels apart is open
 	windowLives                  // rows have stamps of different lives
+	windowSnapshots              // rows have stamps of snapshots
 	windowFlags      = 1<<iota - 1
 	olderWindowFlags = windowApart>>1 | (windowApart>>1 - 1)
 )
@@ -163,6 +166,9 @@ func AppendWindow(b []byte, w *brimline.Window) ([]byte, error) {
 		}
 		if w.Rows[i].Stamp.Life() != w.Rows[0].Stamp.Life() {
 			flags |= windowLives
+		}
+		if w.Rows[i].Stamp.Snapshot() {
+			flags |= windowSnapshots
 		}
 	}
 	b = appendVarint(binary.AppendUvarint(append(b, windowVersion), flags), w.Last)
@@ -417,6 +423,17 @@ func appendStamps(b []byte, rows []brimline.Row, flags uint64) []byte {
 			b = binary.AppendUvarint(b, uint64(s.Life()))
 		}
 	}
+	if flags&windowSnapshots == 0 {
+		return b
+	}
+	for at := range rows {
+		if at%8 == 0 {
+			b = append(b, 0)
+		}
+		if rows[at].Stamp.Snapshot() {
+			b[len(b)-1] |= 1 << (at % 8)
+		}
+	}
 	return b
 }
 
@@ -429,7 +446,11 @@ func appendChanged(b []byte, changed []brimline.RowVersion) []byte {
 		b = binary.AppendVarint(b, v.Offset-last.Offset)
 		b = binary.AppendVarint(b, int64(v.Time-last.Time))
 		b = binary.AppendVarint(b, int64(v.From-v.Time))
-		b = binary.AppendUvarint(b, uint64(v.Life))
+		life := uint64(v.Life) << 1
+		if v.Snapshot {
+			life |= 1
+		}
+		b = binary.AppendUvarint(b, life)
 		b = binary.AppendVarint(b, int64(v.LSN-last.LSN))
 		b = binary.AppendVarint(b, int64(v.Commit-last.Commit))
 		b = binary.AppendVarint(b, v.TxID)
@@ -751,6 +772,16 @@ func (r *wireReader) stamps(rows []brimline.Row, flags uint64) {
 			r.fail(fmt.Errorf("a stamp of life %d and %d ticks", life, ticks))
 		}
 	}
+	if flags&windowSnapshots == 0 {
+		return
+	}
+	for at, bits := range r.bytes(uint64(len(rows)+7) / 8) {
+		for i := 8 * at; i < min(8*at+8, len(rows)); i++ {
+			if bits>>(i%8)&1 != 0 {
+				rows[i].Stamp = rows[i].Stamp.OfSnapshot()
+			}
+		}
+	}
 }
 
 func (r *wireReader) changed(older bool) []brimline.RowVersion {
@@ -771,7 +802,10 @@ func (r *wireReader) changed(older bool) []brimline.RowVersion {
 		last.Time += brimline.Time(r.varint())
 		last.From = last.Time + brimline.Time(r.varint())
 		if !older {
-			last.Life = r.uint32()
+			life := r.uvarint()
+			if last.Life, last.Snapshot = uint32(life>>1), life&1 != 0; life>>1 > math.MaxUint32 {
+				r.fail(fmt.Errorf("life %d", life>>1))
+			}
 			last.LSN += uint64(r.varint())
 			last.Commit += brimline.Time(r.varint())
 			last.TxID = r.varint()

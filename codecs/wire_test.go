@@ -193,11 +193,13 @@ func exampleStamps(t testing.TB) *brimline.Window {
 	w := exampleMixedWindow(t)
 	for i := range w.Rows {
 		w.Rows[i].Stamp = brimline.StampOf(&brimline.Source{LSN: 0x16B374D848 + uint64(i)*1000, Life: uint32(i / 2),
-			Commit: w.Rows[i].Time + 1500})
+			Snapshot: i == 1,
+			Commit:   w.Rows[i].Time + 1500})
 	}
 	w.Changed = []brimline.RowVersion{
 		{ID: "7", Life: 1, Partition: 3, Offset: 199, LSN: 0x16B374D848, TxID: 806, Former: 0x16B374FFFF,
 			Commit: w.Floor + 1_500_000, Time: w.Floor + 9, From: w.Floor - 9},
+		{ID: "8", Life: 1, LSN: 0x16B374D848, Snapshot: true, Commit: w.Floor, Time: w.Floor + 9, From: w.Floor - 9},
 		{ID: "9", Time: w.Floor + 9, From: w.Floor - 9},
 	}
 	return w
@@ -215,7 +217,7 @@ func exampleTail(t testing.TB) *brimline.Window {
 // exampleWhole is the deletion of a row as it was, by a topic that was made anew.
 func exampleWhole(t testing.TB) *brimline.Change {
 	c := exampleChange(t, brimline.Delete)
-	c.Whole, c.Source.Life = true, 2
+	c.Whole, c.Source.Life, c.Source.Snapshot = true, 2, true
 	return c
 }
 

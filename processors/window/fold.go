@@ -161,8 +161,8 @@ func (s *step) truncated() (mixed bool) {
 		s.truncate()
 		return false
 	}
-	at, changed := t.Source(), s.versions.all()
-	spared := slices.ContainsFunc(changed, func(v brimline.RowVersion) bool { return v.Order(&at) == brimline.Older })
+	changed := s.versions.all()
+	spared := slices.ContainsFunc(changed, func(v brimline.RowVersion) bool { return t.SparesChange(&v) })
 	var gone []brimline.Row
 	for row := range s.rows.All() {
 		if t.Spares(row, changed) {

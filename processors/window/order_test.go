@@ -19,6 +19,13 @@ func from(life uint32, partition int32, offset int64, lsn uint64, txid, commit i
 		Commit: brimline.Time(commit * 1e6)}
 }
 
+// ofSnapshot is the place of a row that a snapshot has shown.
+func ofSnapshot(partition int32, offset int64, lsn uint64, at int64) brimline.Source {
+	s := from(0, partition, offset, lsn, 0, at)
+	s.Snapshot = true
+	return s
+}
+
 // TestOrderOfChanges folds a row's changes and looks at what the row is in the end. The row's id is 1 in all; a change
 // is "amount@minute", "-minute" a deletion of the row as it was then, "-" one that does not say when that was.
 func TestOrderOfChanges(t *testing.T) {
@@ -96,8 +103,32 @@ func TestOrderOfChanges(t *testing.T) {
 			{"-1", from(0, 0, 2, 30, 2, 2)}}, "2@2", brimline.Older},
 		{"changed and deleted in one transaction", []change{{"1@1", from(0, 0, 0, 10, 1, 1)},
 			{"2@2", from(0, 0, 1, 20, 2, 2)}, {"-2", from(0, 0, 2, 30, 2, 2)}}, "", brimline.Newer},
-		{"a snapshot's row, then older changes", []change{{"2@1", from(0, 1, 0, 40, 0, 4)}, {"1@1", from(0, 0, 0, 10, 1, 1)},
+		{"a snapshot's row, then older changes", []change{{"2@1", ofSnapshot(1, 0, 40, 4000)}, {"1@1", from(0, 0, 0, 10, 1, 1)},
 			{"-1", from(0, 0, 1, 20, 2, 2)}}, "2@1", brimline.Older},
+		{"changed by a transaction that was open when a snapshot began", []change{{"1@1", ofSnapshot(0, 0, 40, 4000)},
+			{"2@1", from(0, 0, 1, 30, 2, 3999)}}, "2@1", brimline.Elsewhere},
+		{"changed twice by it", []change{{"1@1", ofSnapshot(0, 0, 40, 4000)}, {"2@1", from(0, 0, 1, 30, 2, 3999)},
+			{"3@1", from(0, 0, 2, 35, 2, 3999)}}, "3@1", brimline.Newer},
+		{"changed by it, and by the next", []change{{"1@1", ofSnapshot(0, 0, 40, 4000)}, {"2@1", from(0, 0, 1, 30, 2, 3999)},
+			{"3@1", from(0, 0, 2, 45, 3, 4001)}}, "3@1", brimline.Newer},
+		{"deleted by it", []change{{"1@1", ofSnapshot(0, 0, 40, 4000)}, {"-1", from(0, 0, 1, 30, 2, 3999)}}, "",
+			brimline.Elsewhere},
+		{"changed by it, where the row was known", []change{{"1@1", from(0, 0, 0, 10, 1, 1)}, {"2@1", ofSnapshot(0, 1, 40, 4000)},
+			{"3@1", from(0, 0, 2, 30, 2, 3999)}}, "3@1", brimline.Elsewhere},
+		{"changed by it, where the row had changed", []change{{"1@1", from(0, 0, 0, 10, 1, 1)},
+			{"2@1", from(0, 0, 1, 20, 1, 2)}, {"2@1", ofSnapshot(0, 2, 40, 4000)}, {"3@1", from(0, 0, 3, 30, 2, 3999)}}, "3@1",
+			brimline.Elsewhere},
+		{"changed by it, the row seen in another life", []change{{"1@1", ofSnapshot(0, 0, 40, 4000)},
+			{"1@1", from(1, 0, 0, 0, 0, 0)}, {"2@1", from(1, 0, 1, 30, 2, 3999)}}, "2@1", brimline.Elsewhere},
+		{"changed by it, no commit time of the snapshot", []change{{"1@1", ofSnapshot(0, 0, 40, 0)},
+			{"2@1", from(0, 0, 1, 30, 2, 3999)}}, "2@1", brimline.Newer},
+		{"the snapshot once more, after it", []change{{"1@1", ofSnapshot(0, 0, 40, 4000)}, {"2@1", from(0, 0, 1, 30, 2, 3999)},
+			{"1@1", ofSnapshot(0, 0, 40, 4000)}}, "2@1", brimline.Older},
+		{"and at a higher offset", []change{{"1@1", ofSnapshot(0, 0, 40, 4000)}, {"2@1", from(0, 0, 1, 30, 2, 3999)},
+			{"1@1", ofSnapshot(0, 2, 40, 4000)}}, "2@1", brimline.Older},
+		{"the clock was read before the snapshot, within a tick", []change{{"1@1", ofSnapshot(0, 0, 40, 4000)},
+			{"2@1", func() brimline.Source { s := from(0, 0, 1, 30, 2, 4000); s.Commit += 10; return s }()}}, "2@1",
+			brimline.Elsewhere},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			f := NewFolder(&brimline.RuleSet{Lateness: 1000 * time.Hour}, nil, time.Hour)

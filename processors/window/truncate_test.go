@@ -157,6 +157,26 @@ func TestTruncatesAmongPartitions(t *testing.T) {
 	}
 }
 
+// TestSnapshotsAfterATruncate: a snapshot that is taken soon after a TRUNCATE has rows that are newer, whether the row
+// was known before or not.
+func TestSnapshotsAfterATruncate(t *testing.T) {
+	var truncate brimline.RowVersion
+	truncate.Note(&brimline.Source{Partition: 1, LSN: 50, Commit: 1e15}, brimline.Newer)
+	at := brimline.Source{LSN: 60, Commit: 1e15 + 10e6, Snapshot: true}
+	row := brimline.RowOf(&brimline.Transaction{ID: "1"})
+	row.Stamp = brimline.StampOf(&at)
+	known := brimline.RowVersion{ID: "1"}
+	known.Note(&at, brimline.Newer)
+	if !truncate.Spares(&row, nil) || !truncate.Spares(&row, []brimline.RowVersion{known}) {
+		t.Error("it takes them")
+	}
+	at.LSN, row.Stamp = 40, brimline.StampOf(&brimline.Source{LSN: 40, Commit: 1e15 - 10e6, Snapshot: true})
+	known.Note(&at, brimline.Newer)
+	if truncate.Spares(&row, nil) || truncate.Spares(&row, []brimline.RowVersion{known}) {
+		t.Error("it leaves those of a snapshot before it")
+	}
+}
+
 // edgesAtRest judges rows as SQL does.
 func edgesAtRest(rows []brimline.Transaction, rule *sliding.Rule) (edges []brimline.Time) {
 	for i := range rows {

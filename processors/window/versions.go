@@ -68,6 +68,7 @@ func (s *step) noteVersion(first, last brimline.Time, held brimline.Stamp) {
 	if !known {
 		v = brimline.RowVersion{
 			ID: c.Row.ID, Time: brimline.MinTime, From: brimline.MaxTime, LSN: held.LSN, Commit: held.Commit(),
+			Snapshot: held.Snapshot(),
 		}
 	}
 	v.Note(&c.Source, s.stands)
@@ -93,7 +94,11 @@ func (s *step) seenAgain(held *brimline.Row) bool {
 		s.noteVersion(held.Time, held.Time, held.Stamp)
 	}
 	if stamp.LSN == 0 {
-		stamp = brimline.MakeStamp(held.Stamp.LSN, held.Stamp.Ticks(), stamp.Life())
+		life := stamp.Life()
+		stamp = brimline.MakeStamp(held.Stamp.LSN, held.Stamp.Ticks(), life)
+		if held.Stamp.Snapshot() {
+			stamp = stamp.OfSnapshot()
+		}
 	}
 	row := *held
 	s.remove(&row)
@@ -148,7 +153,7 @@ func (vs *versions) index(all []brimline.RowVersion) {
 // versionBytes is about the most bytes that a version takes in a record.
 func versionBytes(v *brimline.RowVersion) int {
 	const differences = 60 // partition, the id's length, and what is told as the difference to another version
-	return differences + len(v.ID) + varintBytes(uint64(v.Life)) + varintBytes(v.Former) +
+	return differences + len(v.ID) + varintBytes(uint64(v.Life)<<1) + varintBytes(v.Former) +
 		varintBytes(uint64(v.TxID<<1^v.TxID>>63))
 }
 
