@@ -163,15 +163,13 @@ func (s *step) truncated() (mixed bool) {
 	}
 	changed := s.versions.all()
 	spared := slices.ContainsFunc(changed, func(v brimline.RowVersion) bool { return t.SparesChange(&v) })
-	var gone []brimline.Row
+	var left []brimline.Row
 	for row := range s.rows.All() {
 		if t.Spares(row, changed) {
-			spared = true
-		} else {
-			gone = append(gone, *row)
+			left = append(left, *row)
 		}
 	}
-	if !spared {
+	if !spared && len(left) == 0 {
 		floor := s.w.Floor
 		s.truncate()
 		if t.From != 1 { // newer rows may have come that lie below the floor
@@ -179,13 +177,12 @@ func (s *step) truncated() (mixed bool) {
 		}
 		return false
 	}
-	for i := range gone {
-		s.remove(&gone[i])
+	if len(left) == s.rows.Len() {
+		return false
 	}
-	if len(gone) > 0 {
-		s.doubtEdges()
-	}
-	return len(gone) > 0
+	s.keepOnly(left)
+	s.doubtEdges()
+	return true
 }
 
 // truncate empties the window. What was announced is remembered, but what

@@ -224,6 +224,18 @@ func (s *State) empty() {
 	}
 }
 
+// keepOnly drops all rows but some, which are by Compare.
+func (s *State) keepOnly(rows []brimline.Row) {
+	s.changed, s.stale = true, true
+	s.rows = s.rows.Empty()
+	for i := range rows {
+		s.rows.Insert(rows[i])
+	}
+	if s.tail != nil {
+		s.tail.Rows, s.tail.Gone = nil, nil
+	}
+}
+
 // reachTo notes how far down a row whose version is forgotten was, while a question may be about that.
 func (s *State) reachTo(t brimline.Time) {
 	if !s.asked() {

@@ -177,6 +177,41 @@ func TestSnapshotsAfterATruncate(t *testing.T) {
 	}
 }
 
+// TestTruncateOfAHeavyUser: rows that a TRUNCATE takes out of segments are not noted one by one as gone, which takes time
+// with the square of their number; and what is left, few rows or many, is what a reader finds.
+func TestTruncateOfAHeavyUser(t *testing.T) {
+	rule := brimline.Rule{ID: "r", Window: 2 * time.Hour, Limit: brimline.Count(1 << 40)}
+	f := NewFolder(&brimline.RuleSet{Rules: []brimline.Rule{rule}, Lateness: 1000 * time.Hour},
+		[]sliding.Rule{{Rule: rule, Fingerprint: rule.Fingerprint()}}, time.Hour)
+	for _, spared := range []int{1, 3000} {
+		table := newTable()
+		state := table.load(t, f)
+		const rows = 6000
+		for i := range rows {
+			from := brimline.Source{LSN: uint64(i + 1), Commit: 1e15, Offset: int64(i)}
+			f.Fold(state, Input{Offset: int64(i), Change: &brimline.Change{Kind: brimline.Upsert, User: "u", Source: from,
+				Row: brimline.Transaction{ID: fmt.Sprint("id", i), User: "u", Amount: 1, Time: minutes(i)}}})
+			table.write(t, state)
+		}
+		truncate := &brimline.RowVersion{}
+		truncate.Note(&brimline.Source{LSN: uint64(rows - spared), Commit: 1e15, Partition: 1}, brimline.Newer)
+		state = table.load(t, f)
+		if state.tail == nil {
+			t.Fatal("nothing to see: the user has no segments")
+		}
+		_, write := f.Fold(state, Input{Offset: rows + 1, TruncatedAt: rows + 1, Truncate: truncate,
+			Change: &brimline.Change{Kind: brimline.AskAgain, User: "u"}})
+		if !write || len(state.tail.Gone) > 0 {
+			t.Errorf("%d spared: write %v, %d noted as gone", spared, write, len(state.tail.Gone))
+		}
+		table.write(t, state)
+		if got := table.read(t).Rows; len(got) != spared || got[0].ID() != fmt.Sprint("id", rows-spared) {
+			t.Errorf("%d rows, want %d", len(got), spared)
+		}
+		same(t, table.load(t, f), state)
+	}
+}
+
 // edgesAtRest judges rows as SQL does.
 func edgesAtRest(rows []brimline.Transaction, rule *sliding.Rule) (edges []brimline.Time) {
 	for i := range rows {
