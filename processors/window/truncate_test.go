@@ -212,6 +212,49 @@ func TestTruncateOfAHeavyUser(t *testing.T) {
 	}
 }
 
+// TestTruncateWaitsForTheRowsItLeaves: of an edge that comes to light by a TRUNCATE, PostgreSQL is asked where it has
+// seen the rows that make it. The message that brings it to light knows no place, or an earlier one.
+func TestTruncateWaitsForTheRowsItLeaves(t *testing.T) {
+	rule := brimline.Rule{ID: "r", Window: 2 * time.Hour, Limit: brimline.Count(100)}
+	f := NewFolder(&brimline.RuleSet{Rules: []brimline.Rule{rule}, Lateness: 1000 * time.Hour},
+		[]sliding.Rule{{Rule: rule, Fingerprint: rule.Fingerprint()}}, time.Hour)
+	at := func(lsn uint64) brimline.Source {
+		return brimline.Source{LSN: lsn, Commit: 1e15 + brimline.Time(lsn)<<20, Offset: int64(lsn), TxID: int64(lsn)}
+	}
+	row := func(id string, minute int, lsn uint64) *brimline.Change {
+		return &brimline.Change{Kind: brimline.Upsert, User: "u", Source: at(lsn),
+			Row: brimline.Transaction{ID: id, User: "u", Amount: 101, Time: minutes(minute)}}
+	}
+	truncate := &brimline.RowVersion{}
+	truncate.Note(&brimline.Source{LSN: 20, Commit: at(20).Commit, Partition: 1}, brimline.Newer)
+	for _, wake := range []*brimline.Change{{Kind: brimline.AskAgain, User: "u"}, row("4", 2, 15), row("5", 200, 25)} {
+		table := newTable()
+		state := table.load(t, f)
+		for i, c := range []*brimline.Change{row("1", 0, 10), row("2", 1, 30), row("3", -500, 28)} {
+			f.Fold(state, Input{Offset: int64(i), Change: c})
+		}
+		table.write(t, state)
+		in := Input{Offset: 4, TruncatedAt: 4, Truncate: truncate, Change: wake}
+		first, _ := f.Fold(state, in)
+		table.write(t, state)
+		again, _ := f.Fold(table.load(t, f), in)
+		for what, out := range map[string][]brimline.Candidate{"first": first, "again": again} {
+			seen := false
+			for _, c := range out {
+				if c.Edge == minutes(1) {
+					seen = true
+					if c.Source.LSN != 30 || c.Source.Commit < at(30).Commit || c.Source.Commit > at(30).Commit+1<<16 {
+						t.Errorf("%s, by %v at %d: %+v", what, wake.Kind, wake.Source.LSN, c.Source)
+					}
+				}
+			}
+			if !seen {
+				t.Errorf("%s, by %v at %d: no candidate in %+v", what, wake.Kind, wake.Source.LSN, out)
+			}
+		}
+	}
+}
+
 // edgesAtRest judges rows as SQL does.
 func edgesAtRest(rows []brimline.Transaction, rule *sliding.Rule) (edges []brimline.Time) {
 	for i := range rows {
