@@ -68,7 +68,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		elsewhere: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "brimline_window_other_timeline_changes_total",
 			Help: "Changes with a lower LSN and a later commit than their row's newest, folded as they came: the database was " +
-				"restored, or a standby took over.",
+				"restored, or a standby took over, or a snapshot was taken while their transaction was open.",
 		}),
 		undecodable: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "brimline_window_deadletters_total", Help: "Messages of the changes stream that could not be decoded.",
