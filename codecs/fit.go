@@ -49,13 +49,22 @@ func shrink(c *brimline.Candidate, most int, encode func() ([]byte, error)) (val
 // candidateBytes is at least what Candidate encodes of c.
 func candidateBytes(c *brimline.Candidate) int {
 	const fixed = 2 << 10
-	texts := 2*len(c.User) + 2*len(c.Rule.ID) + len(c.Rule.Where) + len(c.Rule.Severity) + len(c.Rule.Description) +
-		len(c.Source.Topic)
+	texts := 2*len(c.User) + len(c.Rule.ID) + ruleTexts(&c.Rule) + len(c.Source.Topic)
 	n := fixed + transactionBytes(&c.Trigger)
 	for i := range c.Newest {
 		n += transactionBytes(&c.Newest[i])
 	}
 	return n + textGrows*texts
+}
+
+// furtherBytes is at least what Candidates adds for c to a record that has another one.
+func furtherBytes(c *brimline.Candidate) int {
+	const fixed = 512
+	return fixed + textGrows*ruleTexts(&c.Rule)
+}
+
+func ruleTexts(r *brimline.Rule) int {
+	return len(r.ID) + len(r.Where) + len(r.Severity) + len(r.Description)
 }
 
 func transactionBytes(t *brimline.Transaction) int {

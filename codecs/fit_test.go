@@ -123,3 +123,27 @@ func TestFitCandidate(t *testing.T) {
 		}
 	})
 }
+
+// Questions of a message that are put together fit a record, whatever their rules' texts are.
+func TestTogetherFits(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		most := rapid.SampledFrom([]int{codecs.LeastRecord, 450_000}).Draw(t, "most")
+		var all []brimline.Candidate
+		for i := range rapid.IntRange(1, 60).Draw(t, "questions") {
+			all = append(all, brimline.Candidate{
+				Kind: brimline.LateCandidate, User: "u", Trigger: brimline.Transaction{ID: "1", User: "u"},
+				Rule: brimline.Rule{
+					ID: "r", Where: growing(4096).Draw(t, "where"), Description: growing(4000).Draw(t, "description"),
+				},
+				Cause: brimline.Cause{Offset: 1, Index: i},
+			})
+		}
+		for left := all; len(left) > 0; {
+			n := codecs.Together(left, most)
+			if got := len(encode(t, codecs.Candidates{}, left[:n])); got > most && n > 1 {
+				t.Fatalf("%d questions in %d bytes, of at most %d", n, got, most)
+			}
+			left = left[n:]
+		}
+	})
+}

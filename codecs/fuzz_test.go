@@ -44,6 +44,7 @@ func fuzzCodec(f *testing.F, c codec, golden string) {
 func FuzzChange(f *testing.F)     { fuzzCodec(f, codecs.Change{}, "change-v3") }
 func FuzzWindow(f *testing.F)     { fuzzCodec(f, codecs.WindowPart{}, "window-v3") }
 func FuzzCandidate(f *testing.F)  { fuzzCodec(f, codecs.Candidate{}, "candidate-v1") }
+func FuzzCandidates(f *testing.F) { fuzzCodec(f, codecs.Candidates{}, "candidate-v2") }
 func FuzzAlert(f *testing.F)      { fuzzCodec(f, codecs.Alert{}, "alert-v1") }
 func FuzzAlertLog(f *testing.F)   { fuzzCodec(f, codecs.AlertLog{}, "alertlog-v1") }
 func FuzzRuleSet(f *testing.F)    { fuzzCodec(f, codecs.RuleSet{}, "ruleset-v1") }

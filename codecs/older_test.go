@@ -20,7 +20,7 @@ import (
 // today's wrote; nothing there is ever changed.
 func TestStoredBytesAreNeverMisread(t *testing.T) {
 	layouts := map[string]codec{
-		"change": codecs.Change{}, "window": codecs.WindowPart{}, "candidate": codecs.Candidate{}, "alert": codecs.Alert{},
+		"change": codecs.Change{}, "window": codecs.WindowPart{}, "candidate": codecs.Candidates{}, "alert": codecs.Alert{},
 		"alertlog": codecs.AlertLog{}, "deadletter": codecs.DeadLetter{}, "ruleset": codecs.RuleSet{},
 		"settings": codecs.Settings{},
 	}

@@ -221,6 +221,23 @@ func anyCandidate() *rapid.Generator[*brimline.Candidate] {
 	})
 }
 
+// anyCandidates gives one candidate, or questions of a message.
+func anyCandidates() *rapid.Generator[[]brimline.Candidate] {
+	return rapid.Custom(func(t *rapid.T) []brimline.Candidate {
+		all := []brimline.Candidate{*anyCandidate().Draw(t, "first")}
+		for range rapid.IntRange(0, 3).Draw(t, "further") {
+			next := all[len(all)-1]
+			if next.Kind != brimline.LateCandidate || next.Cause.Index >= math.MaxInt-5 {
+				break
+			}
+			next.Rule, next.Edge, next.Until = anyRule().Draw(t, "rule"), anyTime().Draw(t, "edge"), anyTime().Draw(t, "until")
+			next.Cause.Index += rapid.IntRange(1, 5).Draw(t, "later")
+			all = append(all, next)
+		}
+		return all
+	})
+}
+
 func anyAlert() *rapid.Generator[*brimline.Alert] {
 	return rapid.Custom(func(t *rapid.T) *brimline.Alert {
 		a := &brimline.Alert{

@@ -63,6 +63,7 @@ func TestRoundTrips(t *testing.T) {
 	roundTrip(t, codecs.Change{}, anyChange())
 	roundTrip(t, codecs.WindowPart{}, anyWindow())
 	roundTrip(t, codecs.Candidate{}, anyCandidate())
+	roundTrip(t, codecs.Candidates{}, anyCandidates())
 	roundTrip(t, codecs.Alert{}, anyAlert())
 	roundTrip(t, codecs.DeadLetter{}, anyDeadLetter())
 	roundTrip(t, codecs.RuleSet{}, anyRuleSet())
@@ -119,6 +120,14 @@ func exampleDismissed(t testing.TB) *brimline.Alert {
 	a.Database = &brimline.Figures{Before: brimline.Count(99), Total: brimline.Count(100), Count: 100}
 	a.Reason, a.AsOfNow, a.Verification.Status = brimline.ReasonNotAbove, nil, brimline.Dismissed
 	return a
+}
+
+func exampleQuestions(t testing.TB) []brimline.Candidate {
+	first := exampleDismissed(t).Candidate
+	second := first
+	second.Rule, second.Edge, second.Until = exampleAlert(t).Candidate.Rule, first.Edge-5, first.Edge+7
+	first.Cause.Index, second.Cause.Index = -9, -3
+	return []brimline.Candidate{first, second}
 }
 
 func exampleUnverified(t testing.TB) *brimline.Alert {
@@ -325,6 +334,7 @@ func TestGoldenBytes(t *testing.T) {
 		{"window-v3/stamps.hex", codecs.WindowPart{}, exampleStamps(t)},
 		{"candidate-v1/edge.json", codecs.Candidate{}, &alert.Candidate},
 		{"candidate-v1/late.json", codecs.Candidate{}, &exampleDismissed(t).Candidate},
+		{"candidate-v2/several.json", codecs.Candidates{}, exampleQuestions(t)},
 		{"alert-v1/verified.json", codecs.Alert{}, alert},
 		{"alert-v1/dismissed.json", codecs.Alert{}, exampleDismissed(t)},
 		{"alert-v1/unverified.json", codecs.Alert{}, exampleUnverified(t)},

@@ -1,6 +1,13 @@
 package processors
 
-import "github.com/brimline/brimline"
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/brimline/brimline"
+)
 
 // What a row may have, in bytes. Whatever has more is a dead letter.
 const (
@@ -22,4 +29,17 @@ func ColumnBytes(columns []brimline.Field) (n int) {
 		}
 	}
 	return n
+}
+
+// CheckUser says why no row that is taken in can have such a user; nil where one can.
+func CheckUser(id string) error {
+	switch {
+	case id == "":
+		return errors.New("no user has this id: it is empty")
+	case len(id) > MaxID:
+		return fmt.Errorf("no user has this id: it has %d bytes, and rows with more than %d are not taken in", len(id), MaxID)
+	case strings.IndexByte(id, 0) >= 0 || !utf8.ValidString(id):
+		return errors.New("no user has this id: it is not text")
+	}
+	return nil
 }

@@ -190,3 +190,17 @@ func TestHasherIsFNVOfUsers(t *testing.T) {
 		}
 	}
 }
+
+// TestUserIDs: what passes can be the user of a row that is taken in.
+func TestUserIDs(t *testing.T) {
+	for id, want := range map[string]string{
+		"7": "", " 7": "", "a/b": "", "a\nb": "", `a"b`: "", "__offset": "", "-1": "", strings.Repeat("ü", MaxID/2): "",
+		"": "empty", "a\x00b": "not text", "a\xffb": "not text", strings.Repeat("x", MaxID+1): "1025 bytes",
+		SegmentKey("u", 1): "not text", MarkerKey(0, 1): "not text",
+	} {
+		err := CheckUser(id)
+		if want == "" != (err == nil) || want != "" && err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%.20q: %v, want %q", id, err, want)
+		}
+	}
+}

@@ -78,7 +78,11 @@ func (a *Alerts) update(ctx goka.UpdateContext, s storage.Storage, key string, v
 	if err := processors.KeepAlerts(ctx, s, key, value); err != nil {
 		return err
 	}
-	if value == nil || processors.IsMarker(key) || !a.recent.wanted() {
+	if processors.IsMarker(key) || !a.recent.wanted() {
+		return nil
+	}
+	if value == nil {
+		a.recent.forget(key)
 		return nil
 	}
 	// A value that cannot be read fails the reads of its own user, not the view.
@@ -92,28 +96,44 @@ func (a *Alerts) update(ctx goka.UpdateContext, s storage.Storage, key string, v
 // question on: a view for one user's figures never needs them.
 type recent struct {
 	filling sync.Mutex
+	filled  int // r.begin of the newest whole walk
 	mu      sync.Mutex
 	want    bool
-	filled  bool
+	forgets int               // how many users were forgotten since it is wanted
 	alerts  []*brimline.Alert // newest first, each id once
 }
 
-// fill runs walk, which adds all alerts of the table, unless that was done before.
+// fill runs walk, which adds all alerts of the table, unless that was done before and no user was forgotten since: the
+// places of such a user's alerts are those of older ones, which only the table has.
 func (r *recent) fill(walk func() error) error {
 	r.filling.Lock()
 	defer r.filling.Unlock()
-	if r.filled {
-		return nil
+	for now := r.begin(); r.filled != now; now = r.begin() {
+		if err := walk(); err != nil {
+			return err
+		}
+		r.filled = now
 	}
-	// Wanted before the walk begins, so that what comes in meanwhile is not missed.
-	r.mu.Lock()
-	r.want = true
-	r.mu.Unlock()
-	if err := walk(); err != nil {
-		return err
-	}
-	r.filled = true
 	return nil
+}
+
+// begin tells the state of the table, as a number above 0, for which a walk that begins now is good. The list is empty
+// where there was none: what a walk before has found may have been deleted under it.
+func (r *recent) begin() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.want = true // before the walk begins, so that what comes in meanwhile is not missed
+	if r.filled != r.forgets+1 {
+		r.alerts = nil
+	}
+	return r.forgets + 1
+}
+
+func (r *recent) forget(user string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.forgets++
+	r.alerts = slices.DeleteFunc(r.alerts, func(a *brimline.Alert) bool { return a.Candidate.User == user })
 }
 
 func (r *recent) wanted() bool {

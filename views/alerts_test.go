@@ -66,6 +66,38 @@ func TestAlerts(t *testing.T) {
 	eventually(t, "the new alert is on top, the old one not twice", func() bool { return recent(9) == "b-50 a-3 b-2 a-30 " })
 }
 
+// TestRecentForgets: who is forgotten is not among the newest alerts of a view that has collected them before, and what
+// these had displaced is.
+func TestRecentForgets(t *testing.T) {
+	f := newFixture(t)
+	put := func(pairs ...any) { f.put(f.streams.IndexTable, codecs.AlertLog{}, pairs...) }
+	put("old", []*brimline.Alert{alert("old", -30, -30)}, "b", []*brimline.Alert{alert("b", -2, -4)})
+	var many []*brimline.Alert
+	for i := range RecentKept - 1 {
+		many = append(many, alert("many", i, i))
+	}
+	put("many", many)
+	v, err := OpenAlerts(t.Context(), Config{Brokers: f.kafka.Brokers, Group: f.streams.Group, Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	run(t, v)
+	recent := func() []*brimline.Alert {
+		got, err := v.Recent(t.Context(), RecentKept)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	if got := recent(); len(got) != RecentKept || got[0].Candidate.User != "many" {
+		t.Fatalf("before: %s", ids(got))
+	}
+	f.put(f.streams.IndexTable, codecs.Raw{}, "many", nil)
+	eventually(t, "the user is forgotten", func() bool { return ids(recent()) == "b-2 old-30 " })
+	put("many", []*brimline.Alert{alert("many", 1, 1)})
+	eventually(t, "the user is back", func() bool { return ids(recent()) == "many+1 b-2 old-30 " })
+}
+
 func TestRecentIsBounded(t *testing.T) {
 	var r recent
 	for i := range RecentKept + 50 {

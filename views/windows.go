@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"strings"
 	"sync/atomic"
 
 	"github.com/brimline/brimline"
@@ -118,10 +117,10 @@ func (w *Windows) Run(ctx context.Context) error {
 // another time. An unknown user is not an error:
 // Found is false and all totals are zero. The key is the user id's canonical text.
 func (w *Windows) User(ctx context.Context, id string, now brimline.Time) (User, error) {
-	if id == "" || strings.ContainsRune(id, 0) { // as markers and segments do
+	if err := processors.CheckUser(id); err != nil { // keys of markers and segments among them
 		return User{}, &brimline.Error{
 			Class: brimline.ClassInput, Kind: "bad_user_id", Where: "looking up a user",
-			Remedy: "give the user id as it stands in the table", Err: errors.New("no user has this id"),
+			Remedy: "give the user id as it stands in the table", Err: err,
 		}
 	}
 	in := w.rules.Load()

@@ -52,7 +52,7 @@ func (c *distrustCmd) Run(w *world) error {
 			Err:    fmt.Errorf("%s lies in the future", upTo.Format(time.RFC3339)),
 		}
 	}
-	if err := checkUsers(c.Users); err != nil {
+	if err := checkUsers(c.Users...); err != nil {
 		return err
 	}
 	cluster, err := c.join(w)

@@ -37,6 +37,7 @@ func TestLiveScripts(t *testing.T) {
 			env.Setenv("STRICT", strictPostgres(t))
 			env.Setenv("FREE", closedPort(t)) // addresses at which a script may listen
 			env.Setenv("FREE2", closedPort(t))
+			env.Setenv("LONG", strings.Repeat("x", 1025)) // an id that no row can have
 			env.Setenv("HOME", env.WorkDir)
 			return nil
 		},

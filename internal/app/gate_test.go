@@ -164,7 +164,7 @@ func TestGateKeepsOtherFlowsOut(t *testing.T) {
 		theirs []byte
 	}{
 		{older, ours[:8]}, {"a newer version of brimline", newer},
-		{older, append(bytes.Clone(ours[:8]), 2)}, // cannot read layout 3 of changes and windows
+		{older, append(bytes.Clone(ours[:8]), 3)}, // cannot read layout 3 of changes and windows
 	} {
 		said, theirs := test.said, test.theirs
 		f := &fakeRules{looks: [][]kafka.Member{{{ClientID: "them", UserData: theirs}}, {}}}

@@ -41,7 +41,7 @@ func Again(d *brimline.DeadLetter, s processors.Streams, partitions int,
 			return nil, errors.New("its key is not its user")
 		}
 		return d, nil
-	case s.Candidates, s.Questions:
+	case s.Candidates, s.Questions: // a letter has one candidate, whatever its record had
 		v, err := codecs.Candidate{}.Decode(d.Value)
 		if err != nil {
 			return nil, fmt.Errorf("it cannot be read: %w", err)

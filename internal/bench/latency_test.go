@@ -112,11 +112,11 @@ func legs(b *testing.B, j *job, seen map[int64]time.Time, rows []testkit.Row, du
 		return c.Row.ID, err
 	})
 	candidates := at(j.names.Candidates, func(raw []byte) (string, error) {
-		c, err := codecs.Candidate{}.Decode(raw)
+		c, err := codecs.Candidates{}.Decode(raw)
 		if err != nil {
 			return "", err
 		}
-		return c.(*brimline.Candidate).Trigger.ID, nil
+		return c.([]brimline.Candidate)[0].Trigger.ID, nil
 	})
 	alerts := at(j.names.Alerts, triggerOf)
 	took := map[string][]time.Duration{}

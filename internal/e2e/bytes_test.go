@@ -13,6 +13,7 @@ import (
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/codecs"
 	"github.com/brimline/brimline/internal/testkit"
+	"github.com/brimline/brimline/processors"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -20,11 +21,13 @@ import (
 var largest = brimline.TimeOf(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
 
 // comesThrough runs the group until it has caught up, and fails where a stage had to be started again on the way.
-func (j *job) comesThrough(t *testing.T) {
+func (j *job) comesThrough(t *testing.T) (out string) {
 	t.Helper()
-	if out := j.finish(t).Output(); strings.Contains(out, "started again") {
+	out = j.finish(t).Output()
+	if strings.Contains(out, "started again") {
 		t.Errorf("a stage ended:\n%.3000s", out[strings.Index(out, "started again"):])
 	}
+	return out
 }
 
 // TestLargeAlertsOfOneUser: a list of alerts that is larger than a record may be stops no partition. The alerts' texts
@@ -151,9 +154,26 @@ func TestStackHostile(t *testing.T) {
 // TestEverythingLarge is a part of TestStackHostile.
 func TestEverythingLarge(t *testing.T) { everythingLarge(t, parts(t)) }
 
-// everythingLarge: ids, users and columns as long as they may be and longer, of texts that grow in JSON; users with one
-// row, and one with everything: rows by the thousand that are changed and deleted again. What is too long is a dead
-// letter, everything else is folded, and the last row of each partition is alerted.
+// withBrokersLimits makes the group's topics before its first start, with what the brokers allow a record by default,
+// which is far less than brimline would set.
+func (j *job) withBrokersLimits(t *testing.T, partitions int) {
+	t.Helper()
+	s := j.names
+	for _, topic := range []string{
+		s.Changes, s.Candidates, s.Questions, s.Alerts, s.IndexLoop, s.DeadLetters, s.Dismissed,
+	} {
+		j.CreateTopic(t, topic, partitions)
+	}
+	for _, topic := range []string{s.WindowTable, s.IndexTable} {
+		j.CreateTable(t, topic, partitions)
+	}
+	j.CreateTable(t, s.Rules, 1)
+}
+
+// everythingLarge: ids, users, columns and headers as long as they may be and longer, of texts that grow in JSON; users
+// with one row, and one with everything: rows by the thousand that are changed and deleted again. No topic takes more
+// than brokers do by default. What is too long is a dead letter, everything else is folded, and the last row of each
+// partition is alerted. The user with everything can be forgotten.
 func everythingLarge(t *testing.T, p *testkit.Parts) {
 	const partitions, users, changed = 2, 100_000, 4_000
 	j := newJob(t, p, partitions, `columns: {description: text}
@@ -161,6 +181,7 @@ rules:
   - {id: many, window: 7d, limit: 1000000, where: 'description != "x"'}
   - {id: last, window: 1m, limit: 5000, description: "`+strings.Repeat("<", 999)+`"}`)
 	j.options = []string{"--verify", "off"}
+	j.withBrokersLimits(t, partitions)
 	var events []testkit.Event
 	size := 0
 	flush := func() {
@@ -184,12 +205,12 @@ rules:
 			text(note),
 		)
 	}
-	add := func(op, id, before, after string) {
+	add := func(op, id, before, after string, headers ...kgo.RecordHeader) {
 		key, err := json.Marshal(map[string]string{"id": id})
 		if err != nil {
 			t.Fatal(err)
 		}
-		e := testkit.Event{Partition: int32(len(id)) % partitions, Key: key, Value: fmt.Appendf(nil,
+		e := testkit.Event{Partition: int32(len(id)) % partitions, Key: key, Headers: headers, Value: fmt.Appendf(nil,
 			`{"before":%s,"after":%s,"op":%q,"source":{"schema":"streaming","table":"transactions"}}`, before, after, op)}
 		events = append(events, e)
 		if size += len(e.Key) + len(e.Value); size > 512<<10 {
@@ -210,7 +231,9 @@ rules:
 			row(id+"<", whole, "1.00", "", at), row("u"+id[1:], whole+"<", "1.00", "", at),
 			row("n"+id[1:], whole, "1.00", strings.Repeat("<", 16<<10+1), at),
 		} {
-			add("c", id[:4]+fmt.Sprint("long", n), "null", long)
+			add("c", id[:4]+fmt.Sprint("long", n), "null", long, kgo.RecordHeader{
+				Key: strings.Repeat("<", 1<<10), Value: bytes.Repeat([]byte("<"), 300<<10), // in base64, more than a record
+			}, kgo.RecordHeader{Key: "<", Value: bytes.Repeat([]byte("<"), 500<<10)})
 			dead++
 		}
 	}
@@ -229,7 +252,9 @@ rules:
 		add("c", id, "null", row(id, id, "9000.00", "", largest.Add(24*365*time.Hour)))
 	}
 	flush()
-	j.comesThrough(t)
+	if out := j.comesThrough(t); strings.Count(out, "max.message.bytes is 1048588, less than") != 10 {
+		t.Errorf("not every topic has the brokers' limit:\n%.3000s", out)
+	}
 
 	edges := 0
 	for _, a := range j.alerts(t) {
@@ -248,8 +273,36 @@ rules:
 	kinds := map[string]int{}
 	for _, d := range j.deadLetters(t) {
 		kinds[d.Kind]++
+		if d.Cut == nil || d.Cut.Headers != 2 {
+			t.Errorf("a dead letter of kind %s was not cut: %+v", d.Kind, d.Cut)
+		}
 	}
 	if kinds["id_too_long"] != dead*2/3 || kinds["columns_too_long"] != dead/3 || len(kinds) != 2 {
 		t.Errorf("dead letters %v, want %d", kinds, dead)
+	}
+
+	segments := func() (live int) {
+		of := map[string]bool{}
+		for _, r := range j.Records(t, j.names.WindowTable) {
+			if user, _, ok := processors.ParseSegmentKey(string(r.Key)); ok && user == whole {
+				of[string(r.Key)] = len(r.Value) > 0
+			}
+		}
+		for _, there := range of {
+			if there {
+				live++
+			}
+		}
+		return live
+	}
+	if segments() == 0 {
+		t.Error("the user with everything has no segments")
+	}
+	j.does(t, []string{"forget", whole, "--yes"}, "1 user of group "+j.names.Group+" forgotten")
+	j.comesThrough(t)
+	value, _ := j.newestOf(t, j.names.WindowTable, whole)
+	list, there := j.newestOf(t, j.names.IndexTable, whole)
+	if n := segments(); n > 0 || len(value) == 0 || len(value) > 1<<10 || !there || len(list) > 0 {
+		t.Errorf("left are %d segments, a value of %d bytes and a list of %d", n, len(value), len(list))
 	}
 }

@@ -70,12 +70,14 @@ func TestForget(t *testing.T) {
 		m.does(
 			t,
 			[]string{"forget", "5", "--yes"},
-			"1 user forgotten",
+			"1 user of group "+m.names.Group+" forgotten",
 			m.names.Alerts+" ",
-			"1 record, for ever",
-			"0 records, for 30 days",
-			"1 letter, for 30 days",
-			"not counted, until the brokers compact it",
+			"1 record ",
+			"0 records ",
+			"1 letter ",
+			" for ever",
+			" for 30 days, and up to 7 days more",
+			" until the brokers compact it",
 		)
 		m.waitHandled(t, int64(len(m.Records(t, m.names.Changes))))
 	}

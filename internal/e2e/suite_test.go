@@ -30,7 +30,11 @@ var (
 func startEmbedded() (*testkit.Parts, error) {
 	parts, stop, err := testkit.Embedded(context.Background())
 	if err == nil {
-		stopAll = stop
+		before := stopAll // of a real stack that an earlier test has started
+		stopAll = func() {
+			before()
+			stop()
+		}
 	}
 	return parts, err
 }

@@ -86,7 +86,7 @@ func TestEnsureCreatesAndChecks(t *testing.T) {
 	}
 	for topic, want := range map[string]map[string]string{
 		"changes": {"cleanup.policy": "delete", "retention.ms": "60000", "min.insync.replicas": "2", "max.message.bytes": strconv.Itoa(16<<20 + 64<<10)},
-		"table":   {"cleanup.policy": "compact", "min.compaction.lag.ms": "3600000"},
+		"table":   {"cleanup.policy": "compact", "min.compaction.lag.ms": "3600000", "max.compaction.lag.ms": "604800000"},
 	} {
 		have, err := c.settingsOf(topic)
 		must(t, err)
@@ -191,5 +191,38 @@ func TestLag(t *testing.T) {
 	lags, err = c.Lag(deadline(t), "g", []string{"in"})
 	if must(t, err); lags[1].Committed != -1 {
 		t.Errorf("the group is still there: %+v", lags[1])
+	}
+}
+
+// TestKeeps: how long a topic keeps a record is what its settings say.
+func TestKeeps(t *testing.T) {
+	t.Parallel()
+	_, o := broker(t)
+	c := dialled(t, o)
+	const day = 24 * time.Hour
+	for _, x := range []struct {
+		topic Topic
+		want  Keeping
+	}{
+		{Topic{Name: "stream"}, Keeping{Age: 7 * day, Segment: 7 * day, Compaction: -1}},
+		{Topic{Name: "ever", Config: map[string]string{"retention.ms": "-1", "segment.ms": "3600000"}},
+			Keeping{Age: -1, Segment: time.Hour, Compaction: -1}},
+		{Topic{Name: "table", Kind: Table}, Keeping{Compacted: true, Age: 7 * day, Segment: 7 * day, Compaction: 7 * day}},
+		{Topic{Name: "soon", Kind: Table, Config: map[string]string{"max.compaction.lag.ms": "86400000"}},
+			Keeping{Compacted: true, Age: 7 * day, Segment: 7 * day, Compaction: day}},
+		{Topic{Name: "late", Kind: Table, Config: map[string]string{"max.compaction.lag.ms": "9223372036854775807"}},
+			Keeping{Compacted: true, Age: 7 * day, Segment: 7 * day, Compaction: -1}}, // as Kafka has it by default
+	} {
+		x.topic.Partitions = 1
+		_, err := c.Ensure(deadline(t), []Topic{x.topic}, Durability{})
+		must(t, err)
+		got, err := c.Keeps(x.topic.Name)
+		must(t, err)
+		if got != x.want {
+			t.Errorf("%s: %+v, want %+v", x.topic.Name, got, x.want)
+		}
+	}
+	if _, err := c.Keeps("nowhere"); err == nil {
+		t.Error("a topic that is not there keeps something")
 	}
 }

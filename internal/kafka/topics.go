@@ -64,6 +64,8 @@ const (
 	// A value that a frozen and thawed instance wrote over a newer one can be told from it only while both are
 	// there (see guard); compaction must leave them for longer than anyone stays frozen.
 	compactionLag = time.Hour
+	// Brokers else compact when they choose, which may be never: what `brimline forget` deletes has to go in the end.
+	compactWithin = 7 * 24 * time.Hour
 )
 
 // settings are the topic's settings by Kafka's names.
@@ -83,6 +85,7 @@ func (t Topic) settings(minISR, maxMessage int) map[string]string {
 	case Table:
 		s["cleanup.policy"] = "compact"
 		s["min.compaction.lag.ms"] = strconv.FormatInt(compactionLag.Milliseconds(), 10)
+		s["max.compaction.lag.ms"] = strconv.FormatInt(compactWithin.Milliseconds(), 10)
 	}
 	maps.Copy(s, t.Config)
 	return s
@@ -220,23 +223,36 @@ func less(have, want string) bool {
 	return w == -1 || h < w
 }
 
-// Keeps says for how long a topic keeps its records: the newest of each key for ever if it is compacted, and others for
-// that long, where -1 is for ever.
-func (c *Cluster) Keeps(topic string) (compacted bool, kept time.Duration, err error) {
+// Keeping is for how long a topic keeps a record. Times are -1 where they are without bound or not known.
+type Keeping struct {
+	Compacted bool
+	// Age is how old records become that are not compacted. They are deleted by whole segments, so that one may be
+	// there for as much longer as a segment is written to.
+	Age, Segment time.Duration
+	// Compaction is how long a value may be there after its key has a newer one, before the brokers have to compact.
+	Compaction time.Duration
+}
+
+// Keeps says for how long a topic keeps a record.
+func (c *Cluster) Keeps(topic string) (k Keeping, err error) {
 	s, err := c.settingsOf(topic)
 	if err != nil {
-		return false, 0, Explain(err, fmt.Sprintf("reading the settings of topic %q", topic))
+		return k, Explain(err, fmt.Sprintf("reading the settings of topic %q", topic))
 	}
-	ms, err := strconv.ParseInt(s["retention.ms"], 10, 64)
-	switch {
-	case err != nil:
-		return false, 0, fmt.Errorf("retention.ms of topic %q: %w", topic, err)
-	case ms < 0 || ms > int64(math.MaxInt64/time.Millisecond):
-		kept = -1
-	default:
-		kept = time.Duration(ms) * time.Millisecond
+	span := func(name string) time.Duration {
+		ms, err := strconv.ParseInt(s[name], 10, 64)
+		if err != nil || ms < 0 || ms > int64(math.MaxInt64/time.Millisecond) {
+			return -1
+		}
+		return time.Duration(ms) * time.Millisecond
 	}
-	return strings.Contains(s["cleanup.policy"], "compact"), kept, nil
+	if s["retention.ms"] == "" {
+		return k, fmt.Errorf("topic %q does not tell its retention.ms", topic)
+	}
+	return Keeping{
+		Compacted: strings.Contains(s["cleanup.policy"], "compact"), Age: span("retention.ms"),
+		Segment: span("segment.ms"), Compaction: span("max.compaction.lag.ms"),
+	}, nil
 }
 
 func (c *Cluster) settingsOf(topic string) (map[string]string, error) {

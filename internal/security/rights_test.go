@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/brimline/brimline/internal/testkit"
 )
@@ -113,7 +114,7 @@ func acls(t *testing.T) (list []kfake.ACL) {
 const (
 	literal, prefixed                = 3, 4
 	aTopic, aGroup, aTransactionalID = 2, 3, 5
-	read                             = 3
+	read, mayWrite                   = 3, 4
 )
 
 // TestKafkaRights: the rights of docs/security.md suffice, and each right less is a clear error.
@@ -141,4 +142,50 @@ func TestKafkaRights(t *testing.T) {
 			hides(t, s)
 		})
 	}
+}
+
+// TestRightsToForget: what docs/security.md says of forget and distrust suffices, and is not too much.
+func TestRightsToForget(t *testing.T) {
+	t.Parallel()
+	const describe, describeConfigs = 8, 10
+	of := func(resource, pattern int, name string, operations ...int) (list []kfake.ACL) {
+		for _, o := range operations {
+			list = append(list, kfake.ACL{Name: name, Resource: kmsg.ACLResourceType(resource),
+				Pattern: kmsg.ACLResourcePatternType(pattern), Operation: kmsg.ACLOperation(o), Allow: true})
+		}
+		return list
+	}
+	looks := slices.Concat(
+		of(aTopic, prefixed, "brimline-", read, describe), of(aGroup, prefixed, "brimline-", read, describe),
+		of(aTopic, literal, source, read, describe), of(aTopic, literal, "alerts", read, describe))
+	settings := slices.Concat(
+		of(aTopic, prefixed, "brimline-", describeConfigs), of(aTopic, literal, source, describeConfigs),
+		of(aTopic, literal, "alerts", describeConfigs))
+	changes := of(aTopic, literal, "brimline-changes", mayWrite)
+	loop := of(aTopic, literal, "brimline-index-loop", mayWrite)
+	addr := broker(t, kfake.EnableSASL(), kfake.EnableACLs(), kfake.Superuser("PLAIN", "admin", "admin"),
+		kfake.User("PLAIN", "brimline", canary, acls(t)...),
+		kfake.User("PLAIN", "eraser", canary, slices.Concat(looks, settings, changes, loop)...),
+		kfake.User("PLAIN", "blind", canary, slices.Concat(looks, changes, loop)...),
+		kfake.User("PLAIN", "half", canary, slices.Concat(looks, changes)...),
+		kfake.User("PLAIN", "reader", canary, looks...))
+	login := []string{"--kafka-sasl-mechanism", "PLAIN", "--kafka-sasl-user"}
+	if s := pass(t, addr, secret(canary), append(slices.Clone(login), "brimline")...); s.code != 0 {
+		t.Fatal(s.err)
+	}
+	as := func(user string, args ...string) said {
+		all := slices.Concat(args, []string{"--unknown", "--brokers", addr}, login, []string{user})
+		return brimline(t, secret(canary), all...)
+	}
+	for _, user := range []string{"eraser", "blind"} {
+		if s := as(user, "forget", "7", "--yes"); s.code != 0 || strings.Contains(s.out, "not known") != (user == "blind") {
+			t.Errorf("%s: code %d\n%s", user, s.code, s.all())
+		}
+	}
+	if s := as("half", "distrust", "7"); s.code != 0 {
+		t.Errorf("distrust: code %d\n%s", s.code, s.all())
+	}
+	as("half", "forget", "7", "--yes").fails(t, 3, "uthoriz")
+	as("reader", "forget", "7", "--yes").fails(t, 3, "uthoriz")
+	as("reader", "distrust", "7").fails(t, 3, "uthoriz")
 }

@@ -125,6 +125,16 @@ func (p *Parts) Offsets(t testing.TB, group, topic string) (commit func()) {
 	}
 }
 
+// CreateTable makes a topic for a table, with the brokers' limits.
+func (p *Parts) CreateTable(t testing.TB, topic string, partitions int) {
+	t.Helper()
+	compact := "compact"
+	settings := map[string]*string{"cleanup.policy": &compact}
+	if _, err := p.admin.CreateTopic(t.Context(), int32(partitions), -1, settings, topic); err != nil {
+		t.Fatalf("create topic %s: %v", topic, err)
+	}
+}
+
 // DeleteGroup deletes a consumer group as a Kafka operator would.
 func (p *Parts) DeleteGroup(t testing.TB, group string) {
 	t.Helper()

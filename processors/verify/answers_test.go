@@ -141,6 +141,63 @@ func TestOneBadRowIsInTheWayOfThoseThatNeedIt(t *testing.T) {
 	)
 }
 
+// questionsOf are those of one message, one for each limit, in the order of their causes.
+func questionsOf(user string, from, until brimline.Time, offset int64, limits ...int64) (all []*brimline.Candidate) {
+	for _, limit := range limits {
+		c := oldCandidate(user, from, until, offset)
+		c.Rule.ID, c.Rule.Limit = fmt.Sprint("r", limit), total(limit)
+		c.Cause.Index = -1 - int(c.Rule.Fingerprint()>>1)
+		all = append(all, c)
+	}
+	slices.SortFunc(all, func(a, b *brimline.Candidate) int { return a.Cause.Compare(b.Cause) })
+	return all
+}
+
+// TestQuestionsOfAMessage: each is judged by itself. One that dies is alone in its dead letter, and a replay that asks
+// more than the first time is answered for what is above the watermark.
+func TestQuestionsOfAMessage(t *testing.T) {
+	w := newWorld(t, 1)
+	first := questionsOf("u", 0, hour, 1, 1, 2, 3)
+	dead := first[1]
+	dead.Rule.Where = "gone > 1"
+	w.put(first...)
+	w.once()
+	w.expect(
+		"u: 3 edges",
+		fmt.Sprintf("u: unjudgeable %v of 1", []brimline.Time{0, hour}),
+		"u: 3 edges, all apart up to 1",
+	)
+	letters := decoded[*brimline.DeadLetter](t, codecs.DeadLetter{}, w.read(w.streams.DeadLetters))
+	if len(letters) != 1 || letters[0].User != "u" || letters[0].Topic != w.streams.Questions {
+		t.Fatalf("dead letters %+v", letters)
+	}
+	c, err := codecs.Candidate{}.Decode(letters[0].Value)
+	if err != nil || c.(*brimline.Candidate).ID() != dead.ID() {
+		t.Errorf("the dead letter is of %+v, %v", c, err)
+	}
+	if got := len(w.read(w.streams.Questions)); got != 1 {
+		t.Fatalf("%d records of questions", got)
+	}
+
+	again := append(slices.Clone(first), questionsOf("u", 0, hour, 1, 4, 5, 6, 7, 8, 9)...)
+	slices.SortFunc(again, func(a, b *brimline.Candidate) int { return a.Cause.Compare(b.Cause) })
+	above := slices.DeleteFunc(slices.Clone(again), func(c *brimline.Candidate) bool {
+		return c.Cause.Compare(first[2].Cause) <= 0
+	})
+	if len(above) == 0 || len(above) == len(again)-len(first) {
+		t.Fatalf("%d of %d are above the watermark: draw other limits", len(above), len(again))
+	}
+	w.put(again...)
+	before := len(w.answers())
+	w.once()
+	if got := len(w.answers()) - before; got != len(above) {
+		t.Errorf("%d answers to a replay, want %d", got, len(above))
+	}
+	if got := w.metric("replays_total"); got != float64(len(again)-len(above)) {
+		t.Errorf("%v replays, want %d", got, len(again)-len(above))
+	}
+}
+
 // TestAlertsFrom: an edge before the time is confirmed and dismissed, one at the time or after is an alert.
 func TestAlertsFrom(t *testing.T) {
 	for _, off := range []bool{false, true} {

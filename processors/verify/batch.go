@@ -3,7 +3,6 @@ package verify
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -19,7 +18,7 @@ type batch struct {
 	lane      *lane
 	partition int32
 	messages  []*kgo.Record
-	items     []item         // parallel to messages
+	items     []item         // the candidates of the messages, in their order
 	records   []*kgo.Record  // the outputs, in the order of their candidates
 	watermark brimline.Cause // after the batch
 	// isKeptBack says of which users earlier messages are kept back; keptBack gets the messages that will be, too.
@@ -37,11 +36,10 @@ func (s *Stage) prepare(ctx context.Context, b *batch) error {
 		s.flow.begin()
 		defer s.flow.end()
 	}
-	b.items = make([]item, len(b.messages))
+	b.items = make([]item, 0, len(b.messages))
 	kept := map[string]bool{}
-	for i, m := range b.messages {
-		it := &b.items[i]
-		s.take(it, m, b)
+	for _, m := range b.messages {
+		s.take(m, b)
 		if user := string(m.Key); !kept[user] && b.isKeptBack != nil && b.isKeptBack(user) {
 			kept[user] = true
 		}
@@ -56,55 +54,62 @@ func (s *Stage) prepare(ctx context.Context, b *batch) error {
 	} else if err := s.askPlanned(ctx, b, plan(b.items)); err != nil {
 		return err
 	}
-	for i, m := range b.messages {
+	for i := range b.items {
 		if q := b.items[i].question; q != nil && q.many {
-			kept[string(m.Key)] = true
+			kept[string(b.items[i].message.Key)] = true
 		}
 	}
 	b.keepBack(kept)
 	closing := lastQuestions(b.items)
-	for i, m := range b.messages {
+	for i := range b.items {
 		it := &b.items[i]
 		if it.kept {
-			b.keptBack = append(b.keptBack, m)
+			if n := len(b.keptBack); n == 0 || b.keptBack[n-1] != it.message {
+				b.keptBack = append(b.keptBack, it.message)
+			}
 			continue
 		}
 		if it.question != nil {
 			if it.question.err != nil {
-				it.out = outcome{dead: s.deadLetter(m, it.candidate, it.question.err)}
+				it.out = outcome{dead: s.deadLetter(it.message, it.candidate, it.question.err)}
 			} else {
 				settle(it)
 			}
 		}
 		it.out.beforeAlertsFrom(s.AlertsFrom)
-		b.records = append(b.records, s.records(m, it, closing[i])...)
+		b.records = append(b.records, s.records(it, closing[i])...)
 	}
 	return nil
 }
 
 // keepBack marks what is kept back of a batch: all of these users, so that each one's are handled in their order.
 func (b *batch) keepBack(users map[string]bool) {
-	for i, m := range b.messages {
-		if it := &b.items[i]; users[string(m.Key)] && it.candidate != nil && !it.replay {
+	for i := range b.items {
+		if it := &b.items[i]; users[string(it.message.Key)] && it.candidate != nil && !it.replay {
 			it.kept = true
 		}
 	}
 }
 
-// take decodes a message and moves the batch's watermark over it.
-func (s *Stage) take(it *item, m *kgo.Record, b *batch) {
-	decoded, err := codecs.Candidate{}.Decode(m.Value)
+// take decodes a message into the batch's items.
+func (s *Stage) take(m *kgo.Record, b *batch) {
+	decoded, err := codecs.Candidates{}.Decode(m.Value)
 	if err != nil {
-		it.out.dead = s.deadLetter(m, it.candidate, err)
+		b.items = append(b.items, item{message: m, out: outcome{dead: s.deadLetter(m, nil, err)}})
 		return
 	}
-	c, ok := decoded.(*brimline.Candidate)
-	if !ok {
-		it.out.dead = s.deadLetter(m, it.candidate, fmt.Errorf("a %T in topic %q", decoded, b.lane.topic))
-		return
+	candidates := decoded.([]brimline.Candidate)
+	for i := range candidates {
+		it := item{message: m, candidate: &candidates[i]}
+		s.takeCandidate(&it, b)
+		b.items = append(b.items, it)
 	}
+}
+
+// takeCandidate moves the batch's watermark over a candidate.
+func (s *Stage) takeCandidate(it *item, b *batch) {
+	c, m := it.candidate, it.message
 	c.Apart = b.lane.apart
-	it.candidate = c
 	if !b.long { // those were found to be new when they were kept back
 		if c.Cause.Compare(b.watermark) <= 0 && !failpoint.Without(failpoint.Watermark) {
 			it.replay = true
@@ -118,6 +123,7 @@ func (s *Stage) take(it *item, m *kgo.Record, b *batch) {
 				"the candidate's amounts have %d decimals, the group's %d", c.Scale, s.Scale))
 		return
 	}
+	var err error
 	if it.rule, err = s.rules.of(&c.Rule); err != nil {
 		it.out.dead = s.deadLetter(m, it.candidate, err)
 	}

@@ -116,7 +116,7 @@ func BenchmarkPaced(b *testing.B) {
 				time.Sleep(time.Until(at)) // the pace
 				due[c.ID()] = at
 				sent.Add(1)
-				w.client.Produce(ctx, w.record(c), func(_ *kgo.Record, err error) {
+				w.client.Produce(ctx, w.record(*c), func(_ *kgo.Record, err error) {
 					defer sent.Done()
 					if err != nil {
 						b.Error(err)

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -273,20 +274,30 @@ func (i *instance) stopped(t testing.TB) {
 func (w *world) put(candidates ...*brimline.Candidate) {
 	w.t.Helper()
 	var records []*kgo.Record
-	for _, c := range candidates {
-		records = append(records, w.record(c))
+	for len(candidates) > 0 {
+		message := []brimline.Candidate{*candidates[0]}
+		for _, c := range candidates[1:] {
+			if c.Apart != message[0].Apart || c.Cause.Index <= message[len(message)-1].Cause.Index ||
+				codecs.Together(append(slices.Clone(message), *c), 1<<20) <= len(message) {
+				break
+			}
+			message = append(message, *c)
+		}
+		records = append(records, w.record(message...))
+		candidates = candidates[len(message):]
 	}
 	w.putRaw(records...)
 }
 
-func (w *world) record(c *brimline.Candidate) *kgo.Record {
+func (w *world) record(candidates ...brimline.Candidate) *kgo.Record {
+	c := &candidates[0]
 	topic := w.streams.Candidates
 	if c.Apart {
 		topic = w.streams.Questions
 	}
 	return &kgo.Record{
 		Topic: topic, Partition: processors.Partition(c.User, w.count), Key: []byte(c.User),
-		Value: must(codecs.Candidate{}.Encode(c)),
+		Value: must(codecs.Candidates{}.Encode(candidates)),
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"slices"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/internal/sliding"
 )
@@ -19,7 +21,8 @@ type outcome struct {
 
 // item is one candidate of a batch on its way.
 type item struct {
-	candidate *brimline.Candidate
+	message   *kgo.Record         // that it came in, perhaps with others
+	candidate *brimline.Candidate // nil where the message cannot be decoded
 	rule      *sliding.Rule
 	replay    bool
 	kept      bool      // to be handled later

@@ -157,8 +157,8 @@ const edgesAtOnce = 64
 func share(messages []*kgo.Record) []*kgo.Record {
 	edges := 0
 	for i, m := range messages {
-		decoded, err := codecs.Candidate{}.Decode(m.Value)
-		if c, ok := decoded.(*brimline.Candidate); err != nil || !ok || c.Kind != brimline.EdgeCandidate {
+		decoded, err := codecs.Candidates{}.Decode(m.Value)
+		if err != nil || decoded.([]brimline.Candidate)[0].Kind != brimline.EdgeCandidate {
 			continue
 		}
 		if edges++; edges > edgesAtOnce {

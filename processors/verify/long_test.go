@@ -146,8 +146,8 @@ func TestSharesOfEdges(t *testing.T) {
 	w := newWorld(t, 1)
 	var messages []*kgo.Record
 	for i := range 3 * edgesAtOnce {
-		messages = append(messages, w.record(edgeCandidate("u", brimline.Time(i)*hour, int64(2*i))),
-			w.record(lateCandidate("u", 0, hour, int64(2*i+1))))
+		messages = append(messages, w.record(*edgeCandidate("u", brimline.Time(i)*hour, int64(2*i))),
+			w.record(*lateCandidate("u", 0, hour, int64(2*i+1))))
 	}
 	for left := 3; left > 0; left-- {
 		some := share(messages)

@@ -11,7 +11,8 @@ import (
 )
 
 // records are the outputs of one candidate. closing says that it is its user's last question of the batch.
-func (s *Stage) records(m *kgo.Record, it *item, closing bool) []*kgo.Record {
+func (s *Stage) records(it *item, closing bool) []*kgo.Record {
+	m := it.message
 	if closing && it.out.dead == nil {
 		it.out.answers = answersComplete(it.candidate, it.out.answers)
 	}
@@ -85,7 +86,8 @@ func record(topic string, partition int32, key, value []byte) *kgo.Record {
 	return &kgo.Record{Topic: topic, Partition: partition, Key: key, Value: value}
 }
 
-// deadLetter is a message that cannot be judged; c is its candidate, nil if it cannot be decoded.
+// deadLetter is of a candidate c that cannot be judged, and that alone of those of its message; or of a message that
+// cannot be decoded, with nil for c.
 func (s *Stage) deadLetter(m *kgo.Record, c *brimline.Candidate, err error) *brimline.DeadLetter {
 	d := &brimline.DeadLetter{
 		Topic: m.Topic, Partition: m.Partition, Offset: m.Offset, Key: m.Key, Value: m.Value,
@@ -98,8 +100,13 @@ func (s *Stage) deadLetter(m *kgo.Record, c *brimline.Candidate, err error) *bri
 	if e, ok := errors.AsType[*brimline.Error](err); ok {
 		d.Kind, d.Error, d.Remedy = e.Kind, e.Err.Error(), e.Remedy
 	}
-	if c != nil {
-		d.User, d.Row = c.User, c.Trigger.ID
+	if c == nil {
+		return d
+	}
+	d.User, d.Row = c.User, c.Trigger.ID
+	value, err := codecs.Candidate{}.Encode(c)
+	if err == nil { // what was decoded can be encoded
+		d.Value = value
 	}
 	return d
 }

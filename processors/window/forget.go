@@ -9,9 +9,9 @@ import "github.com/brimline/brimline"
 // What was announced is forgotten, too. So that no edge from before is alerted again, answers about those and changes
 // to the rows of then announce nothing, as if the rules had begun now.
 func (s *step) forgetUser() bool {
-	now := s.in.Change.Row.Time
-	if s.in.At != 0 {
-		now = min(now, s.in.At)
+	now := s.in.At // not by the clock where the command was given, which may be wrong
+	if now == 0 {
+		now = s.in.Change.Row.Time
 	}
 	floor := max(now, s.w.Floor, s.rows.Newest(), s.versions.newest) // rows may be dated ahead
 	rules := make([]brimline.RuleState, len(s.rules))

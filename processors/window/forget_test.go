@@ -118,3 +118,18 @@ func TestForgetRowsAhead(t *testing.T) {
 	}
 	b.expect("beside it", b.written(30, put("new", 20, 690)), "r late 690..750")
 }
+
+// TestForgetByASlowClock: when the command came is told by the brokers. By a clock that is behind, edges that were
+// announced since would be taken for new ones.
+func TestForgetByASlowClock(t *testing.T) {
+	r := hourly("r", 100, brimline.SumAbs)
+	for clock, minute := range map[string]int{"behind": 3, "ahead": 9000} {
+		b := newBench(t, r)
+		b.expect(clock+": an edge", b.written(300, put("1", 101, 300)), "r edge 300")
+		b.written(310, forget(minute))
+		out := b.written(320, put("2", 1, 320))
+		b.expect(clock+": a row", out, "r late 320..370")
+		b.expect(clock+": PostgreSQL still has the first row", b.written(321, found(r, out[0].Cause, 300)))
+		b.expect(clock+": an edge after the command", b.written(380, put("3", 101, 380)), "r edge 380")
+	}
+}

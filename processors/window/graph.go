@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/lovoo/goka"
@@ -38,8 +39,8 @@ func Graph(c Config) *goka.GroupGraph {
 	t := newTask(c)
 	return goka.DefineGroup(goka.Group(c.Streams.WindowGroup),
 		goka.Input(goka.Stream(c.Streams.Changes), codecs.Raw{}, t.change),
-		goka.Output(t.candidates, codecs.Candidate{}),
-		goka.Output(t.questions, codecs.Candidate{}),
+		goka.Output(t.candidates, codecs.Candidates{}),
+		goka.Output(t.questions, codecs.Candidates{}),
 		goka.Output(t.changes, codecs.Raw{}),
 		goka.Output(t.segments, codecs.Raw{}),
 		goka.Output(t.dead, codecs.DeadLetter{}),
@@ -118,6 +119,18 @@ func (t *task) change(ctx goka.Context, msg any) {
 		states.keep(state)
 	}
 	states.noteDoubt(ctx.Key(), state.w.Doubt)
+	if len(found) > 0 {
+		t.emit(ctx, found)
+		failpoint.Hit(failpoint.WindowEmitted)
+	}
+	t.Seen.saw(ctx.Partition(), ctx.Offset(), change)
+	t.Metrics.observe(change, found, state.stands, replay, write, state.rows.Len())
+}
+
+// emit writes candidates, and the questions of a message that travel one way as one record: each way has them in the
+// order of their causes.
+func (t *task) emit(ctx goka.Context, found []brimline.Candidate) {
+	near, apart := found, []brimline.Candidate(nil)
 	for i := range found {
 		cut, err := codecs.FitCandidate(&found[i], t.MostAsked)
 		if err != nil {
@@ -126,18 +139,23 @@ func (t *task) change(ctx goka.Context, msg any) {
 		if cut {
 			t.Metrics.cut.Inc()
 		}
-		to := t.candidates
-		if found[i].Apart {
-			to = t.questions
+	}
+	if slices.ContainsFunc(found, isApart) {
+		near = slices.DeleteFunc(slices.Clone(found), isApart)
+		apart = slices.DeleteFunc(slices.Clone(found), func(c brimline.Candidate) bool { return !c.Apart })
+	}
+	send := func(to goka.Stream, candidates []brimline.Candidate) {
+		for len(candidates) > 0 {
+			n := codecs.Together(candidates, t.MostBytes)
+			ctx.Emit(to, ctx.Key(), candidates[:n])
+			candidates = candidates[n:]
 		}
-		ctx.Emit(to, ctx.Key(), &found[i])
 	}
-	if len(found) > 0 {
-		failpoint.Hit(failpoint.WindowEmitted)
-	}
-	t.Seen.saw(ctx.Partition(), ctx.Offset(), change)
-	t.Metrics.observe(change, found, state.stands, replay, write, state.rows.Len())
+	send(t.candidates, near)
+	send(t.questions, apart)
 }
+
+func isApart(c brimline.Candidate) bool { return c.Apart }
 
 // writtenAt is the message's time in Kafka, 0 if it has none.
 func writtenAt(ctx goka.Context) brimline.Time {

@@ -30,16 +30,20 @@ type stage struct {
 	apart   *tester.QueueTracker // of questions
 }
 
-func start(t *testing.T) *stage {
+// start runs the graph with a rule "r", and further ones.
+func start(t *testing.T, further ...brimline.Rule) *stage {
 	t.Helper()
 	s := &stage{Tester: tester.New(t), t: t, streams: processors.NewStreams("g", "src", "alerts")}
 	rule := brimline.Rule{ID: "r", Window: time.Hour, Limit: brimline.Count(100)}
-	set := brimline.RuleSet{Rules: []brimline.Rule{rule}}
+	set := brimline.RuleSet{Rules: append([]brimline.Rule{rule}, further...)}
+	var compiled []sliding.Rule
+	for _, r := range set.Rules {
+		compiled = append(compiled, sliding.Rule{Rule: r, Fingerprint: r.Fingerprint()})
+	}
 	states := NewStates(1 << 20)
 	s.seen = NewSeen(&set, time.Hour, func() time.Time { return time.Unix(1e9, 0) })
 	graph := Graph(Config{
-		Streams: s.streams, Rules: set, Seen: s.seen,
-		Compiled: []sliding.Rule{{Rule: rule, Fingerprint: rule.Fingerprint()}}, Keep: time.Hour,
+		Streams: s.streams, Rules: set, Seen: s.seen, Compiled: compiled, Keep: time.Hour,
 		Markers: NewMarkers(1), States: states, Clock: func() time.Time { return time.Unix(1e9, 0) },
 		Metrics: NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.DiscardHandler),
 	})
@@ -105,7 +109,9 @@ func idsIn(topic *tester.QueueTracker) (ids []string) {
 		if !ok {
 			return ids
 		}
-		ids = append(ids, v.(*brimline.Candidate).ID())
+		for _, c := range v.([]brimline.Candidate) {
+			ids = append(ids, c.ID())
+		}
 	}
 }
 
@@ -241,6 +247,30 @@ func TestGraphWritesSegments(t *testing.T) {
 	}
 }
 
+// TestQuestionsOfAMessageAreOneRecord: those of all rules that travel one way, in the order of their causes.
+func TestQuestionsOfAMessageAreOneRecord(t *testing.T) {
+	s := start(t, hourly("two", 50, brimline.SumAbs), hourly("three", 70, brimline.SumAbs))
+	s.row("ahead", "1", 1, 100*time.Hour)
+	s.sweep(1)
+	s.sweep(2)
+	s.row("u", "2", 1, time.Hour)
+	_, v, _ := s.apart.Next()
+	asked, _ := v.([]brimline.Candidate)
+	if len(asked) != 3 {
+		t.Fatalf("an old row asks %+v", v)
+	}
+	rules := map[string]bool{}
+	for i := range asked {
+		rules[asked[i].Rule.ID] = true
+		if i > 0 && asked[i].Cause.Compare(asked[i-1].Cause) <= 0 {
+			t.Errorf("cause %v behind %v", asked[i].Cause, asked[i-1].Cause)
+		}
+	}
+	if len(rules) != 3 || len(s.questions())+len(s.candidates()) != 0 {
+		t.Errorf("asked for rules %v, and more", rules)
+	}
+}
+
 // TestSweepSparesWhoWaits: with questions open, users stay. Else the answer to the second would announce again what
 // the first has announced.
 func TestSweepSparesWhoWaits(t *testing.T) {
@@ -253,12 +283,12 @@ func TestSweepSparesWhoWaits(t *testing.T) {
 	asked := func() *brimline.Candidate {
 		t.Helper()
 		_, v, ok := s.apart.Next()
-		c, _ := v.(*brimline.Candidate)
-		if !ok || c.Kind != brimline.LateCandidate {
-			t.Fatalf("nothing was asked: %+v", v)
+		all, _ := v.([]brimline.Candidate)
+		if !ok || len(all) != 1 || all[0].Kind != brimline.LateCandidate {
+			t.Fatalf("nothing was asked, or too much: %+v", v)
 		}
-		c.Apart = true // as its topic says
-		return c
+		all[0].Apart = true // as its topic says
+		return &all[0]
 	}
 	s.row("ahead", "1", 1, 100*time.Hour)
 	s.sweep(1)

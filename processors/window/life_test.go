@@ -161,11 +161,13 @@ func (c *lived) Timestamp() time.Time { return time.Unix(1e9, 0) }
 func (c *lived) Fail(err error)       { c.l.t.Fatalf("the stage failed: %v", err) }
 func (c *lived) Emit(to goka.Stream, key string, value any, _ ...goka.ContextOption) {
 	switch v := value.(type) {
-	case *brimline.Candidate:
-		if v.Apart != (to == c.l.task.questions) || !v.Apart != (to == c.l.task.candidates) {
-			c.l.t.Fatalf("a candidate with apart %v goes to %s", v.Apart, to)
+	case []brimline.Candidate:
+		for i := range v {
+			if v[i].Apart != (to == c.l.task.questions) || !v[i].Apart != (to == c.l.task.candidates) {
+				c.l.t.Fatalf("a candidate with apart %v goes to %s", v[i].Apart, to)
+			}
 		}
-		c.l.sent = append(c.l.sent, *v)
+		c.l.sent = append(c.l.sent, v...)
 	case *brimline.DeadLetter:
 		c.l.t.Fatalf("the stage cannot take in %+v", v)
 	}
