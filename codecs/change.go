@@ -12,10 +12,10 @@ import (
 // not carried.
 //
 // Version 3: version, kind, parts; user; partition, offset, lsn, txid, commit; then the parts there are; update,
-// inserted, apart, whole and snapshot are parts without bytes. The life of the source topic comes first, 0 where it is missing.
-// A row is
-// [user] id amount time columns; an answer is the rule's fingerprint in 8 bytes, the cause and its index, and the
-// edges, each as the difference to the one before; a reason is a text. All numbers are varints, signed ones zigzag.
+// inserted, apart, whole and snapshot are parts without bytes. The life of the source topic comes first, 0 where it is
+// missing. A row is [user] id amount time columns; an answer is the rule's fingerprint in 8 bytes, the cause and its
+// index, and the edges, each as the difference to the one before; a reason is a text. All numbers are varints, signed
+// ones zigzag.
 //
 // Version 2 had neither life nor whole nor snapshot, and its parts were a byte; it is read as well.
 type Change struct{}

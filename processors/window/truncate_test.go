@@ -177,8 +177,8 @@ func TestSnapshotsAfterATruncate(t *testing.T) {
 	}
 }
 
-// TestTruncateOfAHeavyUser: rows that a TRUNCATE takes out of segments are not noted one by one as gone, which takes time
-// with the square of their number; and what is left, few rows or many, is what a reader finds.
+// TestTruncateOfAHeavyUser: rows that a TRUNCATE takes out of segments are not noted one by one as gone, which takes
+// time with the square of their number; and what is left, few rows or many, is what a reader finds.
 func TestTruncateOfAHeavyUser(t *testing.T) {
 	rule := brimline.Rule{ID: "r", Window: 2 * time.Hour, Limit: brimline.Count(1 << 40)}
 	f := NewFolder(&brimline.RuleSet{Rules: []brimline.Rule{rule}, Lateness: 1000 * time.Hour},
