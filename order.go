@@ -35,7 +35,10 @@ type place struct {
 }
 
 func (p place) order(c *Source) Order {
-	open := p.open && !c.Snapshot
+	open, commit := p.open && !c.Snapshot, c.Commit
+	if c.Snapshot && !p.open && commit != 0 { // it may have seen nothing of the minute before
+		commit = max(1, commit.Add(-openBefore))
+	}
 	switch {
 	case p.lsn == 0 || c.LSN == 0:
 		return Newer
@@ -48,7 +51,7 @@ func (p place) order(c *Source) Order {
 		return Newer
 	case open && (p.commit == 0 || c.Commit == 0):
 		return Newer
-	case open && c.Commit > p.commit.Add(-openBefore), p.commit != 0 && c.Commit > p.commit:
+	case open && commit > p.commit.Add(-openBefore), p.commit != 0 && commit > p.commit:
 		return Elsewhere
 	}
 	return Older

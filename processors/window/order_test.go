@@ -126,6 +126,8 @@ func TestOrderOfChanges(t *testing.T) {
 			{"2@1", from(0, 0, 1, 30, 2, 3999)}, {"1@1", ofSnapshot(0, 0, 40, 4000)}}, "2@1", brimline.Older},
 		{"and at a higher offset", []change{{"1@1", ofSnapshot(0, 0, 40, 4000)}, {"2@1", from(0, 0, 1, 30, 2, 3999)},
 			{"1@1", ofSnapshot(0, 2, 40, 4000)}}, "2@1", brimline.Older},
+		{"the snapshot after what came right after it, from another partition", []change{{"2@2", from(0, 1, 0, 45, 2, 3999)},
+			{"1@1", ofSnapshot(0, 0, 40, 4000)}, {"-1", from(0, 0, 1, 45, 2, 3999)}}, "2@2", brimline.Older},
 		{"the clock was read before the snapshot, within a tick", []change{{"1@1", ofSnapshot(0, 0, 40, 4000)},
 			{"2@1", func() brimline.Source { s := from(0, 0, 1, 30, 2, 4000); s.Commit += 10; return s }()}}, "2@1",
 			brimline.Elsewhere},
@@ -283,4 +285,126 @@ func TestStampsKeepWhatTheySay(t *testing.T) {
 			t.Fatalf("%+v of %+v", s, c)
 		}
 	})
+}
+
+// TestOrderBesideOpenTransactions: a snapshot is taken while transactions are open, which have changed rows at lower LSNs
+// than the snapshot's, and commit after it. The snapshot names a time that is somewhat later than its moment. What was
+// committed before it may be sent as well, as to a connector that had its slot before, and stretches are sent again. In
+// the end the rows are those of the database.
+func TestOrderBesideOpenTransactions(t *testing.T) {
+	f := NewFolder(&brimline.RuleSet{Lateness: 1000 * time.Hour}, nil, time.Hour)
+	type transaction struct {
+		id      int64
+		changes []brimline.Change
+		rows    map[string]*brimline.Transaction // as they are in it; nil for deleted
+	}
+	elsewhere := 0
+	rapid.Check(t, func(t *rapid.T) {
+		var (
+			rows   = map[string]brimline.Transaction{}
+			open   []*transaction
+			before []brimline.Change // committed before the snapshot
+			stream []brimline.Change
+			lsn    uint64
+			clock  = brimline.Time(1e15)
+			steps  = rapid.IntRange(1, 40).Draw(t, "steps")
+			moment = rapid.IntRange(0, steps-1).Draw(t, "snapshot")
+		)
+		commit := func(at int) {
+			x := open[at]
+			open = slices.Delete(open, at, at+1)
+			for i := range x.changes {
+				x.changes[i].Source.Commit = clock
+			}
+			if stream == nil {
+				before = append(before, x.changes...)
+			} else {
+				stream = append(stream, x.changes...)
+			}
+			for id, row := range x.rows {
+				if row == nil {
+					delete(rows, id)
+				} else {
+					rows[id] = *row
+				}
+			}
+		}
+		for n := range steps {
+			lsn += rapid.Uint64Range(1, 500).Draw(t, "wal")
+			clock += brimline.Time(rapid.Int64Range(1, 20_000_000).Draw(t, "later"))
+			if n == moment {
+				found := brimline.Source{LSN: lsn, Snapshot: true,
+					Commit: clock + brimline.Time(rapid.Int64Range(0, 50_000_000).Draw(t, "begins to read"))}
+				stream = []brimline.Change{}
+				for id := range 3 {
+					if row, there := rows[fmt.Sprint(id)]; there {
+						stream = append(stream, brimline.Change{Kind: brimline.Upsert, User: "u", Row: row, Source: found})
+					}
+				}
+				if rapid.Bool().Draw(t, "had its slot before") {
+					stream = append(stream, before[rapid.IntRange(0, len(before)).Draw(t, "from"):]...)
+				}
+				continue
+			}
+			if len(open) > 0 && rapid.IntRange(0, 2).Draw(t, "commit") == 0 {
+				commit(rapid.IntRange(0, len(open)-1).Draw(t, "which"))
+				continue
+			}
+			id := fmt.Sprint(rapid.IntRange(0, 2).Draw(t, "row"))
+			at := slices.IndexFunc(open, func(x *transaction) bool { _, locked := x.rows[id]; return locked })
+			if at < 0 {
+				if at = rapid.IntRange(0, len(open)).Draw(t, "transaction"); at == len(open) {
+					open = append(open, &transaction{int64(n + 1), nil, map[string]*brimline.Transaction{}})
+				}
+			}
+			x := open[at]
+			was, changed := x.rows[id]
+			if row, there := rows[id]; !changed && there {
+				was = &row
+			}
+			c := brimline.Change{Kind: brimline.Upsert, User: "u", Update: was != nil,
+				Source: brimline.Source{LSN: lsn, TxID: x.id}}
+			if was != nil && rapid.IntRange(0, 2).Draw(t, "delete") == 0 {
+				c.Kind, c.Row, c.Whole, c.Update = brimline.Delete, *was, true, false
+				x.rows[id] = nil
+			} else {
+				c.Row = brimline.Transaction{ID: id, User: "u", Amount: brimline.Amount(n),
+					Time: brimline.Time(rapid.Int64Range(0, 3).Draw(t, "hour")) * hour}
+				x.rows[id] = &c.Row
+			}
+			x.changes = append(x.changes, c)
+		}
+		for len(open) > 0 {
+			clock += 1000
+			commit(0)
+		}
+		if len(stream) > 0 && rapid.Bool().Draw(t, "restart") {
+			to := rapid.IntRange(1, len(stream)).Draw(t, "to")
+			stream = slices.Insert(stream, to, slices.Clone(stream[rapid.IntRange(0, to-1).Draw(t, "again"):to])...)
+		}
+		table := newTable()
+		state := table.load(t, f)
+		for i := range stream {
+			c := stream[i]
+			c.Source.Offset = int64(i)
+			if _, write := f.Fold(state, Input{Change: &c, Offset: int64(i)}); write {
+				table.write(t, state)
+			}
+			if state.stands == brimline.Elsewhere {
+				elsewhere++
+			}
+			state = table.load(t, f)
+		}
+		var want []brimline.Row
+		for _, row := range rows {
+			want = append(want, brimline.RowOf(&row))
+		}
+		slices.SortFunc(want, func(a, b brimline.Row) int { return a.Compare(&b) })
+		if got := state.rows.Rows(); !slices.EqualFunc(got, want, func(a, b brimline.Row) bool { return a.SameRow(&b) }) {
+			t.Fatalf("rows %v, want %v after %+v", got, want, stream)
+		}
+	})
+	if elsewhere == 0 && !t.Failed() {
+		t.Error("nothing to see: no change came from beside the snapshot")
+	}
 }
