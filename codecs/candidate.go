@@ -98,10 +98,12 @@ func (Candidates) Encode(v any) ([]byte, error) {
 	return marshal(r)
 }
 
-// shareRecord says whether b may be written with a.
+// shareRecord says whether b may be written with a: what is written once is the same, also where FitCandidate has left
+// out columns of one of them.
 func shareRecord(a, b *brimline.Candidate) bool {
 	return a.Kind == brimline.LateCandidate && b.Kind == brimline.LateCandidate && a.Cause.Offset == b.Cause.Offset &&
-		a.User == b.User && a.Scale == b.Scale && a.Trigger.ID == b.Trigger.ID && a.Source == b.Source
+		a.User == b.User && a.Scale == b.Scale && a.Trigger.ID == b.Trigger.ID &&
+		len(a.Trigger.Columns) == len(b.Trigger.Columns) && a.Source == b.Source
 }
 
 // Decode gives a []brimline.Candidate.

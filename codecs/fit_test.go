@@ -147,3 +147,23 @@ func TestTogetherFits(t *testing.T) {
 		}
 	})
 }
+
+// A question whose row lost its columns, since its rule's texts left them no room, takes them from no other.
+func TestTogetherKeepsColumns(t *testing.T) {
+	row := brimline.Transaction{ID: "1", User: "u", Columns: []brimline.Field{{Name: "c", Value: "x"}}}
+	all := make([]brimline.Candidate, 3)
+	for i := range all {
+		all[i] = brimline.Candidate{Kind: brimline.LateCandidate, User: "u", Rule: brimline.Rule{ID: "r"}, Trigger: row,
+			Cause: brimline.Cause{Offset: 1, Index: i}}
+	}
+	all[0].Trigger.Columns = nil
+	if n := codecs.Together(all, 1<<20); n != 1 {
+		t.Errorf("%d questions with a row without columns", n)
+	}
+	if n := codecs.Together(all[1:], 1<<20); n != 2 {
+		t.Errorf("%d of 2 questions with a whole row", n)
+	}
+	if _, err := (codecs.Candidates{}).Encode(all); err == nil {
+		t.Error("a question's columns are left out in silence")
+	}
+}

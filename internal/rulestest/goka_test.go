@@ -108,14 +108,15 @@ func (g *gokaGround) change(rows []rules.RowChange) {
 				if !ok {
 					break
 				}
-				candidate := v.(*brimline.Candidate)
-				candidate.Apart = i == 1
-				alert, answer := g.verify(candidate)
-				if alert != nil {
-					g.alerts = append(g.alerts, *alert)
-				}
-				if answer != nil {
-					stream = append(stream, *answer)
+				for _, candidate := range v.([]brimline.Candidate) {
+					candidate.Apart = i == 1
+					alert, answer := g.verify(&candidate)
+					if alert != nil {
+						g.alerts = append(g.alerts, *alert)
+					}
+					if answer != nil {
+						stream = append(stream, *answer)
+					}
 				}
 			}
 		}

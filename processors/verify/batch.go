@@ -11,6 +11,7 @@ import (
 	"github.com/brimline/brimline/codecs"
 	"github.com/brimline/brimline/internal/failpoint"
 	"github.com/brimline/brimline/internal/sliding"
+	"github.com/brimline/brimline/processors"
 )
 
 // batch is messages of one partition, from their reading to their commit: consecutive ones, or such as were kept back.
@@ -26,11 +27,22 @@ type batch struct {
 	keptBack   []*kgo.Record
 	// long: these are messages that were kept back, and nothing waits for their questions.
 	long  bool
+	most  int      // about how many bytes the candidates may weigh, but for those of one message; 0 is any number
 	after position // where the partition stands with the batch
 }
 
-// prepare decides everything about a batch; what is left is to commit it. The
-// only error is the end of ctx.
+// opens is how many times its messages' bytes the candidates of a batch may weigh.
+const opens = 4
+
+// weight is about how many bytes a candidate takes, decoded and then in what is written of it. Those of a message share
+// one row; what is written holds it for each.
+func weight(c *brimline.Candidate) int {
+	const fixed, column = 1 << 10, 64
+	return fixed + column*len(c.Trigger.Columns) + 2*processors.ColumnBytes(c.Trigger.Columns)
+}
+
+// prepare decides everything about a batch; what is left is to commit it. It leaves out the last of the messages where
+// the candidates of those before weigh enough. The only error is the end of ctx.
 func (s *Stage) prepare(ctx context.Context, b *batch) error {
 	if !b.lane.apart && !b.long {
 		s.flow.begin()
@@ -38,8 +50,13 @@ func (s *Stage) prepare(ctx context.Context, b *batch) error {
 	}
 	b.items = make([]item, 0, len(b.messages))
 	kept := map[string]bool{}
-	for _, m := range b.messages {
-		s.take(m, b)
+	weighs := 0
+	for n, m := range b.messages {
+		if b.most > 0 && weighs >= b.most {
+			b.messages = b.messages[:n]
+			break
+		}
+		weighs += s.take(m, b)
 		if user := string(m.Key); !kept[user] && b.isKeptBack != nil && b.isKeptBack(user) {
 			kept[user] = true
 		}
@@ -64,8 +81,8 @@ func (s *Stage) prepare(ctx context.Context, b *batch) error {
 	for i := range b.items {
 		it := &b.items[i]
 		if it.kept {
-			if n := len(b.keptBack); n == 0 || b.keptBack[n-1] != it.message {
-				b.keptBack = append(b.keptBack, it.message)
+			if i == 0 || b.items[i-1].message != it.message || !b.items[i-1].kept {
+				b.keptBack = append(b.keptBack, b.new(i))
 			}
 			continue
 		}
@@ -91,19 +108,41 @@ func (b *batch) keepBack(users map[string]bool) {
 	}
 }
 
-// take decodes a message into the batch's items.
-func (s *Stage) take(m *kgo.Record, b *batch) {
+// new is the message of the item at i, the first of it that is kept. Of a replay it has what is new alone, for that is
+// what will be asked. Whoever takes the partition over before reads the message itself, and asks all of it.
+func (b *batch) new(i int) *kgo.Record {
+	m := b.items[i].message
+	if i == 0 || b.items[i-1].message != m {
+		return m
+	}
+	var left []brimline.Candidate
+	for ; i < len(b.items) && b.items[i].message == m; i++ {
+		left = append(left, *b.items[i].candidate)
+	}
+	value, err := codecs.Candidates{}.Encode(left)
+	if err != nil { // what was decoded can be encoded
+		return m
+	}
+	part := *m
+	part.Value = value
+	return &part
+}
+
+// take decodes a message into the batch's items, and gives their weight.
+func (s *Stage) take(m *kgo.Record, b *batch) (weighs int) {
 	decoded, err := codecs.Candidates{}.Decode(m.Value)
 	if err != nil {
 		b.items = append(b.items, item{message: m, out: outcome{dead: s.deadLetter(m, nil, err)}})
-		return
+		return 2 * size(m)
 	}
 	candidates := decoded.([]brimline.Candidate)
 	for i := range candidates {
 		it := item{message: m, candidate: &candidates[i]}
 		s.takeCandidate(&it, b)
 		b.items = append(b.items, it)
+		weighs += weight(it.candidate)
 	}
+	return weighs
 }
 
 // takeCandidate moves the batch's watermark over a candidate.

@@ -21,7 +21,7 @@ type claim struct {
 	member  *member
 	session *session
 	source  *kgo.Client // that its records come from
-	bytes   int         // about how many a batch and the queue may have; 0 is any number
+	bytes   int         // about how many a batch and the queue may have
 
 	standing sync.Mutex // held while a batch is committed
 	position
@@ -47,7 +47,7 @@ func (c *claim) put(records []*kgo.Record) {
 	for _, r := range records {
 		c.queued += size(r)
 	}
-	if !c.paused && (len(c.queue) > batchesAhead*c.batch || c.bytes > 0 && c.queued >= c.bytes) {
+	if !c.paused && (len(c.queue) > batchesAhead*c.batch || c.queued >= c.bytes) {
 		c.paused = true
 		c.source.PauseFetchPartitions(c.mine())
 	}
@@ -80,7 +80,7 @@ func (c *claim) some(most int) []*kgo.Record {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	n, bytes := 0, 0
-	for n < min(most, len(c.queue)) && (n == 0 || c.bytes == 0 || bytes+size(c.queue[n]) <= c.bytes) {
+	for n < min(most, len(c.queue)) && (n == 0 || bytes+size(c.queue[n]) <= c.bytes) {
 		bytes += size(c.queue[n])
 		n++
 	}
@@ -89,7 +89,7 @@ func (c *claim) some(most int) []*kgo.Record {
 	if c.queue = c.queue[n:]; len(c.queue) == 0 {
 		c.queue = nil
 	}
-	if c.paused && len(c.queue) <= most && (c.bytes == 0 || 2*c.queued <= c.bytes) {
+	if c.paused && len(c.queue) <= most && 2*c.queued <= c.bytes {
 		c.paused = false
 		c.source.ResumeFetchPartitions(c.mine())
 	}
@@ -119,18 +119,18 @@ func (c *claim) consume() error {
 		if len(messages) == 0 {
 			return nil
 		}
-		if messages = c.unhandled(messages); len(messages) == 0 {
-			continue
-		}
-		b := c.batchOf(messages)
-		if err := c.member.s.prepare(c.session.ctx, b); err != nil {
-			return err
-		}
-		if err := c.makeRoom(b); err != nil {
-			return err
-		}
-		if err := c.handOver(b); err != nil {
-			return err
+		for messages = c.unhandled(messages); len(messages) > 0; {
+			b := c.batchOf(messages)
+			if err := c.member.s.prepare(c.session.ctx, b); err != nil {
+				return err
+			}
+			messages = messages[len(b.messages):]
+			if err := c.makeRoom(b); err != nil {
+				return err
+			}
+			if err := c.handOver(b); err != nil {
+				return err
+			}
 		}
 	}
 }

@@ -95,7 +95,7 @@ type Config struct {
 	// Clock; nil is time.Now.
 	Clock func() time.Time
 
-	// Batch is the most candidates of one partition in one transaction; 0 is 500.
+	// Batch is the most records of candidates of one partition in one transaction; 0 is 500.
 	Batch int
 	// Every is the shortest time from one transaction's beginning to the next one's: a transaction costs the brokers as
 	// much with one alert as with a hundred. 0 is 10 ms.
@@ -110,8 +110,8 @@ type Config struct {
 	ApartBatch     int
 	ApartEvery     time.Duration
 	ApartQuestions int
-	// ApartBytes is about how many bytes of such questions are held at once; 0 is 32 MiB. It is shared out among the
-	// partitions.
+	// ApartBytes is about how many bytes of records of such questions are held at once; 0 is 32 MiB. It is shared out
+	// among the partitions. Decoded, half of them take four times as much at most, with what is written of them.
 	ApartBytes int
 	// MaxAlertBytes is the largest record written to alerts and dismissed; 0 is
 	// 900,000, which fits Kafka's default of max.message.bytes. Larger ones leave

@@ -37,6 +37,7 @@ type question struct {
 	from, to brimline.Time // the same for an edge
 	late     bool
 	after    []brimline.Source // the changes that made it necessary, one per transaction
+	waits    map[int64]int     // of a question about late candidates: where in after each transaction is
 	members  []*item           // of a question about late candidates: those that share it
 
 	figures      brimline.Figures // for an edge
@@ -111,14 +112,16 @@ func (q *question) apart() (questions []*question) {
 
 // waitFor adds a change; of several in one transaction the last one is enough.
 func (q *question) waitFor(src brimline.Source) {
-	for i := range q.after {
-		if q.after[i].TxID == src.TxID {
-			if src.LSN > q.after[i].LSN {
-				q.after[i] = src
-			}
-			return
+	if at, known := q.waits[src.TxID]; known {
+		if src.LSN > q.after[at].LSN {
+			q.after[at] = src
 		}
+		return
 	}
+	if q.waits == nil {
+		q.waits = map[int64]int{}
+	}
+	q.waits[src.TxID] = len(q.after)
 	q.after = append(q.after, src)
 }
 

@@ -123,7 +123,7 @@ func (c *claim) makeRoom(b *batch) error {
 		for _, m := range b.keptBack {
 			bytes += size(m)
 		}
-		if len(after.metadata()) <= mostMetadata && (c.bytes == 0 || bytes <= 2*c.bytes) {
+		if len(after.metadata()) <= mostMetadata && bytes <= 2*c.bytes {
 			return nil
 		}
 		if len(there) == 0 {
@@ -153,7 +153,7 @@ func (c *claim) makeRoom(b *batch) error {
 // user share one.
 const edgesAtOnce = 64
 
-// share is what comes first, with so many edges.
+// share is what comes first, with so many edges. What weighs too much beside it prepare leaves out.
 func share(messages []*kgo.Record) []*kgo.Record {
 	edges := 0
 	for i, m := range messages {
@@ -181,6 +181,7 @@ func (c *claim) handleKeptBack() error {
 			continue
 		}
 		b := c.longBatch(share(messages))
+		b.most = opens * c.bytes
 		if err := c.member.s.prepare(c.session.ctx, b); err != nil {
 			return err
 		}
@@ -196,6 +197,7 @@ func (c *claim) batchOf(messages []*kgo.Record) *batch {
 	defer c.standing.Unlock()
 	return &batch{
 		lane: c.lane, partition: c.number, watermark: c.watermark, messages: messages, isKeptBack: c.kept.has,
+		most: opens * c.bytes,
 	}
 }
 

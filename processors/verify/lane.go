@@ -16,7 +16,7 @@ type lane struct {
 	// apart: these are questions about old rows, for which nothing live waits. They come by a client of their own, many
 	// at a time, and leave PostgreSQL and the processors time for others.
 	apart     bool
-	batch     int           // most candidates of one partition in one transaction
+	batch     int           // most records of one partition in one transaction
 	every     time.Duration // shortest time from one transaction's beginning to the next one's
 	slots     chan struct{} // one for each inquiry that may be with PostgreSQL
 	committer *committer

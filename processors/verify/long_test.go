@@ -188,3 +188,25 @@ func TestNoMoreIsKeptBackThanCanBeNamed(t *testing.T) {
 		one.stopped(t)
 	}
 }
+
+// TestOfAReplayWhatIsNewIsKeptBack: a record with some questions that have their answers and some that are new waits
+// for a user with many rows. The former are not asked again.
+func TestOfAReplayWhatIsNewIsKeptBack(t *testing.T) {
+	w := newWorld(t, 1)
+	all := questionsOf("u", 0, hour, 1, 1, 2, 3, 4, 5)
+	w.put(all[:2]...)
+	w.once()
+	before := len(w.answers())
+	w.heavy = func(string, brimline.Time) bool { return true }
+	w.put(all...)
+	w.once()
+	if got := len(w.answers()) - before; got != 3 {
+		t.Errorf("%d answers to a replay with 3 new questions", got)
+	}
+	if n := w.metric("long_questions_total"); n != 3 {
+		t.Errorf("%v long questions, want 3", n)
+	}
+	if n := w.metric("kept_back"); n != 0 {
+		t.Errorf("%v are kept back", n)
+	}
+}

@@ -139,6 +139,7 @@ func (m *member) start(ctx context.Context, fetched map[string]map[int32]kgo.Off
 	for p, at := range positions {
 		c := &claim{member: m, session: n, partition: p, position: at, source: n.client, more: make(chan struct{}, 1),
 			kept: newKeptBack()}
+		c.bytes = mostNear
 		if p.apart {
 			c.source = n.reader
 			c.bytes = max(m.s.ApartBytes/len(from[p.topic])/2, leastApart)
@@ -181,8 +182,12 @@ func (m *member) stand(ctx context.Context, taken map[string][]int32) (
 	return positions, from, nil
 }
 
-// leastApart is the least number of bytes of questions that is held of a partition.
-const leastApart = 128 << 10
+// mostNear is about how many bytes of candidates a batch and the queue of a partition may have, each. leastApart is the
+// least of questions.
+const (
+	mostNear   = 4 << 20
+	leastApart = 128 << 10
+)
 
 // readApart makes the session's reader of questions.
 func (m *member) readApart(n *session, from map[int32]kgo.Offset) error {

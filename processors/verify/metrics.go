@@ -80,7 +80,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		),
 		kept: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "brimline_verify_kept_back",
-			Help: "Candidates that wait for questions about users with many rows, while their partitions go on.",
+			Help: "Records of candidates that wait for questions about users with many rows, while their partitions go on.",
 		}),
 	}
 	r.MustRegister(m.candidates, m.alerts, m.dismissed, m.edgesFound, m.replays, m.dead, m.long, m.queries, m.waits,
