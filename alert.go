@@ -28,6 +28,8 @@ type Candidate struct {
 	Stream  Figures     // what the window held when it was raised
 	Newest  []Transaction
 	Cause   Cause
+	// Doubted: PostgreSQL has gone on refusing this edge, and the window stands by it.
+	Doubted bool
 	// Apart says that it travels in the stream of questions, in which it is not among what live rows wait for. No codec
 	// writes it: the stream tells.
 	Apart bool
@@ -51,6 +53,12 @@ type Figures struct {
 
 // IsEdge reports whether the figures are those of an edge.
 func (f Figures) IsEdge(limit Total) bool { return f.Before.Cmp(limit) <= 0 && f.Total.Cmp(limit) > 0 }
+
+// HaveMore reports whether the figures have what others have not, and not the other way round. Of a measure that
+// shrinks a total is also higher where rows are missing; then the others may not have more rows.
+func (f Figures) HaveMore(than Figures, m Measure) bool {
+	return f.Total.Cmp(than.Total) > 0 && (!m.Shrinks() || f.Count >= than.Count)
+}
 
 // Status is the outcome of verification.
 type Status string

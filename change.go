@@ -4,8 +4,9 @@ package brimline
 type ChangeKind uint8
 
 // The kinds of change. The first three come from the table's change stream, EdgesFound, Refuted and Unjudgeable from
-// the verify stage, as answers to candidates, Sweep and AskAgain from the clock, Retry from
-// `brimline deadletter retry`, Distrust from `brimline distrust`, and Forget from `brimline forget`.
+// the verify stage, as answers to candidates, and so do Restored, StillRefuted and Disbelieved, as answers to what it
+// asked again; Sweep and AskAgain come from the clock, Retry from `brimline deadletter retry`, Distrust from
+// `brimline distrust`, and Forget from `brimline forget`.
 const (
 	Upsert     ChangeKind = 1 // the row is there now, with these contents
 	Delete     ChangeKind = 2 // the row is gone; Row.ID says which, Row.Time when it was
@@ -24,6 +25,19 @@ const (
 	AskAgain ChangeKind = 10
 	// Forget: what is kept of the user, who asked for that or is no more, is to be deleted; Row.Time is when it was said.
 	Forget ChangeKind = 11
+	// Restored: PostgreSQL, asked again, has the edge that it refuted.
+	Restored ChangeKind = 12
+	// StillRefuted: asked again for a while, it still has less than the window had. If the window has it still, the edge
+	// is put once more, as Candidate.Doubted.
+	StillRefuted ChangeKind = 13
+	// Disbelieved: such a candidate was refuted, too. The user is to be distrusted. Row.Time is when that was known.
+	Disbelieved ChangeKind = 14
+)
+
+// The first and the last kind.
+const (
+	FirstChange = Upsert
+	LastChange  = Disbelieved
 )
 
 // Change is one message of the changes stream, keyed by user.
@@ -38,11 +52,14 @@ type Change struct {
 	// Inserted: the source says that this user did not have the row before. With neither, nothing is known of that: a
 	// snapshot's row, or a record without operation.
 	Inserted bool
-	Reason   DistrustReason // Distrust
+	Reason   DistrustReason // Distrust and Disbelieved
+	// Whole: Delete: the source says that Row, but for its Columns, is what the row was when it was deleted.
+	// Truncate: the source has one partition, so that nothing has come before it that is newer.
+	Whole bool
 
 	Rule uint64 // answers and Retry: fingerprint of the rule; 0 of an answer that only says that it is complete
-	// Edges are all edges of the span for EdgesFound and the one edge for Refuted. For Unjudgeable and Retry
-	// they are the edge, or the first and the last time of the span that was asked about.
+	// Edges are all edges of the span for EdgesFound and the one edge for Refuted and what comes of asking again. For
+	// Unjudgeable and Retry they are the edge, or the first and the last time of the span that was asked about.
 	Edges []Time
 	// Cause is the Cause.Offset of the candidate that is answered or retried. For EdgesFound it is that of the user's
 	// newest question that is answered with this message and those before it, and Index is its Cause.Index, which is

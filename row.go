@@ -8,10 +8,12 @@ import (
 )
 
 // Row is a Transaction as windows keep it: without its user, who is the same in all of them, and with an
-// integer id, as most ids are, kept as a number. It takes 32 bytes; texts as ids, and columns, come on top (see Memory).
+// integer id, as most ids are, kept as a number. It takes 48 bytes; texts as ids, and columns, come on top (see
+// Memory).
 type Row struct {
 	Time   Time
 	Amount Amount
+	Stamp  Stamp // of the newest change to the row; no part of its contents
 	number int64 // the id, if it is an integer
 	more   *moreOfRow
 }
@@ -141,7 +143,7 @@ func (r *Row) Compare(o *Row) int {
 
 // Memory is about how many bytes of memory the row takes.
 func (r *Row) Memory() int {
-	const row, more, field = 32, 48, 32
+	const row, more, field = 48, 48, 32
 	if r.more == nil {
 		return row
 	}
@@ -162,7 +164,7 @@ func (r *Row) Memory() int {
 
 // Bytes is about the most bytes that the row takes in a record.
 func (r *Row) Bytes() int {
-	const numbers = 32 // time, amount and an integer id
+	const numbers = 48 // time, amount, an integer id and the stamp
 	if r.more == nil {
 		return numbers
 	}

@@ -90,6 +90,11 @@ type Source struct {
 	LSN       uint64 // write-ahead log position of the row; 0 when the record does not say
 	TxID      int64  // PostgreSQL transaction; 0 when the record does not say
 	Commit    Time   // commit time as Debezium reports it (source.ts_us); 0 when the record does not say
+	// Snapshot: a snapshot has found the row so. LSN and Commit are those of the snapshot.
+	Snapshot bool
+	// Life numbers the topics that have had the topic's name since the group began, from 0: one that is deleted and made
+	// anew begins another life, and its offsets begin again.
+	Life uint32
 }
 
 // FormatLSN writes an LSN as PostgreSQL does: "0/1A2B3C".

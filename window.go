@@ -17,8 +17,8 @@ type Window struct {
 	Scale int   // decimals of the amounts
 	Rows  []Row // by Compare; their user is the key
 	Rules []RuleState
-	// Changed are the rows of this user that were changed, moved away or deleted, by ID. An instance that was
-	// frozen and thawed writes old changes once more; one that lies before a row's newest must not bring back what it was.
+	// Changed are the rows of this user that were changed, moved away or deleted, by ID: a change that is older in its
+	// source, whoever writes it once more or late, must not bring back what a row was. The others have their Stamp.
 	Changed []RowVersion
 
 	// Asked is the cause of the user's newest question to PostgreSQL that has no answer yet, and the zero Cause
@@ -53,16 +53,6 @@ type Segments struct {
 // Len is how many there are.
 func (s Segments) Len() int { return int(s.Next - s.First) }
 
-// RowVersion is the place in the source of the newest change to a row that is no longer as it was inserted.
-type RowVersion struct {
-	ID        string
-	Partition int32
-	Offset    int64
-	Time      Time // the highest that the row ever had here; the version is forgotten with the rows of that time
-	// the lowest that the row ever had here: a replayed change asks about the windows of what it replaced, too
-	From Time
-}
-
 // Stir is a place in the changes stream and in PostgreSQL's log.
 type Stir struct {
 	Last int64 // the offset after the change; 0 for none
@@ -83,8 +73,11 @@ type Doubt struct {
 // DistrustReason says why a user was distrusted. It is short, for it is kept with the user.
 type DistrustReason string
 
-// ByCommand is of `brimline distrust`.
-const ByCommand DistrustReason = "command"
+// The reasons.
+const (
+	ByCommand  DistrustReason = "command" // of `brimline distrust`
+	ByRefusals DistrustReason = "refuted" // PostgreSQL has refuted an edge of the user, and has done so again for a while
+)
 
 // asksAfter is after how long PostgreSQL is asked about a distrusted user's rows once more. What it did not show yet at
 // once, because a commit waits for a standby or a replica is behind, it shows then.

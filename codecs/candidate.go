@@ -36,6 +36,7 @@ type candidateRecord struct {
 	Version int    `json:"version"`
 	ID      string `json:"id"`
 	candidateBody
+	Doubted bool `json:"doubted,omitempty"`
 }
 
 const aCandidate = "a record of the candidates stream"
@@ -50,7 +51,7 @@ func (Candidate) Encode(v any) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return marshal(candidateRecord{recordVersion, c.ID(), body})
+	return marshal(candidateRecord{recordVersion, c.ID(), body, c.Doubted})
 }
 
 // Decode gives a *brimline.Candidate.
@@ -66,6 +67,7 @@ func (Candidate) Decode(b []byte) (any, error) {
 	if err != nil {
 		return nil, corrupt(aCandidate, err)
 	}
+	c.Doubted = r.Doubted
 	return &c, nil
 }
 
@@ -83,7 +85,7 @@ func (Candidates) Encode(v any) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := candidatesRecord{candidateRecord: candidateRecord{candidatesVersion, first.ID(), body}}
+	r := candidatesRecord{candidateRecord: candidateRecord{candidatesVersion, first.ID(), body, first.Doubted}}
 	for i := range all[1:] {
 		c := &all[i+1]
 		if !shareRecord(first, c) {
@@ -129,6 +131,7 @@ func (r *candidatesRecord) candidates() ([]brimline.Candidate, error) {
 	case len(r.Further) > 0 && (r.Version < candidatesVersion || first.Kind != brimline.LateCandidate):
 		return nil, fmt.Errorf("%d further candidates with one of kind %q, version %d", len(r.Further), first.Kind, r.Version)
 	}
+	first.Doubted = r.Doubted
 	all := append(make([]brimline.Candidate, 0, 1+len(r.Further)), first)
 	for i := range r.Further {
 		next, c := &r.Further[i], first

@@ -11,13 +11,19 @@ import (
 // Change is the codec of *brimline.Change, the changes stream. Source.Topic is
 // not carried.
 //
-// Version 2: version, kind, parts; user; partition, offset, lsn, txid, commit;
-// then the parts there are; update, inserted and apart are parts without bytes. A row is
-// [user] id amount time columns; an answer is the rule's fingerprint in 8 bytes, the cause and its index, and the
-// edges, each as the difference to the one before; a reason is a text. All numbers are varints, signed ones zigzag.
+// Version 3: version, kind, parts; user; partition, offset, lsn, txid, commit; then the parts there are; update,
+// inserted, apart, whole and snapshot are parts without bytes. The life of the source topic comes first, 0 where it is
+// missing. A row is [user] id amount time columns; an answer is the rule's fingerprint in 8 bytes, the cause and its
+// index, and the edges, each as the difference to the one before; a reason is a text. All numbers are varints, signed
+// ones zigzag.
+//
+// Version 2 had neither life nor whole nor snapshot, and its parts were a byte; it is read as well.
 type Change struct{}
 
-const changeVersion = 2
+const (
+	changeVersion      = 3
+	olderChangeVersion = 2 // is read as well
+)
 
 // Parts of an encoded change that are there when their bit is set.
 const (
@@ -29,7 +35,11 @@ const (
 	changeInserted
 	changeReason
 	changeApart
-	changeParts = 1<<iota - 1
+	changeWhole
+	changeLife
+	changeSnapshot
+	changeParts      = 1<<iota - 1
+	olderChangeParts = changeWhole - 1
 )
 
 // Encode takes a *brimline.Change.
@@ -44,7 +54,7 @@ func (Change) Encode(v any) ([]byte, error) {
 // AppendChange appends what Change encodes; the only error is a column value
 // of a type that brimline.Field does not allow.
 func AppendChange(b []byte, c *brimline.Change) ([]byte, error) {
-	parts := byte(0)
+	parts := uint64(0)
 	row := &c.Row
 	if row.ID != "" || row.User != "" || row.Amount != 0 || row.Time != 0 || row.Columns != nil {
 		parts |= changeRow
@@ -67,16 +77,28 @@ func AppendChange(b []byte, c *brimline.Change) ([]byte, error) {
 	if c.Apart {
 		parts |= changeApart
 	}
+	if c.Source.Life != 0 {
+		parts |= changeLife
+	}
+	if c.Whole {
+		parts |= changeWhole
+	}
+	if c.Source.Snapshot {
+		parts |= changeSnapshot
+	}
 	if c.Rule != 0 || c.Edges != nil || c.Cause != 0 || c.Index != 0 {
 		parts |= changeAnswer
 	}
-	b = append(b, changeVersion, byte(c.Kind), parts)
+	b = binary.AppendUvarint(append(b, changeVersion, byte(c.Kind)), parts)
 	b = appendID(b, c.User)
 	b = appendVarint(b, int64(c.Source.Partition))
 	b = appendVarint(b, c.Source.Offset)
 	b = binary.AppendUvarint(b, c.Source.LSN)
 	b = appendVarint(b, c.Source.TxID)
 	b = appendVarint(b, c.Source.Commit)
+	if parts&changeLife != 0 {
+		b = binary.AppendUvarint(b, uint64(c.Source.Life))
+	}
 	if parts&changeRow != 0 {
 		if parts&changeRowUser != 0 {
 			b = appendID(b, row.User)
@@ -123,21 +145,35 @@ func (Change) Decode(b []byte) (any, error) {
 // DecodeChange is Change's Decode into a change that the caller has. It fails alike, and leaves then anything in c.
 func DecodeChange(b []byte, c *brimline.Change) error {
 	r := wireReader{b: b}
-	if v := r.byte(); r.err == nil && v != changeVersion {
+	most, older := uint64(changeParts), false
+	switch v := r.byte(); {
+	case r.err != nil || v == changeVersion:
+	case v == olderChangeVersion:
+		most, older = olderChangeParts, true
+	default:
 		return unknown("a record of the changes stream", int(v), changeVersion)
 	}
 	*c = brimline.Change{Kind: brimline.ChangeKind(r.byte())}
-	parts := r.byte()
-	if r.err == nil && (c.Kind < brimline.Upsert || c.Kind > brimline.Forget || parts > changeParts) {
+	var parts uint64
+	if older { // a byte, not a varint
+		parts = uint64(r.byte())
+	} else {
+		parts = r.uvarint()
+	}
+	if r.err == nil && (c.Kind < brimline.FirstChange || c.Kind > brimline.LastChange || parts > most) {
 		r.fail(fmt.Errorf("kind %d with parts %b", c.Kind, parts))
 	}
 	c.Update, c.Inserted, c.Apart = parts&changeUpdate != 0, parts&changeInserted != 0, parts&changeApart != 0
+	c.Whole, c.Source.Snapshot = parts&changeWhole != 0, parts&changeSnapshot != 0
 	c.User = r.id()
 	c.Source.Partition = int32(r.varint())
 	c.Source.Offset = r.varint()
 	c.Source.LSN = r.uvarint()
 	c.Source.TxID = r.varint()
 	c.Source.Commit = brimline.Time(r.varint())
+	if parts&changeLife != 0 {
+		c.Source.Life = r.uint32()
+	}
 	if parts&changeRow != 0 {
 		c.Row.User = c.User
 		if parts&changeRowUser != 0 {

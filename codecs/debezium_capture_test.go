@@ -362,11 +362,12 @@ func sourceOf(t *testing.T, value []byte) brimline.Source {
 	if v.Payload != nil {
 		return sourceOf(t, v.Payload)
 	}
-	if v.Op == "r" || v.FlatOp == "r" { // the connector's own transaction, which is still open
+	snapshot := v.Op == "r" || v.FlatOp == "r"
+	if snapshot { // the connector's own transaction, which is still open
 		v.Source.TxID, v.TxID = 0, 0
 	}
 	return brimline.Source{LSN: cmp.Or(v.Source.LSN, v.LSN), TxID: cmp.Or(v.Source.TxID, v.TxID),
-		Commit: brimline.Time(cmp.Or(v.Source.TsUs, v.TsMs*1000))}
+		Snapshot: snapshot, Commit: brimline.Time(cmp.Or(v.Source.TsUs, v.TsMs*1000))}
 }
 
 func options() codecs.DebeziumOptions {

@@ -362,7 +362,7 @@ func (d *Debezium) ofTable(o *origin) error {
 // read, is 0. Rows of a snapshot name the connector's own transaction, which is open as long as the snapshot lasts.
 func (o *origin) coordinates(snapshot bool) brimline.Source {
 	out := brimline.Source{LSN: uint64(coordinate(&o.lsn)), Commit: brimline.Time(coordinate(&o.tsUs))}
-	if !snapshot {
+	if out.Snapshot = snapshot; !snapshot {
 		out.TxID = coordinate(&o.txID)
 	}
 	if ms := coordinate(&o.tsMs); out.Commit == 0 && ms <= math.MaxInt64/1000 {

@@ -89,7 +89,9 @@ func (d *Debezium) deleted(before []jsonValue, in reading, source brimline.Sourc
 	if err != nil {
 		return Decoded{}, err
 	}
-	return Decoded{Changes: []brimline.Change{deletion(row, source)}}, nil
+	gone := deletion(row, source)
+	gone.Whole = true
+	return Decoded{Changes: []brimline.Change{gone}}, nil
 }
 
 // sameOwner reports whether user and id are the same text in both images, which

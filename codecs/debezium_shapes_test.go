@@ -222,7 +222,7 @@ func TestSourceCoordinates(t *testing.T) {
 		{"c", `"lsn":"0/7","txId":"8","ts_ms":"9"`, brimline.Source{}},
 		{"c", `"lsn":99999999999999999999,"txId":1e3,"ts_us":-5,"ts_ms":9223372036854775807`, brimline.Source{}},
 		{"c", `"lsn":{},"txId":[],"ts_us":true`, brimline.Source{}},
-		{"r", `"lsn":7,"txId":8,"ts_us":9001`, brimline.Source{LSN: 7, Commit: 9001}},
+		{"r", `"lsn":7,"txId":8,"ts_us":9001`, brimline.Source{LSN: 7, Commit: 9001, Snapshot: true}},
 		// the connector's own transaction, which is still open
 	} {
 		value := `{"before":null,"after":` + goodRow + `,"source":{"schema":"streaming","table":"transactions",` +
@@ -238,10 +238,10 @@ func TestSourceCoordinates(t *testing.T) {
 		`"__source_lsn":7,"__source_txId":8,"__source_ts_us":9001,"__source_ts_ms":9`: {LSN: 7, TxID: 8,
 			Commit: 9001},
 		`"__lsn":7,"__source_lsn":7,"__txId":"x"`:                                        {LSN: 7},
-		`"__op":"r","__source_lsn":7,"__source_txId":8`:                                  {LSN: 7},
-		`"__source_snapshot":"first","__source_txId":8`:                                  {},
+		`"__op":"r","__source_lsn":7,"__source_txId":8`:                                  {LSN: 7, Snapshot: true},
+		`"__source_snapshot":"first","__source_txId":8`:                                  {Snapshot: true},
 		`"__source_snapshot":"false","__source_txId":8`:                                  {TxID: 8},
-		`"__op":"c","__lsn":-1,"__txId":-1,"__source_ts_ms":-1,"__source_snapshot":true`: {},
+		`"__op":"c","__lsn":-1,"__txId":-1,"__source_ts_ms":-1,"__source_snapshot":true`: {Snapshot: true},
 	} {
 		changes, err := decoder(t, options()).Decode([]byte("1"), []byte(strings.TrimSuffix(goodRow, "}")+","+flat+"}"))
 		if err != nil || changes[0].Source != want {

@@ -41,8 +41,9 @@ func fuzzCodec(f *testing.F, c codec, golden string) {
 	})
 }
 
-func FuzzChange(f *testing.F)     { fuzzCodec(f, codecs.Change{}, "change-v2") }
-func FuzzWindow(f *testing.F)     { fuzzCodec(f, codecs.WindowPart{}, "window-v2") }
+func FuzzChange(f *testing.F)     { fuzzCodec(f, codecs.Change{}, "change-v3") }
+func FuzzWindow(f *testing.F)     { fuzzCodec(f, codecs.WindowPart{}, "window-v3") }
+func FuzzAgain(f *testing.F)      { fuzzCodec(f, codecs.Again{}, "again-v1") }
 func FuzzCandidate(f *testing.F)  { fuzzCodec(f, codecs.Candidate{}, "candidate-v1") }
 func FuzzCandidates(f *testing.F) { fuzzCodec(f, codecs.Candidates{}, "candidate-v2") }
 func FuzzAlert(f *testing.F)      { fuzzCodec(f, codecs.Alert{}, "alert-v1") }

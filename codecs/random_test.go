@@ -83,7 +83,7 @@ func anySource() *rapid.Generator[brimline.Source] {
 func anyChange() *rapid.Generator[*brimline.Change] {
 	return rapid.Custom(func(t *rapid.T) *brimline.Change {
 		c := &brimline.Change{
-			Kind: brimline.ChangeKind(rapid.IntRange(1, int(brimline.Forget)).Draw(t, "kind")), User: anyID().Draw(t, "user"),
+			Kind: brimline.ChangeKind(rapid.IntRange(1, int(brimline.LastChange)).Draw(t, "kind")), User: anyID().Draw(t, "user"),
 			Source: anySource().Draw(t, "source"),
 		}
 		switch c.Kind {
@@ -96,11 +96,22 @@ func anyChange() *rapid.Generator[*brimline.Change] {
 		case brimline.Unjudgeable, brimline.Retry:
 			c.Edges = rapid.SliceOfN(anyTime(), 1, 2).Draw(t, "span")
 			c.Rule, c.Cause = rapid.Uint64().Draw(t, "rule"), rapid.Int64().Draw(t, "cause")
+		case brimline.Disbelieved:
+			c.Row.User, c.Row.Time = c.User, 1+anyTime().Draw(t, "now")
+			c.Reason = brimline.DistrustReason(rapid.String().Draw(t, "reason"))
+			c.Edges, c.Rule = []brimline.Time{anyTime().Draw(t, "edge")}, rapid.Uint64().Draw(t, "rule")
+			c.Cause = rapid.Int64().Draw(t, "cause")
+		case brimline.Restored, brimline.StillRefuted:
+			c.Row = anyRow(c.User).Draw(t, "row")
+			c.Edges, c.Rule = []brimline.Time{anyTime().Draw(t, "edge")}, rapid.Uint64().Draw(t, "rule")
+			c.Cause = rapid.Int64().Draw(t, "cause")
 		case brimline.Refuted:
 			c.Edges, c.Rule, c.Cause = []brimline.Time{anyTime().Draw(t, "edge")}, rapid.Uint64().Draw(t, "rule"), rapid.Int64().Draw(t, "cause")
 		case brimline.Upsert, brimline.Delete:
 			c.Row = anyRow(anyID().Draw(t, "row's user")).Draw(t, "row")
 			c.Update, c.Inserted = rapid.Bool().Draw(t, "update"), rapid.Bool().Draw(t, "inserted")
+			c.Whole, c.Source.Life = rapid.Bool().Draw(t, "whole"), rapid.Uint32().Draw(t, "life")
+			c.Source.Snapshot = rapid.Bool().Draw(t, "snapshot")
 		case brimline.Distrust:
 			c.Row.User, c.Row.Time = c.User, 1+anyTime().Draw(t, "floor")
 			c.Reason = brimline.DistrustReason(rapid.String().Draw(t, "reason"))
@@ -120,7 +131,20 @@ func anyWindow() *rapid.Generator[*brimline.Window] {
 		if rapid.Bool().Draw(t, "with floor") {
 			w.Floor = anyTime().Draw(t, "floor")
 		}
-		w.Rows = brimline.RowsOf(none(rapid.SliceOf(anyRow("")).Draw(t, "rows")))
+		rows := rapid.SliceOf(anyRow("")).Draw(t, "rows")
+		if unit := brimline.Time(rapid.SampledFrom([]int64{1, 10, 1000, 1e6, 1e9}).Draw(t, "unit")); unit > 1 {
+			for i := range rows {
+				rows[i].Time -= rows[i].Time % unit
+			}
+		}
+		w.Rows = brimline.RowsOf(none(rows))
+		if rapid.Bool().Draw(t, "with stamps") {
+			for i := range w.Rows {
+				w.Rows[i].Stamp = brimline.StampOf(&brimline.Source{LSN: rapid.Uint64().Draw(t, "row's lsn"),
+					Commit: anyTime().Draw(t, "row's commit"), Life: rapid.Uint32Range(0, 2).Draw(t, "row's life"),
+					Snapshot: rapid.Bool().Draw(t, "row's snapshot")})
+			}
+		}
 		for range rapid.IntRange(0, 3).Draw(t, "rules") {
 			w.Rules = append(w.Rules, brimline.RuleState{Rule: rapid.Uint64().Draw(t, "rule"),
 				Quiet: brimline.Time(rapid.Int64Range(-5, 5).Draw(t, "quiet")),
@@ -153,7 +177,9 @@ func anyWindow() *rapid.Generator[*brimline.Window] {
 		w.Gone = none(rapid.SliceOf(rapid.String()).Draw(t, "gone"))
 		w.Changed = none(rapid.SliceOf(rapid.Custom(func(t *rapid.T) brimline.RowVersion {
 			return brimline.RowVersion{ID: rapid.String().Draw(t, "id"), Partition: rapid.Int32().Draw(t, "partition"),
-				Offset: rapid.Int64().Draw(t, "offset"), Time: anyTime().Draw(t, "time"), From: anyTime().Draw(t, "from")}
+				Offset: rapid.Int64().Draw(t, "offset"), Time: anyTime().Draw(t, "time"), From: anyTime().Draw(t, "from"),
+				Life: rapid.Uint32().Draw(t, "life"), LSN: rapid.Uint64().Draw(t, "lsn"), Commit: anyTime().Draw(t, "commit"),
+				TxID: rapid.Int64().Draw(t, "txid"), Former: rapid.Uint64().Draw(t, "former")}
 		})).Draw(t, "changed"))
 		return w
 	})
@@ -204,10 +230,20 @@ func anyCandidate() *rapid.Generator[*brimline.Candidate] {
 	})
 }
 
+func anyAgain() *rapid.Generator[*brimline.Again] {
+	return rapid.Custom(func(t *rapid.T) *brimline.Again {
+		a := &brimline.Again{Candidate: *anyCandidate().Draw(t, "candidate"), Database: anyFigures().Draw(t, "database"),
+			First: anyTime().Draw(t, "first"), Since: anyTime().Draw(t, "since")}
+		a.Candidate.Doubted = rapid.Bool().Draw(t, "doubted")
+		return a
+	})
+}
+
 // anyCandidates gives one candidate, or questions of a message.
 func anyCandidates() *rapid.Generator[[]brimline.Candidate] {
 	return rapid.Custom(func(t *rapid.T) []brimline.Candidate {
 		all := []brimline.Candidate{*anyCandidate().Draw(t, "first")}
+		all[0].Doubted = all[0].Kind == brimline.EdgeCandidate && rapid.Bool().Draw(t, "doubted")
 		for range rapid.IntRange(0, 3).Draw(t, "further") {
 			next := all[len(all)-1]
 			if next.Kind != brimline.LateCandidate || next.Cause.Index >= math.MaxInt-5 {

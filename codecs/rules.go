@@ -12,7 +12,10 @@ type RuleSet struct{}
 
 // groupFormat is the version of everything that a group stores. It rises when a layout changes, so that a group of an
 // older brimline is refused as a whole, when it starts.
-const groupFormat = 2
+const (
+	groupFormat      = 3
+	olderGroupFormat = 2 // is taken over: what it stored is read
+)
 
 type ruleSetRecord struct {
 	Version  int          `json:"version"`
@@ -62,7 +65,7 @@ func (RuleSet) Decode(b []byte) (any, error) {
 	if err := unmarshal(aRuleSet, b, &r); err != nil {
 		return nil, err
 	}
-	if r.Format != groupFormat {
+	if r.Format != groupFormat && r.Format != olderGroupFormat {
 		return nil, unknown("what this group has stored", max(r.Format, 1), groupFormat)
 	}
 	if r.Scale < 0 || r.Scale > brimline.MaxScale {

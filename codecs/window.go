@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"sync"
 
@@ -14,7 +15,7 @@ import (
 // Window is the codec of *brimline.Window, the values of the window table. It reads those that are all there is of a
 // user, and refuses others; a program that wants every user's figures opens a view with views.Open.
 //
-// Version 2: version, flags, last, scale; floor, if there is one; the rows; the rules; changed rows, older segments,
+// Version 3: version, flags, last, scale; floor, if there is one; the rows; the rules; changed rows, older segments,
 // rows that are gone, forgotten edges, what is asked, what stirred, spans that were not judged, a doubt and what is
 // asked apart, each if there are any. All numbers are varints, signed ones zigzag.
 //
@@ -22,10 +23,20 @@ import (
 //     differences to the integer id before.
 //   - Column names are kept once: the rows' different lists of names come before the rows, and a row names its
 //     list by number, 0 for none.
+//   - The number of rows, times 8, has the unit of their times added: 0 for microseconds, 1 for 10 of them, up to 6 for
+//     seconds. The first row's time is that since the floor, if there is one, which is rounded down to the unit.
+//   - Stamps of rows, if any row has one, come after all rows. Of each the LSN, and the ticks of its commit time since
+//     the row's own time, are differences to the row before. First comes the life of the first, doubled, with one more
+//     where all LSNs are multiples of 8, as PostgreSQL's are, and are kept as eighths. Then each row has half a byte,
+//     the even ones the lower half: how many bytes the LSN takes (0 for 2, 1 for 3, 2 for 4 bytes, 3 for a varint), and
+//     above it how the ticks differ (0 not, 1 by one more, 2 by one less, 3 by a varint). Then come these for each row
+//     and, if not all are of the same life, the life; after all, a bit for each row, if any is a snapshot's.
 //   - A rule is its fingerprint in 8 bytes and its edges: time and cause as differences to the edge before, then
 //     the status; after them its quiet time, if any rule has one.
 //   - A changed row is its id, partition, and offset and time as differences to the one before; then its lowest
-//     time as the difference to its time.
+//     time as the difference to its time. Then come its life, doubled, with one more where a snapshot has
+//     found the row so, its LSN and commit time as differences to the one before, its transaction, and the highest LSN
+//     of timelines that were left.
 //   - Older segments are the first number, how many there are, and the checksum in 4 bytes. Rows that are gone are
 //     their ids; forgotten edges, of each rule in turn, their times as differences.
 //   - What is asked is the newest question's cause, the index in 8 bytes, and how far down a question may reach.
@@ -36,9 +47,14 @@ import (
 //     the difference to that, and how often it was asked again.
 //   - Of questions that travel apart, the newest one's cause; then, of each span in its order, 1 where its question
 //     does, else 0, in a byte.
+//
+// Version 2 had no stamps, and of changed rows nothing after the lowest time; it is read as well.
 type Window struct{}
 
-const windowVersion = 2
+const (
+	windowVersion      = 3
+	olderWindowVersion = 2 // is read as well
+)
 
 // What is rare has the high bits, so that the flags of most values are one byte.
 const (
@@ -47,6 +63,7 @@ const (
 	windowIntegerIDs             // all ids are integers
 	windowChanged                // some rows were changed
 	windowSegments               // there are older segments
+	windowStamps                 // rows have stamps
 	windowGone                   // rows of older segments are gone
 	windowForgotten              // edges of older segments are forgotten
 	windowQuiet                  // some rules came later
@@ -55,7 +72,10 @@ const (
 	windowUnjudged               // there are spans that were not judged
 	windowDoubt                  // the user was distrusted
 	windowApart                  // a question that travels apart is open
+	windowLives                  // rows have stamps of different lives
+	windowSnapshots              // rows have stamps of snapshots
 	windowFlags      = 1<<iota - 1
+	olderWindowFlags = windowApart>>1 | (windowApart>>1 - 1)
 )
 
 // Smallest sizes in bytes, by which counts are checked before anything is allocated.
@@ -63,7 +83,7 @@ const (
 	minRow     = 3
 	minRule    = 9
 	minEdge    = 4
-	minChanged = 5
+	minChanged = 10 // of which version 2 had half
 	minSpan    = 3
 	minGone    = 1
 )
@@ -141,15 +161,27 @@ func AppendWindow(b []byte, w *brimline.Window) ([]byte, error) {
 		if _, ok := w.Rows[i].IntegerID(); !ok {
 			flags &^= windowIntegerIDs
 		}
+		if w.Rows[i].Stamp != (brimline.Stamp{}) {
+			flags |= windowStamps
+		}
+		if w.Rows[i].Stamp.Life() != w.Rows[0].Stamp.Life() {
+			flags |= windowLives
+		}
+		if w.Rows[i].Stamp.Snapshot() {
+			flags |= windowSnapshots
+		}
 	}
 	b = appendVarint(binary.AppendUvarint(append(b, windowVersion), flags), w.Last)
 	b = append(b, byte(w.Scale))
 	if flags&windowFloor != 0 {
 		b = appendVarint(b, w.Floor)
 	}
-	b, err := appendRows(b, w.Rows, flags)
+	b, err := appendRows(b, w, flags)
 	if err != nil {
 		return nil, err
+	}
+	if flags&windowStamps != 0 {
+		b = appendStamps(b, w.Rows, flags)
 	}
 	b = binary.AppendUvarint(b, uint64(len(w.Rules)))
 	for i := range w.Rules {
@@ -248,20 +280,60 @@ func appendLog(b []byte, w *brimline.Window, flags uint64) []byte {
 	return b
 }
 
-func appendRows(b []byte, rows []brimline.Row, flags uint64) ([]byte, error) {
-	b = binary.AppendUvarint(b, uint64(len(rows)))
+// timeUnits are the units of rows' times, in microseconds. Many tables have times in milliseconds or seconds.
+var timeUnits = [...]brimline.Time{1, 10, 100, 1e3, 1e4, 1e5, 1e6}
+
+const (
+	unitBits = 3
+	farTime  = brimline.Time(1) << 61 // from here on times have differences that are none
+)
+
+// timeUnit gives the number of the largest unit in which rows' times are whole.
+func timeUnit(w *brimline.Window) (unit int) {
+	if w.Floor != brimline.MinTime && (w.Floor <= -farTime || w.Floor >= farTime) {
+		return 0
+	}
+	unit = len(timeUnits) - 1
+	for i := range w.Rows {
+		t := w.Rows[i].Time
+		if t <= -farTime || t >= farTime {
+			return 0
+		}
+		for t%timeUnits[unit] != 0 {
+			unit--
+		}
+		if unit == 0 {
+			break
+		}
+	}
+	return unit
+}
+
+// firstTime is what the first row's time is counted from.
+func firstTime(floor, unit brimline.Time) brimline.Time {
+	if floor == brimline.MinTime {
+		return 0
+	}
+	return floor - (floor%unit+unit)%unit
+}
+
+func appendRows(b []byte, w *brimline.Window, flags uint64) ([]byte, error) {
+	var (
+		rows     = w.Rows
+		number   = timeUnit(w)
+		unit     = timeUnits[number]
+		lastTime = firstTime(w.Floor, unit)
+	)
+	b = binary.AppendUvarint(b, uint64(len(rows))<<unitBits|uint64(number))
 	var lists columnLists
 	if flags&windowColumns != 0 {
 		lists = listsOf(rows)
 		b = lists.append(b, rows)
 	}
-	var (
-		lastTime brimline.Time
-		lastID   int64
-	)
+	var lastID int64
 	for i := range rows {
 		row := &rows[i]
-		b = binary.AppendUvarint(b, uint64(row.Time-lastTime))
+		b = binary.AppendUvarint(b, uint64((row.Time-lastTime)/unit))
 		lastTime = row.Time
 		id, integer := row.IntegerID()
 		switch {
@@ -289,6 +361,82 @@ func appendRows(b []byte, rows []brimline.Row, flags uint64) ([]byte, error) {
 	return b, nil
 }
 
+// tickOf is a row's own time in the ticks of stamps.
+func tickOf(row *brimline.Row) int64 { return int64(row.Time) >> 16 }
+
+// How a row's half byte says the two parts of its stamp.
+const (
+	lsnVarint = 3
+	lagMore   = 1 << 2
+	lagLess   = 2 << 2
+	lagVarint = 3 << 2
+)
+
+func appendStamps(b []byte, rows []brimline.Row, flags uint64) []byte {
+	var (
+		bits, lastLSN uint64
+		lastLag       int64
+	)
+	for i := range rows {
+		bits |= rows[i].Stamp.LSN
+	}
+	head, shift := uint64(rows[0].Stamp.Life())<<1, 0
+	if bits&7 == 0 {
+		head, shift = head|1, 3
+	}
+	b = binary.AppendUvarint(b, head)
+	halves := len(b)
+	for range (len(rows) + 1) / 2 {
+		b = append(b, 0)
+	}
+	for i := range rows {
+		s := &rows[i].Stamp
+		var half byte
+		lsn := s.LSN >> shift
+		switch delta := lsn - lastLSN; {
+		case delta < 1<<16:
+			b = append(b, byte(delta), byte(delta>>8))
+		case delta < 1<<24:
+			half = 1
+			b = append(b, byte(delta), byte(delta>>8), byte(delta>>16))
+		case delta < 1<<32:
+			half = 2
+			b = append(b, byte(delta), byte(delta>>8), byte(delta>>16), byte(delta>>24))
+		default:
+			half = lsnVarint
+			b = binary.AppendVarint(b, int64(delta))
+		}
+		lag := s.Ticks() - tickOf(&rows[i])
+		switch lag - lastLag {
+		case 0:
+		case 1:
+			half |= lagMore
+		case -1:
+			half |= lagLess
+		default:
+			half |= lagVarint
+			b = binary.AppendVarint(b, lag-lastLag)
+		}
+		b[halves+i/2] |= half << (i % 2 * 4)
+		lastLSN, lastLag = lsn, lag
+		if flags&windowLives != 0 {
+			b = binary.AppendUvarint(b, uint64(s.Life()))
+		}
+	}
+	if flags&windowSnapshots == 0 {
+		return b
+	}
+	for at := range rows {
+		if at%8 == 0 {
+			b = append(b, 0)
+		}
+		if rows[at].Stamp.Snapshot() {
+			b[len(b)-1] |= 1 << (at % 8)
+		}
+	}
+	return b
+}
+
 func appendChanged(b []byte, changed []brimline.RowVersion) []byte {
 	b = binary.AppendUvarint(b, uint64(len(changed)))
 	var last brimline.RowVersion
@@ -298,6 +446,15 @@ func appendChanged(b []byte, changed []brimline.RowVersion) []byte {
 		b = binary.AppendVarint(b, v.Offset-last.Offset)
 		b = binary.AppendVarint(b, int64(v.Time-last.Time))
 		b = binary.AppendVarint(b, int64(v.From-v.Time))
+		life := uint64(v.Life) << 1
+		if v.Snapshot {
+			life |= 1
+		}
+		b = binary.AppendUvarint(b, life)
+		b = binary.AppendVarint(b, int64(v.LSN-last.LSN))
+		b = binary.AppendVarint(b, int64(v.Commit-last.Commit))
+		b = binary.AppendVarint(b, v.TxID)
+		b = binary.AppendUvarint(b, v.Former)
 		last = v
 	}
 	return b
@@ -376,7 +533,7 @@ func (l columnLists) append(b []byte, rows []brimline.Row) []byte {
 // and false where the value is not one.
 func WindowLast(b []byte) (last int64, ok bool) {
 	r := wireReader{b: b}
-	if r.byte() != windowVersion {
+	if v := r.byte(); v != windowVersion && v != olderWindowVersion {
 		return 0, false
 	}
 	r.uvarint()
@@ -384,21 +541,36 @@ func WindowLast(b []byte) (last int64, ok bool) {
 	return last, r.err == nil
 }
 
+// todaysFlags are the flags of version 2 as those of version 3, where stamps have come in between.
+func todaysFlags(older uint64) uint64 { return older&(windowStamps-1) | older&^(windowStamps-1)<<1 }
+
 // WindowHasDoubt says of an encoded value whether it has a doubt, without decoding the rest.
 func WindowHasDoubt(b []byte) bool {
 	r := wireReader{b: b}
-	return r.byte() == windowVersion && r.uvarint()&windowDoubt != 0 && r.err == nil
+	v, flags := r.byte(), r.uvarint()
+	if v == olderWindowVersion {
+		flags = todaysFlags(flags)
+	}
+	return (v == windowVersion || v == olderWindowVersion) && flags&windowDoubt != 0 && r.err == nil
 }
 
 // Decode gives a *brimline.Window. Its rows share one allocation.
 func (WindowPart) Decode(b []byte) (any, error) {
 	r := wireReader{b: b}
-	if v := r.byte(); r.err == nil && v != windowVersion {
+	most, older := uint64(windowFlags), false
+	switch v := r.byte(); {
+	case r.err != nil || v == windowVersion:
+	case v == olderWindowVersion:
+		most, older = olderWindowFlags, true
+	default:
 		return nil, unknown("a value of the window table", int(v), windowVersion)
 	}
 	flags := r.uvarint()
-	if flags > windowFlags {
+	if flags > most {
 		r.fail(fmt.Errorf("flags %b", flags))
+	}
+	if older {
+		flags = todaysFlags(flags)
 	}
 	w := &brimline.Window{Last: r.varint(), Scale: int(r.byte()), Floor: brimline.MinTime}
 	if r.err == nil && w.Scale > brimline.MaxScale {
@@ -407,7 +579,21 @@ func (WindowPart) Decode(b []byte) (any, error) {
 	if flags&windowFloor != 0 {
 		w.Floor = brimline.Time(r.varint())
 	}
-	w.Rows = r.rows(flags)
+	if older {
+		w.Rows = r.rows(r.count(minRow), flags, 0, 1)
+	} else {
+		unit := timeUnits[0]
+		n := r.uvarint()
+		if number := n & (1<<unitBits - 1); number < uint64(len(timeUnits)) {
+			unit = timeUnits[number]
+		} else {
+			r.fail(fmt.Errorf("unit %d of times", number))
+		}
+		w.Rows = r.rows(r.counted(n>>unitBits, minRow), flags, firstTime(w.Floor, unit), unit)
+	}
+	if flags&windowStamps != 0 {
+		r.stamps(w.Rows, flags)
+	}
 	if n := r.count(minRule); n > 0 {
 		w.Rules = make([]brimline.RuleState, n)
 		for i := range w.Rules {
@@ -418,7 +604,7 @@ func (WindowPart) Decode(b []byte) (any, error) {
 		}
 	}
 	if flags&windowChanged != 0 {
-		w.Changed = r.changed()
+		w.Changed = r.changed(older)
 	}
 	r.log(w, flags)
 	if flags&windowAsked != 0 {
@@ -453,8 +639,8 @@ func (WindowPart) Decode(b []byte) (any, error) {
 	return w, nil
 }
 
-func (r *wireReader) rows(flags uint64) []brimline.Row {
-	n := r.count(minRow)
+// rows reads n rows, whose times are counted in units from time.
+func (r *wireReader) rows(n int, flags uint64, time, unit brimline.Time) []brimline.Row {
 	var columns columnReader
 	if flags&windowColumns != 0 {
 		columns.begin(r)
@@ -465,13 +651,12 @@ func (r *wireReader) rows(flags uint64) []brimline.Row {
 	var (
 		rows  = make([]brimline.Row, n, n+1) // for the one that comes next
 		maker = brimline.RowMaker{Expected: n}
-		time  brimline.Time
 		id    int64
 		from  = r.b
 		texts string // from, of which text ids are parts
 	)
 	for i := range rows {
-		time += brimline.Time(r.uvarint())
+		time += brimline.Time(r.uvarint()) * unit
 		length := uint64(0)
 		if flags&windowIntegerIDs == 0 {
 			length = r.uvarint()
@@ -547,8 +732,64 @@ func (r *wireReader) log(w *brimline.Window, flags uint64) {
 	}
 }
 
-func (r *wireReader) changed() []brimline.RowVersion {
-	n := r.count(minChanged)
+func (r *wireReader) stamps(rows []brimline.Row, flags uint64) {
+	var (
+		head   = r.uvarint()
+		shift  = head & 1 * 3
+		halves = r.bytes(uint64(len(rows)+1) / 2)
+		lsn    uint64
+		lag    int64
+	)
+	if r.err != nil {
+		return
+	}
+	for i := range rows {
+		half := halves[i/2] >> (i % 2 * 4)
+		if half&3 == lsnVarint {
+			lsn += uint64(r.varint())
+		} else {
+			delta := uint64(0)
+			for at, b := range r.bytes(uint64(half&3) + 2) {
+				delta |= uint64(b) << (8 * at)
+			}
+			lsn += delta
+		}
+		switch half & lagVarint {
+		case lagMore:
+			lag++
+		case lagLess:
+			lag--
+		case lagVarint:
+			lag += r.varint()
+		}
+		life := head >> 1
+		if flags&windowLives != 0 {
+			life = r.uvarint()
+		}
+		ticks := lag + tickOf(&rows[i])
+		if rows[i].Stamp = brimline.MakeStamp(lsn<<shift, ticks, uint32(life)); r.err == nil &&
+			(life != uint64(rows[i].Stamp.Life()) || ticks != rows[i].Stamp.Ticks()) {
+			r.fail(fmt.Errorf("a stamp of life %d and %d ticks", life, ticks))
+		}
+	}
+	if flags&windowSnapshots == 0 {
+		return
+	}
+	for at, bits := range r.bytes(uint64(len(rows)+7) / 8) {
+		for i := 8 * at; i < min(8*at+8, len(rows)); i++ {
+			if bits>>(i%8)&1 != 0 {
+				rows[i].Stamp = rows[i].Stamp.OfSnapshot()
+			}
+		}
+	}
+}
+
+func (r *wireReader) changed(older bool) []brimline.RowVersion {
+	size := minChanged
+	if older {
+		size /= 2
+	}
+	n := r.count(size)
 	if n == 0 {
 		return nil
 	}
@@ -560,6 +801,16 @@ func (r *wireReader) changed() []brimline.RowVersion {
 		last.Offset += r.varint()
 		last.Time += brimline.Time(r.varint())
 		last.From = last.Time + brimline.Time(r.varint())
+		if !older {
+			life := r.uvarint()
+			if last.Life, last.Snapshot = uint32(life>>1), life&1 != 0; life>>1 > math.MaxUint32 {
+				r.fail(fmt.Errorf("life %d", life>>1))
+			}
+			last.LSN += uint64(r.varint())
+			last.Commit += brimline.Time(r.varint())
+			last.TxID = r.varint()
+			last.Former = r.uvarint()
+		}
 		changed[i] = last
 	}
 	return changed

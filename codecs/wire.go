@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 
 	"github.com/brimline/brimline"
@@ -156,6 +157,15 @@ func (r *wireReader) varint() int64 {
 	return int64(u>>1) ^ -int64(u&1)
 }
 
+func (r *wireReader) uint32() uint32 {
+	n := r.uvarint()
+	if n > math.MaxUint32 {
+		r.fail(fmt.Errorf("%d does not fit 32 bits", n))
+		return 0
+	}
+	return uint32(n)
+}
+
 func (r *wireReader) fixed64() uint64 {
 	if len(r.b) < 8 {
 		r.fail(errTruncated)
@@ -182,7 +192,11 @@ func (r *wireReader) text() string { return string(r.bytes(r.uvarint())) }
 // count reads how many items follow, each of at least size bytes, so that no
 // allocation is out of proportion to the input.
 func (r *wireReader) count(size int) int {
-	n := r.uvarint()
+	return r.counted(r.uvarint(), size)
+}
+
+// counted is count of a number that has been read.
+func (r *wireReader) counted(n uint64, size int) int {
 	if n > uint64(len(r.b)/size) {
 		r.fail(errTruncated)
 		return 0

@@ -65,6 +65,7 @@ func TestRoundTrips(t *testing.T) {
 	roundTrip(t, codecs.Candidate{}, anyCandidate())
 	roundTrip(t, codecs.Candidates{}, anyCandidates())
 	roundTrip(t, codecs.Alert{}, anyAlert())
+	roundTrip(t, codecs.Again{}, anyAgain())
 	roundTrip(t, codecs.DeadLetter{}, anyDeadLetter())
 	roundTrip(t, codecs.RuleSet{}, anyRuleSet())
 	roundTrip(t, codecs.Settings{}, anySettings())
@@ -197,6 +198,23 @@ func exampleApart(t testing.TB) *brimline.Window {
 	return w
 }
 
+// exampleStamps is one whose rows say where their newest changes stand, in two lives of the source topic.
+func exampleStamps(t testing.TB) *brimline.Window {
+	w := exampleMixedWindow(t)
+	for i := range w.Rows {
+		w.Rows[i].Stamp = brimline.StampOf(&brimline.Source{LSN: 0x16B374D848 + uint64(i)*1000, Life: uint32(i / 2),
+			Snapshot: i == 1,
+			Commit:   w.Rows[i].Time + 1500})
+	}
+	w.Changed = []brimline.RowVersion{
+		{ID: "7", Life: 1, Partition: 3, Offset: 199, LSN: 0x16B374D848, TxID: 806, Former: 0x16B374FFFF,
+			Commit: w.Floor + 1_500_000, Time: w.Floor + 9, From: w.Floor - 9},
+		{ID: "8", Life: 1, LSN: 0x16B374D848, Snapshot: true, Commit: w.Floor, Time: w.Floor + 9, From: w.Floor - 9},
+		{ID: "9", Time: w.Floor + 9, From: w.Floor - 9},
+	}
+	return w
+}
+
 // exampleTail is the newest part of a log that goes on in segments.
 func exampleTail(t testing.TB) *brimline.Window {
 	w := exampleMixedWindow(t)
@@ -204,6 +222,13 @@ func exampleTail(t testing.TB) *brimline.Window {
 	w.Gone = []string{"12", "x"}
 	w.Rules[0].Forgotten = []brimline.Time{w.Floor, w.Floor + 7}
 	return w
+}
+
+// exampleWhole is the deletion of a row as it was, by a topic that was made anew.
+func exampleWhole(t testing.TB) *brimline.Change {
+	c := exampleChange(t, brimline.Delete)
+	c.Whole, c.Source.Life, c.Source.Snapshot = true, 2, true
+	return c
 }
 
 func exampleChange(t testing.TB, kind brimline.ChangeKind) *brimline.Change {
@@ -286,31 +311,36 @@ func TestGoldenBytes(t *testing.T) {
 		codec codec
 		value any
 	}{
-		{"change-v2/upsert.hex", codecs.Change{}, exampleChange(t, brimline.Upsert)},
-		{"change-v2/update.hex", codecs.Change{}, exampleUpdate(t)},
-		{"change-v2/delete.hex", codecs.Change{}, exampleChange(t, brimline.Delete)},
-		{"change-v2/truncate.hex", codecs.Change{}, exampleChange(t, brimline.Truncate)},
-		{"change-v2/edges-found.hex", codecs.Change{}, exampleChange(t, brimline.EdgesFound)},
-		{"change-v2/edges-found-apart.hex", codecs.Change{}, exampleFoundApart(t)},
-		{"change-v2/refuted.hex", codecs.Change{}, exampleChange(t, brimline.Refuted)},
-		{"change-v2/unjudgeable.hex", codecs.Change{}, exampleChange(t, brimline.Unjudgeable)},
-		{"change-v2/retry.hex", codecs.Change{}, exampleChange(t, brimline.Retry)},
-		{"change-v2/insert.hex", codecs.Change{}, exampleInsert(t)},
-		{"change-v2/distrust.hex", codecs.Change{}, exampleChange(t, brimline.Distrust)},
-		{"change-v2/ask-again.hex", codecs.Change{}, exampleChange(t, brimline.AskAgain)},
-		{"change-v2/forget.hex", codecs.Change{}, exampleChange(t, brimline.Forget)},
-		{"window-v2/doubt.hex", codecs.WindowPart{}, exampleDoubt(t)},
-		{"window-v2/integers.hex", codecs.WindowPart{}, exampleWindow(t)},
-		{"window-v2/mixed.hex", codecs.WindowPart{}, exampleMixedWindow(t)},
-		{"window-v2/tail.hex", codecs.WindowPart{}, exampleTail(t)},
-		{"window-v2/asked.hex", codecs.WindowPart{}, exampleAsked(t)},
-		{"window-v2/apart.hex", codecs.WindowPart{}, exampleApart(t)},
-		{"window-v2/empty.hex", codecs.WindowPart{}, &brimline.Window{Floor: brimline.MinTime}},
+		{"change-v3/upsert.hex", codecs.Change{}, exampleChange(t, brimline.Upsert)},
+		{"change-v3/update.hex", codecs.Change{}, exampleUpdate(t)},
+		{"change-v3/delete.hex", codecs.Change{}, exampleChange(t, brimline.Delete)},
+		{"change-v3/truncate.hex", codecs.Change{}, exampleChange(t, brimline.Truncate)},
+		{"change-v3/edges-found.hex", codecs.Change{}, exampleChange(t, brimline.EdgesFound)},
+		{"change-v3/edges-found-apart.hex", codecs.Change{}, exampleFoundApart(t)},
+		{"change-v3/refuted.hex", codecs.Change{}, exampleChange(t, brimline.Refuted)},
+		{"change-v3/unjudgeable.hex", codecs.Change{}, exampleChange(t, brimline.Unjudgeable)},
+		{"change-v3/retry.hex", codecs.Change{}, exampleChange(t, brimline.Retry)},
+		{"change-v3/insert.hex", codecs.Change{}, exampleInsert(t)},
+		{"change-v3/distrust.hex", codecs.Change{}, exampleChange(t, brimline.Distrust)},
+		{"change-v3/ask-again.hex", codecs.Change{}, exampleChange(t, brimline.AskAgain)},
+		{"change-v3/forget.hex", codecs.Change{}, exampleChange(t, brimline.Forget)},
+		{"window-v3/doubt.hex", codecs.WindowPart{}, exampleDoubt(t)},
+		{"window-v3/integers.hex", codecs.WindowPart{}, exampleWindow(t)},
+		{"window-v3/mixed.hex", codecs.WindowPart{}, exampleMixedWindow(t)},
+		{"window-v3/tail.hex", codecs.WindowPart{}, exampleTail(t)},
+		{"window-v3/asked.hex", codecs.WindowPart{}, exampleAsked(t)},
+		{"window-v3/apart.hex", codecs.WindowPart{}, exampleApart(t)},
+		{"window-v3/empty.hex", codecs.WindowPart{}, &brimline.Window{Floor: brimline.MinTime}},
+		{"change-v3/delete-whole.hex", codecs.Change{}, exampleWhole(t)},
+		{"window-v3/stamps.hex", codecs.WindowPart{}, exampleStamps(t)},
 		{"candidate-v1/edge.json", codecs.Candidate{}, &alert.Candidate},
 		{"candidate-v1/late.json", codecs.Candidate{}, &exampleDismissed(t).Candidate},
 		{"candidate-v2/several.json", codecs.Candidates{}, exampleQuestions(t)},
 		{"alert-v1/verified.json", codecs.Alert{}, alert},
 		{"alert-v1/dismissed.json", codecs.Alert{}, exampleDismissed(t)},
+		{"again-v1/again.json", codecs.Again{}, &brimline.Again{Candidate: alert.Candidate,
+			Database: brimline.Figures{Before: total("0"), Total: total("441.50"), Count: 1},
+			First:    alert.Verification.At, Since: alert.Verification.At + 10_000_000}},
 		{"alert-v1/unverified.json", codecs.Alert{}, exampleUnverified(t)},
 		{"alertlog-v1/two.json", codecs.AlertLog{}, []*brimline.Alert{alert, exampleUnverified(t)}},
 		{"ruleset-v1/two.json", codecs.RuleSet{}, &brimline.RuleSet{Scale: 2, Lateness: 36 * time.Hour, Columns: []brimline.Column{{Name: "currency", Type: brimline.Text}},
@@ -455,7 +485,7 @@ func TestWindowLast(t *testing.T) {
 			t.Errorf("got %d, %v, want %d", last, ok, w.Last)
 		}
 	}
-	for _, b := range [][]byte{nil, {2}, {2, 4}, {3, 4, 2}, []byte("{}")} {
+	for _, b := range [][]byte{nil, {2}, {2, 4}, {3}, {1, 4, 2}, {4, 4, 2}, []byte("{}")} {
 		if last, ok := codecs.WindowLast(b); ok {
 			t.Errorf("%q has last %d", b, last)
 		}

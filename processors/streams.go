@@ -13,6 +13,7 @@ type Streams struct {
 	DeadLetters string // records that could not be taken in
 	Candidates  string // edges, and what else live rows ask of PostgreSQL
 	Questions   string // what old rows ask of PostgreSQL, which nothing live waits for
+	Again       string // edges that PostgreSQL refused, to be asked about again
 	Dismissed   string // candidates that PostgreSQL did not confirm
 	Alerts      string // what it is all for
 	Rules       string // the rules in force, and from when on the group alerts
@@ -36,6 +37,9 @@ const RulesKey = "rules"
 // AlertsFromKey is the key of the record beside it that says from when on the group alerts.
 const AlertsFromKey = "alerts-from"
 
+// LivesKey is the key of the record beside it that lists the ids of the topics that have been the source, in order.
+const LivesKey = "lives"
+
 // SettingsKey is the key of the record beside it that says what the group's rows mean.
 const SettingsKey = "settings"
 
@@ -45,8 +49,8 @@ func NewStreams(group, source, alerts string) Streams {
 		Group:  group,
 		Source: source, Alerts: alerts,
 		Changes: group + "-changes", DeadLetters: group + "-deadletter",
-		Candidates: group + "-candidates", Questions: group + "-questions", Dismissed: group + "-dismissed",
-		Rules:      group + "-rules",
+		Candidates: group + "-candidates", Questions: group + "-questions", Again: group + "-again",
+		Dismissed: group + "-dismissed", Rules: group + "-rules",
 		RouteGroup: group + "-route", WindowGroup: group + "-window",
 		VerifyGroup: group + "-verify", IndexGroup: group + "-index",
 		WindowTable: group + "-window-table", WindowSegments: group + "-window-segments",
@@ -61,8 +65,8 @@ func (s Streams) Groups() []string {
 
 // Owned are the topics that belong to the group alone: what a reset deletes.
 func (s Streams) Owned() []string {
-	return []string{s.Changes, s.DeadLetters, s.Candidates, s.Questions, s.Dismissed, s.Rules, s.WindowTable,
-		s.IndexTable, s.IndexLoop}
+	return []string{s.Changes, s.DeadLetters, s.Candidates, s.Questions, s.Again, s.Dismissed, s.Rules,
+		s.WindowTable, s.IndexTable, s.IndexLoop}
 }
 
 // Asks says whether a topic of the group is one that verify reads.

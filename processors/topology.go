@@ -16,8 +16,9 @@ func StageNames() []StageName { return []StageName{Route, Window, Verify, Index}
 
 // FlowVersion says which streams there are between stages and what is in them. Members of a group with different ones
 // would leave something unread, so they never share it. 1: all candidates in one stream; 2: questions about old rows
-// travel apart; 3: the questions of a message are one record.
-const FlowVersion = 3
+// travel apart; 3: the questions of a message are one record; 4: refused edges are asked about again; 5: changes and
+// windows say where they stand in the source, and window writes to changes.
+const FlowVersion = 5
 
 // Edge is one stream that a stage reads or writes.
 type Edge struct {
@@ -42,6 +43,7 @@ func Topology(s Streams) []Stage {
 	changes := Edge{s.Changes, "user", "changes to a user's rows, and verify's answers"}
 	candidates := Edge{s.Candidates, "user", "edges to be asked of PostgreSQL"}
 	questions := Edge{s.Questions, "user", "what old rows ask of PostgreSQL, which nothing live waits for"}
+	again := Edge{s.Again, "user", "edges that PostgreSQL refused, to be asked about again"}
 	dead := Edge{s.DeadLetters, "as it came", "records that could not be taken in"}
 	alerts := Edge{s.Alerts, "user/rule/edge-time", "verified alerts, each once"}
 	return []Stage{
@@ -52,14 +54,15 @@ func Topology(s Streams) []Stage {
 		},
 		{
 			Name: Window, Group: s.WindowGroup,
-			In:    []Edge{changes},
-			Out:   []Edge{candidates, questions, dead},
+			In: []Edge{changes},
+			Out: []Edge{candidates, questions, dead,
+				{s.Changes, "user", "that a TRUNCATE took some of a user's rows, and not all"}},
 			Table: &Edge{s.WindowTable, "user", "retained rows and announced edges"},
 		},
 		{
 			Name: Verify, Group: s.VerifyGroup,
-			In:  []Edge{candidates, questions},
-			Out: []Edge{alerts, {s.Dismissed, "user/rule/edge-time", "candidates that PostgreSQL refuted"}, changes, dead},
+			In:  []Edge{candidates, questions, again},
+			Out: []Edge{alerts, {s.Dismissed, "user/rule/edge-time", "candidates that PostgreSQL refuted"}, again, changes, dead},
 		},
 		{
 			Name: Index, Group: s.IndexGroup,

@@ -126,6 +126,17 @@ func TestTruncated(t *testing.T) {
 	if len(w.Rows) != 1 {
 		t.Error("the window itself was changed")
 	}
+	place := func(lsn uint64) *brimline.Window {
+		m := window(11)
+		m.Changed = []brimline.RowVersion{{LSN: lsn, Commit: noon}}
+		return m
+	}
+	w.Rows[0].Stamp = brimline.StampOf(&brimline.Source{LSN: 20, Commit: noon})
+	for lsn, rows := range map[uint64]int{10: 1, 30: 0} { // newer rows stay, and what lies below the floor is not known
+		if got := Truncated(w, place(lsn)); len(got.Rows) != rows || got.Floor != noon {
+			t.Errorf("a TRUNCATE at %d: %+v", lsn, got)
+		}
+	}
 	if Truncated(nil, window(1)) != nil {
 		t.Error("nothing became something")
 	}

@@ -178,14 +178,27 @@ func (w *Windows) window(key string) (*brimline.Window, error) {
 }
 
 // Truncated applies the truncation that a partition's marker records to a
-// user's window: rows folded before it are gone. Either may be nil. What was
+// user's window: rows folded before it are gone, but for newer ones. Either may be nil. What was
 // announced stays.
 func Truncated(window, marker *brimline.Window) *brimline.Window {
 	if window == nil || marker == nil || window.Last > marker.Last {
 		return window
 	}
 	emptied := *window
-	emptied.Rows, emptied.Floor, emptied.Doubt = nil, brimline.MinTime, brimline.Doubt{}
+	emptied.Rows = nil
+	all := true
+	if len(marker.Changed) > 0 { // its place in the source
+		t := &marker.Changed[0]
+		for i := range window.Rows {
+			if t.Spares(&window.Rows[i], window.Changed) {
+				emptied.Rows = append(emptied.Rows, window.Rows[i])
+			}
+		}
+		all = t.From == 1 && len(emptied.Rows) == 0 // nothing newer may have come and lie below the floor
+	}
+	if all {
+		emptied.Floor, emptied.Doubt = brimline.MinTime, brimline.Doubt{}
+	}
 	return &emptied
 }
 

@@ -201,7 +201,8 @@ func (c *forgetCmd) find(w *world, cluster *kafka.Cluster) (*found, error) {
 	}{
 		{s.Alerts, "record", ofAlert}, {s.Dismissed, "record", ofAlert}, {s.DeadLetters, "letter", ofLetter},
 		{s.WindowTable, "record", ofValue}, {s.IndexTable, "record", ofValue},
-		{s.Changes, "", nil}, {s.Candidates, "", nil}, {s.Questions, "", nil}, {s.IndexLoop, "", nil}, {s.Source, "", nil},
+		{s.Changes, "", nil}, {s.Candidates, "", nil}, {s.Questions, "", nil}, {s.Again, "", nil},
+		{s.IndexLoop, "", nil}, {s.Source, "", nil},
 	} {
 		_, err := cluster.Partitions(t.topic)
 		what := "not counted"

@@ -11,7 +11,7 @@
 //	place.go     what this process has to itself      topics.go     topics of the flow
 //	bounds.go    how large records may be
 //	gate.go      instances agree on their rules       records.go    the record of the rules in force
-//	alertsfrom.go  from when on the group alerts
+//	alertsfrom.go  from when on the group alerts    lives.go  topics that have been the source
 //	stages.go    goka processors and their options    route.go, verify.go  the stages without goka
 //	traffic.go   where partitions start               lag.go        how far behind, and caught up
 //	health.go    what an operator should know of while it runs
@@ -41,6 +41,7 @@ import (
 	"github.com/brimline/brimline/internal/rules"
 	"github.com/brimline/brimline/internal/sliding"
 	"github.com/brimline/brimline/processors"
+	"github.com/brimline/brimline/processors/verify"
 	"github.com/brimline/brimline/processors/window"
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -67,6 +68,8 @@ type App struct {
 	stageMetrics stageMetrics
 	distrusted   atomic.Pointer[window.States] // of the window stage; nil while it does not run here
 	judged       *judged                       // nil where this instance asks PostgreSQL nothing
+	budget       *verify.Budget                // of users who are distrusted by themselves
+	folded       *folded
 	outage       outage
 	unread       *unread
 	letters      *letters
@@ -130,6 +133,7 @@ func New(_ context.Context, o Options) (*App, error) {
 		return nil, err
 	}
 	a.catalog = newCatalogWatch()
+	a.budget = verify.NewBudget(verify.DistrustsAtOnce, verify.DistrustEvery)
 	a.started = a.clock()
 	a.metrics = NewMetrics(a.registry, a.version)
 	a.compiled = a.rules.Compiled(a.whereFailed())
@@ -190,6 +194,7 @@ func (a *App) Start(ctx context.Context) (err error) {
 		return err
 	}
 	a.gate.cluster = rulesTopic{a.cluster}
+	a.folded = &folded{cluster: a.cluster, streams: a.streams, clock: time.Now}
 	if err := a.mayDescribe(ctx); err != nil {
 		return err
 	}
@@ -285,7 +290,8 @@ func (a *App) runStages(ctx context.Context) (caughtUp bool) {
 	})
 	if a.config.UntilCaughtUp {
 		all.Go(func() {
-			if AwaitCaughtUp(ctx, a.cluster, a.streams, caughtEvery) == nil {
+			starved := func() bool { return !a.budget.Starved().IsZero() }
+			if AwaitCaughtUp(ctx, awaited{a.cluster, a.streams.Again, starved}, a.streams, caughtEvery) == nil {
 				caughtUp = true
 				cancel()
 			}

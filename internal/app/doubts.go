@@ -8,6 +8,7 @@ import (
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/codecs"
 	"github.com/brimline/brimline/internal/httpapi"
+	"github.com/brimline/brimline/processors/verify"
 	"github.com/brimline/brimline/processors/window"
 	"github.com/lovoo/goka"
 )
@@ -75,5 +76,22 @@ func (a *App) distrustNotice() *httpapi.Notice {
 		Kind: "distrusted_users", Level: httpapi.Note,
 		Message: fmt.Sprintf("%s since %s (reason: %s): PostgreSQL answers until the windows have filled again, and "+
 			"totals are not shown", who, d.At.Std().Format("2006-01-02 15:04:05 MST"), d.Reason),
+	}
+}
+
+// starvedFor is for how long it is told that an edge had to wait: each that waits is due again within a minute.
+const starvedFor = 10 * time.Minute
+
+// budgetNotice says that more users would be distrusted than are allowed to be; nil where that is not so.
+func budgetNotice(starved, now time.Time) *httpapi.Notice {
+	if starved.IsZero() || now.Sub(starved) > starvedFor {
+		return nil
+	}
+	return &httpapi.Notice{
+		Kind: "distrusts_wait", Level: httpapi.Warning,
+		Message: fmt.Sprintf("PostgreSQL has less than the stream for more than %d users, and goes on refusing their edges: "+
+			"further ones are distrusted one by one, every %v", verify.DistrustsAtOnce, verify.DistrustEvery),
+		Remedy: "so many have one cause: a publication without deletes or with a row filter, row-level security of the " +
+			"login, a wrong unit of amounts or times, a slot that was lost; `brimline doctor` looks for them",
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/internal/httpapi"
 	"github.com/brimline/brimline/internal/kafka"
 	"github.com/brimline/brimline/processors"
 )
@@ -112,5 +113,21 @@ func TestDistrustedUsersAreAskedAboutAgain(t *testing.T) {
 	wait("the end", func() bool { return strings.Contains(page("/metrics"), "brimline_window_distrusted_users 0") })
 	if n := questions(); n != 4 {
 		t.Errorf("%d questions, want 4", n)
+	}
+}
+
+// TestManyDistrustsAreTold: what a budget holds back is told while it does.
+func TestManyDistrustsAreTold(t *testing.T) {
+	now := time.Unix(1e9, 0)
+	if n := budgetNotice(time.Time{}, now); n != nil {
+		t.Errorf("told without a cause: %+v", n)
+	}
+	if n := budgetNotice(now.Add(-time.Hour), now); n != nil {
+		t.Errorf("told an hour later: %+v", n)
+	}
+	n := budgetNotice(now.Add(-time.Minute), now)
+	if n == nil || n.Level != httpapi.Warning || !strings.Contains(n.Message, "more than 100 users") ||
+		!strings.Contains(n.Remedy, "brimline doctor") {
+		t.Errorf("told %+v", n)
 	}
 }

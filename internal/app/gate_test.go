@@ -158,9 +158,15 @@ func TestGateKeepsOtherFlowsOut(t *testing.T) {
 	ours := fingerprint(set)
 	newer := bytes.Clone(ours)
 	newer[8]++
-	for said, theirs := range map[string][]byte{
-		"an older version of brimline": ours[:8], "a newer version of brimline": newer,
+	const older = "an older version of brimline"
+	for _, test := range []struct {
+		said   string
+		theirs []byte
+	}{
+		{older, ours[:8]}, {"a newer version of brimline", newer},
+		{older, append(bytes.Clone(ours[:8]), 3)}, // cannot read layout 3 of changes and windows
 	} {
+		said, theirs := test.said, test.theirs
 		f := &fakeRules{looks: [][]kafka.Member{{{ClientID: "them", UserData: theirs}}, {}}}
 		var log strings.Builder
 		if err := newGate(f, set, &log).pass(t.Context()); err != nil || len(f.looks) != 1 {

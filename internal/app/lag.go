@@ -41,6 +41,11 @@ func Lags(ctx context.Context, c LagCluster, s processors.Streams) ([]StageLag, 
 		if err != nil {
 			return nil, err
 		}
+		for i := range lags {
+			if lags[i].Topic == s.Again {
+				lags[i].Lost = 0 // where all has aged away, only the last transaction's marker was not read
+			}
+		}
 		all = append(all, StageLag{stage.Name, stage.Group, lags})
 	}
 	return all, nil

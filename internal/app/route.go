@@ -17,11 +17,15 @@ func (a *App) routeAttempt(t *traffic, own *memberPartitions) attempt {
 	return func(ctx context.Context, tell func(httpapi.State)) error {
 		defer own.set(nil)
 		t.assigned()
+		binding, life, err := a.bindSource(ctx)
+		if err != nil {
+			return err
+		}
 		stage := route.New(route.Config{
 			Streams: a.streams, Decoder: limited{current{&a.decoder}, a.config.MaxRecordBytes}, Partitions: a.partitions.users,
-			MostBytes: a.mostValue(
-				processors.Route,
-			), Clock: a.clock, Metrics: a.stageMetrics.route, Log: a.log.With("stage", "route"), Truncated: a.truncated,
+			MostBytes: a.mostValue(processors.Route), Life: life, Binding: binding,
+			Alone: func() bool { return a.sourcePartitions.Load() == 1 },
+			Clock: a.clock, Metrics: a.stageMetrics.route, Log: a.log.With("stage", "route"), Truncated: a.truncated,
 			Member: func() ([]kafka.Setting, error) {
 				settings, err := a.kafka.MemberSettings(kafka.Group{
 					// The one strategy of all groups: members of different ones never agree.
@@ -39,14 +43,14 @@ func (a *App) routeAttempt(t *traffic, own *memberPartitions) attempt {
 				tell(httpapi.Running)
 			},
 		})
-		return kafka.Explain(stage.Run(ctx), "stage route")
+		return kafka.Explain(a.whileBound(binding, stage.Run)(ctx), "stage route")
 	}
 }
 
-// truncated tells of a TRUNCATE in one of several partitions: where a topic is read from its beginning, rows that came
-// after it may be met before it.
+// truncated tells of a TRUNCATE in one of several partitions that does not say its place in the log: where a topic is
+// read from its beginning, rows that came after it may be met before it.
 func (a *App) truncated(at brimline.Source) {
-	if a.sourcePartitions.Load() > 1 {
+	if at.LSN == 0 && a.sourcePartitions.Load() > 1 {
 		a.log.Warn("a TRUNCATE came whose place among the rows of other partitions is not known: rows written after it "+
 			"may be "+
 			"missing from the totals, and their alerts with them", "partition", at.Partition, "offset", at.Offset,

@@ -135,6 +135,9 @@ func (a *App) Status(ctx context.Context) httpapi.Status {
 	if n := a.distrustNotice(); n != nil {
 		s.Notices = append(s.Notices, *n)
 	}
+	if n := budgetNotice(a.budget.Starved(), time.Now()); n != nil {
+		s.Notices = append(s.Notices, *n)
+	}
 	s.Notices = append(s.Notices, a.unread.notices(time.Now())...)
 	if n := a.letters.notice(time.Now()); n != nil {
 		s.Notices = append(s.Notices, *n)

@@ -47,6 +47,7 @@ func ensureTopics(
 		{Name: s.WindowTable, Partitions: n.users, Kind: kafka.Table},
 		{Name: s.Candidates, Partitions: n.users},
 		{Name: s.Questions, Partitions: n.users},
+		{Name: s.Again, Partitions: n.users},
 		{Name: s.Alerts, Partitions: n.alerts, Config: map[string]string{"retention.ms": forEver}},
 		{Name: s.IndexLoop, Partitions: n.alerts},
 		{Name: s.IndexTable, Partitions: n.alerts, Kind: kafka.Table},

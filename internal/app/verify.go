@@ -42,12 +42,13 @@ func (a *App) verifyAttempt(t *traffic, own *memberPartitions) attempt {
 				return rules.Compile(where, a.rules.Columns, a.rules.Scale, a.whereFailed())
 			},
 			Off: a.config.Verify == "off", AsOfNow: a.config.AsOf == "now", AlertsFrom: a.alertsFrom,
+			DistrustAfter: a.config.DistrustAfter, Budget: a.budget, Folded: a.folded.now,
 			Waiting: a.outage.set,
 			Metrics: a.stageMetrics.verify, Log: a.log.With("stage", "verify"), Clock: a.clock,
 		}
 		if !c.Off {
 			o := LedgerOptions(&a.config, &a.rules.RuleSet)
-			o.MaxConns = verify.Connections + verify.ApartConnections
+			o.MaxConns = verify.Connections + verify.ApartConnections + verify.AgainConnections
 			l, err := ledger.Open(ctx, o)
 			if err != nil {
 				return err

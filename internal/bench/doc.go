@@ -2,6 +2,8 @@
 // judges every run by PostgreSQL's own window query. `make bench-stack` runs it; docs/benchmarks has results.
 //
 //   - BenchmarkCatchUp works through a history that is there at the start.
+//   - BenchmarkDeletes does so where a tenth of the rows were deleted, with and without asking again about edges that
+//     PostgreSQL refuses.
 //   - BenchmarkLatency sends rows at a fixed rate and takes the time until a reader of committed alerts has them.
 //   - BenchmarkRebalance does so while a second instance joins, leaves and is killed.
 //   - BenchmarkBackfill does so while many rows older than the kept history are updated.

@@ -169,6 +169,7 @@ func TestValidateTellsEverything(t *testing.T) {
 	c.Pprof = ":6060"
 	c.KafkaCertFile, c.KafkaSASLUser, c.AsOf, c.AmountColumnScale, c.Partitions = "cert.pem", "me", "later", -2, -1
 	c.AmountMinorUnits, c.OtherTables, c.AlertsFrom = 19, "drop", "yesterday"
+	c.DistrustAfter = -1
 	c.Alerts, c.AlertsPerUser, c.UserColumn, c.UntilCaughtUp = c.Source, 0, " ", true
 	err := c.Valid()
 	if brimline.ExitCode(err) != int(brimline.ClassInput) {
@@ -176,7 +177,7 @@ func TestValidateTellsEverything(t *testing.T) {
 	}
 	for _, flag := range []string{
 		"brokers", "group", "table", "format", "verify", "stages", "listen", "pprof", "log-level", "stop-timeout", "sweep-every", "kafka-cert-file",
-		"kafka-sasl-password", "as-of", "amount-column-scale", "amount-minor-units", "other-tables", "partitions", "alerts-from",
+		"kafka-sasl-password", "as-of", "distrust-after", "amount-column-scale", "amount-minor-units", "other-tables", "partitions", "alerts-from",
 		"alerts", "alerts-per-user", "user-column", "until-caught-up", "database-url",
 	} {
 		if !strings.Contains(err.Error(), "--"+flag+": ") {

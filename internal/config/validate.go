@@ -180,6 +180,9 @@ func (f *Feeding) check(*problems) {}
 func (j *Judging) check(p *problems) {
 	p.needed("rules", j.Rules)
 	p.oneOf("verify", j.Verify, "on", "replica", "off")
+	if j.DistrustAfter < 0 {
+		p.add("distrust-after", "%v is negative", j.DistrustAfter)
+	}
 	p.oneOf("as-of", j.AsOf, "now", "none")
 	if j.AsOf == "now" && j.Verify == "off" {
 		p.add("as-of", "now asks PostgreSQL, which --verify=off excludes")

@@ -41,6 +41,7 @@ func (r *round) newInstance(n int) *instance {
 			"run", "--brokers", r.brokers, "--group", r.names.Group, "--source", r.names.Source,
 			"--alerts", r.names.Alerts, "--rules", i.rules, "--state-dir", i.dir, "--instance", i.name,
 			"--listen", "off", "--log-level", "info", "--session-timeout", "6s", "--sweep-every", "5s", "--stop-timeout", "40s",
+			"--distrust-after", "5s",
 		}, r.flags...)
 		cmd := exec.Command(binary, args...)
 		cmd.Env = append(append(append(os.Environ(), "BRIMLINE_DATABASE_URL="+r.databaseURL), r.env...), env...)

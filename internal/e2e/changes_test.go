@@ -115,16 +115,51 @@ func TestTruncateEmptiesEveryWindow(t *testing.T) {
 	}
 }
 
-// TestTruncateAmongPartitions: the place of a TRUNCATE among the rows of other partitions is not known when a topic is
-// read from its beginning. That is said, because rows may be missing from the totals; with one partition it is not.
+// TestTruncateAmongPartitions: the place of a TRUNCATE among the rows of other partitions is that of its LSN, in
+// whatever order a topic is read from its beginning.
 func TestTruncateAmongPartitions(t *testing.T) {
+	for first := range int32(3) { // the rows before, those after and the TRUNCATE change places
+		j := newJob(t, parts(t), 3, "rules: [{id: r, window: 7d, limit: 100}]")
+		at := brimline.TimeOf(time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC))
+		var events []testkit.Event
+		put := func(partition int32, e testkit.Event) {
+			e.Partition = (first + partition) % 3
+			events = append(events, e)
+		}
+		insert := func(partition int32, row testkit.Row, lsn int64) {
+			put(partition, testkit.Envelope("transactions", "c", nil, &row, lsn))
+		}
+		for n := range int64(20) {
+			insert(0, testkit.Row{ID: 1 + n, User: n % 4, Amount: 9000, Time: at}, 10+n)
+			after := testkit.Row{ID: 100 + n, User: n % 4, Amount: 2001, Time: at + brimline.Time(n*3_600_000_000)}
+			insert(2, after, 50+n)
+			j.table.Insert(t, []testkit.Row{after})
+		}
+		put(1, testkit.TruncationAt("transactions", "40"))
+		j.Produce(t, j.names.Source, events)
+		j.finish(t)
+		j.compareTotals(t)
+		j.judge(t)
+		if alerts := j.alerts(t); len(alerts) != 4 {
+			t.Errorf("%d alerts, want one of each user", len(alerts))
+		}
+	}
+}
+
+// TestTruncateWithoutLSN: the place of a TRUNCATE that does not say it is not known. That is said, because rows may be
+// missing from the totals; with one partition it is not.
+func TestTruncateWithoutLSN(t *testing.T) {
 	const said = "a TRUNCATE came whose place among the rows of other partitions is not known"
-	for _, partitions := range []int{1, 3} {
-		j := newJob(t, parts(t), partitions, "rules: [{id: r, window: 7d, limit: 1000}]")
-		j.Produce(t, j.names.Source, []testkit.Event{testkit.Truncation("transactions")})
+	for _, test := range []struct {
+		partitions int
+		lsn        string
+		said       bool
+	}{{1, "null", false}, {3, "null", true}, {3, "1", false}} {
+		j := newJob(t, parts(t), test.partitions, "rules: [{id: r, window: 7d, limit: 1000}]")
+		j.Produce(t, j.names.Source, []testkit.Event{testkit.TruncationAt("transactions", test.lsn)})
 		p := j.finish(t)
-		if got := strings.Contains(p.Output(), said); got != (partitions > 1) {
-			t.Errorf("%d partitions: said %v:\n%s", partitions, got, p.Output())
+		if got := strings.Contains(p.Output(), said); got != test.said {
+			t.Errorf("%d partitions, LSN %s: said %v:\n%s", test.partitions, test.lsn, got, p.Output())
 		}
 	}
 }

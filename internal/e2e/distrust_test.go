@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/codecs"
 	"github.com/brimline/brimline/internal/testkit"
 )
 
@@ -44,59 +45,78 @@ func (m *misled) insert(r testkit.Row) {
 	m.tell("c", r)
 }
 
+// losses are what a stream may lose, and the alert that it costs. Most of them make an edge, too, that PostgreSQL
+// refuses.
+var losses = []struct {
+	name string
+	want string
+	// hidden: nothing is refused, and only a command helps.
+	hidden bool
+	lose   func(m *misled)
+}{
+	// A partition of the table is detached and dropped, and made anew: nothing tells of its rows.
+	{"fixed partition", "week 3300.00", false, func(m *misled) {
+		m.insert(m.at(30, 2500_00, 0))
+		m.table.Delete(m.t, 30)
+		m.insert(m.at(31, 2600_00, 24))
+		m.insert(m.at(32, 700_00, 25))
+	}},
+	// The slot is lost, a row deleted, and the snapshot that follows has only what is left.
+	{"lost slot", "week 3300.00", false, func(m *misled) {
+		m.insert(m.at(1, 2500_00, 0))
+		m.table.Delete(m.t, 1)
+		left := m.at(2, 2600_00, 24)
+		m.table.Insert(m.t, []testkit.Row{left})
+		m.tell("r", left)
+		m.insert(m.at(3, 700_00, 25))
+	}},
+	// A connector's substitutes are all that a deletion says of the row: it is another user's, and of another time.
+	{"before of defaults", "week 3300.00", false, func(m *misled) {
+		m.insert(m.at(1, 2500_00, 0))
+		m.table.Delete(m.t, 1)
+		was := testkit.Row{ID: 1, User: 77, Amount: 10_00,
+			Time: brimline.TimeOf(time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC))}
+		m.lsn++
+		m.Produce(m.t, m.names.Source, []testkit.Event{testkit.Envelope("transactions", "d", &was, nil, m.lsn)})
+		m.finish(m.t)
+		m.insert(m.at(2, 2600_00, 24))
+		m.insert(m.at(3, 700_00, 25))
+	}},
+	// A flattened record does not say whose the row was.
+	{"flat move", "week 3100.00", false, func(m *misled) {
+		m.flat = true
+		m.insert(m.at(1, 2900_00, 0))
+		moved := m.at(1, 2900_00, 0)
+		moved.User = 6
+		m.table.Update(m.t, moved)
+		m.tell("u", moved)
+		m.insert(m.at(2, 600_00, 1))
+		m.insert(m.at(3, 2500_00, 2))
+	}},
+	// An alert was sent for a row that was deleted unseen: the window takes the user for one who is above all the time.
+	{"alerted and gone", "week 3200.00", true, func(m *misled) {
+		m.insert(m.at(1, 3500_00, 0))
+		m.expect(m.t, "before", "week 3500.00")
+		m.table.Delete(m.t, 1)
+		m.insert(m.at(2, 3200_00, 24))
+	}},
+	// Rows that never came, the newest among them.
+	{"rows that never came", "week 3100.00", true, func(m *misled) {
+		m.insert(m.at(1, 2900_00, 0))
+		m.table.Insert(m.t, []testkit.Row{m.at(2, 200_00, 10)})
+	}},
+}
+
 // TestDistrustRepairsWhatTheStreamLost: the stream has not told of a change, the window holds what PostgreSQL does
 // not, and an edge is missed. Once the user is distrusted its alert comes, with PostgreSQL's figure, and once.
 func TestDistrustRepairsWhatTheStreamLost(t *testing.T) {
 	t.Parallel()
-	for _, tc := range []struct {
-		name string
-		want string
-		lose func(m *misled)
-	}{
-		// A partition of the table is detached and dropped, and made anew: nothing tells of its rows.
-		{"fixed partition", "week 3300.00", func(m *misled) {
-			m.insert(m.at(30, 2500_00, 0))
-			m.table.Delete(m.t, 30)
-			m.insert(m.at(31, 2600_00, 24))
-			m.insert(m.at(32, 700_00, 25))
-		}},
-		// The slot is lost, a row deleted, and the snapshot that follows has only what is left.
-		{"lost slot", "week 3300.00", func(m *misled) {
-			m.insert(m.at(1, 2500_00, 0))
-			m.table.Delete(m.t, 1)
-			left := m.at(2, 2600_00, 24)
-			m.table.Insert(m.t, []testkit.Row{left})
-			m.tell("r", left)
-			m.insert(m.at(3, 700_00, 25))
-		}},
-		// A flattened record does not say whose the row was.
-		{"flat move", "week 3100.00", func(m *misled) {
-			m.flat = true
-			m.insert(m.at(1, 2900_00, 0))
-			moved := m.at(1, 2900_00, 0)
-			moved.User = 6
-			m.table.Update(m.t, moved)
-			m.tell("u", moved)
-			m.insert(m.at(2, 600_00, 1))
-			m.insert(m.at(3, 2500_00, 2))
-		}},
-		// An alert was sent for a row that was deleted unseen: the window takes the user for one who is above all the time.
-		{"alerted and gone", "week 3200.00", func(m *misled) {
-			m.insert(m.at(1, 3500_00, 0))
-			m.expect(m.t, "before", "week 3500.00")
-			m.table.Delete(m.t, 1)
-			m.insert(m.at(2, 3200_00, 24))
-		}},
-		// Rows that never came, the newest among them.
-		{"rows that never came", "week 3100.00", func(m *misled) {
-			m.insert(m.at(1, 2900_00, 0))
-			m.table.Insert(m.t, []testkit.Row{m.at(2, 200_00, 10)})
-		}},
-	} {
+	for _, tc := range losses {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			m := &misled{job: newJob(t, parts(t), 1, "rules: [{id: week, window: 7d, limit: 3000}]"), t: t,
 				began: brimline.TimeOf(time.Now().Add(-72 * time.Hour).Truncate(time.Hour))}
+			m.options = []string{"--distrust-after", "0"}
 			tc.lose(m)
 			after := sorted(append(m.verdicts(t), tc.want))
 			distrust := []string{"distrust", "5", "--state-dir", m.state + "/cli"}
@@ -159,4 +179,74 @@ func TestDistrustRefuses(t *testing.T) {
 	j.finish(t)
 	j.expect(t, "of whom the stream tells nothing", "week 4000.00")
 	j.does(t, append([]string{"distrust", "5"}, state...), "1 user distrusted up to ")
+}
+
+// TestWhatTheStreamLostIsRepairedByItself: PostgreSQL's no is asked again, and when it stands the user is distrusted.
+// No command is given.
+func TestWhatTheStreamLostIsRepairedByItself(t *testing.T) {
+	t.Parallel()
+	for _, tc := range losses {
+		if tc.hidden {
+			continue
+		}
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			m := &misled{job: newJob(t, parts(t), 1, "rules: [{id: week, window: 7d, limit: 3000}]"), t: t,
+				began: brimline.TimeOf(time.Now().Add(-72 * time.Hour).Truncate(time.Hour))}
+			tc.lose(m)
+			m.expect(t, "by itself", tc.want)
+			var u struct{ Distrusted struct{ Reason string } }
+			code, out := m.command(t, "user", "5", "--json", "--state-dir", m.state+"/cli")
+			if err := json.Unmarshal([]byte(out), &u); err != nil || code != 0 || u.Distrusted.Reason != "refuted" {
+				t.Errorf("user: %d, %v\n%s", code, err, out)
+			}
+			m.finish(t)
+			m.expect(t, "and once", tc.want)
+		})
+	}
+}
+
+// TestACatchUpDistrustsNobody: a tenth of the rows are deleted long after they were written. While the group catches up
+// PostgreSQL refuses their edges. The deletions explain that, and come before it is asked again.
+func TestACatchUpDistrustsNobody(t *testing.T) {
+	t.Parallel()
+	r := testkit.Rand(testkit.Seed(t))
+	j := newJob(t, parts(t), 4, "rules: [{id: week, window: 7d, limit: 300, measure: sum_abs}]")
+	rows := testkit.History{
+		Rows: 4000, Users: 150, Start: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), Span: 28 * 24 * time.Hour,
+		Grain: time.Minute, MaxAmount: 10000,
+	}.Draw(r)
+	j.table.Insert(t, rows)
+	var events, deletions []testkit.Event
+	add := func(to *[]testkit.Event, e testkit.Event, id int64) {
+		e.Partition = int32(id % 4)
+		*to = append(*to, e)
+	}
+	for i := range rows {
+		add(&events, testkit.Envelope("transactions", "c", nil, &rows[i], int64(i+1)), rows[i].ID)
+		if r.IntN(10) == 0 {
+			j.table.Delete(t, rows[i].ID)
+			add(&deletions, testkit.Envelope("transactions", "d", &rows[i], nil, int64(len(rows)+i+1)), rows[i].ID)
+		}
+	}
+	j.Produce(t, j.names.Source, append(events, deletions...))
+	j.finish(t)
+	j.judge(t)
+	again, distrusted := len(j.Records(t, j.names.Again)), 0
+	for _, m := range j.Records(t, j.names.Changes) {
+		v, err := codecs.Change{}.Decode(m.Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v.(*brimline.Change).Kind == brimline.Disbelieved {
+			distrusted++
+		}
+	}
+	t.Logf("%d deletions, %d edges put to be asked again, %d users distrusted", len(deletions), again, distrusted)
+	if again == 0 {
+		t.Error("PostgreSQL refused nothing: nothing to see")
+	}
+	if distrusted > 0 {
+		t.Errorf("%d users are distrusted although the stream lost nothing", distrusted)
+	}
 }

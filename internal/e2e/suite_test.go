@@ -109,7 +109,7 @@ func (j *job) start(t *testing.T, n int, args ...string) *testkit.Process {
 	args = append([]string{
 		"run", "--brokers", strings.Join(j.Brokers, ","), "--group", j.names.Group, "--source", j.names.Source,
 		"--alerts", j.names.Alerts, "--rules", j.rulesFile(), "--state-dir", filepath.Join(j.state, fmt.Sprint(n)),
-		"--listen", "off", "--log-level", "info",
+		"--listen", "off", "--log-level", "info", "--distrust-after", "2s",
 	}, append(args, j.options...)...)
 	return testkit.Start(t, binary, []string{"BRIMLINE_DATABASE_URL=" + j.url}, args...)
 }

@@ -51,7 +51,7 @@ func (c *Cluster) Lag(ctx context.Context, group string, topics []string) ([]Par
 	if err != nil {
 		return nil, Explain(err, where)
 	}
-	lags := make([]PartitionLag, 0, len(ranges))
+	lags, ids := make([]PartitionLag, 0, len(ranges)), map[string]string{}
 	for _, r := range ranges {
 		l := PartitionLag{Topic: r.topic, Partition: r.partition, Low: r.low, High: r.high, Stable: r.stable, Committed: -1}
 		if b := offsets.GetBlock(r.topic, r.partition); b != nil {
@@ -59,6 +59,16 @@ func (c *Cluster) Lag(ctx context.Context, group string, topics []string) ([]Par
 				return nil, Explain(b.Err, where)
 			}
 			l.Committed, l.Metadata = b.Offset, b.Metadata
+		}
+		if strings.HasPrefix(l.Metadata, boundTo) {
+			if _, known := ids[r.topic]; !known {
+				if ids[r.topic], err = c.TopicID(r.topic); err != nil {
+					return nil, err
+				}
+			}
+			if ofAnother(l.Metadata, ids[r.topic]) { // of a topic that is no more: see Binding
+				l.Committed = -1
+			}
 		}
 		from := max(l.Committed, l.Low)
 		if l.Committed >= 0 {

@@ -18,6 +18,7 @@ import (
 type Cluster interface {
 	BrokerCount(ctx context.Context) (int, error)
 	Facts(ctx context.Context, topic string) (kafka.Facts, error)
+	Lag(ctx context.Context, group string, topics []string) ([]kafka.PartitionLag, error)
 }
 
 // KafkaOptions say what is expected of Kafka.
@@ -177,7 +178,7 @@ func (k *kafkaChecks) topics() []ownTopic {
 	s := k.Streams
 	return []ownTopic{
 		{s.Changes, false, "users"}, {s.WindowTable, true, "users"}, {s.Candidates, false, "users"},
-		{s.Questions, false, "users"},
+		{s.Questions, false, "users"}, {s.Again, false, "users"},
 		{s.Alerts, false, "alerts"}, {s.IndexLoop, false, "alerts"}, {s.IndexTable, true, "alerts"},
 		{s.Rules, true, ""}, {s.DeadLetters, false, ""}, {s.Dismissed, false, ""},
 	}
@@ -215,6 +216,9 @@ func (k *kafkaChecks) own(ctx context.Context) (creates bool) {
 		k.add("kafka_topics_partitions", fmt.Sprintf("set --partitions=%d or 0, or start a new --group", f.Partitions),
 			"--partitions is %d, and the group began with %d", k.Partitions, f.Partitions)
 	}
+	if there > 0 {
+		k.again(ctx)
+	}
 	switch {
 	case there == 0:
 		k.ok(check, "group %q is new: its topics are created at the first start", k.Streams.Group)
@@ -225,6 +229,27 @@ func (k *kafkaChecks) own(ctx context.Context) (creates bool) {
 		k.ok(check, "the topics of group %q are as they should be", k.Streams.Group)
 	}
 	return len(missing) > 0
+}
+
+// manyAgain is from how many refused edges on they are told: a few are always on their way while a stream flows.
+const manyAgain = 1000
+
+// again looks whether many refused edges wait to be asked about again. Where that cannot be asked it says nothing:
+// those who may not look at a group's offsets are told so when they run it.
+func (k *kafkaChecks) again(ctx context.Context) {
+	lags, err := k.cluster.Lag(ctx, k.Streams.VerifyGroup, []string{k.Streams.Again})
+	if err != nil {
+		return
+	}
+	var waiting int64
+	for _, l := range lags {
+		waiting += l.Lag
+	}
+	if waiting >= manyAgain {
+		k.add("kafka_topics_again", "find what loses changes: deletes that are not published, a row filter, row-level "+
+			"security, a unit, a slot that was lost",
+			"%d offsets of topic %q wait: PostgreSQL has less than the stream for many edges", waiting, k.Streams.Again)
+	}
 }
 
 func (k *kafkaChecks) judge(t ownTopic, f kafka.Facts) {

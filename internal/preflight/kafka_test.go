@@ -15,11 +15,19 @@ import (
 type fakeCluster struct {
 	brokers int
 	topics  map[string]kafka.Facts
+	again   int64  // refused edges that wait to be asked about again
 	down    string // a topic that cannot be asked about, or "brokers"
 }
 
 var errDown = &brimline.Error{Class: brimline.ClassEnvironment, Kind: kafka.KindTopicMissing + "_not",
 	Where: "asking", Remedy: "wait", Err: context.Canceled}
+
+func (f fakeCluster) Lag(_ context.Context, group string, topics []string) ([]kafka.PartitionLag, error) {
+	if group != streams.VerifyGroup || topics[0] != streams.Again {
+		return nil, errDown
+	}
+	return []kafka.PartitionLag{{Lag: f.again / 2}, {Lag: f.again / 2}}, nil
+}
 
 func (f fakeCluster) BrokerCount(context.Context) (int, error) {
 	if f.down == "brokers" {
@@ -59,6 +67,7 @@ func healthy() fakeCluster {
 		streams.Changes,
 		streams.Candidates,
 		streams.Questions,
+		streams.Again,
 		streams.IndexLoop,
 		streams.DeadLetters,
 		streams.Dismissed,
@@ -118,6 +127,9 @@ func TestKafkaFindings(t *testing.T) {
 		{"copy behind", streams.Alerts, func(f *kafka.Facts) { f.UnderReplicated = 1 }, nil, Warning, "kafka_topics", []string{"lags behind"}},
 		{"settings not readable", streams.Rules, func(f *kafka.Facts) { f.Settings = nil }, nil, Note, "kafka_topics", []string{"may not be read"}},
 		{"some missing", "", nil, func(f *fakeCluster, _ *KafkaOptions) { delete(f.topics, streams.Dismissed) }, Note, "kafka_topics", []string{"not there yet: g-dismissed"}},
+		{"many refused edges wait", "", nil, func(f *fakeCluster, _ *KafkaOptions) { f.again = 2000 }, Warning,
+			"kafka_topics_again", []string{"2000 offsets", "g-again", "less than the stream"}},
+		{"few do", "", nil, func(f *fakeCluster, _ *KafkaOptions) { f.again = 900 }, OK, "kafka_topics", []string{"as they should be"}},
 		{"new group", "", nil, func(f *fakeCluster, o *KafkaOptions) {
 			o.Streams = processors.NewStreams("new", "source", "others-alerts")
 		}, OK, "kafka_topics", []string{`"new" is new`}},
@@ -172,7 +184,7 @@ func TestKafkaOnABroker(t *testing.T) {
 	findings = Kafka(t.Context(), cluster, o)
 	quietOn(t, findings, "kafka_source")
 	expectFinding(t, findings, Error, "kafka_topics", `"g-window-table" is a table with cleanup.policy "delete"`)
-	expectFinding(t, findings, Note, "kafka_topics", "not there yet: g-candidates, g-questions, alerts")
+	expectFinding(t, findings, Note, "kafka_topics", "not there yet: g-candidates, g-questions, g-again, alerts")
 
 	broker.Close()
 	nobody, findings := Dial(t.Context(), kafka.Options{Brokers: broker.Addrs()})

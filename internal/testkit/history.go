@@ -115,8 +115,12 @@ func Envelope(table, op string, before, after *Row, lsn int64) Event {
 }
 
 // Truncation is the record of a TRUNCATE, which has no key.
-func Truncation(table string) Event {
-	return Event{Value: []byte(`{"before":null,"after":null,"op":"t","source":{"schema":"streaming","table":"` + table + `","txId":1,"lsn":1}}`)}
+func Truncation(table string) Event { return TruncationAt(table, "1") }
+
+// TruncationAt is one that stands at an LSN, or at null.
+func TruncationAt(table, lsn string) Event {
+	return Event{Value: []byte(`{"before":null,"after":null,"op":"t","source":{"schema":"streaming","table":"` + table +
+		`","txId":1,"lsn":` + lsn + `}}`)}
 }
 
 // Spread deals events to partitions by row id, as keys would, and mixes the

@@ -12,6 +12,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/kversion"
 
 	"github.com/brimline/brimline/internal/embedded"
 )
@@ -88,6 +90,48 @@ func (p *Parts) CreateTable(t testing.TB, topic string, partitions int) {
 	settings := map[string]*string{"cleanup.policy": &compact}
 	if _, err := p.admin.CreateTopic(t.Context(), int32(partitions), -1, settings, topic); err != nil {
 		t.Fatalf("create topic %s: %v", topic, err)
+	}
+}
+
+// RecreateTopic deletes a topic, and makes it anew.
+func (p *Parts) RecreateTopic(t testing.TB, topic string, partitions int) {
+	t.Helper()
+	if _, err := p.admin.DeleteTopic(t.Context(), topic); err != nil {
+		t.Fatalf("delete topic %s: %v", topic, err)
+	}
+	err := Eventually(t.Context(), func() (bool, error) { // brokers may still be busy with the deletion
+		_, err := p.admin.CreateTopic(t.Context(), int32(partitions), -1, nil, topic)
+		return err == nil, err
+	})
+	if err != nil {
+		t.Fatalf("create topic %s anew: %v", topic, err)
+	}
+	p.client.PurgeTopicsFromProducing(topic) // it would write under the old topic's id
+}
+
+// Offsets are what a group without members has committed in a topic; commit puts them back, whatever became of the
+// topic: as a member does that was slow.
+func (p *Parts) Offsets(t testing.TB, group, topic string) (commit func()) {
+	t.Helper()
+	had, err := p.admin.FetchOffsetsForTopics(t.Context(), group, topic)
+	if err == nil {
+		err = had.Error()
+	}
+	if err != nil {
+		t.Fatalf("offsets of %s: %v", group, err)
+	}
+	return func() {
+		t.Helper()
+		byName := kversion.Stable()
+		byName.SetMaxKeyVersion(int16(kmsg.OffsetCommit), 9) // later ones name the topic by its id
+		client, err := kgo.NewClient(kgo.SeedBrokers(p.Brokers...), kgo.MaxVersions(byName))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer client.Close()
+		if err := kadm.NewClient(client).CommitAllOffsets(t.Context(), group, had.Offsets()); err != nil {
+			t.Fatalf("commit offsets of %s: %v", group, err)
+		}
 	}
 }
 

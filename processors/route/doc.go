@@ -15,7 +15,8 @@
 //
 // # State
 //
-// None. The consumer group's offsets are all there is. The stage is not a goka processor, which would keep a context
+// None. The consumer group's offsets are all there is; their metadata name the id of the topic, and those of a topic
+// that is no more count for nothing. The stage is not a goka processor, which would keep a context
 // and a promise for each record: it takes whole fetches. A partition's records that came with one fetch are one
 // batch, counted when the brokers have acknowledged all that became of it. An offset is committed when every batch
 // before it is finished, under the generation in which it was read.

@@ -20,6 +20,9 @@ type member struct {
 	mu     sync.Mutex
 	now    *session // nil while a rebalance runs
 	done   chan struct{}
+	// anew are the partitions of the assignment at hand whose offsets are of another topic. Only the client's goroutine
+	// that calls fetched, and then start, has it.
+	anew []int32
 }
 
 func (s *Stage) join(ctx context.Context) (*member, error) {
@@ -38,6 +41,7 @@ func (s *Stage) join(ctx context.Context) (*member, error) {
 		// No rebalance comes between a poll and its records being on their way: none is taken for a later session's.
 		kgo.BlockRebalanceOnPoll(),
 		kgo.OnPartitionsAssigned(m.assigned), kgo.OnPartitionsRevoked(m.revoked), kgo.OnPartitionsLost(m.lost),
+		kgo.OnOffsetsFetched(m.fetched), kgo.AdjustFetchOffsetsFn(m.start),
 		kgo.MaxVersions(byName()),
 	)...)
 	if err != nil {
@@ -70,6 +74,45 @@ func (m *member) assigned(_ context.Context, client *kgo.Client, given map[strin
 	if m.s.Assigned != nil {
 		m.s.Assigned(slices.Sorted(slices.Values(given[m.s.Streams.Source])))
 	}
+}
+
+// fetched notes which of the group's offsets are of another topic.
+func (m *member) fetched(_ context.Context, _ *kgo.Client, offsets *kmsg.OffsetFetchResponse) error {
+	m.anew = nil
+	if m.s.Binding == nil {
+		return nil
+	}
+	for _, t := range offsets.Topics {
+		for _, p := range t.Partitions {
+			if p.Offset >= 0 && p.Metadata != nil && m.s.Binding.OfAnother(*p.Metadata) {
+				m.anew = append(m.anew, p.Partition)
+			}
+		}
+	}
+	return nil
+}
+
+// start puts partitions whose offsets are of another topic to their beginning. Where the source is another topic by
+// now, the stage ends: what it says of the source is no longer so.
+func (m *member) start(ctx context.Context, from map[string]map[int32]kgo.Offset) (
+	map[string]map[int32]kgo.Offset, error,
+) {
+	s := m.s
+	if s.Binding == nil {
+		return from, nil
+	}
+	if err := s.Binding.Broken(); err != nil {
+		if ctx.Err() == nil {
+			s.fail(err)
+		}
+		return nil, err
+	}
+	for _, p := range m.anew {
+		s.Log.Info("the group's offset is of a topic that is no more: the partition is read from its beginning",
+			"partition", p)
+		from[s.Streams.Source][p] = kgo.NewOffset().AtStart()
+	}
+	return from, nil
 }
 
 // revoked ends the session: what it has on its way is waited for, and committed. The client joins in its making, and

@@ -94,6 +94,7 @@ func (o *outcome) address(partitions int, source brimline.Source) {
 	for i := range o.changes {
 		c := &o.changes[i]
 		c.Source.Topic, c.Source.Partition, c.Source.Offset = source.Topic, source.Partition, source.Offset
+		c.Source.Life = source.Life
 		if c.Kind == brimline.Truncate {
 			o.changes = truncation(*c, partitions)
 			return

@@ -118,11 +118,11 @@ func (s *Stage) route(records []*kgo.Record, out *output) error {
 	for _, r = range records {
 		now := s.Clock()
 		o := route(s.Decoder, s.Partitions, record{
-			source: brimline.Source{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset},
+			source: brimline.Source{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Life: s.Life},
 			key:    r.Key, value: r.Value, headers: headers, at: brimline.TimeOf(now),
 		})
-		if s.Truncated != nil && len(o.changes) > 0 && o.changes[0].Kind == brimline.Truncate {
-			s.Truncated(o.changes[0].Source)
+		if len(o.changes) > 0 && o.changes[0].Kind == brimline.Truncate {
+			s.truncated(o.changes)
 		}
 		for i := range o.changes {
 			if err := out.change(s.Streams.Changes, &o.changes[i]); err != nil {
@@ -143,6 +143,18 @@ func (s *Stage) route(records []*kgo.Record, out *output) error {
 		s.Metrics.observe(o, now)
 	}
 	return nil
+}
+
+// truncated completes the markers of a TRUNCATE, and tells of it.
+func (s *Stage) truncated(markers []brimline.Change) {
+	if s.Alone != nil && s.Alone() {
+		for i := range markers {
+			markers[i].Whole = true
+		}
+	}
+	if s.Truncated != nil {
+		s.Truncated(markers[0].Source)
+	}
 }
 
 func headersOf(r *kgo.Record) goka.Headers {
@@ -228,6 +240,9 @@ func (n *session) commit(ctx context.Context, client *kgo.Client) error {
 	for partition, next := range finished {
 		p := kmsg.NewOffsetCommitRequestTopicPartition()
 		p.Partition, p.Offset = partition, next
+		if n.s.Binding != nil {
+			p.Metadata = new(n.s.Binding.Metadata())
+		}
 		topic.Partitions = append(topic.Partitions, p)
 	}
 	r := kmsg.NewPtrOffsetCommitRequest()

@@ -15,11 +15,15 @@ import (
 	"github.com/brimline/brimline/processors"
 )
 
-// Config is what the stage needs. All fields but Truncated, Assigned and those with a default are required.
+// Config is what the stage needs. All fields but Life, Binding, Alone, Truncated, Assigned and those with a default
+// are required.
 type Config struct {
 	Streams    processors.Streams
 	Decoder    Decoder
-	Partitions int // of the changes stream
+	Partitions int    // of the changes stream
+	Life       uint32 // of the source topic, see brimline.Source
+	// Binding binds offsets to the source topic as it is; nil where they go by its name.
+	Binding Binding
 	// MostBytes is the largest value that changes and dead letters take; 0 is 900,000, which fits Kafka's default of
 	// max.message.bytes. A dead letter with more is cut.
 	MostBytes int
@@ -29,6 +33,9 @@ type Config struct {
 	// Member makes the settings of the group's member; Producer those of the client that writes: its records are
 	// acknowledged by all replicas in sync, keep their order, and are placed by processors.Hasher.
 	Member, Producer func() ([]kgo.Opt, error)
+	// Alone says whether the source has one partition, so that a TRUNCATE comes after all that is older; nil where it has
+	// not, or that is not known.
+	Alone func() bool
 	// Truncated is told of each TRUNCATE, and where it stood; nil where nothing needs to know.
 	Truncated func(brimline.Source)
 	// Assigned is told which partitions of the source this instance has, after each rebalance; nil where nothing needs
@@ -40,6 +47,13 @@ type Config struct {
 	CommitEvery time.Duration
 	// DrainWithin is how long a stop and a rebalance wait for records that are on their way. Default 10 s.
 	DrainWithin time.Duration
+}
+
+// Binding tells a topic from others that have had its name.
+type Binding interface {
+	Metadata() string               // what offsets in it carry
+	OfAnother(metadata string) bool // says whether an offset's metadata are those of another one
+	Broken() error                  // an error where the topic is another one now, or that cannot be seen
 }
 
 func (c *Config) setDefaults() {

@@ -128,8 +128,18 @@ func (w *world) stage(name string) (*Stage, chan []int32) {
 	}), given
 }
 
-func (w *world) start(name string) *instance {
-	s, given := w.stage(name)
+// bind looks which topic the source is.
+func (w *world) bind() *kafka.Binding {
+	w.t.Helper()
+	o := kafka.Options{Brokers: w.kafka.ListenAddrs(), ClientID: "bind"}
+	cluster := must(kafka.Dial(w.t.Context(), o, kafka.Lasting))
+	w.t.Cleanup(func() { _ = cluster.Close() })
+	return must(cluster.Bind(w.streams.Source))
+}
+
+func (w *world) start(name string) *instance { return w.run(w.stage(name)) }
+
+func (w *world) run(s *Stage, given chan []int32) *instance {
 	ctx, stop := context.WithCancel(context.Background())
 	i := &instance{stop: stop, done: make(chan struct{}), given: given}
 	go func() {
@@ -472,5 +482,77 @@ func TestStopWithoutBrokers(t *testing.T) {
 		w.start("two")
 		w.caughtUp()
 		w.check()
+	}
+}
+
+// TestOffsetsOfAnotherTopic: the group's offsets in some partitions are of a topic of the same name that is no more.
+// They
+// count for nothing, whether the new topic has come so far or not; others count. What is committed names its topic.
+func TestOffsetsOfAnotherTopic(t *testing.T) {
+	w := newWorld(t)
+	for p := range sources {
+		w.write(p, 50)
+	}
+	bound := w.bind()
+	had := kadm.Offsets{}
+	for p, o := range []kadm.Offset{{At: 20, Metadata: "topic:another"}, {At: 200, Metadata: "topic:another"}, {At: 20},
+		{At: 20, Metadata: bound.Metadata()}} {
+		o.Topic, o.Partition, o.LeaderEpoch = w.streams.Source, int32(p), -1
+		had.Add(o)
+	}
+	if err := w.admin.CommitAllOffsets(t.Context(), w.streams.RouteGroup, had); err != nil {
+		t.Fatal(err)
+	}
+	s, given := w.stage("one")
+	s.Binding, s.Life = bound, 3
+	i := w.run(s, given)
+	w.caughtUp()
+	i.stopped(t)
+	read := map[int32]int64{}
+	for _, c := range w.changes() {
+		if read[c.Source.Partition]++; c.Source.Life != 3 {
+			t.Fatalf("a change of life %d", c.Source.Life)
+		}
+	}
+	if want := (map[int32]int64{0: 50, 1: 50, 2: 30, 3: 30}); !maps.Equal(read, want) {
+		t.Errorf("read %v, want %v", read, want)
+	}
+	offsets := must(w.admin.FetchOffsets(t.Context(), w.streams.RouteGroup))
+	offsets.Each(func(o kadm.OffsetResponse) {
+		if o.Metadata != bound.Metadata() || o.Metadata == "" {
+			t.Errorf("partition %d: committed with %q", o.Partition, o.Metadata)
+		}
+	})
+}
+
+// TestTopicMadeAnewEndsTheStage: one that begins with what is said of an earlier topic reads nothing, and says so.
+func TestTopicMadeAnewEndsTheStage(t *testing.T) {
+	w := newWorld(t)
+	w.write(0, 5)
+	bound := w.bind()
+	must(w.admin.DeleteTopic(t.Context(), w.streams.Source))
+	must(w.admin.CreateTopic(t.Context(), sources, -1, nil, w.streams.Source))
+	s, given := w.stage("one")
+	s.Binding = bound
+	if err := w.run(s, given).end(t); !kafka.IsMadeAnew(err) {
+		t.Errorf("the stage ended with %v", err)
+	}
+	if n := len(w.records(w.streams.Changes)); n != 0 {
+		t.Errorf("%d changes", n)
+	}
+}
+
+// TestMarkersOfATruncate: those of a source with one partition say so.
+func TestMarkersOfATruncate(t *testing.T) {
+	for _, alone := range []bool{true, false} {
+		var told brimline.Source
+		s := New(Config{Alone: func() bool { return alone }, Truncated: func(at brimline.Source) { told = at }})
+		markers := truncation(brimline.Change{Kind: brimline.Truncate, Source: brimline.Source{LSN: 7}}, 3)
+		s.truncated(markers)
+		for i := range markers {
+			if markers[i].Whole != alone || told.LSN != 7 {
+				t.Errorf("alone %v: %+v, told %+v", alone, markers[i], told)
+			}
+		}
 	}
 }

@@ -91,6 +91,7 @@ func (s *Stage) prepare(ctx context.Context, b *batch) error {
 				it.out = outcome{dead: s.deadLetter(it.message, it.candidate, it.question.err)}
 			} else {
 				settle(it)
+				s.doubt(it)
 			}
 		}
 		it.out.beforeAlertsFrom(s.AlertsFrom)
@@ -216,7 +217,7 @@ func (s *Stage) askAll(ctx context.Context, b *batch, inquiries []*inquiry) erro
 
 // ask puts an inquiry, once. What turns out to be about too many rows is asked again question by question, and each
 // that still is, as a long one: those have slots of their own, so that they are in the way of no short one, and are put
-// for what was kept back only, so that no other candidate waits for them.
+// for what was kept back only, so that no other candidate waits for them, and for what is asked again, which may wait.
 func (s *Stage) ask(ctx context.Context, b *batch, i *inquiry) error {
 	err := s.put(ctx, b, s.Ledger, b.lane.slots, i)
 	if !errors.Is(err, sliding.ErrManyRows) {
@@ -230,7 +231,7 @@ func (s *Stage) ask(ctx context.Context, b *batch, i *inquiry) error {
 		}
 		return nil
 	}
-	if !b.long {
+	if !b.long && b.lane.delay == 0 {
 		i.questions[0].many = true
 		return nil
 	}

@@ -22,6 +22,7 @@ type claim struct {
 	session *session
 	source  *kgo.Client // that its records come from
 	bytes   int         // about how many a batch and the queue may have
+	folded  time.Time   // what the source topic had then is folded; see takeDue
 
 	standing sync.Mutex // held while a batch is committed
 	position
@@ -41,6 +42,14 @@ const batchesAhead = 4
 
 // put queues records. It never waits: other partitions' records come behind them.
 func (c *claim) put(records []*kgo.Record) {
+	if c.delay > 0 {
+		now := c.member.s.Clock()
+		for _, r := range records {
+			if r.Timestamp.After(now) { // the clock of whoever wrote it is ahead
+				r.Timestamp = now
+			}
+		}
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.queue = append(c.queue, records...)
@@ -115,13 +124,17 @@ func (c *claim) failWith(err error) {
 // consume goes batch after batch.
 func (c *claim) consume() error {
 	for {
-		messages := c.take()
+		take, prepare := c.take, c.member.s.prepare
+		if c.delay > 0 {
+			take, prepare = c.takeDue, c.member.s.prepareAgain
+		}
+		messages := take()
 		if len(messages) == 0 {
 			return nil
 		}
 		for messages = c.unhandled(messages); len(messages) > 0; {
 			b := c.batchOf(messages)
-			if err := c.member.s.prepare(c.session.ctx, b); err != nil {
+			if err := prepare(c.session.ctx, b); err != nil {
 				return err
 			}
 			messages = messages[len(b.messages):]
@@ -224,6 +237,41 @@ func (s *Stage) positions(ctx context.Context, of map[string][]int32) (map[parti
 		Where:  fmt.Sprintf("reading the committed offsets of group %q, partitions %v", s.Streams.VerifyGroup, of),
 		Remedy: "check the brokers and the group's access rights; the stage begins anew", Err: err,
 	}
+}
+
+// begins is where partitions begin.
+func (s *Stage) begins(ctx context.Context, topic string, partitions []int32) (map[int32]int64, error) {
+	r := kmsg.NewPtrListOffsetsRequest()
+	of := kmsg.NewListOffsetsRequestTopic()
+	of.Topic = topic
+	for _, number := range partitions {
+		p := kmsg.NewListOffsetsRequestTopicPartition()
+		p.Partition, p.Timestamp = number, -2 // the first offset
+		of.Partitions = append(of.Partitions, p)
+	}
+	r.ReplicaID, r.Topics = -1, append(r.Topics, of)
+	found := map[int32]int64{}
+	if len(partitions) == 0 {
+		return found, nil
+	}
+	return found, again(ctx, func() error {
+		answer, err := r.RequestWith(ctx, s.client)
+		if err != nil {
+			return err
+		}
+		for _, t := range answer.Topics {
+			for _, p := range t.Partitions {
+				if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
+					return err
+				}
+				found[p.Partition] = p.Offset
+			}
+		}
+		if len(found) < len(partitions) {
+			return kerr.UnknownTopicOrPartition // which may pass
+		}
+		return nil
+	})
 }
 
 // positionTimeout is longer than a dead instance's transaction can hold up the position.

@@ -85,6 +85,13 @@ type Config struct {
 	AlertsFrom brimline.Time
 	// AsOfNow adds the total of the last window up to the moment of asking.
 	AsOfNow bool
+	// DistrustAfter is for how long PostgreSQL must go on refusing an edge, with less than the window has, until the
+	// window stage is told to distrust the user. 0: never.
+	DistrustAfter time.Duration
+	// Budget bounds how many users that are; nil is one of the usual size.
+	Budget *Budget
+	// Folded is a time so that the window stage has folded what the source topic had then. Nil: all is folded.
+	Folded func(context.Context) (time.Time, error)
 	// Waiting is told since when and why PostgreSQL is waited for, and with a nil cause that it is not any more. It must
 	// return at once. Nil: not told.
 	Waiting func(since time.Time, cause error)
@@ -131,6 +138,13 @@ type Config struct {
 const (
 	Connections      = 8
 	ApartConnections = 2
+	AgainConnections = 1
+)
+
+// How many users may be distrusted by themselves, unless told otherwise: so many at once, and one more each time.
+const (
+	DistrustsAtOnce = 100
+	DistrustEvery   = 6 * time.Second
 )
 
 func (c *Config) setDefaults() {
@@ -152,6 +166,9 @@ func (c *Config) setDefaults() {
 	c.ProbeEvery = cmp.Or(c.ProbeEvery, 5*time.Second)
 	if c.Waiting == nil {
 		c.Waiting = func(time.Time, error) {}
+	}
+	if c.Budget == nil {
+		c.Budget = NewBudget(DistrustsAtOnce, DistrustEvery)
 	}
 	c.StopTimeout = cmp.Or(c.StopTimeout, 10*time.Second)
 }
@@ -179,7 +196,10 @@ func (c *Config) check() error {
 // transactionalID is the same for every life of an instance: the newer fences the older. No name has a slash.
 func (c *Config) transactionalID(of *lane) string {
 	id := c.Streams.VerifyGroup + "-" + c.Instance
-	if of.apart {
+	switch {
+	case of.delay > 0:
+		id += "/again"
+	case of.apart:
 		id += "/questions"
 	}
 	if failpoint.Without(failpoint.ProducerID) {

@@ -142,6 +142,7 @@ func (w *world) topics() []string {
 	return []string{
 		w.streams.Candidates,
 		w.streams.Questions,
+		w.streams.Again,
 		w.streams.Changes,
 		w.streams.Alerts,
 		w.streams.Dismissed,

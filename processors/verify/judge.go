@@ -15,6 +15,7 @@ type outcome struct {
 	alert     *brimline.Alert
 	dismissed *brimline.Alert
 	answers   []*brimline.Change // to the window stage
+	again     *brimline.Again    // what is to be asked again
 	dead      *brimline.DeadLetter
 	cut       bool // the alert, or what was dismissed, leaves something out
 }
@@ -27,6 +28,7 @@ type item struct {
 	replay    bool
 	kept      bool      // to be handled later
 	question  *question // nil where nothing is to be asked
+	reask     string    // of what is asked again: what became of it
 	out       outcome
 }
 

@@ -16,6 +16,7 @@ type lane struct {
 	// apart: these are questions about old rows, for which nothing live waits. They come by a client of their own, many
 	// at a time, and leave PostgreSQL and the processors time for others.
 	apart     bool
+	delay     time.Duration // from the writing of a record to its handling; 0 but for what is asked again
 	batch     int           // most records of one partition in one transaction
 	every     time.Duration // shortest time from one transaction's beginning to the next one's
 	slots     chan struct{} // one for each inquiry that may be with PostgreSQL
@@ -28,7 +29,7 @@ type partition struct {
 	number int32
 }
 
-func (s *Stage) lanes() []*lane { return []*lane{s.near, s.apart} }
+func (s *Stage) lanes() []*lane { return []*lane{s.near, s.apart, s.again} }
 
 // laneOf is nil for a topic that the stage does not read.
 func (s *Stage) laneOf(topic string) *lane {

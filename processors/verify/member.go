@@ -52,7 +52,7 @@ func (s *Stage) join(ctx context.Context) (*member, error) {
 	m.client, err = kgo.NewClient(append(settings,
 		kgo.WithContext(life),
 		kgo.ConsumerGroup(s.Streams.VerifyGroup),
-		kgo.ConsumeTopics(s.near.topic, s.apart.topic),
+		kgo.ConsumeTopics(s.near.topic, s.apart.topic, s.again.topic),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
 		// An offset that the broker no longer has must end the stage: with a reset,
@@ -76,7 +76,8 @@ func (s *Stage) join(ctx context.Context) (*member, error) {
 // of a commit they may be those of the next one.
 func (m *member) assigned(_ context.Context, client *kgo.Client, given map[string][]int32) {
 	n := &session{claims: map[partition]*claim{}, client: client}
-	client.PauseFetchTopics(m.s.apart.topic) // they come by the session's reader, and never in one answer with live ones
+	// These come by the session's reader, and never in one answer with live ones.
+	client.PauseFetchTopics(m.s.apart.topic, m.s.again.topic)
 	n.ctx, n.end = context.WithCancel(m.ctx)
 	var waiting context.Context
 	waiting, n.begin = context.WithCancel(n.ctx)
@@ -128,7 +129,7 @@ func (m *member) start(ctx context.Context, fetched map[string]map[int32]kgo.Off
 	positions, from, err := m.stand(ctx, taken)
 	n.begin()
 	if err == nil {
-		err = m.readApart(n, from[m.s.apart.topic])
+		err = m.readApart(n, from)
 	}
 	if err != nil {
 		if ctx.Err() == nil {
@@ -142,7 +143,10 @@ func (m *member) start(ctx context.Context, fetched map[string]map[int32]kgo.Off
 		c.bytes = mostNear
 		if p.apart {
 			c.source = n.reader
-			c.bytes = max(m.s.ApartBytes/len(from[p.topic])/2, leastApart)
+			c.bytes = leastApart
+			if p.delay == 0 {
+				c.bytes = max(m.s.ApartBytes/len(from[p.topic])/2, leastApart)
+			}
 		}
 		n.claims[p] = c
 		m.s.Log.Debug("partition taken", "topic", p.topic, "partition", p.number, "offset", at.committed(),
@@ -169,6 +173,12 @@ func (m *member) stand(ctx context.Context, taken map[string][]int32) (
 	if positions, err = m.s.positions(ctx, taken); err != nil {
 		return nil, nil, err
 	}
+	// What is asked again may be deleted by its age: that of a group which stood still is not worth asking any more. The
+	// marker of the last transaction goes with it, and lies behind what was committed.
+	begins, err := m.s.begins(ctx, m.s.again.topic, taken[m.s.again.topic])
+	if err != nil {
+		return nil, nil, err
+	}
 	from = map[string]map[int32]kgo.Offset{}
 	for p, at := range positions {
 		if from[p.topic] == nil {
@@ -176,21 +186,27 @@ func (m *member) stand(ctx context.Context, taken map[string][]int32) (
 		}
 		from[p.topic][p.number] = kgo.NewOffset().AtStart()
 		if at.next >= 0 {
-			from[p.topic][p.number] = kgo.NewOffset().At(at.committed())
+			first := at.committed()
+			if p.lane == m.s.again {
+				first = max(first, begins[p.number])
+			}
+			from[p.topic][p.number] = kgo.NewOffset().At(first)
 		}
 	}
 	return positions, from, nil
 }
 
 // mostNear is about how many bytes of candidates a batch and the queue of a partition may have, each. leastApart is the
-// least of questions.
+// least of questions, and the most of what is asked again.
 const (
 	mostNear   = 4 << 20
 	leastApart = 128 << 10
 )
 
-// readApart makes the session's reader of questions.
-func (m *member) readApart(n *session, from map[int32]kgo.Offset) error {
+// readApart makes the session's reader of questions, and of what is asked again.
+func (m *member) readApart(n *session, all map[string]map[int32]kgo.Offset) error {
+	from := maps.Clone(all)
+	delete(from, m.s.near.topic)
 	if len(from) == 0 {
 		return nil
 	}
@@ -199,7 +215,7 @@ func (m *member) readApart(n *session, from map[int32]kgo.Offset) error {
 		return err
 	}
 	n.reader, err = kgo.NewClient(append(settings,
-		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{m.s.apart.topic: from}),
+		kgo.ConsumePartitions(from),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
 		kgo.MaxVersions(byName()),
@@ -215,15 +231,15 @@ func (m *member) fetchApart(n *session) {
 		if n.ctx.Err() != nil {
 			return
 		}
-		if err := m.take(n, m.s.apart, fetches); err != nil {
+		if err := m.take(n, n.reader, fetches); err != nil {
 			m.s.fail(err)
 			return
 		}
 	}
 }
 
-// take hands what was fetched to the claims.
-func (m *member) take(n *session, of *lane, fetches kgo.Fetches) (failed error) {
+// take hands what a client has fetched to the claims.
+func (m *member) take(n *session, by *kgo.Client, fetches kgo.Fetches) (failed error) {
 	fetches.EachError(func(topic string, number int32, err error) {
 		if failed == nil {
 			failed = m.problem(topic, number, err)
@@ -231,10 +247,10 @@ func (m *member) take(n *session, of *lane, fetches kgo.Fetches) (failed error) 
 	})
 	if n != nil {
 		fetches.EachPartition(func(p kgo.FetchTopicPartition) {
-			if len(p.Records) == 0 || p.Topic != of.topic {
+			if len(p.Records) == 0 {
 				return // an error is reported as an empty fetch, also before the claims are there
 			}
-			if c := n.claims[partition{of, p.Partition}]; c != nil {
+			if c := n.claims[partition{m.s.laneOf(p.Topic), p.Partition}]; c != nil && c.source == by {
 				c.put(p.Records)
 			}
 		})
@@ -277,7 +293,7 @@ func (m *member) read(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		failed := m.take(m.session(), m.s.near, fetches)
+		failed := m.take(m.session(), m.client, fetches)
 		m.client.AllowRebalance()
 		if failed != nil {
 			return failed

@@ -19,6 +19,7 @@ type Metrics struct {
 	replays      prometheus.Counter
 	dead         prometheus.Counter
 	long         prometheus.Counter
+	reasked      *prometheus.CounterVec
 	queries      prometheus.Histogram
 	waits        prometheus.Histogram
 	transactions prometheus.Histogram
@@ -54,6 +55,11 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			"long_questions_total",
 			"Questions put to PostgreSQL in pieces, since their users have many rows.",
 		),
+		reasked: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "brimline_verify_asked_again_total",
+			Help: "Edges that PostgreSQL refused, having less than the window, and that were due to be asked about again, " +
+				"by what came of it.",
+		}, []string{"outcome"}),
 		queries: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "brimline_verify_query_duration_seconds", Help: "Time of one question to PostgreSQL, the wait for a replica included.",
 			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 15),
@@ -83,8 +89,11 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Help: "Records of candidates that wait for questions about users with many rows, while their partitions go on.",
 		}),
 	}
-	r.MustRegister(m.candidates, m.alerts, m.dismissed, m.edgesFound, m.replays, m.dead, m.long, m.queries, m.waits,
-		m.transactions, m.delay, m.aborts, m.cut, m.waiting, m.kept)
+	r.MustRegister(m.candidates, m.alerts, m.dismissed, m.edgesFound, m.replays, m.dead, m.long, m.reasked, m.queries,
+		m.waits, m.transactions, m.delay, m.aborts, m.cut, m.waiting, m.kept)
+	for _, outcome := range reaskings {
+		m.reasked.WithLabelValues(outcome)
+	}
 	for _, kind := range []brimline.CandidateKind{brimline.EdgeCandidate, brimline.LateCandidate} {
 		m.candidates.WithLabelValues(string(kind))
 	}
@@ -114,7 +123,7 @@ func (m *Metrics) alertsOf(rule *brimline.Rule) prometheus.Counter {
 
 // waited notes how long the oldest question of a committed batch has waited.
 func (m *Metrics) waited(b *batch, now time.Time) {
-	if at := b.messages[0].Timestamp; b.lane.apart && at.Unix() > 0 {
+	if at := b.messages[0].Timestamp; b.lane.apart && b.lane.delay == 0 && at.Unix() > 0 {
 		m.waits.Observe(max(0, now.Sub(at).Seconds()))
 	}
 }
@@ -133,9 +142,14 @@ func (m *Metrics) count(items []item, at time.Time) {
 			m.dead.Inc()
 			m.Letters.Add(it.out.dead.Kind)
 			continue
+		case it.reask != "":
+			m.reasked.WithLabelValues(it.reask).Inc()
+			continue
 		}
 		m.candidates.WithLabelValues(string(it.candidate.Kind)).Inc()
-		m.tally.add(it)
+		if !it.candidate.Doubted || it.out.again == nil { // else it was counted before
+			m.tally.add(it)
+		}
 		if it.out.cut {
 			m.cut.Inc()
 		}

@@ -66,6 +66,13 @@ func (s *Stage) encode(it *item) (out []*kgo.Record, err error) {
 	if err := alert(s.Streams.Dismissed, s.partitions.dismissed, it.out.dismissed); err != nil {
 		return nil, err
 	}
+	if a := it.out.again; a != nil {
+		again, err := s.againRecord(a)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, again)
+	}
 	answers, err := s.answers(it)
 	return append(out, answers...), err
 }

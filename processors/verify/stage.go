@@ -23,6 +23,7 @@ type Stage struct {
 	outage     outage
 	near       *lane // candidates
 	apart      *lane // questions
+	again      *lane // refused edges
 	flow       flow
 	long       chan struct{} // one for each question that may be with Long
 	client     *kgo.Client   // for partitions and committed offsets
@@ -55,6 +56,10 @@ func New(c Config) (*Stage, error) {
 		apart: &lane{
 			topic: c.Streams.Questions, apart: true, batch: c.ApartBatch, every: c.ApartEvery,
 			slots: make(chan struct{}, c.ApartQuestions),
+		},
+		again: &lane{
+			topic: c.Streams.Again, apart: true, delay: max(c.DistrustAfter/askings, time.Millisecond), batch: c.Batch,
+			every: c.ApartEvery, slots: make(chan struct{}, AgainConnections),
 		},
 		pause: func(string) {}, joined: func(*member) {},
 	}
@@ -147,9 +152,9 @@ func (s *Stage) run(ctx context.Context) (err error) {
 // countPartitions looks at the topics once: where a user's records go must not
 // change while the stage runs.
 func (s *Stage) countPartitions(ctx context.Context) error {
-	var candidates, questions int
+	var candidates, questions, again int
 	counts := map[string]*int{
-		s.Streams.Candidates: &candidates, s.Streams.Questions: &questions,
+		s.Streams.Candidates: &candidates, s.Streams.Questions: &questions, s.Streams.Again: &again,
 		s.Streams.Changes: &s.partitions.changes, s.Streams.Alerts: &s.partitions.alerts,
 		s.Streams.Dismissed: &s.partitions.dismissed, s.Streams.DeadLetters: &s.partitions.deadLetters,
 	}
@@ -180,7 +185,10 @@ func (s *Stage) countPartitions(ctx context.Context) error {
 	if err := s.samePartitions(s.near, candidates); err != nil {
 		return err
 	}
-	return s.samePartitions(s.apart, questions)
+	if err := s.samePartitions(s.apart, questions); err != nil {
+		return err
+	}
+	return s.samePartitions(s.again, again)
 }
 
 func (s *Stage) samePartitions(l *lane, have int) error {

@@ -40,7 +40,7 @@ func BenchmarkFold(b *testing.B) {
 					bytes  int
 				)
 				fold := func(at brimline.Time) {
-					c := brimline.Change{Kind: brimline.Upsert, User: "27956157", Source: brimline.Source{Offset: offset},
+					c := brimline.Change{Kind: brimline.Upsert, User: "27956157", Source: written(offset, at, offset),
 						Row: brimline.Transaction{ID: strconv.FormatInt(1_000_000+offset, 10), User: "27956157", Amount: brimline.Amount(offset%20_000 - 5_000), Time: at}}
 					_, write := f.Fold(state, Input{Change: &c, Offset: offset})
 					offset++
@@ -79,8 +79,8 @@ func BenchmarkFold(b *testing.B) {
 	}
 }
 
-// written is goka's context as far as the stage uses it; what is emitted is encoded and dropped.
-type written struct {
+// writing is goka's context as far as the stage uses it; what is emitted is encoded and dropped.
+type writing struct {
 	gokaContext
 	table  storage.Storage
 	key    string
@@ -88,18 +88,18 @@ type written struct {
 	bytes  int
 }
 
-func (c *written) Key() string      { return c.key }
-func (c *written) Offset() int64    { return c.offset }
-func (c *written) Partition() int32 { return 0 }
+func (c *writing) Key() string      { return c.key }
+func (c *writing) Offset() int64    { return c.offset }
+func (c *writing) Partition() int32 { return 0 }
 
-func (c *written) Timestamp() time.Time { return time.Unix(1e9, 0) }
-func (c *written) Emit(_ goka.Stream, key string, value any, _ ...goka.ContextOption) {
+func (c *writing) Timestamp() time.Time { return time.Unix(1e9, 0) }
+func (c *writing) Emit(_ goka.Stream, key string, value any, _ ...goka.ContextOption) {
 	if segment, ok := value.([]byte); ok {
 		c.bytes += len(segment)
 	}
 }
 
-func (c *written) SetValue(value any, _ ...goka.ContextOption) {
+func (c *writing) SetValue(value any, _ ...goka.ContextOption) {
 	b, err := codecs.WindowPart{}.Encode(value)
 	if err == nil {
 		err = c.table.Set(c.key, b)
@@ -108,6 +108,13 @@ func (c *written) SetValue(value any, _ ...goka.ContextOption) {
 		panic(err) // goka's SetValue gives nothing back
 	}
 	c.bytes += len(b)
+}
+
+// written is where the nth change of the database stands: some 600 bytes of log for each, committed within 50 ms.
+func written(offset int64, at brimline.Time, n int64) brimline.Source {
+	return brimline.Source{
+		Offset: offset, LSN: uint64(1<<36 + 600*n), TxID: 1000 + n, Commit: at + brimline.Time(n*7919%50_000),
+	}
 }
 
 // mapped is a table that costs as good as nothing.
@@ -154,8 +161,9 @@ func BenchmarkStage(b *testing.B) {
 		if rnd.IntN(100) == 0 {
 			t = t.Add(-time.Duration(rnd.Int64N(int64(time.Hour))))
 		}
-		change, err := codecs.Change{}.Encode(&brimline.Change{Kind: brimline.Upsert, User: keys[i], Source: brimline.Source{Offset: int64(i)},
-			Row: brimline.Transaction{ID: strconv.Itoa(1_000_000 + i), User: keys[i], Amount: brimline.Amount(rnd.IntN(20_000) - 4_000), Time: t}})
+		change, err := codecs.Change{}.Encode(&brimline.Change{Kind: brimline.Upsert, User: keys[i],
+			Source: written(int64(i), t, int64(i)),
+			Row:    brimline.Transaction{ID: strconv.Itoa(1_000_000 + i), User: keys[i], Amount: brimline.Amount(rnd.IntN(20_000) - 4_000), Time: t}})
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -164,7 +172,7 @@ func BenchmarkStage(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		states := NewStates(64 << 20)
-		ctx := &written{}
+		ctx := &writing{}
 		var err error
 		if ctx.table, err = states.Watch(func(string, int32) (storage.Storage, error) { return mapped{of: map[string][]byte{}}, nil })("table", 0); err != nil {
 			b.Fatal(err)

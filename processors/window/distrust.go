@@ -16,10 +16,10 @@ import (
 // once and again later (Doubt.Next), and any change to a row that may be among what was forgotten asks about all
 // windows that the row may have been in. Decision 26 has the cases that each sentence here is there for.
 
-// distrust forgets the user's rows up to the time that the message names. What was announced is remembered, but what
-// PostgreSQL said of it was about other rows, and what it is saying may be.
-func (s *step) distrust() bool {
-	floor := max(s.in.Change.Row.Time, s.w.Floor)
+// distrust forgets the user's rows up to a time. What was announced is remembered, but what PostgreSQL said of it was
+// about other rows, and what it is saying may be.
+func (s *step) distrust(upTo brimline.Time) bool {
+	floor := max(upTo, s.w.Floor)
 	// What lies below the retained history was right when it was forgotten.
 	from := max(min(s.rows.Oldest(), floor.Add(-s.retention)), s.w.Floor.Add(time.Microsecond))
 	if d := &s.w.Doubt; d.Offset != 0 {

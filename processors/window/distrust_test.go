@@ -40,6 +40,17 @@ type doubts struct {
 	answers map[brimline.CandidateKind][]brimline.Change // PostgreSQL's, not yet in the stream
 	alerts  []string
 	log     []string
+
+	byItself  bool      // refusals are asked again, as verify does
+	noCommand bool      // and there is no distrust by command
+	patient   bool      // nothing lasts
+	again     []refusal // in the order in which they are asked again
+}
+
+// refusal is a candidate that PostgreSQL has refuted, with less than the window had.
+type refusal struct {
+	brimline.Candidate
+	asked int // again
 }
 
 // write is a transaction: a row as it is from then on, or its deletion. Lost is one that the stream never tells.
@@ -49,7 +60,9 @@ type write struct {
 	lost   bool
 	blind  bool // neither insert nor update, as a snapshot or a record without operation has it
 	silent bool // a deletion that does not say when the row was
-	number int
+	// unplaced: the record does not say where in PostgreSQL's log it is from, so that nothing waits for it to be shown.
+	unplaced bool
+	number   int
 }
 
 func newDoubts(t failer, script []write, rules ...brimline.Rule) *doubts {
@@ -128,7 +141,9 @@ func (d *doubts) moves() (all []move) {
 	may("show", d.shown < len(d.committed), func() { d.shown++ })
 	_, more := d.state.w.Doubt.Next()
 	may("ask again", more && d.next == len(d.stream), d.askAgain)
-	may("distrust", d.unhealed(), d.distrust)
+	may("distrust", d.unhealed() && !d.noCommand, d.distrust)
+	may("still refuted", d.lasting() && !d.patient, d.stillRefuted)
+	may("re-ask", d.mayReAsk() && (d.patient && d.shown == len(d.committed) || d.again[0].asked < 3), d.reAsk)
 	may("commit", len(d.script) > 0, d.commit)
 	return all
 }
@@ -157,6 +172,9 @@ func (d *doubts) route() {
 	c := brimline.Change{Kind: brimline.Upsert, User: "u", Row: w.row, Update: there && !w.blind,
 		Inserted: !there && !w.blind,
 		Source:   brimline.Source{Offset: int64(w.number), LSN: uint64(w.number)}}
+	if w.unplaced {
+		c.Source.LSN = 0
+	}
 	if w.gone {
 		c.Kind, c.Update, c.Inserted, c.Row = brimline.Delete, false, false, was
 		if c.Row.ID = w.row.ID; w.silent || !there {
@@ -170,6 +188,83 @@ func (d *doubts) distrust() {
 	d.mustSee = len(d.committed)
 	d.stream = append(d.stream, brimline.Change{Kind: brimline.Distrust, User: "u", Reason: brimline.ByCommand,
 		Row: brimline.Transaction{Time: d.clock}})
+}
+
+// reAsk asks about the first refusal again, and puts it behind the others if it stands.
+func (d *doubts) reAsk() {
+	r := d.again[0]
+	d.again = d.again[1:]
+	switch f := d.figures(&r.Candidate); {
+	case f.IsEdge(r.Rule.Limit):
+		d.stream = append(d.stream, brimline.Change{Kind: brimline.Restored, User: "u", Rule: r.Rule.Fingerprint(),
+			Row: r.Trigger, Source: r.Source, Edges: []brimline.Time{r.Edge}, Cause: r.Cause.Offset})
+	case r.Stream.HaveMore(f, r.Rule.Measure):
+		r.asked++
+		d.again = append(d.again, r)
+	}
+}
+
+// lasting says that the first refusal has stood for a while, for which PostgreSQL has shown all that the stream held
+// then, and that everything of before is folded. Not all that it shows has come by the stream, and it never may.
+func (d *doubts) lasting() bool {
+	return d.mayReAsk() && (d.again[0].asked > 0 || d.again[0].Doubted) && d.next == len(d.stream)
+}
+
+// mayReAsk: the answer to the candidate is in the stream first, for it is of the same transaction.
+func (d *doubts) mayReAsk() bool {
+	return len(d.again) > 0 && len(d.answers[brimline.EdgeCandidate]) == 0
+}
+
+func (d *doubts) stillRefuted() {
+	r := d.again[0]
+	d.again = d.again[1:]
+	c := brimline.Change{Kind: brimline.StillRefuted, User: "u", Row: r.Trigger, Rule: r.Rule.Fingerprint(),
+		Source: r.Source, Edges: []brimline.Time{r.Edge}, Cause: r.Cause.Offset}
+	if r.Doubted {
+		d.mustSee = max(d.mustSee, len(d.committed))
+		c.Kind, c.Reason, c.Row = brimline.Disbelieved, brimline.ByRefusals, brimline.Transaction{Time: d.clock}
+	}
+	d.stream = append(d.stream, c)
+}
+
+// figures are PostgreSQL's at a candidate's edge.
+func (d *doubts) figures(c *brimline.Candidate) (f brimline.Figures) {
+	for _, row := range d.rows(d.shown) {
+		weight, counts := c.Rule.Measure.Weigh(row.Amount)
+		if row.Time < c.Edge.Add(-c.Rule.Window) || row.Time > c.Edge {
+			continue
+		}
+		if f.Total = f.Total.AddAmount(weight); row.Time < c.Edge {
+			f.Before = f.Before.AddAmount(weight)
+		}
+		if counts {
+			f.Count++
+		}
+	}
+	return f
+}
+
+// run takes the move that is picked until there is none.
+func (d *doubts) run(pick func(int) int) {
+	for {
+		moves := d.moves()
+		if len(moves) == 0 {
+			return
+		}
+		m := moves[pick(len(moves))]
+		d.log = append(d.log, m.name)
+		m.do()
+	}
+}
+
+// count is how many changes of a kind there were.
+func (d *doubts) count(kind brimline.ChangeKind) (n int) {
+	for _, c := range d.stream {
+		if c.Kind == kind {
+			n++
+		}
+	}
+	return n
 }
 
 // askAgain is what the clock says. An hour later PostgreSQL shows what was committed before the distrust.
@@ -234,6 +329,9 @@ func (d *doubts) verify(kind brimline.CandidateKind) {
 		return
 	default:
 		answer.Kind, answer.Edges = brimline.Refuted, []brimline.Time{c.Edge}
+		if f := d.figures(&c); d.byItself && f.Before.Cmp(c.Rule.Limit) <= 0 && c.Stream.HaveMore(f, c.Rule.Measure) {
+			d.again = append(d.again, refusal{Candidate: c})
+		}
 	}
 	d.answers[kind] = append(d.answers[kind], answer)
 }
@@ -306,35 +404,8 @@ func TestDistrustRepairs(t *testing.T) {
 				Limit:   brimline.Count(rapid.Int64Range(0, 12).Draw(t, "limit"))})
 		}
 		d := newDoubts(t, drawWrites(t), rules...)
-		for range rapid.IntRange(0, 60).Draw(t, "moves") {
-			moves := d.moves()
-			if len(moves) == 0 {
-				break
-			}
-			n := rapid.IntRange(0, len(moves)+1).Draw(t, "then")
-			if n > len(moves) {
-				d.log = append(d.log, "an hour later")
-				d.drain(true)
-				continue
-			}
-			if n == len(moves) {
-				back, end := rapid.IntRange(0, 6).Draw(t, "back"), rapid.IntRange(0, 6).Draw(t, "the table's end")
-				d.log = append(d.log, fmt.Sprintf("crash %d %d", back, end))
-				d.crash(back, end)
-				continue
-			}
-			d.log = append(d.log, moves[n].name)
-			moves[n].do()
-		}
-		d.drain(false)
-		if wrong := d.wrong(); wrong != "" {
-			t.Fatalf("%s%s", wrong, d)
-		}
-		for _, c := range d.stream {
-			if c.Kind == brimline.Distrust {
-				distrusts++
-			}
-		}
+		d.live(t)
+		distrusts += d.count(brimline.Distrust)
 		for _, w := range d.committed {
 			if w.lost {
 				lost++
@@ -344,6 +415,34 @@ func TestDistrustRepairs(t *testing.T) {
 	t.Logf("%d distrusts, %d changes lost", distrusts, lost)
 	if distrusts == 0 || lost == 0 {
 		t.Errorf("nothing to see: %d distrusts, %d changes lost", distrusts, lost)
+	}
+}
+
+// live lets anything happen, crashes among it, and then everything come to its end, which must be right.
+func (d *doubts) live(t *rapid.T) {
+	for range rapid.IntRange(0, 60).Draw(t, "moves") {
+		moves := d.moves()
+		if len(moves) == 0 {
+			break
+		}
+		n := rapid.IntRange(0, len(moves)+1).Draw(t, "then")
+		if n > len(moves) {
+			d.log = append(d.log, "an hour later")
+			d.drain(true)
+			continue
+		}
+		if n == len(moves) {
+			back, end := rapid.IntRange(0, 6).Draw(t, "back"), rapid.IntRange(0, 6).Draw(t, "the table's end")
+			d.log = append(d.log, fmt.Sprintf("crash %d %d", back, end))
+			d.crash(back, end)
+			continue
+		}
+		d.log = append(d.log, moves[n].name)
+		moves[n].do()
+	}
+	d.drain(false)
+	if wrong := d.wrong(); wrong != "" {
+		t.Fatalf("%s%s", wrong, d)
 	}
 }
 
@@ -394,14 +493,18 @@ func schedules(most int, f func(pick func(moves int) int)) (n int) {
 	return n
 }
 
+func made(id string, amount brimline.Amount, h int) write {
+	return write{row: brimline.Transaction{ID: id, User: "u", Amount: amount, Time: hour * brimline.Time(h)}}
+}
+
+func unseen(w write) write { w.lost = true; return w }
+
+func removed(id string) write { return write{row: brimline.Transaction{ID: id, User: "u"}, gone: true} }
+
 // TestEveryInterleavingOfADistrust: the cases of decision 26, with everything that happens on the way in every order
 // that departs at most twice from the plain one.
 func TestEveryInterleavingOfADistrust(t *testing.T) {
-	put := func(id string, amount brimline.Amount, h int) write {
-		return write{row: brimline.Transaction{ID: id, User: "u", Amount: amount, Time: hour * brimline.Time(h)}}
-	}
-	lost := func(w write) write { w.lost = true; return w }
-	gone := func(id string) write { return write{row: brimline.Transaction{ID: id, User: "u"}, gone: true} }
+	put, lost, gone := made, unseen, removed
 	blind := func(w write) write { w.blind, w.silent = true, true; return w }
 	rule := brimline.Rule{ID: "r", Window: 168 * time.Hour, Limit: brimline.Count(3000)}
 	for name, script := range map[string][]write{
@@ -415,15 +518,7 @@ func TestEveryInterleavingOfADistrust(t *testing.T) {
 	} {
 		n := schedules(2, func(pick func(int) int) {
 			d := newDoubts(t, slices.Clone(script), rule)
-			for {
-				moves := d.moves()
-				if len(moves) == 0 {
-					break
-				}
-				m := moves[pick(len(moves))]
-				d.log = append(d.log, m.name)
-				m.do()
-			}
+			d.run(pick)
 			if wrong := d.wrong(); wrong != "" {
 				t.Fatalf("%s: %s%s", name, wrong, d)
 			}

@@ -4,7 +4,8 @@
 // # In
 //
 // The changes stream, keyed by user: changes to rows from route, answers from
-// verify, who is distrusted or to be forgotten, and when to ask again about them; keyed by a
+// verify, at once and when it has asked again, who is distrusted or to be
+// forgotten, and when to ask again about them; keyed by a
 // partition's marker: truncations, and the clock's announcement that users who
 // have aged out are about to be forgotten.
 //
@@ -13,7 +14,8 @@
 // Candidates: edges to be confirmed by PostgreSQL, and spans that reach below
 // the retained history, of which PostgreSQL is asked for the edges. What is
 // asked about rows older than the user's newest by more than the lateness
-// goes to the questions stream, all else to the candidates stream.
+// goes to the questions stream, all else to the candidates stream. Messages to
+// users of whose rows a TRUNCATE takes some, to the changes stream: see mixed.go.
 //
 // # State
 //
@@ -27,8 +29,9 @@
 // value is written again and the candidates that it caused are emitted again,
 // because after a crash either may not have reached Kafka. The same change at
 // a new offset finds its row as it is and does nothing: its first message was
-// handled before it. Segments are not written again: they were in the table
-// before the value that names them.
+// handled before it. An older change, by the order of the source, does nothing
+// either. Segments are not written again: they were in the table before the
+// value that names them.
 //
 // # On bad input
 //

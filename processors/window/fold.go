@@ -37,6 +37,8 @@ type Input struct {
 	// TruncatedAt is the offset after the partition's latest Truncate, 0 if
 	// there was none: rows folded before it are gone.
 	TruncatedAt int64
+	// Truncate is its place in the source, nil where that is not known. What is older is ignored.
+	Truncate *brimline.RowVersion
 	// SweptBefore is the time up to which users may have been forgotten with all their rows, 0 for none: those whose
 	// Last is at most SweptIdle. They are new, whether a sweep has deleted them yet or not.
 	SweptBefore brimline.Time
@@ -57,6 +59,7 @@ const replayReach = 1 << 16
 // emit, in the order of their causes, and whether the state must be written to the table.
 func (f *Folder) Fold(state *State, in Input) (candidates []brimline.Candidate, write bool) {
 	s := &step{Folder: f, State: state, in: in}
+	state.stands = brimline.Newer
 	w := state.w
 	if in.Offset < w.Last {
 		if failpoint.Without(failpoint.Replay) {
@@ -88,10 +91,14 @@ func (f *Folder) Fold(state *State, in Input) (candidates []brimline.Candidate, 
 		}
 	}
 	w.Scale = f.scale
-	if w.Last != 0 && w.Last <= in.TruncatedAt {
-		s.truncate()
-	}
+	mixed := w.Last != 0 && w.Last <= in.TruncatedAt && s.truncated()
 	s.alignRules()
+	if mixed { // what was taken away has hidden edges of what is left
+		s.ofRows = true
+		for i := range s.rules {
+			s.judge(i, brimline.MinTime, brimline.MaxTime, true, true)
+		}
+	}
 	switch in.Change.Kind {
 	case brimline.Upsert:
 		write = s.upsert()
@@ -106,14 +113,18 @@ func (f *Folder) Fold(state *State, in Input) (candidates []brimline.Candidate, 
 	case brimline.Retry:
 		write = s.retry()
 	case brimline.Distrust:
-		write = s.distrust()
+		write = s.distrust(s.in.Change.Row.Time)
 	case brimline.AskAgain:
 		write = s.askOnceMore()
 	case brimline.Forget:
 		write = s.forgetUser()
+	case brimline.Restored, brimline.StillRefuted:
+		write = s.putOnceMore()
+	case brimline.Disbelieved:
+		write = s.disbelieved()
 	}
 	s.putQuestions()
-	if write {
+	if write = write || mixed; write {
 		w.Last = in.Offset + 1
 		s.evict()
 	}
@@ -132,6 +143,10 @@ type step struct {
 	// find more rows late than the first time or meet other rules, numbers
 	// everything as before.
 	index int
+	// ofRows says that edges may have come to light which rows make that stand later in the source than the message; and
+	// newest is the place of the newest row, once it was looked for.
+	ofRows bool
+	newest brimline.Stamp
 }
 
 // lateIndex numbers the late candidate of a rule among those of one message. No two rules in force have the same:
@@ -147,10 +162,51 @@ func (s *step) ordered() []brimline.Candidate {
 	return s.out
 }
 
+// truncated takes away what the latest TRUNCATE has. It says whether it has taken rows and left others: those are
+// newer, and have come before it from another partition of the source.
+func (s *step) truncated() (mixed bool) {
+	t := s.in.Truncate
+	if t == nil {
+		s.truncate()
+		return false
+	}
+	changed := s.versions.all()
+	spared := slices.ContainsFunc(changed, func(v brimline.RowVersion) bool { return t.SparesChange(&v) })
+	var left []brimline.Row
+	for row := range s.rows.All() {
+		if t.Spares(row, changed) {
+			left = append(left, *row)
+		}
+	}
+	if !spared && len(left) == 0 {
+		floor := s.w.Floor
+		s.truncate()
+		if t.From != 1 { // newer rows may have come that lie below the floor
+			s.w.Floor = floor
+		}
+		return false
+	}
+	if len(left) == s.rows.Len() {
+		return false
+	}
+	s.keepOnly(left)
+	s.doubtEdges()
+	return true
+}
+
 // truncate empties the window. What was announced is remembered, but what
 // PostgreSQL said of it holds no longer, and what it could not say is not asked again: the rows are gone.
 func (s *step) truncate() {
 	s.empty()
+	s.doubtEdges()
+	for i := range s.w.Rules {
+		unasked := func(sp brimline.Span) bool { return sp.Asked == 0 }
+		s.setSpans(i, slices.DeleteFunc(slices.Clone(s.w.Rules[i].Unjudged), unasked))
+	}
+}
+
+// doubtEdges says of all edges that what PostgreSQL said of them holds no longer.
+func (s *step) doubtEdges() {
 	for i := range s.w.Rules {
 		s.eachEdge(i, brimline.MinTime, brimline.MaxTime, func(e brimline.Edge) (_ brimline.Edge, stays bool) {
 			switch e.Status {
@@ -161,8 +217,6 @@ func (s *step) truncate() {
 			}
 			return e, true
 		})
-		unasked := func(sp brimline.Span) bool { return sp.Asked == 0 }
-		s.setSpans(i, slices.DeleteFunc(slices.Clone(s.w.Rules[i].Unjudged), unasked))
 	}
 }
 
@@ -170,6 +224,7 @@ func (s *step) truncate() {
 // more, the message's have their answers, if it had any: one that is put now would be answered after the user may be
 // forgotten.
 func (s *step) again() {
+	s.ofRows = s.in.Truncate != nil // the message may have been the first one after it
 	if s.asked() {
 		s.askAgain()
 	}
@@ -249,19 +304,23 @@ func (s *step) quiet(i int) brimline.Time {
 }
 
 func (s *step) upsert() bool {
-	if s.isEcho() {
-		return false
-	}
 	row := &s.in.Change.Row
 	row.User = s.in.Change.User
 	var (
 		kept    = brimline.RowOf(row)
 		removed *brimline.Transaction
+		was     brimline.Stamp
+		found   = s.rows.Find(&kept)
 	)
-	if found := s.rows.Find(&kept); found != nil {
+	if s.stands = s.order(found); s.stands == brimline.Older {
+		return false
+	}
+	kept.Stamp = brimline.StampOf(&s.in.Change.Source)
+	if found != nil {
 		if found.SameRow(&kept) {
-			return false
+			return s.seenAgain(found)
 		}
+		was = found.Stamp
 		removed = s.take(found)
 	}
 	// What the row was before is not known where it could not be taken in.
@@ -272,11 +331,11 @@ func (s *step) upsert() bool {
 	}
 	switch {
 	case removed != nil:
-		s.noteVersion(removed.Time, removed.Time)
+		s.noteVersion(removed.Time, removed.Time, was)
 	case unseen:
-		s.noteVersion(row.Time, row.Time)
+		s.noteVersion(row.Time, row.Time, was)
 	default:
-		s.noteVersion(brimline.MaxTime, brimline.MinTime)
+		s.noteVersion(brimline.MaxTime, brimline.MinTime, was)
 	}
 	if row.Time > s.w.Floor {
 		s.insert(kept)
@@ -301,16 +360,17 @@ func (s *step) upsert() bool {
 }
 
 func (s *step) delete() bool {
-	if s.isEcho() {
-		return false
-	}
 	sought := brimline.RowOf(&s.in.Change.Row)
 	found := s.rows.Find(&sought)
+	if s.stands = s.order(found); s.stands == brimline.Older {
+		return false
+	}
 	if found == nil {
 		return s.deleteUnknown()
 	}
+	was := found.Stamp
 	gone := s.take(found)
-	s.noteVersion(gone.Time, gone.Time)
+	s.noteVersion(gone.Time, gone.Time, was)
 	s.stirIfAsked()
 	for i := range s.rules {
 		s.askLate(i, gone, nil, false)
@@ -334,7 +394,7 @@ func (s *step) deleteUnknown() bool {
 	above := last > s.w.Floor
 	first, last = min(first, from), max(last, to)
 	if above { // noted all the same: the row may be inserted again, and then deleted by an echo
-		s.noteVersion(first, last)
+		s.noteVersion(first, last, brimline.Stamp{})
 	}
 	write := s.stirIfAsked() || above || doubted
 	for i := range s.rules {
@@ -493,6 +553,7 @@ func (s *step) emit(i int, t brimline.Time, cause brimline.Cause, figures brimli
 		Kind: brimline.EdgeCandidate, User: s.in.Change.User, Scale: s.scale, Rule: s.rules[i].Rule, Edge: t,
 		Trigger: s.in.Change.Row, Source: s.source(), Stream: figures,
 		Newest: s.rows.NewestAt(i, t, newestShown), Cause: cause,
+		Doubted: s.in.Change.Kind == brimline.StillRefuted,
 	})
 }
 

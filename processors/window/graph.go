@@ -41,6 +41,7 @@ func Graph(c Config) *goka.GroupGraph {
 		goka.Input(goka.Stream(c.Streams.Changes), codecs.Raw{}, t.change),
 		goka.Output(t.candidates, codecs.Candidates{}),
 		goka.Output(t.questions, codecs.Candidates{}),
+		goka.Output(t.changes, codecs.Raw{}),
 		goka.Output(t.segments, codecs.Raw{}),
 		goka.Output(t.dead, codecs.DeadLetter{}),
 		goka.Persist(codecs.WindowPart{}),
@@ -51,10 +52,10 @@ func Graph(c Config) *goka.GroupGraph {
 // task is the group's work.
 type task struct {
 	Config
-	fold                  *Folder
-	sweep                 *sweep
-	candidates, questions goka.Stream
-	dead, segments        goka.Stream
+	fold                           *Folder
+	sweep                          *sweep
+	candidates, questions, changes goka.Stream
+	dead, segments                 goka.Stream
 }
 
 func newTask(c Config) *task {
@@ -62,7 +63,8 @@ func newTask(c Config) *task {
 	return &task{
 		Config: c, fold: NewFolder(&c.Rules, c.Compiled, c.Keep), sweep: &sweep{c},
 		candidates: goka.Stream(c.Streams.Candidates), questions: goka.Stream(c.Streams.Questions),
-		dead: goka.Stream(c.Streams.DeadLetters), segments: goka.Stream(c.Streams.WindowSegments),
+		changes: goka.Stream(c.Streams.Changes),
+		dead:    goka.Stream(c.Streams.DeadLetters), segments: goka.Stream(c.Streams.WindowSegments),
 	}
 }
 
@@ -88,6 +90,9 @@ func (t *task) change(ctx goka.Context, msg any) {
 	change.Source.Topic = t.Streams.Source
 	if processors.IsMarker(ctx.Key()) {
 		states.noted.SetValue(ctx, mark(ctx, change, t.Markers, t.Rules.Scale))
+		if change.Kind == brimline.Truncate {
+			t.wakeMixed(ctx, states)
+		}
 		return
 	}
 	state := states.get(ctx.Key())
@@ -99,7 +104,7 @@ func (t *task) change(ctx goka.Context, msg any) {
 	idle, before := marker.sweepBefore(ctx.Offset())
 	found, write := t.fold.Fold(state, Input{
 		Change: change, Offset: ctx.Offset(), At: writtenAt(ctx), TruncatedAt: marker.truncatedAt,
-		SweptBefore: before, SweptIdle: idle,
+		Truncate: marker.truncate, SweptBefore: before, SweptIdle: idle,
 	})
 	switch {
 	case write:
@@ -119,7 +124,7 @@ func (t *task) change(ctx goka.Context, msg any) {
 		failpoint.Hit(failpoint.WindowEmitted)
 	}
 	t.Seen.saw(ctx.Partition(), ctx.Offset(), change)
-	t.Metrics.observe(change, found, replay, write, state.rows.Len())
+	t.Metrics.observe(change, found, state.stands, replay, write, state.rows.Len())
 }
 
 // emit writes candidates, and the questions of a message that travel one way as one record: each way has them in the
@@ -210,7 +215,7 @@ func (t *task) store(ctx goka.Context, states *partitionStates, state *State) {
 func mark(ctx goka.Context, c *brimline.Change, m *Markers, scale int) *brimline.Window {
 	var w *brimline.Window
 	if c.Kind == brimline.Truncate {
-		w = m.truncated(ctx.Partition(), ctx.Offset())
+		w = m.truncated(ctx.Partition(), ctx.Offset(), c)
 	} else {
 		w = m.swept(ctx.Partition(), ctx.Offset(), c.Row.Time)
 	}

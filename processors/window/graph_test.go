@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"testing"
 	"time"
 
@@ -110,6 +111,36 @@ func idsIn(topic *tester.QueueTracker) (ids []string) {
 		}
 		for _, c := range v.([]brimline.Candidate) {
 			ids = append(ids, c.ID())
+		}
+	}
+}
+
+// TestGraphIsInTheTopology: what the stage reads and writes is what the flow as data says.
+func TestGraphIsInTheTopology(t *testing.T) {
+	streams := processors.NewStreams("g", "src", "alerts")
+	graph := Graph(Config{Streams: streams})
+	for _, stage := range processors.Topology(streams) {
+		if stage.Name != processors.Window {
+			continue
+		}
+		for what, of := range map[string]struct {
+			graph goka.Edges
+			data  []processors.Edge
+		}{"in": {graph.InputStreams(), stage.In}, "out": {graph.OutputStreams(), stage.Out}} {
+			var is, said []string
+			for _, e := range of.graph {
+				if e.Topic() != streams.WindowSegments { // the table by another name
+					is = append(is, e.Topic())
+				}
+			}
+			for _, e := range of.data {
+				said = append(said, e.Topic)
+			}
+			slices.Sort(is)
+			slices.Sort(said)
+			if len(is) == 0 || !slices.Equal(is, said) {
+				t.Errorf("%s: %v, and the topology says %v", what, is, said)
+			}
 		}
 	}
 }

@@ -47,6 +47,8 @@ type life struct {
 	mark    [2]brimline.Cause       // of each
 	closed  [2]int                  // users' questions that were answered
 	letters []brimline.Candidate
+	refused []brimline.Candidate // and not yet asked about again for the last time
+	last    map[brimline.ChangeKind]int
 
 	alerts    []string
 	late      []*fact         // hidden rows that were repaired below the history
@@ -364,6 +366,9 @@ func (l *life) verify(way, most int) {
 				l.alerts = append(l.alerts, c.ID())
 				continue
 			}
+			if err == nil {
+				l.refused = append(l.refused, *c)
+			}
 		}
 		if err != nil {
 			l.died++
@@ -405,6 +410,28 @@ func (l *life) distrust(user string) {
 		}
 	}
 	l.stream = append(l.stream, message{user, change})
+}
+
+// reAsk says PostgreSQL's last word about an edge that it refused. That it comes too early, or that the window has no
+// more than PostgreSQL, costs questions, and nothing else.
+func (l *life) reAsk(n int) {
+	c := l.refused[n]
+	l.refused = slices.Delete(l.refused, n, n+1)
+	change := brimline.Change{Kind: brimline.Disbelieved, User: c.User, Reason: brimline.ByRefusals, Source: c.Source,
+		Row:  brimline.Transaction{Time: hour * brimline.Time(rapid.IntRange(0, 2000).Draw(l.t, "now"))},
+		Rule: c.Rule.Fingerprint(), Edges: []brimline.Time{c.Edge}, Cause: c.Cause.Offset}
+	f, there, err := l.figures(c.User, &c.Rule, c.Edge)
+	if err != nil {
+		return
+	}
+	switch {
+	case there && f.IsEdge(c.Rule.Limit):
+		change.Kind, change.Reason, change.Row = brimline.Restored, "", c.Trigger
+	case rapid.Bool().Draw(l.t, "first"):
+		change.Kind, change.Reason, change.Row = brimline.StillRefuted, "", c.Trigger
+	}
+	l.last[change.Kind]++
+	l.stream = append(l.stream, message{c.User, change})
 }
 
 func (l *life) check(mayRepeat bool) {
@@ -470,7 +497,7 @@ func (l *life) String() string {
 // source topic are in the order of their times, or in any.
 func drawLife(t *rapid.T, inOrder bool) *life {
 	l := &life{t: t, rows: map[string]*fact{}, table: map[string][]byte{}, mark: [2]brimline.Cause{{Offset: -1}, {Offset: -1}},
-		forgotten: map[string]bool{}}
+		forgotten: map[string]bool{}, last: map[brimline.ChangeKind]int{}}
 	for i := range rapid.IntRange(1, 3).Draw(t, "rules") {
 		r := brimline.Rule{ID: "r" + strconv.Itoa(i),
 			Window:  time.Duration(rapid.IntRange(1, 12).Draw(t, "window")) * time.Hour,
@@ -574,7 +601,7 @@ func TestLife(t *testing.T) { testLife(t, false) }
 func TestLifeInOrder(t *testing.T) { testLife(t, true) }
 
 func testLife(t *testing.T, inOrder bool) {
-	swept, died, repeated, near, apart := 0, 0, 0, 0, 0
+	swept, died, repeated, near, apart, restored, lasting := 0, 0, 0, 0, 0, 0, 0
 	live := func(t *rapid.T) {
 		l := drawLife(t, inOrder)
 		due := 0 // visits
@@ -586,7 +613,7 @@ func testLife(t *testing.T, inOrder bool) {
 			if left == 0 && l.next == len(l.stream) && len(l.sent)+len(l.arrived[0])+len(l.arrived[1]) == 0 {
 				break
 			}
-			switch rapid.IntRange(0, 13).Draw(t, "then") {
+			switch rapid.IntRange(0, 14).Draw(t, "then") {
 			case 0, 1, 2:
 				p := rapid.IntRange(0, len(l.sources)-1).Draw(t, "from")
 				for range min(len(l.sources[p]), rapid.IntRange(1, 5).Draw(t, "events")) {
@@ -630,21 +657,28 @@ func testLife(t *testing.T, inOrder bool) {
 				if left > 0 {
 					l.distrust(fmt.Sprint("u", rapid.IntRange(0, 3).Draw(t, "distrusted")))
 				}
+			case 14:
+				for range min(len(l.refused), rapid.IntRange(1, 4).Draw(t, "asked again")) * min(left, 1) {
+					l.reAsk(rapid.IntRange(0, len(l.refused)-1).Draw(t, "refused"))
+				}
 			}
 		}
 		l.check(!inOrder)
 		swept, died = swept+l.swept, died+l.died
+		restored, lasting = restored+l.last[brimline.Restored], lasting+l.last[brimline.Disbelieved]
 		near, apart = near+l.closed[0], apart+l.closed[1]
 		for range l.alerts {
 			repeated++
 		}
 	}
-	nothing := func() bool { return swept == 0 || died == 0 || repeated == 0 || near == 0 || apart == 0 }
+	nothing := func() bool {
+		return swept == 0 || died == 0 || repeated == 0 || near == 0 || apart == 0 || lasting == 0
+	}
 	for tries := 0; tries < 3 && nothing(); tries++ { // a hundred lives may have no sweep by chance
 		rapid.Check(t, live)
 	}
 	seen := fmt.Sprintf("%d users were swept, %d candidates died, %d alerts, %d answers about rows near the newest, "+
-		"%d about older ones", swept, died, repeated, near, apart)
+		"%d about older ones, %d refusals lasted, %d did not", swept, died, repeated, near, apart, lasting, restored)
 	t.Log(seen)
 	if nothing() {
 		t.Errorf("nothing to see: %s", seen)

@@ -13,9 +13,10 @@ import (
 )
 
 // Markers are what concerns all users of a partition: until which offset the watched table's latest TRUNCATE has
-// emptied their windows, and up to which time users were forgotten with all their rows. A partition's marker is a
-// value of the table under processors.MarkerKey: Window.Last is the offset after the Truncate, Window.Floor the time;
-// the edges of its only rule are the times before it, with the offsets of their sweeps.
+// emptied their windows, where it stands in the source, and up to which time users were forgotten with all their rows.
+// A partition's marker is a value of the table under processors.MarkerKey: Window.Last is the offset after the
+// Truncate, Window.Floor the time; the edges of its only rule are the times before it, with the offsets of their
+// sweeps; Window.Changed is the Truncate's place, if that is known, and its From is 1 where it was Whole.
 type Markers struct {
 	partitions int
 	mu         sync.RWMutex
@@ -23,8 +24,9 @@ type Markers struct {
 }
 
 type marker struct {
-	truncatedAt int64   // 0: never
-	sweeps      []swept // the newest last
+	truncatedAt int64                // 0: never
+	truncate    *brimline.RowVersion // its place, which never changes; nil: not known
+	sweeps      []swept              // the newest last
 }
 
 // swept is a sweep, and up to which time it forgets users, if they are idle: a whole sweep has passed since their last
@@ -62,9 +64,24 @@ func (m *Markers) get(partition int32) marker {
 	return m.of[partition]
 }
 
-// truncated notes a Truncate at offset and gives the marker's new value.
-func (m *Markers) truncated(partition int32, offset int64) *brimline.Window {
-	return m.change(partition, func(k *marker) { k.truncatedAt = offset + 1 })
+// truncated notes a Truncate at offset and gives the marker's new value. What one takes away that is older than
+// another, or is the same once more, is gone already.
+func (m *Markers) truncated(partition int32, offset int64, c *brimline.Change) *brimline.Window {
+	return m.change(partition, func(k *marker) {
+		if k.truncate != nil {
+			if o := k.truncate.Order(&c.Source); o == brimline.Older || o == brimline.Same {
+				return
+			}
+		}
+		k.truncatedAt, k.truncate = offset+1, nil
+		if c.Source.LSN != 0 {
+			k.truncate = &brimline.RowVersion{}
+			k.truncate.Note(&c.Source, brimline.Newer)
+			if c.Whole {
+				k.truncate.From = 1
+			}
+		}
+	})
 }
 
 // swept notes that users whose newest row lies before t are about to be forgotten, as the message at offset says.
@@ -87,6 +104,9 @@ func (m *Markers) change(partition int32, f func(*marker)) *brimline.Window {
 	f(&k)
 	m.of[partition] = k
 	w := &brimline.Window{Last: k.truncatedAt, Floor: brimline.MinTime}
+	if k.truncate != nil {
+		w.Changed = []brimline.RowVersion{*k.truncate}
+	}
 	if len(k.sweeps) == 0 {
 		return w
 	}
@@ -131,6 +151,9 @@ func (w *watched) MarkRecovered() error {
 		}
 		window := decoded.(*brimline.Window)
 		k.truncatedAt = window.Last
+		if len(window.Changed) > 0 {
+			k.truncate = &window.Changed[0]
+		}
 		if len(window.Rules) > 0 {
 			for _, e := range window.Rules[0].Edges {
 				k.sweeps = append(k.sweeps, swept{e.Cause.Offset, e.Time})

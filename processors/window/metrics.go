@@ -9,11 +9,13 @@ import (
 
 // Metrics are the stage's own; lag and restarts are counted by the app for every stage alike.
 type Metrics struct {
-	changes     [brimline.Forget + 1][effects]prometheus.Counter // by kind and effect
+	changes     [brimline.LastChange + 1][effects]prometheus.Counter // by kind and effect
 	candidates  map[brimline.CandidateKind]prometheus.Counter
 	rows        prometheus.Histogram
 	swept       prometheus.Counter
 	undecodable prometheus.Counter
+	older       prometheus.Counter
+	elsewhere   prometheus.Counter
 	broken      prometheus.Counter
 	cut         prometheus.Counter
 	shortened   prometheus.Counter
@@ -37,7 +39,8 @@ var changeKinds = map[brimline.ChangeKind]string{
 	brimline.EdgesFound: "edges_found", brimline.Refuted: "refuted", brimline.Sweep: "sweep",
 	brimline.Unjudgeable: "unjudgeable", brimline.Retry: "retry",
 	brimline.Distrust: "distrust", brimline.AskAgain: "ask_again",
-	brimline.Forget: "forget",
+	brimline.Forget:   "forget",
+	brimline.Restored: "restored", brimline.StillRefuted: "still_refuted", brimline.Disbelieved: "disbelieved",
 }
 
 // NewMetrics registers the stage's metrics with r, counters at zero.
@@ -58,6 +61,15 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		}),
 		swept: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "brimline_window_swept_users_total", Help: "Users deleted from the table because everything of theirs had aged out.",
+		}),
+		older: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "brimline_window_older_changes_total",
+			Help: "Changes left alone because a newer one of their row was folded before.",
+		}),
+		elsewhere: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "brimline_window_other_timeline_changes_total",
+			Help: "Changes with a lower LSN and a later commit than their row's newest, folded as they came: the database was " +
+				"restored, or a standby took over, or a snapshot was taken while their transaction was open.",
 		}),
 		undecodable: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "brimline_window_deadletters_total", Help: "Messages of the changes stream that could not be decoded.",
@@ -80,14 +92,15 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		Help: "Users distrusted, by reason: their rows were forgotten, and PostgreSQL answers for them.",
 	}, []string{"reason"})
 	m.distrusts = map[brimline.DistrustReason]prometheus.Counter{
-		brimline.ByCommand: distrusts.WithLabelValues(string(brimline.ByCommand)),
+		brimline.ByCommand:  distrusts.WithLabelValues(string(brimline.ByCommand)),
+		brimline.ByRefusals: distrusts.WithLabelValues(string(brimline.ByRefusals)),
 	}
 	m.distrusted = prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "brimline_window_distrusted_users",
 		Help: "Users for whom PostgreSQL answers because they were distrusted, until their windows have filled again.",
 	})
-	r.MustRegister(changes, candidates, m.rows, m.swept, m.undecodable, m.broken, distrusts, m.distrusted,
-		m.cut, m.shortened)
+	r.MustRegister(changes, candidates, m.rows, m.swept, m.undecodable, m.older, m.elsewhere, m.broken, distrusts,
+		m.distrusted, m.cut, m.shortened)
 	for kind, name := range changeKinds {
 		for effect, what := range effectNames {
 			m.changes[kind][effect] = changes.WithLabelValues(name, what)
@@ -102,7 +115,15 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 // Distrusted says how many distrusted users there are.
 func (m *Metrics) Distrusted(n int) { m.distrusted.Set(float64(n)) }
 
-func (m *Metrics) observe(c *brimline.Change, found []brimline.Candidate, replay, write bool, rows int) {
+func (m *Metrics) observe(c *brimline.Change, found []brimline.Candidate, stands brimline.Order, replay, write bool,
+	rows int,
+) {
+	switch stands {
+	case brimline.Older:
+		m.older.Inc()
+	case brimline.Elsewhere:
+		m.elsewhere.Inc()
+	}
 	effect := nothing
 	switch {
 	case replay:

@@ -91,9 +91,21 @@ func (s *State) open(apart bool) *brimline.Cause {
 func (s *State) asked() bool { return s.w.Asked != brimline.Cause{} || s.w.Apart != brimline.Cause{} }
 
 // source is where what PostgreSQL must have seen comes from: the message, or a change to rows that came later than the
-// row which an answer is about.
+// row which an answer is about, or the newest row.
 func (s *step) source() brimline.Source {
 	from := s.in.Change.Source
+	if s.ofRows {
+		if s.newest == (brimline.Stamp{}) {
+			for row := range s.rows.All() {
+				if row.Stamp.LSN > s.newest.LSN {
+					s.newest = row.Stamp
+				}
+			}
+		}
+		if s.newest.LSN > from.LSN {
+			from.LSN, from.Commit = s.newest.LSN, s.newest.Commit()
+		}
+	}
 	switch s.in.Change.Kind {
 	case brimline.Upsert, brimline.Delete:
 		return from
@@ -161,6 +173,10 @@ func (s *step) askAgain() {
 			}
 		case brimline.Distrust, brimline.AskAgain:
 			if s.w.Doubt.Offset != 0 {
+				s.askDoubt(i)
+			}
+		case brimline.Disbelieved:
+			if s.w.Doubt.Offset > s.in.Offset { // of this message, or of a later one, whose span is as wide
 				s.askDoubt(i)
 			}
 		}

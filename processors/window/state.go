@@ -34,6 +34,8 @@ type State struct {
 	changed, stale bool
 	// shortened says that history was given up since the last commit because it had become too large.
 	shortened bool
+	// stands is how the change that was folded last stands to what was known of its row.
+	stands brimline.Order
 }
 
 // NewState is the state of a user with the given whole window (see
@@ -219,6 +221,18 @@ func (s *State) empty() {
 	s.w.Floor, s.versions = brimline.MinTime, newVersions(nil)
 	if s.tail != nil {
 		s.tail.Rows, s.tail.Gone, s.tail.Changed = nil, nil, nil
+	}
+}
+
+// keepOnly drops all rows but some, which are by Compare.
+func (s *State) keepOnly(rows []brimline.Row) {
+	s.changed, s.stale = true, true
+	s.rows = s.rows.Empty()
+	for i := range rows {
+		s.rows.Insert(rows[i])
+	}
+	if s.tail != nil {
+		s.tail.Rows, s.tail.Gone = nil, nil
 	}
 }
 

@@ -19,7 +19,7 @@ import (
 // A heavy user whose rows are asked for again and again stays, whatever
 // passes by in this partition or another.
 func TestHeavyUsersAreKept(t *testing.T) {
-	all := NewStates(80_000)
+	all := NewStates(120_000)
 	var parts []*partitionStates
 	for n := range int32(2) {
 		p := &partitionStates{all: all, users: map[string]*list.Element{}}
