@@ -83,7 +83,8 @@ func anySource() *rapid.Generator[brimline.Source] {
 func anyChange() *rapid.Generator[*brimline.Change] {
 	return rapid.Custom(func(t *rapid.T) *brimline.Change {
 		c := &brimline.Change{
-			Kind: brimline.ChangeKind(rapid.IntRange(1, int(brimline.LastChange)).Draw(t, "kind")), User: anyID().Draw(t, "user"),
+			Kind:   brimline.ChangeKind(rapid.IntRange(1, int(brimline.LastChange)).Draw(t, "kind")),
+			User:   anyID().Draw(t, "user"),
 			Source: anySource().Draw(t, "source"),
 		}
 		switch c.Kind {

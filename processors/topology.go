@@ -61,8 +61,10 @@ func Topology(s Streams) []Stage {
 		},
 		{
 			Name: Verify, Group: s.VerifyGroup,
-			In:  []Edge{candidates, questions, again},
-			Out: []Edge{alerts, {s.Dismissed, "user/rule/edge-time", "candidates that PostgreSQL refuted"}, again, changes, dead},
+			In: []Edge{candidates, questions, again},
+			Out: []Edge{
+				alerts, {s.Dismissed, "user/rule/edge-time", "candidates that PostgreSQL refuted"}, again, changes, dead,
+			},
 		},
 		{
 			Name: Index, Group: s.IndexGroup,

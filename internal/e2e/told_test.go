@@ -80,14 +80,16 @@ func TestDistrustsAreTold(t *testing.T) {
 	if err != nil {
 		t.Fatalf("brimline status: %v\n%s", err, out)
 	}
-	for _, want := range []string{`(?m)^instance \S+ at \S+: note: ` + distrusted, `(?m)^instance \S+ at \S+: warning: ` + wait,
-		`(?m)^  remedy: so many have one cause`, `(?m)^verify +` + j.names.Again + ` `} {
+	for _, want := range []string{
+		`(?m)^instance \S+ at \S+: note: ` + distrusted, `(?m)^instance \S+ at \S+: warning: ` + wait,
+		`(?m)^  remedy: so many have one cause`, `(?m)^verify +` + j.names.Again + ` `,
+	} {
 		if !regexp.MustCompile(want).Match(out) {
 			t.Errorf("status lacks %s:\n%s", want, out)
 		}
 	}
-	said := regexp.MustCompile(`level=WARN msg="PostgreSQL goes on refusing an edge, .*rule=week edge=\S+ stream=5000.00 ` +
-		`postgresql=2500.00 rows_stream=2 rows_postgresql=1 remedy=`)
+	said := regexp.MustCompile(`level=WARN msg="PostgreSQL goes on refusing an edge, .*rule=week edge=\S+ ` +
+		`stream=5000.00 postgresql=2500.00 rows_stream=2 rows_postgresql=1 remedy=`)
 	if n := len(said.FindAllString(p.Output(), -1)); n == 0 || n > 3 {
 		t.Errorf("the log has %d examples:\n%s", n, p.Output())
 	}

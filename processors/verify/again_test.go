@@ -66,7 +66,8 @@ var kindNames = map[brimline.ChangeKind]string{brimline.Refuted: "refuted", brim
 func (w *world) said(kinds ...brimline.ChangeKind) (all []string) {
 	for _, c := range decoded[*brimline.Change](w.t, codecs.Change{}, w.read(w.streams.Changes)) {
 		if slices.Contains(kinds, c.Kind) {
-			all = append(all, fmt.Sprint(kindNames[c.Kind], " ", c.User, " ", int64(c.Edges[0]/hour), " ", c.Cause, " ", c.Reason))
+			all = append(all,
+				fmt.Sprint(kindNames[c.Kind], " ", c.User, " ", int64(c.Edges[0]/hour), " ", c.Cause, " ", c.Reason))
 		}
 	}
 	slices.Sort(all)
@@ -451,7 +452,9 @@ func TestAClockThatIsBehindHoldsUpNothing(t *testing.T) {
 	}
 	s := w.unstarted("none")
 	s.partitions.changes = w.count
-	edge := must(s.againRecord(&brimline.Again{Candidate: *edgeCandidate("u", 2*hour, 1), Database: less, First: 1, Since: 1}))
+	edge := must(s.againRecord(&brimline.Again{
+		Candidate: *edgeCandidate("u", 2*hour, 1), Database: less, First: 1, Since: 1,
+	}))
 	edge.Timestamp = time.Now().Add(time.Hour)
 	w.putRaw(edge)
 	one := w.start("one")

@@ -131,7 +131,8 @@ func TestARefusalOfAHeavyUserDistrusts(t *testing.T) {
 	no := disbelieved(&once[0], 500)
 	out := shown(b.next(no))
 	w := b.table.read(t)
-	if len(out) != 1 || w.Doubt.Floor != minutes(400) || w.Floor != minutes(400) || len(w.Rows) != 0 || w.Older.Len() != 0 {
+	if len(out) != 1 || w.Doubt.Floor != minutes(400) || w.Floor != minutes(400) || len(w.Rows) != 0 ||
+		w.Older.Len() != 0 {
 		t.Errorf("asked %q, left are %+v", out, w)
 	}
 	if again := shown(b.at(b.offset-1, no)); !slices.Equal(again, out) {

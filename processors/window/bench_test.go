@@ -163,7 +163,9 @@ func BenchmarkStage(b *testing.B) {
 		}
 		change, err := codecs.Change{}.Encode(&brimline.Change{Kind: brimline.Upsert, User: keys[i],
 			Source: written(int64(i), t, int64(i)),
-			Row:    brimline.Transaction{ID: strconv.Itoa(1_000_000 + i), User: keys[i], Amount: brimline.Amount(rnd.IntN(20_000) - 4_000), Time: t}})
+			Row: brimline.Transaction{
+				ID: strconv.Itoa(1_000_000 + i), User: keys[i], Amount: brimline.Amount(rnd.IntN(20_000) - 4_000), Time: t,
+			}})
 		if err != nil {
 			b.Fatal(err)
 		}

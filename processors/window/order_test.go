@@ -287,10 +287,10 @@ func TestStampsKeepWhatTheySay(t *testing.T) {
 	})
 }
 
-// TestOrderBesideOpenTransactions: a snapshot is taken while transactions are open, which have changed rows at lower LSNs
-// than the snapshot's, and commit after it. The snapshot names a time that is somewhat later than its moment. What was
-// committed before it may be sent as well, as to a connector that had its slot before, and stretches are sent again. In
-// the end the rows are those of the database.
+// TestOrderBesideOpenTransactions: a snapshot is taken while transactions are open, which have changed rows at lower
+// LSNs than the snapshot's, and commit after it. The snapshot names a time that is somewhat later than its moment. What
+// was committed before it may be sent as well, as to a connector that had its slot before, and stretches are sent
+// again. In the end the rows are those of the database.
 func TestOrderBesideOpenTransactions(t *testing.T) {
 	f := NewFolder(&brimline.RuleSet{Lateness: 1000 * time.Hour}, nil, time.Hour)
 	type transaction struct {
