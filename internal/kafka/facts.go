@@ -49,7 +49,7 @@ func (c *Cluster) Facts(ctx context.Context, topic string) (Facts, error) {
 	if f.Offline > 0 {
 		return f, nil // offsets cannot be had
 	}
-	ranges, err := c.ranges([]string{topic})
+	ranges, err := c.ranges(ctx, []string{topic})
 	if err != nil {
 		return f, err
 	}
@@ -72,7 +72,7 @@ func (c *Cluster) BrokerCount(ctx context.Context) (int, error) {
 // Last gives committed records from the end of topic, at most n of each
 // partition, in the order of offsets; fewer where offsets hold no records.
 func (c *Cluster) Last(ctx context.Context, topic string, n int64) ([]*sarama.ConsumerMessage, error) {
-	ranges, err := c.ranges([]string{topic})
+	ranges, err := c.ranges(ctx, []string{topic})
 	if err != nil {
 		return nil, err
 	}

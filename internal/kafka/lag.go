@@ -35,7 +35,7 @@ func (c *Cluster) Lag(ctx context.Context, group string, topics []string) ([]Par
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	ranges, err := c.ranges(topics)
+	ranges, err := c.ranges(ctx, topics)
 	if err != nil || len(ranges) == 0 {
 		return nil, err
 	}

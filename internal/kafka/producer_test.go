@@ -189,7 +189,7 @@ func TestProducerStopsAtTheFirstLoss(t *testing.T) {
 				}
 			}
 			must(t, p.Close())
-			ranges, err := c.ranges([]string{"t"})
+			ranges, err := c.ranges(t.Context(), []string{"t"})
 			must(t, err)
 			expect(t, "records written", ranges[0].high, 1)
 		})

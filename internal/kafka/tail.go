@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 
@@ -34,7 +35,7 @@ func (c *Cluster) Tail(ctx context.Context, topic string, from From, follow bool
 }
 
 func (c *Cluster) tail(ctx context.Context, topic string, from From, follow bool, fn func(*sarama.ConsumerMessage) error) error {
-	ranges, err := c.ranges([]string{topic})
+	ranges, err := c.ranges(ctx, []string{topic})
 	if err != nil {
 		return err
 	}
@@ -134,7 +135,7 @@ type offsetRange struct {
 }
 
 // ranges asks for the offsets of all partitions of topics, in their order.
-func (c *Cluster) ranges(topics []string) ([]offsetRange, error) {
+func (c *Cluster) ranges(ctx context.Context, topics []string) ([]offsetRange, error) {
 	oldest, newest := map[string]map[int32]int64{}, map[string]map[int32]int64{}
 	var all []offsetRange
 	for _, topic := range topics {
@@ -170,21 +171,56 @@ func (c *Cluster) ranges(topics []string) ([]offsetRange, error) {
 		{newest, sarama.ReadCommitted, func(r *offsetRange, v int64) { r.stable = v }},
 		{newest, sarama.ReadUncommitted, func(r *offsetRange, v int64) { r.high = v }},
 	} {
-		found, err := c.admin.ListOffsets(q.at, &sarama.ListOffsetsOptions{IsolationLevel: q.isolation})
+		found, err := c.offsetsAt(ctx, q.at, q.isolation)
 		if err != nil {
-			return nil, Explain(err, "asking for offsets")
+			return nil, err
 		}
 		for i := range all {
 			r := &all[i]
-			o := found[r.topic][r.partition]
-			if o == nil {
-				return nil, Explain(sarama.ErrIncompleteResponse, "asking for offsets")
-			}
-			if o.Err != nil && !errors.Is(o.Err, sarama.ErrNoError) {
-				return nil, Explain(o.Err, fmt.Sprintf("offsets of topic %q, partition %d", r.topic, r.partition))
-			}
-			q.set(r, o.Offset)
+			q.set(r, found[r.topic][r.partition])
 		}
 	}
 	return all, nil
+}
+
+// offsetsAt asks for offsets, and again while leaders change: those of a topic that another instance has just made are
+// not known to all brokers.
+func (c *Cluster) offsetsAt(
+	ctx context.Context, at map[string]map[int32]int64, isolation sarama.IsolationLevel,
+) (map[string]map[int32]int64, error) {
+	for failures := 0; ; failures++ {
+		found, where, err := c.askOffsets(at, isolation)
+		if err == nil {
+			return found, nil
+		}
+		if failures == scanRetries || !passing(err) || pause(ctx, scanBackoff) != nil {
+			return nil, Explain(err, where)
+		}
+		_ = c.client.RefreshMetadata(slices.Collect(maps.Keys(at))...)
+	}
+}
+
+func (c *Cluster) askOffsets(at map[string]map[int32]int64, isolation sarama.IsolationLevel) (
+	found map[string]map[int32]int64, where string, err error,
+) {
+	where = "asking for offsets"
+	answer, err := c.admin.ListOffsets(at, &sarama.ListOffsetsOptions{IsolationLevel: isolation})
+	if err != nil {
+		return nil, where, err
+	}
+	found = map[string]map[int32]int64{}
+	for topic, partitions := range at {
+		found[topic] = map[int32]int64{}
+		for p := range partitions {
+			o := answer[topic][p]
+			if o == nil {
+				return nil, where, sarama.ErrIncompleteResponse
+			}
+			if o.Err != nil && !errors.Is(o.Err, sarama.ErrNoError) {
+				return nil, fmt.Sprintf("offsets of topic %q, partition %d", topic, p), o.Err
+			}
+			found[topic][p] = o.Offset
+		}
+	}
+	return found, "", nil
 }

@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync/atomic"
 	"testing"
 
 	"github.com/IBM/sarama"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // The end of a topic is found whatever lies there: records, the marker of a transaction, an aborted
@@ -107,5 +110,55 @@ func TestTailStops(t *testing.T) {
 		if must(t, err); n != 1 {
 			t.Errorf("%d records", n)
 		}
+	}
+}
+
+// TestOffsetsWhileLeadersChange: a topic that another instance has just made, or whose leader has just moved, is asked
+// about again. What does not pass is said at once.
+func TestOffsetsWhileLeadersChange(t *testing.T) {
+	t.Parallel()
+	k, o := broker(t, kfake.SeedTopics(2, "t"))
+	c := dialled(t, o)
+	var asked, times, code atomic.Int32
+	refuse := func(n int32, with int16) {
+		asked.Store(0)
+		times.Store(n)
+		code.Store(int32(with))
+	}
+	k.ControlKey(int16(kmsg.ListOffsets), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		k.KeepControl()
+		if asked.Add(1) > times.Load() {
+			return nil, nil, false
+		}
+		q := r.(*kmsg.ListOffsetsRequest)
+		answer := q.ResponseKind().(*kmsg.ListOffsetsResponse)
+		for _, topic := range q.Topics {
+			to := kmsg.NewListOffsetsResponseTopic()
+			to.Topic = topic.Topic
+			for _, p := range topic.Partitions {
+				of := kmsg.NewListOffsetsResponseTopicPartition()
+				of.Partition, of.ErrorCode = p.Partition, int16(code.Load())
+				to.Partitions = append(to.Partitions, of)
+			}
+			answer.Topics = append(answer.Topics, to)
+		}
+		return answer, nil, true
+	})
+	refuse(4, kerr.NotLeaderForPartition.Code)
+	if ranges, err := c.ranges(t.Context(), []string{"t"}); err != nil || len(ranges) != 2 {
+		t.Errorf("%+v, %v", ranges, err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), scanBackoff/2)
+	defer cancel()
+	refuse(1<<30, kerr.NotLeaderForPartition.Code)
+	if _, err := c.ranges(ctx, []string{"t"}); err == nil {
+		t.Error("no error, though the leaders are never known")
+	}
+	refuse(1<<30, kerr.TopicAuthorizationFailed.Code)
+	if _, err := c.ranges(t.Context(), []string{"t"}); kindOf(err) != KindPermission {
+		t.Errorf("without the right to it: %v", err)
+	}
+	if n := asked.Load(); n > 2 {
+		t.Errorf("asked %d times without the right to it", n)
 	}
 }
