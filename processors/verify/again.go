@@ -85,8 +85,8 @@ func (s *Stage) prepareAgain(ctx context.Context, b *batch) error {
 			it.reask, it.out.again = reaskNoBudget, a // PostgreSQL is spared: its answer could not be followed
 			continue
 		}
-		it.question = &question{user: a.Candidate.User, rule: it.rule, from: a.Candidate.Edge, to: a.Candidate.Edge,
-			after: []brimline.Source{a.Candidate.Source}}
+		it.question = &question{user: a.Candidate.User, rule: it.rule, from: a.Candidate.Edge, to: a.Candidate.Edge}
+		it.question.after.add(a.Candidate.Source)
 		questions = append(questions, it.question)
 	}
 	if err := s.askAll(ctx, b, alone(questions)); err != nil {

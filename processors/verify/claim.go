@@ -26,7 +26,10 @@ type claim struct {
 
 	standing sync.Mutex // held while a batch is committed
 	position
-	reread   bool // all that was open when the claim began has been read
+	// What was open when the claim began is read again: up to here, nil once that is done, and from which offset on of
+	// which users.
+	reading  *place
+	left     map[userKey]int64
 	kept     keptBack
 	tellFull processors.Rarely
 
@@ -111,8 +114,8 @@ func (c *claim) run() {
 	beside.Go(func() { c.failWith(c.handleKeptBack()) })
 	c.failWith(c.consume())
 	beside.Wait()
-	left, _ := c.kept.state()
-	c.member.s.Metrics.kept.Sub(float64(len(left)))
+	_, left, _ := c.kept.state()
+	c.member.s.Metrics.kept.Sub(float64(left))
 }
 
 func (c *claim) failWith(err error) {
@@ -132,7 +135,15 @@ func (c *claim) consume() error {
 		if len(messages) == 0 {
 			return nil
 		}
-		for messages = c.unhandled(messages); len(messages) > 0; {
+		if messages = c.unhandled(messages); len(messages) == 0 {
+			if err := c.forgetEnded(); err != nil {
+				return err
+			}
+		}
+		for len(messages) > 0 {
+			if err := c.forgetEnded(); err != nil {
+				return err
+			}
 			b := c.batchOf(messages)
 			if err := prepare(c.session.ctx, b); err != nil {
 				return err

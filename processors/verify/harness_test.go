@@ -406,6 +406,9 @@ type fakeLedger struct {
 	together int
 	took     chan struct{} // gets one when a question comes, if there is room
 	hold     chan struct{} // if set, a question waits until it is closed
+	// open, if set, says which changes are not visible yet. looked is how often that was asked.
+	open   func(brimline.Source) bool
+	looked int
 	// bad, if set, says why the rows of a question cannot be judged; nil where they can.
 	bad func(user string, from, to brimline.Time) error
 }
@@ -519,6 +522,18 @@ func (l *fakeLedger) EdgesOf(
 		all = append(all, halfHours(s.From, s.To))
 	}
 	return all, 99, l.question(ctx)
+}
+
+func (l *fakeLedger) Unseen(_ context.Context, after []brimline.Source) (unseen []brimline.Source, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.looked++
+	for _, src := range after {
+		if l.open != nil && l.open(src) {
+			unseen = append(unseen, src)
+		}
+	}
+	return unseen, l.err
 }
 
 func (l *fakeLedger) AsOf(_ context.Context, _ string, _ *sliding.Rule, at brimline.Time) (brimline.AsOf, error) {
