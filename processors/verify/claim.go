@@ -40,8 +40,9 @@ type claim struct {
 	more   chan struct{} // the queue is not empty any more
 }
 
-// A partition whose claim has so many batches before it is not read until there is only one.
-const batchesAhead = 4
+// A partition whose claim has so many batches before it, or so many bytes, is not read until there is half of that: what
+// is left bridges the time until the brokers are asked for it again.
+const batchesAhead = 16
 
 // put queues records. It never waits: other partitions' records come behind them.
 func (c *claim) put(records []*kgo.Record) {
@@ -101,7 +102,7 @@ func (c *claim) some(most int) []*kgo.Record {
 	if c.queue = c.queue[n:]; len(c.queue) == 0 {
 		c.queue = nil
 	}
-	if c.paused && len(c.queue) <= most && 2*c.queued <= c.bytes {
+	if c.paused && 2*len(c.queue) <= batchesAhead*c.batch && 2*c.queued <= c.bytes {
 		c.paused = false
 		c.source.ResumeFetchPartitions(c.mine())
 	}

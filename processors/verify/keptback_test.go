@@ -12,19 +12,29 @@ import (
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/codecs"
 	"github.com/brimline/brimline/internal/sliding"
+	"github.com/brimline/brimline/processors"
 )
 
 // TestManyQuestionsAboutAUserAreFew: while a question about a user with many rows is with PostgreSQL, tens of thousands
-// of others are kept back and become one. The partition goes on, for other users, and whoever takes it over does.
+// of others are kept back and become one. The partition goes on, for other users, and whoever takes it over does. So does
+// it beside one in which nothing happens.
 func TestManyQuestionsAboutAUserAreFew(t *testing.T) {
-	w := newWorld(t, 1)
+	w := newWorld(t, 2)
 	w.heavy = func(user string, _ brimline.Time) bool { return user == "heavy" }
 	long := &fakeLedger{}
 	hold := make(chan struct{})
 	long.set(nil, hold)
 	w.config = func(c *Config) { c.Long = long }
-	const rows, each, step = 20_000, 1000, hour / 1000
+	const rows, each, step = 60_000, 3000, hour / 1000
 	h := history{alerts: map[string]int{}, refuted: map[string]int{}, found: map[string]int{}}
+	light := func(i int) (user string) {
+		for n := 0; ; n++ {
+			user = fmt.Sprint("light", i, "-", n)
+			if processors.Partition(user, 2) == processors.Partition("heavy", 2) {
+				return user
+			}
+		}
+	}
 	var records []*kgo.Record
 	for i := range rows {
 		at := brimline.Time(i)*step + 1 // no edge is in two spans
@@ -33,9 +43,9 @@ func TestManyQuestionsAboutAUserAreFew(t *testing.T) {
 		h.all = append(h.all, c)
 		records = append(records, w.record(*c))
 		if i%each == 0 {
-			light := edgeCandidate(fmt.Sprint("light", i), 2*hour, int64(2*i+1))
-			h.all, h.alerts[light.ID()] = append(h.all, light), 1
-			records = append(records, w.record(*light))
+			c := edgeCandidate(light(i), 2*hour, int64(2*i+1))
+			h.all, h.alerts[c.ID()] = append(h.all, c), 1
+			records = append(records, w.record(*c))
 		}
 	}
 	for _, at := range halfHours(1, rows*step+1) {
