@@ -42,7 +42,7 @@ type share struct {
 	after   waits                     // the changes that PostgreSQL must have seen for the late ones
 	newest  map[int32]brimline.Source // of these the newest of each partition of the source
 	asked   bool
-	bytes   int
+	bytes   int // of the candidates
 }
 
 // kept is a candidate that is kept back, or several late ones of a rule that are one question.
@@ -56,12 +56,11 @@ type kept struct {
 }
 
 // Bounds of a share. Each edge is a question of its own, of seconds or minutes, and one that is given up with the
-// partition is asked from the start. Spans of a rule beyond mostSpans are joined with the nearest one, which asks for
-// more than was asked, and window knows the edges that are known. Transactions beyond mostWaits are looked at once, and
-// those forgotten that have ended.
+// partition is asked from the start. Transactions beyond mostWaits are looked at once, and those forgotten that have
+// ended.
 const (
 	edgesAtOnce = 64
-	mostSpans   = 16
+	mostSpans   = 1024
 	mostWaits   = 1000
 )
 
@@ -86,6 +85,7 @@ func (s *share) add(k *kept) {
 	}
 	if k.candidate.Kind != brimline.LateCandidate || k.bad {
 		s.edges = append(s.edges, k)
+		s.bytes += k.size()
 	} else {
 		src := k.candidate.Source
 		s.after.add(src)
@@ -95,18 +95,10 @@ func (s *share) add(k *kept) {
 		s.newest[src.Partition] = src
 		s.join(k)
 	}
-	s.weigh()
 }
 
-func (s *share) weigh() {
-	s.bytes = bytesOfWait * len(s.after.all)
-	for _, k := range s.late {
-		s.bytes += k.size()
-	}
-	for _, k := range s.edges {
-		s.bytes += k.size()
-	}
-}
+// weight is about how many bytes the share takes.
+func (s *share) weight() int { return s.bytes + bytesOfWait*len(s.after.all) }
 
 // all are the candidates of the share, in the order of their causes.
 func (s *share) all() []*kept {
@@ -117,41 +109,17 @@ func (s *share) all() []*kept {
 
 // join takes in a late candidate: into the span of its rule that it touches, or as one more.
 func (s *share) join(k *kept) {
-	spans := 0
 	for _, other := range s.late {
-		if other.of != k.of || other.candidate.Scale != k.candidate.Scale {
-			continue
-		}
-		if k.candidate.Edge <= other.candidate.Until && other.candidate.Edge <= k.candidate.Until {
+		if other.of == k.of && other.candidate.Scale == k.candidate.Scale &&
+			k.candidate.Edge <= other.candidate.Until && other.candidate.Edge <= k.candidate.Until {
+			before := other.size()
 			other.take(k)
+			s.bytes += other.size() - before
 			return
 		}
-		spans++
 	}
 	s.late = append(s.late, k)
-	if spans == mostSpans {
-		s.joinNearest(k)
-	}
-}
-
-// joinNearest joins the two spans of a rule that are nearest to each other.
-func (s *share) joinNearest(like *kept) {
-	var spans []*kept
-	for _, k := range s.late {
-		if k.of == like.of && k.candidate.Scale == like.candidate.Scale {
-			spans = append(spans, k)
-		}
-	}
-	slices.SortFunc(spans, func(a, b *kept) int { return cmp.Compare(a.candidate.Edge, b.candidate.Edge) })
-	gap := func(i int) brimline.Time { return spans[i+1].candidate.Edge - spans[i].candidate.Until }
-	nearest := 0
-	for i := range len(spans) - 1 {
-		if gap(i) < gap(nearest) {
-			nearest = i
-		}
-	}
-	spans[nearest].take(spans[nearest+1])
-	s.late = slices.DeleteFunc(s.late, func(k *kept) bool { return k == spans[nearest+1] })
+	s.bytes += k.size()
 }
 
 // take makes one question of two. What is told of it is the newest one's.
@@ -166,7 +134,9 @@ func (k *kept) take(other *kept) {
 }
 
 // full says whether a share takes no further message.
-func (s *share) full() bool { return s.asked || len(s.edges) >= edgesAtOnce }
+func (s *share) full() bool {
+	return s.asked || len(s.edges) >= edgesAtOnce || len(s.late) >= mostSpans
+}
 
 // has says whether some of a user are kept back.
 func (k *keptBack) has(user string) bool {
@@ -198,9 +168,9 @@ func (k *keptBack) add(all []*kept) (records int) {
 			k.users[user] = shares
 		}
 		s := shares[last]
-		bytes, of := s.bytes, s.records
+		bytes, of := s.weight(), s.records
 		s.add(one)
-		k.bytes += s.bytes - bytes
+		k.bytes += s.weight() - bytes
 		records += s.records - of
 	}
 	k.records += records
@@ -233,7 +203,7 @@ func (k *keptBack) remove(shares []*share) (records int) {
 		if k.users[s.user] = k.users[s.user][1:]; len(k.users[s.user]) == 0 {
 			delete(k.users, s.user)
 		}
-		k.bytes -= s.bytes
+		k.bytes -= s.weight()
 		records += s.records
 	}
 	k.records -= records
@@ -280,7 +250,7 @@ func (k *keptBack) waitFor(s *share, unseen []brimline.Source) bool {
 	if s.asked {
 		return true
 	}
-	k.bytes -= s.bytes
+	k.bytes -= s.weight()
 	s.after = waits{}
 	for _, src := range unseen {
 		s.after.add(src)
@@ -288,8 +258,7 @@ func (k *keptBack) waitFor(s *share, unseen []brimline.Source) bool {
 	for _, src := range s.newest {
 		s.after.add(src)
 	}
-	s.weigh()
-	k.bytes += s.bytes
+	k.bytes += s.weight()
 	return len(s.after.all) <= mostWaits
 }
 
