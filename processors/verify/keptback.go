@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -430,7 +431,12 @@ func (c *claim) forgetEnded() error {
 	return nil
 }
 
-// handleKeptBack asks about what is kept back, until the partition is taken away.
+// longestBreak bounds how long nothing is asked about what is kept back after its last questions.
+const longestBreak = 10 * time.Second
+
+// handleKeptBack asks about what is kept back, until the partition is taken away. While live candidates flow, it rests
+// for as long as it has asked: questions about a user with millions of rows, one after the other, would take PostgreSQL
+// a processor for good.
 func (c *claim) handleKeptBack() error {
 	for {
 		select {
@@ -442,12 +448,17 @@ func (c *claim) handleKeptBack() error {
 		if len(shares) == 0 {
 			continue
 		}
-		b := c.longBatch(shares)
-		if err := c.member.s.prepare(c.session.ctx, b); err != nil {
+		s := c.member.s
+		b, start := c.longBatch(shares), s.Clock()
+		if err := s.prepare(c.session.ctx, b); err != nil {
 			return err
 		}
+		took := s.Clock().Sub(start)
 		if err := c.handOver(b); err != nil {
 			return err
+		}
+		if s.flow.flows() {
+			s.flow.pauses(c.session.ctx, min(took, longestBreak))
 		}
 	}
 }

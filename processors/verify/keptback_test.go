@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"pgregory.net/rapid"
@@ -370,5 +371,20 @@ func TestSharesOfEdges(t *testing.T) {
 	}
 	if users, records, bytes := k.state(); users+records+bytes != 0 {
 		t.Errorf("%d users, %d records and %d bytes are left", users, records, bytes)
+	}
+}
+
+// TestKeptBackRests: while live candidates flow, nothing is asked about what is kept back for as long as it took before.
+func TestKeptBackRests(t *testing.T) {
+	w := newWorld(t, 1)
+	w.heavy = func(user string, _ brimline.Time) bool { return user == "heavy" }
+	rested := make(chan time.Duration, 100)
+	w.stage = func(s *Stage) {
+		s.flow.pauses = func(_ context.Context, d time.Duration) { rested <- d }
+	}
+	w.put(edgeCandidate("heavy", 2*hour, 1))
+	w.once()
+	if d := <-rested; d < 0 || d > longestBreak {
+		t.Errorf("rested for %v", d)
 	}
 }
