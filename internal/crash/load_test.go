@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"regexp"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -156,6 +157,22 @@ func (r *round) snapshotOf(sent []testkit.Event) (rows []testkit.Event) {
 	return rows
 }
 
+// inOrder gives the events commit times in the order of their places in the log, as PostgreSQL does.
+func inOrder(events []testkit.Event) {
+	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).UnixMicro()
+	for i := range events {
+		if at := place.FindSubmatch(events[i].Value); at != nil {
+			lsn, _ := strconv.ParseInt(string(at[1]), 10, 64)
+			events[i].Value = committed.ReplaceAll(events[i].Value, fmt.Appendf(nil, `"ts_us":%d`, start+lsn*1000))
+		}
+	}
+}
+
+var (
+	place     = regexp.MustCompile(`"lsn":(\d+)`)
+	committed = regexp.MustCompile(`"ts_us":\d+`)
+)
+
 var asSnapshot = regexp.MustCompile(`"op":"[cu]"`)
 
 // makeAnew deletes the source topic in the middle of the load and makes it anew, as whoever has lost the connector's
@@ -197,6 +214,7 @@ func (r *round) openTable(rows []testkit.Row, partitions int) {
 	r.bad, r.partitions = map[string]bool{}, partitions
 	if r.fault.changes {
 		rows = r.drawChanges(rows, partitions)
+		inOrder(r.events)
 	} else {
 		r.drawEvents(rows, partitions)
 	}
