@@ -29,6 +29,7 @@ type claim struct {
 	reread   bool // all that was open when the claim began has been read
 	kept     keptBack
 	tellFull processors.Rarely
+	unsent   unsent
 
 	mu     sync.Mutex
 	queue  []*kgo.Record // read and not yet taken, in order

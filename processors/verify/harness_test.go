@@ -406,6 +406,8 @@ type fakeLedger struct {
 	together int
 	took     chan struct{} // gets one when a question comes, if there is room
 	hold     chan struct{} // if set, a question waits until it is closed
+	// edges, if set, are all that Edges finds.
+	edges []brimline.Time
 	// bad, if set, says why the rows of a question cannot be judged; nil where they can.
 	bad func(user string, from, to brimline.Time) error
 }
@@ -422,6 +424,13 @@ func (l *fakeLedger) refuse(rows ...brimline.Time) {
 		}
 		return nil
 	}
+}
+
+// finds says which edges Edges finds.
+func (l *fakeLedger) finds(edges ...brimline.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.edges = edges
 }
 
 func (l *fakeLedger) judge(user string, rule *sliding.Rule, from, to brimline.Time) error {
@@ -494,7 +503,14 @@ func (l *fakeLedger) Edges(
 	if err := l.judge(user, rule, from, to); err != nil {
 		return nil, 0, err
 	}
-	return halfHours(from, to), 99, l.question(ctx)
+	l.mu.Lock()
+	edges = slices.Clone(l.edges)
+	l.mu.Unlock()
+	if edges == nil {
+		return halfHours(from, to), 99, l.question(ctx)
+	}
+	edges = slices.DeleteFunc(edges, func(t brimline.Time) bool { return t < from || t > to })
+	return edges, 99, l.question(ctx)
 }
 
 func halfHours(from, to brimline.Time) (all []brimline.Time) {

@@ -197,13 +197,13 @@ func (c *claim) batchOf(messages []*kgo.Record) *batch {
 	defer c.standing.Unlock()
 	return &batch{
 		lane: c.lane, partition: c.number, watermark: c.watermark, messages: messages, isKeptBack: c.kept.has,
-		most: opens * c.bytes,
+		most: opens * c.bytes, unsent: &c.unsent,
 	}
 }
 
 // longBatch is one of messages that were kept back.
 func (c *claim) longBatch(messages []*kgo.Record) *batch {
-	return &batch{lane: c.lane, partition: c.number, long: true, messages: messages}
+	return &batch{lane: c.lane, partition: c.number, long: true, messages: messages, unsent: &c.unsent}
 }
 
 // handOver commits a batch, and with it where the partition stands after it: one at a time.
