@@ -29,7 +29,12 @@ func (r *round) judge() (wrong []string) {
 	switch {
 	case r.roll != nil:
 		wrong = r.judgeRoll(alerts, table)
-	case !r.fault.changes: // an alert was true when PostgreSQL confirmed it, before later changes
+	case r.fault.changes: // an alert was true when PostgreSQL confirmed it, before later changes
+		s := testkit.Stories(alerts, edges, false)
+		wrong = s.Wrong
+		r.Logf("of the alerts %d are edges (%d superseded before), %d are superseded, %d outdated; %d links to what was not sent",
+			s.Told, s.Revived, s.Superseded, len(s.Outdated), s.Unsent)
+	default:
 		wrong = testkit.Differences(alerts, edges)
 	}
 	wrong = append(wrong, r.g.WrongTotals(r, r.names, r.rules, table)...)
