@@ -32,8 +32,7 @@ func (r *round) judge() (wrong []string) {
 	case r.fault.changes: // an alert was true when PostgreSQL confirmed it, before later changes
 		s := testkit.Stories(alerts, edges, false)
 		wrong = s.Wrong
-		r.Logf("of the alerts %d are edges (%d superseded before), %d are superseded, %d outdated; %d links to what was not sent",
-			s.Told, s.Revived, s.Superseded, len(s.Outdated), s.Unsent)
+		r.Logf("%v", s)
 	default:
 		wrong = testkit.Differences(alerts, edges)
 	}

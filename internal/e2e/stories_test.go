@@ -48,8 +48,7 @@ func TestLateRowsTellOneStory(t *testing.T) {
 				if len(s.Wrong) > 0 {
 					t.Errorf("rule %s, %v: %d wrong:\n%s", rule.ID, rule.Measure, len(s.Wrong), strings.Join(s.Wrong, "\n"))
 				}
-				t.Logf("rule %s, %v: %d alerts are edges (%d superseded before), %d superseded, %d outdated; %d links to what was not sent",
-					rule.ID, rule.Measure, s.Told, s.Revived, s.Superseded, len(s.Outdated), s.Unsent)
+				t.Logf("rule %s, %v: %v", rule.ID, rule.Measure, s)
 				superseded += s.Superseded
 			}
 			if superseded == 0 {

@@ -104,7 +104,7 @@ func (s *Stage) prepare(ctx context.Context, b *batch) error {
 		}
 		b.records = append(b.records, s.records(it, closing[i])...)
 		if it.edge() {
-			b.unsent.note(keyOf(it, it.candidate.Edge), it.out.alert != nil)
+			b.unsent.note(keyOf(it, it.candidate.Edge), it.candidate.Source, it.out.alert != nil)
 		}
 	}
 	return nil

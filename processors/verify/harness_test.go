@@ -404,8 +404,9 @@ type fakeLedger struct {
 	asked int
 	// together is how many of them were about several spans.
 	together int
-	took     chan struct{} // gets one when a question comes, if there is room
-	hold     chan struct{} // if set, a question waits until it is closed
+	took     chan struct{}     // gets one when a question comes, if there is room
+	hold     chan struct{}     // if set, a question waits until it is closed
+	after    []brimline.Source // of the last question about a span
 	// edges, if set, are all that Edges finds.
 	edges []brimline.Time
 	// bad, if set, says why the rows of a question cannot be judged; nil where they can.
@@ -498,13 +499,13 @@ func (l *fakeLedger) Edges(
 	user string,
 	rule *sliding.Rule,
 	from, to brimline.Time,
-	_ ...brimline.Source,
+	after ...brimline.Source,
 ) (edges []brimline.Time, _ uint64, _ error) {
 	if err := l.judge(user, rule, from, to); err != nil {
 		return nil, 0, err
 	}
 	l.mu.Lock()
-	edges = slices.Clone(l.edges)
+	edges, l.after = slices.Clone(l.edges), after
 	l.mu.Unlock()
 	if edges == nil {
 		return halfHours(from, to), 99, l.question(ctx)

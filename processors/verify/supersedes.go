@@ -31,19 +31,26 @@ func keyOf(it *item, edge brimline.Time) edgeKey {
 // unsent remembers the candidates of a partition that lately became no alert. The window stage may not know of it yet
 // when it names their edges. What is forgotten, with the claim too, may be asked about for nothing, and be named by an
 // alert although it was never sent.
+//
+// shown is the newest change by which an edge was confirmed: whichever server is asked must have it, or it could lack
+// the rows of an alert that another one has confirmed.
 type unsent struct {
 	mu          sync.Mutex
 	newer, last map[edgeKey]struct{}
+	shown       brimline.Source
 }
 
 // mostUnsent is how many are remembered at least.
 const mostUnsent = 1 << 14
 
-// note takes what has become of an edge.
-func (u *unsent) note(k edgeKey, sent bool) {
+// note takes what has become of an edge, which a change brought.
+func (u *unsent) note(k edgeKey, from brimline.Source, sent bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if sent {
+		if from.LSN > u.shown.LSN {
+			u.shown = from
+		}
 		delete(u.newer, k)
 		delete(u.last, k)
 		return
@@ -52,6 +59,12 @@ func (u *unsent) note(k edgeKey, sent bool) {
 		u.newer, u.last = map[edgeKey]struct{}{}, u.newer
 	}
 	u.newer[k] = struct{}{}
+}
+
+func (u *unsent) newestShown() brimline.Source {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.shown
 }
 
 func (u *unsent) has(k edgeKey) bool {
@@ -103,6 +116,9 @@ func (s *Stage) askSuperseded(ctx context.Context, b *batch) error {
 		c := it.candidate
 		q := &question{user: c.User, rule: it.rule, from: c.Edge, late: true}
 		q.waitFor(c.Source)
+		if shown := b.unsent.newestShown(); shown.LSN != 0 {
+			q.waitFor(shown)
+		}
 		it.later = slices.DeleteFunc(slices.Clone(c.Later), func(edge brimline.Time) bool {
 			k := keyOf(it, edge)
 			sent, now := here[k]

@@ -137,16 +137,35 @@ func TestBeforeAlertsFromNothingIsSuperseded(t *testing.T) {
 	w.expectLinks(link("u", 10*hour, 12*hour))
 }
 
+// TestServersHaveWhatWasShown: the question waits for the newest change by which an alert was confirmed, also where
+// that came in an earlier batch, of another transaction.
+func TestServersHaveWhatWasShown(t *testing.T) {
+	w := newWorld(t, 1)
+	w.ledger.finds(2 * hour)
+	first := edgeCandidate("u", 4*hour, 10)
+	first.Source.LSN, first.Source.TxID = 500, 8
+	w.put(first)
+	one := w.start("one")
+	w.caughtUp()
+	w.put(naming("u", 2*hour, 11, 4*hour))
+	w.caughtUp()
+	one.stopped(t)
+	w.expectLinks(link("u", 2*hour, 4*hour))
+	if !slices.ContainsFunc(w.ledger.after, func(s brimline.Source) bool { return s.LSN == 500 && s.TxID == 8 }) {
+		t.Errorf("it waits for %+v", w.ledger.after)
+	}
+}
+
 func TestUnsent(t *testing.T) {
 	var u unsent
 	key := func(n int) edgeKey { return edgeKey{"u", 1, brimline.Time(n)} }
 	for n := range 5 * mostUnsent {
-		u.note(key(n), false)
+		u.note(key(n), brimline.Source{}, false)
 	}
 	if !u.has(key(4*mostUnsent)) || len(u.newer)+len(u.last) > 2*mostUnsent {
 		t.Errorf("%d are remembered", len(u.newer)+len(u.last))
 	}
-	if u.note(key(5*mostUnsent-1), true); u.has(key(5*mostUnsent - 1)) {
+	if u.note(key(5*mostUnsent-1), brimline.Source{}, true); u.has(key(5*mostUnsent - 1)) {
 		t.Error("what was sent counts as unsent")
 	}
 }
