@@ -29,7 +29,7 @@ func (Again) Encode(v any) ([]byte, error) {
 		return nil, err
 	}
 	scale := a.Candidate.Rule.Measure.Scale(a.Candidate.Scale)
-	return marshal(againRecord{candidateRecord{recordVersion, a.Candidate.ID(), body, a.Candidate.Doubted},
+	return marshal(againRecord{candidateRecord{recordVersion, a.Candidate.ID(), body, a.Candidate.Doubted, a.Candidate.Later},
 		figuresOf(&a.Database, scale), a.First, a.Since})
 }
 
@@ -50,6 +50,6 @@ func (Again) Decode(b []byte) (any, error) {
 	if err != nil {
 		return nil, corrupt(anAgain, err)
 	}
-	a.Candidate.Doubted = r.Doubted
+	a.Candidate.Doubted, a.Candidate.Later = r.Doubted, r.Later
 	return a, nil
 }

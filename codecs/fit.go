@@ -50,7 +50,7 @@ func shrink(c *brimline.Candidate, most int, encode func() ([]byte, error)) (val
 func candidateBytes(c *brimline.Candidate) int {
 	const fixed = 2 << 10
 	texts := 2*len(c.User) + len(c.Rule.ID) + ruleTexts(&c.Rule) + len(c.Source.Topic)
-	n := fixed + transactionBytes(&c.Trigger)
+	n := fixed + transactionBytes(&c.Trigger) + 40*len(c.Later)
 	for i := range c.Newest {
 		n += transactionBytes(&c.Newest[i])
 	}

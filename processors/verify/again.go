@@ -54,7 +54,7 @@ func (s *Stage) doubt(it *item) {
 	}
 	at := d.Verification.At
 	a := &brimline.Again{Candidate: *it.candidate, Database: *d.Database, First: at, Since: at}
-	a.Candidate.Newest = nil
+	a.Candidate.Newest, a.Candidate.Later = nil, nil
 	it.out.again = a
 	if it.candidate.Doubted { // it was dismissed before
 		it.out.dismissed = nil

@@ -30,6 +30,8 @@ type batch struct {
 	shares []*share
 	most   int      // about how many bytes the candidates may weigh, but for those of one message; 0 is any number
 	after  position // where the partition stands with the batch
+	// unsent are edges of the partition of which no alert was sent.
+	unsent *unsent
 }
 
 // opens is how many times its messages' bytes the candidates of a batch may weigh.
@@ -69,6 +71,8 @@ func (s *Stage) prepare(ctx context.Context, b *batch) error {
 		}
 	} else if err := s.askPlanned(ctx, b, plan(b.items)); err != nil {
 		return err
+	} else if err := s.askSuperseded(ctx, b); err != nil {
+		return err
 	}
 	for i := range b.items {
 		if q := b.items[i].question; q != nil && q.many {
@@ -92,7 +96,13 @@ func (s *Stage) prepare(ctx context.Context, b *batch) error {
 			}
 		}
 		it.out.beforeAlertsFrom(s.AlertsFrom)
+		if it.out.alert != nil {
+			it.out.alert.Supersedes = it.supersedes
+		}
 		b.records = append(b.records, s.records(it, closing[i])...)
+		if it.edge() {
+			b.unsent.note(keyOf(it, it.candidate.Edge), it.candidate.Source, it.out.alert != nil)
+		}
 	}
 	return nil
 }

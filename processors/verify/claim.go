@@ -32,6 +32,7 @@ type claim struct {
 	left     map[userKey]int64
 	kept     keptBack
 	tellFull processors.Rarely
+	unsent   unsent
 
 	mu     sync.Mutex
 	queue  []*kgo.Record // read and not yet taken, in order

@@ -404,8 +404,11 @@ type fakeLedger struct {
 	asked int
 	// together is how many of them were about several spans.
 	together int
-	took     chan struct{} // gets one when a question comes, if there is room
-	hold     chan struct{} // if set, a question waits until it is closed
+	took     chan struct{}     // gets one when a question comes, if there is room
+	hold     chan struct{}     // if set, a question waits until it is closed
+	after    []brimline.Source // of the last question about a span
+	// edges, if set, are all that Edges finds.
+	edges []brimline.Time
 	// open, if set, says which changes are not visible yet. looked is how often that was asked.
 	open   func(brimline.Source) bool
 	looked int
@@ -425,6 +428,13 @@ func (l *fakeLedger) refuse(rows ...brimline.Time) {
 		}
 		return nil
 	}
+}
+
+// finds says which edges Edges finds.
+func (l *fakeLedger) finds(edges ...brimline.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.edges = edges
 }
 
 func (l *fakeLedger) judge(user string, rule *sliding.Rule, from, to brimline.Time) error {
@@ -492,12 +502,19 @@ func (l *fakeLedger) Edges(
 	user string,
 	rule *sliding.Rule,
 	from, to brimline.Time,
-	_ ...brimline.Source,
+	after ...brimline.Source,
 ) (edges []brimline.Time, _ uint64, _ error) {
 	if err := l.judge(user, rule, from, to); err != nil {
 		return nil, 0, err
 	}
-	return halfHours(from, to), 99, l.question(ctx)
+	l.mu.Lock()
+	edges, l.after = slices.Clone(l.edges), after
+	l.mu.Unlock()
+	if edges == nil {
+		return halfHours(from, to), 99, l.question(ctx)
+	}
+	edges = slices.DeleteFunc(edges, func(t brimline.Time) bool { return t < from || t > to })
+	return edges, 99, l.question(ctx)
 }
 
 func halfHours(from, to brimline.Time) (all []brimline.Time) {

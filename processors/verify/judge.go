@@ -32,7 +32,9 @@ type item struct {
 	after     []brimline.Source // of late ones that were kept back: the changes that made them necessary
 	question  *question         // nil where nothing is to be asked
 	reask     string            // of what is asked again: what became of it
-	out       outcome
+	// later are the edges of alerts about which is asked whether this one supersedes them, and supersedes is the answer.
+	later, supersedes []brimline.Time
+	out               outcome
 }
 
 // question is one question to PostgreSQL, and then its answer.

@@ -225,7 +225,7 @@ func (k *keptBack) open(without []*share) map[userKey]place {
 			shares = shares[1:]
 		}
 		if len(shares) > 0 {
-			places[keyOf(user)] = shares[0].from
+			places[userKeyOf(user)] = shares[0].from
 		}
 	}
 	return places
@@ -304,7 +304,7 @@ func (c *claim) unhandled(messages []*kgo.Record) []*kgo.Record {
 			if it.candidate == nil || it.replay {
 				continue
 			}
-			if from, open := c.left[keyOf(string(it.message.Key))]; open && it.message.Offset >= from {
+			if from, open := c.left[userKeyOf(string(it.message.Key))]; open && it.message.Offset >= from {
 				again = append(again, it.keep())
 			}
 		}
@@ -353,7 +353,7 @@ func (c *claim) with(b *batch) position {
 		name(user, from)
 	}
 	for _, k := range b.keptBack {
-		name(keyOf(string(k.message.Key)), k.from)
+		name(userKeyOf(string(k.message.Key)), k.from)
 	}
 	if len(open) == 0 {
 		return after
@@ -469,13 +469,13 @@ func (c *claim) batchOf(messages []*kgo.Record) *batch {
 	defer c.standing.Unlock()
 	return &batch{
 		lane: c.lane, partition: c.number, watermark: c.watermark, messages: messages, isKeptBack: c.kept.has,
-		most: opens * c.bytes,
+		most: opens * c.bytes, unsent: &c.unsent,
 	}
 }
 
 // longBatch is one of what was kept back.
 func (c *claim) longBatch(shares []*share) *batch {
-	b := &batch{lane: c.lane, partition: c.number, long: true, shares: shares}
+	b := &batch{lane: c.lane, partition: c.number, long: true, shares: shares, unsent: &c.unsent}
 	for _, s := range shares {
 		b.messages = append(b.messages, s.since)
 	}

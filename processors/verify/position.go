@@ -37,7 +37,7 @@ type openUser struct {
 // userKey stands for a user in metadata: as many bytes of a hash as make two users with one unthinkable.
 type userKey [12]byte
 
-func keyOf(user string) (k userKey) {
+func userKeyOf(user string) (k userKey) {
 	sum := sha256.Sum256([]byte(user))
 	copy(k[:], sum[:])
 	return k
