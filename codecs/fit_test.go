@@ -2,6 +2,7 @@ package codecs_test
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"testing"
 
@@ -187,5 +188,25 @@ func TestFitSuperseding(t *testing.T) {
 	got, err := codecs.Alert{}.Decode(value)
 	if err != nil || len(got.(*brimline.Alert).Supersedes) != 32 {
 		t.Errorf("it is not read as it was: %.200v", err)
+	}
+}
+
+// A list of alerts that supersede as many as can be named fits, too.
+func TestFitAlertLogSuperseding(t *testing.T) {
+	a := &brimline.Alert{Candidate: brimline.Candidate{
+		Kind: brimline.EdgeCandidate, User: strings.Repeat("é", 512), Rule: brimline.Rule{ID: "r"},
+		Trigger: brimline.Transaction{ID: "1"}, Newest: []brimline.Transaction{},
+	}, Verification: brimline.Verification{Status: brimline.Unverified}}
+	for i := range 32 {
+		a.Supersedes = append(a.Supersedes, brimline.Time(1<<50+i))
+	}
+	for n := 1; n < 20; n++ {
+		log, err := codecs.FitAlertLog(slices.Repeat([]*brimline.Alert{a}, n), codecs.LeastRecord)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := len(encode(t, codecs.AlertLog{}, log)); got > codecs.LeastRecord || len(log) == 0 {
+			t.Fatalf("%d of %d alerts in %d bytes", len(log), n, got)
+		}
 	}
 }

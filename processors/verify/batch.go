@@ -185,10 +185,24 @@ func (s *Stage) takeCandidate(it *item, b *batch) {
 	}
 }
 
-// askPlanned puts the questions of a batch, all that are about a user's late candidates at once. Where one cannot be
-// answered, those that were put with it are put again, each by itself, and so are the candidates that share one: a bad
-// row is in the way of those alone that need it.
+// askPlanned puts the questions of a batch. Where one cannot be answered, the candidates that share it are put again,
+// each by itself: a bad row is in the way of those alone that need it.
 func (s *Stage) askPlanned(ctx context.Context, b *batch, questions []*question) error {
+	if err := s.askTogether(ctx, b, questions); err != nil {
+		return err
+	}
+	var apart []*question
+	for _, q := range questions {
+		if q.err != nil && len(q.members) > 1 {
+			apart = append(apart, q.apart()...)
+		}
+	}
+	return s.askAll(ctx, b, alone(apart))
+}
+
+// askTogether puts questions, all that are about spans of a user at once. Where one cannot be answered, those that were
+// put with it are put again, each by itself.
+func (s *Stage) askTogether(ctx context.Context, b *batch, questions []*question) error {
 	together := together(questions)
 	if err := s.askAll(ctx, b, together); err != nil {
 		return err
@@ -199,16 +213,7 @@ func (s *Stage) askPlanned(ctx context.Context, b *batch, questions []*question)
 			again = append(again, i.questions...)
 		}
 	}
-	if err := s.askAll(ctx, b, alone(again)); err != nil {
-		return err
-	}
-	var apart []*question
-	for _, q := range questions {
-		if q.err != nil && len(q.members) > 1 {
-			apart = append(apart, q.apart()...)
-		}
-	}
-	return s.askAll(ctx, b, alone(apart))
+	return s.askAll(ctx, b, alone(again))
 }
 
 // askAll gets inquiries answered, several at a time. An error of ClassInput stays

@@ -536,7 +536,14 @@ func (l *fakeLedger) EdgesOf(
 		if err := l.judge(user, s.Rule, s.From, s.To); err != nil {
 			return nil, 0, err
 		}
-		all = append(all, halfHours(s.From, s.To))
+		l.mu.Lock()
+		edges := slices.Clone(l.edges)
+		l.mu.Unlock()
+		if edges == nil {
+			edges = halfHours(s.From, s.To)
+		}
+		edges = slices.DeleteFunc(edges, func(t brimline.Time) bool { return t < s.From || t > s.To })
+		all = append(all, edges)
 	}
 	return all, 99, l.question(ctx)
 }

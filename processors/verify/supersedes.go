@@ -139,7 +139,7 @@ func (s *Stage) askSuperseded(ctx context.Context, b *batch) error {
 		q.to = it.later[len(it.later)-1]
 		asking, questions = append(asking, it), append(questions, q)
 	}
-	if err := s.askAll(ctx, b, alone(questions)); err != nil {
+	if err := s.askTogether(ctx, b, questions); err != nil {
 		return err
 	}
 	for n, q := range questions {

@@ -78,6 +78,29 @@ func TestSupersedesInABatch(t *testing.T) {
 	}
 }
 
+// TestOneStatementForAUser: what several alerts of a user may supersede is asked by one statement, and by one for each
+// where that cannot be answered.
+func TestOneStatementForAUser(t *testing.T) {
+	for _, bad := range []bool{false, true} {
+		w := newWorld(t, 1)
+		w.put(edgeCandidate("u", 6*hour, 1), edgeCandidate("u", 36*hour, 2), edgeCandidate("v", 6*hour, 3))
+		w.once()
+		w.ledger.finds(4*hour, 34*hour)
+		want := []string{link("u", 4*hour, 6*hour), link("u", 34*hour, 36*hour), link("v", 4*hour, 6*hour)}
+		if bad { // between 34 and 36
+			w.ledger.refuse(35 * hour)
+			want = append(want[:1:1], want[2])
+		}
+		before := w.ledger.asked
+		w.put(naming("u", 34*hour, 4, 36*hour), naming("u", 4*hour, 5, 6*hour), naming("v", 4*hour, 6, 6*hour))
+		w.once()
+		w.expectLinks(want...)
+		if got := w.ledger.asked - before; got != 3+2 { // what is refused is not counted
+			t.Errorf("%d statements, want 5", got)
+		}
+	}
+}
+
 // TestWhatWasNotSentIsNotSuperseded: a claim remembers which of the latest candidates became no alert.
 func TestWhatWasNotSentIsNotSuperseded(t *testing.T) {
 	w := newWorld(t, 1)
