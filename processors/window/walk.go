@@ -59,10 +59,8 @@ func (w *walks) through(all storage.Iterator, partition int32) storage.Iterator 
 	if ctx == nil {
 		ctx = context.Background()
 	}
-	d := &dueIterator{Iterator: all, walks: w, ctx: ctx}
-	if w.markers != nil {
-		d.idle, d.before = w.markers.get(partition).sweepBefore(math.MaxInt64)
-	}
+	d := &dueIterator{Iterator: all, walks: w, ctx: ctx, partition: partition}
+	d.look()
 	return d
 }
 
@@ -70,11 +68,12 @@ func (w *walks) through(all storage.Iterator, partition int32) storage.Iterator 
 type dueIterator struct {
 	storage.Iterator
 	*walks
-	ctx    context.Context
-	idle   int64
-	before brimline.Time
-	began  time.Time
-	keys   int
+	ctx       context.Context
+	partition int32
+	idle      int64 // who has had no message since
+	before    brimline.Time
+	began     time.Time
+	keys      int
 	// user is the last user whose value was passed. A user's segments come behind the value: segments are those that it
 	// names, once it is known.
 	user     string
@@ -100,6 +99,13 @@ func (d *dueIterator) Next() bool {
 	return false
 }
 
+// look sees who may be deleted by now: the message that announces a sweep may be folded while the walk goes on.
+func (d *dueIterator) look() {
+	if d.markers != nil {
+		d.idle, d.before = d.markers.get(d.partition).sweepBefore(math.MaxInt64)
+	}
+}
+
 // goesOn rests if it is time to, and says whether the walk is to go on.
 func (d *dueIterator) goesOn() bool {
 	now := time.Now()
@@ -113,6 +119,7 @@ func (d *dueIterator) goesOn() bool {
 		rest(d.ctx, restsFor*d.worked)
 		d.worked, d.began = 0, time.Now()
 	}
+	d.look()
 	return d.ctx.Err() == nil
 }
 
