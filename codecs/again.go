@@ -29,7 +29,8 @@ func (Again) Encode(v any) ([]byte, error) {
 		return nil, err
 	}
 	scale := a.Candidate.Rule.Measure.Scale(a.Candidate.Scale)
-	return marshal(againRecord{candidateRecord{recordVersion, a.Candidate.ID(), body, a.Candidate.Doubted, a.Candidate.Later},
+	c := &a.Candidate
+	return marshal(againRecord{candidateRecord{recordVersion, c.ID(), body, c.Doubted, c.Later},
 		figuresOf(&a.Database, scale), a.First, a.Since})
 }
 

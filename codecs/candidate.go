@@ -86,7 +86,9 @@ func (Candidates) Encode(v any) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := candidatesRecord{candidateRecord: candidateRecord{candidatesVersion, first.ID(), body, first.Doubted, first.Later}}
+	r := candidatesRecord{
+		candidateRecord: candidateRecord{candidatesVersion, first.ID(), body, first.Doubted, first.Later},
+	}
 	for i := range all[1:] {
 		c := &all[i+1]
 		if !shareRecord(first, c) {

@@ -112,7 +112,8 @@ func exampleAlert(t testing.TB) *brimline.Alert {
 	}
 }
 
-// exampleSuperseding is of a candidate that came after later ones of its user and rule, one of which is an edge no more.
+// exampleSuperseding is of a candidate that came after later ones of its user and rule, one of which is no edge any
+// more.
 func exampleSuperseding(t testing.TB) *brimline.Alert {
 	a := exampleAlert(t)
 	a.Candidate.Later = []brimline.Time{a.Candidate.Edge + 1, a.Candidate.Edge + 3_600_000_000}

@@ -210,14 +210,15 @@ type Story struct {
 }
 
 func (s Story) String() string {
-	return fmt.Sprintf("%d alerts are edges (%d superseded before), %d superseded, %d outdated; %d links to what was not sent",
+	return fmt.Sprintf(
+		"%d alerts are edges (%d superseded before), %d superseded, %d outdated; %d links to what was not sent",
 		s.Told, s.Revived, s.Superseded, len(s.Outdated), s.Unsent)
 }
 
 // Stories judges what alerts supersede: that is of the same user and rule, as their ids are, and lies at a later time.
-// atRest says that rows were only inserted, and that the rules' measures cannot shrink. Then each edge has its alert, no
-// alert that is an edge is superseded, and the links from any other lead to the latest edge before it, or to one that is
-// outdated: a row joined that to an earlier alert, which had been sent already.
+// atRest says that rows were only inserted, and that the rules' measures cannot shrink. Then each edge has its alert,
+// no alert that is an edge is superseded, and the links from any other lead to the latest edge before it, or to one
+// that is outdated: a row joined that to an earlier alert, which had been sent already.
 func Stories(alerts []*brimline.Alert, edges map[string]Verdict, atRest bool) (s Story) {
 	by, sent := map[string][]*brimline.Alert{}, map[string]*brimline.Alert{}
 	for _, a := range alerts {

@@ -557,8 +557,8 @@ func (s *step) emit(i int, t brimline.Time, cause brimline.Cause, figures brimli
 	})
 }
 
-// mostLater is how many later edges a candidate names. Those that are refused or were never asked about are passed over,
-// as long as they are few.
+// mostLater is how many later edges a candidate names. Those that are refused or were never asked about are passed
+// over, as long as they are few.
 const (
 	mostLater  = 32
 	mostPassed = 256
