@@ -84,7 +84,8 @@ func newRound(t *testing.T, f fault, seed uint64, rowCount int) *round {
 	r := &round{
 		T: t, env: f.env, g: groundOf(t, kind{max(1, f.brokers), f.old}), r: testkit.Rand(seed), fault: f, dir: dir,
 		names:    processors.NewStreams("g_"+name, "src_"+name, "alerts_"+name),
-		database: "db_" + name, hurry: make(chan struct{}), interrupts: make(chan func([]testkit.Event) []testkit.Event), produced: make(chan error, 1),
+		database: "db_" + name, hurry: make(chan struct{}), produced: make(chan error, 1),
+		interrupts: make(chan func([]testkit.Event) []testkit.Event),
 	}
 	t.Cleanup(func() {
 		if t.Failed() {

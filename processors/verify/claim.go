@@ -41,8 +41,8 @@ type claim struct {
 	more   chan struct{} // the queue is not empty any more
 }
 
-// A partition whose claim has so many batches before it, or so many bytes, is not read until there is half of that: what
-// is left bridges the time until the brokers are asked for it again.
+// A partition whose claim has so many batches before it, or so many bytes, is not read until there is half of that:
+// what is left bridges the time until the brokers are asked for it again.
 const batchesAhead = 16
 
 // put queues records. It never waits: other partitions' records come behind them.

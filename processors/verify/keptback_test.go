@@ -16,8 +16,8 @@ import (
 )
 
 // TestManyQuestionsAboutAUserAreFew: while a question about a user with many rows is with PostgreSQL, tens of thousands
-// of others are kept back and become one. The partition goes on, for other users, and whoever takes it over does. So does
-// it beside one in which nothing happens.
+// of others are kept back and become one. The partition goes on, for other users, and whoever takes it over does. So
+// does it beside one in which nothing happens.
 func TestManyQuestionsAboutAUserAreFew(t *testing.T) {
 	w := newWorld(t, 2)
 	w.heavy = func(user string, _ brimline.Time) bool { return user == "heavy" }
@@ -374,7 +374,8 @@ func TestSharesOfEdges(t *testing.T) {
 	}
 }
 
-// TestKeptBackRests: while live candidates flow, nothing is asked about what is kept back for as long as it took before.
+// TestKeptBackRests: while live candidates flow, nothing is asked about what is kept back for as long as it took
+// before.
 func TestKeptBackRests(t *testing.T) {
 	w := newWorld(t, 1)
 	w.heavy = func(user string, _ brimline.Time) bool { return user == "heavy" }
