@@ -70,25 +70,15 @@ func writeTable(to *bytes.Buffer, records []json.RawMessage) error {
 			verified = a.Verification.At.String()
 		}
 		if err := table.Write([]string{
-			place.Recorded.At, cell(c.ID()), string(a.Verification.Status), cell(c.User), cell(c.Rule.ID),
-			cell(c.Rule.Severity), c.Rule.Measure.String(),
+			place.Recorded.At, plain.Cell(c.ID()), string(a.Verification.Status), plain.Cell(c.User), plain.Cell(c.Rule.ID),
+			plain.Cell(c.Rule.Severity), c.Rule.Measure.String(),
 			rules.FormatWindow(c.Rule.Window), c.Edge.String(), c.Rule.Limit.Format(scale), figures.Before.Format(scale),
-			figures.Total.Format(scale), strconv.FormatInt(figures.Count, 10), of, verified, cell(c.Trigger.ID),
-			c.Trigger.Amount.Format(c.Scale), cell(strings.Join(a.SupersededIDs(), " ")),
+			figures.Total.Format(scale), strconv.FormatInt(figures.Count, 10), of, verified, plain.Cell(c.Trigger.ID),
+			c.Trigger.Amount.Format(c.Scale), plain.Cell(strings.Join(a.SupersededIDs(), " ")),
 		}); err != nil {
 			return err
 		}
 	}
 	table.Flush()
 	return table.Error()
-}
-
-// cell is a text as a cell: harmless to look at, and not taken for a formula, which some programs make of what begins
-// like one. JSON has the text as it is.
-func cell(s string) string {
-	s = string(plain.Append(nil, []byte(s)))
-	if strings.IndexAny(s, "=+-@\t\r\n") == 0 {
-		return "'" + s
-	}
-	return s
 }

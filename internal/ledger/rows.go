@@ -14,11 +14,15 @@ import (
 // rowScan reads one result row.
 type rowScan func(pgx.Rows) (brimline.Transaction, error)
 
-func (l *Ledger) newAmountScan(*layout) rowScan {
+func (l *Ledger) newAmountScan(*layout) rowScan { return l.amountScan() }
+
+// amountScan reads time and amount, behind what lead takes.
+func (l *Ledger) amountScan(lead ...any) rowScan {
 	var at instant
 	var amount string
+	into := append(lead, &at, &amount)
 	return func(rows pgx.Rows) (brimline.Transaction, error) {
-		if err := rows.Scan(&at, &amount); err != nil {
+		if err := rows.Scan(into...); err != nil {
 			return brimline.Transaction{}, err
 		}
 		a, err := l.amount(amount)
@@ -26,13 +30,14 @@ func (l *Ledger) newAmountScan(*layout) rowScan {
 	}
 }
 
-// newRowScan reads what statements.rows selects: time, amount, the key's columns, the further ones.
-func (l *Ledger) newRowScan(user string, found *layout) rowScan {
+// newRowScan reads what statements.rows selects, behind what lead takes: time, amount, the key's columns, the further
+// ones.
+func (l *Ledger) newRowScan(user string, found *layout, lead ...any) rowScan {
 	var at instant
 	var amount string
 	ids := make([]cell, len(l.o.Columns.ID))
 	extra := make([]cell, len(l.o.Extra))
-	into := []any{&at, &amount}
+	into := append(lead, &at, &amount)
 	for i, name := range l.o.Columns.ID {
 		into = append(into, ids[i].of(found.columns[name]))
 	}

@@ -35,6 +35,10 @@ type statements struct {
 	amountsOf string
 	rowsOf    string
 
+	// All users' rows, with the user before what amounts and rows have: $1 is the lowest time, $2 the highest.
+	walk      string
+	walkWhole string
+
 	user string // fails where $1 cannot be a user of the table
 }
 
@@ -121,6 +125,7 @@ func build(o *Options, kind string, found *layout) (s statements) {
 	conditions := fmt.Sprintf("%s AND %s IS NOT NULL", user.is(o.Columns.User, "$1"), quote(o.Columns.Amount))
 	s.amountsOf = severally(stamp+", "+exact, table, conditions, stamp, found.time)
 	s.rowsOf = severally(strings.Join(columns, ", "), table, conditions, stamp, found.time)
+	s.walk, s.walkWhole = found.walks(o, table, exact, columns)
 	s.user = fmt.Sprintf("SELECT $1::pg_catalog.text::%s IS NULL", user.cast)
 	return s
 }

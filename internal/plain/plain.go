@@ -6,6 +6,7 @@ package plain
 import (
 	"fmt"
 	"io"
+	"strings"
 	"unicode"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -44,4 +45,14 @@ func (w writer) Write(b []byte) (int, error) {
 		return 0, err
 	}
 	return len(b), nil
+}
+
+// Cell is a text as a cell of a table: harmless to look at, and not taken for a formula, which some programs make of
+// what begins like one.
+func Cell(s string) string {
+	s = string(Append(nil, []byte(s)))
+	if strings.IndexAny(s, "=+-@\t\r\n") == 0 {
+		return "'" + s
+	}
+	return s
 }

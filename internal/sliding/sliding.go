@@ -60,9 +60,20 @@ type Edge struct {
 
 // Edges are the rule's edges at row times in [from, to], in time order. The
 // rows must be in time order and hold everything from from-Window on.
-func Edges(rows []brimline.Transaction, rule *Rule, from, to brimline.Time) []Edge {
+func Edges(rows []brimline.Transaction, rule *Rule, from, to brimline.Time) (found []Edge) {
+	Walk(rows, rule, from, to, func(t brimline.Time, f brimline.Figures) {
+		if f.IsEdge(rule.Limit) {
+			found = append(found, Edge{t, f})
+		}
+	})
+	return found
+}
+
+// Walk gives the rule's figures at each row time in [from, to], in time order; of the rows holds what Edges says.
+func Walk(
+	rows []brimline.Transaction, rule *Rule, from, to brimline.Time, each func(brimline.Time, brimline.Figures),
+) {
 	var (
-		found []Edge
 		sum   brimline.Total // over [low, high)
 		count int64
 		low   = lowerBound(rows, from.Add(-rule.Window))
@@ -96,11 +107,8 @@ func Edges(rows []brimline.Transaction, rule *Rule, from, to brimline.Time) []Ed
 		for high < len(rows) && rows[high].Time == t {
 			enter()
 		}
-		if f := (brimline.Figures{Before: before, Total: sum, Count: count}); f.IsEdge(rule.Limit) {
-			found = append(found, Edge{t, f})
-		}
+		each(t, brimline.Figures{Before: before, Total: sum, Count: count})
 	}
-	return found
 }
 
 // Newest are the newest n transactions of the rule's window that ends at t, newest first.
