@@ -318,10 +318,10 @@ func (c *course) compare(user string, now, old []sliding.Edge) {
 		case open == nil:
 		case openOld:
 			c.Lost++
-			c.LostExamples = example(c.LostExamples, *open, mostExamples)
+			c.LostExamples = example(c.LostExamples, *open, Alert.of)
 		default:
 			c.Gained++
-			c.GainedExamples = example(c.GainedExamples, *open, mostExamples)
+			c.GainedExamples = example(c.GainedExamples, *open, Alert.of)
 		}
 		open = nil
 	}
@@ -332,7 +332,7 @@ func (c *course) compare(user string, now, old []sliding.Edge) {
 				m = Move{*next, *open}
 			}
 			c.Moved++
-			c.MovedExamples = example(c.MovedExamples, m, mostExamples)
+			c.MovedExamples = example(c.MovedExamples, m, Move.of)
 			open = nil
 			return
 		}
@@ -357,12 +357,16 @@ func (c *course) compare(user string, now, old []sliding.Edge) {
 	settle()
 }
 
-func example[T any](some []T, one T, most int) []T {
-	if len(some) < most {
+// example adds one to some examples, of which each is another user's.
+func example[T any](some []T, one T, user func(T) string) []T {
+	if n := len(some); n < mostExamples && (n == 0 || user(some[n-1]) != user(one)) {
 		some = append(some, one)
 	}
 	return some
 }
+
+func (a Alert) of() string { return a.User }
+func (m Move) of() string  { return m.From.User }
 
 // done makes the report of what was found.
 func (f *fold) done() *Report {
