@@ -97,7 +97,7 @@ func TestHelp(t *testing.T) {
 	texts := map[string]string{}
 	for _, command := range []string{
 		"", "demo", "run", "capture", "user", "alerts", "status", "ready", "reset", "doctor", "topology",
-		"rules", "rules check", "rules test", "rules init",
+		"rules", "rules check", "rules test", "rules init", "backtest",
 		"deadletter", "deadletter list", "deadletter retry", "distrust", "forget", "version",
 	} {
 		code, out, errOut := run(t, append(strings.Fields(command), "--help")...)
