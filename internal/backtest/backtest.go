@@ -161,6 +161,7 @@ type fold struct {
 	user string
 	rows []brimline.Transaction // of the user; those that no window to come reaches are gone
 	next brimline.Time          // row times before it are judged
+	few  int                    // rows are judged so many at once, or more
 	due  int                    // length of rows at which they are judged
 }
 
@@ -177,7 +178,7 @@ type course struct {
 }
 
 func newFold(o *Options) *fold {
-	f := &fold{o: o, longest: longest(o), next: o.From}
+	f := &fold{o: o, longest: longest(o), next: o.From, few: judgedAtLeast}
 	f.report = Report{From: o.From, To: o.To, Oldest: brimline.MaxTime, Newest: brimline.MinTime}
 	add := func(now, old *sliding.Rule) {
 		c := &course{RuleReport: &RuleReport{compared: o.Compare}, now: now, old: old}
@@ -214,7 +215,7 @@ func (f *fold) take(row *brimline.Transaction) error {
 		if err := f.finish(); err != nil {
 			return err
 		}
-		f.user, f.due = row.User, judgedAtLeast
+		f.user, f.due = row.User, f.few
 	}
 	f.report.Rows++
 	f.report.Oldest, f.report.Newest = min(f.report.Oldest, row.Time), max(f.report.Newest, row.Time)
@@ -236,7 +237,7 @@ func (f *fold) judge(to brimline.Time) error {
 	reach := f.next.Add(-f.longest)
 	gone := sort.Search(len(f.rows), func(i int) bool { return f.rows[i].Time >= reach })
 	f.rows = slices.Delete(f.rows, 0, gone)
-	f.due = len(f.rows) + max(judgedAtLeast, len(f.rows)/2)
+	f.due = len(f.rows) + max(f.few, len(f.rows)/2)
 	if f.o.Progress != nil {
 		f.o.Progress(f.report.Rows, f.report.Users)
 	}
