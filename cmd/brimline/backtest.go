@@ -124,15 +124,17 @@ func (c *backtestCmd) Run(w *world) error {
 
 // stopped is the error of a command that was stopped before it had its answer.
 func stopped() error {
-	return &brimline.Error{Class: brimline.ClassRuntime, Kind: "stopped", Err: errors.New("stopped before the end: there is no result")}
+	return &brimline.Error{
+		Class: brimline.ClassRuntime, Kind: "stopped", Err: errors.New("stopped before the end: there is no result"),
+	}
 }
 
 // line is an alert as a row of a table.
 func line(a *backtest.Alert, scale int) []string {
 	scale = a.Rule.Measure.Scale(scale)
 	return []string{
-		plain.Cell(a.ID()), plain.Cell(a.Rule.ID), plain.Cell(a.User), a.Time.String(), a.Rule.Limit.Format(scale), a.Figures.Before.Format(scale),
-		a.Figures.Total.Format(scale), strconv.FormatInt(a.Figures.Count, 10),
+		plain.Cell(a.ID()), plain.Cell(a.Rule.ID), plain.Cell(a.User), a.Time.String(), a.Rule.Limit.Format(scale),
+		a.Figures.Before.Format(scale), a.Figures.Total.Format(scale), strconv.FormatInt(a.Figures.Count, 10),
 	}
 }
 

@@ -77,7 +77,8 @@ func together(now, old *rules.Set) (*brimline.RuleSet, error) {
 	}
 	wrong := func(remedy, format string, args ...any) error {
 		return &brimline.Error{
-			Class: brimline.ClassInput, Kind: "backtest_against", Where: "--against", Remedy: remedy, Err: fmt.Errorf(format, args...),
+			Class: brimline.ClassInput, Kind: "backtest_against", Where: "--against", Remedy: remedy,
+			Err: fmt.Errorf(format, args...),
 		}
 	}
 	if old.Scale != now.Scale {

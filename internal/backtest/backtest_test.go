@@ -184,7 +184,8 @@ func TestAlertsAreTheEdges(t *testing.T) {
 				t.Errorf("rule %s, user %s: %d alerts, want %d", id, u.User, u.Alerts, n)
 			}
 		}
-		if days != rule.Alerts || rule.Alerts > 0 && most != rule.Most[0].Alerts || len(rule.Most) != min(int(rule.Users), 10) {
+		if days != rule.Alerts || rule.Alerts > 0 && most != rule.Most[0].Alerts ||
+			len(rule.Most) != min(int(rule.Users), 10) {
 			t.Errorf("rule %s: %d alerts on its days; %v of %d users", id, days, rule.Most, rule.Users)
 		}
 	}
@@ -373,8 +374,14 @@ func TestNothingThere(t *testing.T) {
 	if _, err := backtest.Run(ctx, w.ledger, o); !errors.Is(err, context.Canceled) {
 		t.Errorf("stopped: %v", err)
 	}
-	w.table.Insert(t, draw(t, testkit.Rand(testkit.Seed(t)), 10, 1))
-	o.Budget = 1
+	w.table.Insert(t, draw(t, testkit.Rand(testkit.Seed(t)), 30_000, 1))
+	ctx, cancel = context.WithCancel(t.Context())
+	defer cancel()
+	o.Progress = func(int64, int64) { cancel() } // after some thousand rows
+	if report, err := backtest.Run(ctx, w.ledger, o); !errors.Is(err, context.Canceled) || report != nil {
+		t.Errorf("stopped in the middle: %v, %v", report, err)
+	}
+	o.Progress, o.Budget = nil, 1
 	_, err := backtest.Run(t.Context(), w.ledger, o)
 	if e, ok := errors.AsType[*brimline.Error](err); !ok || e.Kind != "backtest_budget" {
 		t.Errorf("out of time: %v", err)
@@ -437,7 +444,8 @@ func TestByTheDefinition(t *testing.T) {
 	var want []string
 	for _, rule := range set.Compiled() {
 		for user := range users {
-			for _, e := range table.Edges(&judge.Rule{Rule: rule.Rule, Takes: rule.Takes}, user, brimline.MinTime, brimline.MaxTime) {
+			judged := &judge.Rule{Rule: rule.Rule, Takes: rule.Takes}
+			for _, e := range table.Edges(judged, user, brimline.MinTime, brimline.MaxTime) {
 				want = append(want, brimline.AlertID(user, rule.ID, e.At))
 			}
 		}

@@ -14,15 +14,16 @@ import (
 
 func hours(n int64) brimline.Time { return brimline.Time(n * int64(time.Hour/time.Microsecond)) }
 
-// Wherever a user's rows are cut into stretches, the edges are those of all rows at once, and no more rows are kept than
-// one window and two stretches have.
+// Wherever a user's rows are cut into stretches, the edges are those of all rows at once, and no more rows are kept
+// than one window and two stretches have.
 func TestStretches(t *testing.T) {
 	r := testkit.Rand(testkit.Seed(t))
 	for range 200 {
 		var rules []sliding.Rule
 		for i, window := range []time.Duration{time.Hour, 7 * time.Hour, 20 * time.Hour} {
 			limit := brimline.Amount(r.IntN(300)).Total()
-			rules = append(rules, sliding.Rule{Rule: brimline.Rule{ID: fmt.Sprint(i), Window: window, Limit: limit, Measure: brimline.Sum}})
+			rule := brimline.Rule{ID: fmt.Sprint(i), Window: window, Limit: limit, Measure: brimline.Sum}
+			rules = append(rules, sliding.Rule{Rule: rule})
 		}
 		rows := drawRows(r)
 		var got, want []string

@@ -154,7 +154,8 @@ func conditionOf(r *brimline.Rule, scale int) *conditionJSON {
 		return nil
 	}
 	return &conditionJSON{
-		Window: rules.FormatWindow(r.Window), Limit: r.Limit.Format(r.Measure.Scale(scale)), Measure: r.Measure, Where: r.Where,
+		Window: rules.FormatWindow(r.Window), Limit: r.Limit.Format(r.Measure.Scale(scale)),
+		Measure: r.Measure, Where: r.Where,
 	}
 }
 
@@ -168,5 +169,6 @@ func alertsOf(all []Alert, scale int) []alertJSON {
 
 func alertOf(a *Alert, scale int) alertJSON {
 	scale = a.Rule.Measure.Scale(scale)
-	return alertJSON{a.ID(), a.User, a.Time, a.Figures.Before.Format(scale), a.Figures.Total.Format(scale), a.Figures.Count}
+	f := &a.Figures
+	return alertJSON{a.ID(), a.User, a.Time, f.Before.Format(scale), f.Total.Format(scale), f.Count}
 }

@@ -109,8 +109,8 @@ func TestBacktestIsLive(t *testing.T) {
 func TestBacktestRefuses(t *testing.T) {
 	j := newJob(t, parts(t), 1, "rules: [{id: r, window: 7d, limit: 1000}]")
 	unknown := filepath.Join(t.TempDir(), "unknown.yaml")
-	err := os.WriteFile(unknown, []byte("columns: {nothing: text}\nrules: [{id: r, window: 7d, limit: 1, where: 'nothing == \"\"'}]"), 0o600)
-	if err != nil {
+	const yaml = "columns: {nothing: text}\nrules: [{id: r, window: 7d, limit: 1, where: 'nothing == \"\"'}]"
+	if err := os.WriteFile(unknown, []byte(yaml), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if out := j.backtest(t, 3, "--rules", unknown); !strings.Contains(out, `no column "nothing"`) {
@@ -133,7 +133,8 @@ func TestBacktestRefuses(t *testing.T) {
 	j.table.Exec(t, create)
 	with := j.backtest(t, 0, "--rules", j.rulesFile())
 	position := regexp.MustCompile(`at [0-9A-F]+/[0-9A-F]+\n`)
-	if position.ReplaceAllString(with, "") != position.ReplaceAllString(without, "") || !strings.Contains(with, "1 alert of 1 user") {
+	if position.ReplaceAllString(with, "") != position.ReplaceAllString(without, "") ||
+		!strings.Contains(with, "1 alert of 1 user") {
 		t.Errorf("without an index:\n%s\nwith one:\n%s", without, with)
 	}
 	if at := brimline.TimeOf(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)); !slices.Contains(strings.Fields(

@@ -31,7 +31,9 @@ func walked(t *testing.T, l *Ledger, w Walk) (rows []string) {
 
 // walks reads all rows of several kinds of tables, each user's together and by time.
 func walks(t *testing.T, s *server) {
-	for _, user := range []string{"bigint", "text", "numeric", "numeric(20,4)", "text COLLATE ledger_loose", "uuid", "char(4)"} {
+	for _, user := range []string{
+		"bigint", "text", "numeric", "numeric(20,4)", "text COLLATE ledger_loose", "uuid", "char(4)",
+	} {
 		t.Run(user, func(t *testing.T) {
 			s.exec(t, `CREATE COLLATION IF NOT EXISTS ledger_loose (provider = icu, locale = 'und-u-ks-level2',
 				deterministic = false)`)
