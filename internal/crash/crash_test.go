@@ -102,6 +102,12 @@ func (r *round) run() []string {
 	r.under = 100 - int(100*r.left.Load()/int64(max(1, len(r.events))))
 	began := time.Now()
 	stuck := r.catchUp()
+	if stuck == nil && r.fault.then != nil {
+		r.fault.then(r)
+		ctx, cancel := r.bounded()
+		defer cancel()
+		stuck = r.atRest(ctx)
+	}
 	r.caughtUp = time.Since(began)
 	r.stop()
 	if stuck != nil {

@@ -6,9 +6,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -202,6 +205,37 @@ func makeAnew(r *round) {
 	r.while(3 * time.Second)
 }
 
+// withoutUnseen are the rows that are left when one in sixty was deleted, of which the stream brings nothing: no slot
+// held the changes, replication was off, or a partition of the table was dropped.
+func (r *round) withoutUnseen(rows []testkit.Row) (left []testkit.Row) {
+	r.unseen = map[int64]bool{}
+	for _, row := range rows {
+		if r.r.IntN(60) == 0 {
+			r.unseen[row.User] = true
+			continue
+		}
+		left = append(left, row)
+	}
+	return left
+}
+
+// distrustUnseen does what operators do who know of whom rows were lost. Those whose edge PostgreSQL has refused were
+// distrusted without that; rows that hide an edge and make none show no sign.
+func distrustUnseen(r *round) {
+	args := []string{
+		"distrust", "--brokers", strings.Join(r.g.Brokers, ","), "--group", r.names.Group,
+		"--state-dir", filepath.Join(r.dir, "view"),
+	}
+	for user := range r.unseen {
+		args = append(args, strconv.FormatInt(user, 10))
+	}
+	out, err := exec.CommandContext(r.Context(), binary, args...).CombinedOutput()
+	if err != nil {
+		r.Fatalf("distrust: %v\n%s", err, out)
+	}
+	r.do("distrusted %d users of whom rows were deleted without a word", len(r.unseen))
+}
+
 // openTable makes a database with all rows, and a source topic that gets them by and by.
 func (r *round) openTable(rows []testkit.Row, partitions int) {
 	conn := testkit.Connect(r, r.g.Database(r, r.database))
@@ -217,6 +251,9 @@ func (r *round) openTable(rows []testkit.Row, partitions int) {
 		inOrder(r.events)
 	} else {
 		r.drawEvents(rows, partitions)
+	}
+	if r.fault.unseen {
+		rows = r.withoutUnseen(rows)
 	}
 	table.Insert(r, rows)
 	_ = conn.Close(r.Context())

@@ -56,7 +56,8 @@ type round struct {
 	hurry    chan struct{} // closed: no more pacing
 	// interrupts are called by who produces, between two records, with those that are left; they give what is left then.
 	interrupts chan func([]testkit.Event) []testkit.Event
-	partitions int // of the source topic
+	partitions int            // of the source topic
+	unseen     map[int64]bool // users with rows that were deleted without a word
 	produced   chan error
 	left       atomic.Int64 // events not yet produced
 	under      int          // percent of the load that flowed before the last fault was over
@@ -104,7 +105,7 @@ func newRound(t *testing.T, f fault, seed uint64, rowCount int) *round {
 		r.openTable(rows, partitions)
 	}
 	yaml := drawRules(r.r)
-	if f.deep || f.changes { // no row may fall out of the history before it is changed
+	if f.deep || f.changes || f.unseen { // no row may fall out of the history before it is changed, or told of
 		yaml = strings.Replace(yaml, "lateness: ", "lateness: 1440h #", 1)
 	}
 	if r.rules, err = rules.Parse("rules.yaml", []byte(yaml)); err != nil {
