@@ -101,9 +101,11 @@ func walks(t *testing.T, s *server) {
 func walksAgain(t *testing.T, s *server) {
 	s.exec(t, `DROP TABLE IF EXISTS walk`)
 	s.exec(t, `CREATE TABLE walk (id bigint PRIMARY KEY, user_id bigint, amount numeric, at timestamptz)`)
-	s.exec(t, `INSERT INTO walk SELECT n, 1, 1, timestamptz '2026-01-01' + n * interval '1 second' FROM generate_series(1, 25000) n`)
-	o := Options{Table: "public.walk", Scale: 2, Columns: Columns{ID: []string{"id"}, User: "user_id", Amount: "amount", Time: "at"}}
-	l := s.open(t, o)
+	s.exec(t, `INSERT INTO walk SELECT n, 1, 1, timestamptz '2026-01-01' + n * interval '1 second'
+		FROM generate_series(1, 25000) n`)
+	l := s.open(t, Options{
+		Table: "public.walk", Scale: 2, Columns: Columns{ID: []string{"id"}, User: "user_id", Amount: "amount", Time: "at"},
+	})
 	all := Walk{From: brimline.MinTime, To: brimline.MaxTime}
 	conflict := &pgconn.PgError{Code: "40001", Message: "canceling statement due to conflict with recovery"}
 	fetches := 0
@@ -148,7 +150,7 @@ func kindOf(err error) string {
 
 // indexes are told from what is none, and asked for in a statement that makes one.
 func indexes(t *testing.T, s *server) {
-	make := func(sql ...string) *Ledger {
+	table := func(sql ...string) *Ledger {
 		t.Helper()
 		s.exec(t, `DROP TABLE IF EXISTS walk`)
 		for _, sql := range sql {
@@ -158,22 +160,22 @@ func indexes(t *testing.T, s *server) {
 			Table: "public.walk", Scale: 2, Columns: Columns{ID: []string{"id"}, User: "user_id", Amount: "amount", Time: "at"},
 		})
 	}
-	const table = `CREATE TABLE walk (id bigint, user_id bigint, amount numeric, at timestamptz, PRIMARY KEY (id, at))`
+	const bare = `CREATE TABLE walk (id bigint, user_id bigint, amount numeric, at timestamptz, PRIMARY KEY (id, at))`
 	for _, c := range []struct {
 		sql   []string
 		there bool
 	}{
-		{[]string{table}, false},
-		{[]string{table, `CREATE INDEX ON walk (at, user_id)`}, false},
-		{[]string{table, `CREATE INDEX ON walk (user_id)`}, false},
-		{[]string{table, `CREATE INDEX ON walk (user_id) INCLUDE (at)`}, false},
-		{[]string{table, `CREATE INDEX ON walk (user_id, at) WHERE amount > 0`}, false},
-		{[]string{table, `CREATE INDEX ON walk (user_id, at, id)`}, true},
-		{[]string{table + ` PARTITION BY RANGE (at)`}, false},
-		{[]string{table + ` PARTITION BY RANGE (at)`, `CREATE TABLE walk_all PARTITION OF walk DEFAULT`,
+		{[]string{bare}, false},
+		{[]string{bare, `CREATE INDEX ON walk (at, user_id)`}, false},
+		{[]string{bare, `CREATE INDEX ON walk (user_id)`}, false},
+		{[]string{bare, `CREATE INDEX ON walk (user_id) INCLUDE (at)`}, false},
+		{[]string{bare, `CREATE INDEX ON walk (user_id, at) WHERE amount > 0`}, false},
+		{[]string{bare, `CREATE INDEX ON walk (user_id, at, id)`}, true},
+		{[]string{bare + ` PARTITION BY RANGE (at)`}, false},
+		{[]string{bare + ` PARTITION BY RANGE (at)`, `CREATE TABLE walk_all PARTITION OF walk DEFAULT`,
 			`CREATE INDEX ON walk (user_id, at)`}, true},
 	} {
-		l := make(c.sql...)
+		l := table(c.sql...)
 		there, _, create, err := l.Index(t.Context())
 		if err != nil || there != c.there {
 			t.Errorf("%v: %v, %v", c.sql, there, err)
@@ -186,7 +188,7 @@ func indexes(t *testing.T, s *server) {
 			t.Errorf("%v: after %s there is none, %v", c.sql, create, err)
 		}
 	}
-	l := make(table+` PARTITION BY RANGE (at)`, `CREATE TABLE walk_all PARTITION OF walk DEFAULT`,
+	l := table(bare+` PARTITION BY RANGE (at)`, `CREATE TABLE walk_all PARTITION OF walk DEFAULT`,
 		`INSERT INTO walk SELECT n, n, 1, now() FROM generate_series(1, 10000) n`)
 	if _, bytes, _, err := l.Index(t.Context()); err != nil || bytes < 300_000 || bytes > 3_000_000 {
 		t.Errorf("10,000 rows in a partition take %d bytes, %v", bytes, err)
