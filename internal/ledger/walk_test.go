@@ -59,7 +59,8 @@ func walks(t *testing.T, s *server) {
 					s.exec(t, fmt.Sprintf(`INSERT INTO walk VALUES (%d, %s, %d.25, '2026-01-01 0%d:00', 'k%d')`, n, id, n, hour, n))
 				}
 			}
-			s.exec(t, `INSERT INTO walk SELECT 100 + n, user_id, NULL, at FROM (SELECT *, row_number() OVER () AS n FROM walk) x`)
+			s.exec(t, `INSERT INTO walk SELECT 100 + n, user_id, NULL, at
+				FROM (SELECT *, row_number() OVER () AS n FROM walk) x`)
 			s.exec(t, `INSERT INTO walk SELECT 1000, user_id, 1, '-infinity' FROM walk WHERE id = 1`)
 			l := s.open(t, Options{
 				Table: "public.walk", Scale: 2, Columns: Columns{ID: []string{"id"}, User: "user_id", Amount: "amount", Time: "at"},
