@@ -194,10 +194,11 @@ func (s *stage) sweep(meta int) {
 	}
 }
 
-// visit gives how many keys were visited.
+// visit gives how many keys were visited. The walk ends with ctx, and goka then waits for what it has begun: with a
+// context of its own that ends it would count and read the count at once.
 func (s *stage) visit(ctx context.Context, meta int) (n int64, err error) {
 	err = s.states.Walk(ctx, func() (err error) {
-		n, err = s.proc.VisitAllWithStats(ctx, SweepVisitor, meta)
+		n, err = s.proc.VisitAllWithStats(s.t.Context(), SweepVisitor, meta)
 		return err
 	})
 	return n, err

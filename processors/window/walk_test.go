@@ -48,7 +48,7 @@ func TestSweepsVisitOnlyWhoMayBeDeleted(t *testing.T) {
 	rests := 0
 	s.states.walks.rest = func(context.Context, time.Duration) { rests++ }
 	more, err := s.visit(t.Context(), 3)
-	if n += more; err != nil || n > due+lookEvery { // goka may miss one in its count when it is ended
+	if n += more; err != nil || n < due || n > due+lookEvery {
 		t.Errorf("%d visits to %d users who may be deleted, %v", n, due, err)
 	}
 	if most := int(time.Duration(due) * visitCost / slice); rests == 0 || rests > due {
