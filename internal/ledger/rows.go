@@ -28,11 +28,24 @@ func (l *Ledger) newAmountScan(*layout) rowScan {
 
 // newRowScan reads what statements.rows selects: time, amount, the key's columns, the further ones.
 func (l *Ledger) newRowScan(user string, found *layout) rowScan {
+	scan := l.rowScanOf(found, nil)
+	return func(rows pgx.Rows) (brimline.Transaction, error) {
+		row, err := scan(rows)
+		row.User = user
+		return row, err
+	}
+}
+
+// rowScanOf is newRowScan where the user stands before the time, and is read into who; nil where no user does.
+func (l *Ledger) rowScanOf(found *layout, who *string) rowScan {
 	var at instant
 	var amount string
 	ids := make([]cell, len(l.o.Columns.ID))
 	extra := make([]cell, len(l.o.Extra))
 	into := []any{&at, &amount}
+	if who != nil {
+		into = append([]any{who}, into...)
+	}
 	for i, name := range l.o.Columns.ID {
 		into = append(into, ids[i].of(found.columns[name]))
 	}
@@ -54,7 +67,10 @@ func (l *Ledger) newRowScan(user string, found *layout) rowScan {
 					l.o.Columns.ID[i], err))
 			}
 		}
-		row := brimline.Transaction{ID: brimline.JoinID(parts...), User: user, Amount: a, Time: at.at}
+		row := brimline.Transaction{ID: brimline.JoinID(parts...), Amount: a, Time: at.at}
+		if who != nil {
+			row.User = *who
+		}
 		for i, c := range l.o.Extra {
 			v, err := extra[i].value(c.Type)
 			if err != nil {
