@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -257,4 +258,71 @@ func TestProveRefuses(t *testing.T) {
 	refuse(0, "")
 	j.table.Exec(t, `ALTER TABLE streaming.transactions DROP COLUMN description`)
 	refuse(3, "description")
+}
+
+// TestProveUnderLoad: while rows come, many of them late, and the stream is behind the table by a batch, no edge is
+// called missing.
+func TestProveUnderLoad(t *testing.T) {
+	t.Parallel()
+	r := testkit.Rand(testkit.Seed(t))
+	j := newJob(t, parts(t), 2, provenRules)
+	j.where = map[string]string{"some": "amount > 20 AND description <> 'row 7'"}
+	run := j.start(t, 0)
+	now := time.Now().Truncate(time.Second)
+	next := testkit.OpenTable(t, j.url, "streaming", "transactions") // the connection of j.table is the test's
+	finished, over := make(chan struct{}), make(chan struct{})
+	batches := 0
+	go func() {
+		defer close(over)
+		var behind []testkit.Event
+		for id := int64(1); ; batches++ {
+			var position string
+			if err := next.Conn.QueryRow(t.Context(), `SELECT pg_current_wal_lsn()::text`).Scan(&position); err != nil {
+				t.Error(err)
+				return
+			}
+			lsn, err := brimline.ParseLSN(position)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			var rows []testkit.Row
+			var events []testkit.Event
+			for range 20 {
+				row := testkit.Row{ID: id, User: 1 + r.Int64N(200), Amount: brimline.Amount(r.Int64N(120000)),
+					Time: brimline.TimeOf(now.Add(-time.Duration(r.Int64N(int64(20 * 24 * time.Hour))))), Description: "x"}
+				rows = append(rows, row)
+				e := testkit.Envelope("transactions", "c", nil, &row, int64(lsn))
+				e.Partition = int32(id % 2)
+				events = append(events, e)
+				id++
+			}
+			next.Insert(t, rows)
+			j.Produce(t, j.names.Source, behind)
+			behind = events
+			select {
+			case <-finished:
+				j.Produce(t, j.names.Source, behind)
+				return
+			default:
+			}
+		}
+	}()
+	looks := 0
+	for range 6 {
+		p := j.prove(t, "--since", "22d", "--whole-history", "--grace", patience.String(), "--wait", patience.String())
+		if looks += p.Looks; len(p.missing) > 0 {
+			t.Errorf("missing %q of %d edges", p.missing, p.Edges)
+		}
+	}
+	close(finished)
+	<-over
+	run.Signal(syscall.SIGTERM)
+	j.mustEnd(t, run)
+	j.finish(t)
+	edges, missing, _ := j.amiss(t)
+	t.Logf("%d batches, %d edges, %d looks", batches, edges, looks)
+	if looks < 7 || edges == 0 || len(missing) > 0 {
+		t.Errorf("nothing to see: %d looks, %d edges, missing %q", looks, edges, missing)
+	}
 }

@@ -210,7 +210,9 @@ func (l *Ledger) Indexing(ctx context.Context) (x Indexing, err error) {
 	var partitioned bool
 	err = postgres.Ask(bound, conn.Conn(), l.o.Timeout,
 		func(b *pgx.Batch) { b.Queue(indexingSQL, schema, name, l.o.Columns.Time) },
-		func(results pgx.BatchResults) error { return results.QueryRow().Scan(&x.Rows, &x.Indexed, &partitioned) })
+		func(results pgx.BatchResults) error {
+			return results.QueryRow().Scan(&x.Rows, &x.Indexed, &partitioned)
+		})
 	if err != nil {
 		return x, l.fail(ctx, doing, err)
 	}

@@ -189,7 +189,9 @@ func (o *Options) unpromised(e *Edge) string {
 }
 
 // whole reports whether the table has the whole window that ends with the edge.
-func (o *Options) whole(e *Edge) bool { return o.TableFrom == 0 || e.At.Add(-e.Rule.Window) >= o.TableFrom }
+func (o *Options) whole(e *Edge) bool {
+	return o.TableFrom == 0 || e.At.Add(-e.Rule.Window) >= o.TableFrom
+}
 
 func (o *Options) look(ctx context.Context) (*picture, error) {
 	p := &picture{alerted: map[string]bool{}, alerts: map[key]Edge{}}
