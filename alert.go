@@ -28,6 +28,9 @@ type Candidate struct {
 	Stream  Figures     // what the window held when it was raised
 	Newest  []Transaction
 	Cause   Cause
+	// Later are edges of the same user and rule after Edge, ascending, whose candidates came before this one: the nearest
+	// few. If this edge is confirmed, and one of them was sent and is no edge any more, the alert supersedes that.
+	Later []Time
 	// Doubted: PostgreSQL has gone on refusing this edge, and the window stands by it.
 	Doubted bool
 	// Apart says that it travels in the stream of questions, in which it is not among what live rows wait for. No codec
@@ -95,6 +98,18 @@ type Alert struct {
 	Verification Verification
 	AsOfNow      *AsOf  // with `as_of: now`
 	Reason       string // why it was dismissed
+	// Supersedes are the edges of alerts that were sent for the same user and rule, ascending: by PostgreSQL's rows they
+	// are edges no more, and this one is the latest before them.
+	Supersedes []Time
+}
+
+// SupersededIDs are the ids of the alerts that this one supersedes.
+func (a *Alert) SupersededIDs() []string {
+	var ids []string
+	for _, edge := range a.Supersedes {
+		ids = append(ids, AlertID(a.Candidate.User, a.Candidate.Rule.ID, edge))
+	}
+	return ids
 }
 
 // AsOf is a rule's total at a time of asking.

@@ -29,7 +29,8 @@ func (Again) Encode(v any) ([]byte, error) {
 		return nil, err
 	}
 	scale := a.Candidate.Rule.Measure.Scale(a.Candidate.Scale)
-	return marshal(againRecord{candidateRecord{recordVersion, a.Candidate.ID(), body, a.Candidate.Doubted},
+	c := &a.Candidate
+	return marshal(againRecord{candidateRecord{recordVersion, c.ID(), body, c.Doubted, c.Later},
 		figuresOf(&a.Database, scale), a.First, a.Since})
 }
 
@@ -50,6 +51,6 @@ func (Again) Decode(b []byte) (any, error) {
 	if err != nil {
 		return nil, corrupt(anAgain, err)
 	}
-	a.Candidate.Doubted = r.Doubted
+	a.Candidate.Doubted, a.Candidate.Later = r.Doubted, r.Later
 	return a, nil
 }

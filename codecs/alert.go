@@ -2,6 +2,7 @@ package codecs
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/brimline/brimline"
@@ -22,6 +23,7 @@ type alertRecord struct {
 	Database     *figuresRecord     `json:"database,omitempty"`
 	AsOfNow      *asOfRecord        `json:"as_of_now,omitempty"`
 	Verification verificationRecord `json:"verification"`
+	Supersedes   []string           `json:"supersedes,omitempty"`
 }
 
 type verificationRecord struct {
@@ -62,6 +64,7 @@ func alertOf(a *brimline.Alert) (*alertRecord, error) {
 		Version: recordVersion, ID: a.Candidate.ID(), Status: v.Status, Reason: a.Reason, candidateBody: body,
 		Verification: verificationRecord{Status: v.Status, At: optionalTime(v.At), DurationUS: v.Duration.Microseconds(), LSN: optionalLSN(v.LSN)},
 	}
+	r.Supersedes = a.SupersededIDs()
 	scale := a.Candidate.Rule.Measure.Scale(a.Candidate.Scale)
 	if a.Database != nil {
 		f := figuresOf(a.Database, scale)
@@ -120,6 +123,13 @@ func (r *alertRecord) alert() (*brimline.Alert, error) {
 			return nil, err
 		}
 		a.AsOfNow = &brimline.AsOf{At: n.At, Total: total, Count: n.Count}
+	}
+	for _, id := range r.Supersedes {
+		edge, err := brimline.ParseTime(id[strings.LastIndexByte(id, '/')+1:])
+		if err != nil || brimline.AlertID(c.User, c.Rule.ID, edge) != id {
+			return nil, fmt.Errorf("it supersedes %q, which is no alert of its user and rule", id)
+		}
+		a.Supersedes = append(a.Supersedes, edge)
 	}
 	return a, nil
 }

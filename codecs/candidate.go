@@ -36,7 +36,8 @@ type candidateRecord struct {
 	Version int    `json:"version"`
 	ID      string `json:"id"`
 	candidateBody
-	Doubted bool `json:"doubted,omitempty"`
+	Doubted bool            `json:"doubted,omitempty"`
+	Later   []brimline.Time `json:"later,omitempty"`
 }
 
 const aCandidate = "a record of the candidates stream"
@@ -51,7 +52,7 @@ func (Candidate) Encode(v any) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return marshal(candidateRecord{recordVersion, c.ID(), body, c.Doubted})
+	return marshal(candidateRecord{recordVersion, c.ID(), body, c.Doubted, c.Later})
 }
 
 // Decode gives a *brimline.Candidate.
@@ -67,7 +68,7 @@ func (Candidate) Decode(b []byte) (any, error) {
 	if err != nil {
 		return nil, corrupt(aCandidate, err)
 	}
-	c.Doubted = r.Doubted
+	c.Doubted, c.Later = r.Doubted, r.Later
 	return &c, nil
 }
 
@@ -85,7 +86,9 @@ func (Candidates) Encode(v any) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := candidatesRecord{candidateRecord: candidateRecord{candidatesVersion, first.ID(), body, first.Doubted}}
+	r := candidatesRecord{
+		candidateRecord: candidateRecord{candidatesVersion, first.ID(), body, first.Doubted, first.Later},
+	}
 	for i := range all[1:] {
 		c := &all[i+1]
 		if !shareRecord(first, c) {
@@ -131,7 +134,7 @@ func (r *candidatesRecord) candidates() ([]brimline.Candidate, error) {
 	case len(r.Further) > 0 && (r.Version < candidatesVersion || first.Kind != brimline.LateCandidate):
 		return nil, fmt.Errorf("%d further candidates with one of kind %q, version %d", len(r.Further), first.Kind, r.Version)
 	}
-	first.Doubted = r.Doubted
+	first.Doubted, first.Later = r.Doubted, r.Later
 	all := append(make([]brimline.Candidate, 0, 1+len(r.Further)), first)
 	for i := range r.Further {
 		next, c := &r.Further[i], first

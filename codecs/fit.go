@@ -50,11 +50,17 @@ func shrink(c *brimline.Candidate, most int, encode func() ([]byte, error)) (val
 func candidateBytes(c *brimline.Candidate) int {
 	const fixed = 2 << 10
 	texts := 2*len(c.User) + len(c.Rule.ID) + ruleTexts(&c.Rule) + len(c.Source.Topic)
-	n := fixed + transactionBytes(&c.Trigger)
+	n := fixed + transactionBytes(&c.Trigger) + 40*len(c.Later)
 	for i := range c.Newest {
 		n += transactionBytes(&c.Newest[i])
 	}
 	return n + textGrows*texts
+}
+
+// supersededBytes is at least what Alert encodes of the ids that a supersedes.
+func supersededBytes(a *brimline.Alert) int {
+	const fixed, escaped = 48, 3
+	return len(a.Supersedes) * (fixed + escaped*(len(a.Candidate.User)+len(a.Candidate.Rule.ID)))
 }
 
 // furtherBytes is at least what Candidates adds for c to a record that has another one.
@@ -150,7 +156,7 @@ func FitAlertLog(alerts []*brimline.Alert, most int) ([]*brimline.Alert, error) 
 	const around, more = 32, 1 << 10 // of the list, and of an alert beside its candidate
 	n := around
 	for _, a := range alerts {
-		n += more + candidateBytes(&a.Candidate)
+		n += more + candidateBytes(&a.Candidate) + supersededBytes(a)
 	}
 	if n <= most {
 		return alerts, nil

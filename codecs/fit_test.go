@@ -2,6 +2,7 @@ package codecs_test
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"testing"
 
@@ -110,6 +111,9 @@ func TestFitCandidate(t *testing.T) {
 		for range rapid.IntRange(0, 5).Draw(t, "newest") {
 			c.Newest = append(c.Newest, row())
 		}
+		for range rapid.SampledFrom([]int{0, 32}).Draw(t, "later") {
+			c.Later = append(c.Later, brimline.MaxTime)
+		}
 		whole := c
 		cut, err := codecs.FitCandidate(&c, most)
 		if err != nil {
@@ -165,5 +169,44 @@ func TestTogetherKeepsColumns(t *testing.T) {
 	}
 	if _, err := (codecs.Candidates{}).Encode(all); err == nil {
 		t.Error("a question's columns are left out in silence")
+	}
+}
+
+// An alert that supersedes as many as can be named, of a user with the longest id, fits all the same.
+func TestFitSuperseding(t *testing.T) {
+	a := brimline.Alert{Candidate: brimline.Candidate{
+		Kind: brimline.EdgeCandidate, User: strings.Repeat("\u202e", 341), Trigger: brimline.Transaction{ID: "1"},
+		Rule: brimline.Rule{ID: strings.Repeat("r", 64), Description: strings.Repeat("<", 4000)},
+	}, Verification: brimline.Verification{Status: brimline.Unverified}}
+	for i := range 32 {
+		a.Supersedes = append(a.Supersedes, brimline.Time(1<<50+i))
+	}
+	value, cut, err := codecs.FitAlert(&a, codecs.LeastRecord)
+	if err != nil || cut || len(value) > codecs.LeastRecord {
+		t.Fatalf("%d bytes, cut %v: %v", len(value), cut, err)
+	}
+	got, err := codecs.Alert{}.Decode(value)
+	if err != nil || len(got.(*brimline.Alert).Supersedes) != 32 {
+		t.Errorf("it is not read as it was: %.200v", err)
+	}
+}
+
+// A list of alerts that supersede as many as can be named fits, too.
+func TestFitAlertLogSuperseding(t *testing.T) {
+	a := &brimline.Alert{Candidate: brimline.Candidate{
+		Kind: brimline.EdgeCandidate, User: strings.Repeat("é", 512), Rule: brimline.Rule{ID: "r"},
+		Trigger: brimline.Transaction{ID: "1"}, Newest: []brimline.Transaction{},
+	}, Verification: brimline.Verification{Status: brimline.Unverified}}
+	for i := range 32 {
+		a.Supersedes = append(a.Supersedes, brimline.Time(1<<50+i))
+	}
+	for n := 1; n < 20; n++ {
+		log, err := codecs.FitAlertLog(slices.Repeat([]*brimline.Alert{a}, n), codecs.LeastRecord)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := len(encode(t, codecs.AlertLog{}, log)); got > codecs.LeastRecord || len(log) == 0 {
+			t.Fatalf("%d of %d alerts in %d bytes", len(log), n, got)
+		}
 	}
 }

@@ -275,6 +275,10 @@ func anyAlert() *rapid.Generator[*brimline.Alert] {
 		if rapid.Bool().Draw(t, "as of now") {
 			a.AsOfNow = &brimline.AsOf{At: anyTime().Draw(t, "asked at"), Total: anyTotal().Draw(t, "total"), Count: rapid.Int64().Draw(t, "count")}
 		}
+		a.Candidate.Later = nil // an alert does not have it
+		for range rapid.IntRange(0, 3).Draw(t, "superseded") {
+			a.Supersedes = append(a.Supersedes, anyTime().Draw(t, "edge"))
+		}
 		return a
 	})
 }

@@ -37,6 +37,7 @@ func TestAlertsMatchTheirSchema(t *testing.T) {
 		"verified":         encode(t, codecs.Alert{}, exampleAlert(t)),
 		"dismissed":        encode(t, codecs.Alert{}, exampleDismissed(t)),
 		"unverified":       encode(t, codecs.Alert{}, exampleUnverified(t)),
+		"superseding":      encode(t, codecs.Alert{}, exampleSuperseded(t)),
 		"other years":      encode(t, codecs.Alert{}, old),
 	} {
 		if err := validate(t, schema, record); err != nil {

@@ -112,6 +112,22 @@ func exampleAlert(t testing.TB) *brimline.Alert {
 	}
 }
 
+// exampleSuperseding is of a candidate that came after later ones of its user and rule, one of which is no edge any
+// more.
+func exampleSuperseding(t testing.TB) *brimline.Alert {
+	a := exampleAlert(t)
+	a.Candidate.Later = []brimline.Time{a.Candidate.Edge + 1, a.Candidate.Edge + 3_600_000_000}
+	a.Supersedes = a.Candidate.Later[:1]
+	return a
+}
+
+// exampleSuperseded is the alert of it, which does not tell what was asked.
+func exampleSuperseded(t testing.TB) *brimline.Alert {
+	a := exampleSuperseding(t)
+	a.Candidate.Later = nil
+	return a
+}
+
 func exampleDismissed(t testing.TB) *brimline.Alert {
 	a := exampleAlert(t)
 	a.Candidate.User, a.Candidate.Trigger.User, a.Candidate.Newest = "Zoë/\u202e1\x1b[31m", "Zoë/\u202e1\x1b[31m", nil
@@ -334,6 +350,8 @@ func TestGoldenBytes(t *testing.T) {
 		{"change-v3/delete-whole.hex", codecs.Change{}, exampleWhole(t)},
 		{"window-v3/stamps.hex", codecs.WindowPart{}, exampleStamps(t)},
 		{"candidate-v1/edge.json", codecs.Candidate{}, &alert.Candidate},
+		{"candidate-v1/later.json", codecs.Candidate{}, &exampleSuperseding(t).Candidate},
+		{"alert-v1/superseding.json", codecs.Alert{}, exampleSuperseded(t)},
 		{"candidate-v1/late.json", codecs.Candidate{}, &exampleDismissed(t).Candidate},
 		{"candidate-v2/several.json", codecs.Candidates{}, exampleQuestions(t)},
 		{"alert-v1/verified.json", codecs.Alert{}, alert},

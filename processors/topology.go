@@ -17,8 +17,9 @@ func StageNames() []StageName { return []StageName{Route, Window, Verify, Index}
 // FlowVersion says which streams there are between stages and what is in them. Members of a group with different ones
 // would leave something unread, so they never share it. 1: all candidates in one stream; 2: questions about old rows
 // travel apart; 3: the questions of a message are one record; 4: refused edges are asked about again; 5: changes and
-// windows say where they stand in the source, and window writes to changes.
-const FlowVersion = 5
+// windows say where they stand in the source, and window writes to changes; 6: verify's position names users who are
+// kept back, and candidates name later edges.
+const FlowVersion = 6
 
 // Edge is one stream that a stage reads or writes.
 type Edge struct {

@@ -23,7 +23,8 @@ type alertsCmd struct {
 func (alertsCmd) Help() string {
 	return `Reads the topic of alerts: the newest ones, oldest of them first, and with
 --follow everything that comes after. If there are more than are shown, standard
-error says how many.
+error says how many. An alert that supersedes earlier ones of its user and rule,
+since a row came late, names their times.
 
 Examples:
 

@@ -56,9 +56,19 @@ func (m Money) alert(a *brimline.Alert) string {
 	if c.Rule.Measure == brimline.CountAll {
 		what = fmt.Sprintf("%s in %s (limit %s)", plural(f.Count, "transaction"), rules.FormatWindow(c.Rule.Window), limit)
 	}
-	return fmt.Sprintf("ALERT user %s %s %s  [%s, %s]", shown(c.User), what, a.Verification.Status,
-		shown(c.Rule.ID), c.Edge.Std().Format("2006-01-02 15:04:05"))
+	text := fmt.Sprintf("ALERT user %s %s %s  [%s, %s]", shown(c.User), what, a.Verification.Status,
+		shown(c.Rule.ID), c.Edge.Std().Format(edgeLayout))
+	for i, edge := range a.Supersedes {
+		before := ", "
+		if i == 0 {
+			before = "  supersedes "
+		}
+		text += before + edge.Std().Format(edgeLayout)
+	}
+	return text
 }
+
+const edgeLayout = "2006-01-02 15:04:05"
 
 func plural(n int64, what string) string {
 	if n == 1 {

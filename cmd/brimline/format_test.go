@@ -38,6 +38,9 @@ func TestAlertLine(t *testing.T) {
 		{"rows counted", func(a *brimline.Alert) {
 			a.Candidate.Rule.Measure, a.Candidate.Rule.Limit, a.Database = brimline.CountAll, brimline.Count(1000), &brimline.Figures{Total: brimline.Count(1001), Count: 1001}
 		}, "ALERT user 27956157 1001 transactions in 7d (limit 1,000) verified  [weekly-spend, 2026-03-08 12:00:00]"},
+		{"it supersedes two", func(a *brimline.Alert) {
+			a.Supersedes = []brimline.Time{a.Candidate.Edge + 3_600_000_000, a.Candidate.Edge + 7_200_000_000}
+		}, "ALERT user 27956157 $3,441.50 in 7d (12 transactions, limit $3,000.00) verified  [weekly-spend, 2026-03-08 12:00:00]  supersedes 2026-03-08 13:00:00, 2026-03-08 14:00:00"},
 		{"a name that plays with the terminal", func(a *brimline.Alert) {
 			a.Candidate.User = "7\x1b[2K\rALERT user 8"
 		}, `ALERT user "7\x1b[2K\rALERT user 8" $3,441.50 in 7d (12 transactions, limit $3,000.00) verified  [weekly-spend, 2026-03-08 12:00:00]`},

@@ -70,7 +70,7 @@ func (a *App) windowStage() *gokaStage {
 		beside: func(ctx context.Context, p *goka.Processor, v *visits) {
 			var both sync.WaitGroup
 			both.Go(func() { a.askAgain(ctx, p, v, known) })
-			a.sweep(ctx, p, v, seen)
+			a.sweep(ctx, p, v, known, seen)
 			both.Wait()
 		},
 	}
@@ -239,7 +239,7 @@ func topicManagers(o kafka.Options) goka.TopicManagerBuilder {
 }
 
 // sweep removes aged-out users from the window table from time to time.
-func (a *App) sweep(ctx context.Context, p *goka.Processor, v *visits, seen *window.Seen) {
+func (a *App) sweep(ctx context.Context, p *goka.Processor, v *visits, states *window.States, seen *window.Seen) {
 	if a.config.SweepEvery == 0 {
 		return
 	}
@@ -256,9 +256,11 @@ func (a *App) sweep(ctx context.Context, p *goka.Processor, v *visits, seen *win
 				continue
 			}
 			var users int64
-			err := v.visit(ctx, func(ctx context.Context) (err error) {
-				users, err = p.VisitAllWithStats(ctx, window.SweepVisitor, at)
-				return err
+			err := v.visit(ctx, func(ctx context.Context) error {
+				return states.Walk(ctx, func() (err error) {
+					users, err = p.VisitAllWithStats(ctx, window.SweepVisitor, at)
+					return err
+				})
 			})
 			if ctx.Err() != nil {
 				return
@@ -268,7 +270,7 @@ func (a *App) sweep(ctx context.Context, p *goka.Processor, v *visits, seen *win
 				continue
 			}
 			a.metrics.swept.Inc()
-			a.log.Debug("window table swept", "users", users, "took", time.Since(at))
+			a.log.Debug("window table swept", "visited", users, "took", time.Since(at))
 		case <-ctx.Done():
 			return
 		}

@@ -164,6 +164,23 @@ func backfill(b *testing.B, live, old int) {
 	b.ReportMetric(cpu.Seconds(), "cpu-s")
 }
 
+// awaitVerify waits until the verify stage has handled all candidates that there are.
+func (j *job) awaitVerify(b *testing.B) {
+	b.Helper()
+	ctx, cancel := context.WithTimeout(b.Context(), 30*time.Minute)
+	defer cancel()
+	if err := testkit.EventuallyEvery(ctx, 100*time.Millisecond, func() (bool, error) {
+		all, err := parts.Written(ctx, j.names.Candidates)
+		if err != nil {
+			return false, err
+		}
+		have, err := parts.Committed(ctx, j.names.VerifyGroup, j.names.Candidates)
+		return have >= all, err
+	}); err != nil {
+		b.Fatal(err)
+	}
+}
+
 // awaitWindow waits until the window stage has handled n changes.
 func (j *job) awaitWindow(b *testing.B, n int) {
 	b.Helper()

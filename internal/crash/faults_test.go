@@ -12,20 +12,21 @@ import (
 
 // fault is what one kind of round does while the load runs.
 type fault struct {
-	name      string
-	brokers   int // 0 is one
-	instances int // 0 is two
-	short     bool
-	env       []string      // of every instance
-	flags     []string      // of every instance; nil draws them
-	beyond    bool          // more than is promised: run only by name
-	changes   bool          // rows are updated, moved and deleted as well; only totals are judged
-	deep      bool          // no row falls out of the history
-	debezium  bool          // the rows come by a real connector
-	network   bool          // instances reach the brokers through proxies
-	old       bool          // on brokers whose transactions are as before Kafka 4
-	load      time.Duration // how long the load must flow, at least: longer than the fault; it ends when the fault does
-	do        func(*round)
+	name       string
+	brokers    int // 0 is one
+	instances  int // 0 is two
+	short      bool
+	env        []string      // of every instance
+	flags      []string      // of every instance; nil draws them
+	beyond     bool          // more than is promised: run only by name
+	changes    bool          // rows are updated, moved and deleted as well; only totals are judged
+	unreadable bool          // rows are updated to ones that cannot be read, and back
+	deep       bool          // no row falls out of the history
+	debezium   bool          // the rows come by a real connector
+	network    bool          // instances reach the brokers through proxies
+	old        bool          // on brokers whose transactions are as before Kafka 4
+	load       time.Duration // how long the load must flow, at least: longer than the fault; it ends when the fault does
+	do         func(*round)
 }
 
 // lasts is how long the load is spread out. 200,000 rows in 50 s are about what two cores take without any fault.
@@ -41,6 +42,9 @@ func faults() []fault {
 		{name: "freeze", short: true, load: 30 * time.Second, do: freeze},
 		{name: "freeze-changes", changes: true, short: true, load: 30 * time.Second, do: freeze},
 		{name: "kill-changes", changes: true, instances: 3, do: killOne},
+		{name: "topic-anew", instances: 3, load: 30 * time.Second, do: makeAnew},
+		{name: "topic-anew-changes", changes: true, load: 30 * time.Second, do: makeAnew},
+		{name: "unreadable-changes", changes: true, unreadable: true, do: killOne},
 		{name: "rebalance", short: true, instances: 3, load: 40 * time.Second, do: rebalance},
 		{name: "rules-rolled", instances: 3, load: 50 * time.Second, do: rollRules},
 		{name: "failover", deep: true, flags: []string{}, do: failOver},

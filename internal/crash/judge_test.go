@@ -29,7 +29,11 @@ func (r *round) judge() (wrong []string) {
 	switch {
 	case r.roll != nil:
 		wrong = r.judgeRoll(alerts, table)
-	case !r.fault.changes: // an alert was true when PostgreSQL confirmed it, before later changes
+	case r.fault.changes: // an alert was true when PostgreSQL confirmed it, before later changes
+		s := testkit.Stories(alerts, edges, false)
+		wrong = s.Wrong
+		r.Logf("%v", s)
+	default:
 		wrong = testkit.Differences(alerts, edges)
 	}
 	wrong = append(wrong, r.g.WrongTotals(r, r.names, r.rules, table)...)

@@ -1,11 +1,14 @@
 package crash
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"regexp"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -69,7 +72,6 @@ func (r *round) drawEvents(rows []testkit.Row, partitions int) {
 		add(n)
 	}
 	r.events = testkit.Spread(r.r, events, ids, partitions, 20)
-	r.bad = map[string]bool{}
 	for n := range 12 {
 		key, _ := json.Marshal(map[string]any{"id": n})
 		e := testkit.Event{Partition: int32(r.r.IntN(partitions)), Key: key, Value: fmt.Appendf(nil, `{"before":null,"after":{"id":%d,"broken":`, n)}
@@ -94,6 +96,13 @@ func (r *round) drawChanges(rows []testkit.Row, partitions int) (left []testkit.
 		add("c", now.ID, nil, &now)
 		for range r.r.IntN(4) {
 			before := now
+			if r.fault.unreadable && r.r.IntN(3) == 0 { // and back: the row is read again as it was
+				add("u", now.ID, &before, &now)
+				unreadable(&events[len(events)-1], "after", now.Amount)
+				r.bad[string(events[len(events)-1].Value)] = true
+				add("u", now.ID, &before, &now)
+				unreadable(&events[len(events)-1], "before", now.Amount)
+			}
 			switch r.r.IntN(3) {
 			case 0:
 				now.User = 1 + r.r.Int64N(users)
@@ -115,6 +124,84 @@ func (r *round) drawChanges(rows []testkit.Row, partitions int) (left []testkit.
 	return left
 }
 
+// unreadable makes one of an event's two rows one whose amount is no number.
+func unreadable(e *testkit.Event, row string, amount brimline.Amount) {
+	at := bytes.Index(e.Value, []byte(`"`+row+`":{`))
+	was := fmt.Appendf(nil, `"amount":"%s"`, amount.Format(2))
+	e.Value = slices.Concat(e.Value[:at], bytes.Replace(e.Value[at:], was, []byte(`"amount":"NaN"`), 1))
+}
+
+// snapshotOf are the rows that some events leave, as a connector's new snapshot has them, and the broken records.
+func (r *round) snapshotOf(sent []testkit.Event) (rows []testkit.Event) {
+	last := map[string]int{}
+	for i, e := range sent {
+		if !r.bad[string(e.Value)] {
+			last[string(e.Key)] = i
+		}
+	}
+	for i, e := range sent {
+		switch {
+		case r.bad[string(e.Value)]:
+		case last[string(e.Key)] != i || bytes.Contains(e.Value, []byte(`"op":"d"`)):
+			continue
+		default:
+			e.Value = asSnapshot.ReplaceAll(e.Value, []byte(`"op":"r"`))
+			e.Value = bytes.Replace(e.Value, []byte(`"snapshot":"false"`), []byte(`"snapshot":"true"`), 1)
+			if at := bytes.Index(e.Value, []byte(`,"before":{`)); at >= 0 { // a snapshot's row has none
+				end := at + bytes.IndexByte(e.Value[at:], '}')
+				e.Value = slices.Concat(e.Value[:at], []byte(`,"before":null`), e.Value[end+1:])
+			}
+		}
+		rows = append(rows, e)
+	}
+	return rows
+}
+
+// inOrder gives the events commit times in the order of their places in the log, as PostgreSQL does.
+func inOrder(events []testkit.Event) {
+	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).UnixMicro()
+	for i := range events {
+		if at := place.FindSubmatch(events[i].Value); at != nil {
+			lsn, _ := strconv.ParseInt(string(at[1]), 10, 64)
+			events[i].Value = committed.ReplaceAll(events[i].Value, fmt.Appendf(nil, `"ts_us":%d`, start+lsn*1000))
+		}
+	}
+}
+
+var (
+	place     = regexp.MustCompile(`"lsn":(\d+)`)
+	committed = regexp.MustCompile(`"ts_us":\d+`)
+)
+
+var asSnapshot = regexp.MustCompile(`"op":"[cu]"`)
+
+// makeAnew deletes the source topic in the middle of the load and makes it anew, as whoever has lost the connector's
+// slot does. Its first records are a snapshot of all that was there. What was sent before is handled first, if it
+// must be: a deletion that nobody has read is in no snapshot.
+func makeAnew(r *round) {
+	r.while(r.between(4*time.Second, 12*time.Second))
+	left, goOn := make(chan []testkit.Event), make(chan []testkit.Event)
+	r.interrupts <- func(rest []testkit.Event) []testkit.Event {
+		left <- rest
+		return <-goOn
+	}
+	rest := <-left
+	if r.fault.changes {
+		ctx, cancel := r.bounded()
+		defer cancel()
+		r.must(r.atRest(ctx))
+	}
+	rows := r.snapshotOf(r.events[:len(r.events)-len(rest)])
+	r.g.RecreateTopic(r, r.names.Source, r.partitions)
+	r.do("the source topic deleted and made anew, with a snapshot of %d rows", len(rows))
+	r.events = slices.Concat(rows, rest)
+	goOn <- r.events
+	r.while(r.between(time.Second, 4*time.Second))
+	r.any().kill()
+	r.do("kill -9 of one instance")
+	r.while(3 * time.Second)
+}
+
 // openTable makes a database with all rows, and a source topic that gets them by and by.
 func (r *round) openTable(rows []testkit.Row, partitions int) {
 	conn := testkit.Connect(r, r.g.Database(r, r.database))
@@ -124,8 +211,10 @@ func (r *round) openTable(rows []testkit.Row, partitions int) {
 			r.Fatal(err)
 		}
 	}
+	r.bad, r.partitions = map[string]bool{}, partitions
 	if r.fault.changes {
 		rows = r.drawChanges(rows, partitions)
+		inOrder(r.events)
 	} else {
 		r.drawEvents(rows, partitions)
 	}
@@ -163,6 +252,13 @@ func (r *round) produce(ctx context.Context, over time.Duration) error {
 	for rest := r.events; len(rest) > 0; {
 		select {
 		case <-tick.C:
+		case interrupt := <-r.interrupts:
+			if err := client.Flush(ctx); err != nil {
+				return err
+			}
+			rest = interrupt(rest)
+			client.PurgeTopicsFromProducing(r.names.Source) // it may be another topic by now
+			continue
 		case <-r.hurry:
 			perTic = len(rest)
 		case <-ctx.Done():

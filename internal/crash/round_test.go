@@ -54,9 +54,12 @@ type round struct {
 	caughtUp time.Duration
 	cancel   context.CancelFunc
 	hurry    chan struct{} // closed: no more pacing
-	produced chan error
-	left     atomic.Int64 // events not yet produced
-	under    int          // percent of the load that flowed before the last fault was over
+	// interrupts are called by who produces, between two records, with those that are left; they give what is left then.
+	interrupts chan func([]testkit.Event) []testkit.Event
+	partitions int // of the source topic
+	produced   chan error
+	left       atomic.Int64 // events not yet produced
+	under      int          // percent of the load that flowed before the last fault was over
 
 	did []string // faults, in order
 	mu  sync.Mutex
@@ -82,6 +85,7 @@ func newRound(t *testing.T, f fault, seed uint64, rowCount int) *round {
 		T: t, env: f.env, g: groundOf(t, kind{max(1, f.brokers), f.old}), r: testkit.Rand(seed), fault: f, dir: dir,
 		names:    processors.NewStreams("g_"+name, "src_"+name, "alerts_"+name),
 		database: "db_" + name, hurry: make(chan struct{}), produced: make(chan error, 1),
+		interrupts: make(chan func([]testkit.Event) []testkit.Event),
 	}
 	t.Cleanup(func() {
 		if t.Failed() {

@@ -40,6 +40,7 @@ func (h *handler) alertsCSV(w http.ResponseWriter, r *http.Request) {
 var tableHeader = []string{
 	"recorded_at", "id", "status", "user_id", "rule", "severity", "measure", "window", "edge_time",
 	"limit", "before", "total", "count", "figures_of", "verified_at", "transaction_id", "transaction_amount",
+	"supersedes",
 }
 
 func writeTable(to *bytes.Buffer, records []json.RawMessage) error {
@@ -73,7 +74,7 @@ func writeTable(to *bytes.Buffer, records []json.RawMessage) error {
 			cell(c.Rule.Severity), c.Rule.Measure.String(),
 			rules.FormatWindow(c.Rule.Window), c.Edge.String(), c.Rule.Limit.Format(scale), figures.Before.Format(scale),
 			figures.Total.Format(scale), strconv.FormatInt(figures.Count, 10), of, verified, cell(c.Trigger.ID),
-			c.Trigger.Amount.Format(c.Scale),
+			c.Trigger.Amount.Format(c.Scale), cell(strings.Join(a.SupersededIDs(), " ")),
 		}); err != nil {
 			return err
 		}

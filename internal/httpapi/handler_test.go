@@ -515,3 +515,26 @@ func TestMeasuresInWords(t *testing.T) {
 		words[text] = m
 	}
 }
+
+// TestPageTellsOneStory: beside an alert stands which one supersedes it, and beside that how many it supersedes.
+func TestPageTellsOneStory(t *testing.T) {
+	f := newFakes()
+	late := f.alert("27956157", 0, f.alerts[0].Candidate.Edge-1)
+	late.Supersedes = []brimline.Time{f.alerts[0].Candidate.Edge}
+	f.alerts = append([]*brimline.Alert{late}, f.alerts...)
+	for _, target := range []string{"/", "/?user=27956157"} {
+		r := get(t, New(f.options()), target)
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{
+			">superseded by " + clock(late.Candidate.Edge) + "<", ">supersedes 1<",
+			"what was told at " + f.alerts[1].Candidate.Edge.String() + " began here",
+		} {
+			if !strings.Contains(string(body), want) {
+				t.Errorf("%s does not say %q", target, want)
+			}
+		}
+	}
+}

@@ -78,6 +78,9 @@ type alertRow struct {
 	Raised   brimline.Time
 	Status   brimline.Status
 	Note     string // where the total comes from
+
+	Supersedes   []brimline.Time // edges of alerts that this one takes the place of
+	SupersededBy brimline.Time   // the edge of the alert in the same list that takes this one's place; 0 for none
 }
 
 func pageFuncs() template.FuncMap {
@@ -204,7 +207,14 @@ func (h *handler) recent(r *http.Request) ([]alertRow, error) {
 }
 
 func alertRows(alerts []*brimline.Alert) []alertRow {
-	rows := make([]alertRow, len(alerts))
+	rows, by := make([]alertRow, len(alerts)), map[string]brimline.Time{}
+	for _, a := range alerts {
+		for _, id := range a.SupersededIDs() {
+			if known, any := by[id]; !any || a.Candidate.Edge < known {
+				by[id] = a.Candidate.Edge
+			}
+		}
+	}
 	for i, a := range alerts {
 		c := &a.Candidate
 		scale := c.Rule.Measure.Scale(c.Scale)
@@ -216,6 +226,7 @@ func alertRows(alerts []*brimline.Alert) []alertRow {
 			User: c.User, Rule: c.Rule.ID, Severity: c.Rule.Severity, Window: rules.FormatWindow(c.Rule.Window),
 			Total: amount(figures.Total.Format(scale)), Limit: amount(c.Rule.Limit.Format(scale)), Count: figures.Count,
 			Edge: c.Edge, Raised: views.Raised(a), Status: a.Verification.Status, Note: note,
+			Supersedes: a.Supersedes, SupersededBy: by[c.ID()],
 		}
 	}
 	return rows

@@ -258,6 +258,7 @@ func TestDismissedAndDeadLetters(t *testing.T) {
 func TestTableOfAlerts(t *testing.T) {
 	f := newFakes()
 	formula := f.alert("=cmd|' /C calc'!A0", 0, noon)
+	formula.Supersedes = []brimline.Time{noon + 1, noon + 2}
 	f.alerts = append([]*brimline.Alert{formula}, f.alerts...)
 	h := New(f.withTopics(t))
 	rows := 0
@@ -267,7 +268,8 @@ func TestTableOfAlerts(t *testing.T) {
 		if err != nil || r.StatusCode != 200 || !slices.Equal(table[0], tableHeader) {
 			t.Fatalf("status %d, %v, %q", r.StatusCode, err, table)
 		}
-		if rows == 0 && (table[1][3] != "'=cmd|' /C calc'!A0" || table[1][11] != "3441.50") {
+		if rows == 0 && (table[1][3] != "'=cmd|' /C calc'!A0" || table[1][11] != "3441.50" ||
+			!strings.HasPrefix(table[1][17], "'=") || len(strings.Fields(table[1][17])) != 2) {
 			t.Errorf("the first row is %q", table[1])
 		}
 		rows += len(table) - 1

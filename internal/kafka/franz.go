@@ -53,8 +53,9 @@ func (o Options) MemberSettings(g Group) ([]kgo.Opt, error) {
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
 		// An offset that the broker no longer has means lost input. It must be seen, not skipped over.
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
-		// A broker answers when it has a record; until then, the longer it may wait the fewer requests it gets.
-		kgo.FetchMaxWait(5*time.Second),
+		// A broker answers when it has a record; until then, the longer it may wait the fewer requests it gets. But a
+		// partition that was paused is asked for again only when the running fetch has ended, which waits for others.
+		kgo.FetchMaxWait(100*time.Millisecond),
 		kgo.FetchMaxPartitionBytes(256<<10),
 		kgo.FetchMaxBytes(4<<20),
 	)

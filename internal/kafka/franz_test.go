@@ -28,7 +28,7 @@ func TestFranzSettings(t *testing.T) {
 	expect(t, "first offset", member(kgo.ConsumeStartOffset), any(kgo.NewOffset().AtStart()))
 	expect(t, "reset of invalid offsets", member(kgo.ConsumeResetOffset), any(kgo.NoResetOffset()))
 	expect(t, "bytes fetched of a partition", member(kgo.FetchMaxPartitionBytes), any(int32(256<<10)))
-	expect(t, "wait for records", member(kgo.FetchMaxWait), any(5*time.Second))
+	expect(t, "wait for records", member(kgo.FetchMaxWait), any(100*time.Millisecond))
 	balancers, _ := member(kgo.Balancers).([]kgo.GroupBalancer)
 	if len(balancers) != 1 || balancers[0].ProtocolName() != "range-same-rules" || balancers[0].IsCooperative() {
 		t.Errorf("balancers %v", balancers)

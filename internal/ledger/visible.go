@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/brimline/brimline"
@@ -100,29 +101,62 @@ func (s *settled) hasAll(after []brimline.Source) bool {
 }
 
 // see asks which of the changes are not visible yet: the first of them, with what the server says.
-func see(results pgx.BatchResults, after []brimline.Source) (*notYet, error) {
+func see(results pgx.BatchResults, after []brimline.Source) (first *notYet, err error) {
+	err = seeAll(results, after, func(behind *notYet) {
+		if first == nil {
+			first = behind
+		}
+	})
+	return first, err
+}
+
+// seeAll calls f with each of the changes that is not visible yet.
+func seeAll(results pgx.BatchResults, after []brimline.Source, f func(*notYet)) error {
 	rows, err := results.Query()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	var s sight
 	var position string
 	var replayed int64
-	var first *notYet
 	next := 0
 	_, err = pgx.ForEachRow(rows, []any{&s.recovering, &position, &replayed, &s.status}, func() (err error) {
 		if s.position, err = brimline.ParseLSN(position); err != nil {
 			return err
 		}
 		s.replayed = brimline.Time(replayed)
-		if first == nil && !s.shows(after[next]) {
-			first = &notYet{s, after[next]}
+		if !s.shows(after[next]) {
+			f(&notYet{s, after[next]})
 		}
 		next++
 		return nil
 	})
-	return first, err
+	return err
 }
+
+// Unseen are those of the changes that a server does not show yet. Another server of the URL may be behind it.
+func (l *Ledger) Unseen(ctx context.Context, after []brimline.Source) (unseen []brimline.Source, err error) {
+	patience, cancel := context.WithTimeout(ctx, l.o.Timeout)
+	defer cancel()
+	const doing = "looking for transactions that have ended"
+	conn, err := l.pool.Acquire(patience)
+	if err != nil {
+		return nil, l.fail(ctx, doing, err)
+	}
+	defer conn.Release()
+	for part := range slices.Chunk(known(after), transactionsAtOnce) {
+		look := func(b *pgx.Batch) { queueSight(b, part) }
+		if err := postgres.Ask(patience, conn.Conn(), l.o.Timeout, look, func(results pgx.BatchResults) error {
+			return seeAll(results, part, func(behind *notYet) { unseen = append(unseen, behind.src) })
+		}); err != nil {
+			return nil, l.fail(ctx, doing, err)
+		}
+	}
+	return unseen, nil
+}
+
+// transactionsAtOnce is how many are asked about in a statement: each takes PostgreSQL some microseconds.
+const transactionsAtOnce = 10_000
 
 // notYet is a change whose transaction cannot be seen.
 type notYet struct {

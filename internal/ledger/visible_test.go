@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -41,9 +42,19 @@ func notVisibleYet(t *testing.T, s *server) {
 	if isSettled(src) {
 		t.Error("an open transaction is taken for ended")
 	}
+	ended := brimline.Source{LSN: 1, TxID: src.TxID - 1}
+	several := []brimline.Source{ended, src, {LSN: 1}, {}}
+	expectUnseen := func(when string, want ...brimline.Source) {
+		t.Helper()
+		if unseen, err := l.Unseen(t.Context(), several); err != nil || !slices.Equal(unseen, want) {
+			t.Errorf("%s: %+v, %v; want %+v", when, unseen, err, want)
+		}
+	}
+	expectUnseen("before the commit", src)
 	if err := tx.Commit(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	expectUnseen("after the commit")
 	f, _, err := l.Figures(t.Context(), "990001", rule, 0, src)
 	if err != nil || f.Count != 1 {
 		t.Errorf("after the commit: %+v, %v", f, err)

@@ -27,13 +27,13 @@ func alertFields() []string {
 	return []string{"rule", "user_id", "at", "before", "total", "count", "severity"}
 }
 
-// laterAlertFields are those of rules that there are not yet: a test that
+// laterAlertFields are those of rules that there are not yet, and what is not compared: a test that
 // names one would compare nothing.
 func laterAlertFields() map[string]string {
 	return map[string]string{
 		"tier":       "rules have one limit each",
 		"shadow":     "there are no rules in shadow mode",
-		"supersedes": "alerts do not name those that they supersede",
+		"supersedes": "what alerts supersede is not compared",
 		"clears_at":  "alerts do not say when the total falls below the limit",
 	}
 }

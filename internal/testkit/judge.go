@@ -199,7 +199,99 @@ func Compare(t testing.TB, got []*brimline.Alert, want map[string]Verdict) {
 	}
 }
 
-// Differences are the alerts that are missing, extra, doubled or have other figures than the judge's.
+// Story is what alerts say about each other, of which some are no edge any more.
+type Story struct {
+	Told       int      // alerts that are an edge
+	Superseded int      // alerts that are none, and that another supersedes
+	Outdated   []string // alerts that are none, and that none supersedes
+	Revived    int      // alerts that are an edge, and that another superseded before
+	Unsent     int      // ids that are superseded, and were never sent
+	Wrong      []string
+}
+
+func (s Story) String() string {
+	return fmt.Sprintf(
+		"%d alerts are edges (%d superseded before), %d superseded, %d outdated; %d links to what was not sent",
+		s.Told, s.Revived, s.Superseded, len(s.Outdated), s.Unsent)
+}
+
+// Stories judges what alerts supersede: that is of the same user and rule, as their ids are, and lies at a later time.
+// atRest says that rows were only inserted, and that the rules' measures cannot shrink. Then each edge has its alert,
+// no alert that is an edge is superseded, and the links from any other lead to the latest edge before it, or to one
+// that is outdated: a row joined that to an earlier alert, which had been sent already.
+func Stories(alerts []*brimline.Alert, edges map[string]Verdict, atRest bool) (s Story) {
+	by, sent := map[string][]*brimline.Alert{}, map[string]*brimline.Alert{}
+	for _, a := range alerts {
+		id := a.Candidate.ID()
+		if sent[id] != nil {
+			s.Wrong = append(s.Wrong, "doubled "+id)
+		}
+		sent[id] = a
+		for n, superseded := range a.SupersededIDs() {
+			by[superseded] = append(by[superseded], a)
+			if a.Supersedes[n] <= a.Candidate.Edge {
+				s.Wrong = append(s.Wrong, id+" supersedes what is not later: "+superseded)
+			}
+		}
+	}
+	for id := range by {
+		if sent[id] == nil {
+			s.Unsent++
+		}
+	}
+	for id, a := range sent {
+		_, isEdge := edges[id]
+		switch {
+		case isEdge:
+			s.Told++
+			if len(by[id]) > 0 {
+				s.Revived++
+			}
+		case len(by[id]) == 0:
+			s.Outdated = append(s.Outdated, id)
+		default:
+			s.Superseded++
+			if atRest {
+				s.follow(a, by, edges)
+			}
+		}
+	}
+	if !atRest {
+		return s
+	}
+	if s.Revived > 0 {
+		s.Wrong = append(s.Wrong, fmt.Sprintf("%d alerts are superseded although they are edges", s.Revived))
+	}
+	for id := range edges {
+		if sent[id] == nil {
+			s.Wrong = append(s.Wrong, "missing "+id)
+		}
+	}
+	return s
+}
+
+// follow follows the links from an alert. Each leads to an earlier time.
+func (s *Story) follow(a *brimline.Alert, by map[string][]*brimline.Alert, edges map[string]Verdict) {
+	end := a
+	for next := by[end.Candidate.ID()]; len(next) > 0; next = by[end.Candidate.ID()] {
+		end = next[len(next)-1]
+	}
+	if _, isEdge := edges[end.Candidate.ID()]; !isEdge {
+		return
+	}
+	of := strings.TrimSuffix(a.Candidate.ID(), a.Candidate.Edge.String())
+	for id := range edges {
+		at, ours := strings.CutPrefix(id, of)
+		t, err := brimline.ParseTime(at)
+		if ours && err == nil && t <= a.Candidate.Edge && t > end.Candidate.Edge {
+			s.Wrong = append(s.Wrong, fmt.Sprintf("the links from %s lead to %s, and %s is the later edge",
+				a.Candidate.ID(), end.Candidate.ID(), id))
+		}
+	}
+}
+
+// Differences are the alerts that are missing, extra, doubled or have other figures than the judge's, and those that
+// supersede an edge.
 func Differences(got []*brimline.Alert, want map[string]Verdict) (wrong []string) {
 	seen := map[string]int{}
 	for _, a := range got {
@@ -217,6 +309,13 @@ func Differences(got []*brimline.Alert, want map[string]Verdict) (wrong []string
 			scale := a.Candidate.Rule.Measure.Scale(a.Candidate.Scale)
 			if f := (Verdict{a.Database.Before.Format(scale), a.Database.Total.Format(scale), a.Database.Count}); f != v {
 				wrong = append(wrong, fmt.Sprintf("wrong   %s: %v, PostgreSQL says %v", id, f, v))
+			}
+		}
+	}
+	for _, a := range got {
+		for n, id := range a.SupersededIDs() {
+			if _, isEdge := want[id]; isEdge || a.Supersedes[n] <= a.Candidate.Edge {
+				wrong = append(wrong, fmt.Sprintf("%s supersedes %s", a.Candidate.ID(), id))
 			}
 		}
 	}

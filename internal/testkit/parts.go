@@ -243,14 +243,19 @@ func (p *Parts) TopicBytes(t testing.TB, topic string) (size int64) {
 // WaitRecords waits until a topic holds n records.
 func (p *Parts) WaitRecords(ctx context.Context, topic string, n int64) error {
 	return Eventually(ctx, func() (bool, error) {
-		ends, err := p.admin.ListEndOffsets(ctx, topic)
-		if err != nil {
-			return false, err
-		}
-		var have int64
-		ends.Each(func(o kadm.ListedOffset) { have += max(o.Offset, 0) })
-		return have >= n, nil
+		have, err := p.Written(ctx, topic)
+		return have >= n, err
 	})
+}
+
+// Written is how many records a topic has had.
+func (p *Parts) Written(ctx context.Context, topic string) (have int64, err error) {
+	ends, err := p.admin.ListEndOffsets(ctx, topic)
+	if err != nil {
+		return 0, err
+	}
+	ends.Each(func(o kadm.ListedOffset) { have += max(o.Offset, 0) })
+	return have, nil
 }
 
 // Committed is the sum of a group's committed offsets in a topic.

@@ -54,7 +54,7 @@ func (s *Stage) doubt(it *item) {
 	}
 	at := d.Verification.At
 	a := &brimline.Again{Candidate: *it.candidate, Database: *d.Database, First: at, Since: at}
-	a.Candidate.Newest = nil
+	a.Candidate.Newest, a.Candidate.Later = nil, nil
 	it.out.again = a
 	if it.candidate.Doubted { // it was dismissed before
 		it.out.dismissed = nil
@@ -85,8 +85,8 @@ func (s *Stage) prepareAgain(ctx context.Context, b *batch) error {
 			it.reask, it.out.again = reaskNoBudget, a // PostgreSQL is spared: its answer could not be followed
 			continue
 		}
-		it.question = &question{user: a.Candidate.User, rule: it.rule, from: a.Candidate.Edge, to: a.Candidate.Edge,
-			after: []brimline.Source{a.Candidate.Source}}
+		it.question = &question{user: a.Candidate.User, rule: it.rule, from: a.Candidate.Edge, to: a.Candidate.Edge}
+		it.question.after.add(a.Candidate.Source)
 		questions = append(questions, it.question)
 	}
 	if err := s.askAll(ctx, b, alone(questions)); err != nil {

@@ -22,13 +22,16 @@ type batch struct {
 	items     []item         // the candidates of the messages, in their order
 	records   []*kgo.Record  // the outputs, in the order of their candidates
 	watermark brimline.Cause // after the batch
-	// isKeptBack says of which users earlier messages are kept back; keptBack gets the messages that will be, too.
+	// isKeptBack says of which users earlier candidates are kept back; keptBack gets those that will be, too.
 	isKeptBack func(user string) bool
-	keptBack   []*kgo.Record
-	// long: these are messages that were kept back, and nothing waits for their questions.
-	long  bool
-	most  int      // about how many bytes the candidates may weigh, but for those of one message; 0 is any number
-	after position // where the partition stands with the batch
+	keptBack   []*kept
+	// long: this is of what was kept back, shares, and nothing waits for its questions. messages are the first of each.
+	long   bool
+	shares []*share
+	most   int      // about how many bytes the candidates may weigh, but for those of one message; 0 is any number
+	after  position // where the partition stands with the batch
+	// unsent are edges of the partition of which no alert was sent.
+	unsent *unsent
 }
 
 // opens is how many times its messages' bytes the candidates of a batch may weigh.
@@ -48,17 +51,15 @@ func (s *Stage) prepare(ctx context.Context, b *batch) error {
 		s.flow.begin()
 		defer s.flow.end()
 	}
-	b.items = make([]item, 0, len(b.messages))
 	kept := map[string]bool{}
-	weighs := 0
-	for n, m := range b.messages {
-		if b.most > 0 && weighs >= b.most {
-			b.messages = b.messages[:n]
-			break
-		}
-		weighs += s.take(m, b)
-		if user := string(m.Key); !kept[user] && b.isKeptBack != nil && b.isKeptBack(user) {
-			kept[user] = true
+	if b.long {
+		s.takeKept(b)
+	} else {
+		s.takeMessages(b)
+		for i := range b.items {
+			if user := string(b.items[i].message.Key); !kept[user] && b.isKeptBack != nil && b.isKeptBack(user) {
+				kept[user] = true
+			}
 		}
 	}
 	b.keepBack(kept)
@@ -69,6 +70,8 @@ func (s *Stage) prepare(ctx context.Context, b *batch) error {
 			}
 		}
 	} else if err := s.askPlanned(ctx, b, plan(b.items)); err != nil {
+		return err
+	} else if err := s.askSuperseded(ctx, b); err != nil {
 		return err
 	}
 	for i := range b.items {
@@ -81,9 +84,7 @@ func (s *Stage) prepare(ctx context.Context, b *batch) error {
 	for i := range b.items {
 		it := &b.items[i]
 		if it.kept {
-			if i == 0 || b.items[i-1].message != it.message || !b.items[i-1].kept {
-				b.keptBack = append(b.keptBack, b.new(i))
-			}
+			b.keptBack = append(b.keptBack, it.keep())
 			continue
 		}
 		if it.question != nil {
@@ -95,7 +96,13 @@ func (s *Stage) prepare(ctx context.Context, b *batch) error {
 			}
 		}
 		it.out.beforeAlertsFrom(s.AlertsFrom)
+		if it.out.alert != nil {
+			it.out.alert.Supersedes = it.supersedes
+		}
 		b.records = append(b.records, s.records(it, closing[i])...)
+		if it.edge() {
+			b.unsent.note(keyOf(it, it.candidate.Edge), it.candidate.Source, it.out.alert != nil)
+		}
 	}
 	return nil
 }
@@ -109,24 +116,32 @@ func (b *batch) keepBack(users map[string]bool) {
 	}
 }
 
-// new is the message of the item at i, the first of it that is kept. Of a replay it has what is new alone, for that is
-// what will be asked. Whoever takes the partition over before reads the message itself, and asks all of it.
-func (b *batch) new(i int) *kgo.Record {
-	m := b.items[i].message
-	if i == 0 || b.items[i-1].message != m {
-		return m
+// takeMessages takes the batch's messages, up to the one with which they weigh enough, and leaves out those behind it.
+func (s *Stage) takeMessages(b *batch) {
+	b.items = make([]item, 0, len(b.messages))
+	weighs := 0
+	for n, m := range b.messages {
+		if b.most > 0 && weighs >= b.most {
+			b.messages = b.messages[:n]
+			return
+		}
+		weighs += s.take(m, b)
 	}
-	var left []brimline.Candidate
-	for ; i < len(b.items) && b.items[i].message == m; i++ {
-		left = append(left, *b.items[i].candidate)
+}
+
+// takeKept takes what was kept back.
+func (s *Stage) takeKept(b *batch) {
+	for _, share := range b.shares {
+		for _, k := range share.all() {
+			c := *k.candidate
+			it := item{message: k.message, candidate: &c, joined: k.joined}
+			if c.Kind == brimline.LateCandidate {
+				it.after = share.after.all
+			}
+			s.takeCandidate(&it, b)
+			b.items = append(b.items, it)
+		}
 	}
-	value, err := codecs.Candidates{}.Encode(left)
-	if err != nil { // what was decoded can be encoded
-		return m
-	}
-	part := *m
-	part.Value = value
-	return &part
 }
 
 // take decodes a message into the batch's items, and gives their weight.
@@ -137,8 +152,9 @@ func (s *Stage) take(m *kgo.Record, b *batch) (weighs int) {
 		return 2 * size(m)
 	}
 	candidates := decoded.([]brimline.Candidate)
+	from := place{m.Offset, b.watermark}
 	for i := range candidates {
-		it := item{message: m, candidate: &candidates[i]}
+		it := item{message: m, candidate: &candidates[i], joined: 1, from: from}
 		s.takeCandidate(&it, b)
 		b.items = append(b.items, it)
 		weighs += weight(it.candidate)
@@ -169,10 +185,24 @@ func (s *Stage) takeCandidate(it *item, b *batch) {
 	}
 }
 
-// askPlanned puts the questions of a batch, all that are about a user's late candidates at once. Where one cannot be
-// answered, those that were put with it are put again, each by itself, and so are the candidates that share one: a bad
-// row is in the way of those alone that need it.
+// askPlanned puts the questions of a batch. Where one cannot be answered, the candidates that share it are put again,
+// each by itself: a bad row is in the way of those alone that need it.
 func (s *Stage) askPlanned(ctx context.Context, b *batch, questions []*question) error {
+	if err := s.askTogether(ctx, b, questions); err != nil {
+		return err
+	}
+	var apart []*question
+	for _, q := range questions {
+		if q.err != nil && len(q.members) > 1 {
+			apart = append(apart, q.apart()...)
+		}
+	}
+	return s.askAll(ctx, b, alone(apart))
+}
+
+// askTogether puts questions, all that are about spans of a user at once. Where one cannot be answered, those that were
+// put with it are put again, each by itself.
+func (s *Stage) askTogether(ctx context.Context, b *batch, questions []*question) error {
 	together := together(questions)
 	if err := s.askAll(ctx, b, together); err != nil {
 		return err
@@ -183,16 +213,7 @@ func (s *Stage) askPlanned(ctx context.Context, b *batch, questions []*question)
 			again = append(again, i.questions...)
 		}
 	}
-	if err := s.askAll(ctx, b, alone(again)); err != nil {
-		return err
-	}
-	var apart []*question
-	for _, q := range questions {
-		if q.err != nil && len(q.members) > 1 {
-			apart = append(apart, q.apart()...)
-		}
-	}
-	return s.askAll(ctx, b, alone(apart))
+	return s.askAll(ctx, b, alone(again))
 }
 
 // askAll gets inquiries answered, several at a time. An error of ClassInput stays
@@ -250,9 +271,9 @@ func (s *Stage) put(ctx context.Context, b *batch, database Database, slots chan
 	var lsn uint64
 	switch q := i.questions[0]; {
 	case !q.late:
-		q.figures, lsn, err = database.Figures(ctx, q.user, q.rule, q.from, q.after...)
+		q.figures, lsn, err = database.Figures(ctx, q.user, q.rule, q.from, q.after.all...)
 	case len(i.questions) == 1:
-		q.edges, lsn, err = database.Edges(ctx, q.user, q.rule, q.from, q.to, q.after...)
+		q.edges, lsn, err = database.Edges(ctx, q.user, q.rule, q.from, q.to, q.after.all...)
 	default:
 		var edges [][]brimline.Time
 		edges, lsn, err = s.Ledger.EdgesOf(ctx, q.user, i.spans(), i.after()...)

@@ -173,3 +173,35 @@ func (w *world) report(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkKeptBack takes questions about a user of whom something is kept back, a batch at a time.
+func BenchmarkKeptBack(b *testing.B) {
+	w := newWorld(b, 1)
+	s := w.unstarted("one")
+	const batchSize = 500
+	var messages []*kgo.Record
+	for i := range batchSize {
+		c := lateCandidate("u", brimline.Time(i), hour, int64(i))
+		c.Source.TxID = int64(i)
+		m := w.record(*c)
+		m.Offset = int64(i)
+		messages = append(messages, m)
+	}
+	c := &claim{partition: partition{s.near, 0}, member: &member{s: s}, kept: newKeptBack(), bytes: mostNear}
+	b.ReportAllocs()
+	for i := 0; i < b.N; i += batchSize {
+		c.watermark = beforeAll()
+		batch := c.batchOf(messages)
+		batch.isKeptBack = func(string) bool { return true }
+		if err := s.prepare(b.Context(), batch); err != nil {
+			b.Fatal(err)
+		}
+		if err := c.makeRoom(batch); err != nil {
+			b.Fatal(err)
+		}
+		batch.after = c.with(batch)
+		if c.handed(batch); len(batch.keptBack) != batchSize {
+			b.Fatalf("%d are kept back", len(batch.keptBack))
+		}
+	}
+}

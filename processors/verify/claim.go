@@ -26,9 +26,13 @@ type claim struct {
 
 	standing sync.Mutex // held while a batch is committed
 	position
-	reread   bool // all that was open when the claim began has been read
+	// What was open when the claim began is read again: up to here, nil once that is done, and from which offset on of
+	// which users.
+	reading  *place
+	left     map[userKey]int64
 	kept     keptBack
 	tellFull processors.Rarely
+	unsent   unsent
 
 	mu     sync.Mutex
 	queue  []*kgo.Record // read and not yet taken, in order
@@ -37,8 +41,9 @@ type claim struct {
 	more   chan struct{} // the queue is not empty any more
 }
 
-// A partition whose claim has so many batches before it is not read until there is only one.
-const batchesAhead = 4
+// A partition whose claim has so many batches before it, or so many bytes, is not read until there is half of that:
+// what is left bridges the time until the brokers are asked for it again.
+const batchesAhead = 16
 
 // put queues records. It never waits: other partitions' records come behind them.
 func (c *claim) put(records []*kgo.Record) {
@@ -98,7 +103,7 @@ func (c *claim) some(most int) []*kgo.Record {
 	if c.queue = c.queue[n:]; len(c.queue) == 0 {
 		c.queue = nil
 	}
-	if c.paused && len(c.queue) <= most && 2*c.queued <= c.bytes {
+	if c.paused && 2*len(c.queue) <= batchesAhead*c.batch && 2*c.queued <= c.bytes {
 		c.paused = false
 		c.source.ResumeFetchPartitions(c.mine())
 	}
@@ -111,8 +116,8 @@ func (c *claim) run() {
 	beside.Go(func() { c.failWith(c.handleKeptBack()) })
 	c.failWith(c.consume())
 	beside.Wait()
-	left, _ := c.kept.state()
-	c.member.s.Metrics.kept.Sub(float64(len(left)))
+	_, left, _ := c.kept.state()
+	c.member.s.Metrics.kept.Sub(float64(left))
 }
 
 func (c *claim) failWith(err error) {
@@ -132,7 +137,15 @@ func (c *claim) consume() error {
 		if len(messages) == 0 {
 			return nil
 		}
-		for messages = c.unhandled(messages); len(messages) > 0; {
+		if messages = c.unhandled(messages); len(messages) == 0 {
+			if err := c.forgetEnded(); err != nil {
+				return err
+			}
+		}
+		for len(messages) > 0 {
+			if err := c.forgetEnded(); err != nil {
+				return err
+			}
 			b := c.batchOf(messages)
 			if err := prepare(c.session.ctx, b); err != nil {
 				return err

@@ -53,6 +53,8 @@ type Ledger interface {
 		spans []sliding.Span,
 		after ...brimline.Source,
 	) (edges [][]brimline.Time, lsn uint64, err error)
+	// Unseen are those of the changes that a server does not show yet.
+	Unseen(ctx context.Context, after []brimline.Source) ([]brimline.Source, error)
 }
 
 // Config is what the stage needs. Fields without a stated default are required.

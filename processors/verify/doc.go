@@ -25,9 +25,10 @@
 //
 // The committed offset of each partition of both streams and, in its metadata,
 // the watermark, the cause of the last candidate that was taken, and the
-// offsets of candidates that are kept back: those whose questions are about
-// too many rows for one statement, and later ones of their users. The
-// committed offset is that of the first of them. One Kafka transaction holds
+// users of whom something is kept back, each with the offset of the first
+// message: candidates whose questions are about too many rows for one
+// statement, and all later ones of their users. The committed offset is the
+// first of these. One Kafka transaction holds
 // the outputs, the offset and the metadata of the partitions of a lane that
 // have something at that moment, so either all of it happened or none.
 //

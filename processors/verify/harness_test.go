@@ -404,8 +404,14 @@ type fakeLedger struct {
 	asked int
 	// together is how many of them were about several spans.
 	together int
-	took     chan struct{} // gets one when a question comes, if there is room
-	hold     chan struct{} // if set, a question waits until it is closed
+	took     chan struct{}     // gets one when a question comes, if there is room
+	hold     chan struct{}     // if set, a question waits until it is closed
+	after    []brimline.Source // of the last question about a span
+	// edges, if set, are all that Edges finds.
+	edges []brimline.Time
+	// open, if set, says which changes are not visible yet. looked is how often that was asked.
+	open   func(brimline.Source) bool
+	looked int
 	// bad, if set, says why the rows of a question cannot be judged; nil where they can.
 	bad func(user string, from, to brimline.Time) error
 }
@@ -422,6 +428,13 @@ func (l *fakeLedger) refuse(rows ...brimline.Time) {
 		}
 		return nil
 	}
+}
+
+// finds says which edges Edges finds.
+func (l *fakeLedger) finds(edges ...brimline.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.edges = edges
 }
 
 func (l *fakeLedger) judge(user string, rule *sliding.Rule, from, to brimline.Time) error {
@@ -489,12 +502,19 @@ func (l *fakeLedger) Edges(
 	user string,
 	rule *sliding.Rule,
 	from, to brimline.Time,
-	_ ...brimline.Source,
+	after ...brimline.Source,
 ) (edges []brimline.Time, _ uint64, _ error) {
 	if err := l.judge(user, rule, from, to); err != nil {
 		return nil, 0, err
 	}
-	return halfHours(from, to), 99, l.question(ctx)
+	l.mu.Lock()
+	edges, l.after = slices.Clone(l.edges), after
+	l.mu.Unlock()
+	if edges == nil {
+		return halfHours(from, to), 99, l.question(ctx)
+	}
+	edges = slices.DeleteFunc(edges, func(t brimline.Time) bool { return t < from || t > to })
+	return edges, 99, l.question(ctx)
 }
 
 func halfHours(from, to brimline.Time) (all []brimline.Time) {
@@ -516,9 +536,28 @@ func (l *fakeLedger) EdgesOf(
 		if err := l.judge(user, s.Rule, s.From, s.To); err != nil {
 			return nil, 0, err
 		}
-		all = append(all, halfHours(s.From, s.To))
+		l.mu.Lock()
+		edges := slices.Clone(l.edges)
+		l.mu.Unlock()
+		if edges == nil {
+			edges = halfHours(s.From, s.To)
+		}
+		edges = slices.DeleteFunc(edges, func(t brimline.Time) bool { return t < s.From || t > s.To })
+		all = append(all, edges)
 	}
 	return all, 99, l.question(ctx)
+}
+
+func (l *fakeLedger) Unseen(_ context.Context, after []brimline.Source) (unseen []brimline.Source, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.looked++
+	for _, src := range after {
+		if l.open != nil && l.open(src) {
+			unseen = append(unseen, src)
+		}
+	}
+	return unseen, l.err
 }
 
 func (l *fakeLedger) AsOf(_ context.Context, _ string, _ *sliding.Rule, at brimline.Time) (brimline.AsOf, error) {

@@ -26,10 +26,15 @@ type item struct {
 	candidate *brimline.Candidate // nil where the message cannot be decoded
 	rule      *sliding.Rule
 	replay    bool
-	kept      bool      // to be handled later
-	question  *question // nil where nothing is to be asked
-	reask     string    // of what is asked again: what became of it
-	out       outcome
+	kept      bool              // to be handled later
+	from      place             // the message's
+	joined    int               // of one that was kept back: how many candidates it is
+	after     []brimline.Source // of late ones that were kept back: the changes that made them necessary
+	question  *question         // nil where nothing is to be asked
+	reask     string            // of what is asked again: what became of it
+	// later are the edges of alerts about which is asked whether this one supersedes them, and supersedes is the answer.
+	later, supersedes []brimline.Time
+	out               outcome
 }
 
 // question is one question to PostgreSQL, and then its answer.
@@ -38,9 +43,8 @@ type question struct {
 	rule     *sliding.Rule
 	from, to brimline.Time // the same for an edge
 	late     bool
-	after    []brimline.Source // the changes that made it necessary, one per transaction
-	waits    map[int64]int     // of a question about late candidates: where in after each transaction is
-	members  []*item           // of a question about late candidates: those that share it
+	after    waits   // the changes that made it necessary
+	members  []*item // of a question about late candidates: those that share it
 
 	figures      brimline.Figures // for an edge
 	edges        []brimline.Time  // for a late candidate; each is taken out by the first candidate that it is given to
@@ -75,7 +79,8 @@ func plan(items []item) []*question {
 			late[s] = append(late[s], it)
 			continue
 		}
-		it.question = &question{user: c.User, rule: it.rule, from: c.Edge, to: c.Edge, after: []brimline.Source{c.Source}}
+		it.question = &question{user: c.User, rule: it.rule, from: c.Edge, to: c.Edge}
+		it.question.after.add(c.Source)
 		questions = append(questions, it.question)
 	}
 	for _, s := range subjects {
@@ -98,7 +103,10 @@ func plan(items []item) []*question {
 func (q *question) add(it *item) {
 	c := it.candidate
 	q.to = max(q.to, c.Until)
-	q.waitFor(c.Source)
+	q.after.add(c.Source)
+	for _, src := range it.after {
+		q.after.add(src)
+	}
 	q.members, it.question = append(q.members, it), q
 }
 
@@ -112,19 +120,24 @@ func (q *question) apart() (questions []*question) {
 	return questions
 }
 
-// waitFor adds a change; of several in one transaction the last one is enough.
-func (q *question) waitFor(src brimline.Source) {
-	if at, known := q.waits[src.TxID]; known {
-		if src.LSN > q.after[at].LSN {
-			q.after[at] = src
+// waits are changes that PostgreSQL must have seen, of each transaction the last one.
+type waits struct {
+	all []brimline.Source
+	at  map[int64]int // where each transaction is
+}
+
+func (w *waits) add(src brimline.Source) {
+	if at, known := w.at[src.TxID]; known {
+		if src.LSN > w.all[at].LSN {
+			w.all[at] = src
 		}
 		return
 	}
-	if q.waits == nil {
-		q.waits = map[int64]int{}
+	if w.at == nil {
+		w.at = map[int64]int{}
 	}
-	q.waits[src.TxID] = len(q.after)
-	q.after = append(q.after, src)
+	w.at[src.TxID] = len(w.all)
+	w.all = append(w.all, src)
 }
 
 // settle turns an answered candidate into its outcome. Items of a batch must

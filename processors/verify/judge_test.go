@@ -164,10 +164,10 @@ func TestLateSpans(t *testing.T) {
 				}
 				continue
 			}
-			if !slices.ContainsFunc(it.question.after, func(s brimline.Source) bool {
+			if !slices.ContainsFunc(it.question.after.all, func(s brimline.Source) bool {
 				return s.TxID == it.candidate.Source.TxID && s.LSN >= it.candidate.Source.LSN
 			}) {
-				t.Fatalf("the replica is not waited for: %v, after %v", it.candidate.Source, it.question.after)
+				t.Fatalf("the replica is not waited for: %v, after %v", it.candidate.Source, it.question.after.all)
 			}
 			settle(it)
 			for _, c := range it.out.answers {

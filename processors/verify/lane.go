@@ -139,13 +139,13 @@ func (i *inquiry) spans() []sliding.Span {
 
 // after are the changes that made it necessary, one per transaction.
 func (i *inquiry) after() []brimline.Source {
-	var all question
+	var all waits
 	for _, q := range i.questions {
-		for _, src := range q.after {
-			all.waitFor(src)
+		for _, src := range q.after.all {
+			all.add(src)
 		}
 	}
-	return all.after
+	return all.all
 }
 
 func (i *inquiry) fail(err error) {

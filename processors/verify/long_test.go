@@ -7,8 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kgo"
-
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/codecs"
 	"github.com/brimline/brimline/internal/sliding"
@@ -141,46 +139,29 @@ func awaitMetric(t *testing.T, w *world, name string, done func(float64) bool) {
 	}
 }
 
-// TestSharesOfEdges: what is kept back is committed after some edges, however many there are.
-func TestSharesOfEdges(t *testing.T) {
-	w := newWorld(t, 1)
-	var messages []*kgo.Record
-	for i := range 3 * edgesAtOnce {
-		messages = append(messages, w.record(*edgeCandidate("u", brimline.Time(i)*hour, int64(2*i))),
-			w.record(*lateCandidate("u", 0, hour, int64(2*i+1))))
-	}
-	for left := 3; left > 0; left-- {
-		some := share(messages)
-		if len(some) != 2*edgesAtOnce {
-			t.Fatalf("a share of %d messages", len(some))
-		}
-		messages = messages[len(some):]
-	}
-	if len(share(messages)) != 0 {
-		t.Error("a share of nothing")
-	}
-}
-
-// TestNoMoreIsKeptBackThanCanBeNamed: beyond what a commit's metadata holds, the partition waits; what does not fit
-// even then is asked about in its turn.
+// TestNoMoreIsKeptBackThanCanBeNamed: beyond the users whom a commit's metadata holds, and beyond some bytes, the
+// partition waits; what does not fit even then is asked about in its turn.
 func TestNoMoreIsKeptBackThanCanBeNamed(t *testing.T) {
-	for _, batch := range []int{100, 8000} {
+	for _, c := range []struct {
+		batch, users int
+		kept         float64
+	}{{100, 400, 99}, {100, 150, 2700}, {8000, 400, 0}} {
 		w := newWorld(t, 1)
 		w.heavy = func(string, brimline.Time) bool { return true }
 		long := &fakeLedger{}
 		hold := make(chan struct{})
 		long.set(nil, hold)
-		w.config = func(c *Config) { c.Long, c.Batch, c.LongQuestions = long, batch, 8 }
+		w.config = func(config *Config) { config.Long, config.Batch, config.LongQuestions = long, c.batch, 8 }
 		h := history{alerts: map[string]int{}, refuted: map[string]int{}}
 		for i := range 8000 {
-			c := edgeCandidate(fmt.Sprint("u", i%200), brimline.Time(2*i)*hour, int64(i))
+			c := edgeCandidate(fmt.Sprint("u", i%c.users), brimline.Time(2*i)*hour, int64(i))
 			h.all, h.alerts[c.ID()] = append(h.all, c), 1
 		}
 		w.put(h.all...)
 		one := w.start("one")
 		<-long.took
-		if batch == 100 {
-			awaitMetric(t, w, "kept_back", func(now float64) bool { return now > 2700 })
+		if c.kept > 0 {
+			awaitMetric(t, w, "kept_back", func(now float64) bool { return now > c.kept })
 		}
 		close(hold)
 		w.caughtUp()

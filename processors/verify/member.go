@@ -140,6 +140,7 @@ func (m *member) start(ctx context.Context, fetched map[string]map[int32]kgo.Off
 	for p, at := range positions {
 		c := &claim{member: m, session: n, partition: p, position: at, source: n.client, more: make(chan struct{}, 1),
 			kept: newKeptBack()}
+		c.readAgain()
 		c.bytes = mostNear
 		if p.apart {
 			c.source = n.reader
@@ -150,7 +151,7 @@ func (m *member) start(ctx context.Context, fetched map[string]map[int32]kgo.Off
 		}
 		n.claims[p] = c
 		m.s.Log.Debug("partition taken", "topic", p.topic, "partition", p.number, "offset", at.committed(),
-			"watermark", formatWatermark(at.watermark), "kept_back", len(at.open))
+			"watermark", formatWatermark(at.watermark), "kept_back_users", len(at.open))
 	}
 	for _, c := range n.claims {
 		n.running.Go(c.run)

@@ -146,7 +146,7 @@ func (m *Metrics) count(items []item, at time.Time) {
 			m.reasked.WithLabelValues(it.reask).Inc()
 			continue
 		}
-		m.candidates.WithLabelValues(string(it.candidate.Kind)).Inc()
+		m.candidates.WithLabelValues(string(it.candidate.Kind)).Add(float64(it.joined))
 		if !it.candidate.Doubted || it.out.again == nil { // else it was counted before
 			m.tally.add(it)
 		}

@@ -1,39 +1,65 @@
 package verify
 
 import (
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
+	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/brimline/brimline"
 )
 
-// position is where a partition stands: what is below next has been handled, up to the watermark's cause, but for the
-// messages at the open offsets, which are kept back.
+// position is where a partition stands: what is below next has been handled, up to the watermark's cause, but for what
+// is kept back: of each user who is open, all from a place on.
 type position struct {
 	next      int64 // none if below 0
 	watermark brimline.Cause
-	open      []int64 // ascending, below next
+	open      []openUser // each user once
+	begin     place      // where to read from while some are open
+}
+
+// place is a message's, and the watermark before it. Whoever reads on from there with that watermark tells replays as
+// they were told at first.
+type place struct {
+	offset int64
+	before brimline.Cause
+}
+
+// openUser is a user of whom all is kept back from an offset on.
+type openUser struct {
+	user userKey
+	from int64
+}
+
+// userKey stands for a user in metadata: as many bytes of a hash as make two users with one unthinkable.
+type userKey [12]byte
+
+func userKeyOf(user string) (k userKey) {
+	sum := sha256.Sum256([]byte(user))
+	copy(k[:], sum[:])
+	return k
 }
 
 // committed is the offset to commit: a reader that begins there reads all that has not been handled.
 func (p *position) committed() int64 {
 	if len(p.open) > 0 {
-		return p.open[0]
+		return p.begin.offset
 	}
 	return p.next
 }
 
-// A committed position with open offsets travels in the metadata as version:offset:index:next:open. The first three are
-// the watermark's, with a version of its own, so that a program which does not know open offsets stops instead of
-// handling them as new ones. open is base64 of varints, each offset as the difference to the one before, the first
-// being the committed one.
-const openVersion = "2"
+// A committed position with open users travels in the metadata as version:offset:index:next:offset:index:open. The
+// first three are the watermark's, with a version of its own, so that a program which does not know open users stops
+// instead of handling all from the committed offset on as new. Then comes the watermark before the committed offset.
+// open is base64 of the users' keys, each with a varint, by how much the first of theirs lies above the committed one.
+// Version 2 named open offsets.
+const (
+	openVersion     = "3"
+	formerlyVersion = "2"
+)
 
 // mostMetadata fits the broker's default of offset.metadata.max.bytes, 4096.
 const mostMetadata = 4000
@@ -44,65 +70,60 @@ func (p *position) metadata() string {
 		return watermark
 	}
 	var open []byte
-	for i := 1; i < len(p.open); i++ {
-		open = binary.AppendUvarint(open, uint64(p.open[i]-p.open[i-1]))
+	for _, u := range p.open {
+		open = binary.AppendUvarint(append(open, u.user[:]...), uint64(u.from-p.begin.offset))
 	}
 	_, cause, _ := strings.Cut(watermark, ":")
-	return fmt.Sprintf("%s:%s:%d:%s", openVersion, cause, p.next, base64.RawURLEncoding.EncodeToString(open))
+	_, before, _ := strings.Cut(formatWatermark(p.begin.before), ":")
+	return fmt.Sprintf("%s:%s:%d:%s:%s", openVersion, cause, p.next, before, base64.RawURLEncoding.EncodeToString(open))
 }
 
 // parsePosition reads what was committed.
 func parsePosition(offset int64, metadata string) (p position, err error) {
 	version, rest, _ := strings.Cut(metadata, ":")
-	if version != openVersion {
+	switch version {
+	case openVersion:
+	case formerlyVersion:
+		return p, &brimline.Error{
+			Class: brimline.ClassEnvironment, Kind: "watermark", Where: "committed offset of the verify stage",
+			Remedy: "run the version of brimline that wrote it until its brimline_verify_kept_back is 0, or a new --group",
+			Err:    errors.New("an older version keeps back candidates of users with many rows in another form"),
+		}
+	default:
 		p.next = offset
 		p.watermark, err = parseWatermark(metadata)
 		return p, err
 	}
 	fail := func() (position, error) { return position{}, foreignMetadata(metadata) }
 	parts := strings.Split(rest, ":")
-	if len(parts) != 4 {
+	if len(parts) != 6 {
 		return fail()
 	}
-	if p.watermark, err = parseWatermark(watermarkVersion + ":" + parts[0] + ":" + parts[1]); err != nil {
+	cause := func(offset, index string) (c brimline.Cause) {
+		c, errCause := parseWatermark(watermarkVersion + ":" + offset + ":" + index)
+		err = errors.Join(err, errCause)
+		return c
+	}
+	p.watermark = cause(parts[0], parts[1])
+	p.begin = place{offset, cause(parts[3], parts[4])}
+	next, errNext := strconv.ParseInt(parts[2], 10, 64)
+	open, errOpen := base64.RawURLEncoding.DecodeString(parts[5])
+	if errors.Join(err, errNext, errOpen) != nil {
 		return fail()
 	}
-	next, err := strconv.ParseInt(parts[2], 10, 64)
-	open, err2 := base64.RawURLEncoding.DecodeString(parts[3])
-	if err != nil || err2 != nil {
-		return fail()
-	}
-	p.next, p.open = next, []int64{offset}
+	p.next = next
 	for len(open) > 0 {
-		more, n := binary.Uvarint(open)
-		last := p.open[len(p.open)-1]
-		if n <= 0 || more == 0 || more > uint64(next-last) {
+		var u openUser
+		k := copy(u.user[:], open)
+		above, n := binary.Uvarint(open[k:])
+		if n <= 0 || above >= uint64(next-offset) {
 			return fail()
 		}
-		open, p.open = open[n:], append(p.open, last+int64(more))
+		u.from = offset + int64(above)
+		open, p.open = open[k+n:], append(p.open, u)
 	}
-	if p.open[len(p.open)-1] >= next {
+	if len(p.open) == 0 {
 		return fail()
 	}
 	return p, nil
 }
-
-// with is the position after the batch.
-func (p *position) with(b *batch) position {
-	after := *p
-	if b.long {
-		after.open = slices.DeleteFunc(slices.Clone(p.open), func(offset int64) bool {
-			_, handled := slices.BinarySearchFunc(b.messages, offset, byOffset)
-			return handled
-		})
-		return after
-	}
-	after.next, after.watermark = b.messages[len(b.messages)-1].Offset+1, b.watermark
-	after.open = slices.Clone(p.open)
-	for _, m := range b.keptBack {
-		after.open = append(after.open, m.Offset)
-	}
-	return after
-}
-
-func byOffset(m *kgo.Record, offset int64) int { return int(m.Offset - offset) }

@@ -41,6 +41,9 @@ func (w *world) historyOf(n int, crashes bool) history {
 	h := history{alerts: map[string]int{}, refuted: map[string]int{}, found: map[string]int{}}
 	for i := range n {
 		user := fmt.Sprintf("user %d/ü", rnd.IntN(40))
+		if i == 0 {
+			user = "user 5/ü" // who has many rows then
+		}
 		edge := brimline.Time(i) * hour
 		if crashes && rnd.IntN(4) == 0 {
 			old := lateCandidate(user, edge, edge, int64(i))

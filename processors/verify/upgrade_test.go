@@ -30,7 +30,7 @@ func followsTheOldClient(t *testing.T, w *world) {
 	producer := must(sarama.NewSyncProducer(w.brokers, config))
 	s := w.unstarted("one")
 	s.partitions = partitionCounts{1, 1, 1, 1}
-	b := &batch{lane: s.near, watermark: beforeAll()}
+	b := &batch{lane: s.near, watermark: beforeAll(), unsent: new(unsent)}
 	transact := func(from, to int) {
 		t.Helper()
 		b.messages, b.records = nil, nil

@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/lovoo/goka/storage"
+
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/codecs"
 	"github.com/brimline/brimline/processors"
@@ -40,6 +42,15 @@ func (p *partitionStates) close() {
 type watchedTable struct {
 	*processors.Noting
 	of *partitionStates
+}
+
+// Iterator is what goka's visits go over: the users and segments that a sweep may delete.
+func (w watchedTable) Iterator() (storage.Iterator, error) {
+	all, err := w.Noting.Iterator()
+	if err != nil {
+		return nil, err
+	}
+	return w.of.all.walks.through(all, w.of.partition), nil
 }
 
 func (w watchedTable) Close() error {

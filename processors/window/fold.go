@@ -553,8 +553,38 @@ func (s *step) emit(i int, t brimline.Time, cause brimline.Cause, figures brimli
 		Kind: brimline.EdgeCandidate, User: s.in.Change.User, Scale: s.scale, Rule: s.rules[i].Rule, Edge: t,
 		Trigger: s.in.Change.Row, Source: s.source(), Stream: figures,
 		Newest: s.rows.NewestAt(i, t, newestShown), Cause: cause,
-		Doubted: s.in.Change.Kind == brimline.StillRefuted,
+		Doubted: s.in.Change.Kind == brimline.StillRefuted, Later: s.later(i, t, cause),
 	})
+}
+
+// mostLater is how many later edges a candidate names. Those that are refused or were never asked about are passed
+// over, as long as they are few.
+const (
+	mostLater  = 32
+	mostPassed = 256
+)
+
+// later are the nearest edges of rule i after t whose candidates came before a cause: those that may have been sent,
+// and may be edges no more if t is one. How far away they lie does not matter: rows that the window has not seen yet
+// may keep the total above the limit from t on for any number of windows.
+func (s *step) later(i int, t brimline.Time, cause brimline.Cause) (edges []brimline.Time) {
+	n := slices.IndexFunc(s.w.Rules, func(r brimline.RuleState) bool { return r.Rule == s.rules[i].Fingerprint })
+	if n < 0 {
+		return nil
+	}
+	all := s.w.Rules[n].Edges
+	at, _ := findEdge(all, t+1)
+	for _, e := range all[at:min(len(all), at+mostPassed)] {
+		switch {
+		case len(edges) == mostLater:
+			return edges
+		case e.Cause.Offset < 0 || e.Cause.Compare(cause) >= 0:
+		case e.Status == brimline.Disproved || e.Status == brimline.Unjudged:
+		default:
+			edges = append(edges, e.Time)
+		}
+	}
+	return edges
 }
 
 func (s *step) ruleOf(fingerprint uint64) int {

@@ -30,6 +30,9 @@ type world struct {
 	sent      []brimline.Candidate // emitted, not yet acknowledged: a crash loses them
 	watermark [2]brimline.Cause    // of candidates and of questions
 	alerts    []string
+	// between, if set, is called before each candidate that verify judges, and onAlert with each that it confirms.
+	between func()
+	onAlert func(*brimline.Candidate)
 }
 
 func (w *world) figures(r *brimline.Rule, at brimline.Time) (f brimline.Figures, rows int) {
@@ -112,11 +115,17 @@ func (w *world) verify() {
 			continue
 		}
 		w.watermark[wayOf(c)] = c.Cause
+		if w.between != nil {
+			w.between()
+		}
 		answer := brimline.Change{Kind: brimline.EdgesFound, User: c.User, Rule: c.Rule.Fingerprint(), Row: c.Trigger}
 		if c.Kind == brimline.LateCandidate {
 			answer.Edges = w.edges(&c.Rule, c.Edge, c.Until)
 		} else if f, rows := w.figures(&c.Rule, c.Edge); rows > 0 && f.IsEdge(c.Rule.Limit) {
 			w.alerts = append(w.alerts, c.ID())
+			if w.onAlert != nil {
+				w.onAlert(c)
+			}
 		} else {
 			answer.Kind, answer.Edges, answer.Cause = brimline.Refuted, []brimline.Time{c.Edge}, c.Cause.Offset
 		}

@@ -37,6 +37,9 @@ type Config struct {
 // Graph declares the goka group. SweepVisitor names its visitor.
 func Graph(c Config) *goka.GroupGraph {
 	t := newTask(c)
+	if c.States != nil {
+		c.States.walks.markers = c.Markers
+	}
 	return goka.DefineGroup(goka.Group(c.Streams.WindowGroup),
 		goka.Input(goka.Stream(c.Streams.Changes), codecs.Raw{}, t.change),
 		goka.Output(t.candidates, codecs.Candidates{}),

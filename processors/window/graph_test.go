@@ -28,6 +28,7 @@ type stage struct {
 	seen    *Seen
 	found   *tester.QueueTracker // of candidates
 	apart   *tester.QueueTracker // of questions
+	states  *States
 }
 
 // start runs the graph with a rule "r", and further ones.
@@ -41,6 +42,7 @@ func start(t *testing.T, further ...brimline.Rule) *stage {
 		compiled = append(compiled, sliding.Rule{Rule: r, Fingerprint: r.Fingerprint()})
 	}
 	states := NewStates(1 << 20)
+	s.states = states
 	s.seen = NewSeen(&set, time.Hour, func() time.Time { return time.Unix(1e9, 0) })
 	graph := Graph(Config{
 		Streams: s.streams, Rules: set, Seen: s.seen, Compiled: compiled, Keep: time.Hour,
@@ -187,9 +189,18 @@ func (s *stage) sweep(meta int) {
 	s.t.Helper()
 	s.change(processors.MarkerKey(0, 1),
 		brimline.Change{Kind: brimline.Sweep, Row: brimline.Transaction{Time: s.seen.Horizons()[0]}})
-	if err := s.proc.VisitAll(s.t.Context(), SweepVisitor, meta); err != nil {
+	if _, err := s.visit(s.t.Context(), meta); err != nil {
 		s.t.Fatal(err)
 	}
+}
+
+// visit gives how many keys were visited.
+func (s *stage) visit(ctx context.Context, meta int) (n int64, err error) {
+	err = s.states.Walk(ctx, func() (err error) {
+		n, err = s.proc.VisitAllWithStats(ctx, SweepVisitor, meta)
+		return err
+	})
+	return n, err
 }
 
 func TestSweepForgetsOnlyTheIdle(t *testing.T) {

@@ -23,6 +23,7 @@ type States struct {
 	of    map[int32]*partitionStates
 	size  int       // of all states that are kept, see State.size
 	used  list.List // of *kept, least recently used last; of all partitions, so that a heavy user is not driven out by another's
+	walks walks
 }
 
 // NewStates keeps states of about limit bytes in all, and the newest whatever its size.
