@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -169,7 +168,8 @@ func TestProve(t *testing.T) {
 	}
 	// A table that had its rows removed up to an hour ago has no whole window.
 	from := now.Add(-time.Hour).UTC().Format(time.RFC3339)
-	if p := j.prove(t, append(whole, "--table-from", from)...); !p.True || p.Edges != 0 || p.NotPromised["window_not_whole"] == 0 {
+	if p := j.prove(t, append(whole, "--table-from", from)...); !p.True || p.Edges != 0 ||
+		p.NotPromised["window_not_whole"] == 0 {
 		t.Errorf("without a whole window: %+v", p)
 	}
 	code, out, _ := j.proof(t, whole...)
@@ -258,73 +258,4 @@ func TestProveRefuses(t *testing.T) {
 	refuse(0, "")
 	j.table.Exec(t, `ALTER TABLE streaming.transactions DROP COLUMN description`)
 	refuse(3, "description")
-}
-
-// TestProveUnderLoad: while rows come, many of them late, and the stream is behind the table by a batch, no edge is
-// called missing.
-func TestProveUnderLoad(t *testing.T) {
-	t.Parallel()
-	r := testkit.Rand(testkit.Seed(t))
-	j := newJob(t, parts(t), 2, provenRules)
-	j.where = map[string]string{"some": "amount > 20 AND description <> 'row 7'"}
-	j.finish(t) // now there is such a group
-	run := j.start(t, 0)
-	now := time.Now().Truncate(time.Second)
-	next := testkit.OpenTable(t, j.url, "streaming", "transactions") // the connection of j.table is the test's
-	finished, over := make(chan struct{}), make(chan struct{})
-	batches := 0
-	go func() {
-		defer close(over)
-		var behind []testkit.Event
-		for id := int64(1); ; batches++ {
-			var position string
-			if err := next.Conn.QueryRow(t.Context(), `SELECT pg_current_wal_lsn()::text`).Scan(&position); err != nil {
-				t.Error(err)
-				return
-			}
-			lsn, err := brimline.ParseLSN(position)
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			var rows []testkit.Row
-			var events []testkit.Event
-			for range 20 {
-				row := testkit.Row{ID: id, User: 1 + r.Int64N(200), Amount: brimline.Amount(r.Int64N(120000)),
-					Time: brimline.TimeOf(now.Add(-time.Duration(r.Int64N(int64(5*24*time.Hour))))), Description: "x"}
-				rows = append(rows, row)
-				e := testkit.Envelope("transactions", "c", nil, &row, int64(lsn))
-				e.Partition = int32(id % 2)
-				events = append(events, e)
-				id++
-			}
-			next.Insert(t, rows)
-			j.Produce(t, j.names.Source, behind)
-			behind = events
-			j.waitHandled(t, max(0, id-200)) // no faster than the group
-			select {
-			case <-finished:
-				j.Produce(t, j.names.Source, behind)
-				return
-			default:
-			}
-		}
-	}()
-	looks := 0
-	for range 2 {
-		p := j.prove(t, "--since", "22d", "--whole-history", "--grace", patience.String(), "--wait", patience.String())
-		if looks += p.Looks; len(p.missing) > 0 {
-			t.Errorf("missing %q of %d edges", p.missing, p.Edges)
-		}
-	}
-	close(finished)
-	<-over
-	run.Signal(syscall.SIGTERM)
-	j.mustEnd(t, run)
-	j.finish(t)
-	edges, missing, _ := j.amiss(t)
-	t.Logf("%d batches, %d edges, %d looks", batches, edges, looks)
-	if looks < 3 || edges == 0 || len(missing) > 0 {
-		t.Errorf("nothing to see: %d looks, %d edges, missing %q", looks, edges, missing)
-	}
 }
