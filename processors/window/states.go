@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/lovoo/goka"
 	"github.com/lovoo/goka/storage"
@@ -24,6 +25,10 @@ type States struct {
 	size  int       // of all states that are kept, see State.size
 	used  list.List // of *kept, least recently used last; of all partitions, so that a heavy user is not driven out by another's
 	walks walks
+
+	above  int       // users in partitionStates.above of all partitions
+	tokens float64   // questions that DueAbove may have put
+	filled time.Time // when tokens was counted last
 }
 
 // NewStates keeps states of about limit bytes in all, and the newest whatever its size.
@@ -39,9 +44,11 @@ type partitionStates struct {
 	users map[string]*list.Element // of States.used; guarded by States.mu
 
 	partition int32
-	doubts    map[string]doubted // by user; guarded by States.mu, as closed is
+	doubts    map[string]doubted    // by user; guarded by States.mu, as above, more and closed are
+	above     map[string]aboveLimit // by user
+	more      bool                  // there are users whom above has no room for
 	closed    bool
-	recalled  bool // doubts has those that the table had from before; only Recall uses it
+	recalled  bool // doubts and above have those that the table had from before; only Recall uses it
 
 	change brimline.Change // the one that is being folded: a partition's messages are folded one by one
 }
@@ -71,6 +78,7 @@ func (s *States) Watch(builder storage.Builder) storage.Builder {
 			users:     map[string]*list.Element{},
 			partition: partition,
 			doubts:    map[string]doubted{},
+			above:     map[string]aboveLimit{},
 		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -78,6 +86,7 @@ func (s *States) Watch(builder storage.Builder) storage.Builder {
 			for _, e := range before.users {
 				s.drop(e)
 			}
+			s.above -= len(before.above)
 		}
 		s.of[partition] = p
 		return watchedTable{p.noted, p}, nil
