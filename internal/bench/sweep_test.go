@@ -56,7 +56,7 @@ func BenchmarkSweep(b *testing.B) {
 		j.ready(b, p, address)
 		atRest := 0.1 // of a core
 		if phase == "with" {
-			atRest = 0.4 // a sweep takes a quarter
+			atRest = 0.25 // a sweep takes an eighth
 		}
 		b.ReportMetric(settled(b, address, atRest).Seconds(), phase+"-settled-s")
 		rows := phases[phase]
