@@ -42,6 +42,7 @@ type commands struct {
 	Topology   topologyCmd   `cmd:"" help:"Show the flow: stages, topics, keys."`
 	Rules      rulesCmd      `cmd:"" help:"Check, test or begin a rules file."`
 	Backtest   backtestCmd   `cmd:"" help:"Which alerts rules would have sent, by what is in PostgreSQL."`
+	Dismissed  dismissedCmd  `cmd:"" help:"List edges that became no alert, and why."`
 	Deadletter deadletterCmd `cmd:"" help:"List or retry records that could not be taken in."`
 	Distrust   distrustCmd   `cmd:"" help:"Let PostgreSQL answer for users whose rows in the stream were wrong."`
 	Forget     forgetCmd     `cmd:"" help:"Delete what brimline keeps of users."`
