@@ -34,6 +34,7 @@ type commands struct {
 	Run        runCmd        `cmd:"" help:"Run the stages: change stream in, verified alerts out."`
 	Capture    captureCmd    `cmd:"" help:"Write a table's changes to Kafka, in place of Debezium."`
 	User       userCmd       `cmd:"" help:"A user's totals as of now, for each rule."`
+	Explain    explainCmd    `cmd:"" help:"Why there was an alert for a user, or none."`
 	Alerts     alertsCmd     `cmd:"" help:"List or follow alerts."`
 	Status     statusCmd     `cmd:"" help:"Lag, rate and recovery, by group and partition."`
 	Ready      readyCmd      `cmd:"" help:"Whether the instance here is ready, as an exit code."`
