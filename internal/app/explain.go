@@ -80,6 +80,15 @@ func groupLedger(
 	return ledger.Open(ctx, lo)
 }
 
+// CompiledInForce are the group's rules in force, ready to be applied to rows; none where it has none.
+func CompiledInForce(ctx context.Context, c *kafka.Cluster, topic string) ([]sliding.Rule, error) {
+	set, err := RulesInForce(ctx, c, topic)
+	if err != nil || set == nil {
+		return nil, err
+	}
+	return compile(set)
+}
+
 func compile(set *brimline.RuleSet) ([]sliding.Rule, error) {
 	var all []sliding.Rule
 	for _, rule := range set.Rules {
