@@ -87,7 +87,7 @@ func (r *Report) Sentence(w Writing) string {
 		return fmt.Sprintf("PostgreSQL did not confirm the edge at %s (%s)", edge, w.Text(r.why()))
 	case DeadLetter:
 		if r.Edge == 0 {
-			return "a row of the user could not be taken in: whether it lifts the total over the limit, PostgreSQL knows"
+			return "a row of the user could not be taken in, and PostgreSQL has not said whether it lifts the total over the limit"
 		}
 		return fmt.Sprintf("%s, but a row of the window, or the question about it, became a dead letter", crossed)
 	case InQuestion:

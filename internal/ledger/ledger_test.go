@@ -42,6 +42,7 @@ func TestLedger(t *testing.T) {
 	t.Run("long questions", func(t *testing.T) { longQuestions(t, s) })
 	t.Run("heavy user", func(t *testing.T) { heavyUser(t, s) })
 	t.Run("many together", func(t *testing.T) { manyTogether(t, s) })
+	t.Run("rows of a user", func(t *testing.T) { rowsOfAUser(t, s) })
 	t.Run("walks", func(t *testing.T) { walks(t, s) })
 	t.Run("walks again", func(t *testing.T) { walksAgain(t, s) })
 	t.Run("indexes", func(t *testing.T) { indexes(t, s) })

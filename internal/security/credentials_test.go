@@ -108,7 +108,8 @@ func TestCredentialsWhileRunning(t *testing.T) {
 		"--group", "g_"+name, "--source", "src_"+name, "--alerts", "alerts_"+name, "--listen", "127.0.0.1:0", "--log-level", "debug", "--state-dir", state,
 		"--rules", write(t, "rules.yaml", "rules: [{id: r, window: 7d, limit: 100}]"))
 	base := awaitReady(t, run)
-	for _, path := range []string{"/", "/metrics", "/readyz", "/healthz", "/api/v1/alerts", "/api/v1/status", "/api/v1/rules", "/api/v1/topology", "/api/v1/users/7", "/debug/pprof/", "/debug/vars", "/api/v1/config"} {
+	for _, path := range []string{"/", "/metrics", "/readyz", "/healthz", "/api/v1/alerts", "/api/v1/status", "/api/v1/rules", "/api/v1/topology", "/api/v1/users/7", "/api/v1/users/7/explain",
+		"/debug/pprof/", "/debug/vars", "/api/v1/config"} {
 		if strings.Contains(get(t, base+path), canary) {
 			t.Errorf("the password shows at %s", path)
 		}
