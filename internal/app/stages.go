@@ -13,6 +13,7 @@ import (
 	"github.com/brimline/brimline/internal/failpoint"
 	"github.com/brimline/brimline/internal/httpapi"
 	"github.com/brimline/brimline/internal/kafka"
+	"github.com/brimline/brimline/internal/table"
 	"github.com/brimline/brimline/processors"
 	"github.com/brimline/brimline/processors/index"
 	"github.com/brimline/brimline/processors/window"
@@ -30,7 +31,7 @@ type gokaStage struct {
 	visits  *visits // of the running attempt
 	// define makes the group graph and the options that only this stage needs;
 	// once per attempt, because goka keeps state in neither but changes both.
-	define func(tables *kafka.Tables) (*goka.GroupGraph, []goka.ProcessorOption)
+	define func(tables *table.Local) (*goka.GroupGraph, []goka.ProcessorOption)
 	// beside runs next to the processor, from when it serves until it ends; nil for nothing.
 	beside func(context.Context, *goka.Processor, *visits)
 }
@@ -49,7 +50,7 @@ func (a *App) windowStage() *gokaStage {
 	)
 	return &gokaStage{
 		name: processors.Window, inputs: []string{a.streams.Changes}, all: a.partitions.users,
-		define: func(tables *kafka.Tables) (*goka.GroupGraph, []goka.ProcessorOption) {
+		define: func(tables *table.Local) (*goka.GroupGraph, []goka.ProcessorOption) {
 			markers, states := window.NewMarkers(a.partitions.users), window.NewStates(int(a.config.Memory/statesShare))
 			known = states
 			seen = window.NewSeen(&a.rules.RuleSet, a.config.KeepEdges, a.clock)
@@ -79,8 +80,8 @@ func (a *App) windowStage() *gokaStage {
 func (a *App) indexStage() *gokaStage {
 	return &gokaStage{
 		name: processors.Index, inputs: []string{a.streams.Alerts, a.streams.IndexLoop}, all: a.partitions.alerts,
-		define: func(tables *kafka.Tables) (*goka.GroupGraph, []goka.ProcessorOption) {
-			var watch processors.Tables
+		define: func(tables *table.Local) (*goka.GroupGraph, []goka.ProcessorOption) {
+			var watch table.Partitions
 			g := index.Graph(index.Config{Streams: a.streams, Tables: &watch, PerUser: a.config.AlertsPerUser,
 				MostBytes: a.mostValue(processors.Index), Metrics: a.stageMetrics.index})
 			return g, []goka.ProcessorOption{
@@ -98,7 +99,7 @@ func escaped(build storage.Builder) storage.Builder {
 		if err != nil {
 			return nil, err
 		}
-		return processors.EscapeOffsetKey(s), nil
+		return table.EscapeOffsetKey(s), nil
 	}
 }
 
@@ -111,7 +112,7 @@ func keeping(protection string, update goka.UpdateCallback) goka.UpdateCallback 
 }
 
 // announced tells the guard of a table which record is about to be applied.
-func announced(tables *kafka.Tables, update goka.UpdateCallback) goka.UpdateCallback {
+func announced(tables *table.Local, update goka.UpdateCallback) goka.UpdateCallback {
 	return func(ctx goka.UpdateContext, s storage.Storage, key string, value []byte) error {
 		tables.Announce(string(ctx.Topic()), ctx.Partition(), ctx.Offset())
 		return update(ctx, s, key, value)
@@ -121,7 +122,7 @@ func announced(tables *kafka.Tables, update goka.UpdateCallback) goka.UpdateCall
 // attempt runs a goka stage once, with a processor of its own.
 func (a *App) attempt(s *gokaStage) attempt {
 	return func(ctx context.Context, tell func(httpapi.State)) error {
-		tables := kafka.NewTables(kafka.TablesOptions{
+		tables := table.NewLocal(table.LocalOptions{
 			Dir: filepath.Join(a.place.Dir, string(s.name)), Log: a.cluster, Cache: a.cache, Logger: a.log.With("stage", s.name),
 		})
 		s.visits = &visits{}

@@ -14,6 +14,7 @@ import (
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/codecs"
 	"github.com/brimline/brimline/internal/rules"
+	"github.com/brimline/brimline/internal/table"
 	"github.com/brimline/brimline/processors"
 	"github.com/brimline/brimline/processors/window"
 )
@@ -54,7 +55,7 @@ func newGokaGround(t *testing.T, c *Case) *gokaGround {
 	tables := g.StorageBuilder()
 	withSegments := func(topic string, partition int32) (storage.Storage, error) {
 		st, err := tables(topic, partition)
-		return processors.EscapeOffsetKey(st), err
+		return table.EscapeOffsetKey(st), err
 	}
 	p, err := goka.NewProcessor(nil, graph, goka.WithTester(g.Tester), goka.WithStorageBuilder(states.Watch(withSegments)))
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/codecs"
-	"github.com/brimline/brimline/processors"
+	"github.com/brimline/brimline/internal/table"
 )
 
 func TestAddKeepsTheNewestOnce(t *testing.T) {
@@ -70,10 +70,10 @@ func (r refusing) Set(key string, value []byte) error {
 
 // An alert whose message is marked as done is in the table.
 func TestAnAlertThatIsNotInTheTableIsNotDone(t *testing.T) {
-	for name, table := range map[string]refusing{"get": {get: errRefused}, "set": {set: errRefused}, "neither": {}} {
-		var tables processors.Tables
-		table.Storage = storage.NewMemory()
-		watched, err := tables.Watch(func(string, int32) (storage.Storage, error) { return table, nil })("topic", 0)
+	for name, inner := range map[string]refusing{"get": {get: errRefused}, "set": {set: errRefused}, "neither": {}} {
+		var tables table.Partitions
+		inner.Storage = storage.NewMemory()
+		watched, err := tables.Watch(func(string, int32) (storage.Storage, error) { return inner, nil })("topic", 0)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/codecs"
+	"github.com/brimline/brimline/internal/table"
 	"github.com/brimline/brimline/processors"
 )
 
@@ -40,7 +41,7 @@ func (p *partitionStates) close() {
 
 // watchedTable is the storage that goka gets.
 type watchedTable struct {
-	*processors.Noting
+	*table.Noting
 	of *partitionStates
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/codecs"
 	"github.com/brimline/brimline/internal/sliding"
+	"github.com/brimline/brimline/internal/table"
 	"github.com/brimline/brimline/processors"
 )
 
@@ -75,7 +76,7 @@ func start(t *testing.T, further ...brimline.Rule) *stage {
 func withSegments(build storage.Builder) storage.Builder {
 	return func(topic string, partition int32) (storage.Storage, error) {
 		st, err := build(topic, partition)
-		return processors.EscapeOffsetKey(st), err
+		return table.EscapeOffsetKey(st), err
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/codecs"
+	"github.com/brimline/brimline/internal/table"
 	"github.com/brimline/brimline/processors"
 )
 
@@ -34,8 +35,8 @@ func NewStates(limit int) *States {
 // partitionStates is one partition's share.
 type partitionStates struct {
 	all   *States
-	table processors.SegmentStorage
-	noted *processors.Noting       // the same, for goka
+	table table.SegmentStorage
+	noted *table.Noting            // the same, for goka
 	users map[string]*list.Element // of States.used; guarded by States.mu
 
 	partition int32
@@ -53,21 +54,21 @@ type kept struct {
 	size  int
 }
 
-// Watch wraps the builder of the table's storages, which must be processors.SegmentStorage.
+// Watch wraps the builder of the table's storages, which must be table.SegmentStorage.
 func (s *States) Watch(builder storage.Builder) storage.Builder {
 	return func(topic string, partition int32) (storage.Storage, error) {
 		st, err := builder(topic, partition)
 		if err != nil {
 			return nil, err
 		}
-		table, ok := st.(processors.SegmentStorage)
+		segments, ok := st.(table.SegmentStorage)
 		if !ok {
 			return nil, fmt.Errorf("the storage of table %q cannot hold segments: %T", topic, st)
 		}
 		p := &partitionStates{
 			all:       s,
-			table:     table,
-			noted:     &processors.Noting{Storage: table},
+			table:     segments,
+			noted:     &table.Noting{Storage: segments},
 			users:     map[string]*list.Element{},
 			partition: partition,
 			doubts:    map[string]doubted{},
@@ -191,7 +192,7 @@ func (p *partitionStates) value(user string) (*brimline.Window, error) {
 
 // peek is value for a sweep, which reads those of all users.
 func (p *partitionStates) peek(user string) (*brimline.Window, error) {
-	return decoded(processors.Peek(p.table, user))
+	return decoded(table.Peek(p.table, user))
 }
 
 func decoded(raw []byte, err error) (*brimline.Window, error) {

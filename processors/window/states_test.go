@@ -13,7 +13,7 @@ import (
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/internal/sliding"
-	"github.com/brimline/brimline/processors"
+	"github.com/brimline/brimline/internal/table"
 )
 
 // A heavy user whose rows are asked for again and again stays, whatever
@@ -73,7 +73,7 @@ func (c *stopped) SetValue(any, ...goka.ContextOption) {
 var errSecondWriter = errors.New("second writer")
 
 // refusing is a table that takes segments and no value.
-type refusing struct{ processors.SegmentStorage }
+type refusing struct{ table.SegmentStorage }
 
 func (refusing) Set(string, []byte) error           { return errSecondWriter }
 func (refusing) SetUnreported(string, []byte) error { return nil }
@@ -96,7 +96,7 @@ func TestNothingFollowsAValueThatWasRefused(t *testing.T) {
 	}
 	s.empty() // the next commit replaces the segments
 	put(41)
-	states := &partitionStates{all: NewStates(1 << 20), table: refusing{}, noted: &processors.Noting{Storage: refusing{}}, users: map[string]*list.Element{}}
+	states := &partitionStates{all: NewStates(1 << 20), table: refusing{}, noted: &table.Noting{Storage: refusing{}}, users: map[string]*list.Element{}}
 	ctx := &stopped{table: states.noted}
 	func() {
 		defer func() {

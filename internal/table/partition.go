@@ -1,4 +1,4 @@
-package processors
+package table
 
 import (
 	"errors"
@@ -55,14 +55,14 @@ func (n *Noting) Value(ctx goka.Context, codec goka.Codec) any {
 	return value
 }
 
-// Tables gives the storages of a stage's table to its callbacks, by partition. One attempt of the stage has one.
-type Tables struct {
+// Partitions gives the storages of a stage's table to its callbacks, by partition. One attempt of the stage has one.
+type Partitions struct {
 	mu sync.Mutex
 	of map[int32]*Noting
 }
 
 // Watch wraps the builder of the table's storages.
-func (t *Tables) Watch(builder storage.Builder) storage.Builder {
+func (t *Partitions) Watch(builder storage.Builder) storage.Builder {
 	return func(topic string, partition int32) (storage.Storage, error) {
 		st, err := builder(topic, partition)
 		if err != nil {
@@ -80,7 +80,7 @@ func (t *Tables) Watch(builder storage.Builder) storage.Builder {
 }
 
 // Partition gives the storage that was built last for a partition.
-func (t *Tables) Partition(n int32) *Noting {
+func (t *Partitions) Partition(n int32) *Noting {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.of[n]

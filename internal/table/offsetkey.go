@@ -1,8 +1,9 @@
-package processors
+package table
 
 import "github.com/lovoo/goka/storage"
 
-// goka keeps a partition's offset among the values of its LevelDB, under this key.
+// goka keeps a partition's offset among the values of its LevelDB, under this key; kept, so that state of earlier versions
+// is read.
 const offsetKey = "__offset"
 
 // A key that no user has, in place of the one above.
@@ -14,6 +15,13 @@ type UnreportedSetter interface {
 	// SetUnreported sets, or without a value deletes, like Set and Delete. The caller emits
 	// the same to the changelog, in the order of all its writes to the table.
 	SetUnreported(key string, value []byte) error
+}
+
+// SegmentStorage is a storage of the window table. Segments are written by the
+// callback itself, through an output of its own.
+type SegmentStorage interface {
+	storage.Storage
+	UnreportedSetter
 }
 
 // EscapeOffsetKey keeps a user called "__offset" from overwriting goka's

@@ -1,4 +1,4 @@
-package kafka
+package table
 
 import (
 	"errors"
@@ -17,6 +17,11 @@ import (
 	ldberrors "github.com/syndtr/goleveldb/leveldb/errors"
 )
 
+type topicPartition struct {
+	topic     string
+	partition int32
+}
+
 // Log is the changelog behind a table, as far as local state must agree with it. Cluster is one.
 type Log interface {
 	// TopicID changes when the topic is created anew; "" if the broker knows no ids.
@@ -25,14 +30,14 @@ type Log interface {
 	NextOffset(topic string, partition int32) (int64, error)
 }
 
-// TablesOptions are those of Tables. Dir and Log are required.
-type TablesOptions struct {
+// LocalOptions are those of Local. Dir and Log are required.
+type LocalOptions struct {
 	// Dir holds the local state, one directory per topic and partition. One process, and in it one
 	// processor or view, at a time: a second one that opens a partition fails.
 	Dir string
 	// Log is the changelog that the state must agree with.
 	Log Log
-	// Cache is shared with other Tables of the process. Default: one of DefaultCacheBytes for these alone.
+	// Cache is shared with other Local of the process. Default: one of DefaultCacheBytes for these alone.
 	Cache *ReadCache
 	// Now stamps what is set aside. Default time.Now.
 	Now func() time.Time
@@ -40,18 +45,18 @@ type TablesOptions struct {
 	Logger *slog.Logger
 }
 
-// Tables keeps goka tables in LevelDB. The state is a copy of the changelog, so
+// Local keeps goka tables in LevelDB. The state is a copy of the changelog, so
 // whatever is doubtful about it (damage, another topic id, offsets beyond the
 // changelog's end) is set aside and read again. Each storage writes to LevelDB
 // behind the changelog (see writeBehind) and is guarded against a second writer (see guard).
-type Tables struct {
-	o    TablesOptions
+type Local struct {
+	o    LocalOptions
 	mu   sync.Mutex
 	open map[topicPartition]*guard
 }
 
-// NewTables makes the storages of one processor or one view.
-func NewTables(o TablesOptions) *Tables {
+// NewLocal makes the storages of one processor or one view.
+func NewLocal(o LocalOptions) *Local {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -61,11 +66,11 @@ func NewTables(o TablesOptions) *Tables {
 	if o.Cache == nil {
 		o.Cache = NewReadCache(DefaultCacheBytes)
 	}
-	return &Tables{o: o, open: make(map[topicPartition]*guard)}
+	return &Local{o: o, open: make(map[topicPartition]*guard)}
 }
 
 // Announce must be called by the update callback, before it writes, with the record's place.
-func (t *Tables) Announce(topic string, partition int32, offset int64) {
+func (t *Local) Announce(topic string, partition int32, offset int64) {
 	t.mu.Lock()
 	g := t.open[topicPartition{topic, partition}]
 	t.mu.Unlock()
@@ -75,7 +80,7 @@ func (t *Tables) Announce(topic string, partition int32, offset int64) {
 }
 
 // Build opens the state of a partition; it is a goka storage.Builder.
-func (t *Tables) Build(topic string, partition int32) (storage.Storage, error) {
+func (t *Local) Build(topic string, partition int32) (storage.Storage, error) {
 	g, err := t.build(topic, partition)
 	if err != nil {
 		return nil, err
@@ -86,7 +91,7 @@ func (t *Tables) Build(topic string, partition int32) (storage.Storage, error) {
 	return g, nil
 }
 
-func (t *Tables) build(topic string, partition int32) (*guard, error) {
+func (t *Local) build(topic string, partition int32) (*guard, error) {
 	home := filepath.Join(t.o.Dir, fmt.Sprintf("%s.%d", topic, partition))
 	if err := t.bind(topic, home); err != nil {
 		return nil, t.fail(home, err)
@@ -124,7 +129,7 @@ func (t *Tables) build(topic string, partition int32) (*guard, error) {
 	return g, nil
 }
 
-func (t *Tables) fail(home string, err error) error {
+func (t *Local) fail(home string, err error) error {
 	e := &brimline.Error{
 		Class: brimline.ClassEnvironment, Kind: "state_dir", Where: fmt.Sprintf("local state in %q", home),
 		Remedy: "check that the directory can be written and the disk is not full", Err: err,
@@ -141,7 +146,7 @@ func (t *Tables) fail(home string, err error) error {
 const idFile = "topic-id"
 
 // bind makes sure that the state in home is of the topic as it is now, or that there is none.
-func (t *Tables) bind(topic, home string) error {
+func (t *Local) bind(topic, home string) error {
 	id, err := t.o.Log.TopicID(topic)
 	if err != nil {
 		return err
@@ -195,7 +200,7 @@ const (
 )
 
 // discard deletes home. It is renamed first: deletion cut short must not leave half a state behind.
-func (t *Tables) discard(home string) error {
+func (t *Local) discard(home string) error {
 	aside := home + stale + t.stamp()
 	if err := os.Rename(home, aside); err != nil {
 		return err
@@ -213,7 +218,7 @@ func removeLeftovers(home string) error {
 }
 
 // setAside keeps home for whoever wants to know what happened to it; only the newest such copy is kept.
-func (t *Tables) setAside(home string) (string, error) {
+func (t *Local) setAside(home string) (string, error) {
 	older, err := filepath.Glob(quoteGlob(home) + damaged + "*")
 	for _, f := range older {
 		err = errors.Join(err, os.RemoveAll(f))
@@ -225,14 +230,14 @@ func (t *Tables) setAside(home string) (string, error) {
 	return aside, os.Rename(home, aside)
 }
 
-func (t *Tables) stamp() string { return t.o.Now().UTC().Format("20060102T150405.000") }
+func (t *Local) stamp() string { return t.o.Now().UTC().Format("20060102T150405.000") }
 
 func quoteGlob(path string) string {
 	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
 }
 
 // openSound opens the database in home, an empty one if it is damaged.
-func (t *Tables) openSound(home string) (*writeBehind, error) {
+func (t *Local) openSound(home string) (*writeBehind, error) {
 	s, err := openWriteBehind(home, t.o.Cache)
 	if !ldberrors.IsCorrupted(err) || failpoint.Without(failpoint.SoundState) {
 		return s, err
@@ -251,7 +256,7 @@ func (t *Tables) openSound(home string) (*writeBehind, error) {
 	return openWriteBehind(home, t.o.Cache)
 }
 
-func (t *Tables) reopenEmpty(home string, s *writeBehind, topic string) (*writeBehind, error) {
+func (t *Local) reopenEmpty(home string, s *writeBehind, topic string) (*writeBehind, error) {
 	if err := errors.Join(s.Close(), t.discard(home), t.bind(topic, home)); err != nil {
 		return nil, err
 	}

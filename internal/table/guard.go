@@ -1,4 +1,4 @@
-package kafka
+package table
 
 import (
 	"bytes"
@@ -30,7 +30,7 @@ import (
 // is, so that it puts nothing on disk that the log may not have.
 //
 // While a table is read (recovery, hot standby), offsets come from the log
-// instead; the update callback announces them (Tables.Announce). Between
+// instead; the update callback announces them (Local.Announce). Between
 // recovery's end and the first write, goka stores nothing.
 type guard struct {
 	*writeBehind
@@ -49,6 +49,9 @@ type guard struct {
 }
 
 const noOffset = -1
+
+// KindSecondWriter is of the error that refuses a second writer.
+const KindSecondWriter = "kafka_second_writer"
 
 // newGuard guards w. base is the offset of the last record that w holds or, if it holds none, of the last in the log.
 func newGuard(w *writeBehind, topic string, partition int32, base int64) *guard {

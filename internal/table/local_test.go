@@ -1,4 +1,4 @@
-package kafka
+package table
 
 import (
 	"errors"
@@ -20,12 +20,12 @@ type fakeLog struct {
 func (l *fakeLog) TopicID(string) (string, error)          { return l.id, nil }
 func (l *fakeLog) NextOffset(string, int32) (int64, error) { return l.next, nil }
 
-func tables(t *testing.T, log *fakeLog) (*Tables, string) {
+func tables(t *testing.T, log *fakeLog) (*Local, string) {
 	dir := t.TempDir()
-	return NewTables(TablesOptions{Dir: dir, Log: log, Now: func() time.Time { return time.Unix(0, 0) }}), dir
+	return NewLocal(LocalOptions{Dir: dir, Log: log, Now: func() time.Time { return time.Unix(0, 0) }}), dir
 }
 
-func openTable(t *testing.T, tb *Tables) storage.Storage {
+func openTable(t *testing.T, tb *Local) storage.Storage {
 	t.Helper()
 	s, err := tb.Build("g-table", 3)
 	must(t, err)
@@ -34,7 +34,7 @@ func openTable(t *testing.T, tb *Tables) storage.Storage {
 }
 
 // put stores one value as recovery does.
-func put(t *testing.T, tb *Tables, s storage.Storage, offset int64, key string) {
+func put(t *testing.T, tb *Local, s storage.Storage, offset int64, key string) {
 	t.Helper()
 	tb.Announce("g-table", 3, offset)
 	must(t, s.Set(key, []byte("value of "+key)))
@@ -130,7 +130,7 @@ func TestStateInUseIsExplained(t *testing.T) {
 	tb, dir := tables(t, &fakeLog{id: "one"})
 	s := openTable(t, tb)
 	defer s.Close()
-	other := NewTables(TablesOptions{Dir: dir, Log: &fakeLog{id: "one"}})
+	other := NewLocal(LocalOptions{Dir: dir, Log: &fakeLog{id: "one"}})
 	_, err := other.Build("g-table", 3)
 	if e, ok := errors.AsType[*brimline.Error](err); !ok || e.Kind != "state_dir_locked" || !strings.Contains(e.Remedy, "own") {
 		t.Fatalf("got %v", err)
