@@ -89,7 +89,7 @@ func openTable(ctx context.Context, c *Config, name string, codec goka.Codec, up
 	t.clients = append(t.clients, admin)
 	dir, log := table.CopyDir(c.Dir, name, id, c.Log), c.Log
 	storages := func(topic string, partition int32) (storage.Storage, error) {
-		t.copies[partition].Storage = table.EscapeOffsetKey(table.OpenCopy(dir, topic, partition, log))
+		t.copies[partition].Storage = table.OpenCopy(dir, topic, partition, log)
 		return t.copies[partition], nil
 	}
 	for range partitions {

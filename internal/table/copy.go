@@ -97,6 +97,10 @@ func CopyDir(in, topic, id string, log *slog.Logger) string {
 // OpenCopy opens the copy of a partition in dir, or in memory where that
 // is not possible: a view can always be read again from Kafka.
 func OpenCopy(dir, topic string, partition int32, log *slog.Logger) storage.Storage {
+	return escaping{openCopy(dir, topic, partition, log)}
+}
+
+func openCopy(dir, topic string, partition int32, log *slog.Logger) storage.Storage {
 	if dir == "" {
 		return newMemory()
 	}

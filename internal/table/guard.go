@@ -30,13 +30,12 @@ import (
 // is, so that it puts nothing on disk that the log may not have.
 //
 // While a table is read (recovery, hot standby), offsets come from the log
-// instead; the update callback announces them (Local.Announce). Between
+// instead; the update callback announces them (Table.update). Between
 // recovery's end and the first write, goka stores nothing.
 type guard struct {
 	*writeBehind
 	topic     string
 	partition int32
-	release   func()       // forgets this guard; called by Close
 	distrust  func() error // makes the next opening start empty
 
 	mu        sync.Mutex
@@ -57,7 +56,7 @@ const KindSecondWriter = "kafka_second_writer"
 func newGuard(w *writeBehind, topic string, partition int32, base int64) *guard {
 	return &guard{
 		writeBehind: w, topic: topic, partition: partition, base: base, announced: noOffset,
-		release: func() {}, distrust: func() error { return nil },
+		distrust: func() error { return nil },
 	}
 }
 
@@ -156,9 +155,4 @@ func (g *guard) refuse(offset int64) error {
 		Class: brimline.ClassRuntime, Kind: KindSecondWriter,
 		Where: fmt.Sprintf("table %q, partition %d", g.topic, g.partition), Err: err,
 	}
-}
-
-func (g *guard) Close() error {
-	g.release()
-	return g.writeBehind.Close()
 }

@@ -36,7 +36,7 @@ func openTable(t *testing.T, tb *Local) storage.Storage {
 // put stores one value as recovery does.
 func put(t *testing.T, tb *Local, s storage.Storage, offset int64, key string) {
 	t.Helper()
-	tb.Announce("g-table", 3, offset)
+	s.(*guard).announce(offset)
 	must(t, s.Set(key, []byte("value of "+key)))
 	must(t, s.SetOffset(offset))
 }

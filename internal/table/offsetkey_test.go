@@ -22,7 +22,7 @@ func (c *counting) SetUnreported(key string, value []byte) error {
 func TestUnreportedWritesReachTheStorage(t *testing.T) {
 	inner := &counting{Storage: storage.NewMemory()}
 	for _, key := range []string{"u", offsetKey} {
-		if err := EscapeOffsetKey(inner).(UnreportedSetter).SetUnreported(key, []byte("v")); err != nil {
+		if err := (escaping{inner}).SetUnreported(key, []byte("v")); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -31,7 +31,7 @@ func TestUnreportedWritesReachTheStorage(t *testing.T) {
 	}
 
 	plain := storage.NewMemory()
-	u := EscapeOffsetKey(plain).(UnreportedSetter)
+	u := escaping{plain}
 	for _, value := range [][]byte{[]byte("v"), nil} {
 		if err := u.SetUnreported(offsetKey, value); err != nil {
 			t.Fatal(err)
@@ -44,7 +44,7 @@ func TestUnreportedWritesReachTheStorage(t *testing.T) {
 
 func TestUsersCannotReachGokasOffset(t *testing.T) {
 	inner := storage.NewMemory()
-	s := EscapeOffsetKey(inner)
+	s := escaping{inner}
 	if err := s.Set(offsetKey, []byte("user")); err != nil {
 		t.Fatal(err)
 	}

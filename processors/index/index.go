@@ -47,8 +47,8 @@ const listAround = 64
 // Config is what the stage needs. All fields are required.
 type Config struct {
 	Streams processors.Streams
-	Tables  *table.Partitions // watches the storages of the table
-	PerUser int               // how many alerts of a user are kept
+	Table   *table.Table
+	PerUser int // how many alerts of a user are kept
 	// MostBytes is the largest value that the table and the loop take. Of a user with more the oldest alerts go.
 	MostBytes int
 	Metrics   *Metrics
@@ -89,7 +89,7 @@ func Graph(c Config) *goka.GroupGraph {
 				c.Metrics.foreign.Inc()
 				return
 			}
-			c.Metrics.dropped.Add(float64(put(ctx, c.Tables, alert.(*brimline.Alert), c.PerUser, most)))
+			c.Metrics.dropped.Add(float64(put(ctx, c.Table, alert.(*brimline.Alert), c.PerUser, most)))
 			failpoint.Hit(failpoint.IndexSet)
 			c.Metrics.alerts.Inc()
 		}),
@@ -99,8 +99,8 @@ func Graph(c Config) *goka.GroupGraph {
 
 // put puts an alert into its user's list in the table, which it keeps to n alerts and most bytes. It gives how many
 // alerts the bytes have cost.
-func put(ctx goka.Context, tables *table.Partitions, a *brimline.Alert, n, most int) (dropped int) {
-	partition := tables.Partition(ctx.Partition())
+func put(ctx goka.Context, in *table.Table, a *brimline.Alert, n, most int) (dropped int) {
+	partition := in.Partition(ctx.Partition())
 	log, _ := partition.Value(ctx, codecs.AlertLog{}).([]*brimline.Alert)
 	log = add(log, a, n)
 	kept, err := codecs.FitAlertLog(log, most)

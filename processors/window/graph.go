@@ -93,7 +93,7 @@ func (t *task) change(ctx goka.Context, msg any) {
 	}
 	change.Source.Topic = t.Streams.Source
 	if processors.IsMarker(ctx.Key()) {
-		states.noted.SetValue(ctx, mark(ctx, change, t.Markers, t.Rules.Scale))
+		states.table.SetValue(ctx, mark(ctx, change, t.Markers, t.Rules.Scale))
 		if change.Kind == brimline.Truncate {
 			t.wakeMixed(ctx, states)
 		}
@@ -195,22 +195,18 @@ func (t *task) store(ctx goka.Context, states *partitionStates, state *State) {
 	if err != nil {
 		table.Fail(ctx, err)
 	}
-	put := func(n uint64, value any, bytes []byte) {
-		key := processors.SegmentKey(state.user, n)
-		if err := states.table.SetUnreported(key, bytes); err != nil {
-			table.Fail(ctx, err)
-		}
-		ctx.Emit(t.segments, key, value)
+	put := func(n uint64, value []byte) {
+		states.table.SetBeside(ctx, t.segments, processors.SegmentKey(state.user, n), value)
 	}
 	for _, s := range cut.sealed {
-		put(s.number, s.value, s.value)
+		put(s.number, s.value)
 	}
 	if len(cut.sealed) > 0 {
 		failpoint.Hit(failpoint.SegmentSet)
 	}
-	states.noted.SetValue(ctx, state.value())
+	states.table.SetValue(ctx, state.value())
 	for n := cut.first; n != cut.next; n++ {
-		put(n, nil, nil)
+		put(n, nil)
 	}
 	states.keep(state)
 }
