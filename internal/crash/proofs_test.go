@@ -119,6 +119,7 @@ func TestProofUnitTestsFailWithout(t *testing.T) {
 		{failpoint.RowVersions, "processors/window", "TestEchoesChangeNothing"},
 		{failpoint.OrderedMarks, "internal/kafka", "TestCommitNeverPassesUnfinishedMessages"},
 		{failpoint.TableGuard, "internal/table", "TestGuardToleratesOneWriterOnly"},
+		{failpoint.KeepNewer, "internal/table", "TestTheStageHearsOfItsPartitions"},
 		{failpoint.TopicID, "internal/table", "TestStateThatTheLogDoesNotBackIsDropped"},
 		{failpoint.SoundState, "internal/table", "TestDamagedStateIsSetAside"},
 		{failpoint.SameRules, "internal/kafka", "TestOnlyTheLeadersRulesGetPartitions"},

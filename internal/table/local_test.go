@@ -20,7 +20,7 @@ type fakeLog struct {
 func (l *fakeLog) TopicID(string) (string, error)          { return l.id, nil }
 func (l *fakeLog) NextOffset(string, int32) (int64, error) { return l.next, nil }
 
-func tables(t *testing.T, log *fakeLog) (*Local, string) {
+func locals(t *testing.T, log *fakeLog) (*Local, string) {
 	dir := t.TempDir()
 	return NewLocal(LocalOptions{Dir: dir, Log: log, Now: func() time.Time { return time.Unix(0, 0) }}), dir
 }
@@ -49,7 +49,7 @@ func holds(t *testing.T, s storage.Storage, key string) bool {
 }
 
 func TestStateSurvivesARestart(t *testing.T) {
-	tb, _ := tables(t, &fakeLog{id: "one", next: 5})
+	tb, _ := locals(t, &fakeLog{id: "one", next: 5})
 	s := openTable(t, tb)
 	put(t, tb, s, 4, "k")
 	must(t, s.MarkRecovered())
@@ -70,7 +70,7 @@ func TestStateThatTheLogDoesNotBackIsDropped(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			log := &fakeLog{id: "one", next: 5}
-			tb, dir := tables(t, log)
+			tb, dir := locals(t, log)
 			s := openTable(t, tb)
 			put(t, tb, s, 4, "k")
 			must(t, s.MarkRecovered())
@@ -89,7 +89,7 @@ func TestStateThatTheLogDoesNotBackIsDropped(t *testing.T) {
 }
 
 func TestDamagedStateIsSetAside(t *testing.T) {
-	tb, dir := tables(t, &fakeLog{id: "one", next: 5})
+	tb, dir := locals(t, &fakeLog{id: "one", next: 5})
 	for round := range 2 {
 		s := openTable(t, tb)
 		if holds(t, s, "k") {
@@ -127,7 +127,7 @@ func tear(t *testing.T, pattern string) {
 }
 
 func TestStateInUseIsExplained(t *testing.T) {
-	tb, dir := tables(t, &fakeLog{id: "one"})
+	tb, dir := locals(t, &fakeLog{id: "one"})
 	s := openTable(t, tb)
 	defer s.Close()
 	other := NewLocal(LocalOptions{Dir: dir, Log: &fakeLog{id: "one"}})
@@ -139,7 +139,7 @@ func TestStateInUseIsExplained(t *testing.T) {
 
 // A guard from Build knows where the log stands.
 func TestBuiltStorageIsGuarded(t *testing.T) {
-	tb, _ := tables(t, &fakeLog{id: "one", next: 7})
+	tb, _ := locals(t, &fakeLog{id: "one", next: 7})
 	s := openTable(t, tb)
 	defer s.Close()
 	must(t, s.MarkRecovered())
