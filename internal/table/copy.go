@@ -18,8 +18,8 @@ import (
 	"github.com/syndtr/goleveldb/leveldb/opt"
 )
 
-// Copy is the local copy of one partition. goka tells how far it has
-// read to the storage and to nobody else, so the copy notes it.
+// Copy is the state of one partition for a reader: a view. It takes its Storage from OpenCopy. goka tells only the
+// storage how far it has read, so the copy notes it.
 type Copy struct {
 	storage.Storage // set when goka opens it
 	onRecovered     func()
@@ -27,12 +27,14 @@ type Copy struct {
 	recovered       atomic.Bool
 }
 
+// NewCopy makes one that calls onRecovered once, when it has been read to the table's end for the first time.
 func NewCopy(onRecovered func()) *Copy {
 	c := &Copy{onRecovered: onRecovered}
 	c.offset.Store(-1)
 	return c
 }
 
+// Open finds out how far the copy has read.
 func (c *Copy) Open() error {
 	if err := c.Storage.Open(); err != nil {
 		return err
@@ -45,6 +47,7 @@ func (c *Copy) Open() error {
 	return nil
 }
 
+// SetOffset notes how far the copy has read.
 func (c *Copy) SetOffset(offset int64) error {
 	if err := c.Storage.SetOffset(offset); err != nil {
 		return err
@@ -53,6 +56,7 @@ func (c *Copy) SetOffset(offset int64) error {
 	return nil
 }
 
+// MarkRecovered notes that the copy has been read to the table's end.
 func (c *Copy) MarkRecovered() error {
 	if err := c.Storage.MarkRecovered(); err != nil {
 		return err

@@ -14,7 +14,7 @@ type Decoded[V any] struct {
 	mu   sync.Mutex
 	of   map[int32]map[string]*list.Element
 	size int
-	used list.List // of *decodedEntry[V], least recently used last; of all partitions, so that one's are not driven out by its own
+	used list.List // of *decodedEntry[V] of all partitions, least recently used last
 }
 
 type decodedEntry[V any] struct {

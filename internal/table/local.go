@@ -16,7 +16,7 @@ import (
 	ldberrors "github.com/syndtr/goleveldb/leveldb/errors"
 )
 
-// Log is the changelog behind a table, as far as local state must agree with it. Cluster is one.
+// Log is the changelog behind a table, as far as local state must agree with it. kafka.Cluster is one.
 type Log interface {
 	// TopicID changes when the topic is created anew; "" if the broker knows no ids.
 	TopicID(topic string) (string, error)
@@ -35,7 +35,7 @@ type LocalOptions struct {
 	Cache *ReadCache
 	// Now stamps what is set aside. Default time.Now.
 	Now func() time.Time
-	// Logger is told what is set aside and why. Default: nobody.
+	// Logger is told what is set aside and why. Default: one that discards it.
 	Logger *slog.Logger
 }
 

@@ -88,6 +88,18 @@ func TestStateThatTheLogDoesNotBackIsDropped(t *testing.T) {
 	}
 }
 
+// State that was given up, and whose deletion a kill has cut short, goes at the next start; another partition's stays.
+func TestStateHalfDeletedIsDeleted(t *testing.T) {
+	tb, dir := locals(t, &fakeLog{id: "one", next: 5})
+	half := filepath.Join(dir, "g-table.3"+stale+"20260101T000000.000", "db")
+	other := filepath.Join(dir, "g-table.33"+stale+"20260101T000000.000")
+	must(t, errors.Join(os.MkdirAll(half, 0o755), os.MkdirAll(other, 0o755)))
+	must(t, openTable(t, tb).Close())
+	if left, _ := filepath.Glob(filepath.Join(dir, "*"+stale+"*")); len(left) != 1 || left[0] != other {
+		t.Errorf("left behind: %v, want %v", left, other)
+	}
+}
+
 func TestDamagedStateIsSetAside(t *testing.T) {
 	tb, dir := locals(t, &fakeLog{id: "one", next: 5})
 	for round := range 2 {
