@@ -5,7 +5,7 @@ type ChangeKind uint8
 
 // The kinds of change. The first three come from the table's change stream, EdgesFound, Refuted and Unjudgeable from
 // the verify stage, as answers to candidates, and so do Restored, StillRefuted and Disbelieved, as answers to what it
-// asked again; Sweep and AskAgain come from the clock, Retry from `brimline deadletter retry`, Distrust from
+// asked again; Sweep, AskAgain and AskAbove come from the clock, Retry from `brimline deadletter retry`, Distrust from
 // `brimline distrust`, and Forget from `brimline forget`.
 const (
 	Upsert     ChangeKind = 1 // the row is there now, with these contents
@@ -32,12 +32,14 @@ const (
 	StillRefuted ChangeKind = 13
 	// Disbelieved: such a candidate was refuted, too. The user is to be distrusted. Row.Time is when that was known.
 	Disbelieved ChangeKind = 14
+	// AskAbove: PostgreSQL is to be asked about a user who is above a limit, as Above.Next says.
+	AskAbove ChangeKind = 15
 )
 
 // The first and the last kind.
 const (
 	FirstChange = Upsert
-	LastChange  = Disbelieved
+	LastChange  = AskAbove
 )
 
 // Change is one message of the changes stream, keyed by user.
@@ -65,7 +67,7 @@ type Change struct {
 	// newest question that is answered with this message and those before it, and Index is its Cause.Index, which is
 	// below 0; Index is 0 where more of the answer follows. Apart says that these are the questions that travel apart;
 	// of each user, those and the others are answered in their order, and there is none between the two. For AskAgain
-	// Cause is Doubt.Offset, and Index which time it is, from 1.
+	// Cause is Doubt.Offset, and Index which time it is, from 1. For AskAbove Cause is Above.Asked.
 	Cause int64
 	Index int
 	Apart bool

@@ -34,6 +34,8 @@ type Window struct {
 
 	// Doubt is the newest distrust of this user, and the zero Doubt where there was none or its rows would have aged out.
 	Doubt Doubt
+	// Above is what PostgreSQL is still to be asked, or was asked lately, because the user was above a limit.
+	Above Above
 
 	Older Segments
 	// Gone are the ids of rows in older segments that are no more. Rows that fell out of the history are not among
@@ -90,6 +92,32 @@ func (d *Doubt) Next() (at Time, ok bool) {
 		return 0, false
 	}
 	return d.At.Add(asksAfter[max(0, d.Asked)]), true
+}
+
+// Above is about a user whose total is above a limit. Rows that PostgreSQL does not have may be what lifts it, and they
+// hide edges then: nothing else of the window shows that. So PostgreSQL is asked, now and then, for the edges among
+// what has changed.
+type Above struct {
+	Last int64 // the offset after the newest change that may be hidden so, and was not asked about; 0 for none
+	From Time  // the first window end among those changes'
+	// Asked is the offset after the message that put the newest question, and 0 for none or where that was long ago.
+	Asked int64
+	At    Time // when that was, by the clock of the message
+	Since Time // the first window end that it is about
+}
+
+// AsksAbove is how often PostgreSQL is asked at most about a user who stays above a limit.
+const AsksAbove = 10 * time.Minute
+
+// Next is when PostgreSQL is to be asked, MinTime for at once; false where there is nothing to ask.
+func (a *Above) Next() (at Time, ok bool) {
+	switch {
+	case a.Last == 0:
+		return 0, false
+	case a.Asked == 0:
+		return MinTime, true
+	}
+	return a.At.Add(AsksAbove), true
 }
 
 // RuleState is what one rule has announced to one user.

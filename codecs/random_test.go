@@ -167,6 +167,9 @@ func anyWindow() *rapid.Generator[*brimline.Window] {
 				TxID: rapid.Int64().Draw(t, "txid")}
 		}
 		if rapid.Bool().Draw(t, "distrusted") {
+			w.Above = brimline.Above{Last: rapid.Int64Range(1, 1<<40).Draw(t, "above"), From: anyTime().Draw(t, "from"),
+				Asked: rapid.Int64Range(1, 1<<40).Draw(t, "asked above"), At: anyTime().Draw(t, "at"),
+				Since: anyTime().Draw(t, "since")}
 			w.Doubt = brimline.Doubt{Offset: rapid.Int64().Draw(t, "doubt"), At: anyTime().Draw(t, "said"),
 				Reason: brimline.DistrustReason(rapid.String().Draw(t, "reason")), From: anyTime().Draw(t, "first"),
 				Floor: anyTime().Draw(t, "last"), Asked: rapid.IntRange(0, 3).Draw(t, "times")}

@@ -74,6 +74,7 @@ const (
 	windowApart                  // a question that travels apart is open
 	windowLives                  // rows have stamps of different lives
 	windowSnapshots              // rows have stamps of snapshots
+	windowAbove                  // PostgreSQL is to be asked, or was asked, about a user above a limit
 	windowFlags      = 1<<iota - 1
 	olderWindowFlags = windowApart>>1 | (windowApart>>1 - 1)
 )
@@ -148,6 +149,9 @@ func AppendWindow(b []byte, w *brimline.Window) ([]byte, error) {
 	if w.Doubt != (brimline.Doubt{}) {
 		flags |= windowDoubt
 	}
+	if w.Above != (brimline.Above{}) {
+		flags |= windowAbove
+	}
 	if w.Older.Next > 0 { // numbers are never used again, so they are kept even when there is none
 		flags |= windowSegments
 	}
@@ -220,7 +224,30 @@ func AppendWindow(b []byte, w *brimline.Window) ([]byte, error) {
 	if flags&windowApart != 0 {
 		b = appendApart(b, w)
 	}
+	if flags&windowAbove != 0 {
+		b = appendAbove(b, w)
+	}
 	return b, nil
+}
+
+// appendAbove has offsets as distances from Last plus 1, and 0 for none.
+func appendAbove(b []byte, w *brimline.Window) []byte {
+	a := &w.Above
+	distance := func(offset int64) uint64 {
+		if offset == 0 {
+			return 0
+		}
+		return uint64(w.Last-offset) + 1
+	}
+	b = binary.AppendUvarint(b, distance(a.Last))
+	if a.Last != 0 {
+		b = appendVarint(b, a.From)
+	}
+	b = binary.AppendUvarint(b, distance(a.Asked))
+	if a.Asked != 0 {
+		b = appendVarint(appendVarint(b, a.At), a.Since)
+	}
+	return b
 }
 
 func appendApart(b []byte, w *brimline.Window) []byte {
@@ -544,14 +571,15 @@ func WindowLast(b []byte) (last int64, ok bool) {
 // todaysFlags are the flags of version 2 as those of version 3, where stamps have come in between.
 func todaysFlags(older uint64) uint64 { return older&(windowStamps-1) | older&^(windowStamps-1)<<1 }
 
-// WindowHasDoubt says of an encoded value whether it has a doubt, without decoding the rest.
-func WindowHasDoubt(b []byte) bool {
+// WindowIsTimed says of an encoded value whether it has a doubt, or an Above, without decoding the rest: whether the
+// clock may have to do with it.
+func WindowIsTimed(b []byte) bool {
 	r := wireReader{b: b}
 	v, flags := r.byte(), r.uvarint()
 	if v == olderWindowVersion {
 		flags = todaysFlags(flags)
 	}
-	return (v == windowVersion || v == olderWindowVersion) && flags&windowDoubt != 0 && r.err == nil
+	return (v == windowVersion || v == olderWindowVersion) && flags&(windowDoubt|windowAbove) != 0 && r.err == nil
 }
 
 // Decode gives a *brimline.Window. Its rows share one allocation.
@@ -633,10 +661,30 @@ func (WindowPart) Decode(b []byte) (any, error) {
 	if flags&windowApart != 0 {
 		r.apart(w)
 	}
+	if flags&windowAbove != 0 {
+		r.above(w)
+	}
 	if err := r.end(); err != nil {
 		return nil, corrupt("a value of the window table", err)
 	}
 	return w, nil
+}
+
+func (r *wireReader) above(w *brimline.Window) {
+	offset := func() int64 {
+		distance := r.uvarint()
+		if distance == 0 {
+			return 0
+		}
+		return w.Last - int64(distance-1)
+	}
+	a := &w.Above
+	if a.Last = offset(); a.Last != 0 {
+		a.From = brimline.Time(r.varint())
+	}
+	if a.Asked = offset(); a.Asked != 0 {
+		a.At, a.Since = brimline.Time(r.varint()), brimline.Time(r.varint())
+	}
 }
 
 // rows reads n rows, whose times are counted in units from time.

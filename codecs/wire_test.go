@@ -198,6 +198,14 @@ func exampleAsked(t testing.TB) *brimline.Window {
 	return w
 }
 
+// exampleAbove is one of a user above a limit, about whom PostgreSQL was asked and is to be asked again.
+func exampleAbove(t testing.TB) *brimline.Window {
+	w := exampleWindow(t)
+	w.Above = brimline.Above{Last: 4710, From: w.Floor + 9_000_000, Asked: 4650, At: w.Floor + 7_000_000,
+		Since: w.Floor + 1_000_000}
+	return w
+}
+
 // exampleDoubt is one of a user who was distrusted.
 func exampleDoubt(t testing.TB) *brimline.Window {
 	w := exampleAsked(t)
@@ -269,6 +277,8 @@ func exampleChange(t testing.TB, kind brimline.ChangeKind) *brimline.Change {
 		c.Source, c.Reason = brimline.Source{}, brimline.ByCommand
 	case brimline.Forget:
 		c.Row, c.Source = brimline.Transaction{User: a.User, Time: a.Edge + 5}, brimline.Source{}
+	case brimline.AskAbove:
+		c.Row, c.Source, c.Cause = brimline.Transaction{}, brimline.Source{}, 4711
 	case brimline.AskAgain:
 		c.Row, c.Source, c.Cause, c.Index = brimline.Transaction{}, brimline.Source{}, 4711, 2
 	case brimline.Refuted:
@@ -339,8 +349,10 @@ func TestGoldenBytes(t *testing.T) {
 		{"change-v3/insert.hex", codecs.Change{}, exampleInsert(t)},
 		{"change-v3/distrust.hex", codecs.Change{}, exampleChange(t, brimline.Distrust)},
 		{"change-v3/ask-again.hex", codecs.Change{}, exampleChange(t, brimline.AskAgain)},
+		{"change-v3/ask-above.hex", codecs.Change{}, exampleChange(t, brimline.AskAbove)},
 		{"change-v3/forget.hex", codecs.Change{}, exampleChange(t, brimline.Forget)},
 		{"window-v3/doubt.hex", codecs.WindowPart{}, exampleDoubt(t)},
+		{"window-v3/above.hex", codecs.WindowPart{}, exampleAbove(t)},
 		{"window-v3/integers.hex", codecs.WindowPart{}, exampleWindow(t)},
 		{"window-v3/mixed.hex", codecs.WindowPart{}, exampleMixedWindow(t)},
 		{"window-v3/tail.hex", codecs.WindowPart{}, exampleTail(t)},

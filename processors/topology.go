@@ -19,7 +19,7 @@ func StageNames() []StageName { return []StageName{Route, Window, Verify, Index}
 // travel apart; 3: the questions of a message are one record; 4: refused edges are asked about again; 5: changes and
 // windows say where they stand in the source, and window writes to changes; 6: verify's position names users who are
 // kept back, and candidates name later edges.
-const FlowVersion = 6
+const FlowVersion = 7
 
 // Edge is one stream that a stage reads or writes.
 type Edge struct {

@@ -291,8 +291,7 @@ func (a *App) runStages(ctx context.Context) (caughtUp bool) {
 	})
 	if a.config.UntilCaughtUp {
 		all.Go(func() {
-			starved := func() bool { return !a.budget.Starved().IsZero() }
-			if AwaitCaughtUp(ctx, awaited{a.cluster, a.streams.Again, starved}, a.streams, caughtEvery) == nil {
+			if a.awaitCaughtUp(ctx) == nil {
 				caughtUp = true
 				cancel()
 			}

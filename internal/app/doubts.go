@@ -16,21 +16,27 @@ import (
 // looksForDue is how often the window stage looks whether PostgreSQL is to be asked again about distrusted users.
 const looksForDue = time.Second
 
-// askAgain tells the fold, which has no clock, when to ask PostgreSQL again about distrusted users.
+// askAgain tells the fold, which has no clock, when to ask PostgreSQL again about distrusted users, and about those who
+// are above a limit.
 func (a *App) askAgain(ctx context.Context, p *goka.Processor, v *visits, states *window.States) {
 	defer a.distrusted.Store(nil)
-	defer a.stageMetrics.window.Distrusted(0)
+	defer func() {
+		a.stageMetrics.window.Distrusted(0)
+		a.stageMetrics.window.Above(0)
+	}()
 	a.distrusted.Store(states)
 	tick := time.NewTicker(looksForDue)
 	defer tick.Stop()
 	for {
 		if p.Recovered() {
 			if err := v.visit(ctx, states.Recall); err != nil { // a rebalance ends it; the next look makes up for it
-				a.log.Debug("looking for distrusted users ended early", "error", err)
+				a.log.Debug("looking for users to ask about ended early", "error", err)
 			}
 			n, _, _ := states.Distrusted(brimline.TimeOf(a.clock()), a.longest())
 			a.stageMetrics.window.Distrusted(n)
+			a.stageMetrics.window.Above(states.Above())
 			a.tellDue(states)
+			a.tellAbove(ctx, states)
 		}
 		select {
 		case <-tick.C:
@@ -47,6 +53,47 @@ func (a *App) tellDue(states *window.States) {
 	}
 	if err := a.emit(a.streams.Changes, codecs.Change{}, due, "asking again about distrusted users"); err != nil {
 		a.log.Warn("questions about distrusted users put off", "users", len(due), "error", err)
+	}
+}
+
+// asksAbove says whether PostgreSQL is asked about users above a limit.
+func (a *App) asksAbove() bool { return a.config.Verify != "off" && a.config.DistrustAfter > 0 }
+
+// tellAbove has PostgreSQL asked about users above a limit. A run that ends when it has caught up leaves none.
+func (a *App) tellAbove(ctx context.Context, states *window.States) {
+	if !a.asksAbove() || states.Above() == 0 {
+		return
+	}
+	folded, err := a.folded.now(ctx)
+	if err != nil || folded.IsZero() {
+		return // the next look asks the brokers again
+	}
+	due := states.DueAbove(a.folded.clock(), folded, a.config.UntilCaughtUp)
+	if len(due) == 0 {
+		return
+	}
+	if err := a.emit(a.streams.Changes, codecs.Change{}, due, "asking about users above a limit"); err != nil {
+		a.log.Warn("questions about users above a limit put off", "users", len(due), "error", err)
+	}
+}
+
+// awaitCaughtUp waits until everything in the source topic has gone through all stages, and PostgreSQL was asked about
+// all users above a limit whom this instance has.
+func (a *App) awaitCaughtUp(ctx context.Context) error {
+	starved := func() bool { return !a.budget.Starved().IsZero() }
+	for {
+		if err := AwaitCaughtUp(ctx, awaited{a.cluster, a.streams.Again, starved}, a.streams, caughtEvery); err != nil {
+			return err
+		}
+		states := a.distrusted.Load()
+		if !a.asksAbove() || states == nil || states.Above() == 0 {
+			return nil
+		}
+		select {
+		case <-time.After(caughtEvery):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 }
 

@@ -1,10 +1,12 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/codecs"
@@ -106,15 +108,24 @@ func emit(
 	if err != nil {
 		return kafka.Explain(err, doing)
 	}
+	var (
+		mu     sync.Mutex
+		failed error
+	)
+	note := func(err error) {
+		mu.Lock()
+		defer mu.Unlock()
+		failed = cmp.Or(failed, err)
+	}
 	for key, record := range records {
-		if err = e.EmitSync(key, record); err != nil {
+		written, err := e.Emit(key, record)
+		if note(err); err != nil {
 			break
 		}
+		written.Then(note)
 	}
-	if closing := e.Finish(); err == nil {
-		err = closing
-	}
-	return kafka.Explain(err, doing)
+	note(e.Finish()) // waits for all
+	return kafka.Explain(failed, doing)
 }
 
 // Forget tells the stages of a group to delete what they keep of users. It returns when the brokers have all of it.

@@ -526,49 +526,54 @@ func (h *History) weigh(r int, row *brimline.Row) (brimline.Amount, bool) {
 	return rule.Weigh(h.asked)
 }
 
-// Edges are the edges of rule r at row times in [from, to], in time order.
+// Edges are the edges of rule r at row times in [from, to], in time order. above is the first of these times at which
+// there is none because the total had been above the limit before; MaxTime where there is no such time.
 // retained is the first time whose window is retained whole; from is not before it.
-func (h *History) Edges(r int, retained, from, to brimline.Time) (found []Edge) {
+func (h *History) Edges(r int, retained, from, to brimline.Time) (found []Edge, above brimline.Time) {
 	limit := h.rules[r].Limit
-	for n := h.blockAt(from); n < len(h.blocks) && h.blocks[n].first() <= to; n++ {
-		if h.times == nil { // nothing is known of its bounds, and nobody would keep them
-			h.walk(n, r, from, to, func(t brimline.Time, f brimline.Figures) {
-				if f.IsEdge(limit) {
-					found = append(found, Edge{t, f})
-				}
-			})
-			continue
-		}
-		rule := &h.blocks[n].rules[r]
-		if rule.known && (rule.most.Cmp(limit) <= 0 || rule.least.Cmp(limit) > 0) {
-			continue
-		}
-		for _, e := range h.look(n, r, retained) {
-			if from <= e.Time && e.Time <= to {
-				found = append(found, e)
-			}
+	above = brimline.MaxTime
+	look := func(t brimline.Time, f brimline.Figures) {
+		switch {
+		case t < from || t > to || f.Total.Cmp(limit) <= 0:
+		case f.Before.Cmp(limit) <= 0:
+			found = append(found, Edge{t, f})
+		default:
+			above = min(above, t)
 		}
 	}
-	return found
+	for n := h.blockAt(from); n < len(h.blocks) && h.blocks[n].first() <= to; n++ {
+		b := h.blocks[n]
+		if h.times == nil { // nothing is known of its bounds, and nothing would keep them
+			h.walk(n, r, from, to, look)
+			continue
+		}
+		switch rule := &b.rules[r]; {
+		case rule.known && rule.most.Cmp(limit) <= 0:
+		case rule.known && rule.least.Cmp(limit) > 0:
+			if at := firstFrom(b.rows, from); at < len(b.rows) && b.rows[at].Time <= to {
+				above = min(above, b.rows[at].Time)
+			}
+		default:
+			h.look(n, r, retained, look)
+		}
+	}
+	return found, above
 }
 
-// look finds the edges of rule r in block n, and makes its bounds exact.
-func (h *History) look(n, r int, retained brimline.Time) (found []Edge) {
-	b, limit := h.blocks[n], h.rules[r].Limit
+// look gives the figures of rule r at the row times of block n, and makes the block's bounds exact.
+func (h *History) look(n, r int, retained brimline.Time, each func(t brimline.Time, f brimline.Figures)) {
+	b := h.blocks[n]
 	bounds := blockRule{sum: b.rules[r].sum, counts: b.rules[r].counts}
 	h.walk(n, r, retained, brimline.MaxTime, func(t brimline.Time, f brimline.Figures) {
 		if !bounds.known {
 			bounds.known, bounds.most, bounds.least = true, f.Total, f.Before
 		}
 		bounds.include(f.Before, f.Total)
-		if f.IsEdge(limit) {
-			found = append(found, Edge{t, f})
-		}
+		each(t, f)
 	})
 	if bounds.known {
 		b.rules[r] = bounds
 	}
-	return found
 }
 
 // walk gives the figures of rule r at the row times of block n in [from, to], in their order.

@@ -70,9 +70,11 @@ func TestHistoryIsASlice(t *testing.T) {
 				}
 				from := max(around-20, retained)
 				if to := from + brimline.Time(rapid.Int64Range(0, 40).Draw(t, "span")); true {
-					got, want := h.Edges(r, retained, from, to), Edges(plain, &rules[r], from, to)
-					if !slices.Equal(got, want) {
-						t.Fatalf("rule %+v, edges in [%d, %d]: %+v, want %+v", rules[r], from, to, got, want)
+					got, above := h.Edges(r, retained, from, to)
+					want := Edges(plain, &rules[r], from, to)
+					if !slices.Equal(got, want) || above != firstAbove(plain, &rules[r], from, to) {
+						t.Fatalf("rule %+v, edges in [%d, %d]: %+v and %d, want %+v and %d", rules[r], from, to, got, above,
+							want, firstAbove(plain, &rules[r], from, to))
 					}
 				}
 			}
@@ -90,6 +92,17 @@ func TestHistoryIsASlice(t *testing.T) {
 			}
 		}
 	})
+}
+
+// firstAbove is the first row time in [from, to] before which the total was above the limit, and still is.
+func firstAbove(rows []brimline.Transaction, rule *Rule, from, to brimline.Time) brimline.Time {
+	for i := range rows {
+		f := FiguresAt(rows, rule, rows[i].Time)
+		if t := rows[i].Time; t >= from && t <= to && f.Before.Cmp(rule.Limit) > 0 && f.Total.Cmp(rule.Limit) > 0 {
+			return t
+		}
+	}
+	return brimline.MaxTime
 }
 
 func TestHistoryStaysBelowItsBytes(t *testing.T) {

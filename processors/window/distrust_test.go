@@ -45,6 +45,7 @@ type doubts struct {
 	noCommand bool      // and there is no distrust by command
 	patient   bool      // nothing lasts
 	again     []refusal // in the order in which they are asked again
+	since     int       // edges are promised whose row was written after so many
 }
 
 // refusal is a candidate that PostgreSQL has refuted, with less than the window had.
@@ -141,6 +142,8 @@ func (d *doubts) moves() (all []move) {
 	may("show", d.shown < len(d.committed), func() { d.shown++ })
 	_, more := d.state.w.Doubt.Next()
 	may("ask again", more && d.next == len(d.stream), d.askAgain)
+	_, above := d.state.w.Above.Next()
+	may("ask above", above && d.state.w.Apart == (brimline.Cause{}) && d.next == len(d.stream), d.askAbove)
 	may("distrust", d.unhealed() && !d.noCommand, d.distrust)
 	may("still refuted", d.lasting() && !d.patient, d.stillRefuted)
 	may("re-ask", d.mayReAsk() && (d.patient && d.shown == len(d.committed) || d.again[0].asked < 3), d.reAsk)
@@ -277,6 +280,11 @@ func (d *doubts) askAgain() {
 		Index: doubt.Asked + 1})
 }
 
+// askAbove is what the clock says of a user above a limit. It may say so twice.
+func (d *doubts) askAbove() {
+	d.stream = append(d.stream, brimline.Change{Kind: brimline.AskAbove, User: "u", Cause: d.state.w.Above.Asked})
+}
+
 func (d *doubts) step() {
 	d.earlier = append(d.earlier[:min(len(d.earlier), d.next)], d.kept.clone())
 	c := d.stream[d.next]
@@ -322,7 +330,7 @@ func (d *doubts) verify(kind brimline.CandidateKind) {
 		Cause: c.Cause.Offset}
 	switch {
 	case kind == brimline.LateCandidate:
-		answer.Kind, answer.Index = brimline.EdgesFound, c.Cause.Index
+		answer.Kind, answer.Index, answer.Apart = brimline.EdgesFound, c.Cause.Index, c.Apart
 		answer.Edges = slices.DeleteFunc(edges, func(t brimline.Time) bool { return t < c.Edge || t > c.Until })
 	case slices.Contains(edges, c.Edge):
 		d.alerts = append(d.alerts, c.ID())
@@ -362,7 +370,7 @@ func (d *doubts) wrong() (all string) {
 	for i := range d.set.Rules {
 		r := &d.set.Rules[i]
 		for _, at := range edgesOf(d.rows(len(d.committed)), r) {
-			if id := brimline.AlertID("u", r.ID, at); count[id] == 0 {
+			if id := brimline.AlertID("u", r.ID, at); count[id] == 0 && d.newest(at) > d.since {
 				all += fmt.Sprintf("no alert %s at hour %d\n", id, at/hour)
 			}
 		}
@@ -373,6 +381,16 @@ func (d *doubts) wrong() (all string) {
 		}
 	}
 	return all
+}
+
+// newest is the number of the newest write that put a row at a time.
+func (d *doubts) newest(at brimline.Time) (number int) {
+	for _, w := range d.committed {
+		if !w.gone && w.row.Time == at {
+			number = w.number
+		}
+	}
+	return number
 }
 
 func (d *doubts) String() string {

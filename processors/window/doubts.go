@@ -15,10 +15,16 @@ type doubted struct {
 	asked time.Time // when the fold was last told that it is time to ask again
 }
 
-// noteDoubt keeps what the table says of a user's doubt.
-func (p *partitionStates) noteDoubt(user string, d brimline.Doubt) {
+// note keeps what the table says of a user that the clock has to do with.
+func (p *partitionStates) note(user string, d brimline.Doubt, a brimline.Above) {
 	p.all.mu.Lock()
 	defer p.all.mu.Unlock()
+	p.noteDoubt(user, d)
+	p.noteAbove(user, a)
+}
+
+// noteDoubt keeps a user's doubt. The caller holds States.mu.
+func (p *partitionStates) noteDoubt(user string, d brimline.Doubt) {
 	switch known, there := p.doubts[user]; {
 	case d.Offset == 0:
 		delete(p.doubts, user)
@@ -27,10 +33,11 @@ func (p *partitionStates) noteDoubt(user string, d brimline.Doubt) {
 	}
 }
 
-// Recall finds the distrusted users of partitions that were taken over. It must end before a partition is given back.
+// Recall finds the users of partitions that were taken over with whom the clock has to do, and those for whom there was
+// no room. It must end before a partition is given back.
 func (s *States) Recall(ctx context.Context) error {
 	for _, p := range s.open() {
-		if p.recalled {
+		if p.recalled && !s.hasRoom(p) {
 			continue
 		}
 		if err := p.recall(ctx); err != nil {
@@ -39,6 +46,17 @@ func (s *States) Recall(ctx context.Context) error {
 		p.recalled = true
 	}
 	return nil
+}
+
+// hasRoom says whether there is room for users who were left out, and that there are some. They are taken to be in.
+func (s *States) hasRoom(p *partitionStates) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !p.more || s.above > mostAbove/2 {
+		return false
+	}
+	p.more = false
+	return true
 }
 
 func (s *States) open() (all []*partitionStates) {
@@ -52,7 +70,7 @@ func (s *States) open() (all []*partitionStates) {
 	return all
 }
 
-// recall walks the table. Only the few values that have a doubt are decoded.
+// recall walks the table. Only the values that have a doubt, or an Above, are decoded.
 func (p *partitionStates) recall(ctx context.Context) error {
 	values, err := p.table.Iterator()
 	if err != nil {
@@ -71,16 +89,20 @@ func (p *partitionStates) recall(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if !codecs.WindowHasDoubt(value) {
+		if !codecs.WindowIsTimed(value) {
 			continue
 		}
 		decoded, err := codecs.WindowPart{}.Decode(value)
 		if err != nil {
 			continue // whoever folds it next says so
 		}
-		p.all.mu.Lock()
-		if _, known := p.doubts[user]; !known { // what the fold has noted is newer
-			p.doubts[user] = doubted{Doubt: decoded.(*brimline.Window).Doubt}
+		w := decoded.(*brimline.Window)
+		p.all.mu.Lock() // what the fold has noted is newer
+		if _, known := p.doubts[user]; !known && w.Doubt.Offset != 0 {
+			p.doubts[user] = doubted{Doubt: w.Doubt}
+		}
+		if _, known := p.above[user]; !known && !p.closed {
+			p.noteAbove(user, w.Above)
 		}
 		p.all.mu.Unlock()
 	}

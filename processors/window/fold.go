@@ -122,6 +122,8 @@ func (f *Folder) Fold(state *State, in Input) (candidates []brimline.Candidate, 
 		write = s.putOnceMore()
 	case brimline.Disbelieved:
 		write = s.disbelieved()
+	case brimline.AskAbove:
+		write = s.lookAbove()
 	}
 	s.putQuestions()
 	if write = write || mixed; write {
@@ -262,7 +264,8 @@ func (s *step) alignRules() {
 			continue
 		}
 		rules[i].Quiet = s.quiet(i)
-		for _, e := range s.rows.Edges(i, s.judgeable(i), s.judgeable(i), brimline.MaxTime) {
+		known, _ := s.rows.Edges(i, s.judgeable(i), s.judgeable(i), brimline.MaxTime)
+		for _, e := range known {
 			rules[i].Edges = append(rules[i].Edges, brimline.Edge{Time: e.Time, Cause: brimline.Cause{Offset: -1}})
 		}
 	}
@@ -450,7 +453,11 @@ func (s *step) judge(i int, first, to brimline.Time, counts, mayFall bool) (chan
 		return changed
 	}
 	var found []brimline.Edge
-	for _, e := range s.rows.Edges(i, retained, from, to) {
+	edges, above := s.rows.Edges(i, retained, from, to)
+	if above != brimline.MaxTime {
+		s.noteAbove(above)
+	}
+	for _, e := range edges {
 		if _, known := s.edge(i, e.Time); !known {
 			found = append(found, s.announcement(i, e.Time, e.Figures))
 		}
@@ -604,7 +611,8 @@ func (s *step) evict() {
 	horizon := newest.Add(-s.retention)
 	s.forgetBefore(horizon, mostBytes)
 	s.forgetDoubt(horizon)
-	if s.w.Stirred.Last != 0 && !s.asked() && s.in.Offset-s.w.Stirred.Last > replayReach {
+	s.forgetAbove()
+	if s.w.Stirred.Last != 0 && s.w.Above.Last == 0 && !s.asked() && s.in.Offset-s.w.Stirred.Last > replayReach {
 		s.w.Stirred, s.changed = brimline.Stir{}, true
 	}
 	if s.asked() {

@@ -25,6 +25,6 @@ func (s *step) forgetUser() bool {
 	s.setRules(rules)
 	s.w.Floor = floor
 	s.w.Asked, s.w.Apart, s.w.Reach = brimline.Cause{}, brimline.Cause{}, 0
-	s.w.Stirred, s.w.Doubt = brimline.Stir{}, brimline.Doubt{}
+	s.w.Stirred, s.w.Doubt, s.w.Above = brimline.Stir{}, brimline.Doubt{}, brimline.Above{}
 	return true
 }

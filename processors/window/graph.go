@@ -122,7 +122,7 @@ func (t *task) change(ctx goka.Context, msg any) {
 	default:
 		states.keep(state)
 	}
-	states.noteDoubt(ctx.Key(), state.w.Doubt)
+	states.note(ctx.Key(), state.w.Doubt, state.w.Above)
 	if len(found) > 0 {
 		t.emit(ctx, found)
 		failpoint.Hit(failpoint.WindowEmitted)

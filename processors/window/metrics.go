@@ -22,6 +22,7 @@ type Metrics struct {
 	Letters     processors.LetterCount // since the start
 	distrusts   map[brimline.DistrustReason]prometheus.Counter
 	distrusted  prometheus.Gauge
+	above       prometheus.Gauge
 }
 
 // What a change did to its window.
@@ -38,7 +39,7 @@ var changeKinds = map[brimline.ChangeKind]string{
 	brimline.Upsert: "upsert", brimline.Delete: "delete", brimline.Truncate: "truncate",
 	brimline.EdgesFound: "edges_found", brimline.Refuted: "refuted", brimline.Sweep: "sweep",
 	brimline.Unjudgeable: "unjudgeable", brimline.Retry: "retry",
-	brimline.Distrust: "distrust", brimline.AskAgain: "ask_again",
+	brimline.Distrust: "distrust", brimline.AskAgain: "ask_again", brimline.AskAbove: "ask_above",
 	brimline.Forget:   "forget",
 	brimline.Restored: "restored", brimline.StillRefuted: "still_refuted", brimline.Disbelieved: "disbelieved",
 }
@@ -99,7 +100,12 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		Name: "brimline_window_distrusted_users",
 		Help: "Users for whom PostgreSQL answers because they were distrusted, until their windows have filled again.",
 	})
-	r.MustRegister(changes, candidates, m.rows, m.swept, m.undecodable, m.older, m.elsewhere, m.broken, distrusts,
+	m.above = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "brimline_window_above_limit_users",
+		Help: "About how many users are above a limit and wait for PostgreSQL to be asked about them: rows that it does " +
+			"not have would hide edges.",
+	})
+	r.MustRegister(m.above, changes, candidates, m.rows, m.swept, m.undecodable, m.older, m.elsewhere, m.broken, distrusts,
 		m.distrusted, m.cut, m.shortened)
 	for kind, name := range changeKinds {
 		for effect, what := range effectNames {
@@ -111,6 +117,9 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	}
 	return m
 }
+
+// Above says about how many users above a limit PostgreSQL is to be asked.
+func (m *Metrics) Above(n int) { m.above.Set(float64(n)) }
 
 // Distrusted says how many distrusted users there are.
 func (m *Metrics) Distrusted(n int) { m.distrusted.Set(float64(n)) }

@@ -175,6 +175,10 @@ func (s *step) askAgain() {
 			if s.w.Doubt.Offset != 0 {
 				s.askDoubt(i)
 			}
+		case brimline.AskAbove:
+			if s.w.Above.Asked > s.in.Offset { // of this message, or of a later one, whose span is as wide
+				s.askAbove(i)
+			}
 		case brimline.Disbelieved:
 			if s.w.Doubt.Offset > s.in.Offset { // of this message, or of a later one, whose span is as wide
 				s.askDoubt(i)

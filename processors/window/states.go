@@ -3,6 +3,7 @@ package window
 import (
 	"errors"
 	"sync"
+	"time"
 
 	"github.com/lovoo/goka/storage"
 
@@ -20,6 +21,10 @@ type States struct {
 	mu    sync.Mutex
 	of    map[int32]*partitionStates
 	walks walks
+
+	above  int       // users in partitionStates.above of all partitions
+	tokens float64   // questions that DueAbove may have put
+	filled time.Time // when tokens was counted last
 }
 
 // NewStates keeps states of about limit bytes in all, and the newest whatever its size.
@@ -31,9 +36,11 @@ func NewStates(limit int) *States {
 type partitionStates struct {
 	all      *States
 	table    *table.Partition
-	doubts   map[string]doubted // by user; guarded by States.mu, as closed is
+	doubts   map[string]doubted    // by user; guarded by States.mu, as above, more and closed are
+	above    map[string]aboveLimit // by user
+	more     bool                  // there are users whom above has no room for
 	closed   bool
-	recalled bool // doubts has those that the table had from before; only Recall uses it
+	recalled bool // doubts and above have those that the table had from before; only Recall uses it
 
 	change brimline.Change // the one that is being folded: a partition's messages are folded one by one
 }
@@ -55,7 +62,12 @@ func (s *States) opened(p *table.Partition) {
 	s.kept.DropAll(p.Number())
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.of[p.Number()] = &partitionStates{all: s, table: p, doubts: map[string]doubted{}}
+	if before := s.of[p.Number()]; before != nil {
+		s.above -= len(before.above)
+	}
+	s.of[p.Number()] = &partitionStates{
+		all: s, table: p, doubts: map[string]doubted{}, above: map[string]aboveLimit{},
+	}
 }
 
 // read forgets a state whose records are read from the changelog, because another instance has written them.
@@ -71,8 +83,10 @@ func (s *States) read(partition int32, key string) {
 func (s *States) closed(p *table.Partition) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if of := s.of[p.Number()]; of != nil && of.table == p {
+	if of := s.of[p.Number()]; of != nil && of.table == p && !of.closed {
 		of.closed = true
+		s.above -= len(of.above)
+		clear(of.above)
 	}
 }
 

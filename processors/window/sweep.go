@@ -124,7 +124,7 @@ func (s *sweep) visit(ctx goka.Context, _ any) {
 		return // what is broken is left to whoever folds it next
 	}
 	states.forget(ctx.Key())
-	states.noteDoubt(ctx.Key(), brimline.Doubt{})
+	states.note(ctx.Key(), brimline.Doubt{}, brimline.Above{})
 	ctx.Delete(goka.WithCtxEmitHeaders(processors.DeletionOf(w.Last)))
 	s.Metrics.swept.Inc()
 }
@@ -149,6 +149,9 @@ func isForgotten(w *brimline.Window, idle int64, before brimline.Time) bool {
 // waits says whether a user has a question open or to come, or something that could not be judged.
 func waits(w *brimline.Window) bool {
 	if _, more := w.Doubt.Next(); more || w.Asked != (brimline.Cause{}) || w.Apart != (brimline.Cause{}) {
+		return true
+	}
+	if _, more := w.Above.Next(); more {
 		return true
 	}
 	for i := range w.Rules {
