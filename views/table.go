@@ -38,7 +38,9 @@ type tableView struct {
 	stopped bool
 }
 
-func openTable(ctx context.Context, c *Config, name string, codec goka.Codec, update goka.UpdateCallback) (_ *tableView, err error) {
+func openTable(
+	ctx context.Context, c *Config, name string, codec goka.Codec, update goka.UpdateCallback,
+) (_ *tableView, err error) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}

@@ -51,8 +51,10 @@ func newGokaGround(t *testing.T, c *Case) *gokaGround {
 		Markers: markers, States: states, Seen: window.NewSeen(&set.RuleSet, keepEdges, time.Now),
 		Clock: time.Now, Metrics: window.NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.DiscardHandler),
 	})
-	kept := table.New(table.Options{Open: g.StorageBuilder(), Keep: processors.KeepNewer, Watch: window.Watch(markers, states)})
-	p, err := goka.NewProcessor(nil, graph, append([]goka.ProcessorOption{goka.WithTester(g.Tester)}, kept.Processor()...)...)
+	options := table.New(table.Options{
+		Open: g.StorageBuilder(), Keep: processors.KeepNewer, Watch: window.Watch(markers, states),
+	}).Processor()
+	p, err := goka.NewProcessor(nil, graph, append([]goka.ProcessorOption{goka.WithTester(g.Tester)}, options...)...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -51,7 +51,11 @@ func TestWhatTheDescriptionNamesIsThere(t *testing.T) {
 		}
 		return missing
 	}
-	const files, tests, names = `\b([a-z]+\.go)\b`, `\b(Test\w+)(?: of (processors/\w+))?`, `\b((?:at-)?[a-z]+-[a-z]+(?:-[a-z]+)?)\b`
+	const (
+		files = `\b([a-z]+\.go)\b`
+		tests = `\b(Test\w+)(?: of (processors/\w+))?`
+		names = `\b((?:at-)?[a-z]+-[a-z]+(?:-[a-z]+)?)\b`
+	)
 	for _, what := range []string{files, tests} {
 		if gone := missing(what, doc); len(gone) > 0 {
 			t.Errorf("doc.go names %v, which are not there", gone)

@@ -78,7 +78,8 @@ func (l *Local) Build(topic string, partition int32) (storage.Storage, error) {
 	base := s.stored
 	if base >= next {
 		// goka would log it and serve values that the log does not have.
-		l.o.Logger.Warn("local state is ahead of its topic and is read again", "topic", topic, "partition", partition, "local", base, "next", next)
+		l.o.Logger.Warn("local state is ahead of its topic and is read again",
+			"topic", topic, "partition", partition, "local", base, "next", next)
 		if s, err = l.reopenEmpty(home, s, topic); err != nil {
 			return nil, l.fail(home, err)
 		}
@@ -118,7 +119,8 @@ func (l *Local) bind(topic, home string) error {
 		return err
 	}
 	if id == "" {
-		l.o.Logger.Warn("the brokers give topics no ids: delete the local state whenever the topic is created anew", "topic", topic, "dir", home)
+		l.o.Logger.Warn("the brokers give topics no ids: delete the local state whenever the topic is created anew",
+			"topic", topic, "dir", home)
 		return os.MkdirAll(home, 0o755)
 	}
 	known, err := os.ReadFile(filepath.Join(home, idFile))
@@ -129,7 +131,8 @@ func (l *Local) bind(topic, home string) error {
 		return err
 	}
 	if _, err := os.Stat(home); err == nil {
-		l.o.Logger.Warn("local state is of another topic with the same name, or distrusted, and is read again", "topic", topic, "dir", home)
+		l.o.Logger.Warn("local state is of another topic with the same name, or distrusted, and is read again",
+			"topic", topic, "dir", home)
 		if err := l.discard(home); err != nil {
 			return err
 		}
@@ -210,7 +213,8 @@ func (l *Local) openSound(home string) (*writeBehind, error) {
 	if asideErr != nil {
 		return nil, errors.Join(err, asideErr)
 	}
-	l.o.Logger.Error("local state is damaged; it is set aside and read again from the topic", "dir", home, "aside", aside, "error", err)
+	l.o.Logger.Error("local state is damaged; it is set aside and read again from the topic",
+		"dir", home, "aside", aside, "error", err)
 	if idErr == nil {
 		if err := writeID(home, string(id)); err != nil {
 			return nil, err

@@ -2,8 +2,8 @@ package table
 
 import "github.com/lovoo/goka/storage"
 
-// goka keeps a partition's offset among the values of its LevelDB, under this key; kept, so that state of earlier versions
-// is read.
+// goka keeps a partition's offset among the values of its LevelDB, under this key; kept, so that state of earlier
+// versions is read.
 const offsetKey = "__offset"
 
 // A key that no user has, in place of the one above.
@@ -48,8 +48,8 @@ func (s escaping) Peek(key string) ([]byte, error) {
 	return s.Get(key)
 }
 
-// SetUnreported sets, or without a value deletes, what the caller emits to the changelog itself, next after what was set
-// before.
+// SetUnreported sets, or without a value deletes, what the caller emits to the changelog itself, next after what was
+// set before.
 func (s escaping) SetUnreported(key string, value []byte) error {
 	u, ok := s.Storage.(unreportedSetter)
 	switch {

@@ -22,8 +22,8 @@ type Options struct {
 	Watch Watch
 }
 
-// Watch is how a stage follows the partitions of its table. Each function may be nil. They are called from the goroutine
-// of their partition, Visited and Closed beside it too.
+// Watch is how a stage follows the partitions of its table. Each function may be nil. They are called from the
+// goroutine of their partition, Visited and Closed also beside it.
 type Watch struct {
 	// Opened comes first, before anything is read. A partition that was opened before has been closed.
 	Opened func(*Partition)

@@ -109,8 +109,8 @@ func keysOf(i storage.Iterator) string {
 	return strings.Join(keys, " ")
 }
 
-// What is read from the changelog counts for its place there, what the stage writes for the places after it, also what it
-// writes beside the message's key; and a user may be called like goka's own key.
+// What is read from the changelog counts for its place there, what the stage writes for the places after it, also what
+// it writes beside the message's key; and a user may be called like goka's own key.
 func TestAllLayersOfATable(t *testing.T) {
 	log := &fakeLog{id: "one", next: 5}
 	local, _ := locals(t, log)

@@ -185,7 +185,8 @@ func BenchmarkStage(b *testing.B) {
 			Streams: processors.NewStreams("g", "src", "alerts"), Rules: set,
 			Seen:     NewSeen(&set, 24*time.Hour, time.Now),
 			Compiled: []sliding.Rule{{Rule: rule, Fingerprint: rule.Fingerprint()}}, Keep: 24 * time.Hour,
-			Markers: markers, States: states, Clock: time.Now, Metrics: NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.DiscardHandler),
+			Markers: markers, States: states, Clock: time.Now, Metrics: NewMetrics(prometheus.NewRegistry()),
+			Log: slog.New(slog.DiscardHandler),
 		})
 		for i := range changes {
 			ctx.key, ctx.offset = keys[i], int64(i)

@@ -50,8 +50,8 @@ func start(t *testing.T, further ...brimline.Rule) *stage {
 		Markers: markers, States: states, Clock: func() time.Time { return time.Unix(1e9, 0) },
 		Metrics: NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.DiscardHandler),
 	})
-	options := append([]goka.ProcessorOption{goka.WithTester(s.Tester)}, kept(s.StorageBuilder(), markers, states).Processor()...)
-	proc, err := goka.NewProcessor(nil, graph, options...)
+	options := kept(s.StorageBuilder(), markers, states).Processor()
+	proc, err := goka.NewProcessor(nil, graph, append([]goka.ProcessorOption{goka.WithTester(s.Tester)}, options...)...)
 	if err != nil {
 		t.Fatal(err)
 	}

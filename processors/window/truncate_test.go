@@ -313,7 +313,8 @@ func TestMarkersRememberPlaces(t *testing.T) {
 	in := mapped{of: map[string][]byte{}}
 	open := func() *Markers {
 		m := NewMarkers(1)
-		st, err := kept(func(string, int32) (storage.Storage, error) { return memory{in}, nil }, m, NewStates(0)).Build("table", 0)
+		inner := func(string, int32) (storage.Storage, error) { return memory{in}, nil }
+		st, err := kept(inner, m, NewStates(0)).Build("table", 0)
 		if err == nil {
 			err = st.MarkRecovered()
 		}
