@@ -32,9 +32,9 @@ type doubts struct {
 
 	stream  []brimline.Change
 	next    int
-	kept    *table
+	kept    *userTable
 	state   *State
-	earlier []*table
+	earlier []*userTable
 	sent    map[brimline.CandidateKind][]brimline.Candidate
 	mark    map[brimline.CandidateKind]brimline.Cause
 	answers map[brimline.CandidateKind][]brimline.Change // PostgreSQL's, not yet in the stream
