@@ -96,24 +96,38 @@ type Rule struct {
 	Where       string // expression over the row's columns; empty takes every row
 	Severity    string
 	Description string
+	// Quiet is for how long after an edge the next ones raise no alert, whole microseconds, 0 for not at all: an edge at t
+	// is silent if another edge of the user, silent ones too, lies in [t-Quiet, t).
+	Quiet time.Duration
 }
 
 // Fingerprint identifies what decides a rule's edges: id, window, limit,
-// measure and where. Severity and description may change without it.
+// measure, where and quiet. Severity and description may change without it.
 func (r *Rule) Fingerprint() uint64 {
 	h := fnv.New64a()
 	hi, lo := r.Limit.Words()
-	for _, s := range []string{r.ID, r.Window.String(), fmt.Sprint(hi, lo), r.Measure.String(), r.Where} {
+	decides := []string{r.ID, r.Window.String(), fmt.Sprint(hi, lo), r.Measure.String(), r.Where}
+	if r.Quiet != 0 { // what is not set changes no fingerprint, or every group would begin its rules anew
+		decides = append(decides, "quiet", r.Quiet.String())
+	}
+	for _, s := range decides {
 		_ = binary.Write(h, binary.BigEndian, uint32(len(s)))
 		h.Write([]byte(s))
 	}
 	return h.Sum64()
 }
 
+// Reach is for how long after its time a row may decide about alerts.
+func (r *Rule) Reach() time.Duration { return r.Window + r.Quiet }
+
+// Unsteady reports whether a row that is added can put an end to an edge later than its windows' own, or make one: the
+// total may fall, or an edge fall silent or not.
+func (r *Rule) Unsteady() bool { return r.Measure.Shrinks() || r.Quiet != 0 }
+
 // RuleSet is everything that instances of one group must agree on.
 type RuleSet struct {
 	Scale    int           // decimals of amounts
-	Lateness time.Duration // how much longer than the longest window history is kept; 0 means as long again
+	Lateness time.Duration // how much longer than the furthest reach history is kept; 0 means the longest window
 	Columns  []Column      // further columns that where expressions use
 	Rules    []Rule
 }
@@ -127,12 +141,21 @@ func (s *RuleSet) Longest() time.Duration {
 	return d
 }
 
+// Furthest is the furthest reach of the rules.
+func (s *RuleSet) Furthest() time.Duration {
+	var d time.Duration
+	for i := range s.Rules {
+		d = max(d, s.Rules[i].Reach())
+	}
+	return d
+}
+
 // Retention is how far behind a user's newest row the table keeps rows.
 func (s *RuleSet) Retention() time.Duration {
 	if s.Lateness == 0 {
-		return 2 * s.Longest()
+		return s.Furthest() + s.Longest()
 	}
-	return s.Longest() + s.Lateness
+	return s.Furthest() + s.Lateness
 }
 
 // Fingerprint identifies the set: instances with different ones never share a group's partitions.

@@ -32,6 +32,7 @@ type ruleRecord struct {
 	Where       string           `json:"where,omitempty"`
 	Severity    string           `json:"severity,omitempty"`
 	Description string           `json:"description,omitempty"`
+	Quiet       string           `json:"quiet,omitempty"`
 }
 
 // transactionRecord leaves out the user, which is that of the whole record.
@@ -146,14 +147,23 @@ func (b *candidateBody) candidate() (c brimline.Candidate, err error) {
 
 func ruleOf(r *brimline.Rule, scale int) (ruleRecord, error) {
 	window, err := formatDuration(r.Window)
-	return ruleRecord{ID: r.ID, Window: window, Limit: r.Limit.Format(r.Measure.Scale(scale)), Measure: r.Measure,
-		Where: r.Where, Severity: r.Severity, Description: r.Description}, err
+	record := ruleRecord{ID: r.ID, Window: window, Limit: r.Limit.Format(r.Measure.Scale(scale)), Measure: r.Measure,
+		Where: r.Where, Severity: r.Severity, Description: r.Description}
+	if r.Quiet != 0 && err == nil {
+		record.Quiet, err = formatDuration(r.Quiet)
+	}
+	return record, err
 }
 
 func (r *ruleRecord) rule(scale int) (out brimline.Rule, err error) {
 	out = brimline.Rule{ID: r.ID, Measure: r.Measure, Where: r.Where, Severity: r.Severity, Description: r.Description}
 	if out.Window, err = parseDuration(r.Window); err != nil {
 		return out, err
+	}
+	if r.Quiet != "" {
+		if out.Quiet, err = parseDuration(r.Quiet); err != nil {
+			return out, err
+		}
 	}
 	out.Limit, err = brimline.ParseTotal(r.Limit, r.Measure.Scale(scale))
 	return out, err

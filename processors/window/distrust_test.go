@@ -99,6 +99,7 @@ func (d *doubts) rows(after int) map[string]brimline.Transaction {
 	return rows
 }
 
+// edgesOf are the edges that raise alerts.
 func edgesOf(rows map[string]brimline.Transaction, r *brimline.Rule) (edges []brimline.Time) {
 	for _, at := range rows {
 		var f brimline.Figures
@@ -115,8 +116,7 @@ func edgesOf(rows map[string]brimline.Transaction, r *brimline.Rule) (edges []br
 			edges = append(edges, at.Time)
 		}
 	}
-	slices.Sort(edges)
-	return edges
+	return loudOf(edges, r, brimline.MinTime, brimline.MaxTime)
 }
 
 // move is something that may happen next; nil where it cannot.
@@ -337,7 +337,7 @@ func (d *doubts) verify(kind brimline.CandidateKind) {
 		return
 	default:
 		answer.Kind, answer.Edges = brimline.Refuted, []brimline.Time{c.Edge}
-		if f := d.figures(&c); d.byItself && f.Before.Cmp(c.Rule.Limit) <= 0 && c.Stream.HaveMore(f, c.Rule.Measure) {
+		if f := d.figures(&c); d.byItself && !f.IsEdge(c.Rule.Limit) && f.Before.Cmp(c.Rule.Limit) <= 0 && c.Stream.HaveMore(f, c.Rule.Measure) {
 			d.again = append(d.again, refusal{Candidate: c})
 		}
 	}
@@ -396,7 +396,7 @@ func (d *doubts) newest(at brimline.Time) (number int) {
 func (d *doubts) String() string {
 	var b strings.Builder
 	for _, r := range d.set.Rules {
-		fmt.Fprintf(&b, "rule %s: %v %s > %s\n", r.ID, r.Window, r.Measure, r.Limit.Format(0))
+		fmt.Fprintf(&b, "rule %s: %v %s > %s, quiet %v\n", r.ID, r.Window, r.Measure, r.Limit.Format(0), r.Quiet)
 	}
 	for _, w := range d.committed {
 		fmt.Fprintf(&b, "tx %d: row %s of %d at hour %d, gone %v, lost %v\n", w.number, w.row.ID, w.row.Amount,
@@ -419,7 +419,7 @@ func TestDistrustRepairs(t *testing.T) {
 			rules = append(rules, brimline.Rule{ID: fmt.Sprint("r", i),
 				Window:  time.Duration(rapid.IntRange(1, 8).Draw(t, "window")) * time.Hour,
 				Measure: brimline.Measure(rapid.IntRange(0, 4).Draw(t, "measure")),
-				Limit:   brimline.Count(rapid.Int64Range(0, 12).Draw(t, "limit"))})
+				Limit:   brimline.Count(rapid.Int64Range(0, 12).Draw(t, "limit")), Quiet: drawQuiet(t)})
 		}
 		d := newDoubts(t, drawWrites(t), rules...)
 		d.live(t)
