@@ -88,26 +88,48 @@ func (m Measure) Scale(amounts int) int {
 
 // Rule raises an alert at each edge: a row time t of a user with
 // total(t-Window ≤ time < t) ≤ Limit < total(t-Window ≤ time ≤ t).
+//
+// A rule of a file with several limits is a Rule for each of them, its tiers.
 type Rule struct {
-	ID          string
+	ID          string        // of a tier that of the file, "@" and the limit: weekly-spend@5000
 	Window      time.Duration // exact, whole microseconds; 7d is 168 hours
 	Limit       Total         // at Measure.Scale
 	Measure     Measure
 	Where       string // expression over the row's columns; empty takes every row
 	Severity    string
 	Description string
+	Shadow      bool // what it finds is verified like all else, and written to the topic of shadow alerts
 	// Quiet is for how long after an edge the next ones raise no alert, whole microseconds, 0 for not at all: an edge at t
 	// is silent if another edge of the user, silent ones too, lies in [t-Quiet, t).
 	Quiet time.Duration
 }
 
-// Fingerprint identifies what decides a rule's edges: id, window, limit,
-// measure, where and quiet. Severity and description may change without it.
+// TierID is the ID of the tier of a rule with a limit, whose scale is that of the measure: the limit is written without
+// decimals that say nothing.
+func TierID(rule string, limit Total, scale int) string {
+	text := limit.Format(scale)
+	if strings.Contains(text, ".") {
+		text = strings.TrimRight(strings.TrimRight(text, "0"), ".")
+	}
+	return rule + "@" + text
+}
+
+// Of is the ID of the rule in its file: of a tier without the limit.
+func (r *Rule) Of() string {
+	id, _, _ := strings.Cut(r.ID, "@")
+	return id
+}
+
+// Fingerprint identifies what decides a rule's edges, and where they go: id, window, limit, measure, where, that it
+// is a shadow, and quiet. Severity and description may change without it.
 func (r *Rule) Fingerprint() uint64 {
 	h := fnv.New64a()
 	hi, lo := r.Limit.Words()
 	decides := []string{r.ID, r.Window.String(), fmt.Sprint(hi, lo), r.Measure.String(), r.Where}
-	if r.Quiet != 0 { // what is not set changes no fingerprint, or every group would begin its rules anew
+	if r.Shadow { // what is not set changes no fingerprint, or every group would begin its rules anew
+		decides = append(decides, "shadow")
+	}
+	if r.Quiet != 0 {
 		decides = append(decides, "quiet", r.Quiet.String())
 	}
 	for _, s := range decides {
@@ -120,8 +142,8 @@ func (r *Rule) Fingerprint() uint64 {
 // Reach is for how long after its time a row may decide about alerts.
 func (r *Rule) Reach() time.Duration { return r.Window + r.Quiet }
 
-// Unsteady reports whether a row that is added can put an end to an edge later than its windows' own, or make one: the
-// total may fall, or an edge fall silent or not.
+// Unsteady reports whether a row that is added can make an alert of what was none although the total is as high without
+// it: it lowers the total before an edge, or another edge, after which this one was silent, is one no more.
 func (r *Rule) Unsteady() bool { return r.Measure.Shrinks() || r.Quiet != 0 }
 
 // RuleSet is everything that instances of one group must agree on.

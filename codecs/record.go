@@ -33,7 +33,11 @@ type ruleRecord struct {
 	Severity    string           `json:"severity,omitempty"`
 	Description string           `json:"description,omitempty"`
 	Quiet       string           `json:"quiet,omitempty"`
+	Mode        string           `json:"mode,omitempty"`
 }
+
+// modeShadow is the mode of a rule whose alerts are shadows. Others have none.
+const modeShadow = "shadow"
 
 // transactionRecord leaves out the user, which is that of the whole record.
 type transactionRecord struct {
@@ -152,11 +156,18 @@ func ruleOf(r *brimline.Rule, scale int) (ruleRecord, error) {
 	if r.Quiet != 0 && err == nil {
 		record.Quiet, err = formatDuration(r.Quiet)
 	}
+	if r.Shadow {
+		record.Mode = modeShadow
+	}
 	return record, err
 }
 
 func (r *ruleRecord) rule(scale int) (out brimline.Rule, err error) {
-	out = brimline.Rule{ID: r.ID, Measure: r.Measure, Where: r.Where, Severity: r.Severity, Description: r.Description}
+	out = brimline.Rule{ID: r.ID, Measure: r.Measure, Where: r.Where, Severity: r.Severity, Description: r.Description,
+		Shadow: r.Mode == modeShadow}
+	if r.Mode != "" && !out.Shadow {
+		return out, fmt.Errorf("a rule of mode %q", r.Mode)
+	}
 	if out.Window, err = parseDuration(r.Window); err != nil {
 		return out, err
 	}

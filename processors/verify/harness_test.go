@@ -497,6 +497,16 @@ func (l *fakeLedger) Figures(
 	return f, 99, nil
 }
 
+// Crossing is Figures, with an edge silent where there is another one the rule's quiet before.
+func (l *fakeLedger) Crossing(
+	ctx context.Context, user string, rule *sliding.Rule, at brimline.Time, after ...brimline.Source,
+) (brimline.Figures, bool, uint64, error) {
+	f, lsn, err := l.Figures(ctx, user, rule, at, after...)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return f, slices.ContainsFunc(l.edges, func(t brimline.Time) bool { return t < at && t >= at.Add(-rule.Quiet) }), lsn, err
+}
+
 func (l *fakeLedger) Edges(
 	ctx context.Context,
 	user string,

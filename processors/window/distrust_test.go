@@ -544,3 +544,25 @@ func TestEveryInterleavingOfADistrust(t *testing.T) {
 		t.Logf("%s: %d interleavings", name, n)
 	}
 }
+
+// TestEveryInterleavingOfAQuietDistrust: an edge was silent because of a row that was forgotten, and is so no more when
+// the row changes, which makes it no edge of a window that has the row.
+func TestEveryInterleavingOfAQuietDistrust(t *testing.T) {
+	blind := func(w write) write { w.blind = true; return w }
+	rule := brimline.Rule{ID: "r", Window: time.Hour, Quiet: 3 * time.Hour, Limit: brimline.Count(0)}
+	for name, script := range map[string][]write{
+		"it becomes 0":      {unseen(made("a", 1, 1)), made("b", 1, 4), blind(made("a", 0, 2))},
+		"it moves away":     {unseen(made("a", 1, 3)), made("b", 1, 5), blind(made("a", 1, 1))},
+		"it is deleted":     {unseen(made("a", 1, 3)), made("b", 1, 5), removed("a")},
+		"another is before": {made("c", 1, 0), unseen(made("a", 1, 2)), made("b", 1, 4), removed("a"), removed("c")},
+	} {
+		n := schedules(2, func(pick func(int) int) {
+			d := newDoubts(t, slices.Clone(script), rule)
+			d.run(pick)
+			if wrong := d.wrong(); wrong != "" {
+				t.Fatalf("%s: %s%s", name, wrong, d)
+			}
+		})
+		t.Logf("%s: %d interleavings", name, n)
+	}
+}
