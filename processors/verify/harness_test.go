@@ -146,6 +146,7 @@ func (w *world) topics() []string {
 		w.streams.Changes,
 		w.streams.Alerts,
 		w.streams.Dismissed,
+		w.streams.Shadow,
 		w.streams.DeadLetters,
 	}
 }
@@ -504,7 +505,8 @@ func (l *fakeLedger) Crossing(
 	f, lsn, err := l.Figures(ctx, user, rule, at, after...)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return f, slices.ContainsFunc(l.edges, func(t brimline.Time) bool { return t < at && t >= at.Add(-rule.Quiet) }), lsn, err
+	silent := slices.ContainsFunc(l.edges, func(t brimline.Time) bool { return t < at && t >= at.Add(-rule.Quiet) })
+	return f, silent && f.IsEdge(rule.Limit), lsn, err
 }
 
 func (l *fakeLedger) Edges(

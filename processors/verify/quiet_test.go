@@ -34,7 +34,7 @@ func TestQuiet(t *testing.T) {
 	w.once()
 	said := func(topic string) (all []string) {
 		for _, a := range decoded[*brimline.Alert](t, codecs.Alert{}, w.read(topic)) {
-			all = append(all, fmt.Sprint(a.Candidate.User, a.Candidate.Edge/hour, a.Reason, a.Database.IsEdge(total(100)),
+			all = append(all, fmt.Sprint(a.Candidate.User, int64(a.Candidate.Edge/hour), a.Reason, a.Database.IsEdge(total(100)),
 				a.Candidate.Rule.Quiet, len(a.Supersedes), a.AsOfNow != nil))
 		}
 		return all
@@ -55,7 +55,7 @@ func TestQuiet(t *testing.T) {
 	if got := w.read(w.streams.Again); len(got) != 0 {
 		t.Errorf("%d edges are asked about again", len(got))
 	}
-	if tally := w.metric("brimline_verify_dismissed_total"); tally != 3 {
+	if tally := w.metric("dismissed_total"); tally != 3 {
 		t.Errorf("%v dismissed", tally)
 	}
 }
