@@ -44,7 +44,7 @@ func TestLateRowsTellOneStory(t *testing.T) {
 				alerts[a.Candidate.Rule.ID] = append(alerts[a.Candidate.Rule.ID], a)
 			}
 			for _, rule := range j.rules.Rules {
-				s := testkit.Stories(alerts[rule.ID], j.table.Edges(t, rule, ""), !rule.Measure.Shrinks())
+				s := testkit.Stories(alerts[rule.ID], j.table.Edges(t, rule, ""), !rule.Unsteady())
 				if len(s.Wrong) > 0 {
 					t.Errorf("rule %s, %v: %d wrong:\n%s", rule.ID, rule.Measure, len(s.Wrong), strings.Join(s.Wrong, "\n"))
 				}
