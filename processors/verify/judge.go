@@ -168,6 +168,9 @@ func (q *question) confirms() bool { return q.figures.IsEdge(q.rule.Limit) && !q
 func judgeEdge(c *brimline.Candidate, rule *sliding.Rule, q *question) outcome {
 	figures := q.figures
 	a := &brimline.Alert{Candidate: *c, Database: &figures, Verification: q.verification, AsOfNow: q.asOf}
+	if figures != c.Stream { // what the window said follows from other rows
+		a.Candidate.ClearsAt = 0
+	}
 	if q.confirms() {
 		a.Verification.Status = brimline.Verified
 		return outcome{alert: a}
