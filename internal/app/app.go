@@ -40,6 +40,7 @@ import (
 	"github.com/brimline/brimline/internal/kafka"
 	"github.com/brimline/brimline/internal/rules"
 	"github.com/brimline/brimline/internal/sliding"
+	"github.com/brimline/brimline/internal/table"
 	"github.com/brimline/brimline/processors"
 	"github.com/brimline/brimline/processors/verify"
 	"github.com/brimline/brimline/processors/window"
@@ -86,7 +87,7 @@ type App struct {
 	place      *place
 	kafka      kafka.Options
 	cluster    *kafka.Cluster
-	cache      *kafka.ReadCache // of all tables
+	cache      *table.ReadCache // of all tables
 	partitions partitionCounts
 	most       bounds
 	// sourcePartitions is the number of the source topic's when it was last looked at.
@@ -110,7 +111,7 @@ type App struct {
 func New(_ context.Context, o Options) (*App, error) {
 	a := &App{
 		config: o.Config, log: o.Log, clock: o.Clock, registry: o.Registry, version: o.Version,
-		streams: Streams(&o.Config), cache: kafka.NewReadCache(int(o.Config.Memory / cacheShare)), done: make(chan struct{}),
+		streams: Streams(&o.Config), cache: table.NewReadCache(int(o.Config.Memory / cacheShare)), done: make(chan struct{}),
 	}
 	if a.log == nil {
 		a.log = slog.New(slog.DiscardHandler)

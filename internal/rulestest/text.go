@@ -41,7 +41,7 @@ func (r *Result) failure(w io.Writer, f *Failure) {
 	} else {
 		fmt.Fprintf(w, "  line %d expects:\n", f.Line)
 	}
-	t := newTable(w)
+	t := newColumns(w)
 	t.line("", "user_id", "rule", "at", "expected", "sent")
 	for i := range f.Pairs {
 		p := &f.Pairs[i]
@@ -134,7 +134,7 @@ func (r *Result) course(w io.Writer, c *Course) {
 		fmt.Fprintf(w, "    … %d earlier times are left out\n", left)
 		points = points[left:]
 	}
-	t := newTable(w, 2, 3, 4, 5)
+	t := newColumns(w, 2, 3, 4, 5)
 	t.line("at", "row", "amount", "before", "total", "count", "")
 	for i := range points {
 		p := &points[i]
@@ -181,18 +181,18 @@ func joined(a, b string) string {
 	return a + b
 }
 
-// table writes lines in columns as wide as their widest cell, indented.
-type table struct {
+// columns writes lines in columns as wide as their widest cell, indented.
+type columns struct {
 	w     io.Writer
 	right []int // columns that are set to the right
 	lines [][]string
 }
 
-func newTable(w io.Writer, right ...int) *table { return &table{w: w, right: right} }
+func newColumns(w io.Writer, right ...int) *columns { return &columns{w: w, right: right} }
 
-func (t *table) line(cells ...string) { t.lines = append(t.lines, cells) }
+func (t *columns) line(cells ...string) { t.lines = append(t.lines, cells) }
 
-func (t *table) end() {
+func (t *columns) end() {
 	var widths []int
 	for _, cells := range t.lines {
 		for i, c := range cells {

@@ -25,8 +25,8 @@ type world struct {
 	stream    []brimline.Change
 	next      int // offset of the next message to fold
 	state     *State
-	kept      *table               // of the window stage
-	earlier   []*table             // what it was before each message
+	kept      *userTable           // of the window stage
+	earlier   []*userTable         // what it was before each message
 	sent      []brimline.Candidate // emitted, not yet acknowledged: a crash loses them
 	watermark [2]brimline.Cause    // of candidates and of questions
 	alerts    []string

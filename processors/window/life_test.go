@@ -136,8 +136,7 @@ func (l *life) start() {
 		Log: slog.New(slog.DiscardHandler),
 	})
 	inner := func(string, int32) (storage.Storage, error) { return memory{mapped{of: l.table}}, nil }
-	build := markers.Watch(states.Watch(inner))
-	st, err := build("table", 0)
+	st, err := kept(inner, markers, states).Build("table", 0)
 	if err == nil {
 		err = st.MarkRecovered()
 	}
@@ -178,7 +177,7 @@ func (c *lived) Emit(to goka.Stream, key string, value any, _ ...goka.ContextOpt
 func (c *lived) SetValue(value any, _ ...goka.ContextOption) {
 	b, err := codecs.WindowPart{}.Encode(value)
 	if err == nil {
-		err = c.l.task.States.partition(0).noted.Set(c.key, b)
+		err = c.l.task.States.partition(0).table.Set(c.key, b)
 	}
 	if err != nil {
 		c.l.t.Fatal(err)
