@@ -126,7 +126,7 @@ func New(_ context.Context, o Options) (*App, error) {
 		return nil, err
 	}
 	var err error
-	if a.rules, err = rules.Load(a.config.Rules); err != nil {
+	if a.rules, err = loadRules(&a.config); err != nil {
 		return nil, err
 	}
 	a.fingerprint = fingerprint(&a.rules.RuleSet)

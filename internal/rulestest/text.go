@@ -119,8 +119,12 @@ func (r *Result) disagreement(w io.Writer, d *Disagreement) {
 func (r *Result) course(w io.Writer, c *Course) {
 	set := r.Case.File.Rules
 	scale := c.Rule.Measure.Scale(set.Scale)
-	fmt.Fprintf(w, "  the total of %s for %s: %s over %s, limit %s\n", shown(c.User), c.Rule.ID, c.Rule.Measure,
-		rules.FormatWindow(c.Rule.Window), c.Rule.Limit.Format(scale))
+	quiet := ""
+	if c.Rule.Quiet != 0 {
+		quiet = ", quiet " + rules.FormatWindow(c.Rule.Quiet)
+	}
+	fmt.Fprintf(w, "  the total of %s for %s: %s over %s, limit %s%s\n", shown(c.User), c.Rule.ID, c.Rule.Measure,
+		rules.FormatWindow(c.Rule.Window), c.Rule.Limit.Format(scale), quiet)
 	points := c.Points
 	if len(points) == 0 && c.Now == nil {
 		fmt.Fprintln(w, "    no rows")
@@ -156,6 +160,10 @@ func (r *Result) course(w io.Writer, c *Course) {
 
 func (p *Point) note() string {
 	switch {
+	case p.Silent && p.Sent:
+		return "edge, silent now, alert sent"
+	case p.Silent:
+		return "edge, silent"
 	case p.Edge && p.Sent:
 		return "edge, alert sent"
 	case p.Edge:
