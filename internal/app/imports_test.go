@@ -49,6 +49,7 @@ func layers() []layer {
 		{"docs", nil, nil},
 		{"internal/starter", []string{".", "docs", "internal/ledger"}, nil},
 		{"internal/judge", []string{".", "internal/postgres"}, nil},
+		{"internal/prove", []string{".", "internal/ledger", "internal/judge"}, nil},
 		{"internal/kafka", []string{".", "internal/failpoint"}, []string{saramaModule, gokaModule, leveldbModule, franzModule + "/pkg/kgo", franzModule + "/pkg/kerr", franzModule + "/pkg/kmsg", franzModule + "/pkg/sasl", "github.com/rcrowley/go-metrics", "github.com/xdg-go/scram"}},
 		{"internal/capture", []string{".", "internal/postgres"}, []string{pgxModule, "github.com/jackc/pglogrepl"}},
 		{"internal/capture/kafkasink", []string{"internal/capture"}, []string{saramaModule}},
@@ -73,7 +74,7 @@ func layers() []layer {
 			".", "codecs", "processors", "processors/route", "processors/window", "processors/verify", "processors/index", "views",
 			"internal/sliding", "internal/rules", "internal/ledger", "internal/kafka", "internal/capture", "internal/capture/kafkasink",
 			"internal/preflight", "internal/feed", "internal/httpapi", "internal/config", "internal/failpoint", "internal/starter",
-			"internal/backtest",
+			"internal/backtest", "internal/judge", "internal/prove",
 		}, []string{gokaModule, metricsModule, leveldbModule, "github.com/dustin/go-humanize"}},
 		{"internal/demo", []string{".", "codecs", "internal/embedded", "internal/kafka", "internal/config", "internal/app"}, []string{pgxModule}},
 		{"internal/leaks", nil, []string{"go.uber.org/goleak"}},
@@ -92,7 +93,7 @@ func layers() []layer {
 		{"cmd/brimline", []string{
 			".", "codecs", "processors", "views", "internal/plain", "internal/sliding", "internal/rules", "internal/kafka", "internal/preflight",
 			"internal/httpapi", "internal/config", "internal/app", "internal/demo", "internal/judge", "internal/rulestest",
-			"internal/starter", "internal/backtest",
+			"internal/starter", "internal/backtest", "internal/prove",
 		}, []string{kongModule, "golang.org/x/term"}},
 	}
 }
