@@ -88,22 +88,45 @@ func (m Measure) Scale(amounts int) int {
 
 // Rule raises an alert at each edge: a row time t of a user with
 // total(t-Window ≤ time < t) ≤ Limit < total(t-Window ≤ time ≤ t).
+//
+// A rule of a file with several limits is a Rule for each of them, its tiers.
 type Rule struct {
-	ID          string
+	ID          string        // of a tier that of the file, "@" and the limit: weekly-spend@5000
 	Window      time.Duration // exact, whole microseconds; 7d is 168 hours
 	Limit       Total         // at Measure.Scale
 	Measure     Measure
 	Where       string // expression over the row's columns; empty takes every row
 	Severity    string
 	Description string
+	Shadow      bool // what it finds is verified like all else, and written to the topic of shadow alerts
 }
 
-// Fingerprint identifies what decides a rule's edges: id, window, limit,
-// measure and where. Severity and description may change without it.
+// TierID is the ID of the tier of a rule with a limit, whose scale is that of the measure: the limit is written without
+// decimals that say nothing.
+func TierID(rule string, limit Total, scale int) string {
+	text := limit.Format(scale)
+	if strings.Contains(text, ".") {
+		text = strings.TrimRight(strings.TrimRight(text, "0"), ".")
+	}
+	return rule + "@" + text
+}
+
+// Of is the ID of the rule in its file: of a tier without the limit.
+func (r *Rule) Of() string {
+	id, _, _ := strings.Cut(r.ID, "@")
+	return id
+}
+
+// Fingerprint identifies what decides a rule's edges, and where they go: id, window, limit, measure, where, and that it
+// is a shadow. Severity and description may change without it.
 func (r *Rule) Fingerprint() uint64 {
 	h := fnv.New64a()
 	hi, lo := r.Limit.Words()
-	for _, s := range []string{r.ID, r.Window.String(), fmt.Sprint(hi, lo), r.Measure.String(), r.Where} {
+	decides := []string{r.ID, r.Window.String(), fmt.Sprint(hi, lo), r.Measure.String(), r.Where}
+	if r.Shadow { // what is not set changes no fingerprint, or every group would begin its rules anew
+		decides = append(decides, "shadow")
+	}
+	for _, s := range decides {
 		_ = binary.Write(h, binary.BigEndian, uint32(len(s)))
 		h.Write([]byte(s))
 	}

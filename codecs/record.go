@@ -32,7 +32,11 @@ type ruleRecord struct {
 	Where       string           `json:"where,omitempty"`
 	Severity    string           `json:"severity,omitempty"`
 	Description string           `json:"description,omitempty"`
+	Mode        string           `json:"mode,omitempty"`
 }
+
+// modeShadow is the mode of a rule whose alerts are shadows. Others have none.
+const modeShadow = "shadow"
 
 // transactionRecord leaves out the user, which is that of the whole record.
 type transactionRecord struct {
@@ -146,12 +150,20 @@ func (b *candidateBody) candidate() (c brimline.Candidate, err error) {
 
 func ruleOf(r *brimline.Rule, scale int) (ruleRecord, error) {
 	window, err := formatDuration(r.Window)
-	return ruleRecord{ID: r.ID, Window: window, Limit: r.Limit.Format(r.Measure.Scale(scale)), Measure: r.Measure,
-		Where: r.Where, Severity: r.Severity, Description: r.Description}, err
+	record := ruleRecord{ID: r.ID, Window: window, Limit: r.Limit.Format(r.Measure.Scale(scale)), Measure: r.Measure,
+		Where: r.Where, Severity: r.Severity, Description: r.Description}
+	if r.Shadow {
+		record.Mode = modeShadow
+	}
+	return record, err
 }
 
 func (r *ruleRecord) rule(scale int) (out brimline.Rule, err error) {
-	out = brimline.Rule{ID: r.ID, Measure: r.Measure, Where: r.Where, Severity: r.Severity, Description: r.Description}
+	out = brimline.Rule{ID: r.ID, Measure: r.Measure, Where: r.Where, Severity: r.Severity, Description: r.Description,
+		Shadow: r.Mode == modeShadow}
+	if r.Mode != "" && !out.Shadow {
+		return out, fmt.Errorf("a rule of mode %q", r.Mode)
+	}
 	if out.Window, err = parseDuration(r.Window); err != nil {
 		return out, err
 	}

@@ -15,6 +15,7 @@ type Streams struct {
 	Questions   string // what old rows ask of PostgreSQL, which nothing live waits for
 	Again       string // edges that PostgreSQL refused, to be asked about again
 	Dismissed   string // candidates that PostgreSQL did not confirm
+	Shadow      string // alerts of rules that are on trial
 	Alerts      string // what it is all for
 	Rules       string // the rules in force, and from when on the group alerts
 
@@ -50,7 +51,7 @@ func NewStreams(group, source, alerts string) Streams {
 		Source: source, Alerts: alerts,
 		Changes: group + "-changes", DeadLetters: group + "-deadletter",
 		Candidates: group + "-candidates", Questions: group + "-questions", Again: group + "-again",
-		Dismissed: group + "-dismissed", Rules: group + "-rules",
+		Dismissed: group + "-dismissed", Shadow: group + "-shadow", Rules: group + "-rules",
 		RouteGroup: group + "-route", WindowGroup: group + "-window",
 		VerifyGroup: group + "-verify", IndexGroup: group + "-index",
 		WindowTable: group + "-window-table", WindowSegments: group + "-window-segments",
@@ -65,8 +66,8 @@ func (s Streams) Groups() []string {
 
 // Owned are the topics that belong to the group alone: what a reset deletes.
 func (s Streams) Owned() []string {
-	return []string{s.Changes, s.DeadLetters, s.Candidates, s.Questions, s.Again, s.Dismissed, s.Rules,
-		s.WindowTable, s.IndexTable, s.IndexLoop}
+	return []string{s.Changes, s.DeadLetters, s.Candidates, s.Questions, s.Again, s.Dismissed, s.Shadow,
+		s.Rules, s.WindowTable, s.IndexTable, s.IndexLoop}
 }
 
 // Asks says whether a topic of the group is one that verify reads.

@@ -18,7 +18,7 @@ func StageNames() []StageName { return []StageName{Route, Window, Verify, Index}
 // would leave something unread, so they never share it. 1: all candidates in one stream; 2: questions about old rows
 // travel apart; 3: the questions of a message are one record; 4: refused edges are asked about again; 5: changes and
 // windows say where they stand in the source, and window writes to changes; 6: verify's position names users who are
-// kept back, and candidates name later edges.
+// kept back, and candidates name later edges; 7: PostgreSQL is asked about users above a limit, and rules may be shadows.
 const FlowVersion = 7
 
 // Edge is one stream that a stage reads or writes.
@@ -47,6 +47,7 @@ func Topology(s Streams) []Stage {
 	again := Edge{s.Again, "user", "edges that PostgreSQL refused, to be asked about again"}
 	dead := Edge{s.DeadLetters, "as it came", "records that could not be taken in"}
 	alerts := Edge{s.Alerts, "user/rule/edge-time", "verified alerts, each once"}
+	shadow := Edge{s.Shadow, "user/rule/edge-time", "the same of rules that are on trial"}
 	return []Stage{
 		{
 			Name: Route, Group: s.RouteGroup,
@@ -64,7 +65,7 @@ func Topology(s Streams) []Stage {
 			Name: Verify, Group: s.VerifyGroup,
 			In: []Edge{candidates, questions, again},
 			Out: []Edge{
-				alerts, {s.Dismissed, "user/rule/edge-time", "candidates that PostgreSQL refuted"}, again, changes, dead,
+				alerts, shadow, {s.Dismissed, "user/rule/edge-time", "candidates that PostgreSQL refuted"}, again, changes, dead,
 			},
 		},
 		{

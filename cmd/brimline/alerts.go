@@ -15,6 +15,8 @@ type alertsCmd struct {
 	Follow bool   `short:"f" help:"Go on with alerts as they come."`
 	JSON   bool   `name:"json" help:"One JSON record a line, as in the topic."`
 	User   string `help:"Only of this user." placeholder:"ID"`
+	Rule   string `help:"Only of this rule, or of one of its limits: weekly-spend, weekly-spend@5000." placeholder:"ID"`
+	Shadow bool   `help:"Those of rules in mode shadow, which stand in a topic of their own."`
 	Limit  *int   `help:"The newest so many; 0: all. Where it is not given, 20 on a terminal or with --follow, else all." placeholder:"N"`
 	Money  `group:"Output"`
 	Group
@@ -29,7 +31,8 @@ since a row came late, names their times.
 Examples:
 
 	brimline alerts --follow
-	brimline alerts --user 27956157 --json --limit 0`
+	brimline alerts --user 27956157 --json --limit 0
+	brimline alerts --shadow --rule weekly-spend`
 }
 
 // seenAlert is an alert with the bytes that it came as.
@@ -52,6 +55,9 @@ func (c *alertsCmd) Run(w *world) error {
 	}
 	defer cluster.Close()
 	topic := c.streams().Alerts
+	if c.Shadow {
+		topic = c.streams().Shadow
+	}
 	var list []seenAlert
 	all := 0 // alerts, of every user
 	mine := 0
@@ -82,8 +88,12 @@ func (c *alertsCmd) Run(w *world) error {
 	switch {
 	case len(list) < mine:
 		w.note(&c.Logging, fmt.Sprintf("%d of %d shown; --limit 0 shows all", len(list), mine))
+	case mine == 0 && c.User != "" && c.Rule != "":
+		w.note(&c.Logging, fmt.Sprintf("no alerts of user %s and rule %s among %d", shown(c.User), shown(c.Rule), all))
 	case mine == 0 && c.User != "":
 		w.note(&c.Logging, fmt.Sprintf("no alerts of user %s among %d", shown(c.User), all))
+	case mine == 0 && c.Rule != "":
+		w.note(&c.Logging, fmt.Sprintf("no alerts of rule %s among %d", shown(c.Rule), all))
 	case mine == 0:
 		w.note(&c.Logging, "no alerts")
 	}
@@ -118,7 +128,10 @@ func (c *alertsCmd) most(w *world) (int, error) {
 	return *c.Limit, nil
 }
 
-func (c *alertsCmd) asked(a seenAlert) bool { return c.User == "" || a.Candidate.User == c.User }
+func (c *alertsCmd) asked(a seenAlert) bool {
+	rule := &a.Candidate.Rule
+	return (c.User == "" || a.Candidate.User == c.User) && (c.Rule == "" || rule.ID == c.Rule || rule.Of() == c.Rule)
+}
 
 // decodeAlert gives what is an alert; the topic is open to others.
 func decodeAlert(m *kafka.Message) (seenAlert, bool) {

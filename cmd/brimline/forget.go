@@ -199,7 +199,8 @@ func (c *forgetCmd) find(w *world, cluster *kafka.Cluster) (*found, error) {
 		topic, what string
 		of          func(m *kafka.Message) string // whose a record is; nil: it is not looked through
 	}{
-		{s.Alerts, "record", ofAlert}, {s.Dismissed, "record", ofAlert}, {s.DeadLetters, "letter", ofLetter},
+		{s.Alerts, "record", ofAlert}, {s.Shadow, "record", ofAlert}, {s.Dismissed, "record", ofAlert},
+		{s.DeadLetters, "letter", ofLetter},
 		{s.WindowTable, "record", ofValue}, {s.IndexTable, "record", ofValue},
 		{s.Changes, "", nil}, {s.Candidates, "", nil}, {s.Questions, "", nil}, {s.Again, "", nil},
 		{s.IndexLoop, "", nil}, {s.Source, "", nil},

@@ -53,8 +53,8 @@ func ensureTopics(
 		{Name: s.IndexTable, Partitions: n.alerts, Kind: kafka.Table},
 		{Name: s.Rules, Partitions: 1, Kind: kafka.Table},
 	}
-	// Nothing is joined with these two: an existing one may have any number.
-	for _, name := range []string{s.DeadLetters, s.Dismissed} {
+	// Nothing is joined with these: an existing one may have any number.
+	for _, name := range []string{s.DeadLetters, s.Dismissed, s.Shadow} {
 		count, err := countOr(c, name, 0, n.users)
 		if err != nil {
 			return n, nil, err

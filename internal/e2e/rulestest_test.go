@@ -32,8 +32,8 @@ type wholeGround struct {
 	columns []brimline.Column // of all files
 	files   []*rules.TestFile
 	cases   []*rulestest.Case
-	records int64           // of the source topic, so far
-	seen    map[int32]int64 // of the alerts topic, by partition: the offset of the next one
+	records int64                      // of the source topic, so far
+	seen    map[string]map[int32]int64 // of the topics of alerts, by partition: the offset of the next one
 	sent    map[*rulestest.Case][]rulestest.Alert
 }
 
@@ -45,7 +45,7 @@ var columnTypes = map[brimline.ColumnType]string{
 // newWholeGround makes the table and puts the rules of all files together. j has everything but these.
 func newWholeGround(t *testing.T, j *job, table testkit.Table, cases []*rulestest.Case) *wholeGround {
 	t.Helper()
-	g := &wholeGround{job: j, t: t, table: table, cases: cases, seen: map[int32]int64{},
+	g := &wholeGround{job: j, t: t, table: table, cases: cases, seen: map[string]map[int32]int64{},
 		sent: map[*rulestest.Case][]rulestest.Alert{}}
 	for _, c := range cases {
 		if !slices.Contains(g.files, c.File) {
@@ -83,13 +83,28 @@ func (g *wholeGround) together() string {
 				g.columns = append(g.columns, c)
 			}
 		}
-		for _, r := range file.Rules.Rules {
-			fmt.Fprintf(&b, "  - {id: %q, window: %s, limit: %q, measure: %s, severity: %q", ruleOf(n, r.ID),
-				rules.FormatWindow(r.Window), r.Limit.Format(r.Measure.Scale(2)), r.Measure, r.Severity)
+		for all := file.Rules.Rules; len(all) > 0; {
+			r, tiers := all[0], 1
+			for r.ID != r.Of() && tiers < len(all) && all[tiers].Of() == r.Of() {
+				tiers++
+			}
+			fmt.Fprintf(&b, "  - {id: %q, window: %s, measure: %s", ruleOf(n, r.Of()), rules.FormatWindow(r.Window), r.Measure)
 			if r.Where != "" {
 				fmt.Fprintf(&b, ", where: %q", r.Where)
 			}
-			b.WriteString("}\n")
+			if r.Shadow {
+				b.WriteString(", mode: shadow")
+			}
+			if r.ID == r.Of() {
+				fmt.Fprintf(&b, ", limit: %q, severity: %q}\n", r.Limit.Format(r.Measure.Scale(2)), r.Severity)
+			} else {
+				b.WriteString(", limits: [")
+				for _, tier := range all[:tiers] {
+					fmt.Fprintf(&b, "{limit: %q, severity: %q}, ", tier.Limit.Format(r.Measure.Scale(2)), tier.Severity)
+				}
+				b.WriteString("]}\n")
+			}
+			all = all[tiers:]
 		}
 	}
 	if lateness > 0 {
@@ -197,11 +212,14 @@ func (g *wholeGround) change(ctx context.Context, tx pgx.Tx, c *rulestest.Case, 
 
 // collect gives each test its new alerts. A rule of another file says nothing about it.
 func (g *wholeGround) collect() error {
-	for _, r := range g.Records(g.t, g.names.Alerts) {
-		if r.Offset < g.seen[r.Partition] {
+	for _, r := range append(g.Records(g.t, g.names.Alerts), g.Records(g.t, g.names.Shadow)...) {
+		if r.Offset < g.seen[r.Topic][r.Partition] {
 			continue
 		}
-		g.seen[r.Partition] = r.Offset + 1
+		if g.seen[r.Topic] == nil {
+			g.seen[r.Topic] = map[int32]int64{}
+		}
+		g.seen[r.Topic][r.Partition] = r.Offset + 1
 		value, err := codecs.Alert{}.Decode(r.Value)
 		if err != nil {
 			return err

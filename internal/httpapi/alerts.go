@@ -110,6 +110,13 @@ func (c *chosen) takes(m *feed.Record, h *head) bool {
 		return false
 	}
 	for name, want := range c.equal {
+		if name == "rule" && !strings.Contains(want, "@") { // with all its tiers
+			h := &brimline.Rule{ID: h.Rule.ID}
+			if h.Of() != want {
+				return false
+			}
+			continue
+		}
 		have := map[string]string{
 			"id": h.ID, "user": cmp.Or(h.UserID, h.User), "rule": h.Rule.ID, "severity": h.Rule.Severity,
 			"reason": h.Reason, "kind": h.Kind,
@@ -289,7 +296,16 @@ func (h *handler) lookFor(
 
 // alerts gives alerts of all users, newest first by when they were recorded.
 func (h *handler) alerts(w http.ResponseWriter, r *http.Request) {
-	p, err := h.lookFor(r, h.Streams.Alerts, true, alertFilters, standardAlerts, mostAlerts)
+	h.alertPage(w, r, h.Streams.Alerts)
+}
+
+// shadow gives those of rules that are on trial.
+func (h *handler) shadow(w http.ResponseWriter, r *http.Request) {
+	h.alertPage(w, r, h.Streams.Shadow)
+}
+
+func (h *handler) alertPage(w http.ResponseWriter, r *http.Request, topic string) {
+	p, err := h.lookFor(r, topic, true, alertFilters, standardAlerts, mostAlerts)
 	if err != nil {
 		writeError(w, statusOf(err), err)
 		return

@@ -84,11 +84,17 @@ type ruleBody struct {
 	Measure       string `json:"measure"`
 	Where         string `json:"where,omitempty"`
 	Limit         string `json:"limit"`
+	Mode          string `json:"mode,omitempty"`
 }
 
 func ruleOf(r *brimline.Rule, amountScale int) ruleBody {
+	mode := ""
+	if r.Shadow {
+		mode = "shadow"
+	}
 	return ruleBody{
-		ID: r.ID, Description: r.Description, Severity: r.Severity,
+		Mode: mode,
+		ID:   r.ID, Description: r.Description, Severity: r.Severity,
 		Window: rules.FormatWindow(r.Window), WindowSeconds: int64(r.Window.Seconds()),
 		Measure: r.Measure.String(), Where: r.Where, Limit: r.Limit.Format(r.Measure.Scale(amountScale)),
 	}

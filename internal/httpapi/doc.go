@@ -19,6 +19,7 @@
 //	/api/v1/alerts.csv         the same as a table
 //	/api/v1/alerts/by-id       one alert (?id=)
 //	/api/v1/alerts/stream      alerts as they come: server-sent events
+//	/api/v1/shadow             alerts of rules that are on trial
 //	/api/v1/dismissed          what PostgreSQL did not confirm
 //	/api/v1/dead-letters       what could not be taken in
 //	/api/v1/status             stages, partitions, lag

@@ -102,6 +102,7 @@ func (h *handler) routes() []route {
 		{"/api/v1/alerts.csv", h.alertsCSV, paged(alertFilters)},
 		{"/api/v1/alerts/by-id", h.alertByID, []string{"id", "cursor"}},
 		{"/api/v1/alerts/stream", h.stream, streamParameters},
+		{"/api/v1/shadow", h.shadow, paged(alertFilters)},
 		{"/api/v1/dismissed", h.dismissed, paged(dismissedFilters)},
 		{"/api/v1/dead-letters", h.deadLetters, paged(deadLetterFilters)},
 		{"/api/v1/status", h.status, nil},

@@ -3,20 +3,33 @@ package rules
 import (
 	"strings"
 	"text/tabwriter"
+
+	"github.com/brimline/brimline"
 )
 
-// Describe is one aligned line per rule: id, window, limit, measure, where and
-// severity; every row and no severity are written as "-".
+// Describe is one aligned line per rule, and for each limit of one that has several: id, window, limit, measure, where
+// and severity, and what sets it apart; every row and no severity are written as "-".
 func Describe(s *Set) string {
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	for i := range s.Rules {
-		rule := &s.Rules[i]
+	describe := func(rule *brimline.Rule, more string) {
 		cells := []string{
 			rule.ID, FormatWindow(rule.Window), "> " + rule.Limit.Format(rule.Measure.Scale(s.Scale)), rule.Measure.String(),
 			oneLine(rule.Where), oneLine(rule.Severity),
 		}
+		if rule.Shadow {
+			cells = append(cells, "shadow")
+		}
+		if more != "" {
+			cells = append(cells, more)
+		}
 		_, _ = w.Write([]byte(strings.Join(cells, "\t") + "\n"))
+	}
+	for i := range s.Rules {
+		describe(&s.Rules[i], "")
+	}
+	for i := range s.Disabled {
+		describe(&s.Disabled[i], "not enabled")
 	}
 	_ = w.Flush()
 	return b.String()

@@ -23,8 +23,16 @@ const (
 func fileFields() []string { return []string{"scale", "lateness", "columns", "rules"} }
 
 func ruleFields() []string {
-	return []string{"id", "window", "limit", "measure", "where", "severity", "description"}
+	return []string{"id", "window", "limit", "limits", "measure", "where", "severity", "description", "mode", "enabled"}
 }
+
+func tierFields() []string { return []string{"limit", "severity"} }
+
+// The modes of a rule.
+const (
+	modeLive   = "live"
+	modeShadow = "shadow"
+)
 
 func measures() (names []string) {
 	for _, m := range brimline.Measures() {
@@ -73,18 +81,32 @@ func (r *reader) set(root *yaml.Node) *Set {
 		r.problemAt(list, "there are %d rules; at most %d are possible", len(list.Content), MaxRules)
 	default:
 		ids := make(map[string]int)
+		var nodes []*yaml.Node // of Rules
 		for _, n := range list.Content {
-			rule, p := r.rule(n, s, sure, ids)
-			s.Rules, s.predicates = append(s.Rules, rule), append(s.predicates, p)
+			tiers, p, enabled := r.rule(n, s, sure, ids)
+			if !enabled {
+				s.Disabled = append(s.Disabled, tiers...)
+				continue
+			}
+			for range tiers {
+				nodes, s.predicates = append(nodes, n), append(s.predicates, p)
+			}
+			s.Rules = append(s.Rules, tiers...)
 		}
-		r.toldApart(list, s)
+		switch {
+		case len(s.Rules) == 0 && len(s.Disabled) > 0:
+			r.problemAt(list, "no rule is enabled; leave out `enabled: false` of at least one")
+		case len(s.Rules) > MaxRules:
+			r.problemAt(list, "there are %d rules, each limit of a rule counted; at most %d are possible", len(s.Rules), MaxRules)
+		}
+		r.toldApart(nodes, s)
 	}
 	return s
 }
 
 // toldApart refuses rules that a group would take for one another: it knows them by their fingerprints, and puts its
 // questions about a rule under the upper 63 bits.
-func (r *reader) toldApart(list *yaml.Node, s *Set) {
+func (r *reader) toldApart(nodes []*yaml.Node, s *Set) {
 	first := make(map[uint64]int)
 	for i := range s.Rules {
 		rule := &s.Rules[i]
@@ -93,7 +115,7 @@ func (r *reader) toldApart(list *yaml.Node, s *Set) {
 		if !taken {
 			first[known] = i
 		} else if id := s.Rules[other].ID; id != rule.ID { // the same id is noted already
-			r.problemAt(list.Content[i], "rules %q and %q cannot be told apart by their fingerprints; rename one of them",
+			r.problemAt(nodes[i], "rules %q and %q cannot be told apart by their fingerprints; rename one of them",
 				id, rule.ID)
 		}
 	}
@@ -164,16 +186,27 @@ func (r *reader) columns(n *yaml.Node) []brimline.Column {
 	return columns
 }
 
-func (r *reader) rule(n *yaml.Node, s *Set, sure bool, ids map[string]int) (rule brimline.Rule, p predicate) {
+// rule gives the rule for each of its limits, and whether it is enabled.
+func (r *reader) rule(
+	n *yaml.Node, s *Set, sure bool, ids map[string]int,
+) (tiers []brimline.Rule, p predicate, enabled bool) {
 	fields := r.known(n, "a rule", ruleFields())
 	if n.Kind != yaml.MappingNode {
-		return rule, p
+		return make([]brimline.Rule, 1), p, true
 	}
+	limits, tiered := fields["limits"]
 	for _, name := range [...]string{"id", "window", "limit"} {
-		if _, ok := fields[name]; !ok {
+		if _, ok := fields[name]; !ok && (name != "limit" || !tiered) {
 			r.problemAt(n, "the rule has no %s", name)
 		}
 	}
+	if limit, ok := fields["limit"]; ok && tiered {
+		if limit == nil {
+			limit = n
+		}
+		r.problemAt(limit, "the rule has a limit and limits; put all of them into limits")
+	}
+	var rule brimline.Rule
 	rule.ID = r.id(fields["id"], ids)
 	rule.Window = r.duration(fields["window"], "window")
 	measured := true
@@ -184,14 +217,66 @@ func (r *reader) rule(n *yaml.Node, s *Set, sure bool, ids map[string]int) (rule
 		}
 		rule.Measure = m
 	}
-	rule.Limit = r.limit(fields["limit"], rule.Measure, s.Scale, sure && measured)
+	if !tiered {
+		rule.Limit = r.limit(fields["limit"], rule.Measure, s.Scale, sure && measured)
+	}
 	if where, ok := r.scalar(fields["where"], "where"); ok {
 		rule.Where = strings.TrimSpace(where)
 		p = r.where(fields["where"], where, s)
 	}
 	rule.Severity = r.label(fields["severity"], "severity", maxSeverity)
 	rule.Description = r.label(fields["description"], "description", maxDescription)
-	return rule, p
+	rule.Shadow = r.word(fields["mode"], "mode", modeLive, modeShadow) == modeShadow
+	enabled = r.word(fields["enabled"], "enabled", "true", "false") != "false"
+	if !tiered {
+		return []brimline.Rule{rule}, p, enabled
+	}
+	return r.tiers(limits, rule, s.Scale, sure && measured), p, enabled
+}
+
+// word is the value of a field that is one of a few, "" where it is none.
+func (r *reader) word(n *yaml.Node, name string, possible ...string) string {
+	text, ok := r.scalar(n, name)
+	if ok && !slices.Contains(possible, text) {
+		r.problemAt(n, "%s %q is none of %s%s", name, text, strings.Join(possible, ", "), suggest(text, possible))
+		return ""
+	}
+	return text
+}
+
+// tiers are a rule for each of its limits, which rise. A limit stands alone, or with the severity of its alerts.
+func (r *reader) tiers(n *yaml.Node, rule brimline.Rule, amounts int, sure bool) (tiers []brimline.Rule) {
+	switch {
+	case n == nil: // noted by mapping
+		return []brimline.Rule{rule}
+	case n.Kind != yaml.SequenceNode:
+		r.problemAt(n, "limits must be a list such as [3000, 5000], and is %s", nodeKind(n))
+		return []brimline.Rule{rule}
+	case len(n.Content) == 0:
+		r.problemAt(n, "the list of limits is empty")
+		return []brimline.Rule{rule}
+	}
+	for i, of := range n.Content {
+		tier, limit := rule, of
+		if of.Kind == yaml.MappingNode {
+			fields := r.known(of, "one of the limits", tierFields())
+			given, there := fields["limit"]
+			if limit = given; !there {
+				r.problemAt(of, "one of the limits has no limit; write {limit: 3000, severity: high}")
+			}
+			if _, own := fields["severity"]; own {
+				tier.Severity = r.label(fields["severity"], "severity", maxSeverity)
+			}
+		}
+		noted := len(r.problems.List)
+		tier.Limit = r.limit(limit, rule.Measure, amounts, sure)
+		tier.ID = brimline.TierID(rule.ID, tier.Limit, rule.Measure.Scale(amounts))
+		if sure && i > 0 && limit != nil && len(r.problems.List) == noted && tier.Limit.Cmp(tiers[i-1].Limit) <= 0 {
+			r.problemAt(of, "limit %s is not above the one before it; let limits rise", limit.Value)
+		}
+		tiers = append(tiers, tier)
+	}
+	return tiers
 }
 
 func (r *reader) id(n *yaml.Node, ids map[string]int) string {

@@ -24,7 +24,8 @@ const DefaultScale = 2
 // Set is a valid rules file. It comes from Load or Parse; its RuleSet is to be read, not changed.
 type Set struct {
 	brimline.RuleSet
-	predicates []predicate // of Rules, in their order
+	Disabled   []brimline.Rule // those of `enabled: false`, which are read and not run
+	predicates []predicate     // of Rules, in their order
 }
 
 // Compiled are the rules ready for use, with their fingerprints; opts apply to each.

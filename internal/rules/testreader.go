@@ -221,8 +221,23 @@ func (t *oneTest) only(n *yaml.Node) (ids []string) {
 	for _, item := range n.Content {
 		id, ok := t.scalar(item, "a rule id")
 		problem := func(format string, args ...any) { t.problemAt(item, format, args...) }
-		if ok && t.ruleOf(id, problem) != nil {
+		if tiers := t.tiersOf(id); len(tiers) > 0 {
+			ids = append(ids, tiers...)
+		} else if ok && t.ruleOf(id, problem) != nil {
 			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// tiersOf are the ids of a rule with several limits; nil for any other.
+func (r *testReader) tiersOf(id string) (ids []string) {
+	if r.rules() == nil {
+		return nil
+	}
+	for i := range r.rules().Rules {
+		if rule := &r.rules().Rules[i]; rule.ID != id && rule.Of() == id {
+			ids = append(ids, rule.ID)
 		}
 	}
 	return ids
@@ -239,6 +254,10 @@ func (r *testReader) ruleOf(id string, problem func(format string, args ...any))
 			return rule
 		}
 		ids = append(ids, r.rules().Rules[i].ID)
+	}
+	if tiers := r.tiersOf(id); len(tiers) > 0 {
+		problem("rule %q has several limits; name one of %s", id, strings.Join(tiers, ", "))
+		return nil
 	}
 	hint := suggest(id, ids)
 	if hint == "" && len(ids) <= 10 {

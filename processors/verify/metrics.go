@@ -13,6 +13,7 @@ import (
 // Metrics are the stage's own; lag and restarts are counted by the app for every stage alike.
 type Metrics struct {
 	candidates   *prometheus.CounterVec
+	shadows      *prometheus.CounterVec
 	alerts       *prometheus.CounterVec
 	dismissed    *prometheus.CounterVec
 	edgesFound   prometheus.Counter
@@ -44,6 +45,10 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		}, []string{"kind"}),
 		alerts: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "brimline_verify_alerts_total", Help: "Alerts written, by rule and the rule's severity.",
+		}, []string{"rule", "severity"}),
+		shadows: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "brimline_verify_shadow_alerts_total",
+			Help: "Alerts of rules in mode shadow, written to the group's topic of them, by rule and the rule's severity.",
 		}, []string{"rule", "severity"}),
 		dismissed: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "brimline_verify_dismissed_total", Help: "Candidates dismissed, by reason.",
@@ -89,7 +94,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Help: "Records of candidates that wait for questions about users with many rows, while their partitions go on.",
 		}),
 	}
-	r.MustRegister(m.candidates, m.alerts, m.dismissed, m.edgesFound, m.replays, m.dead, m.long, m.reasked, m.queries,
+	r.MustRegister(m.candidates, m.alerts, m.shadows, m.dismissed, m.edgesFound, m.replays, m.dead, m.long, m.reasked, m.queries,
 		m.waits, m.transactions, m.delay, m.aborts, m.cut, m.waiting, m.kept)
 	for _, outcome := range reaskings {
 		m.reasked.WithLabelValues(outcome)
@@ -117,6 +122,9 @@ func (m *Metrics) alertsOf(rule *brimline.Rule) prometheus.Counter {
 	severity := rule.Severity
 	if strings.Trim(severity, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-. ") != "" {
 		severity = "other"
+	}
+	if rule.Shadow {
+		return m.shadows.WithLabelValues(rule.ID, severity)
 	}
 	return m.alerts.WithLabelValues(rule.ID, severity)
 }
@@ -155,7 +163,7 @@ func (m *Metrics) count(items []item, at time.Time) {
 		}
 		if it.out.alert != nil {
 			m.alertsOf(&it.candidate.Rule).Inc()
-			if row := it.candidate.Source.Commit; row != 0 {
+			if row := it.candidate.Source.Commit; row != 0 && !it.candidate.Rule.Shadow {
 				m.delay.Observe(at.Sub(row.Std()).Seconds())
 			}
 		}

@@ -60,7 +60,11 @@ func (s *Stage) encode(it *item) (out []*kgo.Record, err error) {
 		out = append(out, record(topic, processors.Partition(a.Candidate.User, partitions), []byte(a.Candidate.ID()), value))
 		return err
 	}
-	if err := alert(s.Streams.Alerts, s.partitions.alerts, it.out.alert); err != nil {
+	topic, partitions := s.Streams.Alerts, s.partitions.alerts
+	if it.out.alert != nil && it.out.alert.Candidate.Rule.Shadow {
+		topic, partitions = s.Streams.Shadow, s.partitions.shadow
+	}
+	if err := alert(topic, partitions, it.out.alert); err != nil {
 		return nil, err
 	}
 	if err := alert(s.Streams.Dismissed, s.partitions.dismissed, it.out.dismissed); err != nil {

@@ -39,7 +39,7 @@ type Stage struct {
 }
 
 // partitionCounts are those of the topics that the stage writes.
-type partitionCounts struct{ alerts, dismissed, changes, deadLetters int }
+type partitionCounts struct{ alerts, shadow, dismissed, changes, deadLetters int }
 
 // New checks the configuration; every problem is reported at once.
 func New(c Config) (*Stage, error) {
@@ -157,6 +157,7 @@ func (s *Stage) countPartitions(ctx context.Context) error {
 		s.Streams.Candidates: &candidates, s.Streams.Questions: &questions, s.Streams.Again: &again,
 		s.Streams.Changes: &s.partitions.changes, s.Streams.Alerts: &s.partitions.alerts,
 		s.Streams.Dismissed: &s.partitions.dismissed, s.Streams.DeadLetters: &s.partitions.deadLetters,
+		s.Streams.Shadow: &s.partitions.shadow,
 	}
 	r := kmsg.NewPtrMetadataRequest()
 	for _, name := range slices.Sorted(maps.Keys(counts)) {

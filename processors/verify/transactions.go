@@ -273,7 +273,7 @@ func (c *committer) failed(doing string, err error) error {
 		e.Err = fmt.Errorf("another producer took over, or the brokers gave this one up: %w", err)
 		e.Remedy = "if it happens again and again, another process runs under this instance name: give each its own"
 	case errors.Is(err, kerr.MessageTooLarge), errors.Is(err, kerr.RecordListTooLarge):
-		e.Remedy = "raise max.message.bytes of the topics alerts, dismissed, changes and deadletter"
+		e.Remedy = "raise max.message.bytes of the topics alerts, shadow, dismissed, changes and deadletter"
 	case errors.Is(err, kerr.TransactionalIDAuthorizationFailed), errors.Is(err, kerr.TopicAuthorizationFailed),
 		errors.Is(err, kerr.GroupAuthorizationFailed):
 		e.Remedy = "allow this login WRITE on the transactional id and the topics, and READ on the group"

@@ -29,7 +29,7 @@ type walks struct {
 // deletes, and the partition does it. Every lookEvery keys the walk looks at the clock.
 const (
 	slice     = time.Millisecond
-	restsFor  = 3
+	restsFor  = 7
 	visitCost = 100 * time.Microsecond
 	lookEvery = 64
 )
