@@ -19,7 +19,7 @@ import (
 type proveCmd struct {
 	Since        string        `help:"Edges of so long ago or from a time on: 24h, 7d, or ISO 8601 with an offset." default:"24h" placeholder:"SPAN"`
 	Alert        string        `help:"Only say what has become of this alert." placeholder:"ID"`
-	Rule         []string      `type:"list" help:"Only these rules; several by commas or by repeating." placeholder:"ID"`
+	Rule         []string      `type:"list" help:"Only these rules, or one of their limits: weekly-spend, weekly-spend@5000; several by commas or by repeating." placeholder:"ID"`
 	JSON         bool          `name:"json" help:"As JSON."`
 	WholeHistory bool          `help:"The change stream had all rows of before the group began: edges before that need their alerts as well."`
 	TableFrom    time.Time     `help:"The table has no rows of before this time any more: windows that reach below are not judged. ISO 8601 with an offset." placeholder:"TIME"`

@@ -46,6 +46,7 @@ type Proof struct {
 	rules      []prove.Rule
 	began      brimline.Time
 	alertsFrom brimline.Time
+	told       time.Time // when progress was told last
 }
 
 // large is from how many rows on a table is not read whole without being told to.
@@ -130,7 +131,10 @@ func (p *Proof) readRules(ctx context.Context) error {
 	var ids []string
 	for _, rule := range p.set.Rules {
 		ids = append(ids, rule.ID)
-		if len(p.o.Rules) > 0 && !slices.Contains(p.o.Rules, rule.ID) {
+		if rule.Of() != rule.ID && !slices.Contains(ids, rule.Of()) {
+			ids = append(ids, rule.Of())
+		}
+		if len(p.o.Rules) > 0 && !slices.Contains(p.o.Rules, rule.ID) && !slices.Contains(p.o.Rules, rule.Of()) {
 			continue
 		}
 		takes, err := rules.Compile(rule.Where, p.set.Columns, p.set.Scale)
@@ -173,8 +177,10 @@ func (p *Proof) Span(ctx context.Context, from, to brimline.Time) (*prove.Result
 		Clock: func() brimline.Time { return brimline.TimeOf(p.o.Clock()) },
 		Look: func(ctx context.Context, work func(*ledger.Look) error) error {
 			p.o.Tell("asking PostgreSQL for all edges")
+			p.told = time.Now()
 			return p.ledger.Look(ctx, work)
 		},
+		Asking: func(n, of int) { p.progress("asking about rule %d of %d", n, of) },
 	}
 	if !p.o.WholeHistory {
 		o.Began = p.began
@@ -182,19 +188,40 @@ func (p *Proof) Span(ctx context.Context, from, to brimline.Time) (*prove.Result
 	return prove.Prove(ctx, o)
 }
 
-// alerts calls take for the alerts of this group's stream.
+// tellEvery is how often is told how far the reading has come.
+const tellEvery = 10 * time.Second
+
+// progress tells what is done, now and then.
+func (p *Proof) progress(format string, args ...any) {
+	if now := time.Now(); now.Sub(p.told) >= tellEvery {
+		p.told = now
+		p.o.Tell(fmt.Sprintf(format, args...))
+	}
+}
+
+// alerts calls take for the alerts of this group's stream, also for those of rules on trial.
 func (p *Proof) alerts(ctx context.Context, take func(*brimline.Alert) error) error {
-	p.o.Tell("reading the alerts")
-	return p.cluster.Tail(ctx, p.o.Streams.Alerts, kafka.Oldest, false, func(m *kafka.Message) error {
+	read := 0
+	one := func(m *kafka.Message) error {
 		v, err := codecs.Alert{}.Decode(m.Value)
 		if err != nil { // the topic is open to others
 			return nil
 		}
+		read++
+		p.progress("%d alerts read", read)
 		if a := v.(*brimline.Alert); a.Candidate.Source.Topic == "" || a.Candidate.Source.Topic == p.o.Streams.Source {
 			return take(a)
 		}
 		return nil
-	})
+	}
+	if err := p.cluster.Tail(ctx, p.o.Streams.Alerts, kafka.Oldest, false, one); err != nil {
+		return err
+	}
+	err := p.cluster.Tail(ctx, p.o.Streams.Shadow, kafka.Oldest, false, one)
+	if IsMissing(err) { // the group has not run since there is such a thing
+		return nil
+	}
+	return err
 }
 
 // settleEvery is how often the brokers are asked.

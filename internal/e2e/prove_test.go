@@ -1,17 +1,22 @@
 package e2e
 
 import (
+	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"os/exec"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/codecs"
 	"github.com/brimline/brimline/internal/testkit"
 )
 
@@ -22,19 +27,31 @@ type proven struct {
 	Looks            int
 	Edges, Alerts    int
 	Missing          []struct{ ID string }
-	Outdated         []struct{ ID string }
+	Outdated, False  []struct{ ID string }
+	Superseded       []struct{ ID string }
 	NotPromised      map[string]int `json:"not_promised"`
-	missing, changed []string
+	missing, changed []string       // changed are the alerts without an edge
+	waited           bool           // something was amiss at the first look
 }
 
-// proof runs brimline prove, with its exit code and what it wrote.
-func (j *job) proof(t *testing.T, args ...string) (code int, stdout, stderr string) {
+// waits is what prove says when it waits before it looks again.
+const waits = "waiting for the stream before looking again"
+
+// proofCommand is brimline prove.
+func (j *job) proofCommand(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
 	c := exec.CommandContext(t.Context(), binary, append([]string{
 		"prove", "--brokers", strings.Join(j.Brokers, ","), "--group", j.names.Group, "--source", j.names.Source,
 		"--alerts", j.names.Alerts, "--grace", "0s",
 	}, args...)...)
 	c.Env = append(os.Environ(), "BRIMLINE_DATABASE_URL="+j.url)
+	return c
+}
+
+// proof runs brimline prove, with its exit code and what it wrote.
+func (j *job) proof(t *testing.T, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	c := j.proofCommand(t, args...)
 	var errors strings.Builder
 	c.Stderr = &errors
 	out, err := c.Output()
@@ -57,9 +74,10 @@ func (j *job) prove(t *testing.T, args ...string) *proven {
 	for _, e := range p.Missing {
 		p.missing = append(p.missing, e.ID)
 	}
-	for _, e := range p.Outdated {
+	for _, e := range slices.Concat(p.Outdated, p.False, p.Superseded) {
 		p.changed = append(p.changed, e.ID)
 	}
+	p.waited = strings.Contains(errors, waits)
 	slices.Sort(p.missing)
 	slices.Sort(p.changed)
 	return p
@@ -72,7 +90,7 @@ func (j *job) amiss(t *testing.T) (edges int, missing, outdated []string) {
 	for _, r := range j.rules.Rules {
 		maps.Copy(want, j.table.Edges(t, r, j.where[r.ID]))
 	}
-	for _, a := range j.alerts(t) {
+	for _, a := range append(j.alerts(t), j.shadows(t)...) {
 		got[a.Candidate.ID()] = true
 		if _, there := want[a.Candidate.ID()]; !there {
 			outdated = append(outdated, a.Candidate.ID())
@@ -86,6 +104,19 @@ func (j *job) amiss(t *testing.T) (edges int, missing, outdated []string) {
 	slices.Sort(missing)
 	slices.Sort(outdated)
 	return len(want), missing, outdated
+}
+
+// shadows are the alerts of rules on trial.
+func (j *job) shadows(t *testing.T) (all []*brimline.Alert) {
+	t.Helper()
+	for _, r := range j.Records(t, j.names.Shadow) {
+		a, err := codecs.Alert{}.Decode(r.Value)
+		if err != nil {
+			t.Fatalf("shadow %s: %v", r.Value, err)
+		}
+		all = append(all, a.(*brimline.Alert))
+	}
+	return all
 }
 
 // created writes rows into the table and into the stream.
@@ -108,6 +139,8 @@ rules:
   - {id: out, window: 2d, limit: 300, measure: sum_out}
   - {id: many, window: 1d, limit: 6, measure: count}
   - {id: some, window: 5d, limit: 1500, where: 'amount > 20 && description != "row 7"'}
+  - {id: steps, window: 2d, limits: [1000, 2000]}
+  - {id: trial, window: 1d, limit: 700, mode: shadow}
 `
 
 // TestProve: of a random history each edge has its alert, by the judge; and exactly the faults that are then made behind
@@ -137,6 +170,10 @@ func TestProve(t *testing.T) {
 	if p := j.prove(t, append(whole, "--rule", "some")...); !p.True || p.Edges != some {
 		t.Errorf("rule some has %d edges, and prove says %+v", some, p)
 	}
+	of := len(j.table.Edges(t, j.rules.Rules[6], "")) + len(j.table.Edges(t, j.rules.Rules[7], ""))
+	if p := j.prove(t, append(whole, "--rule", "steps")...); !p.True || p.Edges != of || of == 0 {
+		t.Errorf("rule steps has %d edges at both limits, and prove says %+v", of, p)
+	}
 	if p := j.prove(t, "--since", "3d", "--whole-history"); !p.True || p.Edges >= edges {
 		t.Errorf("the edges of three days: %+v", p)
 	}
@@ -159,7 +196,7 @@ func TestProve(t *testing.T) {
 		t.Fatalf("nothing to see: missing %q, outdated %q", missing, outdated)
 	}
 	p := j.prove(t, whole...)
-	if p.True || p.Looks != 2 || !slices.Equal(p.missing, missing) || !slices.Equal(p.changed, outdated) {
+	if p.True || p.Looks != 2 || len(p.False) > 0 || !slices.Equal(p.missing, missing) || !slices.Equal(p.changed, outdated) {
 		t.Errorf("missing  %q\nand not  %q\noutdated %q\nand not  %q\n%d looks", p.missing, missing, p.changed, outdated, p.Looks)
 	}
 	// What is not promised is counted, and is no fault: the group began after all of it.
@@ -173,7 +210,7 @@ func TestProve(t *testing.T) {
 		t.Errorf("without a whole window: %+v", p)
 	}
 	code, out, _ := j.proof(t, whole...)
-	if summary := fmt.Sprintf("%d missing, %d outdated\n", len(missing), len(outdated)); code != 1 ||
+	if summary := fmt.Sprintf("%d missing, %d outdated, 0 false\n", len(missing), len(p.Outdated)); code != 1 ||
 		!strings.Contains(out, summary) || !strings.Contains(out, "MISSING  ") {
 		t.Errorf("exit code %d, without %q\n%s", code, summary, out)
 	}
@@ -221,7 +258,7 @@ func TestProveWaitsForTheStream(t *testing.T) {
 	done := make(chan *proven)
 	go func() { done <- j.prove(t, append(since, "--wait", patience.String())...) }()
 	j.finish(t)
-	if p := <-done; !p.True || p.Edges == 0 || p.Alerts != p.Edges {
+	if p := <-done; !p.True || p.Edges == 0 || p.Alerts != p.Edges || p.Looks != 1 {
 		t.Errorf("a group that catches up: %+v", p)
 	}
 	// A rule that comes later does not alert for what was before it.
@@ -229,6 +266,294 @@ func TestProveWaitsForTheStream(t *testing.T) {
 	j.finish(t)
 	if p := j.prove(t, since...); !p.True || p.NotPromised["before_rule"] != 1 {
 		t.Errorf("a later rule: %+v", p)
+	}
+}
+
+// TestProveWaitsForTheSource: what the source has not brought yet is no finding as long as the stream shows nothing of
+// after the look, and the grace is not over; and it is waited for no longer than that.
+func TestProveWaitsForTheSource(t *testing.T) {
+	t.Parallel()
+	j := newJob(t, parts(t), 1, provenRules)
+	position := func() int64 {
+		var text string
+		if err := j.table.Conn.QueryRow(t.Context(), `SELECT pg_current_wal_lsn()::text`).Scan(&text); err != nil {
+			t.Fatal(err)
+		}
+		lsn, err := brimline.ParseLSN(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return int64(lsn)
+	}
+	now := time.Now()
+	row := testkit.Row{ID: 1, User: 5, Amount: 10_00, Time: brimline.TimeOf(now.Add(-time.Minute)), Description: "x"}
+	j.created(t, row)
+	j.finish(t)
+	run := j.start(t, 0)
+	late := testkit.Row{ID: 2, User: 5, Amount: 4000_00, Time: brimline.TimeOf(now), Description: "x"}
+	at := position()
+	j.table.Insert(t, []testkit.Row{late}) // and not into the stream
+	since := []string{"--since", "1h", "--whole-history", "--json"}
+
+	c := j.proofCommand(t, append(since, "--grace", patience.String())...)
+	var out strings.Builder
+	c.Stdout = &out
+	told, err := c.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(told)
+	for lines.Scan() && !strings.Contains(lines.Text(), waits) {
+	}
+	ended := make(chan error, 1)
+	go func() {
+		_, _ = io.Copy(io.Discard, told)
+		ended <- c.Wait()
+	}()
+	select {
+	case err := <-ended:
+		t.Fatalf("it ended before the stream had shown the row: %v\n%s", err, &out)
+	case <-time.After(4 * time.Second): // far longer than the group takes for what it has
+	}
+	j.Produce(t, j.names.Source, []testkit.Event{testkit.Envelope("transactions", "c", nil, &late, at)})
+	// Another one shows that all of before the look has come.
+	next := testkit.Row{ID: 3, User: 6, Amount: 1_00, Time: brimline.TimeOf(now), Description: "x"}
+	at = position()
+	j.table.Insert(t, []testkit.Row{next})
+	j.Produce(t, j.names.Source, []testkit.Event{testkit.Envelope("transactions", "c", nil, &next, at)})
+	if err := <-ended; err != nil || !strings.Contains(out.String(), `"true": true`) {
+		t.Errorf("%v\n%s", err, &out)
+	}
+
+	// A stream that shows nothing new is waited for as long as the grace.
+	j.table.Insert(t, []testkit.Row{{ID: 4, User: 7, Amount: 4000_00, Time: brimline.TimeOf(now), Description: "x"}})
+	if p := j.prove(t, "--since", "1h", "--whole-history", "--grace", "2s"); len(p.missing) == 0 || p.Looks != 2 {
+		t.Errorf("a row that never comes: %+v", p)
+	}
+	run.Signal(syscall.SIGTERM)
+	j.mustEnd(t, run)
+}
+
+// TestProveTellsLinks: an alert without an edge is superseded where links lead to an edge that is alerted, false where
+// it does not show that PostgreSQL ever confirmed it, and outdated else.
+func TestProveTellsLinks(t *testing.T) {
+	t.Parallel()
+	j := newJob(t, parts(t), 1, "rules: [{id: week, window: 7d, limit: 3000}]")
+	now := time.Now().Truncate(time.Second)
+	row := func(id, user int64, dollars brimline.Amount, ago time.Duration) testkit.Row {
+		return testkit.Row{ID: id, User: user, Amount: dollars * 100, Time: brimline.TimeOf(now.Add(-ago)), Description: "x"}
+	}
+	id := func(user string, ago time.Duration) string {
+		return brimline.AlertID(user, "week", brimline.TimeOf(now.Add(-ago)))
+	}
+	j.created(t, row(1, 5, 4000, time.Hour), row(2, 6, 4000, time.Hour), row(3, 7, 4000, time.Hour))
+	j.finish(t)
+	j.created(t, row(11, 5, 3500, 2*time.Hour))
+	j.finish(t)
+	j.created(t, row(12, 5, 3500, 3*time.Hour)) // a link to a link
+	j.finish(t)
+	j.table.Delete(t, 2)
+	// An alert that no figures confirm.
+	records := j.Records(t, j.names.Alerts)
+	v, err := codecs.Alert{}.Decode(records[0].Value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	forged := v.(*brimline.Alert)
+	forged.Candidate.User, forged.Database = "8", nil
+	forged.Verification = brimline.Verification{Status: brimline.Unverified}
+	b, err := codecs.Alert{}.Encode(forged)
+	if err != nil {
+		t.Fatal(err)
+	}
+	j.Produce(t, j.names.Alerts, []testkit.Event{{Key: []byte(forged.Candidate.ID()), Value: b}})
+
+	p := j.prove(t, "--since", "1d", "--whole-history")
+	ids := func(edges []struct{ ID string }) (all []string) {
+		for _, e := range edges {
+			all = append(all, e.ID)
+		}
+		slices.Sort(all)
+		return all
+	}
+	if got, want := ids(p.Superseded), []string{id("5", time.Hour), id("5", 2*time.Hour)}; !slices.Equal(got, want) &&
+		!slices.Equal(got, []string{want[1], want[0]}) {
+		t.Errorf("superseded %q and not %q", got, want)
+	}
+	if got := ids(p.Outdated); len(got) != 1 || got[0] != id("6", time.Hour) {
+		t.Errorf("outdated: %q", got)
+	}
+	if got := ids(p.False); len(got) != 1 || got[0] != forged.Candidate.ID() {
+		t.Errorf("false: %q", got)
+	}
+	if len(p.missing) > 0 || p.True || p.Edges != 2 || p.Alerts != 2 {
+		t.Errorf("%+v", p)
+	}
+	for _, of := range []struct{ id, verdict string }{
+		{id("5", time.Hour), "superseded"}, {id("5", 2*time.Hour), "superseded"}, {id("5", 3*time.Hour), "true"},
+		{id("6", time.Hour), "outdated"}, {id("7", time.Hour), "true"}, {forged.Candidate.ID(), "false"},
+	} {
+		code, out, errors := j.proof(t, "--alert", of.id, "--json")
+		if want := map[bool]int{true: 0, false: 1}[of.verdict == "true"]; code != want ||
+			!strings.Contains(out, `"verdict": "`+of.verdict+`"`) {
+			t.Errorf("%s: not %s, exit code %d\n%s%s", of.id, of.verdict, code, out, errors)
+		}
+		if of.verdict == "superseded" && !strings.Contains(out, `"superseded_by": "`+id("5", 3*time.Hour)) {
+			t.Errorf("%s: superseded by another\n%s", of.id, out)
+		}
+	}
+
+	// Superseded alone is no fault.
+	j.table.Insert(t, []testkit.Row{row(2, 6, 4000, time.Hour), row(4, 8, 4000, time.Hour)})
+	if p := j.prove(t, "--since", "1d", "--whole-history"); !p.True || len(p.Superseded) != 2 || p.Looks != 1 {
+		t.Errorf("superseded alone: %+v", p)
+	}
+	// Records of alerts are removed: they are missing.
+	want := []string{string(records[0].Key), string(records[1].Key)}
+	want = slices.DeleteFunc(want, func(of string) bool { return slices.Contains(p.changed, of) && of[0] == '5' })
+	slices.Sort(want)
+	j.Trim(t, j.names.Alerts, 0, records[1].Offset+1)
+	if p := j.prove(t, "--since", "1d", "--whole-history"); len(want) == 0 || !slices.Equal(p.missing, want) {
+		t.Errorf("without the alerts %q: missing %q", want, p.missing)
+	}
+}
+
+// TestProveCanBeStopped: while PostgreSQL lets it wait, a signal ends it at once, and the statement's bound in time.
+func TestProveCanBeStopped(t *testing.T) {
+	t.Parallel()
+	j := newJob(t, parts(t), 1, provenRules)
+	j.finish(t)
+	lock, err := testkit.Connect(t, j.url).Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	stopped := j.proofCommand(t)
+	var errors strings.Builder
+	stopped.Stderr = &errors
+	waiting := func(n int) {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		err := testkit.Eventually(ctx, func() (bool, error) {
+			var have int
+			err := j.table.Conn.QueryRow(ctx, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+				AND application_name LIKE 'brimline prove%' AND wait_event_type = 'Lock'`).Scan(&have)
+			return have == n, err
+		})
+		if err != nil {
+			t.Fatalf("no statement waits: %v", err)
+		}
+	}
+	if _, err := lock.Exec(t.Context(), `LOCK TABLE streaming.transactions IN ACCESS EXCLUSIVE MODE`); err != nil {
+		t.Fatal(err)
+	}
+	if err := stopped.Start(); err != nil {
+		t.Fatal(err)
+	}
+	waiting(1)
+	_ = stopped.Process.Signal(os.Interrupt)
+	_ = stopped.Wait()
+	if code := stopped.ProcessState.ExitCode(); code != 1 || !strings.Contains(errors.String(), "there is no result") {
+		t.Errorf("exit code %d\n%s", code, &errors)
+	}
+	waiting(0) // nothing is left behind in PostgreSQL
+	if code, out, errors := j.proof(t, "--statement-timeout", "500ms"); code != 3 || out != "" {
+		t.Errorf("exit code %d\n%s%s", code, out, errors)
+	}
+	if err := lock.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if p := j.prove(t); !p.True {
+		t.Errorf("%+v", p)
+	}
+}
+
+// TestProveUnderLoad: while 500 rows a second come for a minute, some of them late, nothing is called missing or false.
+// At rest what is amiss is what the judge of the tests says, and alerts that are removed are found.
+func TestProveUnderLoad(t *testing.T) {
+	r := testkit.Rand(testkit.Seed(t))
+	j := newJob(t, parts(t), 3, provenRules)
+	j.where = map[string]string{"some": "amount > 20 AND description <> 'row 7'"}
+	slot := strings.ReplaceAll(j.names.Group, "-", "_")
+	capture := testkit.Start(t, binary, []string{"BRIMLINE_DATABASE_URL=" + j.url}, "capture",
+		"--brokers", strings.Join(j.Brokers, ","), "--group", j.names.Group, "--source", j.names.Source, "--listen", "off",
+		"--slot", slot, "--publication", slot)
+	j.table.Insert(t, []testkit.Row{{ID: 1, User: 1, Amount: 1, Time: brimline.TimeOf(time.Now()), Description: "first"}})
+	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+	defer cancel()
+	if err := j.WaitRecords(ctx, j.names.Source, 1); err != nil {
+		t.Fatal(err)
+	}
+	run := j.start(t, 0)
+	j.waitHandled(t, 1)
+
+	const load, each, every = time.Minute, 50, 100 * time.Millisecond
+	table := testkit.OpenTable(t, j.url, "streaming", "transactions") // the connection of j.table is the test's
+	loaded := make(chan int64, 1)
+	go func() {
+		tick := time.NewTicker(every)
+		defer tick.Stop()
+		id := int64(1)
+		for range int(load / every) {
+			<-tick.C
+			var rows []testkit.Row
+			now := time.Now()
+			for range each {
+				id++
+				at := now.Add(-time.Duration(r.Int64N(int64(every))))
+				if r.IntN(20) == 0 {
+					at = now.Add(-time.Duration(r.Int64N(int64(5 * 24 * time.Hour))))
+				}
+				rows = append(rows, testkit.Row{ID: id, User: 1 + r.Int64N(1000), Amount: brimline.Amount(r.Int64N(30000) - 10000),
+					Time: brimline.TimeOf(at), Description: "x"})
+			}
+			table.Insert(t, rows)
+		}
+		loaded <- id
+	}()
+	since := []string{"--since", "6d", "--whole-history"}
+	proofs, waited, rows := 0, 0, int64(0)
+	for rows == 0 {
+		p := j.prove(t, append(since, "--grace", "1m", "--wait", patience.String())...)
+		if proofs++; p.waited {
+			waited++
+		}
+		if len(p.missing)+len(p.False) > 0 {
+			t.Fatalf("missing %q, false %q of %d edges", p.missing, p.False, p.Edges)
+		}
+		select {
+		case rows = <-loaded:
+		default:
+		}
+	}
+	if err := j.WaitRecords(ctx, j.names.Source, rows); err != nil {
+		t.Fatalf("%d rows in the source topic: %v", rows, err)
+	}
+	for _, p := range []*testkit.Process{capture, run} {
+		p.Signal(syscall.SIGTERM)
+		j.mustEnd(t, p)
+	}
+	j.finish(t)
+	edges, missing, alone := j.amiss(t)
+	p := j.prove(t, since...)
+	if edges == 0 || waited == 0 || len(missing) > 0 {
+		t.Errorf("nothing to see: %d edges, missing %q, %d of %d proofs waited", edges, missing, waited, proofs)
+	}
+	if len(p.missing)+len(p.False) > 0 || p.Edges != edges || !slices.Equal(p.changed, alone) {
+		t.Errorf("%d edges and not %d, missing %q, false %q, without an edge %q and not %q", p.Edges, edges, p.missing, p.False,
+			p.changed, alone)
+	}
+	t.Logf("%d rows, %d edges, %d proofs, of which %d waited; %d superseded, %d outdated", rows, edges, proofs, waited,
+		len(p.Superseded), len(p.Outdated))
+
+	first := j.Records(t, j.names.Alerts)[0]
+	j.Trim(t, j.names.Alerts, first.Partition, first.Offset+1)
+	_, missing, _ = j.amiss(t)
+	if p := j.prove(t, since...); !slices.Equal(p.missing, missing) {
+		t.Errorf("without an alert: missing %q and not %q", p.missing, missing)
 	}
 }
 

@@ -34,6 +34,8 @@ type Options struct {
 	TableFrom brimline.Time
 
 	Look func(context.Context, func(*ledger.Look) error) error // a snapshot of the table
+	// Asking is told before each statement which of how many it is. May be nil.
+	Asking func(n, of int)
 	// Alerts calls take for each alert of the topic as it is, and ends with its error.
 	Alerts func(ctx context.Context, take func(*brimline.Alert) error) error
 	// Settle waits until the group has handled what the stream had when it was called, or, which it reports, until
@@ -273,7 +275,7 @@ func (o *Options) look(ctx context.Context) (*picture, error) {
 		p.at, p.lsn, p.edges = o.Clock(), k.LSN, map[string]Edge{}
 		ctx, cancel := context.WithCancelCause(ctx)
 		defer cancel(nil)
-		err := Edges(ctx, k, o.Rules, ledger.Span{From: o.From, To: o.To}, func(e Edge) {
+		err := Edges(ctx, k, o.Rules, ledger.Span{From: o.From, To: o.To}, o.Asking, func(e Edge) {
 			if p.edges[e.ID] = e; len(p.edges) > most {
 				cancel(tooMany("edges"))
 			}
@@ -292,13 +294,17 @@ func (o *Options) look(ctx context.Context) (*picture, error) {
 // readAlerts fills in the alerts as the topic has them now.
 func (o *Options) readAlerts(ctx context.Context, p *picture) error {
 	p.alerted, p.alerts, p.by = map[string]bool{}, map[key]Edge{}, map[string][]Edge{}
-	current := map[uint64]bool{}
+	current, trial := map[uint64]bool{}, map[string]bool{}
 	for i := range o.Rules {
 		current[o.Rules[i].Fingerprint()] = true
+		trial[o.Rules[i].ID] = o.Rules[i].Shadow
 	}
 	return o.Alerts(ctx, func(a *brimline.Alert) error {
 		e := EdgeOf(a)
 		print := e.Rule.Fingerprint()
+		if e.Rule.Shadow && !trial[e.Rule.ID] {
+			return nil // what a rule found on trial is no alert of it
+		}
 		if current[print] {
 			for _, id := range a.SupersededIDs() {
 				p.by[id] = append(p.by[id], e)
@@ -327,8 +333,13 @@ func EdgeOf(a *brimline.Alert) Edge {
 }
 
 // Edges asks the judge for all edges of the rules in a span: by SQL, or, where a rule has a condition, by a walk through
-// the rows.
-func Edges(ctx context.Context, k *ledger.Look, rules []Rule, span ledger.Span, found func(Edge)) error {
+// the rows. asking may be nil, else see Options.
+func Edges(
+	ctx context.Context, k *ledger.Look, rules []Rule, span ledger.Span, asking func(n, of int), found func(Edge),
+) error {
+	if asking == nil {
+		asking = func(int, int) {}
+	}
 	var sweeps []*judge.Sweep
 	from := span.From
 	for i := range rules {
@@ -341,6 +352,7 @@ func Edges(ctx context.Context, k *ledger.Look, rules []Rule, span ledger.Span, 
 			from = min(from, span.From.Add(-rule.Window))
 			continue
 		}
+		asking(i+1, len(rules))
 		sql := judge.HistorySQL(rule.Measure, k.History(span.User), k.TimeType())
 		if err := k.Judged(ctx, sql, judge.Interval(rule.Window), &rule.Rule.Rule, span, edge); err != nil {
 			return err
@@ -349,6 +361,7 @@ func Edges(ctx context.Context, k *ledger.Look, rules []Rule, span ledger.Span, 
 	if len(sweeps) == 0 {
 		return nil
 	}
+	asking(len(rules), len(rules))
 	err := k.Rows(ctx, from, span.To, span.User, func(row *brimline.Transaction) {
 		for _, s := range sweeps {
 			s.Row(row)
@@ -402,7 +415,7 @@ func Judge(
 	}
 	rules := []Rule{{Rule: judge.Rule{Rule: a.Candidate.Rule, Takes: takes}}}
 	span := ledger.Span{From: from, To: judged.At, User: &a.Candidate.User}
-	err := Edges(ctx, k, rules, span, func(e Edge) { p.edges[e.ID] = e })
+	err := Edges(ctx, k, rules, span, nil, func(e Edge) { p.edges[e.ID] = e })
 	if err != nil {
 		return "", nil, err
 	}

@@ -114,7 +114,7 @@ func TestJudgesAgree(t *testing.T) {
 						if k.LSN == 0 {
 							t.Error("no LSN")
 						}
-						return Edges(t.Context(), k, []Rule{{Rule: judged}}, ledger.Span{From: from, To: to, User: only},
+						return Edges(t.Context(), k, []Rule{{Rule: judged}}, ledger.Span{From: from, To: to, User: only}, nil,
 							func(e Edge) {
 								got = append(got, fmt.Sprintf("%s %s %s %d", e.ID, e.Table.Before.Format(0), e.Table.Total.Format(0),
 									e.Table.Count))
