@@ -477,16 +477,13 @@ func TestProveUnderLoad(t *testing.T) {
 	r := testkit.Rand(testkit.Seed(t))
 	j := newJob(t, parts(t), 3, provenRules)
 	j.where = map[string]string{"some": "amount > 20 AND description <> 'row 7'"}
-	slot := strings.ReplaceAll(j.names.Group, "-", "_")
+	slot := testkit.Unique(t)
+	j.names.Source = slot + ".streaming.transactions"
+	j.CreateTopic(t, j.names.Source, 3)
 	capture := testkit.Start(t, binary, []string{"BRIMLINE_DATABASE_URL=" + j.url}, "capture",
-		"--brokers", strings.Join(j.Brokers, ","), "--group", j.names.Group, "--source", j.names.Source, "--listen", "off",
-		"--slot", slot, "--publication", slot)
+		"--brokers", strings.Join(j.Brokers, ","), "--source", j.names.Source, "--slot", slot, "--publication", slot)
 	j.table.Insert(t, []testkit.Row{{ID: 1, User: 1, Amount: 1, Time: brimline.TimeOf(time.Now()), Description: "first"}})
-	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
-	defer cancel()
-	if err := j.WaitRecords(ctx, j.names.Source, 1); err != nil {
-		t.Fatal(err)
-	}
+	j.waitSource(t, 1)
 	run := j.start(t, 0)
 	j.waitHandled(t, 1)
 
@@ -529,9 +526,7 @@ func TestProveUnderLoad(t *testing.T) {
 		default:
 		}
 	}
-	if err := j.WaitRecords(ctx, j.names.Source, rows); err != nil {
-		t.Fatalf("%d rows in the source topic: %v", rows, err)
-	}
+	j.waitSource(t, int(rows))
 	for _, p := range []*testkit.Process{capture, run} {
 		p.Signal(syscall.SIGTERM)
 		j.mustEnd(t, p)
