@@ -87,6 +87,7 @@ type candidateBody struct {
 	Stream      figuresRecord          `json:"stream"`
 	Source      sourceRecord           `json:"source"`
 	Cause       causeRecord            `json:"cause"`
+	ClearsAt    *brimline.Time         `json:"clears_at,omitempty"`
 }
 
 func bodyOf(c *brimline.Candidate) (candidateBody, error) {
@@ -103,7 +104,7 @@ func bodyOf(c *brimline.Candidate) (candidateBody, error) {
 		Stream: figuresOf(&c.Stream, c.Rule.Measure.Scale(c.Scale)),
 		Source: sourceRecord{Topic: c.Source.Topic, Partition: c.Source.Partition, Offset: c.Source.Offset,
 			LSN: optionalLSN(c.Source.LSN), TxID: c.Source.TxID, CommitTime: optionalTime(c.Source.Commit)},
-		Cause: causeRecord(c.Cause),
+		Cause: causeRecord(c.Cause), ClearsAt: optionalTime(c.ClearsAt),
 	}
 	if b.Transaction, err = transactionOf(&c.Trigger, c.Scale); err != nil {
 		return candidateBody{}, err
@@ -122,6 +123,7 @@ func (b *candidateBody) candidate() (c brimline.Candidate, err error) {
 	}
 	c = brimline.Candidate{
 		Kind: b.Kind, User: b.UserID, Scale: b.Scale, Edge: b.EdgeTime, Until: timeOrZero(b.Until), Cause: brimline.Cause(b.Cause),
+		ClearsAt: timeOrZero(b.ClearsAt),
 		Source: brimline.Source{Topic: b.Source.Topic, Partition: b.Source.Partition, Offset: b.Source.Offset,
 			TxID: b.Source.TxID, Commit: timeOrZero(b.Source.CommitTime)},
 	}

@@ -230,25 +230,30 @@ func AppendWindow(b []byte, w *brimline.Window) ([]byte, error) {
 	return b, nil
 }
 
-// appendAbove has offsets as distances from Last plus 1, and 0 for none.
+// appendAbove says first which of the two offsets there are.
 func appendAbove(b []byte, w *brimline.Window) []byte {
 	a := &w.Above
-	distance := func(offset int64) uint64 {
-		if offset == 0 {
-			return 0
-		}
-		return uint64(w.Last-offset) + 1
-	}
-	b = binary.AppendUvarint(b, distance(a.Last))
+	there := byte(0)
 	if a.Last != 0 {
-		b = appendVarint(b, a.From)
+		there |= aboveLast
 	}
-	b = binary.AppendUvarint(b, distance(a.Asked))
 	if a.Asked != 0 {
-		b = appendVarint(appendVarint(b, a.At), a.Since)
+		there |= aboveAsked
+	}
+	b = append(b, there)
+	if a.Last != 0 {
+		b = appendVarint(binary.AppendVarint(b, w.Last-a.Last), a.From)
+	}
+	if a.Asked != 0 {
+		b = appendVarint(appendVarint(binary.AppendVarint(b, w.Last-a.Asked), a.At), a.Since)
 	}
 	return b
 }
+
+const (
+	aboveLast = 1 << iota
+	aboveAsked
+)
 
 func appendApart(b []byte, w *brimline.Window) []byte {
 	b = binary.AppendVarint(b, w.Last-w.Apart.Offset)
@@ -671,18 +676,12 @@ func (WindowPart) Decode(b []byte) (any, error) {
 }
 
 func (r *wireReader) above(w *brimline.Window) {
-	offset := func() int64 {
-		distance := r.uvarint()
-		if distance == 0 {
-			return 0
-		}
-		return w.Last - int64(distance-1)
+	a, there := &w.Above, r.byte()
+	if there&aboveLast != 0 {
+		a.Last, a.From = w.Last-r.varint(), brimline.Time(r.varint())
 	}
-	a := &w.Above
-	if a.Last = offset(); a.Last != 0 {
-		a.From = brimline.Time(r.varint())
-	}
-	if a.Asked = offset(); a.Asked != 0 {
+	if there&aboveAsked != 0 {
+		a.Asked = w.Last - r.varint()
 		a.At, a.Since = brimline.Time(r.varint()), brimline.Time(r.varint())
 	}
 }

@@ -21,6 +21,7 @@ type userCmd struct {
 	ID    string `arg:"" help:"The user, as in the watched table."`
 	JSON  bool   `name:"json" help:"As JSON."`
 	Rows  bool   `help:"Also list the retained transactions."`
+	With  string `help:"Also what one more transaction of this amount would do by each rule, if it came now, had no columns and another id." placeholder:"AMOUNT"`
 	Money `group:"Output"`
 	Group
 	Looking
@@ -32,9 +33,10 @@ the limit, as the window table has it. Read from Kafka through a goka view; no
 running instance and no PostgreSQL is needed. Ids are text: 007 is not 7. A user
 whom nothing is known of ends it with exit code 1.
 
-Example:
+Examples:
 
-	brimline user 27956157`
+	brimline user 27956157
+	brimline user 27956157 --with 250.00`
 }
 
 func (c *userCmd) Run(w *world) error {
@@ -42,20 +44,39 @@ func (c *userCmd) Run(w *world) error {
 	if err != nil {
 		return ended(w, err)
 	}
+	with, err := c.with(&u)
+	if err != nil {
+		return err
+	}
 	switch {
 	case c.JSON:
 		enc := json.NewEncoder(w.out)
 		enc.SetIndent("", "  ")
-		if err := enc.Encode(userRecord(u)); err != nil {
+		if err := enc.Encode(userRecord(u, with)); err != nil {
 			return err
 		}
 	case u.Found:
-		c.print(w, u)
+		c.print(w, u, with)
 	}
 	if !u.Found {
 		return unknownUser(u.ID, other)
 	}
 	return nil
+}
+
+// with is what one more transaction would do, nil where that was not asked.
+func (c *userCmd) with(u *views.User) ([]views.WithRow, error) {
+	if c.With == "" {
+		return nil, nil
+	}
+	amount, err := brimline.ParseAmount(c.With, u.Scale)
+	if err != nil {
+		return nil, &brimline.Error{
+			Class: brimline.ClassInput, Kind: "settings", Where: "--with",
+			Remedy: fmt.Sprintf("give an amount with at most %d decimals, such as 250 or -12.5", u.Scale), Err: err,
+		}
+	}
+	return u.With(amount), nil
 }
 
 func unknownUser(id, other string) error {
@@ -177,7 +198,32 @@ func (c *userCmd) printFuture(w *world, u views.User) {
 	}
 }
 
-func (c *userCmd) print(w *world, u views.User) {
+// printWith says what one more transaction would do.
+func (c *userCmd) printWith(w *world, u views.User, with []views.WithRow) {
+	if with == nil {
+		return
+	}
+	fmt.Fprintf(w.out, "\nwith one more of %s now\n", shown(c.With))
+	list := [][]string{{"RULE", "TOTAL", ""}}
+	for i := range u.Rules {
+		f := &u.Rules[i]
+		total, what := c.Money.amount(with[i].At.Total, &f.Rule, u.Scale), ""
+		switch {
+		case f.Distrusted:
+			total, what = "-", "only PostgreSQL knows"
+		case with[i].Alerts:
+			what = "raises an alert"
+		case !with[i].Counts:
+			what = "does not count"
+		case f.Above():
+			what = "is above the limit already"
+		}
+		list = append(list, []string{shown(f.Rule.ID), total, what})
+	}
+	table(w.out, []bool{false, true}, list...)
+}
+
+func (c *userCmd) print(w *world, u views.User, with []views.WithRow) {
 	fmt.Fprintf(w.out, "user %s: %s retained\n", shown(u.ID), plural(int64(len(u.Rows)), "transaction"))
 	rows := [][]string{{"RULE", "WINDOW", "TOTAL", "LIMIT", "TRANSACTIONS", ""}}
 	for i := range u.Rules {
@@ -186,6 +232,9 @@ func (c *userCmd) print(w *world, u views.User) {
 		distance := money(f.Distance) + " to go"
 		if f.Above() {
 			distance = money(brimline.Total{}.Sub(f.Distance)) + " above"
+		}
+		if f.ClearsAt != nil {
+			distance += ", until " + f.ClearsAt.Std().Format("2006-01-02 15:04:05 MST") + " if nothing more comes"
 		}
 		if !f.Complete {
 			distance += " (older rows are not retained)"
@@ -205,6 +254,7 @@ func (c *userCmd) print(w *world, u views.User) {
 			d.At.Std().Format(layout), shown(string(d.Reason)), d.Floor.Std().Format(layout))
 	}
 	c.printFuture(w, u)
+	c.printWith(w, u, with)
 	if c.Rows {
 		fmt.Fprintln(w.out)
 		list := [][]string{{"TIME", "AMOUNT", "ID"}}

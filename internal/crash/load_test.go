@@ -269,6 +269,10 @@ func (r *round) openConnector(rows []testkit.Row, partitions int) {
 	table.Insert(r, rows[:half])
 	r.script("switch.sh", []string{fmt.Sprint("KAFKA_PARTITIONS=", partitions)}, "string,fast-poll")
 	r.script("down.sh", nil, "connect")
+	if r.fault.later {
+		r.rowsLater = rows[half:]
+		return
+	}
 	table.Insert(r, rows[half:])
 }
 

@@ -246,16 +246,7 @@ func TestACatchUpDistrustsNobody(t *testing.T) {
 	j.Produce(t, j.names.Source, append(events, deletions...))
 	j.finish(t)
 	j.judge(t)
-	again, distrusted := len(j.Records(t, j.names.Again)), 0
-	for _, m := range j.Records(t, j.names.Changes) {
-		v, err := codecs.Change{}.Decode(m.Value)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if v.(*brimline.Change).Kind == brimline.Disbelieved {
-			distrusted++
-		}
-	}
+	again, distrusted := len(j.Records(t, j.names.Again)), j.distrusts(t)
 	t.Logf("%d deletions, %d edges put to be asked again, %d users distrusted", len(deletions), again, distrusted)
 	if again == 0 {
 		t.Error("PostgreSQL refused nothing: nothing to see")
@@ -263,4 +254,19 @@ func TestACatchUpDistrustsNobody(t *testing.T) {
 	if distrusted > 0 {
 		t.Errorf("%d users are distrusted although the stream lost nothing", distrusted)
 	}
+}
+
+// distrusts is how many users were distrusted without a command.
+func (j *job) distrusts(t *testing.T) (n int) {
+	t.Helper()
+	for _, m := range j.Records(t, j.names.Changes) {
+		v, err := codecs.Change{}.Decode(m.Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v.(*brimline.Change).Kind == brimline.Disbelieved {
+			n++
+		}
+	}
+	return n
 }

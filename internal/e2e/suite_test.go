@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -142,6 +143,19 @@ func (j *job) waitHandled(t *testing.T, n int64) {
 	})
 	if err != nil {
 		t.Fatalf("waiting for %d changes: %v", n, err)
+	}
+}
+
+// waitAlert waits for an alert of a user.
+func (j *job) waitAlert(t *testing.T, user string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	err := testkit.EventuallyEvery(ctx, 200*time.Millisecond, func() (bool, error) {
+		return slices.ContainsFunc(j.alerts(t), func(a *brimline.Alert) bool { return a.Candidate.User == user }), nil
+	})
+	if err != nil {
+		t.Fatalf("waiting for an alert of user %s: %v", user, err)
 	}
 }
 

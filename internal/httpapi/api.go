@@ -55,6 +55,7 @@ type userRuleBody struct {
 	Complete bool           `json:"complete"`
 	Newest   *brimline.Time `json:"newest,omitempty"`
 	Ahead    *aheadBody     `json:"ahead,omitempty"`
+	ClearsAt *brimline.Time `json:"clears_at,omitempty"` // if nothing more comes
 	Edges    []edgeBody     `json:"edges"`
 }
 
@@ -147,6 +148,7 @@ func userOf(u *views.User, rows int) userBody {
 		f := &u.Rules[i]
 		rule := userRuleBody{
 			ruleBody: ruleOf(&f.Rule, u.Scale), Above: f.Above(), Complete: f.Complete, Newest: f.Newest, Edges: []edgeBody{},
+			ClearsAt: f.ClearsAt,
 		}
 		if !f.Distrusted {
 			rule.Total, rule.Count = new(f.At.Total.Format(f.Scale)), new(f.At.Count)

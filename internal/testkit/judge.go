@@ -63,14 +63,22 @@ func (tb Table) Analyze(t testing.TB) {
 // Insert writes rows by COPY.
 func (tb Table) Insert(t testing.TB, rows []Row) {
 	t.Helper()
-	_, err := tb.Conn.CopyFrom(t.Context(), tb.Name, []string{"id", "user_id", "amount", "timestamp", "description"},
+	if err := tb.TryInsert(t.Context(), rows); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TryInsert is Insert for who has no test at hand, as beside the test's own goroutine.
+func (tb Table) TryInsert(ctx context.Context, rows []Row) error {
+	_, err := tb.Conn.CopyFrom(ctx, tb.Name, []string{"id", "user_id", "amount", "timestamp", "description"},
 		pgx.CopyFromSlice(len(rows), func(i int) ([]any, error) {
 			r := rows[i]
 			return []any{r.ID, r.User, r.Amount.Format(2), r.Time.Std(), r.Description}, nil
 		}))
 	if err != nil {
-		t.Fatalf("copy into %s: %v", tb.Name.Sanitize(), err)
+		return fmt.Errorf("copy into %s: %w", tb.Name.Sanitize(), err)
 	}
+	return nil
 }
 
 // Update sets a row's user, amount and time.

@@ -164,6 +164,9 @@ func settle(it *item) {
 func judgeEdge(c *brimline.Candidate, rule *sliding.Rule, q *question) outcome {
 	figures := q.figures
 	a := &brimline.Alert{Candidate: *c, Database: &figures, Verification: q.verification, AsOfNow: q.asOf}
+	if figures != c.Stream { // what the window said follows from other rows
+		a.Candidate.ClearsAt = 0
+	}
 	if figures.IsEdge(rule.Limit) {
 		a.Verification.Status = brimline.Verified
 		return outcome{alert: a}

@@ -556,11 +556,16 @@ func (s *step) announcement(i int, t brimline.Time, figures brimline.Figures) br
 }
 
 func (s *step) emit(i int, t brimline.Time, cause brimline.Cause, figures brimline.Figures) {
+	var clears brimline.Time
+	if t >= s.judgeable(i) {
+		clears, _ = s.rows.ClearsAt(i, t)
+	}
 	s.out = append(s.out, brimline.Candidate{
 		Kind: brimline.EdgeCandidate, User: s.in.Change.User, Scale: s.scale, Rule: s.rules[i].Rule, Edge: t,
 		Trigger: s.in.Change.Row, Source: s.source(), Stream: figures,
 		Newest: s.rows.NewestAt(i, t, newestShown), Cause: cause,
 		Doubted: s.in.Change.Kind == brimline.StillRefuted, Later: s.later(i, t, cause),
+		ClearsAt: clears,
 	})
 }
 
