@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net/http"
 	"os"
 	"os/exec"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -469,6 +471,93 @@ func TestProveCanBeStopped(t *testing.T) {
 	if p := j.prove(t); !p.True {
 		t.Errorf("%+v", p)
 	}
+}
+
+// TestProveEvery: one instance of a group compares by itself, all show what was found, and another takes over. A row that
+// the stream has not brought is found within one time, and is no finding any more when it has come.
+func TestProveEvery(t *testing.T) {
+	t.Parallel()
+	j := newJob(t, parts(t), 2, provenRules)
+	j.finish(t) // now the group has begun: edges from here on must have their alerts
+	now := brimline.TimeOf(time.Now())
+	j.created(t, testkit.Row{ID: 1, User: 5, Amount: 4000_00, Time: now, Description: "x"})
+	options := []string{"--prove-every", "1s", "--listen", "127.0.0.1:0"}
+	instances := []*testkit.Process{j.start(t, 0, options...), j.start(t, 1, options...)}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	address := regexp.MustCompile(`msg=listening url=http://(\S+)`)
+	await := func(p *testkit.Process, path string, want string) (found string) {
+		t.Helper()
+		var body string
+		err := testkit.Eventually(ctx, func() (bool, error) {
+			m := address.FindStringSubmatch(p.Output())
+			if m == nil {
+				return false, nil
+			}
+			r, err := http.Get("http://" + m[1] + path)
+			if err != nil {
+				return false, err
+			}
+			defer r.Body.Close()
+			b, err := io.ReadAll(r.Body)
+			body = string(b)
+			found = regexp.MustCompile(want).FindString(body)
+			return found != "", err
+		})
+		if err != nil {
+			t.Fatalf("%s never had %s: %v\n%s", path, want, err, body)
+		}
+		return found
+	}
+	edges := 0
+	for _, r := range j.rules.Rules {
+		edges += len(j.table.Edges(t, r, map[string]string{"some": "amount > 20 AND description <> 'row 7'"}[r.ID]))
+	}
+	proven := fmt.Sprintf(`"edges":%d,"alerts":%d,"missing":0,"outdated":0,"false":0`, edges, edges)
+	for _, p := range instances {
+		await(p, "/api/v1/status", proven)
+		await(p, "/", fmt.Sprintf("up to LSN [0-9A-F/]+: %d edges, %d with an alert; compared by PostgreSQL", edges, edges))
+		await(p, "/metrics", fmt.Sprintf(`(?m)^brimline_prove_edges %d$`, edges))
+		await(p, "/metrics", `(?m)^brimline_prove_time_seconds 1\.`)
+	}
+	const compared = "the alerts were compared with the table"
+	var by, idle *testkit.Process
+	for i, p := range instances {
+		if strings.Contains(p.Output(), compared) {
+			by, idle = p, instances[1-i]
+		}
+	}
+	if by == nil || strings.Contains(idle.Output(), compared) {
+		t.Fatalf("not one of the two has compared:\n%s\n%s", instances[0].Output(), instances[1].Output())
+	}
+	first := await(idle, "/api/v1/status", `"instance":"[^"]+"},"notices"`)
+
+	late := testkit.Row{ID: 2, User: 6, Amount: 950_00, Time: brimline.TimeOf(time.Now()), Description: "x"}
+	j.table.Insert(t, []testkit.Row{late})
+	for _, p := range instances {
+		await(p, "/api/v1/status", `"missing":[1-9].*"kind":"alerts_not_proven","level":"warning"`)
+		await(p, "/metrics", `(?m)^brimline_prove_findings\{kind="missing"\} [1-9]`)
+		await(p, "/readyz", `"ready":true.*compared with the table at .*, \d edges have no alert, and 0 alerts have no edge: 6/`)
+	}
+	out, err := exec.CommandContext(ctx, binary, "status", "--every", "10ms", "--listen", "off", "--brokers",
+		strings.Join(j.Brokers, ","), "--group", j.names.Group, "--source", j.names.Source, "--alerts", j.names.Alerts).CombinedOutput()
+	if err != nil || !regexp.MustCompile(`(?m)^1 d up to LSN .* with an alert, \d missing; compared by PostgreSQL`).Match(out) {
+		t.Errorf("status: %v\n%s", err, out)
+	}
+	j.Produce(t, j.names.Source, []testkit.Event{testkit.Envelope("transactions", "c", nil, &late, late.ID)})
+	await(idle, "/api/v1/status", `"missing":0,.*"notices":\[\]`)
+
+	by.Signal(syscall.SIGTERM)
+	j.mustEnd(t, by)
+	err = testkit.Eventually(ctx, func() (bool, error) { return strings.Contains(idle.Output(), compared), nil })
+	if err != nil {
+		t.Fatalf("the other one does not take over: %v\n%s", err, idle.Output())
+	}
+	if second := await(idle, "/api/v1/status", `"instance":"[^"]+"},"notices"`); second == first {
+		t.Errorf("it is still %s that has compared", first)
+	}
+	idle.Signal(syscall.SIGTERM)
+	j.mustEnd(t, idle)
 }
 
 // TestProveUnderLoad: while 500 rows a second come for a minute, some of them late, nothing is called missing or false.
