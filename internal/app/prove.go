@@ -55,7 +55,7 @@ const large = 1_000_000
 // OpenProof reads what the group has written down of itself, and looks at the table: what cannot be asked is an error
 // before anything long begins.
 func OpenProof(ctx context.Context, cluster *kafka.Cluster, o ProofOptions) (*Proof, error) {
-	p := &Proof{o: o, cluster: cluster}
+	p := &Proof{o: o, cluster: cluster, told: time.Now()}
 	if p.o.Tell == nil {
 		p.o.Tell = func(string) {}
 	}
