@@ -362,7 +362,7 @@ func anyProof() *rapid.Generator[*codecs.ProofReport] {
 			Took: time.Duration(rapid.IntRange(0, 1e9).Draw(t, "took")) * time.Microsecond, Edges: n.Draw(t, "edges"),
 			Alerts: n.Draw(t, "alerts"), Missing: n.Draw(t, "missing"), Superseded: n.Draw(t, "superseded"),
 			Outdated: n.Draw(t, "outdated"), False: n.Draw(t, "false"),
-			Examples: none(rapid.SliceOfN(rapid.String(), 0, 3).Draw(t, "examples")), By: rapid.String().Draw(t, "by"),
+			By: rapid.String().Draw(t, "by"),
 		}
 		p.From, p.To = min(p.From, p.To), max(p.From, p.To)
 		return p

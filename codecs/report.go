@@ -7,7 +7,8 @@ import (
 	"github.com/brimline/brimline"
 )
 
-// ProofReport is what the newest comparison of a group's alerts with the table has found.
+// ProofReport is what the newest comparison of a group's alerts with the table has found, in numbers: it names no user,
+// so that it has nothing to forget.
 type ProofReport struct {
 	From, To brimline.Time // of the edges, both closed
 	At       brimline.Time // when the table was looked at
@@ -19,8 +20,7 @@ type ProofReport struct {
 	// Alerts without an edge, by what is known of them: an alert for the edge of the same crossing names it, PostgreSQL had
 	// the edge when it was asked, or the alert does not show that.
 	Superseded, Outdated, False int
-	Examples                    []string // ids of some that are missing or false
-	By                          string   // the instance that compared
+	By                          string // the instance that compared
 }
 
 // Proof is the codec of *ProofReport, a record of the reports topic.
@@ -39,7 +39,6 @@ type proofRecord struct {
 	Superseded int           `json:"superseded"`
 	Outdated   int           `json:"outdated"`
 	False      int           `json:"false"`
-	Examples   []string      `json:"examples,omitempty"`
 	By         string        `json:"by"`
 }
 
@@ -56,7 +55,7 @@ func (Proof) Encode(v any) ([]byte, error) {
 	}
 	r := proofRecord{
 		Version: recordVersion, From: p.From, To: p.To, At: p.At, Edges: p.Edges, Alerts: p.Alerts, Missing: p.Missing,
-		Superseded: p.Superseded, Outdated: p.Outdated, False: p.False, Examples: p.Examples, By: p.By,
+		Superseded: p.Superseded, Outdated: p.Outdated, False: p.False, By: p.By,
 	}
 	var err error
 	if r.Took, err = formatDuration(p.Took); err != nil {
@@ -74,10 +73,7 @@ func (Proof) Decode(b []byte) (any, error) {
 	}
 	p := &ProofReport{
 		From: r.From, To: r.To, At: r.At, Edges: r.Edges, Alerts: r.Alerts, Missing: r.Missing,
-		Superseded: r.Superseded, Outdated: r.Outdated, False: r.False, Examples: r.Examples, By: r.By,
-	}
-	if len(p.Examples) == 0 {
-		p.Examples = nil
+		Superseded: r.Superseded, Outdated: r.Outdated, False: r.False, By: r.By,
 	}
 	var err error
 	if p.Took, err = parseDuration(r.Took); err == nil {

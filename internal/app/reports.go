@@ -3,8 +3,6 @@ package app
 import (
 	"context"
 	"fmt"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -113,7 +111,6 @@ const (
 	proofTimeout = 10 * time.Minute
 	proofGrace   = time.Minute
 	proofWait    = 5 * time.Minute
-	mostExamples = 3
 )
 
 // proveNow compares, and writes down what was found. A failure is told, counted, and made up for at the next time: how
@@ -151,16 +148,10 @@ func (a *App) proof(ctx context.Context, now time.Time) (*prove.Result, error) {
 }
 
 func (a *App) reportOf(r *prove.Result, took time.Duration) *codecs.ProofReport {
-	report := &codecs.ProofReport{
+	return &codecs.ProofReport{
 		From: r.From, To: r.To, At: r.At, LSN: r.LSN, Took: took.Truncate(time.Microsecond), Edges: r.Edges, Alerts: r.Alerts,
 		Missing: len(r.Missing), Superseded: len(r.Superseded), Outdated: len(r.Outdated), False: len(r.False), By: a.Instance(),
 	}
-	for _, e := range slices.Concat(r.Missing, r.False) {
-		if len(report.Examples) < mostExamples {
-			report.Examples = append(report.Examples, e.ID)
-		}
-	}
-	return report
 }
 
 func proofStatus(p *codecs.ProofReport) *httpapi.Proof {
@@ -179,8 +170,8 @@ func (a *App) proofNotices(now time.Time) (all []httpapi.Notice) {
 	if p != nil && p.Missing+p.False > 0 {
 		all = append(all, httpapi.Notice{
 			Kind: "alerts_not_proven", Level: httpapi.Warning,
-			Message: fmt.Sprintf("compared with the table at %s, %s no alert, and %s no edge: %s", clock(p.At.Std()),
-				have(p.Missing, "edge"), have(p.False, "alert"), strings.Join(p.Examples, ", ")),
+			Message: fmt.Sprintf("compared with the table at %s, %s no alert, and %s no edge", clock(p.At.Std()),
+				have(p.Missing, "edge"), have(p.False, "alert")),
 			Remedy: "`brimline prove` lists them; see docs/proof.md for what to do about each",
 		})
 	}

@@ -537,7 +537,7 @@ func TestProveEvery(t *testing.T) {
 	for _, p := range instances {
 		await(p, "/api/v1/status", `"missing":[1-9].*"kind":"alerts_not_proven","level":"warning"`)
 		await(p, "/metrics", `(?m)^brimline_prove_findings\{kind="missing"\} [1-9]`)
-		await(p, "/readyz", `"ready":true.*compared with the table at .*, \d edges have no alert, and 0 alerts have no edge: 6/`)
+		await(p, "/readyz", `"ready":true.*compared with the table at .*, \d edges have no alert, and 0 alerts have no edge`)
 	}
 	out, err := exec.CommandContext(ctx, binary, "status", "--every", "10ms", "--listen", "off", "--brokers",
 		strings.Join(j.Brokers, ","), "--group", j.names.Group, "--source", j.names.Source, "--alerts", j.names.Alerts).CombinedOutput()
@@ -563,6 +563,7 @@ func TestProveEvery(t *testing.T) {
 // TestProveUnderLoad: while 500 rows a second come for a minute, some of them late, nothing is called missing or false.
 // At rest what is amiss is what the judge of the tests says, and alerts that are removed are found.
 func TestProveUnderLoad(t *testing.T) {
+	t.Parallel()
 	r := testkit.Rand(testkit.Seed(t))
 	j := newJob(t, parts(t), 3, provenRules)
 	j.where = map[string]string{"some": "amount > 20 AND description <> 'row 7'"}

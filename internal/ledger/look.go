@@ -32,13 +32,18 @@ const positionSQL = `SELECT (CASE WHEN pg_catalog.pg_is_in_recovery()
 // Look has work read the table in one snapshot. It is called again where a standby, or a change of the table, ended the
 // one before.
 func (l *Ledger) Look(ctx context.Context, work func(*Look) error) error {
+	const doing = "reading the whole table"
 	for try := 1; ; try++ {
 		err := l.lookOnce(ctx, work)
-		if err == nil {
+		conflict := isState(err, "40001")
+		switch {
+		case err == nil:
 			return nil
-		}
-		if try == lookTries || ctx.Err() != nil || !isState(err, "40001") && !errors.Is(err, errAltered) {
-			return l.fail(ctx, "reading the whole table", err)
+		case ctx.Err() == nil && try < lookTries && (conflict || errors.Is(err, errAltered)):
+		case ctx.Err() == nil && conflict:
+			return l.replayed(doing, err)
+		default:
+			return l.fail(ctx, doing, err)
 		}
 	}
 }
@@ -97,8 +102,8 @@ func (k *Look) who() string {
 // from are the rows with times from $a to $a+1, where user is set of the one who is $a+4.
 func (k *Look) from(user *string, a int) string {
 	o := &k.l.o
-	sql := fmt.Sprintf("FROM %s WHERE %s >= $%d::%s AND %[2]s <= $%[5]d::%[4]s AND %[6]s IS NOT NULL", k.as.sql.table,
-		quote(o.Columns.Time), a, k.TimeType(), a+1, quote(o.Columns.Amount))
+	sql := fmt.Sprintf("FROM %s WHERE %s >= $%d::%s AND %[2]s <= $%[5]d::%[4]s AND %[6]s IS NOT NULL AND %s IS NOT NULL",
+		k.as.sql.table, quote(o.Columns.Time), a, k.TimeType(), a+1, quote(o.Columns.Amount), quote(o.Columns.User))
 	if user != nil {
 		c := k.as.columns[o.Columns.User]
 		sql += " AND " + c.is(o.Columns.User, fmt.Sprintf("$%d", a+4))
