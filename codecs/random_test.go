@@ -166,6 +166,10 @@ func anyWindow() *rapid.Generator[*brimline.Window] {
 			w.Stirred = brimline.Stir{Last: rapid.Int64().Draw(t, "stirred"), LSN: rapid.Uint64().Draw(t, "lsn"),
 				TxID: rapid.Int64().Draw(t, "txid")}
 		}
+		if rapid.Bool().Draw(t, "with a newest change") {
+			w.Newest = brimline.Seen{LSN: rapid.Uint64().Draw(t, "newest lsn"), Ticks: rapid.Int64().Draw(t, "ticks"),
+				TxID: rapid.Int64().Draw(t, "newest txid")}
+		}
 		if rapid.Bool().Draw(t, "distrusted") {
 			w.Above = brimline.Above{Last: rapid.Int64Range(1, 1<<40).Draw(t, "above"), From: anyTime().Draw(t, "from"),
 				Asked: rapid.Int64Range(1, 1<<40).Draw(t, "asked above"), At: anyTime().Draw(t, "at"),

@@ -79,6 +79,9 @@ const (
 	olderWindowFlags = windowApart>>1 | (windowApart>>1 - 1)
 )
 
+// windowNewest is in the byte of the scale, which has bits to spare: nearly every value has it.
+const windowNewest = 1 << 7
+
 // Smallest sizes in bytes, by which counts are checked before anything is allocated.
 const (
 	minRow     = 3
@@ -176,7 +179,11 @@ func AppendWindow(b []byte, w *brimline.Window) ([]byte, error) {
 		}
 	}
 	b = appendVarint(binary.AppendUvarint(append(b, windowVersion), flags), w.Last)
-	b = append(b, byte(w.Scale))
+	scale := byte(w.Scale)
+	if w.Newest != (brimline.Seen{}) {
+		scale |= windowNewest
+	}
+	b = append(b, scale)
 	if flags&windowFloor != 0 {
 		b = appendVarint(b, w.Floor)
 	}
@@ -227,7 +234,23 @@ func AppendWindow(b []byte, w *brimline.Window) ([]byte, error) {
 	if flags&windowAbove != 0 {
 		b = appendAbove(b, w)
 	}
+	if scale&windowNewest != 0 {
+		last := newestRow(w)
+		b = binary.AppendVarint(b, int64(w.Newest.LSN-last.LSN))
+		b = binary.AppendVarint(b, w.Newest.Ticks-last.Ticks)
+		b = binary.AppendVarint(b, w.Newest.TxID)
+	}
 	return b, nil
+}
+
+// newestRow is that of the rows which stands highest in the log, by which the newest change is told: mostly it is that.
+func newestRow(w *brimline.Window) (newest brimline.Seen) {
+	for i := range w.Rows {
+		if s := w.Rows[i].Stamp; s.LSN > newest.LSN {
+			newest = brimline.Seen{LSN: s.LSN, Ticks: s.Ticks()}
+		}
+	}
+	return newest
 }
 
 // appendAbove says first which of the two offsets there are.
@@ -605,7 +628,9 @@ func (WindowPart) Decode(b []byte) (any, error) {
 	if older {
 		flags = todaysFlags(flags)
 	}
-	w := &brimline.Window{Last: r.varint(), Scale: int(r.byte()), Floor: brimline.MinTime}
+	w := &brimline.Window{Last: r.varint(), Floor: brimline.MinTime}
+	scale := r.byte()
+	w.Scale = int(scale &^ windowNewest)
 	if r.err == nil && w.Scale > brimline.MaxScale {
 		r.fail(fmt.Errorf("a scale of %d", w.Scale))
 	}
@@ -668,6 +693,10 @@ func (WindowPart) Decode(b []byte) (any, error) {
 	}
 	if flags&windowAbove != 0 {
 		r.above(w)
+	}
+	if scale&windowNewest != 0 {
+		last := newestRow(w)
+		w.Newest = brimline.Seen{LSN: last.LSN + uint64(r.varint()), Ticks: last.Ticks + r.varint(), TxID: r.varint()}
 	}
 	if err := r.end(); err != nil {
 		return nil, corrupt("a value of the window table", err)

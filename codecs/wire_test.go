@@ -207,6 +207,14 @@ func exampleAbove(t testing.TB) *brimline.Window {
 	return w
 }
 
+// exampleNewest is one whose newest change was a deletion.
+func exampleNewest(t testing.TB) *brimline.Window {
+	w := exampleStamps(t)
+	last := w.Rows[len(w.Rows)-1].Stamp
+	w.Newest = brimline.Seen{LSN: last.LSN + 4096, Ticks: last.Ticks() + 3, TxID: 7_000_001}
+	return w
+}
+
 // exampleDoubt is one of a user who was distrusted.
 func exampleDoubt(t testing.TB) *brimline.Window {
 	w := exampleAsked(t)
@@ -361,6 +369,7 @@ func TestGoldenBytes(t *testing.T) {
 		{"window-v3/apart.hex", codecs.WindowPart{}, exampleApart(t)},
 		{"window-v3/empty.hex", codecs.WindowPart{}, &brimline.Window{Floor: brimline.MinTime}},
 		{"change-v3/delete-whole.hex", codecs.Change{}, exampleWhole(t)},
+		{"window-v3/newest.hex", codecs.WindowPart{}, exampleNewest(t)},
 		{"window-v3/stamps.hex", codecs.WindowPart{}, exampleStamps(t)},
 		{"candidate-v1/edge.json", codecs.Candidate{}, &alert.Candidate},
 		{"candidate-v1/later.json", codecs.Candidate{}, &exampleSuperseding(t).Candidate},

@@ -121,7 +121,7 @@ func (c *statusCmd) Run(w *world) error {
 			return ended(w, err)
 		}
 		rate(before, now, time.Since(began))
-		all := groupStatus{Group: c.Group.Names.Group, Partitions: now, Asked: c.ask(w)}
+		all := groupStatus{Group: c.Group.Names.Group, Partitions: now, Asked: askInstance(w, c.Listen, c.Group.Names.Group)}
 		if from != 0 {
 			all.AlertsFrom = &from
 		}
@@ -182,14 +182,15 @@ func rate(before, now []partitionStatus, took time.Duration) {
 	}
 }
 
-// ask is what the instance at --listen says about itself; nil where there is none to ask.
-func (c *statusCmd) ask(ctx context.Context) *askedInstance {
-	if c.Listen == "off" {
+// askInstance is what the instance at an address says about itself; nil where there is none to ask, with off. An answer
+// of another group's instance is a Problem, as none is.
+func askInstance(ctx context.Context, listen, group string) *askedInstance {
+	if listen == "off" {
 		return nil
 	}
 	within, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	asked := &askedInstance{Listen: c.Listen}
+	asked := &askedInstance{Listen: listen}
 	if strings.HasPrefix(asked.Listen, ":") {
 		asked.Listen = "localhost" + asked.Listen
 	}
@@ -213,7 +214,7 @@ func (c *statusCmd) ask(ctx context.Context) *askedInstance {
 		return asked
 	}
 	defer response.Body.Close()
-	asked.read(c.Group.Names.Group, response)
+	asked.read(group, response)
 	return asked
 }
 

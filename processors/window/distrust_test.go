@@ -45,7 +45,9 @@ type doubts struct {
 	noCommand bool      // and there is no distrust by command
 	patient   bool      // nothing lasts
 	again     []refusal // in the order in which they are asked again
-	since     int       // edges are promised whose row was written after so many
+	// partitions: the source has several, so changes of different rows come in any order.
+	partitions bool
+	since      int // edges are promised whose row was written after so many
 }
 
 // refusal is a candidate that PostgreSQL has refuted, with less than the window had.
@@ -132,7 +134,11 @@ func (d *doubts) moves() (all []move) {
 		}
 	}
 	may("fold", d.next < len(d.stream), d.step)
-	may("route", len(d.flight) > 0, d.route)
+	may("route", len(d.flight) > 0, func() { d.route(0) })
+	for i := 1; d.partitions && i < len(d.flight); i++ { // what is of other rows may come from other partitions
+		before := slices.ContainsFunc(d.flight[:i], func(w write) bool { return w.row.ID == d.flight[i].row.ID })
+		may(fmt.Sprint("route ", i), !before, func() { d.route(i) })
+	}
 	for _, kind := range []brimline.CandidateKind{brimline.EdgeCandidate, brimline.LateCandidate} {
 		may("answer "+string(kind), len(d.answers[kind]) > 0, func() {
 			d.stream, d.answers[kind] = append(d.stream, d.answers[kind][0]), d.answers[kind][1:]
@@ -167,9 +173,9 @@ func (d *doubts) commit() {
 	}
 }
 
-func (d *doubts) route() {
-	w := d.flight[0]
-	d.flight = d.flight[1:]
+func (d *doubts) route(i int) {
+	w := d.flight[i]
+	d.flight = slices.Delete(slices.Clone(d.flight), i, i+1)
 	before := d.rows(w.number - 1)
 	was, there := before[w.row.ID]
 	c := brimline.Change{Kind: brimline.Upsert, User: "u", Row: w.row, Update: there && !w.blind,

@@ -94,7 +94,6 @@ func (f *Folder) Fold(state *State, in Input) (candidates []brimline.Candidate, 
 	mixed := w.Last != 0 && w.Last <= in.TruncatedAt && s.truncated()
 	s.alignRules()
 	if mixed { // what was taken away has hidden edges of what is left
-		s.ofRows = true
 		for i := range s.rules {
 			s.judge(i, brimline.MinTime, brimline.MaxTime, true, true)
 		}
@@ -128,6 +127,7 @@ func (f *Folder) Fold(state *State, in Input) (candidates []brimline.Candidate, 
 	s.putQuestions()
 	if write = write || mixed; write {
 		w.Last = in.Offset + 1
+		s.noteNewest()
 		s.evict()
 	}
 	return s.ordered(), write
@@ -145,10 +145,6 @@ type step struct {
 	// find more rows late than the first time or meet other rules, numbers
 	// everything as before.
 	index int
-	// ofRows says that edges may have come to light which rows make that stand later in the source than the message; and
-	// newest is the place of the newest row, once it was looked for.
-	ofRows bool
-	newest brimline.Stamp
 }
 
 // lateIndex numbers the late candidate of a rule among those of one message. No two rules in force have the same:
@@ -226,7 +222,6 @@ func (s *step) doubtEdges() {
 // more, the message's have their answers, if it had any: one that is put now would be answered after the user may be
 // forgotten.
 func (s *step) again() {
-	s.ofRows = s.in.Truncate != nil // the message may have been the first one after it
 	if s.asked() {
 		s.askAgain()
 	}
