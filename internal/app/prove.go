@@ -110,11 +110,11 @@ func (p *Proof) readRules(ctx context.Context) error {
 			p.began = brimline.TimeOf(m.Timestamp)
 		}
 		for i := range p.set.Rules {
-			print := p.set.Rules[i].Fingerprint()
-			if at, had := before[print]; had || begins {
-				since[print] = at
+			mark := p.set.Rules[i].Fingerprint()
+			if at, had := before[mark]; had || begins {
+				since[mark] = at
 			} else {
-				since[print] = brimline.TimeOf(m.Timestamp)
+				since[mark] = brimline.TimeOf(m.Timestamp)
 			}
 		}
 		return nil

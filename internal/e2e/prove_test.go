@@ -297,9 +297,43 @@ func TestProveWaitsForTheSource(t *testing.T) {
 	j.table.Insert(t, []testkit.Row{late}) // and not into the stream
 	since := []string{"--since", "1h", "--whole-history", "--json"}
 
-	c := j.proofCommand(t, append(since, "--grace", patience.String())...)
-	var out strings.Builder
-	c.Stdout = &out
+	out, ended := j.proofThatWaits(t, append(since, "--grace", patience.String())...)
+	select {
+	case err := <-ended:
+		t.Fatalf("it ended before the stream had shown the row: %v\n%s", err, out)
+	case <-time.After(4 * time.Second): // far longer than the group takes for what it has
+	}
+	j.Produce(t, j.names.Source, []testkit.Event{testkit.Envelope("transactions", "c", nil, &late, at)})
+	// Another one shows that all of before the look has come.
+	next := testkit.Row{ID: 3, User: 6, Amount: 1_00, Time: brimline.TimeOf(now), Description: "x"}
+	at = position()
+	j.table.Insert(t, []testkit.Row{next})
+	j.Produce(t, j.names.Source, []testkit.Event{testkit.Envelope("transactions", "c", nil, &next, at)})
+	if err := <-ended; err != nil || !strings.Contains(out.String(), `"true": true`) {
+		t.Errorf("%v\n%s", err, out)
+	}
+
+	// A stream that shows nothing new is waited for as long as the grace.
+	j.table.Insert(t, []testkit.Row{{ID: 4, User: 7, Amount: 4000_00, Time: brimline.TimeOf(now), Description: "x"}})
+	if p := j.prove(t, "--since", "1h", "--whole-history", "--grace", "2s"); len(p.missing) == 0 || p.Looks != 2 {
+		t.Errorf("a row that never comes: %+v", p)
+	}
+	// What the second look does not show any more is no finding.
+	out, ended = j.proofThatWaits(t, append(since, "--grace", "3s")...)
+	j.table.Delete(t, 4)
+	if err := <-ended; err != nil || !strings.Contains(out.String(), `"looks": 2`) {
+		t.Errorf("a row that was there for a moment: %v\n%s", err, out)
+	}
+	run.Signal(syscall.SIGTERM)
+	j.mustEnd(t, run)
+}
+
+// proofThatWaits begins brimline prove, and returns when it waits before it looks again.
+func (j *job) proofThatWaits(t *testing.T, args ...string) (out *strings.Builder, ended chan error) {
+	t.Helper()
+	c := j.proofCommand(t, args...)
+	out, ended = &strings.Builder{}, make(chan error, 1)
+	c.Stdout = out
 	told, err := c.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -310,33 +344,11 @@ func TestProveWaitsForTheSource(t *testing.T) {
 	lines := bufio.NewScanner(told)
 	for lines.Scan() && !strings.Contains(lines.Text(), waits) {
 	}
-	ended := make(chan error, 1)
 	go func() {
 		_, _ = io.Copy(io.Discard, told)
 		ended <- c.Wait()
 	}()
-	select {
-	case err := <-ended:
-		t.Fatalf("it ended before the stream had shown the row: %v\n%s", err, &out)
-	case <-time.After(4 * time.Second): // far longer than the group takes for what it has
-	}
-	j.Produce(t, j.names.Source, []testkit.Event{testkit.Envelope("transactions", "c", nil, &late, at)})
-	// Another one shows that all of before the look has come.
-	next := testkit.Row{ID: 3, User: 6, Amount: 1_00, Time: brimline.TimeOf(now), Description: "x"}
-	at = position()
-	j.table.Insert(t, []testkit.Row{next})
-	j.Produce(t, j.names.Source, []testkit.Event{testkit.Envelope("transactions", "c", nil, &next, at)})
-	if err := <-ended; err != nil || !strings.Contains(out.String(), `"true": true`) {
-		t.Errorf("%v\n%s", err, &out)
-	}
-
-	// A stream that shows nothing new is waited for as long as the grace.
-	j.table.Insert(t, []testkit.Row{{ID: 4, User: 7, Amount: 4000_00, Time: brimline.TimeOf(now), Description: "x"}})
-	if p := j.prove(t, "--since", "1h", "--whole-history", "--grace", "2s"); len(p.missing) == 0 || p.Looks != 2 {
-		t.Errorf("a row that never comes: %+v", p)
-	}
-	run.Signal(syscall.SIGTERM)
-	j.mustEnd(t, run)
+	return out, ended
 }
 
 // TestProveTellsLinks: an alert without an edge is superseded where links lead to an edge that is alerted, false where
@@ -546,6 +558,10 @@ func TestProveEvery(t *testing.T) {
 	}
 	j.Produce(t, j.names.Source, []testkit.Event{testkit.Envelope("transactions", "c", nil, &late, late.ID)})
 	await(idle, "/api/v1/status", `"missing":0,.*"notices":\[\]`)
+
+	if strings.Contains(idle.Output(), compared) || strings.Count(by.Output(), compared) < 3 {
+		t.Errorf("not one alone has compared again and again:\n%s\n%s", by.Output(), idle.Output())
+	}
 
 	by.Signal(syscall.SIGTERM)
 	j.mustEnd(t, by)

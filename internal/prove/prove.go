@@ -301,11 +301,11 @@ func (o *Options) readAlerts(ctx context.Context, p *picture) error {
 	}
 	return o.Alerts(ctx, func(a *brimline.Alert) error {
 		e := EdgeOf(a)
-		print := e.Rule.Fingerprint()
+		mark := e.Rule.Fingerprint()
 		if e.Rule.Shadow && !trial[e.Rule.ID] {
 			return nil // what a rule found on trial is no alert of it
 		}
-		if current[print] {
+		if current[mark] {
 			for _, id := range a.SupersededIDs() {
 				p.by[id] = append(p.by[id], e)
 			}
@@ -317,8 +317,8 @@ func (o *Options) readAlerts(ctx context.Context, p *picture) error {
 			return tooMany("alerts")
 		}
 		// What PostgreSQL confirmed after the look may rest on rows that the look has not seen.
-		if current[print] && a.Verification.LSN <= p.lsn {
-			p.alerts[key{e.ID, print}] = e
+		if current[mark] && a.Verification.LSN <= p.lsn {
+			p.alerts[key{e.ID, mark}] = e
 		}
 		return nil
 	})
