@@ -43,6 +43,7 @@ func TestLedger(t *testing.T) {
 	t.Run("heavy user", func(t *testing.T) { heavyUser(t, s) })
 	t.Run("many together", func(t *testing.T) { manyTogether(t, s) })
 	t.Run("walks", func(t *testing.T) { walks(t, s) })
+	t.Run("looks again", func(t *testing.T) { looksAgain(t, s) })
 	t.Run("walks again", func(t *testing.T) { walksAgain(t, s) })
 	t.Run("indexes", func(t *testing.T) { indexes(t, s) })
 	t.Run("index", func(t *testing.T) { usesIndex(t, s) })
