@@ -31,6 +31,9 @@ type Candidate struct {
 	// Later are edges of the same user and rule after Edge, ascending, whose candidates came before this one: the nearest
 	// few. If this edge is confirmed, and one of them was sent and is no edge any more, the alert supersedes that.
 	Later []Time
+	// ClearsAt is the first instant at which the total is at or below the limit if nothing more comes; 0 where that is not
+	// known. Of an alert it is there only if PostgreSQL's figures at the edge were those of the window.
+	ClearsAt Time
 	// Doubted: PostgreSQL has gone on refusing this edge, and the window stands by it.
 	Doubted bool
 	// Apart says that it travels in the stream of questions, in which it is not among what live rows wait for. No codec
@@ -78,6 +81,7 @@ const (
 	ReasonAlreadyAbove = "already_above" // the total before the edge was above the limit: the true edge is an earlier one
 	ReasonNotAbove     = "not_above"     // the total at the edge is not above the limit: rows were changed or removed since
 	ReasonNoDatabase   = "no_database"   // a late candidate while verification is off
+	ReasonQuiet        = "quiet"         // another edge came before, and the rule is quiet for longer
 
 	// ReasonBeforeAlertsFrom is of an edge that was confirmed, and lies before the time from which the group alerts.
 	ReasonBeforeAlertsFrom = "before_alerts_from"

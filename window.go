@@ -34,6 +34,8 @@ type Window struct {
 
 	// Doubt is the newest distrust of this user, and the zero Doubt where there was none or its rows would have aged out.
 	Doubt Doubt
+	// Newest is the newest change to the user's rows, as PostgreSQL has them in order; zero where none says so.
+	Newest Seen
 	// Above is what PostgreSQL is still to be asked, or was asked lately, because the user was above a limit.
 	Above Above
 
@@ -61,6 +63,25 @@ type Stir struct {
 	LSN  uint64
 	TxID int64
 }
+
+// Seen is a change as PostgreSQL is asked whether it shows it.
+type Seen struct {
+	LSN   uint64
+	Ticks int64 // of the commit time, as those of a Stamp; 0 where it is not known
+	TxID  int64
+}
+
+// After says whether it is newer than another one: by when they were committed, and where that is as good as the same, by
+// their places in the log.
+func (s Seen) After(o Seen) bool {
+	if s.Ticks != 0 && o.Ticks != 0 && s.Ticks != o.Ticks {
+		return s.Ticks > o.Ticks
+	}
+	return s.LSN > o.LSN
+}
+
+// SeenOf is a change as it is seen.
+func SeenOf(c *Source) Seen { return Seen{LSN: c.LSN, Ticks: StampOf(c).Ticks(), TxID: c.TxID} }
 
 // Doubt is what became of a user who was distrusted: rows were forgotten, and PostgreSQL answers for them.
 type Doubt struct {

@@ -166,6 +166,10 @@ func anyWindow() *rapid.Generator[*brimline.Window] {
 			w.Stirred = brimline.Stir{Last: rapid.Int64().Draw(t, "stirred"), LSN: rapid.Uint64().Draw(t, "lsn"),
 				TxID: rapid.Int64().Draw(t, "txid")}
 		}
+		if rapid.Bool().Draw(t, "with a newest change") {
+			w.Newest = brimline.Seen{LSN: rapid.Uint64().Draw(t, "newest lsn"), Ticks: rapid.Int64().Draw(t, "ticks"),
+				TxID: rapid.Int64().Draw(t, "newest txid")}
+		}
 		if rapid.Bool().Draw(t, "distrusted") {
 			w.Above = brimline.Above{Last: rapid.Int64Range(1, 1<<40).Draw(t, "above"), From: anyTime().Draw(t, "from"),
 				Asked: rapid.Int64Range(1, 1<<40).Draw(t, "asked above"), At: anyTime().Draw(t, "at"),
@@ -209,6 +213,8 @@ func anyRule() *rapid.Generator[brimline.Rule] {
 			ID: rapid.String().Draw(t, "id"), Window: time.Duration(rapid.Int64Range(0, math.MaxInt64/1000).Draw(t, "window")) * time.Microsecond,
 			Limit: anyTotal().Draw(t, "limit"), Measure: brimline.Measure(rapid.IntRange(0, 4).Draw(t, "measure")),
 			Where: rapid.String().Draw(t, "where"), Severity: rapid.String().Draw(t, "severity"), Description: rapid.String().Draw(t, "description"),
+			Quiet:  time.Duration(rapid.Int64Range(0, math.MaxInt64/1000).Draw(t, "quiet")) * time.Microsecond,
+			Shadow: rapid.Bool().Draw(t, "shadow"),
 		}
 	})
 }
@@ -351,5 +357,20 @@ func anySettings() *rapid.Generator[*codecs.GroupSettings] {
 			}
 		}
 		return s
+	})
+}
+
+func anyProof() *rapid.Generator[*codecs.ProofReport] {
+	return rapid.Custom(func(t *rapid.T) *codecs.ProofReport {
+		n := rapid.IntRange(0, 1<<40)
+		p := &codecs.ProofReport{
+			From: anyTime().Draw(t, "from"), To: anyTime().Draw(t, "to"), At: anyTime().Draw(t, "at"), LSN: rapid.Uint64().Draw(t, "lsn"),
+			Took: time.Duration(rapid.IntRange(0, 1e9).Draw(t, "took")) * time.Microsecond, Edges: n.Draw(t, "edges"),
+			Alerts: n.Draw(t, "alerts"), Missing: n.Draw(t, "missing"), Superseded: n.Draw(t, "superseded"),
+			Outdated: n.Draw(t, "outdated"), False: n.Draw(t, "false"),
+			By: rapid.String().Draw(t, "by"),
+		}
+		p.From, p.To = min(p.From, p.To), max(p.From, p.To)
+		return p
 	})
 }

@@ -32,6 +32,7 @@ type ruleRecord struct {
 	Where       string           `json:"where,omitempty"`
 	Severity    string           `json:"severity,omitempty"`
 	Description string           `json:"description,omitempty"`
+	Quiet       string           `json:"quiet,omitempty"`
 	Mode        string           `json:"mode,omitempty"`
 }
 
@@ -87,6 +88,7 @@ type candidateBody struct {
 	Stream      figuresRecord          `json:"stream"`
 	Source      sourceRecord           `json:"source"`
 	Cause       causeRecord            `json:"cause"`
+	ClearsAt    *brimline.Time         `json:"clears_at,omitempty"`
 }
 
 func bodyOf(c *brimline.Candidate) (candidateBody, error) {
@@ -103,7 +105,7 @@ func bodyOf(c *brimline.Candidate) (candidateBody, error) {
 		Stream: figuresOf(&c.Stream, c.Rule.Measure.Scale(c.Scale)),
 		Source: sourceRecord{Topic: c.Source.Topic, Partition: c.Source.Partition, Offset: c.Source.Offset,
 			LSN: optionalLSN(c.Source.LSN), TxID: c.Source.TxID, CommitTime: optionalTime(c.Source.Commit)},
-		Cause: causeRecord(c.Cause),
+		Cause: causeRecord(c.Cause), ClearsAt: optionalTime(c.ClearsAt),
 	}
 	if b.Transaction, err = transactionOf(&c.Trigger, c.Scale); err != nil {
 		return candidateBody{}, err
@@ -122,6 +124,7 @@ func (b *candidateBody) candidate() (c brimline.Candidate, err error) {
 	}
 	c = brimline.Candidate{
 		Kind: b.Kind, User: b.UserID, Scale: b.Scale, Edge: b.EdgeTime, Until: timeOrZero(b.Until), Cause: brimline.Cause(b.Cause),
+		ClearsAt: timeOrZero(b.ClearsAt),
 		Source: brimline.Source{Topic: b.Source.Topic, Partition: b.Source.Partition, Offset: b.Source.Offset,
 			TxID: b.Source.TxID, Commit: timeOrZero(b.Source.CommitTime)},
 	}
@@ -152,6 +155,9 @@ func ruleOf(r *brimline.Rule, scale int) (ruleRecord, error) {
 	window, err := formatDuration(r.Window)
 	record := ruleRecord{ID: r.ID, Window: window, Limit: r.Limit.Format(r.Measure.Scale(scale)), Measure: r.Measure,
 		Where: r.Where, Severity: r.Severity, Description: r.Description}
+	if r.Quiet != 0 && err == nil {
+		record.Quiet, err = formatDuration(r.Quiet)
+	}
 	if r.Shadow {
 		record.Mode = modeShadow
 	}
@@ -166,6 +172,11 @@ func (r *ruleRecord) rule(scale int) (out brimline.Rule, err error) {
 	}
 	if out.Window, err = parseDuration(r.Window); err != nil {
 		return out, err
+	}
+	if r.Quiet != "" {
+		if out.Quiet, err = parseDuration(r.Quiet); err != nil {
+			return out, err
+		}
 	}
 	out.Limit, err = brimline.ParseTotal(r.Limit, r.Measure.Scale(scale))
 	return out, err

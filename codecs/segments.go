@@ -147,7 +147,7 @@ func (a *assembly) window(value *brimline.Window) *brimline.Window {
 	w := &brimline.Window{
 		Last: value.Last, Floor: value.Floor, Scale: value.Scale, Asked: value.Asked, Apart: value.Apart,
 		Stirred: value.Stirred,
-		Reach:   value.Reach, Doubt: value.Doubt, Above: value.Above,
+		Reach:   value.Reach, Doubt: value.Doubt, Above: value.Above, Newest: value.Newest,
 		Older: value.Older, Rules: make([]brimline.RuleState, len(value.Rules)),
 	}
 	if w.Rows = slices.DeleteFunc(a.rows, func(r brimline.Row) bool { return r.Time <= a.floor }); len(w.Rows) == 0 {

@@ -79,6 +79,9 @@ const (
 	olderWindowFlags = windowApart>>1 | (windowApart>>1 - 1)
 )
 
+// windowNewest is in the byte of the scale, which has bits to spare: nearly every value has it.
+const windowNewest = 1 << 7
+
 // Smallest sizes in bytes, by which counts are checked before anything is allocated.
 const (
 	minRow     = 3
@@ -176,7 +179,11 @@ func AppendWindow(b []byte, w *brimline.Window) ([]byte, error) {
 		}
 	}
 	b = appendVarint(binary.AppendUvarint(append(b, windowVersion), flags), w.Last)
-	b = append(b, byte(w.Scale))
+	scale := byte(w.Scale)
+	if w.Newest != (brimline.Seen{}) {
+		scale |= windowNewest
+	}
+	b = append(b, scale)
 	if flags&windowFloor != 0 {
 		b = appendVarint(b, w.Floor)
 	}
@@ -227,28 +234,49 @@ func AppendWindow(b []byte, w *brimline.Window) ([]byte, error) {
 	if flags&windowAbove != 0 {
 		b = appendAbove(b, w)
 	}
+	if scale&windowNewest != 0 {
+		last := newestRow(w)
+		b = binary.AppendVarint(b, int64(w.Newest.LSN-last.LSN))
+		b = binary.AppendVarint(b, w.Newest.Ticks-last.Ticks)
+		b = binary.AppendVarint(b, w.Newest.TxID)
+	}
 	return b, nil
 }
 
-// appendAbove has offsets as distances from Last plus 1, and 0 for none.
+// newestRow is that of the rows which stands highest in the log, by which the newest change is told: mostly it is that.
+func newestRow(w *brimline.Window) (newest brimline.Seen) {
+	for i := range w.Rows {
+		if s := w.Rows[i].Stamp; s.LSN > newest.LSN {
+			newest = brimline.Seen{LSN: s.LSN, Ticks: s.Ticks()}
+		}
+	}
+	return newest
+}
+
+// appendAbove says first which of the two offsets there are.
 func appendAbove(b []byte, w *brimline.Window) []byte {
 	a := &w.Above
-	distance := func(offset int64) uint64 {
-		if offset == 0 {
-			return 0
-		}
-		return uint64(w.Last-offset) + 1
-	}
-	b = binary.AppendUvarint(b, distance(a.Last))
+	there := byte(0)
 	if a.Last != 0 {
-		b = appendVarint(b, a.From)
+		there |= aboveLast
 	}
-	b = binary.AppendUvarint(b, distance(a.Asked))
 	if a.Asked != 0 {
-		b = appendVarint(appendVarint(b, a.At), a.Since)
+		there |= aboveAsked
+	}
+	b = append(b, there)
+	if a.Last != 0 {
+		b = appendVarint(binary.AppendVarint(b, w.Last-a.Last), a.From)
+	}
+	if a.Asked != 0 {
+		b = appendVarint(appendVarint(binary.AppendVarint(b, w.Last-a.Asked), a.At), a.Since)
 	}
 	return b
 }
+
+const (
+	aboveLast = 1 << iota
+	aboveAsked
+)
 
 func appendApart(b []byte, w *brimline.Window) []byte {
 	b = binary.AppendVarint(b, w.Last-w.Apart.Offset)
@@ -600,7 +628,9 @@ func (WindowPart) Decode(b []byte) (any, error) {
 	if older {
 		flags = todaysFlags(flags)
 	}
-	w := &brimline.Window{Last: r.varint(), Scale: int(r.byte()), Floor: brimline.MinTime}
+	w := &brimline.Window{Last: r.varint(), Floor: brimline.MinTime}
+	scale := r.byte()
+	w.Scale = int(scale &^ windowNewest)
 	if r.err == nil && w.Scale > brimline.MaxScale {
 		r.fail(fmt.Errorf("a scale of %d", w.Scale))
 	}
@@ -664,6 +694,10 @@ func (WindowPart) Decode(b []byte) (any, error) {
 	if flags&windowAbove != 0 {
 		r.above(w)
 	}
+	if scale&windowNewest != 0 {
+		last := newestRow(w)
+		w.Newest = brimline.Seen{LSN: last.LSN + uint64(r.varint()), Ticks: last.Ticks + r.varint(), TxID: r.varint()}
+	}
 	if err := r.end(); err != nil {
 		return nil, corrupt("a value of the window table", err)
 	}
@@ -671,18 +705,12 @@ func (WindowPart) Decode(b []byte) (any, error) {
 }
 
 func (r *wireReader) above(w *brimline.Window) {
-	offset := func() int64 {
-		distance := r.uvarint()
-		if distance == 0 {
-			return 0
-		}
-		return w.Last - int64(distance-1)
+	a, there := &w.Above, r.byte()
+	if there&aboveLast != 0 {
+		a.Last, a.From = w.Last-r.varint(), brimline.Time(r.varint())
 	}
-	a := &w.Above
-	if a.Last = offset(); a.Last != 0 {
-		a.From = brimline.Time(r.varint())
-	}
-	if a.Asked = offset(); a.Asked != 0 {
+	if there&aboveAsked != 0 {
+		a.Asked = w.Last - r.varint()
 		a.At, a.Since = brimline.Time(r.varint()), brimline.Time(r.varint())
 	}
 }

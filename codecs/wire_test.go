@@ -69,6 +69,7 @@ func TestRoundTrips(t *testing.T) {
 	roundTrip(t, codecs.DeadLetter{}, anyDeadLetter())
 	roundTrip(t, codecs.RuleSet{}, anyRuleSet())
 	roundTrip(t, codecs.Settings{}, anySettings())
+	roundTrip(t, codecs.Proof{}, anyProof())
 	roundTrip(t, codecs.AlertLog{}, rapid.Custom(func(t *rapid.T) []*brimline.Alert {
 		return none(rapid.SliceOfN(anyAlert(), 0, 2).Draw(t, "alerts"))
 	}))
@@ -203,6 +204,14 @@ func exampleAbove(t testing.TB) *brimline.Window {
 	w := exampleWindow(t)
 	w.Above = brimline.Above{Last: 4710, From: w.Floor + 9_000_000, Asked: 4650, At: w.Floor + 7_000_000,
 		Since: w.Floor + 1_000_000}
+	return w
+}
+
+// exampleNewest is one whose newest change was a deletion.
+func exampleNewest(t testing.TB) *brimline.Window {
+	w := exampleStamps(t)
+	last := w.Rows[len(w.Rows)-1].Stamp
+	w.Newest = brimline.Seen{LSN: last.LSN + 4096, Ticks: last.Ticks() + 3, TxID: 7_000_001}
 	return w
 }
 
@@ -360,6 +369,7 @@ func TestGoldenBytes(t *testing.T) {
 		{"window-v3/apart.hex", codecs.WindowPart{}, exampleApart(t)},
 		{"window-v3/empty.hex", codecs.WindowPart{}, &brimline.Window{Floor: brimline.MinTime}},
 		{"change-v3/delete-whole.hex", codecs.Change{}, exampleWhole(t)},
+		{"window-v3/newest.hex", codecs.WindowPart{}, exampleNewest(t)},
 		{"window-v3/stamps.hex", codecs.WindowPart{}, exampleStamps(t)},
 		{"candidate-v1/edge.json", codecs.Candidate{}, &alert.Candidate},
 		{"candidate-v1/later.json", codecs.Candidate{}, &exampleSuperseding(t).Candidate},
@@ -377,6 +387,9 @@ func TestGoldenBytes(t *testing.T) {
 			Rules: []brimline.Rule{alert.Candidate.Rule, exampleDismissed(t).Candidate.Rule}}},
 		{"settings-v1/known.json", codecs.Settings{}, exampleSettings(t)},
 		{"settings-v2/flow.json", codecs.Settings{}, exampleFlow(t)},
+		{"proof-v1/found.json", codecs.Proof{}, &codecs.ProofReport{
+			From: alert.Candidate.Edge.Add(-24 * time.Hour), To: alert.Candidate.Edge, At: alert.Candidate.Edge + 1, LSN: 0x16B374D848,
+			Took: 1500 * time.Millisecond, Edges: 1308, Alerts: 1307, Missing: 1, Superseded: 4, Outdated: 3, False: 2, By: "host-1"}},
 		{"settings-v1/unknown.json", codecs.Settings{}, &codecs.GroupSettings{
 			Source: "t", Table: "public.t", ID: []string{"id"}, User: "u", Amount: "a", Time: "at", Format: codecs.FormatFlat, TimeUnit: codecs.UnitUs, Decimals: codecs.DecimalsAuto, AmountMinorUnits: 2, AllowFloatAmounts: true}},
 		{"deadletter-v1/text.json", codecs.DeadLetter{}, &brimline.DeadLetter{Topic: "postgres.streaming.transactions", Partition: 1, Offset: 2,

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
+	"sort"
 	"sync/atomic"
 
 	"github.com/brimline/brimline"
@@ -49,6 +51,9 @@ type RuleFigures struct {
 	// Ahead are the figures at the user's newest row when that is later than
 	// User.Now (a clock that is ahead, a payment dated forward); nil otherwise.
 	Ahead *brimline.Figures
+	// ClearsAt is when the total is at or below the limit if nothing more comes; nil where it is not above, or where that
+	// is not known.
+	ClearsAt *brimline.Time
 	// Edges are those announced to the user, oldest first.
 	Edges []brimline.Edge
 	// Quiet is the time up to which edges lie before the rule was there, or before the user was forgotten, and are not
@@ -73,9 +78,33 @@ func (u *User) Future() (n int, first, last brimline.Time) {
 	return n, first, last
 }
 
+// With is what one more row would do, which came now and had no columns: the figures of each rule with it, in the order
+// of the rules, and whether it would raise an alert. Figures of a distrusted user, and of a window that is not complete,
+// are of the rows that are retained.
+func (u *User) With(amount brimline.Amount) []WithRow {
+	row := brimline.Transaction{User: u.ID, Amount: amount, Time: u.Now}
+	at := sort.Search(len(u.Rows), func(i int) bool { return u.Rows[i].Time > u.Now })
+	rows := slices.Insert(slices.Clone(u.Rows), at, row)
+	all := make([]WithRow, len(u.compiled))
+	for i := range u.compiled {
+		rule, without := &u.compiled[i], u.Rules[i].At
+		_, all[i].Counts = rule.Weigh(&row)
+		all[i].At = sliding.FiguresAt(rows, rule, u.Now)
+		all[i].Alerts = without.Total.Cmp(rule.Limit) <= 0 && all[i].At.Total.Cmp(rule.Limit) > 0
+	}
+	return all
+}
+
+// WithRow is what one more row would do by a rule.
+type WithRow struct {
+	At     brimline.Figures
+	Counts bool // the rule takes the row
+	Alerts bool
+}
+
 // Windows answers from the window table. Its methods are safe for concurrent use.
 type Windows struct {
-	*table
+	*tableView
 	rules      atomic.Pointer[inForce]
 	follow     bool // the rules are those of the group's record
 	rulesTopic string
@@ -91,7 +120,7 @@ func Open(ctx context.Context, c Config) (*Windows, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &Windows{table: t, follow: c.Rules == nil, rulesTopic: c.streams().Rules, client: c.kafka(), log: c.Log}
+	w := &Windows{tableView: t, follow: c.Rules == nil, rulesTopic: c.streams().Rules, client: c.kafka(), log: c.Log}
 	if w.follow {
 		if err = w.readRules(ctx, t.cluster); err != nil {
 			err = openError(w.rulesTopic, err)
@@ -148,7 +177,7 @@ func (w *Windows) User(ctx context.Context, id string, now brimline.Time) (User,
 	u.AsOf.Partition = partition
 	if partition >= 0 {
 		// Read after the values, so that the answer is never older than it says.
-		p := Progress{Offset: w.copies[partition].offset.Load(), End: w.ends.of(ctx, partition)}
+		p := Progress{Offset: w.copies[partition].Offset(), End: w.ends.of(ctx, partition)}
 		u.AsOf.Table, u.AsOf.Lag = p.Offset, p.Lag()
 	}
 	return u, nil
@@ -244,6 +273,9 @@ func (u *User) figures(rule *sliding.Rule, window *brimline.Window) RuleFigures 
 	if n := len(u.Rows); n > 0 && u.Rows[n-1].Time > u.Now {
 		ahead := sliding.FiguresAt(u.Rows, rule, u.Rows[n-1].Time)
 		f.Ahead = &ahead
+	}
+	if at, ok := sliding.ClearsAt(u.Rows, rule, u.Now); ok && f.Complete && !f.Distrusted {
+		f.ClearsAt = &at
 	}
 	if window != nil {
 		for _, state := range window.Rules {

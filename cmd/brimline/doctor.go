@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,28 +10,34 @@ import (
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/internal/app"
 	"github.com/brimline/brimline/internal/config"
+	"github.com/brimline/brimline/internal/httpapi"
 	"github.com/brimline/brimline/internal/preflight"
+	"github.com/brimline/brimline/processors"
 )
 
 type doctorCmd struct {
 	JSON    bool `name:"json" help:"As JSON."`
 	Capture bool `help:"Also check what brimline capture needs of this database and login."`
 
-	config.Kafka    `group:"Kafka"`
-	config.Names    `group:"Names"`
-	config.Topics   `group:"Topics"`
-	config.Watched  `group:"Watched table"`
-	config.Records  `group:"Change records"`
-	config.Feeding  `group:"Change records"`
-	config.Judging  `group:"Rules and verification"`
-	config.Database `group:"PostgreSQL"`
-	config.Logging  `group:"Logs"`
+	config.Kafka     `group:"Kafka"`
+	config.Names     `group:"Names"`
+	config.Topics    `group:"Topics"`
+	config.Watched   `group:"Watched table"`
+	config.Records   `group:"Change records"`
+	config.Feeding   `group:"Change records"`
+	config.Judging   `group:"Rules and verification"`
+	config.Database  `group:"PostgreSQL"`
+	config.Listening `group:"Instance"`
+	config.Logging   `group:"Logs"`
 }
 
 func (doctorCmd) Help() string {
 	return `Makes the checks that a run makes at its start, changes nothing, and tells what to do
 about each finding that is not fine, the worst first. Exit code 3 when a run
 would not start, 2 when only settings are the reason. docs/checks.md lists all.
+
+Where an instance of the group answers at --listen, users whom it distrusts are
+told as well. It knows those of its own partitions only: ask the others, too.
 
 Example:
 
@@ -49,7 +56,7 @@ func (c *doctorCmd) Run(w *world) error {
 	if err := all.ReadSecrets(); err != nil {
 		return err
 	}
-	findings := app.Examine(w, &all, c.Capture)
+	findings := append(app.Examine(w, &all, c.Capture), doubts(askInstance(w, c.Listen, c.Names.Group))...)
 	if w.Err() != nil {
 		return nil
 	}
@@ -72,6 +79,39 @@ func (c *doctorCmd) Run(w *world) error {
 		}
 	}
 	return nil
+}
+
+// doubts are the findings of an instance's answer: whether it distrusts users, or would distrust more than it may.
+func doubts(asked *askedInstance) (findings []preflight.Finding) {
+	if asked == nil {
+		return nil
+	}
+	const another = "name an instance of the group that runs stage window with --listen, or off"
+	if asked.status == nil {
+		return []preflight.Finding{preflight.Found("instance_silent", another, "%s: %s", shown(asked.Listen),
+			text(asked.Problem))}
+	}
+	where := fmt.Sprintf("instance %s at %s", shown(asked.Instance), shown(asked.Listen))
+	for _, n := range asked.Notices {
+		switch n.Kind {
+		case "distrusted_users", "distrusts_wait":
+			findings = append(findings, preflight.Found("instance_"+n.Kind, text(cmp.Or(n.Remedy,
+				"nothing need be done for the alerts; the instance's log has examples of what the stream has lost")),
+				"%s: %s", where, text(n.Message)))
+		}
+	}
+	window := slices.ContainsFunc(asked.Stages, func(s askedStage) bool {
+		return s.Name == string(processors.Window) && s.State == string(httpapi.Running)
+	})
+	switch {
+	case len(findings) > 0:
+		return findings
+	case window:
+		return []preflight.Finding{preflight.Fine("instance", "%s: no user of its partitions is distrusted", where)}
+	default:
+		return []preflight.Finding{preflight.Found("instance_silent", another,
+			"%s: stage window does not run there, so it knows of no distrusted users", where)}
+	}
 }
 
 func (c *doctorCmd) show(w *world, findings []preflight.Finding) error {

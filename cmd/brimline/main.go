@@ -45,6 +45,7 @@ type commands struct {
 	Backtest   backtestCmd   `cmd:"" help:"Which alerts rules would have sent, by what is in PostgreSQL."`
 	Dismissed  dismissedCmd  `cmd:"" help:"List edges that became no alert, and why."`
 	Deadletter deadletterCmd `cmd:"" help:"List or retry records that could not be taken in."`
+	Prove      proveCmd      `cmd:"" help:"Compare the alerts with all edges of the table, by PostgreSQL."`
 	Distrust   distrustCmd   `cmd:"" help:"Let PostgreSQL answer for users whose rows in the stream were wrong."`
 	Forget     forgetCmd     `cmd:"" help:"Delete what brimline keeps of users."`
 	Version    versionCmd    `cmd:"" help:"Print the version."`

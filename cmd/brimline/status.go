@@ -65,6 +65,7 @@ type groupStatus struct {
 	Group      string            `json:"group"`
 	Partitions []partitionStatus `json:"partitions"`
 	AlertsFrom *brimline.Time    `json:"alerts_from,omitempty"` // nil: always
+	Proof      *httpapi.Proof    `json:"proof,omitempty"`       // nil: none in the topic of reports
 	Asked      *askedInstance    `json:"asked,omitempty"`       // the instance at --listen; nil with off
 }
 
@@ -120,9 +121,12 @@ func (c *statusCmd) Run(w *world) error {
 			return ended(w, err)
 		}
 		rate(before, now, time.Since(began))
-		all := groupStatus{Group: c.Group.Names.Group, Partitions: now, Asked: c.ask(w)}
+		all := groupStatus{Group: c.Group.Names.Group, Partitions: now, Asked: askInstance(w, c.Listen, c.Group.Names.Group)}
 		if from != 0 {
 			all.AlertsFrom = &from
+		}
+		if all.Proof, err = app.LastProof(w, cluster, c.streams().Reports); err != nil {
+			return ended(w, err)
 		}
 		all.place()
 		if err := c.show(w, &all); err != nil || !c.Watch {
@@ -178,14 +182,15 @@ func rate(before, now []partitionStatus, took time.Duration) {
 	}
 }
 
-// ask is what the instance at --listen says about itself; nil where there is none to ask.
-func (c *statusCmd) ask(ctx context.Context) *askedInstance {
-	if c.Listen == "off" {
+// askInstance is what the instance at an address says about itself; nil where there is none to ask, with off. An answer
+// of another group's instance is a Problem, as none is.
+func askInstance(ctx context.Context, listen, group string) *askedInstance {
+	if listen == "off" {
 		return nil
 	}
 	within, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	asked := &askedInstance{Listen: c.Listen}
+	asked := &askedInstance{Listen: listen}
 	if strings.HasPrefix(asked.Listen, ":") {
 		asked.Listen = "localhost" + asked.Listen
 	}
@@ -209,7 +214,7 @@ func (c *statusCmd) ask(ctx context.Context) *askedInstance {
 		return asked
 	}
 	defer response.Body.Close()
-	asked.read(c.Group.Names.Group, response)
+	asked.read(group, response)
 	return asked
 }
 
@@ -297,6 +302,9 @@ func (c *statusCmd) show(w *world, all *groupStatus) error {
 	if all.AlertsFrom != nil {
 		from := all.AlertsFrom.Std().Format("2006-01-02 15:04:05.999999 MST")
 		fmt.Fprintf(&b, "\nalerts from %s on; edges before that time are in %s\n", from, c.streams().Dismissed)
+	}
+	if all.Proof != nil {
+		fmt.Fprintf(&b, "\n%s\n", text(all.Proof.Sentence(time.Now())))
 	}
 	all.Asked.describe(&b)
 	_, err := io.WriteString(w.out, b.String())

@@ -24,6 +24,7 @@ type userCmd struct {
 	At    time.Time `help:"Totals of the windows that end at this time, ISO 8601 with an offset. Without it: now." placeholder:"TIME"`
 	JSON  bool      `name:"json" help:"As JSON."`
 	Rows  bool      `help:"Also list the retained transactions up to that time, and which rules count them. Without --at: all."`
+	With  string    `help:"Also what one more transaction of this amount would do by each rule, if it came at that time, had no columns and another id." placeholder:"AMOUNT"`
 	Money `group:"Output"`
 	Group
 	Looking
@@ -41,7 +42,8 @@ whom nothing is known of ends it with exit code 1.
 Examples:
 
 	brimline user 27956157
-	brimline user 27956157 --at 2026-03-08T12:00:00Z --rows`
+	brimline user 27956157 --at 2026-03-08T12:00:00Z --rows
+	brimline user 27956157 --with 250.00`
 }
 
 func (c *userCmd) Run(w *world) error {
@@ -49,20 +51,39 @@ func (c *userCmd) Run(w *world) error {
 	if err != nil {
 		return ended(w, err)
 	}
+	with, err := c.with(&u)
+	if err != nil {
+		return err
+	}
 	switch {
 	case c.JSON:
 		enc := json.NewEncoder(w.out)
 		enc.SetIndent("", "  ")
-		if err := enc.Encode(c.record(&u)); err != nil {
+		if err := enc.Encode(c.record(&u, with)); err != nil {
 			return err
 		}
 	case u.Found:
-		c.print(w, u)
+		c.print(w, u, with)
 	}
 	if !u.Found {
 		return unknownUser(u.ID, other)
 	}
 	return nil
+}
+
+// with is what one more transaction would do, nil where that was not asked.
+func (c *userCmd) with(u *views.User) ([]views.WithRow, error) {
+	if c.With == "" {
+		return nil, nil
+	}
+	amount, err := brimline.ParseAmount(c.With, u.Scale)
+	if err != nil {
+		return nil, &brimline.Error{
+			Class: brimline.ClassInput, Kind: "settings", Where: "--with",
+			Remedy: fmt.Sprintf("give an amount with at most %d decimals, such as 250 or -12.5", u.Scale), Err: err,
+		}
+	}
+	return u.With(amount), nil
 }
 
 func unknownUser(id, other string) error {
@@ -201,6 +222,31 @@ func (c *userCmd) printFuture(w *world, u views.User) {
 	}
 }
 
+// printWith says what one more transaction would do.
+func (c *userCmd) printWith(w *world, u views.User, with []views.WithRow) {
+	if with == nil {
+		return
+	}
+	fmt.Fprintf(w.out, "\nwith one more of %s\n", shown(c.With))
+	list := [][]string{{"RULE", "TOTAL", ""}}
+	for i := range u.Rules {
+		f := &u.Rules[i]
+		total, what := c.Money.amount(with[i].At.Total, &f.Rule, u.Scale), ""
+		switch {
+		case f.Distrusted:
+			total, what = "-", "only PostgreSQL knows"
+		case with[i].Alerts:
+			what = "raises an alert"
+		case !with[i].Counts:
+			what = "does not count"
+		case f.Above():
+			what = "is above the limit already"
+		}
+		list = append(list, []string{shown(f.Rule.ID), total, what})
+	}
+	table(w.out, []bool{false, true}, list...)
+}
+
 // rows are the retained ones up to the time that is asked about.
 func (c *userCmd) rows(u *views.User) []brimline.Transaction {
 	rows := u.Rows
@@ -223,8 +269,8 @@ func (c *userCmd) countedBy(u *views.User, row *brimline.Transaction) (names []s
 }
 
 // record is the user as JSON.
-func (c *userCmd) record(u *views.User) userJSON {
-	r := userRecord(*u)
+func (c *userCmd) record(u *views.User, with []views.WithRow) userJSON {
+	r := userRecord(*u, with)
 	if !c.Rows {
 		return r
 	}
@@ -240,7 +286,7 @@ func (c *userCmd) record(u *views.User) userJSON {
 	return r
 }
 
-func (c *userCmd) print(w *world, u views.User) {
+func (c *userCmd) print(w *world, u views.User, with []views.WithRow) {
 	fmt.Fprintf(w.out, "user %s: %s retained\n", shown(u.ID), plural(int64(len(u.Rows)), "transaction"))
 	rows := [][]string{{"RULE", "WINDOW", "TOTAL", "LIMIT", "TRANSACTIONS", ""}}
 	for i := range u.Rules {
@@ -249,6 +295,9 @@ func (c *userCmd) print(w *world, u views.User) {
 		distance := money(f.Distance) + " to go"
 		if f.Above() {
 			distance = money(brimline.Total{}.Sub(f.Distance)) + " above"
+		}
+		if f.ClearsAt != nil {
+			distance += ", until " + f.ClearsAt.Std().Format("2006-01-02 15:04:05 MST") + " if nothing more comes"
 		}
 		if !f.Complete {
 			distance += " (older rows are not retained)"
@@ -270,6 +319,7 @@ func (c *userCmd) print(w *world, u views.User) {
 	if c.At.IsZero() {
 		c.printFuture(w, u)
 	}
+	c.printWith(w, u, with)
 	if c.Rows {
 		fmt.Fprintln(w.out)
 		list := [][]string{{"TIME", "AMOUNT", "ID", "COUNTED BY"}}

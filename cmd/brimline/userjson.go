@@ -50,6 +50,15 @@ type userRule struct {
 	Above    bool             `json:"above"`
 	Complete bool             `json:"complete"`        // false: the window reaches below the retained history
 	Ahead    *userAhead       `json:"ahead,omitempty"` // at the newest transaction, where that is dated in the future
+	// ClearsAt is when the total is at or below the limit if nothing more comes.
+	ClearsAt *brimline.Time `json:"clears_at,omitempty"`
+	With     *userWith      `json:"with,omitempty"` // of --with
+}
+
+type userWith struct {
+	Total  *string `json:"total"` // null while the user is distrusted
+	Counts bool    `json:"counts"`
+	Alerts *bool   `json:"alerts"` // an alert would be raised; null while the user is distrusted
 }
 
 type userAhead struct {
@@ -64,7 +73,7 @@ type userAsOf struct {
 	Lag       int64 `json:"lag"`          // records not read yet, -1 when not known
 }
 
-func userRecord(u views.User) userJSON {
+func userRecord(u views.User, with []views.WithRow) userJSON {
 	r := userJSON{
 		User: u.ID, Found: u.Found, Now: u.Now, Retained: len(u.Rows), Rules: []userRule{},
 		AsOf: userAsOf{u.AsOf.Partition, u.AsOf.Input, u.AsOf.Table, u.AsOf.Lag},
@@ -80,6 +89,13 @@ func userRecord(u views.User) userJSON {
 		rule := userRule{
 			ID: f.Rule.ID, Window: rules.FormatWindow(f.Rule.Window), Measure: f.Rule.Measure,
 			Limit: f.Rule.Limit.Format(f.Scale), Above: f.Above(), Complete: f.Complete,
+			ClearsAt: f.ClearsAt,
+		}
+		if with != nil {
+			rule.With = &userWith{Counts: with[i].Counts}
+			if !f.Distrusted {
+				rule.With.Total, rule.With.Alerts = new(with[i].At.Total.Format(f.Scale)), &with[i].Alerts
+			}
 		}
 		if !f.Distrusted {
 			rule.Total, rule.Count = new(f.At.Total.Format(f.Scale)), new(f.At.Count)

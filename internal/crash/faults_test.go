@@ -24,6 +24,7 @@ type fault struct {
 	unseen     bool          // some rows that are sent were deleted without a word
 	deep       bool          // no row falls out of the history
 	debezium   bool          // the rows come by a real connector
+	later      bool          // its second half of them is put in by do
 	network    bool          // instances reach the brokers through proxies
 	old        bool          // on brokers whose transactions are as before Kafka 4
 	load       time.Duration // how long the load must flow, at least: longer than the fault; it ends when the fault does

@@ -33,6 +33,8 @@ func (r *round) judge() (wrong []string) {
 		s := testkit.Stories(alerts, edges, false)
 		wrong = s.Wrong
 		r.Logf("%v", s)
+	case r.fault.later: // rows came late, after alerts that had been true
+		wrong = r.judgeStories(alerts, table)
 	default:
 		wrong = testkit.Differences(alerts, edges)
 	}
@@ -57,6 +59,25 @@ func (r *round) judge() (wrong []string) {
 	}
 	r.Logf("%d edges, %d alerts, %d dead letters: %d wrong", len(edges), len(alerts), len(seen), len(wrong))
 	r.alerts = len(alerts)
+	return wrong
+}
+
+// judgeStories is for rows that were only inserted: each edge has its alert, and each other alert is superseded.
+func (r *round) judgeStories(alerts []*brimline.Alert, table testkit.Table) (wrong []string) {
+	for _, rule := range r.rules.Rules {
+		var of []*brimline.Alert
+		for _, a := range alerts {
+			if a.Candidate.Rule.ID == rule.ID {
+				of = append(of, a)
+			}
+		}
+		edges := table.Edges(r, rule, "")
+		s := testkit.Stories(of, edges, !rule.Measure.Shrinks())
+		r.Logf("rule %s: %v", rule.ID, s)
+		if wrong = append(wrong, s.Wrong...); s.Told != len(edges) {
+			wrong = append(wrong, fmt.Sprintf("rule %s: %d of %d edges have an alert", rule.ID, s.Told, len(edges)))
+		}
+	}
 	return wrong
 }
 

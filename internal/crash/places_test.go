@@ -1,6 +1,7 @@
 package crash
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -282,6 +283,7 @@ func brokerFaults() []fault {
 			r.while(5 * time.Second)
 		}},
 		{name: "debezium", debezium: true, do: killDebezium},
+		{name: "standby-behind", debezium: true, later: true, do: commitsWait},
 		{name: "broker-killed", brokers: 3, load: 75 * time.Second, do: func(r *round) {
 			for range 3 {
 				name := fmt.Sprint("kafka-", 1+r.r.IntN(3))
@@ -331,6 +333,63 @@ func moveLeaders(r *round) {
 		r.do("the leaders of all partitions moved")
 		r.while(r.between(2*time.Second, 5*time.Second))
 	}
+}
+
+// commitsWait has commits wait for a synchronous standby that does not answer: they are in the log, and Debezium tells of
+// them, while no session sees their rows. Instances are killed meanwhile. A wait ends when the standby is given up.
+func commitsWait(r *round) {
+	ctx, cancel := r.bounded()
+	defer cancel()
+	r.script("up.sh", nil, "connect")
+	source := func(n int) {
+		if err := r.g.WaitRecords(ctx, r.names.Source, int64(n)); err != nil {
+			r.Fatalf("waiting for %d records of Debezium: %v", n, err)
+		}
+	}
+	standby := func(name string) {
+		r.admin(`ALTER SYSTEM SET synchronous_standby_names = '`+name+`'`, `SELECT pg_reload_conf()`)
+	}
+	defer standby("")
+	table := testkit.OpenTable(r, r.adminURL(), "streaming", "transactions")
+	done := r.rowCount - len(r.rowsLater)
+	source(done)
+	for rest := r.rowsLater; len(rest) > 0; {
+		n := min(len(rest), max(1, len(r.rowsLater)/5))
+		standby("away")
+		r.awaitCommitsWait(ctx)
+		written := make(chan error, 1)
+		go func(rows []testkit.Row) { written <- table.TryInsert(ctx, rows) }(rest[:n])
+		done += n
+		source(done) // Debezium has told of all rows, and none is to be seen
+		r.while(r.between(time.Second, 5*time.Second))
+		r.any().kill()
+		r.while(r.between(time.Second, 5*time.Second))
+		select {
+		case err := <-written:
+			r.Fatalf("the commit did not wait: %v", err)
+		default:
+		}
+		standby("")
+		r.must(<-written)
+		rest = rest[n:]
+		r.do("a commit of %d rows waited for a standby, kill -9 of an instance meanwhile", n)
+	}
+}
+
+// awaitCommitsWait returns when a commit waits for the standby: a setting is read by and by.
+func (r *round) awaitCommitsWait(ctx context.Context) {
+	r.Helper()
+	r.must(testkit.Eventually(ctx, func() (bool, error) {
+		conn, err := pgx.Connect(ctx, r.adminURL())
+		if err != nil {
+			return false, err
+		}
+		defer conn.Close(ctx)
+		soon, cancel := context.WithTimeout(ctx, 300*time.Millisecond)
+		defer cancel()
+		_, err = conn.Exec(soon, `SELECT pg_logical_emit_message(true, 'crash', 'waits')`)
+		return soon.Err() != nil, err // a commit that is given up waits on
+	}))
 }
 
 // killDebezium kills the connector in the middle of its work; it then delivers

@@ -45,9 +45,10 @@ type round struct {
 	brokers     string         // as instances are told
 	flags, env  []string       // of every instance
 
-	events []testkit.Event
-	bad    map[string]bool // values of the bad records among them
-	fleet  []*instance
+	events    []testkit.Event
+	rowsLater []testkit.Row   // that the fault puts in
+	bad       map[string]bool // values of the bad records among them
+	fleet     []*instance
 
 	rowCount int
 	alerts   int // in the end

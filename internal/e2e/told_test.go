@@ -88,6 +88,16 @@ func TestDistrustsAreTold(t *testing.T) {
 			t.Errorf("status lacks %s:\n%s", want, out)
 		}
 	}
+	out, err = exec.CommandContext(ctx, binary, "doctor", "--verify", "off", "--brokers", strings.Join(j.Brokers, ","),
+		"--listen", at, "--group", j.names.Group, "--source", j.names.Source, "--alerts", j.names.Alerts).CombinedOutput()
+	for _, want := range []string{
+		`(?m)^note +instance_distrusted_users +instance \S+ at \S+: ` + distrusted,
+		`(?m)^warning +instance_distrusts_wait +instance \S+ at \S+: ` + wait, `(?m)^ +remedy: so many have one cause`,
+	} {
+		if !regexp.MustCompile(want).Match(out) {
+			t.Errorf("doctor lacks %s: %v\n%s", want, err, out)
+		}
+	}
 	said := regexp.MustCompile(`level=WARN msg="PostgreSQL goes on refusing an edge, .*rule=week edge=\S+ ` +
 		`stream=5000.00 postgresql=2500.00 rows_stream=2 rows_postgresql=1 remedy=`)
 	if n := len(said.FindAllString(p.Output(), -1)); n == 0 || n > 3 {

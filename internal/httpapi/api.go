@@ -55,6 +55,7 @@ type userRuleBody struct {
 	Complete bool           `json:"complete"`
 	Newest   *brimline.Time `json:"newest,omitempty"`
 	Ahead    *aheadBody     `json:"ahead,omitempty"`
+	ClearsAt *brimline.Time `json:"clears_at,omitempty"` // if nothing more comes
 	Edges    []edgeBody     `json:"edges"`
 }
 
@@ -85,6 +86,7 @@ type ruleBody struct {
 	Where         string `json:"where,omitempty"`
 	Limit         string `json:"limit"`
 	Mode          string `json:"mode,omitempty"`
+	Quiet         string `json:"quiet,omitempty"`
 }
 
 func ruleOf(r *brimline.Rule, amountScale int) ruleBody {
@@ -92,9 +94,13 @@ func ruleOf(r *brimline.Rule, amountScale int) ruleBody {
 	if r.Shadow {
 		mode = "shadow"
 	}
+	quiet := ""
+	if r.Quiet != 0 {
+		quiet = rules.FormatWindow(r.Quiet)
+	}
 	return ruleBody{
-		Mode: mode,
-		ID:   r.ID, Description: r.Description, Severity: r.Severity,
+		Mode: mode, Quiet: quiet,
+		ID: r.ID, Description: r.Description, Severity: r.Severity,
 		Window: rules.FormatWindow(r.Window), WindowSeconds: int64(r.Window.Seconds()),
 		Measure: r.Measure.String(), Where: r.Where, Limit: r.Limit.Format(r.Measure.Scale(amountScale)),
 	}
@@ -147,6 +153,7 @@ func userOf(u *views.User, rows int) userBody {
 		f := &u.Rules[i]
 		rule := userRuleBody{
 			ruleBody: ruleOf(&f.Rule, u.Scale), Above: f.Above(), Complete: f.Complete, Newest: f.Newest, Edges: []edgeBody{},
+			ClearsAt: f.ClearsAt,
 		}
 		if !f.Distrusted {
 			rule.Total, rule.Count = new(f.At.Total.Format(f.Scale)), new(f.At.Count)

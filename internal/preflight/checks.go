@@ -13,6 +13,8 @@ const (
 	FromCatalog Source = "catalog" // PostgreSQL
 	FromConnect Source = "connect" // Kafka Connect's REST interface
 	FromGroup   Source = "group"   // what the group has written down
+	// FromInstance is the instance at --listen: `brimline doctor` asks it, a run does not.
+	FromInstance Source = "instance"
 )
 
 // Check is one kind of finding. What is found always has the check's level.
@@ -28,12 +30,12 @@ type Check struct {
 }
 
 // Checks are all of them: `brimline doctor` and `brimline run` make the same ones, as far as their source can be
-// asked.
+// asked. A run asks no instance.
 func Checks() []Check { return checks }
 
 // Subjects are what checks are about; a finding that all is well has one of them for its check.
 var subjects = map[string]Source{
-	"rules": FromFiles, "settings": FromFiles, "group": FromGroup,
+	"rules": FromFiles, "settings": FromFiles, "group": FromGroup, "instance": FromInstance,
 	"kafka_connection": FromKafka, "kafka_brokers": FromKafka, "kafka_source": FromKafka, "kafka_topics": FromKafka,
 	"kafka_alerts": FromKafka,
 	"records":      FromRecords, "record_encoding": FromRecords, "units": FromRecords,
@@ -63,6 +65,15 @@ var checks = []Check{
 		"use the version of brimline that wrote it, or start a new --group"},
 	{"group_columns_changed", FromGroup, Note, "columns have other defaults, or may be NULL where they could not",
 		"nothing need be done"},
+
+	{"instance_silent", FromInstance, Note, "no instance of the group says whether users are distrusted",
+		"name one that runs stage window with --listen, or off"},
+	{"instance_distrusted_users", FromInstance, Note,
+		"users are distrusted: PostgreSQL answers for them, and their totals are not shown",
+		"nothing need be done for the alerts; the log names examples of what the stream has lost"},
+	{"instance_distrusts_wait", FromInstance, Warning,
+		"PostgreSQL has less than the stream for more users than may be distrusted",
+		"look for their one cause: deletes not published, a row filter, row-level security, a wrong unit, a lost slot"},
 
 	{"kafka_connection_failed", FromKafka, Error, "no broker can be used", "check --brokers, TLS and login"},
 	{"kafka_connection_plain", FromKafka, Warning, "a password goes over connections that are not encrypted",

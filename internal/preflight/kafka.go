@@ -180,7 +180,7 @@ func (k *kafkaChecks) topics() []ownTopic {
 		{s.Changes, false, "users"}, {s.WindowTable, true, "users"}, {s.Candidates, false, "users"},
 		{s.Questions, false, "users"}, {s.Again, false, "users"},
 		{s.Alerts, false, "alerts"}, {s.IndexLoop, false, "alerts"}, {s.IndexTable, true, "alerts"},
-		{s.Rules, true, ""}, {s.DeadLetters, false, ""}, {s.Dismissed, false, ""}, {s.Shadow, false, ""},
+		{s.Rules, true, ""}, {s.Reports, true, ""}, {s.DeadLetters, false, ""}, {s.Dismissed, false, ""}, {s.Shadow, false, ""},
 	}
 }
 

@@ -27,11 +27,16 @@ func TestChecksPage(t *testing.T) {
 	}{
 		{FromFiles, "Settings and the rules file"}, {FromGroup, "What the group has written down"}, {FromKafka, "Kafka"},
 		{FromRecords, "The newest records"}, {FromConnect, "Kafka Connect (`--connect-url`)"}, {FromCatalog, "PostgreSQL"},
+		{FromInstance, "A running instance (`--listen`; `doctor` only)"},
 	} {
 		fmt.Fprintf(&b, "## %s\n\n| check | finds | `run` | remedy |\n| --- | --- | --- | --- |\n", source.title)
 		for _, c := range Checks() {
 			if c.Source == source.name {
-				fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", c.ID, c.Finds, does[c.Level], c.Remedy)
+				run := does[c.Level]
+				if c.Source == FromInstance {
+					run = "does not ask"
+				}
+				fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", c.ID, c.Finds, run, c.Remedy)
 			}
 		}
 		b.WriteString("\n")

@@ -29,7 +29,7 @@ func followsTheOldClient(t *testing.T, w *world) {
 	config.Producer.Transaction.ID = w.streams.VerifyGroup + "-one"
 	producer := must(sarama.NewSyncProducer(w.brokers, config))
 	s := w.unstarted("one")
-	s.partitions = partitionCounts{1, 1, 1, 1}
+	s.partitions = partitionCounts{1, 1, 1, 1, 1}
 	b := &batch{lane: s.near, watermark: beforeAll(), unsent: new(unsent)}
 	transact := func(from, to int) {
 		t.Helper()

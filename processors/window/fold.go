@@ -24,7 +24,7 @@ type Folder struct {
 // order. Announced edges are remembered for keep longer than rows.
 func NewFolder(set *brimline.RuleSet, compiled []sliding.Rule, keep time.Duration) *Folder {
 	return &Folder{rules: compiled, scale: set.Scale, retention: set.Retention(),
-		lateness: set.Retention() - set.Longest(), keep: keep}
+		lateness: set.Retention() - set.Furthest(), keep: keep}
 }
 
 // Input is one message of the changes stream.
@@ -94,7 +94,6 @@ func (f *Folder) Fold(state *State, in Input) (candidates []brimline.Candidate, 
 	mixed := w.Last != 0 && w.Last <= in.TruncatedAt && s.truncated()
 	s.alignRules()
 	if mixed { // what was taken away has hidden edges of what is left
-		s.ofRows = true
 		for i := range s.rules {
 			s.judge(i, brimline.MinTime, brimline.MaxTime, true, true)
 		}
@@ -128,6 +127,7 @@ func (f *Folder) Fold(state *State, in Input) (candidates []brimline.Candidate, 
 	s.putQuestions()
 	if write = write || mixed; write {
 		w.Last = in.Offset + 1
+		s.noteNewest()
 		s.evict()
 	}
 	return s.ordered(), write
@@ -145,10 +145,6 @@ type step struct {
 	// find more rows late than the first time or meet other rules, numbers
 	// everything as before.
 	index int
-	// ofRows says that edges may have come to light which rows make that stand later in the source than the message; and
-	// newest is the place of the newest row, once it was looked for.
-	ofRows bool
-	newest brimline.Stamp
 }
 
 // lateIndex numbers the late candidate of a rule among those of one message. No two rules in force have the same:
@@ -226,7 +222,6 @@ func (s *step) doubtEdges() {
 // more, the message's have their answers, if it had any: one that is put now would be answered after the user may be
 // forgotten.
 func (s *step) again() {
-	s.ofRows = s.in.Truncate != nil // the message may have been the first one after it
 	if s.asked() {
 		s.askAgain()
 	}
@@ -353,11 +348,11 @@ func (s *step) upsert() bool {
 		case removed != nil:
 			s.judgeRow(i, removed.Time, true, true)
 		case doubted:
-			s.judge(i, first, last.Add(s.rules[i].Window), true, true)
+			s.judge(i, first, last.Add(s.rules[i].Reach()), true, true)
 		}
 		weight, _ := s.rules[i].Weigh(row)
 		counts := weight != 0 || removed != nil || unseen
-		s.judgeRow(i, row.Time, counts, removed != nil || unseen || counts && s.rules[i].Measure.Shrinks())
+		s.judgeRow(i, row.Time, counts, removed != nil || unseen || counts && s.rules[i].Unsteady())
 	}
 	return true
 }
@@ -429,18 +424,19 @@ func (s *step) take(found *brimline.Row) *brimline.Transaction {
 	return &was
 }
 
-// judgeRow is judge for the window ends that a row at t belongs to, and for all where t is MinTime, not known.
+// judgeRow is judge for the window ends about which a row at t decides, and for all where t is MinTime, not known.
 func (s *step) judgeRow(i int, t brimline.Time, counts, mayFall bool) (changed bool) {
-	to := t.Add(s.rules[i].Window)
+	to := t.Add(s.rules[i].Reach())
 	if t == brimline.MinTime {
 		to = brimline.MaxTime
 	}
 	return s.judge(i, t, to, counts, mayFall)
 }
 
-// judge takes a change to rows that belong to the window ends of rule i in [first, to] to these. Where the change
+// judge takes a change to rows that decide about the window ends of rule i in [first, to] to these. Where the change
 // counts for the rule, or concerns an edge that could not be judged, it looks for new edges. mayFall says that totals
-// may have become lower, so that what PostgreSQL said of announced edges may no longer hold.
+// may have become lower, or that edges which were silent may be so no more, so that what PostgreSQL said of announced
+// edges may no longer hold.
 // It gives whether it has changed what is known of an edge or a span.
 func (s *step) judge(i int, first, to brimline.Time, counts, mayFall bool) (changed bool) {
 	changed, woken := s.reach(i, first, to, mayFall)
@@ -556,11 +552,16 @@ func (s *step) announcement(i int, t brimline.Time, figures brimline.Figures) br
 }
 
 func (s *step) emit(i int, t brimline.Time, cause brimline.Cause, figures brimline.Figures) {
+	var clears brimline.Time
+	if t >= s.judgeable(i) {
+		clears, _ = s.rows.ClearsAt(i, t)
+	}
 	s.out = append(s.out, brimline.Candidate{
 		Kind: brimline.EdgeCandidate, User: s.in.Change.User, Scale: s.scale, Rule: s.rules[i].Rule, Edge: t,
 		Trigger: s.in.Change.Row, Source: s.source(), Stream: figures,
 		Newest: s.rows.NewestAt(i, t, newestShown), Cause: cause,
 		Doubted: s.in.Change.Kind == brimline.StillRefuted, Later: s.later(i, t, cause),
+		ClearsAt: clears,
 	})
 }
 

@@ -90,30 +90,29 @@ func (s *State) open(apart bool) *brimline.Cause {
 // asked says whether a question is open.
 func (s *State) asked() bool { return s.w.Asked != brimline.Cause{} || s.w.Apart != brimline.Cause{} }
 
-// source is where what PostgreSQL must have seen comes from: the message, or a change to rows that came later than the
-// row which an answer is about, or the newest row.
+// source is where what PostgreSQL must have seen comes from: the message, or the newest change to the user's rows. An edge
+// may be made by a row that is folded and not yet to be seen, because its commit waits for a standby, and one that was
+// written before it and comes later, from another partition of the source.
 func (s *step) source() brimline.Source {
 	from := s.in.Change.Source
-	if s.ofRows {
-		if s.newest == (brimline.Stamp{}) {
-			for row := range s.rows.All() {
-				if row.Stamp.LSN > s.newest.LSN {
-					s.newest = row.Stamp
-				}
-			}
+	if n := s.w.Newest; n.After(brimline.SeenOf(&from)) {
+		from.LSN, from.TxID = n.LSN, n.TxID
+		if n.Ticks != 0 {
+			from.Commit = brimline.MakeStamp(n.LSN, n.Ticks, 0).Commit()
 		}
-		if s.newest.LSN > from.LSN {
-			from.LSN, from.Commit = s.newest.LSN, s.newest.Commit()
-		}
-	}
-	switch s.in.Change.Kind {
-	case brimline.Upsert, brimline.Delete:
-		return from
-	}
-	if s.w.Stirred.LSN > from.LSN {
-		from.LSN, from.TxID = s.w.Stirred.LSN, s.w.Stirred.TxID
 	}
 	return from
+}
+
+// noteNewest notes the message at hand, if it is a change to rows and the newest one.
+func (s *step) noteNewest() {
+	c := s.in.Change
+	if c.Kind != brimline.Upsert && c.Kind != brimline.Delete || c.Source.LSN == 0 {
+		return
+	}
+	if seen := brimline.SeenOf(&c.Source); seen.After(s.w.Newest) {
+		s.w.Newest = seen
+	}
 }
 
 // stir notes the change at hand as the newest to reach what was announced or is asked.
@@ -152,11 +151,11 @@ func (s *step) askLate(i int, row, before *brimline.Transaction, unseen bool) {
 	s.askBelow(i, from, last)
 }
 
-// askBelow asks for the edges at those window ends of rule i, among the ones that rows from one time to another belong
-// to, whose rows are not all retained.
+// askBelow asks for the edges at those window ends of rule i, among the ones about which rows from one time to another
+// decide, whose rows are not all retained.
 func (s *step) askBelow(i int, from, last brimline.Time) {
 	if first := s.judgeable(i); from < first && from <= last {
-		s.ask(i, from, min(last.Add(s.rules[i].Window), first-1), last)
+		s.ask(i, from, min(last.Add(s.rules[i].Reach()), first-1), last)
 	}
 }
 

@@ -143,7 +143,7 @@ func (s *State) value() *brimline.Window {
 	v := s.tail
 	v.Last, v.Floor, v.Scale, v.Older = s.w.Last, s.w.Floor, s.w.Scale, s.w.Older
 	v.Asked, v.Apart, v.Stirred, v.Reach = s.w.Asked, s.w.Apart, s.w.Stirred, s.w.Reach
-	v.Doubt, v.Above = s.w.Doubt, s.w.Above
+	v.Doubt, v.Above, v.Newest = s.w.Doubt, s.w.Above, s.w.Newest
 	for i := range v.Rules {
 		r := &s.w.Rules[i]
 		v.Rules[i].Rule, v.Rules[i].Quiet, v.Rules[i].Unjudged = r.Rule, r.Quiet, r.Unjudged
