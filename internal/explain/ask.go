@@ -25,7 +25,7 @@ type Users interface {
 type Ledger interface {
 	Figures(ctx context.Context, user string, rule *sliding.Rule, at brimline.Time, after ...brimline.Source) (
 		brimline.Figures, uint64, error)
-	RowsOf(ctx context.Context, user string, from, to brimline.Time) ([]brimline.Transaction, uint64, error)
+	Rows(ctx context.Context, user string, from, to brimline.Time) ([]brimline.Transaction, uint64, error)
 }
 
 // Asker gathers evidence and judges it. It is safe for concurrent use.
@@ -129,7 +129,7 @@ func (a *Asker) newest(ctx context.Context, db Ledger, id string) (brimline.Time
 		from = at + 1
 	}
 	if db != nil { // it may have rows that the stream has not brought
-		if rows, _, err := db.RowsOf(ctx, id, from, brimline.MaxTime); err == nil && len(rows) > 0 {
+		if rows, _, err := db.Rows(ctx, id, from, brimline.MaxTime); err == nil && len(rows) > 0 {
 			at = rows[len(rows)-1].Time
 		}
 	}
@@ -205,7 +205,7 @@ func snapshot(
 		if d.Figures, _, err = db.Figures(ctx, user, rule, at); err != nil {
 			return nil, err
 		}
-		if d.Rows, d.LSN, err = db.RowsOf(ctx, user, d.From.Add(-rule.Window), at); err != nil {
+		if d.Rows, d.LSN, err = db.Rows(ctx, user, d.From.Add(-rule.Window), at); err != nil {
 			return nil, err
 		}
 		if sliding.FiguresAt(d.Rows, rule, at) == d.Figures {

@@ -28,7 +28,7 @@ func (b *book) Figures(
 	return sliding.FiguresAt(b.rows, rule, at), 0x1A2B3C, b.err
 }
 
-func (b *book) RowsOf(_ context.Context, _ string, from, to brimline.Time) ([]brimline.Transaction, uint64, error) {
+func (b *book) Rows(_ context.Context, _ string, from, to brimline.Time) ([]brimline.Transaction, uint64, error) {
 	var all []brimline.Transaction
 	for _, row := range b.rows {
 		if from <= row.Time && row.Time <= to {

@@ -72,10 +72,10 @@ func (l *Ledger) EdgesOf(
 	return edges, lsn, nil
 }
 
-// RowsOf are the user's rows with from ≤ time ≤ to whose amount is not NULL, by time and then id, with key and further
+// Rows are the user's rows with from ≤ time ≤ to whose amount is not NULL, by time and then id, with key and further
 // columns, and the server's write-ahead log position after the answer. Where they are many, the error is
 // sliding.ErrManyRows.
-func (l *Ledger) RowsOf(
+func (l *Ledger) Rows(
 	ctx context.Context, user string, from, to brimline.Time,
 ) (rows []brimline.Transaction, lsn uint64, err error) {
 	lsn, err = l.ask(ctx, "fetching rows", nil, question{

@@ -51,7 +51,7 @@ func rowsOfAUser(t *testing.T, s *server) {
 		Extra: []brimline.Column{{Name: "c", Type: brimline.Text}},
 	})
 	start := brimline.TimeOf(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
-	rows, lsn, err := l.RowsOf(t.Context(), "1", start.Add(time.Second), start.Add(2*time.Second))
+	rows, lsn, err := l.Rows(t.Context(), "1", start.Add(time.Second), start.Add(2*time.Second))
 	if err != nil || lsn == 0 {
 		t.Fatal(lsn, err)
 	}
@@ -62,10 +62,10 @@ func rowsOfAUser(t *testing.T, s *server) {
 	if want := "3 1 3.00 y; 10 1 1.50 <nil>; 9 1 -2.00 x; "; got != want {
 		t.Errorf("rows %q, want %q", got, want)
 	}
-	if _, _, err := l.RowsOf(t.Context(), "3", start, start); !errors.Is(err, sliding.ErrManyRows) {
+	if _, _, err := l.Rows(t.Context(), "3", start, start); !errors.Is(err, sliding.ErrManyRows) {
 		t.Errorf("10,000 rows: %v", err)
 	}
-	if rows, _, err := l.RowsOf(t.Context(), "no number", start, start); err != nil || len(rows) > 0 {
+	if rows, _, err := l.Rows(t.Context(), "no number", start, start); err != nil || len(rows) > 0 {
 		t.Errorf("a user that there cannot be: %v, %v", rows, err)
 	}
 }
