@@ -81,6 +81,7 @@ const (
 	ReasonAlreadyAbove = "already_above" // the total before the edge was above the limit: the true edge is an earlier one
 	ReasonNotAbove     = "not_above"     // the total at the edge is not above the limit: rows were changed or removed since
 	ReasonNoDatabase   = "no_database"   // a late candidate while verification is off
+	ReasonQuiet        = "quiet"         // another edge came before, and the rule is quiet for longer
 
 	// ReasonBeforeAlertsFrom is of an edge that was confirmed, and lies before the time from which the group alerts.
 	ReasonBeforeAlertsFrom = "before_alerts_from"

@@ -99,6 +99,9 @@ type Rule struct {
 	Severity    string
 	Description string
 	Shadow      bool // what it finds is verified like all else, and written to the topic of shadow alerts
+	// Quiet is for how long after an edge the next ones raise no alert, whole microseconds, 0 for not at all: an edge at t
+	// is silent if another edge of the user, silent ones too, lies in [t-Quiet, t).
+	Quiet time.Duration
 }
 
 // TierID is the ID of the tier of a rule with a limit, whose scale is that of the measure: the limit is written without
@@ -117,14 +120,17 @@ func (r *Rule) Of() string {
 	return id
 }
 
-// Fingerprint identifies what decides a rule's edges, and where they go: id, window, limit, measure, where, and that it
-// is a shadow. Severity and description may change without it.
+// Fingerprint identifies what decides a rule's edges, and where they go: id, window, limit, measure, where, that it
+// is a shadow, and quiet. Severity and description may change without it.
 func (r *Rule) Fingerprint() uint64 {
 	h := fnv.New64a()
 	hi, lo := r.Limit.Words()
 	decides := []string{r.ID, r.Window.String(), fmt.Sprint(hi, lo), r.Measure.String(), r.Where}
 	if r.Shadow { // what is not set changes no fingerprint, or every group would begin its rules anew
 		decides = append(decides, "shadow")
+	}
+	if r.Quiet != 0 {
+		decides = append(decides, "quiet", r.Quiet.String())
 	}
 	for _, s := range decides {
 		_ = binary.Write(h, binary.BigEndian, uint32(len(s)))
@@ -133,10 +139,17 @@ func (r *Rule) Fingerprint() uint64 {
 	return h.Sum64()
 }
 
+// Reach is for how long after its time a row may decide about alerts.
+func (r *Rule) Reach() time.Duration { return r.Window + r.Quiet }
+
+// Unsteady reports whether a row that is added can make an alert of what was none although the total is as high without
+// it: it lowers the total before an edge, or another edge, after which this one was silent, is one no more.
+func (r *Rule) Unsteady() bool { return r.Measure.Shrinks() || r.Quiet != 0 }
+
 // RuleSet is everything that instances of one group must agree on.
 type RuleSet struct {
 	Scale    int           // decimals of amounts
-	Lateness time.Duration // how much longer than the longest window history is kept; 0 means as long again
+	Lateness time.Duration // how much longer than the furthest reach history is kept; 0 means the longest window
 	Columns  []Column      // further columns that where expressions use
 	Rules    []Rule
 }
@@ -150,12 +163,21 @@ func (s *RuleSet) Longest() time.Duration {
 	return d
 }
 
+// Furthest is the furthest reach of the rules.
+func (s *RuleSet) Furthest() time.Duration {
+	var d time.Duration
+	for i := range s.Rules {
+		d = max(d, s.Rules[i].Reach())
+	}
+	return d
+}
+
 // Retention is how far behind a user's newest row the table keeps rows.
 func (s *RuleSet) Retention() time.Duration {
 	if s.Lateness == 0 {
-		return 2 * s.Longest()
+		return s.Furthest() + s.Longest()
 	}
-	return s.Longest() + s.Lateness
+	return s.Furthest() + s.Lateness
 }
 
 // Fingerprint identifies the set: instances with different ones never share a group's partitions.

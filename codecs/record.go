@@ -32,6 +32,7 @@ type ruleRecord struct {
 	Where       string           `json:"where,omitempty"`
 	Severity    string           `json:"severity,omitempty"`
 	Description string           `json:"description,omitempty"`
+	Quiet       string           `json:"quiet,omitempty"`
 	Mode        string           `json:"mode,omitempty"`
 }
 
@@ -154,6 +155,9 @@ func ruleOf(r *brimline.Rule, scale int) (ruleRecord, error) {
 	window, err := formatDuration(r.Window)
 	record := ruleRecord{ID: r.ID, Window: window, Limit: r.Limit.Format(r.Measure.Scale(scale)), Measure: r.Measure,
 		Where: r.Where, Severity: r.Severity, Description: r.Description}
+	if r.Quiet != 0 && err == nil {
+		record.Quiet, err = formatDuration(r.Quiet)
+	}
 	if r.Shadow {
 		record.Mode = modeShadow
 	}
@@ -168,6 +172,11 @@ func (r *ruleRecord) rule(scale int) (out brimline.Rule, err error) {
 	}
 	if out.Window, err = parseDuration(r.Window); err != nil {
 		return out, err
+	}
+	if r.Quiet != "" {
+		if out.Quiet, err = parseDuration(r.Quiet); err != nil {
+			return out, err
+		}
 	}
 	out.Limit, err = brimline.ParseTotal(r.Limit, r.Measure.Scale(scale))
 	return out, err

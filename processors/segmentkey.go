@@ -3,8 +3,6 @@ package processors
 import (
 	"strconv"
 	"strings"
-
-	"github.com/lovoo/goka/storage"
 )
 
 // segmentMark stands between the user and the number in a segment's key. No user id holds a NUL (see MarkerKey).
@@ -23,11 +21,4 @@ func ParseSegmentKey(key string) (user string, n uint64, ok bool) {
 	}
 	n, err := strconv.ParseUint(key[at+1:], 10, 64)
 	return key[:at], n, err == nil
-}
-
-// SegmentStorage is a storage of the window table. Segments are written by the
-// callback itself, through an output of its own.
-type SegmentStorage interface {
-	storage.Storage
-	UnreportedSetter
 }

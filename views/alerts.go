@@ -18,7 +18,7 @@ const RecentKept = 500
 
 // Alerts answers from the index of alerts by user. Its methods are safe for concurrent use.
 type Alerts struct {
-	*table
+	*tableView
 	recent recent
 }
 
@@ -29,7 +29,7 @@ func OpenAlerts(ctx context.Context, c Config) (*Alerts, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.table = t
+	a.tableView = t
 	return a, nil
 }
 

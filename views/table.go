@@ -11,19 +11,20 @@ import (
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/internal/kafka"
+	"github.com/brimline/brimline/internal/table"
 	"github.com/brimline/brimline/processors"
 	"github.com/lovoo/goka"
 	"github.com/lovoo/goka/storage"
 )
 
-// table is a goka view with what goka leaves out: how far it has read, reads
+// tableView is a goka view with what goka leaves out: how far it has read, reads
 // that are refused until it has once read everything, and an end that waits
 // for readers and closes the clients.
-type table struct {
+type tableView struct {
 	name      string
 	view      *goka.View
 	codec     goka.Codec
-	copies    []*partitionCopy // by partition
+	copies    []*table.Copy // by partition
 	remaining atomic.Int32
 	recovered chan struct{} // closed when every partition has been read to its end once
 	ends      *ends
@@ -37,11 +38,13 @@ type table struct {
 	stopped bool
 }
 
-func openTable(ctx context.Context, c *Config, name string, codec goka.Codec, update goka.UpdateCallback) (_ *table, err error) {
+func openTable(
+	ctx context.Context, c *Config, name string, codec goka.Codec, update goka.UpdateCallback,
+) (_ *tableView, err error) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	t := &table{name: name, codec: codec, recovered: make(chan struct{}), ended: make(chan struct{})}
+	t := &tableView{name: name, codec: codec, recovered: make(chan struct{}), ended: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			_ = t.closeClients()
@@ -86,13 +89,13 @@ func openTable(ctx context.Context, c *Config, name string, codec goka.Codec, up
 		return nil, err
 	}
 	t.clients = append(t.clients, admin)
-	dir, log := tableDir(c, name, id), c.Log
+	dir, log := table.CopyDir(c.Dir, name, id, c.Log), c.Log
 	storages := func(topic string, partition int32) (storage.Storage, error) {
-		t.copies[partition].Storage = processors.EscapeOffsetKey(openStorage(dir, topic, partition, log))
+		t.copies[partition].Storage = table.OpenCopy(dir, topic, partition, log)
 		return t.copies[partition], nil
 	}
 	for range partitions {
-		t.copies = append(t.copies, newPartitionCopy(t.partitionRecovered))
+		t.copies = append(t.copies, table.NewCopy(t.partitionRecovered))
 	}
 	t.remaining.Store(int32(partitions))
 	t.view, err = goka.NewView(c.Brokers, goka.Table(name), codec,
@@ -126,10 +129,10 @@ func (shared) Close() error { return nil }
 
 // Run follows the table until ctx ends, which is not an error. It may be
 // called once; afterwards the view is closed.
-func (t *table) Run(ctx context.Context) error { return t.run(ctx, func(context.Context) {}) }
+func (t *tableView) Run(ctx context.Context) error { return t.run(ctx, func(context.Context) {}) }
 
 // run is Run with something beside it, which must end when its context does.
-func (t *table) run(ctx context.Context, beside func(context.Context)) (err error) {
+func (t *tableView) run(ctx context.Context, beside func(context.Context)) (err error) {
 	t.mu.Lock()
 	if t.started || t.stopped {
 		t.mu.Unlock()
@@ -169,7 +172,7 @@ func (t *table) run(ctx context.Context, beside func(context.Context)) (err erro
 }
 
 // Close releases what Open took when Run is never called. After Run it does nothing.
-func (t *table) Close() error {
+func (t *tableView) Close() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.started || t.stopped {
@@ -179,13 +182,13 @@ func (t *table) Close() error {
 	return t.closeClients()
 }
 
-func (t *table) stopReads() {
+func (t *tableView) stopReads() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.stopped = true
 }
 
-func (t *table) closeClients() error {
+func (t *tableView) closeClients() error {
 	var errs []error
 	for _, c := range t.clients {
 		errs = append(errs, c.Close())
@@ -194,20 +197,20 @@ func (t *table) closeClients() error {
 	return errors.Join(errs...)
 }
 
-func (t *table) partitionRecovered() {
+func (t *tableView) partitionRecovered() {
 	if t.remaining.Add(-1) == 0 {
 		close(t.recovered)
 	}
 }
 
 // Recovered reports whether the view has read its whole table once and serves reads.
-func (t *table) Recovered() bool {
+func (t *tableView) Recovered() bool {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	return !t.stopped && t.isRecovered()
 }
 
-func (t *table) isRecovered() bool {
+func (t *tableView) isRecovered() bool {
 	select {
 	case <-t.recovered:
 		return true
@@ -217,7 +220,7 @@ func (t *table) isRecovered() bool {
 }
 
 // WaitRecovered waits until Recovered. It gives the error of ctx when that ends before, and Run's when that does.
-func (t *table) WaitRecovered(ctx context.Context) error {
+func (t *tableView) WaitRecovered(ctx context.Context) error {
 	select {
 	case <-t.recovered:
 		return nil
@@ -232,21 +235,21 @@ func (t *table) WaitRecovered(ctx context.Context) error {
 }
 
 // Connected reports whether every partition is being followed: false while recovering and while Kafka is away.
-func (t *table) Connected() bool { return t.view.CurrentState() == goka.ViewStateRunning }
+func (t *tableView) Connected() bool { return t.view.CurrentState() == goka.ViewStateRunning }
 
 // Progress is how far each partition has been read.
-func (t *table) Progress(ctx context.Context) []Progress {
+func (t *tableView) Progress(ctx context.Context) []Progress {
 	out := make([]Progress, len(t.copies))
 	var each sync.WaitGroup
 	for i, at := range t.copies {
-		out[i] = Progress{Partition: int32(i), Recovered: at.recovered.Load(), Offset: at.offset.Load()}
+		out[i] = Progress{Partition: int32(i), Recovered: at.Recovered(), Offset: at.Offset()}
 		each.Go(func() { out[i].End = t.ends.of(ctx, int32(i)) })
 	}
 	each.Wait()
 	return out
 }
 
-func (t *table) partition(key string) int32 {
+func (t *tableView) partition(key string) int32 {
 	return processors.Partition(key, len(t.copies))
 }
 
@@ -254,7 +257,7 @@ func (t *table) partition(key string) int32 {
 //
 // It reads the copy itself: goka's View.Get follows the states of its
 // partitions with a delay and refuses reads at random for a moment after recovery.
-func (t *table) get(key string) (any, error) {
+func (t *tableView) get(key string) (any, error) {
 	p := t.partition(key)
 	if p < 0 {
 		// FNV-1a of one key in 2^32 is the one int32 without a positive counterpart: no producer can place it either.
@@ -268,7 +271,7 @@ func (t *table) get(key string) (any, error) {
 }
 
 // each calls visit with every value of the table until it returns false.
-func (t *table) each(visit func(key string, value any) bool) error {
+func (t *tableView) each(visit func(key string, value any) bool) error {
 	for _, c := range t.copies {
 		more, err := t.eachOf(c, visit)
 		if err != nil || !more {
@@ -278,7 +281,7 @@ func (t *table) each(visit func(key string, value any) bool) error {
 	return nil
 }
 
-func (t *table) eachOf(c *partitionCopy, visit func(key string, value any) bool) (more bool, err error) {
+func (t *tableView) eachOf(c *table.Copy, visit func(key string, value any) bool) (more bool, err error) {
 	i, err := c.Iterator()
 	if err != nil {
 		return false, readError(t.name, err)
@@ -303,7 +306,7 @@ func (t *table) eachOf(c *partitionCopy, visit func(key string, value any) bool)
 	return true, nil
 }
 
-func (t *table) decode(raw []byte) (any, error) {
+func (t *tableView) decode(raw []byte) (any, error) {
 	if raw == nil {
 		return nil, nil
 	}
@@ -315,7 +318,7 @@ func (t *table) decode(raw []byte) (any, error) {
 }
 
 // read runs f while the view is readable and does not end.
-func (t *table) read(f func() error) error {
+func (t *tableView) read(f func() error) error {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	if err := t.readable(); err != nil {
@@ -324,14 +327,14 @@ func (t *table) read(f func() error) error {
 	return f()
 }
 
-func (t *table) readable() error {
+func (t *tableView) readable() error {
 	switch {
 	case t.stopped:
 		return errStopped(t.name)
 	case !t.isRecovered():
 		progress := make([]Progress, len(t.copies))
 		for i, at := range t.copies {
-			progress[i].Recovered = at.recovered.Load()
+			progress[i].Recovered = at.Recovered()
 		}
 		return errNotRecovered(t.name, progress)
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/brimline/brimline/internal/embedded"
 	"github.com/brimline/brimline/internal/kafka"
 	"github.com/brimline/brimline/internal/leaks"
+	"github.com/brimline/brimline/internal/table"
 	"github.com/brimline/brimline/processors"
 	"github.com/lovoo/goka"
 )
@@ -248,9 +249,9 @@ func TestLocalCopyIsKeptAndShared(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := tableDir(&c, f.streams.WindowTable, id)
+	dir := table.CopyDir(c.Dir, f.streams.WindowTable, id, quiet())
 	p := processors.Partition("hidden", partitions)
-	s := openStorage(dir, f.streams.WindowTable, p, quiet())
+	s := table.OpenCopy(dir, f.streams.WindowTable, p, quiet())
 	raw, err := codecs.WindowPart{}.Encode(window(1, -1, "3.00"))
 	if err = errors.Join(err, s.Open(), s.Set("hidden", raw), s.Close()); err != nil {
 		t.Fatal(err)

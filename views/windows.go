@@ -99,7 +99,7 @@ type WithRow struct {
 
 // Windows answers from the window table. Its methods are safe for concurrent use.
 type Windows struct {
-	*table
+	*tableView
 	rules      atomic.Pointer[inForce]
 	follow     bool // the rules are those of the group's record
 	rulesTopic string
@@ -115,7 +115,7 @@ func Open(ctx context.Context, c Config) (*Windows, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &Windows{table: t, follow: c.Rules == nil, rulesTopic: c.streams().Rules, client: c.kafka(), log: c.Log}
+	w := &Windows{tableView: t, follow: c.Rules == nil, rulesTopic: c.streams().Rules, client: c.kafka(), log: c.Log}
 	if w.follow {
 		if err = w.readRules(ctx, t.cluster); err != nil {
 			err = openError(w.rulesTopic, err)
@@ -172,7 +172,7 @@ func (w *Windows) User(ctx context.Context, id string, now brimline.Time) (User,
 	u.AsOf.Partition = partition
 	if partition >= 0 {
 		// Read after the values, so that the answer is never older than it says.
-		p := Progress{Offset: w.copies[partition].offset.Load(), End: w.ends.of(ctx, partition)}
+		p := Progress{Offset: w.copies[partition].Offset(), End: w.ends.of(ctx, partition)}
 		u.AsOf.Table, u.AsOf.Lag = p.Offset, p.Lag()
 	}
 	return u, nil

@@ -154,6 +154,9 @@ func (c *backtestCmd) condition(r *brimline.Rule, scale int) string {
 	if r.Where != "" {
 		text += " where " + r.Where
 	}
+	if r.Quiet != 0 {
+		text += ", quiet for " + rules.FormatWindow(r.Quiet)
+	}
 	return text
 }
 
@@ -228,6 +231,10 @@ func days(all []backtest.Day) string {
 // curve shows how many alerts there would be with limits around the rule's.
 func (c *backtestCmd) curve(w io.Writer, r *backtest.RuleReport, scale int) {
 	steps, known := r.Curve.Steps()
+	if r.Curve == nil {
+		fmt.Fprintln(w, "  with other limits: not known of a rule that is quiet; give it another limit")
+		return
+	}
 	if !known {
 		fmt.Fprintln(w, "  with other limits: not known, there are too many different totals; choose a shorter span")
 		return

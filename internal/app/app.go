@@ -40,6 +40,7 @@ import (
 	"github.com/brimline/brimline/internal/kafka"
 	"github.com/brimline/brimline/internal/rules"
 	"github.com/brimline/brimline/internal/sliding"
+	"github.com/brimline/brimline/internal/table"
 	"github.com/brimline/brimline/processors"
 	"github.com/brimline/brimline/processors/verify"
 	"github.com/brimline/brimline/processors/window"
@@ -87,7 +88,7 @@ type App struct {
 	place      *place
 	kafka      kafka.Options
 	cluster    *kafka.Cluster
-	cache      *kafka.ReadCache // of all tables
+	cache      *table.ReadCache // of all tables
 	partitions partitionCounts
 	most       bounds
 	// sourcePartitions is the number of the source topic's when it was last looked at.
@@ -111,7 +112,7 @@ type App struct {
 func New(_ context.Context, o Options) (*App, error) {
 	a := &App{
 		config: o.Config, log: o.Log, clock: o.Clock, registry: o.Registry, version: o.Version,
-		streams: Streams(&o.Config), cache: kafka.NewReadCache(int(o.Config.Memory / cacheShare)), done: make(chan struct{}),
+		streams: Streams(&o.Config), cache: table.NewReadCache(int(o.Config.Memory / cacheShare)), done: make(chan struct{}),
 	}
 	if a.log == nil {
 		a.log = slog.New(slog.DiscardHandler)
@@ -126,7 +127,7 @@ func New(_ context.Context, o Options) (*App, error) {
 		return nil, err
 	}
 	var err error
-	if a.rules, err = rules.Load(a.config.Rules); err != nil {
+	if a.rules, err = loadRules(&a.config); err != nil {
 		return nil, err
 	}
 	a.fingerprint = fingerprint(&a.rules.RuleSet)

@@ -478,6 +478,13 @@ func TestStartsThatFail(t *testing.T) {
 		{"a port in use", func(c *config.Config) { c.Listen = g.config.Brokers[0] }, brimline.ClassEnvironment, "--listen"},
 		{"a port for profiles in use", func(c *config.Config) { c.Pprof = g.config.Brokers[0] }, brimline.ClassEnvironment, "--pprof"},
 		{"no rules", func(c *config.Config) { c.Rules = "missing.yaml" }, brimline.ClassInput, "missing.yaml"},
+		{"a quiet rule without verification", func(c *config.Config) {
+			c.Rules = filepath.Join(t.TempDir(), "quiet.yaml")
+			yaml := "rules: [{id: a, window: 7d, limit: 100}, {id: b, window: 7d, limits: [1, 2], quiet: 1d}]"
+			if err := os.WriteFile(c.Rules, []byte(yaml), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}, brimline.ClassInput, `rules "b@1", "b@2"`},
 		{"bad settings", func(c *config.Config) { c.Table = "transactions" }, brimline.ClassInput, "--table"},
 		{"PostgreSQL is away", func(c *config.Config) {
 			c.Verify, c.DatabaseURL = "on", config.Secret("postgres://me:hunter2@"+closedPort(t)+"/app")

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/brimline/brimline"
@@ -261,7 +262,7 @@ func Examine(ctx context.Context, c *config.Config, capture bool) []preflight.Fi
 		c = &all
 	}
 	var findings []preflight.Finding
-	set, err := rules.Load(c.Rules)
+	set, err := loadRules(c)
 	if err != nil {
 		findings = append(findings, rulesFinding(err))
 		set = &rules.Set{RuleSet: brimline.RuleSet{Scale: rules.DefaultScale}}
@@ -282,6 +283,29 @@ func plural(n int, what string) string {
 		return "1 " + what
 	}
 	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// loadRules reads the rules file, and refuses what the settings exclude: that an edge is silent is PostgreSQL's to say.
+func loadRules(c *config.Config) (*rules.Set, error) {
+	set, err := rules.Load(c.Rules)
+	if err != nil || c.Verify != "off" {
+		return set, err
+	}
+	var quiet []string
+	for i := range set.Rules {
+		if set.Rules[i].Quiet != 0 {
+			quiet = append(quiet, strconv.Quote(set.Rules[i].ID))
+		}
+	}
+	if len(quiet) == 0 {
+		return set, nil
+	}
+	return nil, &brimline.Error{
+		Class: brimline.ClassInput, Kind: "quiet_without_verification", Where: c.Rules,
+		Remedy: "give --verify=on and --database-url, or take `quiet` out of these rules",
+		Err: fmt.Errorf("rules %s are quiet for a while after an alert, which PostgreSQL alone can judge, and --verify is off",
+			strings.Join(quiet, ", ")),
+	}
 }
 
 func rulesFinding(err error) preflight.Finding {

@@ -35,6 +35,7 @@ const (
 // layers is in the order of the tree: a row may name only rows above it, so the table cannot hold a cycle.
 func layers() []layer {
 	stage := []string{".", "codecs", "processors", "internal/sliding", "internal/failpoint"}
+	keeping := append(slices.Clone(stage), "internal/table")
 	return []layer{
 		{".", nil, nil},
 		{"internal/failpoint", nil, nil},
@@ -50,19 +51,20 @@ func layers() []layer {
 		{"internal/starter", []string{".", "docs", "internal/ledger"}, nil},
 		{"internal/judge", []string{".", "internal/postgres"}, nil},
 		{"internal/prove", []string{".", "internal/ledger", "internal/judge"}, nil},
-		{"internal/kafka", []string{".", "internal/failpoint"}, []string{saramaModule, gokaModule, leveldbModule, franzModule + "/pkg/kgo", franzModule + "/pkg/kerr", franzModule + "/pkg/kmsg", franzModule + "/pkg/sasl", "github.com/rcrowley/go-metrics", "github.com/xdg-go/scram"}},
+		{"internal/kafka", []string{".", "internal/failpoint"}, []string{saramaModule, gokaModule, franzModule + "/pkg/kgo", franzModule + "/pkg/kerr", franzModule + "/pkg/kmsg", franzModule + "/pkg/sasl", "github.com/rcrowley/go-metrics", "github.com/xdg-go/scram"}},
+		{"internal/table", []string{".", "internal/failpoint"}, []string{gokaModule, leveldbModule}},
 		{"internal/capture", []string{".", "internal/postgres"}, []string{pgxModule, "github.com/jackc/pglogrepl"}},
 		{"internal/capture/kafkasink", []string{"internal/capture"}, []string{saramaModule}},
 		{"internal/embedded", []string{"."}, []string{franzModule + "/pkg/kfake", "github.com/fergusstrange/embedded-postgres", pgxModule}},
 		{"processors", []string{".", "codecs"}, []string{gokaModule}},
 		{"processors/route", stage, []string{gokaModule, franzModule + "/pkg/kgo", franzModule + "/pkg/kerr", franzModule + "/pkg/kmsg", franzModule + "/pkg/kversion", metricsModule}},
-		{"processors/window", stage, []string{gokaModule, metricsModule}},
+		{"processors/window", keeping, []string{gokaModule, metricsModule}},
 		{"processors/verify", stage, []string{franzModule + "/pkg/kgo", franzModule + "/pkg/kerr", franzModule + "/pkg/kmsg", franzModule + "/pkg/kversion", metricsModule}},
-		{"processors/index", stage, []string{gokaModule, metricsModule}},
+		{"processors/index", keeping, []string{gokaModule, metricsModule}},
 		{"internal/rulestest", []string{".", "internal/judge", "internal/rules", "processors/window"}, nil},
 		{"views", []string{
-			".", "codecs", "processors", "internal/sliding", "internal/rules", "internal/kafka",
-		}, []string{gokaModule, leveldbModule}},
+			".", "codecs", "processors", "internal/sliding", "internal/rules", "internal/kafka", "internal/table",
+		}, []string{gokaModule}},
 		{"internal/preflight", []string{".", "codecs", "processors", "internal/kafka", "internal/postgres",
 			"internal/rules", "internal/urls"},
 			[]string{pgxModule, "github.com/dustin/go-humanize"}},
@@ -72,7 +74,7 @@ func layers() []layer {
 			"github.com/dustin/go-humanize"}},
 		{"internal/app", []string{
 			".", "codecs", "processors", "processors/route", "processors/window", "processors/verify", "processors/index", "views",
-			"internal/sliding", "internal/rules", "internal/ledger", "internal/kafka", "internal/capture", "internal/capture/kafkasink",
+			"internal/sliding", "internal/rules", "internal/ledger", "internal/kafka", "internal/table", "internal/capture", "internal/capture/kafkasink",
 			"internal/preflight", "internal/feed", "internal/httpapi", "internal/config", "internal/failpoint", "internal/starter",
 			"internal/backtest", "internal/judge", "internal/prove",
 		}, []string{gokaModule, metricsModule, leveldbModule, "github.com/dustin/go-humanize"}},

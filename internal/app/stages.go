@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"fmt"
-	"hash"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -13,11 +12,11 @@ import (
 	"github.com/brimline/brimline/internal/failpoint"
 	"github.com/brimline/brimline/internal/httpapi"
 	"github.com/brimline/brimline/internal/kafka"
+	"github.com/brimline/brimline/internal/table"
 	"github.com/brimline/brimline/processors"
 	"github.com/brimline/brimline/processors/index"
 	"github.com/brimline/brimline/processors/window"
 	"github.com/lovoo/goka"
-	"github.com/lovoo/goka/storage"
 )
 
 // gokaStage is a stage that runs as a goka processor.
@@ -30,7 +29,7 @@ type gokaStage struct {
 	visits  *visits // of the running attempt
 	// define makes the group graph and the options that only this stage needs;
 	// once per attempt, because goka keeps state in neither but changes both.
-	define func(tables *kafka.Tables) (*goka.GroupGraph, []goka.ProcessorOption)
+	define func(local *table.Local) (*goka.GroupGraph, []goka.ProcessorOption)
 	// beside runs next to the processor, from when it serves until it ends; nil for nothing.
 	beside func(context.Context, *goka.Processor, *visits)
 }
@@ -49,7 +48,7 @@ func (a *App) windowStage() *gokaStage {
 	)
 	return &gokaStage{
 		name: processors.Window, inputs: []string{a.streams.Changes}, all: a.partitions.users,
-		define: func(tables *kafka.Tables) (*goka.GroupGraph, []goka.ProcessorOption) {
+		define: func(local *table.Local) (*goka.GroupGraph, []goka.ProcessorOption) {
 			markers, states := window.NewMarkers(a.partitions.users), window.NewStates(int(a.config.Memory/statesShare))
 			known = states
 			seen = window.NewSeen(&a.rules.RuleSet, a.config.KeepEdges, a.clock)
@@ -60,12 +59,13 @@ func (a *App) windowStage() *gokaStage {
 				Markers: markers, States: states, Seen: seen, Clock: a.clock, Metrics: a.stageMetrics.window,
 				Log: a.log.With("stage", processors.Window),
 			})
-			return g, []goka.ProcessorOption{
-				goka.WithStorageBuilder(markers.Watch(states.Watch(escaped(tables.Build)))),
-				goka.WithUpdateCallback(announced(tables, states.Updating(keeping(failpoint.KeepNewer, processors.KeepNewer)))),
-				goka.WithProducerBuilder(redirected(a.writing(processors.Window).ProducerBuilder(),
-					a.streams.WindowSegments, a.streams.WindowTable)),
-			}
+			kept := table.New(table.Options{
+				Open: local.Build,
+				Keep: processors.KeepNewer, KeepIs: failpoint.KeepNewer,
+				Watch: window.Watch(markers, states),
+			})
+			return g, append(kept.Processor(), goka.WithProducerBuilder(table.Redirected(
+				a.writing(processors.Window).ProducerBuilder(), a.streams.WindowSegments, a.streams.WindowTable)))
 		},
 		beside: func(ctx context.Context, p *goka.Processor, v *visits) {
 			var both sync.WaitGroup
@@ -79,53 +79,26 @@ func (a *App) windowStage() *gokaStage {
 func (a *App) indexStage() *gokaStage {
 	return &gokaStage{
 		name: processors.Index, inputs: []string{a.streams.Alerts, a.streams.IndexLoop}, all: a.partitions.alerts,
-		define: func(tables *kafka.Tables) (*goka.GroupGraph, []goka.ProcessorOption) {
-			var watch processors.Tables
-			g := index.Graph(index.Config{Streams: a.streams, Tables: &watch, PerUser: a.config.AlertsPerUser,
+		define: func(local *table.Local) (*goka.GroupGraph, []goka.ProcessorOption) {
+			kept := table.New(table.Options{
+				Open: local.Build,
+				Keep: processors.KeepAlerts, KeepIs: failpoint.KeepAlerts,
+			})
+			g := index.Graph(index.Config{Streams: a.streams, Table: kept, PerUser: a.config.AlertsPerUser,
 				MostBytes: a.mostValue(processors.Index), Metrics: a.stageMetrics.index})
-			return g, []goka.ProcessorOption{
-				goka.WithStorageBuilder(watch.Watch(escaped(tables.Build))),
-				goka.WithUpdateCallback(announced(tables, keeping(failpoint.KeepAlerts, processors.KeepAlerts))),
-			}
+			return g, kept.Processor()
 		},
-	}
-}
-
-// escaped keeps user ids apart from goka's own key.
-func escaped(build storage.Builder) storage.Builder {
-	return func(topic string, partition int32) (storage.Storage, error) {
-		s, err := build(topic, partition)
-		if err != nil {
-			return nil, err
-		}
-		return processors.EscapeOffsetKey(s), nil
-	}
-}
-
-// keeping is update, unless the crash suite takes it away.
-func keeping(protection string, update goka.UpdateCallback) goka.UpdateCallback {
-	if failpoint.Without(protection) {
-		return goka.DefaultUpdate
-	}
-	return update
-}
-
-// announced tells the guard of a table which record is about to be applied.
-func announced(tables *kafka.Tables, update goka.UpdateCallback) goka.UpdateCallback {
-	return func(ctx goka.UpdateContext, s storage.Storage, key string, value []byte) error {
-		tables.Announce(string(ctx.Topic()), ctx.Partition(), ctx.Offset())
-		return update(ctx, s, key, value)
 	}
 }
 
 // attempt runs a goka stage once, with a processor of its own.
 func (a *App) attempt(s *gokaStage) attempt {
 	return func(ctx context.Context, tell func(httpapi.State)) error {
-		tables := kafka.NewTables(kafka.TablesOptions{
+		local := table.NewLocal(table.LocalOptions{
 			Dir: filepath.Join(a.place.Dir, string(s.name)), Log: a.cluster, Cache: a.cache, Logger: a.log.With("stage", s.name),
 		})
 		s.visits = &visits{}
-		graph, options := s.define(tables)
+		graph, options := s.define(local)
 		options = append(a.gokaOptions(s), options...)
 		if a.config.HotStandby && graph.GroupTable() != nil {
 			options = append(options, goka.WithHotStandby(), goka.WithRecoverAhead())
@@ -193,34 +166,6 @@ func (a *App) gokaOptions(s *gokaStage) []goka.ProcessorOption {
 			s.traffic.partitions(slices.Collect(maps.Keys(own)), s.all)
 		}),
 	}
-}
-
-// redirected sends what is written to one topic to another: goka lets nobody write to a group's table but by SetValue.
-func redirected(build goka.ProducerBuilder, from, to string) goka.ProducerBuilder {
-	return func(brokers []string, clientID string, hasher func() hash.Hash32) (goka.Producer, error) {
-		p, err := build(brokers, clientID, hasher)
-		return redirecting{p, from, to}, err
-	}
-}
-
-type redirecting struct {
-	goka.Producer
-	from, to string
-}
-
-func (r redirecting) topic(topic string) string {
-	if topic == r.from {
-		return r.to
-	}
-	return topic
-}
-
-func (r redirecting) Emit(topic, key string, value []byte) *goka.Promise {
-	return r.Producer.Emit(r.topic(topic), key, value)
-}
-
-func (r redirecting) EmitWithHeaders(topic, key string, value []byte, headers goka.Headers) *goka.Promise {
-	return r.Producer.EmitWithHeaders(r.topic(topic), key, value, headers)
 }
 
 // topicManagers makes goka topic managers that look and never create: goka

@@ -18,7 +18,7 @@ type Options struct {
 	// Against are other rules, compared with Rules by their id, if Compare is set.
 	Against []sliding.Rule
 	Compare bool
-	// From and To bound the edges; both are included. Rows are read from the longest window before From on.
+	// From and To bound the edges; both are included. Rows are read from the furthest reach before From on.
 	From, To brimline.Time
 	// Timeout bounds each statement, Budget the whole; 0 is no bound.
 	Timeout, Budget time.Duration
@@ -57,7 +57,7 @@ type RuleReport struct {
 	Alerts, Users int64 // of Rule
 	Days          []Day // with alerts, by day
 	Most          []UserAlerts
-	Curve         Curve
+	Curve         *Curve // nil of a rule that is quiet: what a limit silences depends on all its edges
 
 	compared bool
 	// With another file: Old's alerts, those that both have, those that only Rule has, only Old, and those of
@@ -113,7 +113,8 @@ func Run(ctx context.Context, l *ledger.Ledger, o Options) (*Report, error) {
 			w.Whole = w.Whole || rules[i].Takes != nil
 		}
 	}
-	w.From = o.From.Add(-longest(&o))
+	window, quiet := longest(&o)
+	w.From = o.From.Add(-quiet).Add(-window)
 	begin := func() (func(*brimline.Transaction) error, error) {
 		if f != nil && f.given {
 			return nil, errAgain
@@ -141,18 +142,20 @@ var errBudget = &brimline.Error{
 	Err:    errors.New("the time is over, and not all rows are read"),
 }
 
-func longest(o *Options) (d time.Duration) {
+// longest are the longest window, and the longest time that a rule is quiet.
+func longest(o *Options) (window, quiet time.Duration) {
 	for _, rules := range [][]sliding.Rule{o.Rules, o.Against} {
 		for i := range rules {
-			d = max(d, rules[i].Window)
+			window, quiet = max(window, rules[i].Window), max(quiet, rules[i].Quiet)
 		}
 	}
-	return d
+	return window, quiet
 }
 
 // fold takes rows by user and time, and judges them.
 type fold struct {
 	o       *Options
+	begin   brimline.Time // from which edges are looked for: those before Options.From may make later ones silent
 	longest time.Duration
 	report  Report
 	courses []*course
@@ -171,19 +174,37 @@ type course struct {
 	now, old *sliding.Rule
 	same     bool // old finds the edges of now
 	days     map[brimline.Time]int64
-	curve    *Curve
-	// Of the user: all alerts' number, and where rules are compared the edges.
-	alerts         int64
-	edges, oldOnes []sliding.Edge
+	curve    *Curve // nil of a rule that is quiet
+	// Of the user: all alerts' number, and where rules are compared the edges; and what silences the next ones.
+	alerts           int64
+	edges, oldOnes   []sliding.Edge
+	nowSaid, oldSaid said
+}
+
+// said is the latest edge of a user and rule.
+type said struct {
+	at  brimline.Time
+	any bool
+}
+
+// silences takes the next edge, and says whether it is silent.
+func (s *said) silences(rule *sliding.Rule, at brimline.Time) (silent bool) {
+	silent = s.any && s.at >= at.Add(-rule.Quiet)
+	*s = said{at, true}
+	return silent
 }
 
 func newFold(o *Options) *fold {
-	f := &fold{o: o, longest: longest(o), next: o.From, few: judgedAtLeast}
+	window, quiet := longest(o)
+	f := &fold{o: o, longest: window, begin: o.From.Add(-quiet), few: judgedAtLeast}
+	f.next = f.begin
 	f.report = Report{From: o.From, To: o.To, Oldest: brimline.MaxTime, Newest: brimline.MinTime}
 	add := func(now, old *sliding.Rule) {
 		c := &course{RuleReport: &RuleReport{compared: o.Compare}, now: now, old: old}
 		if now != nil {
-			c.Rule, c.days, c.curve = &now.Rule, map[brimline.Time]int64{}, newCurve(mostChanges)
+			if c.Rule, c.days = &now.Rule, map[brimline.Time]int64{}; now.Quiet == 0 {
+				c.curve = newCurve(mostChanges)
+			}
 		}
 		if old != nil {
 			c.Old = &old.Rule
@@ -247,8 +268,10 @@ func (f *fold) judge(to brimline.Time) error {
 func (f *fold) look(c *course, to brimline.Time) (err error) {
 	if c.now != nil {
 		sliding.Walk(f.rows, c.now, f.next, to, func(t brimline.Time, figures brimline.Figures) {
-			c.curve.add(figures)
-			if err != nil || !figures.IsEdge(c.now.Limit) {
+			if c.curve != nil && t >= f.o.From {
+				c.curve.add(figures)
+			}
+			if err != nil || !figures.IsEdge(c.now.Limit) || c.nowSaid.silences(c.now, t) || t < f.o.From {
 				return
 			}
 			edge := sliding.Edge{Time: t, Figures: figures}
@@ -264,7 +287,11 @@ func (f *fold) look(c *course, to brimline.Time) (err error) {
 		})
 	}
 	if c.old != nil && !c.same {
-		c.oldOnes = append(c.oldOnes, sliding.Edges(f.rows, c.old, f.next, to)...)
+		for _, e := range sliding.Edges(f.rows, c.old, f.next, to) {
+			if !c.oldSaid.silences(c.old, e.Time) && e.Time >= f.o.From {
+				c.oldOnes = append(c.oldOnes, e)
+			}
+		}
 	}
 	return err
 }
@@ -284,11 +311,12 @@ func (f *fold) finish() error {
 		c.finish(f.user, f.o.Compare)
 	}
 	clear(f.rows)
-	f.rows, f.next = f.rows[:0], f.o.From
+	f.rows, f.next = f.rows[:0], f.begin
 	return nil
 }
 
 func (c *course) finish(user string, compare bool) {
+	c.nowSaid, c.oldSaid = said{}, said{}
 	if c.alerts > 0 {
 		c.Alerts, c.Users = c.Alerts+c.alerts, c.Users+1
 		c.Most = append(c.Most, UserAlerts{user, c.alerts})
@@ -379,7 +407,9 @@ func (f *fold) done() *Report {
 			c.Days = append(c.Days, Day{at, n})
 		}
 		slices.SortFunc(c.Days, func(a, b Day) int { return int(a.At/day - b.At/day) })
-		c.Curve = *c.curve
+		if c.curve != nil {
+			c.Curve = c.curve
+		}
 	}
 	return &f.report
 }

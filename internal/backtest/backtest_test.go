@@ -96,7 +96,9 @@ func everyMeasure(r *rand.Rand) string {
 		if m == brimline.CountAll {
 			limit = fmt.Sprint(r.IntN(8))
 		}
-		fmt.Fprintf(&b, "  - {id: r%d, window: %dh, limit: %q, measure: %s}\n", i, 1+r.IntN(96), limit, m)
+		window := 1 + r.IntN(96)
+		fmt.Fprintf(&b, "  - {id: r%d, window: %dh, limit: %q, measure: %s}\n", i, window, limit, m)
+		fmt.Fprintf(&b, "  - {id: q%d, window: %dh, limit: %q, measure: %s, quiet: %dh}\n", i, window, limit, m, 1+r.IntN(200))
 	}
 	fmt.Fprintf(&b, "  - {id: w, window: 50h, limit: \"200\", where: 'description endsWith \"1\"'}\n")
 	return b.String()
@@ -230,6 +232,12 @@ func TestCurve(t *testing.T) {
 	compared := 0
 	for _, rule := range report.Rules {
 		steps, known := rule.Curve.Steps()
+		if rule.Rule.Quiet != 0 {
+			if known {
+				t.Errorf("rule %s is quiet and has a curve", rule.Rule.ID)
+			}
+			continue
+		}
 		if !known || len(steps) < 3 {
 			t.Fatalf("rule %s: %d steps, %v", rule.Rule.ID, len(steps), known)
 		}
@@ -263,18 +271,22 @@ func TestAgainst(t *testing.T) {
   - {id: limit, window: 24h, limit: "170"}
   - {id: window, window: 30h, limit: "300"}
   - {id: new, window: 24h, limit: "150"}
+  - {id: quiet, window: 24h, limit: "150", quiet: 40h}
+  - {id: quieter, window: 24h, limit: "150", quiet: 90h}
 `)
 	old := parse(t, `rules:
   - {id: same, window: 24h, limit: "150"}
   - {id: limit, window: 24h, limit: "150"}
   - {id: window, window: 20h, limit: "300"}
   - {id: gone, window: 24h, limit: "100"}
+  - {id: quiet, window: 24h, limit: "150"}
+  - {id: quieter, window: 24h, limit: "150", quiet: 60h}
 `)
 	w := newWorld(t, now)
 	w.table.Insert(t, draw(t, r, 3_000, 6))
 	o := all(func(o *backtest.Options) { o.Compare, o.Against = true, old.Compiled() })
 	report, _ := w.edges(t, now, o)
-	if len(report.Rules) != 5 {
+	if len(report.Rules) != 7 {
 		t.Fatalf("%d rules", len(report.Rules))
 	}
 	for _, rule := range report.Rules {
@@ -333,9 +345,10 @@ func TestAgainst(t *testing.T) {
 	if err := json.Unmarshal(out.Bytes(), &read); err != nil {
 		t.Fatal(err)
 	}
-	last := read.Rules[4]
-	if last.ID != "gone" || last.Against == nil || last.Against.Lost != report.Rules[4].Lost || last.Curve != nil ||
-		len(read.Rules[0].Curve.Steps) == 0 || len(read.Rules[0].Curve.Steps) > 1000 {
+	last := read.Rules[6]
+	if last.ID != "gone" || last.Against == nil || last.Against.Lost != report.Rules[6].Lost || last.Curve != nil ||
+		len(read.Rules[0].Curve.Steps) == 0 || len(read.Rules[0].Curve.Steps) > 1000 ||
+		read.Rules[4].ID != "quiet" || read.Rules[4].Curve != nil {
 		t.Errorf("as JSON: %s", out.Bytes())
 	}
 }

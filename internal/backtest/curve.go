@@ -68,8 +68,12 @@ func (c *Curve) merge() {
 	}
 }
 
-// Steps are all steps by limit; below the first there are no alerts. known is false where there are too many.
+// Steps are all steps by limit; below the first there are no alerts. known is false where there are too many, and where
+// c is nil.
 func (c *Curve) Steps() (steps []Step, known bool) {
+	if c == nil {
+		return nil, false
+	}
 	if c.sorted < len(c.changes) {
 		c.merge()
 	}

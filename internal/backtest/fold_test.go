@@ -24,6 +24,8 @@ func TestStretches(t *testing.T) {
 			limit := brimline.Amount(r.IntN(300)).Total()
 			rule := brimline.Rule{ID: fmt.Sprint(i), Window: window, Limit: limit, Measure: brimline.Sum}
 			rules = append(rules, sliding.Rule{Rule: rule})
+			rule.ID, rule.Quiet = "quiet "+rule.ID, time.Duration(1+r.IntN(30))*time.Hour
+			rules = append(rules, sliding.Rule{Rule: rule})
 		}
 		rows := drawRows(r)
 		var got, want []string
@@ -45,7 +47,12 @@ func TestStretches(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i := range rules {
-			for _, e := range sliding.Edges(rows, &rules[i], o.From, o.To) {
+			edges := sliding.Edges(rows, &rules[i], o.From.Add(-rules[i].Quiet), o.To)
+			for n, e := range edges {
+				silent := n > 0 && edges[n-1].Time >= e.Time.Add(-rules[i].Quiet)
+				if e.Time < o.From || rules[i].Quiet > 0 && silent {
+					continue
+				}
 				want = append(want, fmt.Sprint(rules[i].ID, e))
 			}
 		}

@@ -29,7 +29,7 @@ type ruleJSON struct {
 	Users   int64          `json:"users"`
 	Days    []dayJSON      `json:"days"`
 	Most    []userJSON     `json:"most_alerts"`
-	Curve   *curveJSON     `json:"curve"`             // null where it has too many steps
+	Curve   *curveJSON     `json:"curve"`             // null where it has too many steps, and of a rule that is quiet
 	Against *againstJSON   `json:"against,omitempty"` // where another file was given
 }
 
@@ -38,6 +38,7 @@ type conditionJSON struct {
 	Limit   string           `json:"limit"`
 	Measure brimline.Measure `json:"measure"`
 	Where   string           `json:"where,omitempty"`
+	Quiet   string           `json:"quiet,omitempty"`
 }
 
 type dayJSON struct {
@@ -153,9 +154,13 @@ func conditionOf(r *brimline.Rule, scale int) *conditionJSON {
 	if r == nil {
 		return nil
 	}
+	quiet := ""
+	if r.Quiet != 0 {
+		quiet = rules.FormatWindow(r.Quiet)
+	}
 	return &conditionJSON{
 		Window: rules.FormatWindow(r.Window), Limit: r.Limit.Format(r.Measure.Scale(scale)),
-		Measure: r.Measure, Where: r.Where,
+		Measure: r.Measure, Where: r.Where, Quiet: quiet,
 	}
 }
 

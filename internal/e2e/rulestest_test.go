@@ -95,6 +95,9 @@ func (g *wholeGround) together() string {
 			if r.Shadow {
 				b.WriteString(", mode: shadow")
 			}
+			if r.Quiet != 0 {
+				fmt.Fprintf(&b, ", quiet: %s", rules.FormatWindow(r.Quiet))
+			}
 			if r.ID == r.Of() {
 				fmt.Fprintf(&b, ", limit: %q, severity: %q}\n", r.Limit.Format(r.Measure.Scale(2)), r.Severity)
 			} else {

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -44,7 +45,13 @@ func TestLateRowsTellOneStory(t *testing.T) {
 				alerts[a.Candidate.Rule.ID] = append(alerts[a.Candidate.Rule.ID], a)
 			}
 			for _, rule := range j.rules.Rules {
-				s := testkit.Stories(alerts[rule.ID], j.table.Edges(t, rule, ""), !rule.Measure.Shrinks())
+				edges := j.table.Edges(t, rule, "")
+				for id := range edges {
+					if !slices.ContainsFunc(alerts[rule.ID], func(a *brimline.Alert) bool { return a.Candidate.ID() == id }) {
+						t.Errorf("no alert %s", id)
+					}
+				}
+				s := testkit.Stories(alerts[rule.ID], edges, !rule.Unsteady())
 				if len(s.Wrong) > 0 {
 					t.Errorf("rule %s, %v: %d wrong:\n%s", rule.ID, rule.Measure, len(s.Wrong), strings.Join(s.Wrong, "\n"))
 				}

@@ -86,6 +86,7 @@ type ruleBody struct {
 	Where         string `json:"where,omitempty"`
 	Limit         string `json:"limit"`
 	Mode          string `json:"mode,omitempty"`
+	Quiet         string `json:"quiet,omitempty"`
 }
 
 func ruleOf(r *brimline.Rule, amountScale int) ruleBody {
@@ -93,9 +94,13 @@ func ruleOf(r *brimline.Rule, amountScale int) ruleBody {
 	if r.Shadow {
 		mode = "shadow"
 	}
+	quiet := ""
+	if r.Quiet != 0 {
+		quiet = rules.FormatWindow(r.Quiet)
+	}
 	return ruleBody{
-		Mode: mode,
-		ID:   r.ID, Description: r.Description, Severity: r.Severity,
+		Mode: mode, Quiet: quiet,
+		ID: r.ID, Description: r.Description, Severity: r.Severity,
 		Window: rules.FormatWindow(r.Window), WindowSeconds: int64(r.Window.Seconds()),
 		Measure: r.Measure.String(), Where: r.Where, Limit: r.Limit.Format(r.Measure.Scale(amountScale)),
 	}

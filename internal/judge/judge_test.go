@@ -103,6 +103,9 @@ func drawRules(r *rand.Rand) (all []judge.Rule) {
 			rule.Limit = brimline.Count(r.Int64N(6))
 		}
 		if r.IntN(2) == 0 {
+			rule.Quiet = time.Duration(1+r.IntN(30)) * time.Hour
+		}
+		if r.IntN(2) == 0 {
 			rule.Takes = func(row *brimline.Transaction) bool { return row.Amount%5 != 0 }
 		}
 		all = append(all, rule)
@@ -158,6 +161,9 @@ func documented(t *testing.T) (variables map[string]string, sql string, measures
 // What docs/semantics.md shows is what judges, and says of random rows what the definition says.
 func (s *server) documentedSQL(t *testing.T) {
 	variables, sql, measures := documented(t)
+	if page, err := os.ReadFile("../../docs/semantics.md"); err != nil || !strings.Contains(string(page), "```sql\n"+judge.LoudSQL+"```") {
+		t.Errorf("docs/semantics.md does not show internal/judge/loud.sql, %v", err)
+	}
 	if sql != judge.EdgesSQL {
 		t.Errorf("docs/semantics.md does not show internal/judge/edges.sql, but\n%s", sql)
 	}
@@ -190,7 +196,13 @@ func (s *server) documentedSQL(t *testing.T) {
 		if rule.Takes != nil {
 			variables["where"] = "amount * 100 % 5 <> 0"
 		}
-		rows, err := conn.Query(t.Context(), interpolated(sql, variables))
+		shownSQL := sql
+		if rule.Quiet > 0 {
+			variables["quiet"] = fmt.Sprintf("%d microseconds", rule.Quiet.Microseconds())
+			variables["edges"] = strings.TrimSuffix(strings.TrimSpace(interpolated(sql, variables)), ";")
+			shownSQL = judge.LoudSQL
+		}
+		rows, err := conn.Query(t.Context(), interpolated(shownSQL, variables))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -54,7 +54,7 @@ func noTable(err error) error {
 // Close rolls everything back.
 func (s *Session) Close() { s.scratch.Close() }
 
-// Edges are PostgreSQL's edges of the rules over the rows, by rule id; those of one rule by user and time.
+// Edges are PostgreSQL's edges of the rules over the rows, without those that are silent, by rule id; those of one rule by user and time.
 func (s *Session) Edges(
 	ctx context.Context, rows []brimline.Transaction, rules []Rule, scale int,
 ) (map[string][]Edge, error) {
@@ -93,15 +93,19 @@ func (s *Session) Edges(
 }
 
 func (s *Session) edges(ctx context.Context, r *Rule, scale int) (found []Edge, err error) {
-	sql := "SELECT user_id, ts, before::text, total::text, transactions FROM (" +
-		edges(r.Measure, "pg_temp.transactions", "$3::text = ANY (takes)") + ") AS edges"
+	all := edges(r.Measure, "pg_temp.transactions", "$3::text = ANY (takes)")
+	args := []any{fmt.Sprintf("%d microseconds", r.Window.Microseconds()), r.Limit.Format(scale), r.ID}
+	if r.Quiet > 0 {
+		all, args = loud(all), append(args, fmt.Sprintf("%d microseconds", r.Quiet.Microseconds()))
+	}
+	sql := "SELECT user_id, ts, before::text, total::text, transactions FROM (" + all + ") AS edges"
 	var (
 		user, before, total string
 		at                  time.Time
 		count               int64
 	)
 	err = s.scratch.Each(ctx, sql,
-		[]any{fmt.Sprintf("%d microseconds", r.Window.Microseconds()), r.Limit.Format(scale), r.ID},
+		args,
 		[]any{&user, &at, &before, &total, &count},
 		func() error {
 			b, err := units(before, scale)

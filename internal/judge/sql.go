@@ -14,6 +14,12 @@ import (
 //go:embed edges.sql
 var EdgesSQL string
 
+// LoudSQL gives of the edges of one rule, which EdgesSQL gives as :edges, those that raise alerts, where the rule is
+// quiet for the interval :'quiet'.
+//
+//go:embed loud.sql
+var LoudSQL string
+
 // MeasureSQL is what a row adds to a measure's total, and whether it counts as one of the window's transactions.
 func MeasureSQL(m brimline.Measure) (weight, counts string) {
 	switch m {
@@ -29,6 +35,12 @@ func MeasureSQL(m brimline.Measure) (weight, counts string) {
 		return "1", "true"
 	}
 	panic("no SQL for measure " + m.String())
+}
+
+// loud is LoudSQL of edges: $4 is how long the rule is quiet.
+func loud(edges string) string {
+	sql := strings.NewReplacer(":edges", edges, "INTERVAL :'quiet'", "$4::text::interval").Replace(LoudSQL)
+	return strings.TrimSuffix(strings.TrimSpace(sql), ";")
 }
 
 // edges is EdgesSQL over a table for a measure, as a subquery: $1 is the window, $2 the limit. where may have further

@@ -130,13 +130,17 @@ func weigh(m brimline.Measure, amount int64) (weight *big.Int, counts bool) {
 	panic("no weight for measure " + m.String())
 }
 
-// Edges are a user's edges at times from and to and between them, ascending.
+// Edges are a user's edges at times from and to and between them, ascending. Those that are silent raise no alert, and
+// are left out.
 func (t *Table) Edges(r *Rule, user string, from, to brimline.Time) (edges []Edge) {
+	var last *brimline.Time // of an edge, silent ones too
 	for _, at := range t.Times(user) {
-		if at < from || at > to {
+		f := t.At(r, user, at)
+		if !f.IsEdge(r.Limit) {
 			continue
 		}
-		if f := t.At(r, user, at); f.IsEdge(r.Limit) {
+		silent := last != nil && int64(at)-int64(*last) <= r.Quiet.Microseconds()
+		if last = &at; !silent && from <= at && at <= to {
 			edges = append(edges, Edge{user, at, f})
 		}
 	}

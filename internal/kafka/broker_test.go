@@ -68,3 +68,9 @@ func transact(t *testing.T, o Options, topic string, from, n int, commit bool) {
 	}
 	must(t, p.EndTransaction(t.Context(), kgo.TransactionEndTry(commit)))
 }
+
+func must(t interface{ Fatal(...any) }, err error) {
+	if err != nil {
+		t.Fatal(err)
+	}
+}

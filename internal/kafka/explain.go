@@ -25,7 +25,6 @@ const (
 	KindOffsetLost   = "kafka_offset_lost"
 	KindTopicDiffers = "kafka_topic_differs"
 	KindGroupActive  = "kafka_group_active"
-	KindSecondWriter = "kafka_second_writer"
 	KindOther        = "kafka"
 )
 

@@ -62,7 +62,7 @@ const LeastMaxBytes = 512 << 10
 const (
 	retention = 7 * 24 * time.Hour
 	// A value that a frozen and thawed instance wrote over a newer one can be told from it only while both are
-	// there (see guard); compaction must leave them for longer than anyone stays frozen.
+	// there (see processors.KeepNewer); compaction must leave them for longer than anyone stays frozen.
 	compactionLag = time.Hour
 	// Brokers else compact when they choose, which may be never: what `brimline forget` deletes has to go in the end.
 	compactWithin = 7 * 24 * time.Hour

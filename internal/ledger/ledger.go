@@ -206,9 +206,23 @@ func (l *Ledger) AsOf(ctx context.Context, user string, rule *sliding.Rule, at b
 	return brimline.AsOf{At: at, Total: f.Total, Count: f.Count}, err
 }
 
-// Edges are the times of all edges of user in [from, to], and the server's
+// Crossing is Figures, and says whether an edge at that time is silent, by the rows of one moment. It fetches the rows
+// from at-Quiet-Window on; where they are many, the error is sliding.ErrManyRows, and Long can answer.
+func (l *Ledger) Crossing(
+	ctx context.Context, user string, rule *sliding.Rule, at brimline.Time, after ...brimline.Source,
+) (f brimline.Figures, silent bool, lsn uint64, err error) {
+	rows, lsn, err := l.taken(ctx, user, rule, at.Add(-rule.Reach()), at, after)
+	if err != nil {
+		return f, false, 0, err
+	}
+	taken := withoutTakes(rule)
+	f = sliding.FiguresAt(rows, taken, at)
+	return f, f.IsEdge(rule.Limit) && len(edgesIn(rows, rule, at, at)) == 0, lsn, nil
+}
+
+// Edges are the times of all edges of user in [from, to] that raise alerts, and the server's
 // write-ahead log position after the answer. It fetches the rows from
-// from-Window on; where they are many, the error is sliding.ErrManyRows, and Long can answer.
+// from-Quiet-Window on; where they are many, the error is sliding.ErrManyRows, and Long can answer.
 func (l *Ledger) Edges(
 	ctx context.Context,
 	user string,
@@ -216,19 +230,19 @@ func (l *Ledger) Edges(
 	from, to brimline.Time,
 	after ...brimline.Source,
 ) ([]brimline.Time, uint64, error) {
-	rows, lsn, err := l.taken(ctx, user, rule, from.Add(-rule.Window), to, after)
+	rows, lsn, err := l.taken(ctx, user, rule, from.Add(-rule.Reach()), to, after)
 	if err != nil {
 		return nil, 0, err
 	}
 	return edgesIn(rows, rule, from, to), lsn, nil
 }
 
-// edgesIn are the times of the edges in rows that the rule takes.
+// edgesIn are the times of the edges that raise alerts in rows that the rule takes.
 func edgesIn(rows []brimline.Transaction, rule *sliding.Rule, from, to brimline.Time) (times []brimline.Time) {
-	for _, e := range sliding.Edges(rows, withoutTakes(rule), from, to) {
+	for _, e := range sliding.Edges(rows, withoutTakes(rule), from.Add(-rule.Quiet), to) {
 		times = append(times, e.Time)
 	}
-	return times
+	return sliding.Loud(times, rule, from)
 }
 
 // withoutTakes is the rule for rows that it takes.

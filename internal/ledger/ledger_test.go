@@ -107,6 +107,9 @@ func judged(t *testing.T, s *server, o Options) {
 			Window:  time.Duration(rapid.IntRange(1, 12).Draw(t, "window")) * time.Hour,
 			Measure: brimline.Measure(rapid.IntRange(0, 4).Draw(t, "measure")),
 		}}
+		if rapid.Bool().Draw(t, "is quiet") {
+			rule.Quiet = time.Duration(rapid.IntRange(1, 12).Draw(t, "quiet")) * time.Hour
+		}
 		limit := rapid.Int64Range(-5, 40).Draw(t, "limit")
 		rule.Limit, _ = brimline.ParseTotal(fmt.Sprint(limit), rule.Measure.Scale(2))
 		filter := "true"
@@ -115,10 +118,14 @@ func judged(t *testing.T, s *server, o Options) {
 			rule.Takes = func(row *brimline.Transaction) bool { v, _ := row.Column(o.Extra[0].Name); return v == "card" }
 		}
 		judge := fmt.Sprintf(
-			`SELECT DISTINCT at, total::text, before::text FROM (
+			`SELECT at, total::text, before::text, total > $3::text::numeric AND before <= $3::text::numeric
+			  AND count(*) FILTER (WHERE total > $3::text::numeric AND before <= $3::text::numeric)
+			    OVER (ORDER BY at RANGE BETWEEN $4::interval PRECEDING AND CURRENT ROW EXCLUDE CURRENT ROW) = 0
+			FROM (SELECT DISTINCT at, total, before FROM (
 			SELECT at, sum(m) OVER (ORDER BY at RANGE BETWEEN $2::interval PRECEDING AND CURRENT ROW) AS total,
 			  coalesce(sum(m) OVER (ORDER BY at RANGE BETWEEN $2::interval PRECEDING AND CURRENT ROW EXCLUDE GROUP), 0) AS before
-			FROM (SELECT %s::timestamptz AS at, %s AS m FROM (SELECT *, %s::numeric AS a FROM %s) r WHERE %s::text = $1 AND %s) w) x ORDER BY at`,
+			FROM (SELECT %s::timestamptz AS at, %s AS m FROM (SELECT *, %s::numeric AS a FROM %s) r WHERE %s::text = $1 AND %s) w) x) tb
+			ORDER BY at`,
 			quote(
 				o.Columns.Time,
 			),
@@ -128,7 +135,8 @@ func judged(t *testing.T, s *server, o Options) {
 			quote(o.Columns.User),
 			filter,
 		)
-		rows, err := s.admin.Query(context.Background(), judge, user, rule.Window)
+		rows, err := s.admin.Query(context.Background(), judge, user, rule.Window,
+			rule.Limit.Format(rule.Measure.Scale(2)), rule.Quiet)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -139,7 +147,8 @@ func judged(t *testing.T, s *server, o Options) {
 		for rows.Next() {
 			var at time.Time
 			var total, before string
-			if err := rows.Scan(&at, &total, &before); err != nil {
+			var loud bool
+			if err := rows.Scan(&at, &total, &before, &loud); err != nil {
 				t.Fatal(err)
 			}
 			var f brimline.Figures
@@ -158,7 +167,16 @@ func judged(t *testing.T, s *server, o Options) {
 				got != f {
 				t.Fatalf("figures in pieces at %v: %v, PostgreSQL says %v; %v", at, got, f, err)
 			}
-			if moment := brimline.TimeOf(at); f.IsEdge(rule.Limit) && from <= moment && moment <= to {
+			for _, d := range []interface {
+				Crossing(context.Context, string, *sliding.Rule, brimline.Time, ...brimline.Source) (
+					brimline.Figures, bool, uint64, error)
+			}{l, long} {
+				got, silent, lsn, err := d.Crossing(context.Background(), user, rule, brimline.TimeOf(at))
+				if err != nil || lsn == 0 || got != f || silent != (f.IsEdge(rule.Limit) && !loud) {
+					t.Fatalf("%T: crossing at %v: %v, silent %v; PostgreSQL says %v, an alert %v; %v", d, at, got, silent, f, loud, err)
+				}
+			}
+			if moment := brimline.TimeOf(at); loud && from <= moment && moment <= to {
 				want = append(want, moment)
 			}
 		}

@@ -39,26 +39,27 @@ const mostEdges = 1 << 20
 func (q *Long) Figures(
 	ctx context.Context, user string, rule *sliding.Rule, at brimline.Time, after ...brimline.Source,
 ) (f brimline.Figures, lsn uint64, err error) {
-	lsn, err = q.ask(ctx, "asking for a total in pieces", user, rule, after, func(r *reading) error {
-		f = brimline.Figures{}
-		scale := rule.Measure.Scale(q.l.o.Scale)
-		sum := total{text: "0"}
-		if at > brimline.MinTime {
-			if err := r.add(&sum, at.Add(-rule.Window), at-1, false); err != nil {
-				return err
-			}
-		}
-		if f.Before, err = q.l.total(sum.text, scale); err != nil {
-			return err
-		}
-		if err := r.add(&sum, at, at, false); err != nil {
-			return err
-		}
-		f.Count = sum.count
-		f.Total, err = q.l.total(sum.text, scale)
+	lsn, err = q.ask(ctx, "asking for a total in pieces", user, rule, after, func(r *reading) (err error) {
+		f, err = r.figures(at)
 		return err
 	})
 	return f, lsn, err
+}
+
+// Crossing is as of Ledger.
+func (q *Long) Crossing(
+	ctx context.Context, user string, rule *sliding.Rule, at brimline.Time, after ...brimline.Source,
+) (f brimline.Figures, silent bool, lsn uint64, err error) {
+	lsn, err = q.ask(ctx, "asking for a crossing in pieces", user, rule, after, func(r *reading) (err error) {
+		silent, r.edges = false, nil
+		if f, err = r.figures(at); err != nil || !f.IsEdge(rule.Limit) || at == brimline.MinTime {
+			return err
+		}
+		err = r.look(at.Add(-rule.Quiet), at-1)
+		silent = len(r.edges) > 0
+		return err
+	})
+	return f, silent, lsn, err
 }
 
 // AsOf is as of Ledger.
@@ -73,8 +74,8 @@ func (q *Long) Edges(
 ) (edges []brimline.Time, lsn uint64, err error) {
 	lsn, err = q.ask(ctx, "looking for edges in pieces", user, rule, after, func(r *reading) error {
 		r.edges = nil
-		err := r.look(from, to)
-		edges = r.edges
+		err := r.look(from.Add(-rule.Quiet), to)
+		edges = sliding.Loud(r.edges, rule, from)
 		return err
 	})
 	if err != nil {

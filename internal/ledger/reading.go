@@ -117,6 +117,26 @@ func (r *reading) addTaken(sum *total, lo, hi brimline.Time) error {
 	}
 }
 
+// figures are those at a time.
+func (r *reading) figures(at brimline.Time) (f brimline.Figures, err error) {
+	scale := r.rule.Measure.Scale(r.q.l.o.Scale)
+	sum := total{text: "0"}
+	if at > brimline.MinTime {
+		if err := r.add(&sum, at.Add(-r.rule.Window), at-1, false); err != nil {
+			return f, err
+		}
+	}
+	if f.Before, err = r.q.l.total(sum.text, scale); err != nil {
+		return f, err
+	}
+	if err := r.add(&sum, at, at, false); err != nil {
+		return f, err
+	}
+	f.Count = sum.count
+	f.Total, err = r.q.l.total(sum.text, scale)
+	return f, err
+}
+
 // look finds the edges in [from, to].
 func (r *reading) look(from, to brimline.Time) error {
 	start := from.Add(-r.rule.Window)

@@ -78,7 +78,7 @@ const togetherFactor = 2
 // stretchesOf are the times of all rows that the spans need, ascending and apart from each other.
 func stretchesOf(spans []sliding.Span) (all []stretch) {
 	for _, s := range spans {
-		all = append(all, stretch{s.From.Add(-s.Rule.Window), s.To})
+		all = append(all, stretch{s.From.Add(-s.Rule.Reach()), s.To})
 	}
 	slices.SortFunc(all, func(a, b stretch) int { return cmp.Compare(a.low, b.low) })
 	n := 0

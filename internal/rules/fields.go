@@ -23,7 +23,7 @@ const (
 func fileFields() []string { return []string{"scale", "lateness", "columns", "rules"} }
 
 func ruleFields() []string {
-	return []string{"id", "window", "limit", "limits", "measure", "where", "severity", "description", "mode", "enabled"}
+	return []string{"id", "window", "limit", "limits", "measure", "where", "severity", "description", "mode", "quiet", "enabled"}
 }
 
 func tierFields() []string { return []string{"limit", "severity"} }
@@ -226,6 +226,7 @@ func (r *reader) rule(
 	}
 	rule.Severity = r.label(fields["severity"], "severity", maxSeverity)
 	rule.Description = r.label(fields["description"], "description", maxDescription)
+	rule.Quiet = r.duration(fields["quiet"], "quiet")
 	rule.Shadow = r.word(fields["mode"], "mode", modeLive, modeShadow) == modeShadow
 	enabled = r.word(fields["enabled"], "enabled", "true", "false") != "false"
 	if !tiered {

@@ -16,10 +16,12 @@ func TestDocumentedTests(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, section, _ := strings.Cut(string(page), "\n## Test your rules\n")
-	blocks := map[string]string{}
+	blocks, others := map[string]string{}, []string{}
 	for _, m := range regexp.MustCompile("(?s)\n```(\\w+)\n(.*?\n)```\n").FindAllStringSubmatch(section, -1) {
 		if _, seen := blocks[m[1]]; !seen {
 			blocks[m[1]] = m[2]
+		} else if strings.Contains(m[2], "\ntests:") {
+			others = append(others, m[2])
 		}
 	}
 	t.Chdir(t.TempDir())
@@ -28,6 +30,12 @@ func TestDocumentedTests(t *testing.T) {
 		t.Errorf("%d tests", len(cases))
 	}
 	mustPass(t, NewFold(), cases, Options{})
+	for _, recipe := range others {
+		mustPass(t, NewFold(), written(t, "recipe.test.yaml", recipe), Options{})
+	}
+	if len(others) == 0 {
+		t.Error("no recipe has a test")
+	}
 
 	const failing = `rules: {rules: [{id: weekly-spend, window: 7d, limit: 3000}]}
 tests:

@@ -157,8 +157,9 @@ func (v *verifier) verify(c *brimline.Candidate) (*Alert, *brimline.Change) {
 		}
 		return nil, answer
 	}
-	if f := v.table.At(rule, c.User, c.Edge); f.IsEdge(rule.Limit) {
-		return &Alert{Rule: rule.ID, User: c.User, At: c.Edge, Figures: asFigures(f), Severity: c.Rule.Severity}, nil
+	if edges := v.table.Edges(rule, c.User, c.Edge, c.Edge); len(edges) > 0 {
+		f := asFigures(edges[0].Figures)
+		return &Alert{Rule: rule.ID, User: c.User, At: c.Edge, Figures: f, Severity: c.Rule.Severity}, nil
 	}
 	answer.Kind, answer.Row = brimline.Refuted, brimline.Transaction{}
 	answer.Edges, answer.Cause = []brimline.Time{c.Edge}, c.Cause.Offset

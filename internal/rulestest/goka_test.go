@@ -7,13 +7,13 @@ import (
 	"time"
 
 	"github.com/lovoo/goka"
-	"github.com/lovoo/goka/storage"
 	"github.com/lovoo/goka/tester"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/codecs"
 	"github.com/brimline/brimline/internal/rules"
+	"github.com/brimline/brimline/internal/table"
 	"github.com/brimline/brimline/processors"
 	"github.com/brimline/brimline/processors/window"
 )
@@ -45,18 +45,16 @@ func newGokaGround(t *testing.T, c *Case) *gokaGround {
 		verifier: newVerifier(set), Tester: tester.New(t), t: t, folder: newFolder(set),
 		streams: processors.NewStreams("g", "src", "alerts"),
 	}
-	states := window.NewStates(1 << 20)
+	markers, states := window.NewMarkers(1), window.NewStates(1<<20)
 	graph := window.Graph(window.Config{
 		Streams: g.streams, Rules: set.RuleSet, Compiled: set.Compiled(), Keep: keepEdges,
-		Markers: window.NewMarkers(1), States: states, Seen: window.NewSeen(&set.RuleSet, keepEdges, time.Now),
+		Markers: markers, States: states, Seen: window.NewSeen(&set.RuleSet, keepEdges, time.Now),
 		Clock: time.Now, Metrics: window.NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.DiscardHandler),
 	})
-	tables := g.StorageBuilder()
-	withSegments := func(topic string, partition int32) (storage.Storage, error) {
-		st, err := tables(topic, partition)
-		return processors.EscapeOffsetKey(st), err
-	}
-	p, err := goka.NewProcessor(nil, graph, goka.WithTester(g.Tester), goka.WithStorageBuilder(states.Watch(withSegments)))
+	options := table.New(table.Options{
+		Open: g.StorageBuilder(), Keep: processors.KeepNewer, Watch: window.Watch(markers, states),
+	}).Processor()
+	p, err := goka.NewProcessor(nil, graph, append([]goka.ProcessorOption{goka.WithTester(g.Tester)}, options...)...)
 	if err != nil {
 		t.Fatal(err)
 	}

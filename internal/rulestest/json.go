@@ -99,8 +99,9 @@ type jsonPoint struct {
 	At   brimline.Time `json:"at"`
 	Rows []jsonRow     `json:"rows,omitempty"`
 	jsonFigures
-	Edge bool `json:"edge"`
-	Sent bool `json:"sent"`
+	Edge   bool `json:"edge"`
+	Silent bool `json:"silent,omitempty"`
+	Sent   bool `json:"sent"`
 }
 
 type jsonRow struct {
@@ -186,7 +187,7 @@ func (r *Result) recordCourse(c *Course) jsonCourse {
 	scale := c.Rule.Measure.Scale(amounts)
 	out := jsonCourse{UserID: c.User, Rule: c.Rule.ID, Limit: c.Rule.Limit.Format(scale), Points: []jsonPoint{}}
 	point := func(p *Point) jsonPoint {
-		j := jsonPoint{At: p.At, jsonFigures: recordFigures(&p.Figures, scale), Edge: p.Edge, Sent: p.Sent}
+		j := jsonPoint{At: p.At, jsonFigures: recordFigures(&p.Figures, scale), Edge: p.Edge, Silent: p.Silent, Sent: p.Sent}
 		for _, row := range p.Rows {
 			j.Rows = append(j.Rows, jsonRow{row.ID, row.Amount.Format(amounts), row.Taken})
 		}

@@ -84,7 +84,9 @@ type Point struct {
 	Rows []CourseRow
 	brimline.Figures
 	Edge bool // by the rows as they are
-	Sent bool // an alert was sent by then
+	// Silent says that it is one that raises no alert, for the rule is quiet.
+	Silent bool
+	Sent   bool // an alert was sent by then
 }
 
 // CourseRow is a row of a Point.

@@ -41,7 +41,7 @@ func (r *Result) failure(w io.Writer, f *Failure) {
 	} else {
 		fmt.Fprintf(w, "  line %d expects:\n", f.Line)
 	}
-	t := newTable(w)
+	t := newColumns(w)
 	t.line("", "user_id", "rule", "at", "expected", "sent")
 	for i := range f.Pairs {
 		p := &f.Pairs[i]
@@ -119,8 +119,12 @@ func (r *Result) disagreement(w io.Writer, d *Disagreement) {
 func (r *Result) course(w io.Writer, c *Course) {
 	set := r.Case.File.Rules
 	scale := c.Rule.Measure.Scale(set.Scale)
-	fmt.Fprintf(w, "  the total of %s for %s: %s over %s, limit %s\n", shown(c.User), c.Rule.ID, c.Rule.Measure,
-		rules.FormatWindow(c.Rule.Window), c.Rule.Limit.Format(scale))
+	quiet := ""
+	if c.Rule.Quiet != 0 {
+		quiet = ", quiet " + rules.FormatWindow(c.Rule.Quiet)
+	}
+	fmt.Fprintf(w, "  the total of %s for %s: %s over %s, limit %s%s\n", shown(c.User), c.Rule.ID, c.Rule.Measure,
+		rules.FormatWindow(c.Rule.Window), c.Rule.Limit.Format(scale), quiet)
 	points := c.Points
 	if len(points) == 0 && c.Now == nil {
 		fmt.Fprintln(w, "    no rows")
@@ -130,7 +134,7 @@ func (r *Result) course(w io.Writer, c *Course) {
 		fmt.Fprintf(w, "    … %d earlier times are left out\n", left)
 		points = points[left:]
 	}
-	t := newTable(w, 2, 3, 4, 5)
+	t := newColumns(w, 2, 3, 4, 5)
 	t.line("at", "row", "amount", "before", "total", "count", "")
 	for i := range points {
 		p := &points[i]
@@ -156,6 +160,10 @@ func (r *Result) course(w io.Writer, c *Course) {
 
 func (p *Point) note() string {
 	switch {
+	case p.Silent && p.Sent:
+		return "edge, silent now, alert sent"
+	case p.Silent:
+		return "edge, silent"
 	case p.Edge && p.Sent:
 		return "edge, alert sent"
 	case p.Edge:
@@ -173,18 +181,18 @@ func joined(a, b string) string {
 	return a + b
 }
 
-// table writes lines in columns as wide as their widest cell, indented.
-type table struct {
+// columns writes lines in columns as wide as their widest cell, indented.
+type columns struct {
 	w     io.Writer
 	right []int // columns that are set to the right
 	lines [][]string
 }
 
-func newTable(w io.Writer, right ...int) *table { return &table{w: w, right: right} }
+func newColumns(w io.Writer, right ...int) *columns { return &columns{w: w, right: right} }
 
-func (t *table) line(cells ...string) { t.lines = append(t.lines, cells) }
+func (t *columns) line(cells ...string) { t.lines = append(t.lines, cells) }
 
-func (t *table) end() {
+func (t *columns) end() {
 	var widths []int
 	for _, cells := range t.lines {
 		for i, c := range cells {

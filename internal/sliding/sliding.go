@@ -69,6 +69,22 @@ func Edges(rows []brimline.Transaction, rule *Rule, from, to brimline.Time) (fou
 	return found
 }
 
+// Loud are those of a rule's edges at from and later that are not silent. They are in time order, and none from
+// from-Quiet on may be left out.
+func Loud(edges []brimline.Time, rule *Rule, from brimline.Time) []brimline.Time {
+	at := sort.Search(len(edges), func(i int) bool { return edges[i] >= from })
+	if rule.Quiet == 0 {
+		return edges[at:]
+	}
+	var loud []brimline.Time
+	for i := at; i < len(edges); i++ {
+		if i == 0 || edges[i-1] < edges[i].Add(-rule.Quiet) {
+			loud = append(loud, edges[i])
+		}
+	}
+	return loud
+}
+
 // Walk gives the rule's figures at each row time in [from, to], in time order; of the rows holds what Edges says.
 func Walk(
 	rows []brimline.Transaction, rule *Rule, from, to brimline.Time, each func(brimline.Time, brimline.Figures),

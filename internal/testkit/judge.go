@@ -118,7 +118,7 @@ func measureSQL(m brimline.Measure) (weight, counts string) {
 	panic("no SQL for measure " + m.String())
 }
 
-// Edges asks PostgreSQL's own window query for all edges of a rule: alert id to
+// Edges asks PostgreSQL's own window query for all edges of a rule that raise alerts: alert id to
 // verdict. where is the rule's expression in SQL, empty for none. What was there before is the total without the rows
 // of that time; EXCLUDE GROUP says the same, but takes time with the square of a user's rows.
 func (tb Table) Edges(t testing.TB, r brimline.Rule, where string) map[string]Verdict {
@@ -129,6 +129,8 @@ func (tb Table) Edges(t testing.TB, r brimline.Rule, where string) map[string]Ve
 	}
 	tb.Exec(t, `SET work_mem = '1GB'`) // a frame that does not fit takes time with the square of its rows as well
 	rows, err := tb.Conn.Query(t.Context(), fmt.Sprintf(`
+		SELECT user_id, ts, total, before, count FROM (
+		SELECT *, lag(ts) OVER (PARTITION BY user_id ORDER BY ts) AS earlier FROM (
 		SELECT DISTINCT user_id::text, ts, total::text, before::text, count FROM (
 		  SELECT user_id, "timestamp" AS ts,
 		         SUM(%[1]s) OVER w AS total,
@@ -136,8 +138,9 @@ func (tb Table) Edges(t testing.TB, r brimline.Rule, where string) map[string]Ve
 		         COUNT(*) FILTER (WHERE %[2]s) OVER w AS count
 		  FROM %[3]s WHERE %[4]s
 		  WINDOW w AS (PARTITION BY user_id ORDER BY "timestamp" RANGE BETWEEN $1::interval PRECEDING AND CURRENT ROW)
-		) x WHERE total > $2::text::numeric AND before <= $2::text::numeric`, weight, counts, tb.Name.Sanitize(), where),
-		interval(r.Window), r.Limit.Format(r.Measure.Scale(2)))
+		) x WHERE total > $2::text::numeric AND before <= $2::text::numeric
+		) edges) followed WHERE earlier IS NULL OR $3::interval = '0' OR ts - earlier > $3::interval`, weight, counts, tb.Name.Sanitize(), where),
+		interval(r.Window), r.Limit.Format(r.Measure.Scale(2)), interval(r.Quiet))
 	if err != nil {
 		t.Fatalf("the judge: %v", err)
 	}

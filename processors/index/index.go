@@ -34,6 +34,7 @@ import (
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/codecs"
 	"github.com/brimline/brimline/internal/failpoint"
+	"github.com/brimline/brimline/internal/table"
 	"github.com/brimline/brimline/processors"
 )
 
@@ -46,8 +47,8 @@ const listAround = 64
 // Config is what the stage needs. All fields are required.
 type Config struct {
 	Streams processors.Streams
-	Tables  *processors.Tables // watches the storages of the table
-	PerUser int                // how many alerts of a user are kept
+	Table   *table.Table
+	PerUser int // how many alerts of a user are kept
 	// MostBytes is the largest value that the table and the loop take. Of a user with more the oldest alerts go.
 	MostBytes int
 	Metrics   *Metrics
@@ -88,7 +89,7 @@ func Graph(c Config) *goka.GroupGraph {
 				c.Metrics.foreign.Inc()
 				return
 			}
-			c.Metrics.dropped.Add(float64(put(ctx, c.Tables, alert.(*brimline.Alert), c.PerUser, most)))
+			c.Metrics.dropped.Add(float64(put(ctx, c.Table, alert.(*brimline.Alert), c.PerUser, most)))
 			failpoint.Hit(failpoint.IndexSet)
 			c.Metrics.alerts.Inc()
 		}),
@@ -98,15 +99,15 @@ func Graph(c Config) *goka.GroupGraph {
 
 // put puts an alert into its user's list in the table, which it keeps to n alerts and most bytes. It gives how many
 // alerts the bytes have cost.
-func put(ctx goka.Context, tables *processors.Tables, a *brimline.Alert, n, most int) (dropped int) {
-	table := tables.Partition(ctx.Partition())
-	log, _ := table.Value(ctx, codecs.AlertLog{}).([]*brimline.Alert)
+func put(ctx goka.Context, in *table.Table, a *brimline.Alert, n, most int) (dropped int) {
+	partition := in.Partition(ctx.Partition())
+	log, _ := partition.Value(ctx, codecs.AlertLog{}).([]*brimline.Alert)
 	log = add(log, a, n)
 	kept, err := codecs.FitAlertLog(log, most)
 	if err != nil {
-		processors.Fail(ctx, err)
+		table.Fail(ctx, err)
 	}
-	table.SetValue(ctx, kept)
+	partition.SetValue(ctx, kept)
 	return len(log) - len(kept)
 }
 

@@ -10,7 +10,7 @@ import (
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/codecs"
-	"github.com/brimline/brimline/processors"
+	"github.com/brimline/brimline/internal/table"
 )
 
 func TestAddKeepsTheNewestOnce(t *testing.T) {
@@ -70,10 +70,10 @@ func (r refusing) Set(key string, value []byte) error {
 
 // An alert whose message is marked as done is in the table.
 func TestAnAlertThatIsNotInTheTableIsNotDone(t *testing.T) {
-	for name, table := range map[string]refusing{"get": {get: errRefused}, "set": {set: errRefused}, "neither": {}} {
-		var tables processors.Tables
-		table.Storage = storage.NewMemory()
-		watched, err := tables.Watch(func(string, int32) (storage.Storage, error) { return table, nil })("topic", 0)
+	for name, inner := range map[string]refusing{"get": {get: errRefused}, "set": {set: errRefused}, "neither": {}} {
+		inner.Storage = storage.NewMemory()
+		kept := table.New(table.Options{Open: func(string, int32) (storage.Storage, error) { return inner, nil }})
+		watched, err := kept.Build("topic", 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -83,7 +83,7 @@ func TestAnAlertThatIsNotInTheTableIsNotDone(t *testing.T) {
 					t.Errorf("%s failed, and the callback ended with %v", name, r)
 				}
 			}()
-			put(stopped{table: watched}, &tables, &brimline.Alert{Candidate: brimline.Candidate{User: "u"}}, 3, MostList)
+			put(stopped{table: watched}, kept, &brimline.Alert{Candidate: brimline.Candidate{User: "u"}}, 3, MostList)
 		}()
 	}
 }

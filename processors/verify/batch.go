@@ -270,6 +270,8 @@ func (s *Stage) put(ctx context.Context, b *batch, database Database, slots chan
 	start := s.Clock()
 	var lsn uint64
 	switch q := i.questions[0]; {
+	case !q.late && q.rule.Quiet > 0:
+		q.figures, q.silent, lsn, err = database.Crossing(ctx, q.user, q.rule, q.from, q.after.all...)
 	case !q.late:
 		q.figures, lsn, err = database.Figures(ctx, q.user, q.rule, q.from, q.after.all...)
 	case len(i.questions) == 1:
@@ -293,7 +295,7 @@ func (s *Stage) put(ctx context.Context, b *batch, database Database, slots chan
 	for _, q := range i.questions {
 		q.verification = brimline.Verification{At: brimline.TimeOf(end), Duration: took, LSN: lsn}
 	}
-	if q := i.questions[0]; s.AsOfNow && !q.late && q.figures.IsEdge(q.rule.Limit) {
+	if q := i.questions[0]; s.AsOfNow && !q.late && q.confirms() {
 		asOf, err := database.AsOf(ctx, q.user, q.rule, brimline.TimeOf(end))
 		if err != nil {
 			return err

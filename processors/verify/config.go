@@ -29,7 +29,15 @@ type Database interface {
 		at brimline.Time,
 		after ...brimline.Source,
 	) (f brimline.Figures, lsn uint64, err error)
-	// Edges are the times of all edges in [from, to], in order.
+	// Crossing is Figures, and says whether an edge at that time is silent, which takes more rows.
+	Crossing(
+		ctx context.Context,
+		user string,
+		rule *sliding.Rule,
+		at brimline.Time,
+		after ...brimline.Source,
+	) (f brimline.Figures, silent bool, lsn uint64, err error)
+	// Edges are the times of all edges in [from, to] that are not silent, in order.
 	Edges(
 		ctx context.Context,
 		user string,

@@ -146,6 +146,7 @@ func (w *world) topics() []string {
 		w.streams.Changes,
 		w.streams.Alerts,
 		w.streams.Dismissed,
+		w.streams.Shadow,
 		w.streams.DeadLetters,
 	}
 }
@@ -495,6 +496,17 @@ func (l *fakeLedger) Figures(
 		f.Before = total(101)
 	}
 	return f, 99, nil
+}
+
+// Crossing is Figures, with an edge silent where there is another one the rule's quiet before.
+func (l *fakeLedger) Crossing(
+	ctx context.Context, user string, rule *sliding.Rule, at brimline.Time, after ...brimline.Source,
+) (brimline.Figures, bool, uint64, error) {
+	f, lsn, err := l.Figures(ctx, user, rule, at, after...)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	silent := slices.ContainsFunc(l.edges, func(t brimline.Time) bool { return t < at && t >= at.Add(-rule.Quiet) })
+	return f, silent && f.IsEdge(rule.Limit), lsn, err
 }
 
 func (l *fakeLedger) Edges(

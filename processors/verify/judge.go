@@ -47,6 +47,7 @@ type question struct {
 	members  []*item // of a question about late candidates: those that share it
 
 	figures      brimline.Figures // for an edge
+	silent       bool             // it is one that raises no alert
 	edges        []brimline.Time  // for a late candidate; each is taken out by the first candidate that it is given to
 	asOf         *brimline.AsOf
 	verification brimline.Verification // without its status
@@ -160,6 +161,9 @@ func settle(it *item) {
 	it.out = outcome{answers: edgesFound(c, it.rule, mine)}
 }
 
+// confirms says whether the answer to a question about an edge is that it raises an alert.
+func (q *question) confirms() bool { return q.figures.IsEdge(q.rule.Limit) && !q.silent }
+
 // judgeEdge confirms an edge only if PostgreSQL's figures make it one.
 func judgeEdge(c *brimline.Candidate, rule *sliding.Rule, q *question) outcome {
 	figures := q.figures
@@ -167,14 +171,18 @@ func judgeEdge(c *brimline.Candidate, rule *sliding.Rule, q *question) outcome {
 	if figures != c.Stream { // what the window said follows from other rows
 		a.Candidate.ClearsAt = 0
 	}
-	if figures.IsEdge(rule.Limit) {
+	if q.confirms() {
 		a.Verification.Status = brimline.Verified
 		return outcome{alert: a}
 	}
 	a.Verification.Status = brimline.Dismissed
-	a.Reason = brimline.ReasonNotAbove
-	if figures.Before.Cmp(rule.Limit) > 0 {
+	switch {
+	case q.silent:
+		a.Reason = brimline.ReasonQuiet
+	case figures.Before.Cmp(rule.Limit) > 0:
 		a.Reason = brimline.ReasonAlreadyAbove
+	default:
+		a.Reason = brimline.ReasonNotAbove
 	}
 	return outcome{dismissed: a, answers: []*brimline.Change{{
 		Kind: brimline.Refuted, User: c.User, Source: c.Source,

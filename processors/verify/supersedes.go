@@ -83,7 +83,7 @@ func (it *item) edge() bool {
 // confirmed says whether PostgreSQL has the item's edge.
 func (it *item) confirmed() bool {
 	q := it.question
-	return it.edge() && it.out.dead == nil && q != nil && q.err == nil && !q.many && q.figures.IsEdge(it.rule.Limit)
+	return it.edge() && it.out.dead == nil && q != nil && q.err == nil && !q.many && q.confirms()
 }
 
 // askSuperseded finds out what the confirmed edges of a batch supersede.

@@ -141,8 +141,7 @@ func TestAboveIsRemembered(t *testing.T) {
 // stream was read, and not more remembered than there is room for.
 func TestQuestionsAboveAreBounded(t *testing.T) {
 	s := NewStates(1 << 20)
-	p := &partitionStates{all: s, doubts: map[string]doubted{}, above: map[string]aboveLimit{}}
-	s.of[0] = p
+	p := open(t, s, 0, nil)
 	start := time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC)
 	at := func(seconds int) time.Time { return start.Add(time.Duration(seconds) * time.Second) }
 	p.note("asked before", brimline.Doubt{}, brimline.Above{Last: 9, Asked: 5, At: brimline.TimeOf(at(-595))})
@@ -184,7 +183,7 @@ func TestQuestionsAboveAreBounded(t *testing.T) {
 		t.Error("there is room for those who were left out, once")
 	}
 	p.note("one", brimline.Doubt{}, brimline.Above{Last: 1})
-	if p.close(); s.above != 0 || s.Above() != 0 {
+	if s.closed(p.table); s.above != 0 || s.Above() != 0 {
 		t.Errorf("%d users of a partition that was given back", s.above)
 	}
 }

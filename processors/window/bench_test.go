@@ -173,10 +173,11 @@ func BenchmarkStage(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		states := NewStates(64 << 20)
+		markers, states := NewMarkers(1), NewStates(64<<20)
 		ctx := &writing{}
 		var err error
-		if ctx.table, err = states.Watch(func(string, int32) (storage.Storage, error) { return mapped{of: map[string][]byte{}}, nil })("table", 0); err != nil {
+		inner := func(string, int32) (storage.Storage, error) { return mapped{of: map[string][]byte{}}, nil }
+		if ctx.table, err = kept(inner, markers, states).Build("table", 0); err != nil {
 			b.Fatal(err)
 		}
 		set := brimline.RuleSet{Scale: 2, Rules: []brimline.Rule{rule}}
@@ -184,7 +185,8 @@ func BenchmarkStage(b *testing.B) {
 			Streams: processors.NewStreams("g", "src", "alerts"), Rules: set,
 			Seen:     NewSeen(&set, 24*time.Hour, time.Now),
 			Compiled: []sliding.Rule{{Rule: rule, Fingerprint: rule.Fingerprint()}}, Keep: 24 * time.Hour,
-			Markers: NewMarkers(1), States: states, Clock: time.Now, Metrics: NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.DiscardHandler),
+			Markers: markers, States: states, Clock: time.Now, Metrics: NewMetrics(prometheus.NewRegistry()),
+			Log: slog.New(slog.DiscardHandler),
 		})
 		for i := range changes {
 			ctx.key, ctx.offset = keys[i], int64(i)

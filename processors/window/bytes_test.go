@@ -13,7 +13,7 @@ import (
 )
 
 // largestRecord is that of what a table holds of a user, in bytes, and all are what they take together.
-func (tb *table) largestRecord() (largest, all int) {
+func (tb *userTable) largestRecord() (largest, all int) {
 	largest, all = len(tb.value), len(tb.value)
 	for _, segment := range tb.segments {
 		largest, all = max(largest, len(segment)), all+len(segment)
@@ -150,7 +150,7 @@ func TestEdgesAtOnce(t *testing.T) {
 	f := newBench(t, r).fold
 	for range 30 {
 		states := [2]*State{}
-		tables := [2]*table{newTable(), newTable()}
+		tables := [2]*userTable{newTable(), newTable()}
 		for i := range states {
 			w := &brimline.Window{Last: 5, Floor: brimline.MinTime, Rules: []brimline.RuleState{{Rule: r.Fingerprint()}}}
 			states[i] = f.NewState("u", w, w, 0)

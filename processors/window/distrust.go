@@ -44,7 +44,7 @@ func (s *step) distrust(upTo brimline.Time) bool {
 // askDoubt asks about all windows that a forgotten row may be in.
 func (s *step) askDoubt(i int) {
 	d := &s.w.Doubt
-	s.ask(i, d.From, d.Floor.Add(s.rules[i].Window), d.Floor)
+	s.ask(i, d.From, d.Floor.Add(s.rules[i].Reach()), d.Floor)
 }
 
 // askOnceMore is askDoubt after a while, unless the user was distrusted again since.

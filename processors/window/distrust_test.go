@@ -32,9 +32,9 @@ type doubts struct {
 
 	stream  []brimline.Change
 	next    int
-	kept    *table
+	kept    *userTable
 	state   *State
-	earlier []*table
+	earlier []*userTable
 	sent    map[brimline.CandidateKind][]brimline.Candidate
 	mark    map[brimline.CandidateKind]brimline.Cause
 	answers map[brimline.CandidateKind][]brimline.Change // PostgreSQL's, not yet in the stream
@@ -101,6 +101,7 @@ func (d *doubts) rows(after int) map[string]brimline.Transaction {
 	return rows
 }
 
+// edgesOf are the edges that raise alerts.
 func edgesOf(rows map[string]brimline.Transaction, r *brimline.Rule) (edges []brimline.Time) {
 	for _, at := range rows {
 		var f brimline.Figures
@@ -117,8 +118,7 @@ func edgesOf(rows map[string]brimline.Transaction, r *brimline.Rule) (edges []br
 			edges = append(edges, at.Time)
 		}
 	}
-	slices.Sort(edges)
-	return edges
+	return loudOf(edges, r, brimline.MinTime, brimline.MaxTime)
 }
 
 // move is something that may happen next; nil where it cannot.
@@ -343,7 +343,7 @@ func (d *doubts) verify(kind brimline.CandidateKind) {
 		return
 	default:
 		answer.Kind, answer.Edges = brimline.Refuted, []brimline.Time{c.Edge}
-		if f := d.figures(&c); d.byItself && f.Before.Cmp(c.Rule.Limit) <= 0 && c.Stream.HaveMore(f, c.Rule.Measure) {
+		if f := d.figures(&c); d.byItself && !f.IsEdge(c.Rule.Limit) && f.Before.Cmp(c.Rule.Limit) <= 0 && c.Stream.HaveMore(f, c.Rule.Measure) {
 			d.again = append(d.again, refusal{Candidate: c})
 		}
 	}
@@ -402,7 +402,7 @@ func (d *doubts) newest(at brimline.Time) (number int) {
 func (d *doubts) String() string {
 	var b strings.Builder
 	for _, r := range d.set.Rules {
-		fmt.Fprintf(&b, "rule %s: %v %s > %s\n", r.ID, r.Window, r.Measure, r.Limit.Format(0))
+		fmt.Fprintf(&b, "rule %s: %v %s > %s, quiet %v\n", r.ID, r.Window, r.Measure, r.Limit.Format(0), r.Quiet)
 	}
 	for _, w := range d.committed {
 		fmt.Fprintf(&b, "tx %d: row %s of %d at hour %d, gone %v, lost %v\n", w.number, w.row.ID, w.row.Amount,
@@ -425,7 +425,7 @@ func TestDistrustRepairs(t *testing.T) {
 			rules = append(rules, brimline.Rule{ID: fmt.Sprint("r", i),
 				Window:  time.Duration(rapid.IntRange(1, 8).Draw(t, "window")) * time.Hour,
 				Measure: brimline.Measure(rapid.IntRange(0, 4).Draw(t, "measure")),
-				Limit:   brimline.Count(rapid.Int64Range(0, 12).Draw(t, "limit"))})
+				Limit:   brimline.Count(rapid.Int64Range(0, 12).Draw(t, "limit")), Quiet: drawQuiet(t)})
 		}
 		d := newDoubts(t, drawWrites(t), rules...)
 		d.live(t)
@@ -539,6 +539,28 @@ func TestEveryInterleavingOfADistrust(t *testing.T) {
 		"a forgotten row becomes 0":      {put("a", 2500, 0), lost(put("b", 600, 1)), put("c", 2700, 2), put("a", 0, 0)},
 		"a forgotten row moves":          {put("a", 2500, 0), put("b", 600, 1), lost(gone("a")), put("c", 2700, 2), put("b", 600, 200)},
 		"forgotten, changed and back":    {lost(put("a", 100, 0)), put("b", 2950, 1), put("a", 10, 0), blind(put("a", 100, 0))},
+	} {
+		n := schedules(2, func(pick func(int) int) {
+			d := newDoubts(t, slices.Clone(script), rule)
+			d.run(pick)
+			if wrong := d.wrong(); wrong != "" {
+				t.Fatalf("%s: %s%s", name, wrong, d)
+			}
+		})
+		t.Logf("%s: %d interleavings", name, n)
+	}
+}
+
+// TestEveryInterleavingOfAQuietDistrust: an edge was silent because of a row that was forgotten, and is so no more when
+// the row changes, which makes it no edge of a window that has the row.
+func TestEveryInterleavingOfAQuietDistrust(t *testing.T) {
+	blind := func(w write) write { w.blind = true; return w }
+	rule := brimline.Rule{ID: "r", Window: time.Hour, Quiet: 3 * time.Hour, Limit: brimline.Count(0)}
+	for name, script := range map[string][]write{
+		"it becomes 0":      {unseen(made("a", 1, 1)), made("b", 1, 4), blind(made("a", 0, 2))},
+		"it moves away":     {unseen(made("a", 1, 3)), made("b", 1, 5), blind(made("a", 1, 1))},
+		"it is deleted":     {unseen(made("a", 1, 3)), made("b", 1, 5), removed("a")},
+		"another is before": {made("c", 1, 0), unseen(made("a", 1, 2)), made("b", 1, 4), removed("a"), removed("c")},
 	} {
 		n := schedules(2, func(pick func(int) int) {
 			d := newDoubts(t, slices.Clone(script), rule)

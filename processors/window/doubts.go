@@ -4,8 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/lovoo/goka/storage"
-
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/codecs"
 	"github.com/brimline/brimline/processors"
@@ -33,37 +31,6 @@ func (p *partitionStates) noteDoubt(user string, d brimline.Doubt) {
 	case !there || known.Doubt != d:
 		p.doubts[user] = doubted{Doubt: d}
 	}
-}
-
-// close says that the partition is another's from now on.
-func (p *partitionStates) close() {
-	p.all.mu.Lock()
-	defer p.all.mu.Unlock()
-	if p.all.of[p.partition] == p && !p.closed {
-		p.closed = true
-		p.all.above -= len(p.above)
-		clear(p.above)
-	}
-}
-
-// watchedTable is the storage that goka gets.
-type watchedTable struct {
-	*processors.Noting
-	of *partitionStates
-}
-
-// Iterator is what goka's visits go over: the users and segments that a sweep may delete.
-func (w watchedTable) Iterator() (storage.Iterator, error) {
-	all, err := w.Noting.Iterator()
-	if err != nil {
-		return nil, err
-	}
-	return w.of.all.walks.through(all, w.of.partition), nil
-}
-
-func (w watchedTable) Close() error {
-	w.of.close()
-	return w.Noting.Close()
 }
 
 // Recall finds the users of partitions that were taken over with whom the clock has to do, and those for whom there was

@@ -24,7 +24,7 @@ type Folder struct {
 // order. Announced edges are remembered for keep longer than rows.
 func NewFolder(set *brimline.RuleSet, compiled []sliding.Rule, keep time.Duration) *Folder {
 	return &Folder{rules: compiled, scale: set.Scale, retention: set.Retention(),
-		lateness: set.Retention() - set.Longest(), keep: keep}
+		lateness: set.Retention() - set.Furthest(), keep: keep}
 }
 
 // Input is one message of the changes stream.
@@ -348,11 +348,11 @@ func (s *step) upsert() bool {
 		case removed != nil:
 			s.judgeRow(i, removed.Time, true, true)
 		case doubted:
-			s.judge(i, first, last.Add(s.rules[i].Window), true, true)
+			s.judge(i, first, last.Add(s.rules[i].Reach()), true, true)
 		}
 		weight, _ := s.rules[i].Weigh(row)
 		counts := weight != 0 || removed != nil || unseen
-		s.judgeRow(i, row.Time, counts, removed != nil || unseen || counts && s.rules[i].Measure.Shrinks())
+		s.judgeRow(i, row.Time, counts, removed != nil || unseen || counts && s.rules[i].Unsteady())
 	}
 	return true
 }
@@ -424,18 +424,19 @@ func (s *step) take(found *brimline.Row) *brimline.Transaction {
 	return &was
 }
 
-// judgeRow is judge for the window ends that a row at t belongs to, and for all where t is MinTime, not known.
+// judgeRow is judge for the window ends about which a row at t decides, and for all where t is MinTime, not known.
 func (s *step) judgeRow(i int, t brimline.Time, counts, mayFall bool) (changed bool) {
-	to := t.Add(s.rules[i].Window)
+	to := t.Add(s.rules[i].Reach())
 	if t == brimline.MinTime {
 		to = brimline.MaxTime
 	}
 	return s.judge(i, t, to, counts, mayFall)
 }
 
-// judge takes a change to rows that belong to the window ends of rule i in [first, to] to these. Where the change
+// judge takes a change to rows that decide about the window ends of rule i in [first, to] to these. Where the change
 // counts for the rule, or concerns an edge that could not be judged, it looks for new edges. mayFall says that totals
-// may have become lower, so that what PostgreSQL said of announced edges may no longer hold.
+// may have become lower, or that edges which were silent may be so no more, so that what PostgreSQL said of announced
+// edges may no longer hold.
 // It gives whether it has changed what is known of an edge or a span.
 func (s *step) judge(i int, first, to brimline.Time, counts, mayFall bool) (changed bool) {
 	changed, woken := s.reach(i, first, to, mayFall)

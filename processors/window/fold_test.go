@@ -25,8 +25,8 @@ type world struct {
 	stream    []brimline.Change
 	next      int // offset of the next message to fold
 	state     *State
-	kept      *table               // of the window stage
-	earlier   []*table             // what it was before each message
+	kept      *userTable           // of the window stage
+	earlier   []*userTable         // what it was before each message
 	sent      []brimline.Candidate // emitted, not yet acknowledged: a crash loses them
 	watermark [2]brimline.Cause    // of candidates and of questions
 	alerts    []string
@@ -55,16 +55,36 @@ func (w *world) figures(r *brimline.Rule, at brimline.Time) (f brimline.Figures,
 	return f, rows
 }
 
+// edges are those that raise alerts.
 func (w *world) edges(r *brimline.Rule, from, to brimline.Time) []brimline.Time {
-	var out []brimline.Time
+	var all []brimline.Time
 	for i := range w.table {
 		t := w.table[i].Time
-		if f, _ := w.figures(r, t); from <= t && t <= to && f.IsEdge(r.Limit) && !slices.Contains(out, t) {
-			out = append(out, t)
+		if f, _ := w.figures(r, t); f.IsEdge(r.Limit) && !slices.Contains(all, t) {
+			all = append(all, t)
 		}
 	}
-	slices.Sort(out)
-	return out
+	return loudOf(all, r, from, to)
+}
+
+// loudOf are those of all edges that raise alerts, in [from, to] and in order.
+func loudOf(all []brimline.Time, r *brimline.Rule, from, to brimline.Time) (loud []brimline.Time) {
+	for _, t := range all {
+		silent := slices.ContainsFunc(all, func(o brimline.Time) bool { return o < t && t <= o.Add(r.Quiet) })
+		if from <= t && t <= to && !silent {
+			loud = append(loud, t)
+		}
+	}
+	slices.Sort(loud)
+	return loud
+}
+
+// drawQuiet makes half of the rules quiet.
+func drawQuiet(t *rapid.T) time.Duration {
+	if rapid.Bool().Draw(t, "is not quiet") {
+		return 0
+	}
+	return time.Duration(rapid.IntRange(1, 24).Draw(t, "quiet")) * time.Hour
 }
 
 // folded folds a message and writes the state, which is read back from the table now and then.
@@ -121,7 +141,7 @@ func (w *world) verify() {
 		answer := brimline.Change{Kind: brimline.EdgesFound, User: c.User, Rule: c.Rule.Fingerprint(), Row: c.Trigger}
 		if c.Kind == brimline.LateCandidate {
 			answer.Edges = w.edges(&c.Rule, c.Edge, c.Until)
-		} else if f, rows := w.figures(&c.Rule, c.Edge); rows > 0 && f.IsEdge(c.Rule.Limit) {
+		} else if len(w.edges(&c.Rule, c.Edge, c.Edge)) > 0 {
 			w.alerts = append(w.alerts, c.ID())
 			if w.onAlert != nil {
 				w.onAlert(c)
@@ -152,7 +172,7 @@ func drawWorld(t *rapid.T) *world {
 	for i := range rapid.IntRange(1, 5).Draw(t, "rules") {
 		r := brimline.Rule{
 			ID: "r" + strconv.Itoa(i), Window: time.Duration(hours.Draw(t, "window")) * time.Hour,
-			Measure: brimline.Measure(rapid.IntRange(0, 4).Draw(t, "measure")),
+			Measure: brimline.Measure(rapid.IntRange(0, 4).Draw(t, "measure")), Quiet: drawQuiet(t),
 		}
 		r.Limit = brimline.Amount(rapid.Int64Range(0, 60).Draw(t, "limit")).Total()
 		if r.Measure == brimline.CountAll {

@@ -14,6 +14,7 @@ import (
 	"github.com/brimline/brimline/codecs"
 	"github.com/brimline/brimline/internal/failpoint"
 	"github.com/brimline/brimline/internal/sliding"
+	"github.com/brimline/brimline/internal/table"
 	"github.com/brimline/brimline/processors"
 )
 
@@ -81,7 +82,7 @@ func (t *task) change(ctx goka.Context, msg any) {
 	}
 	if err != nil {
 		if e, ok := errors.AsType[*brimline.Error](err); ok && e.Kind == codecs.KindOlderFormat {
-			processors.Fail(ctx, err) // the whole group is an older one
+			table.Fail(ctx, err) // the whole group is an older one
 		}
 		dead := deadLetter(ctx, msg.([]byte), err, t.Clock())
 		codecs.FitDeadLetter(dead, t.MostBytes)
@@ -92,7 +93,7 @@ func (t *task) change(ctx goka.Context, msg any) {
 	}
 	change.Source.Topic = t.Streams.Source
 	if processors.IsMarker(ctx.Key()) {
-		states.noted.SetValue(ctx, mark(ctx, change, t.Markers, t.Rules.Scale))
+		states.table.SetValue(ctx, mark(ctx, change, t.Markers, t.Rules.Scale))
 		if change.Kind == brimline.Truncate {
 			t.wakeMixed(ctx, states)
 		}
@@ -137,7 +138,7 @@ func (t *task) emit(ctx goka.Context, found []brimline.Candidate) {
 	for i := range found {
 		cut, err := codecs.FitCandidate(&found[i], t.MostAsked)
 		if err != nil {
-			processors.Fail(ctx, err)
+			table.Fail(ctx, err)
 		}
 		if cut {
 			t.Metrics.cut.Inc()
@@ -173,11 +174,11 @@ func writtenAt(ctx goka.Context) brimline.Time {
 func (t *task) open(ctx goka.Context, states *partitionStates) *State {
 	value, err := states.value(ctx.Key())
 	if err != nil {
-		processors.Fail(ctx, err)
+		table.Fail(ctx, err)
 	}
 	state, broken, err := states.open(t.fold, ctx.Key(), value, brimline.TimeOf(t.Clock()))
 	if err != nil {
-		processors.Fail(ctx, err)
+		table.Fail(ctx, err)
 	}
 	if broken != nil {
 		t.Metrics.broken.Inc()
@@ -192,24 +193,20 @@ func (t *task) open(ctx goka.Context, states *partitionStates) *State {
 func (t *task) store(ctx goka.Context, states *partitionStates, state *State) {
 	cut, err := state.commit()
 	if err != nil {
-		processors.Fail(ctx, err)
+		table.Fail(ctx, err)
 	}
-	put := func(n uint64, value any, bytes []byte) {
-		key := processors.SegmentKey(state.user, n)
-		if err := states.table.SetUnreported(key, bytes); err != nil {
-			processors.Fail(ctx, err)
-		}
-		ctx.Emit(t.segments, key, value)
+	put := func(n uint64, value []byte) {
+		states.table.SetBeside(ctx, t.segments, processors.SegmentKey(state.user, n), value)
 	}
 	for _, s := range cut.sealed {
-		put(s.number, s.value, s.value)
+		put(s.number, s.value)
 	}
 	if len(cut.sealed) > 0 {
 		failpoint.Hit(failpoint.SegmentSet)
 	}
-	states.noted.SetValue(ctx, state.value())
+	states.table.SetValue(ctx, state.value())
 	for n := cut.first; n != cut.next; n++ {
-		put(n, nil, nil)
+		put(n, nil)
 	}
 	states.keep(state)
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/codecs"
 	"github.com/brimline/brimline/internal/sliding"
+	"github.com/brimline/brimline/internal/table"
 	"github.com/brimline/brimline/processors"
 )
 
@@ -41,16 +42,16 @@ func start(t *testing.T, further ...brimline.Rule) *stage {
 	for _, r := range set.Rules {
 		compiled = append(compiled, sliding.Rule{Rule: r, Fingerprint: r.Fingerprint()})
 	}
-	states := NewStates(1 << 20)
+	markers, states := NewMarkers(1), NewStates(1<<20)
 	s.states = states
 	s.seen = NewSeen(&set, time.Hour, func() time.Time { return time.Unix(1e9, 0) })
 	graph := Graph(Config{
 		Streams: s.streams, Rules: set, Seen: s.seen, Compiled: compiled, Keep: time.Hour,
-		Markers: NewMarkers(1), States: states, Clock: func() time.Time { return time.Unix(1e9, 0) },
+		Markers: markers, States: states, Clock: func() time.Time { return time.Unix(1e9, 0) },
 		Metrics: NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.DiscardHandler),
 	})
-	proc, err := goka.NewProcessor(nil, graph, goka.WithTester(s.Tester),
-		goka.WithStorageBuilder(states.Watch(withSegments(s.StorageBuilder()))))
+	options := kept(s.StorageBuilder(), markers, states).Processor()
+	proc, err := goka.NewProcessor(nil, graph, append([]goka.ProcessorOption{goka.WithTester(s.Tester)}, options...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,12 +72,9 @@ func start(t *testing.T, further ...brimline.Rule) *stage {
 	return s
 }
 
-// withSegments makes the tester's storages take segments.
-func withSegments(build storage.Builder) storage.Builder {
-	return func(topic string, partition int32) (storage.Storage, error) {
-		st, err := build(topic, partition)
-		return processors.EscapeOffsetKey(st), err
-	}
+// kept is the stage's table over storages that hold no more than they must.
+func kept(build storage.Builder, m *Markers, s *States) *table.Table {
+	return table.New(table.Options{Open: build, Keep: processors.KeepNewer, Watch: Watch(m, s)})
 }
 
 func (s *stage) change(user string, c brimline.Change) {

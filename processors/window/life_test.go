@@ -102,21 +102,21 @@ func (l *life) figures(user string, r *brimline.Rule, at brimline.Time) (f briml
 	return f, there, err
 }
 
+// edges are those that raise alerts.
 func (l *life) edges(user string, r *brimline.Rule, from, to brimline.Time) (times []brimline.Time, err error) {
 	for _, row := range l.rows {
-		if row.gone || row.User != user || row.Time < from.Add(-r.Window) || row.Time > to {
+		if row.gone || row.User != user || row.Time < from.Add(-r.Reach()) || row.Time > to {
 			continue
 		}
 		if row.bad {
 			return nil, errors.New("NaN")
 		}
-		if f, there, _ := l.figures(user, r, row.Time); row.Time >= from && there && f.IsEdge(r.Limit) &&
+		if f, there, _ := l.figures(user, r, row.Time); row.Time >= from.Add(-r.Quiet) && there && f.IsEdge(r.Limit) &&
 			!slices.Contains(times, row.Time) {
 			times = append(times, row.Time)
 		}
 	}
-	slices.Sort(times)
-	return times, nil
+	return loudOf(times, r, from, to), nil
 }
 
 // memory is the table's storage.
@@ -136,8 +136,7 @@ func (l *life) start() {
 		Log: slog.New(slog.DiscardHandler),
 	})
 	inner := func(string, int32) (storage.Storage, error) { return memory{mapped{of: l.table}}, nil }
-	build := markers.Watch(states.Watch(inner))
-	st, err := build("table", 0)
+	st, err := kept(inner, markers, states).Build("table", 0)
 	if err == nil {
 		err = st.MarkRecovered()
 	}
@@ -178,7 +177,7 @@ func (c *lived) Emit(to goka.Stream, key string, value any, _ ...goka.ContextOpt
 func (c *lived) SetValue(value any, _ ...goka.ContextOption) {
 	b, err := codecs.WindowPart{}.Encode(value)
 	if err == nil {
-		err = c.l.task.States.partition(0).noted.Set(c.key, b)
+		err = c.l.task.States.partition(0).table.Set(c.key, b)
 	}
 	if err != nil {
 		c.l.t.Fatal(err)
@@ -260,7 +259,7 @@ func (l *life) repaired(m *message) {
 func (l *life) notSought(user string, r *brimline.Rule, at brimline.Time) bool {
 	return slices.ContainsFunc(l.late, func(f *fact) bool {
 		weight, _ := r.Measure.Weigh(f.Amount)
-		return f.User == user && f.Time <= at && at <= f.Time.Add(r.Window) && (f.gone || weight == 0)
+		return f.User == user && f.Time <= at && at <= f.Time.Add(r.Reach()) && (f.gone || weight == 0)
 	})
 }
 
@@ -362,11 +361,16 @@ func (l *life) verify(way, most int) {
 			var there bool
 			f, there, err = l.figures(c.User, &c.Rule, c.Edge)
 			answer.Kind = brimline.Refuted
-			if err == nil && there && f.IsEdge(c.Rule.Limit) {
+			is := err == nil && there && f.IsEdge(c.Rule.Limit)
+			if is && c.Rule.Quiet > 0 {
+				answer.Edges, err = l.edges(c.User, &c.Rule, c.Edge, c.Edge)
+			}
+			if is && err == nil && len(answer.Edges) > 0 {
 				l.alerts = append(l.alerts, c.ID())
 				continue
 			}
-			if err == nil {
+			answer.Edges = []brimline.Time{c.Edge}
+			if err == nil && !is {
 				l.refused = append(l.refused, *c)
 			}
 		}
@@ -475,8 +479,8 @@ func (l *life) check(mayRepeat bool) {
 func (l *life) String() string {
 	var b strings.Builder
 	for _, r := range l.set.Rules {
-		fmt.Fprintf(&b, "rule %s: %v %s > %s, fingerprint %x\n", r.ID, r.Window, r.Measure, r.Limit.Format(0),
-			r.Fingerprint())
+		fmt.Fprintf(&b, "rule %s: %v %s > %s, quiet %v, fingerprint %x\n", r.ID, r.Window, r.Measure,
+			r.Limit.Format(0), r.Quiet, r.Fingerprint())
 	}
 	fmt.Fprintf(&b, "history %v, edges %v longer\n", l.set.Retention(), l.keep)
 	hours := func(t brimline.Time) string { return fmt.Sprint(int64(t / hour)) }
@@ -502,7 +506,7 @@ func drawLife(t *rapid.T, inOrder bool) *life {
 		r := brimline.Rule{ID: "r" + strconv.Itoa(i),
 			Window:  time.Duration(rapid.IntRange(1, 12).Draw(t, "window")) * time.Hour,
 			Measure: brimline.Measure(rapid.IntRange(0, 4).Draw(t, "measure")),
-			Limit:   brimline.Count(rapid.Int64Range(0, 50).Draw(t, "limit"))}
+			Limit:   brimline.Count(rapid.Int64Range(0, 50).Draw(t, "limit")), Quiet: drawQuiet(t)}
 		if r.Measure == brimline.CountAll {
 			r.Limit = brimline.Count(rapid.Int64Range(0, 3).Draw(t, "count"))
 		}

@@ -5,10 +5,9 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/lovoo/goka/storage"
-
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/codecs"
+	"github.com/brimline/brimline/internal/table"
 	"github.com/brimline/brimline/processors"
 )
 
@@ -118,28 +117,9 @@ func (m *Markers) change(partition int32, f func(*marker)) *brimline.Window {
 	return w
 }
 
-// Watch makes builder's storages report their marker as soon as they have recovered.
-func (m *Markers) Watch(builder storage.Builder) storage.Builder {
-	return func(topic string, partition int32) (storage.Storage, error) {
-		st, err := builder(topic, partition)
-		if err != nil {
-			return nil, err
-		}
-		return &watched{Storage: st, markers: m, partition: partition}, nil
-	}
-}
-
-type watched struct {
-	storage.Storage
-	markers   *Markers
-	partition int32
-}
-
-func (w *watched) MarkRecovered() error {
-	if err := w.Storage.MarkRecovered(); err != nil {
-		return err
-	}
-	value, err := w.Get(processors.MarkerKey(w.partition, w.markers.partitions))
+// recovered takes a partition's marker from its table.
+func (m *Markers) recovered(p *table.Partition) error {
+	value, err := p.Get(processors.MarkerKey(p.Number(), m.partitions))
 	if err != nil {
 		return err
 	}
@@ -160,8 +140,8 @@ func (w *watched) MarkRecovered() error {
 			}
 		}
 	}
-	w.markers.mu.Lock()
-	defer w.markers.mu.Unlock()
-	w.markers.of[w.partition] = k
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.of[p.Number()] = k
 	return nil
 }

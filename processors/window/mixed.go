@@ -5,6 +5,7 @@ import (
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/codecs"
+	"github.com/brimline/brimline/internal/table"
 	"github.com/brimline/brimline/processors"
 )
 
@@ -19,7 +20,7 @@ func (t *task) wakeMixed(ctx goka.Context, states *partitionStates) {
 	}
 	values, err := states.table.Iterator()
 	if err != nil {
-		processors.Fail(ctx, err)
+		table.Fail(ctx, err)
 	}
 	defer values.Release()
 	for values.Next() {
@@ -29,7 +30,7 @@ func (t *task) wakeMixed(ctx goka.Context, states *partitionStates) {
 		}
 		value, err := values.Value()
 		if err != nil {
-			processors.Fail(ctx, err)
+			table.Fail(ctx, err)
 		}
 		if last, ok := codecs.WindowLast(value); !ok || last > k.truncatedAt {
 			continue
@@ -41,12 +42,12 @@ func (t *task) wakeMixed(ctx goka.Context, states *partitionStates) {
 		}
 		wake, err := codecs.Change{}.Encode(&brimline.Change{Kind: brimline.AskAgain, User: user})
 		if err != nil {
-			processors.Fail(ctx, err)
+			table.Fail(ctx, err)
 		}
 		ctx.Emit(t.changes, user, wake)
 	}
 	if err := values.Err(); err != nil {
-		processors.Fail(ctx, err)
+		table.Fail(ctx, err)
 	}
 }
 

@@ -151,11 +151,11 @@ func (s *step) askLate(i int, row, before *brimline.Transaction, unseen bool) {
 	s.askBelow(i, from, last)
 }
 
-// askBelow asks for the edges at those window ends of rule i, among the ones that rows from one time to another belong
-// to, whose rows are not all retained.
+// askBelow asks for the edges at those window ends of rule i, among the ones about which rows from one time to another
+// decide, whose rows are not all retained.
 func (s *step) askBelow(i int, from, last brimline.Time) {
 	if first := s.judgeable(i); from < first && from <= last {
-		s.ask(i, from, min(last.Add(s.rules[i].Window), first-1), last)
+		s.ask(i, from, min(last.Add(s.rules[i].Reach()), first-1), last)
 	}
 }
 

@@ -16,7 +16,7 @@ type bench struct {
 	rules  []sliding.Rule
 	fold   *Folder
 	st     *State
-	table  *table
+	table  *userTable
 	offset int64
 	apart  map[brimline.Cause]bool // questions by the way that they went
 }

@@ -48,7 +48,7 @@ type replays struct {
 	set      brimline.RuleSet
 	compiled []sliding.Rule
 	fold     *Folder
-	table    *table
+	table    *userTable
 	state    *State
 	stream   []Input
 	open     map[place]brimline.Candidate // without an answer

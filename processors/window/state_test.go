@@ -21,19 +21,21 @@ type failer interface {
 	Fatalf(format string, args ...any)
 }
 
-// table is what the group table holds of one user.
-type table struct {
+// userTable is what the group table holds of one user.
+type userTable struct {
 	value    []byte
 	segments map[uint64][]byte
 	written  int // bytes, of all records
 }
 
-func newTable() *table { return &table{segments: map[uint64][]byte{}} }
+func newTable() *userTable { return &userTable{segments: map[uint64][]byte{}} }
 
-func (tb *table) clone() *table { return &table{tb.value, maps.Clone(tb.segments), tb.written} }
+func (tb *userTable) clone() *userTable {
+	return &userTable{tb.value, maps.Clone(tb.segments), tb.written}
+}
 
 // withSegmentsOf is tb with the segments that were written later and came into the changelog before it ended.
-func (tb *table) withSegmentsOf(later *table) *table {
+func (tb *userTable) withSegmentsOf(later *userTable) *userTable {
 	c := tb.clone()
 	for n, value := range later.segments {
 		c.segments[n] = value
@@ -42,7 +44,7 @@ func (tb *table) withSegmentsOf(later *table) *table {
 }
 
 // write commits s, and checks that a reader finds a whole window between any two records.
-func (tb *table) write(t failer, s *State) {
+func (tb *userTable) write(t failer, s *State) {
 	t.Helper()
 	c, err := s.commit()
 	if err != nil {
@@ -72,7 +74,7 @@ func (tb *table) write(t failer, s *State) {
 	}
 }
 
-func (tb *table) read(t failer) *brimline.Window {
+func (tb *userTable) read(t failer) *brimline.Window {
 	t.Helper()
 	if tb.value == nil {
 		return nil
@@ -84,7 +86,7 @@ func (tb *table) read(t failer) *brimline.Window {
 	return whole
 }
 
-func (tb *table) decoded(t failer) *brimline.Window {
+func (tb *userTable) decoded(t failer) *brimline.Window {
 	t.Helper()
 	v, err := codecs.WindowPart{}.Decode(tb.value)
 	if err != nil {
@@ -94,7 +96,7 @@ func (tb *table) decoded(t failer) *brimline.Window {
 }
 
 // load reads the state back, as another instance would.
-func (tb *table) load(t failer, f *Folder) *State {
+func (tb *userTable) load(t failer, f *Folder) *State {
 	t.Helper()
 	if tb.value == nil {
 		return f.NewState("u", nil, nil, 0)

@@ -1,17 +1,15 @@
 package window
 
 import (
-	"container/list"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
-	"github.com/lovoo/goka"
 	"github.com/lovoo/goka/storage"
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/codecs"
+	"github.com/brimline/brimline/internal/table"
 	"github.com/brimline/brimline/processors"
 )
 
@@ -19,11 +17,9 @@ import (
 // would have to be read otherwise, and reaches past goka to the table's
 // storage, because a goka callback can only set the value of its message's key. One attempt of the stage has one.
 type States struct {
-	limit int // bytes
+	kept  *table.Decoded[*State] // by user
 	mu    sync.Mutex
 	of    map[int32]*partitionStates
-	size  int       // of all states that are kept, see State.size
-	used  list.List // of *kept, least recently used last; of all partitions, so that a heavy user is not driven out by another's
 	walks walks
 
 	above  int       // users in partitionStates.above of all partitions
@@ -33,78 +29,64 @@ type States struct {
 
 // NewStates keeps states of about limit bytes in all, and the newest whatever its size.
 func NewStates(limit int) *States {
-	return &States{limit: limit, of: map[int32]*partitionStates{}}
+	return &States{kept: table.NewDecoded[*State](limit), of: map[int32]*partitionStates{}}
 }
 
 // partitionStates is one partition's share.
 type partitionStates struct {
-	all   *States
-	table processors.SegmentStorage
-	noted *processors.Noting       // the same, for goka
-	users map[string]*list.Element // of States.used; guarded by States.mu
-
-	partition int32
-	doubts    map[string]doubted    // by user; guarded by States.mu, as above, more and closed are
-	above     map[string]aboveLimit // by user
-	more      bool                  // there are users whom above has no room for
-	closed    bool
-	recalled  bool // doubts and above have those that the table had from before; only Recall uses it
+	all      *States
+	table    *table.Partition
+	doubts   map[string]doubted    // by user; guarded by States.mu, as above, more and closed are
+	above    map[string]aboveLimit // by user
+	more     bool                  // there are users whom above has no room for
+	closed   bool
+	recalled bool // doubts and above have those that the table had from before; only Recall uses it
 
 	change brimline.Change // the one that is being folded: a partition's messages are folded one by one
 }
 
-// kept is a state in States.used.
-type kept struct {
-	of    *partitionStates
-	state *State
-	size  int
-}
-
-// Watch wraps the builder of the table's storages, which must be processors.SegmentStorage.
-func (s *States) Watch(builder storage.Builder) storage.Builder {
-	return func(topic string, partition int32) (storage.Storage, error) {
-		st, err := builder(topic, partition)
-		if err != nil {
-			return nil, err
-		}
-		table, ok := st.(processors.SegmentStorage)
-		if !ok {
-			return nil, fmt.Errorf("the storage of table %q cannot hold segments: %T", topic, st)
-		}
-		p := &partitionStates{
-			all:       s,
-			table:     table,
-			noted:     &processors.Noting{Storage: table},
-			users:     map[string]*list.Element{},
-			partition: partition,
-			doubts:    map[string]doubted{},
-			above:     map[string]aboveLimit{},
-		}
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if before := s.of[partition]; before != nil {
-			for _, e := range before.users {
-				s.drop(e)
-			}
-			s.above -= len(before.above)
-		}
-		s.of[partition] = p
-		return watchedTable{p.noted, p}, nil
+// Watch is how the stage follows its table: the states and doubts of each partition, and its marker.
+func Watch(m *Markers, s *States) table.Watch {
+	return table.Watch{
+		Opened:    s.opened,
+		Read:      s.read,
+		Recovered: m.recovered,
+		Visited: func(p *table.Partition, all storage.Iterator) storage.Iterator {
+			return s.walks.through(all, p.Number())
+		},
+		Closed: s.closed,
 	}
 }
 
-// Updating wraps the table's update callback: a state whose records are read
-// from the changelog, because another instance has written them, is forgotten here.
-func (s *States) Updating(update goka.UpdateCallback) goka.UpdateCallback {
-	return func(ctx goka.UpdateContext, st storage.Storage, key string, value []byte) error {
-		user, _, ok := processors.ParseSegmentKey(key)
-		if !ok {
-			user = key
-		}
-		if p := s.partition(ctx.Partition()); p != nil {
-			p.forget(user)
-		}
-		return update(ctx, st, key, value)
+func (s *States) opened(p *table.Partition) {
+	s.kept.DropAll(p.Number())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if before := s.of[p.Number()]; before != nil {
+		s.above -= len(before.above)
+	}
+	s.of[p.Number()] = &partitionStates{
+		all: s, table: p, doubts: map[string]doubted{}, above: map[string]aboveLimit{},
+	}
+}
+
+// read forgets a state whose records are read from the changelog, because another instance has written them.
+func (s *States) read(partition int32, key string) {
+	user, _, ok := processors.ParseSegmentKey(key)
+	if !ok {
+		user = key
+	}
+	s.kept.Drop(partition, user)
+}
+
+// closed says that the partition is another's from now on.
+func (s *States) closed(p *table.Partition) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if of := s.of[p.Number()]; of != nil && of.table == p && !of.closed {
+		of.closed = true
+		s.above -= len(of.above)
+		clear(of.above)
 	}
 }
 
@@ -115,16 +97,7 @@ func (s *States) partition(n int32) *partitionStates {
 }
 
 // get gives the state that is kept of a user, nil if none is.
-func (p *partitionStates) get(user string) *State {
-	p.all.mu.Lock()
-	defer p.all.mu.Unlock()
-	e := p.users[user]
-	if e == nil {
-		return nil
-	}
-	p.all.used.MoveToFront(e)
-	return e.Value.(*kept).state
-}
+func (p *partitionStates) get(user string) *State { return p.all.kept.Get(p.table.Number(), user) }
 
 // keep keeps a state as the table has it now, if it has segments.
 func (p *partitionStates) keep(state *State) {
@@ -132,36 +105,10 @@ func (p *partitionStates) keep(state *State) {
 		p.forget(state.user)
 		return
 	}
-	s := p.all
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	e := p.users[state.user]
-	if e == nil {
-		e = s.used.PushFront(&kept{of: p, state: state})
-		p.users[state.user] = e
-	}
-	k := e.Value.(*kept)
-	size := state.size()
-	s.size += size - k.size
-	k.size = size
-	for s.size > s.limit && s.used.Len() > 1 {
-		s.drop(s.used.Back())
-	}
+	p.all.kept.Put(p.table.Number(), state.user, state, state.size())
 }
 
-func (p *partitionStates) forget(user string) {
-	p.all.mu.Lock()
-	defer p.all.mu.Unlock()
-	if e := p.users[user]; e != nil {
-		p.all.drop(e)
-	}
-}
-
-func (s *States) drop(e *list.Element) {
-	k := s.used.Remove(e).(*kept)
-	delete(k.of.users, k.state.user)
-	s.size -= k.size
-}
+func (p *partitionStates) forget(user string) { p.all.kept.Drop(p.table.Number(), user) }
 
 // whole puts together what the table has of a user; nil for nothing.
 func (p *partitionStates) whole(user string, value *brimline.Window) (whole *brimline.Window, entries int, err error) {
@@ -200,7 +147,7 @@ func (p *partitionStates) value(user string) (*brimline.Window, error) {
 
 // peek is value for a sweep, which reads those of all users.
 func (p *partitionStates) peek(user string) (*brimline.Window, error) {
-	return decoded(processors.Peek(p.table, user))
+	return decoded(p.table.Peek(user))
 }
 
 func decoded(raw []byte, err error) (*brimline.Window, error) {

@@ -1,7 +1,6 @@
 package window
 
 import (
-	"container/list"
 	"errors"
 	"fmt"
 	"strings"
@@ -16,16 +15,21 @@ import (
 	"github.com/brimline/brimline/processors"
 )
 
+// open opens a partition of a table for states.
+func open(t *testing.T, states *States, n int32, inner storage.Storage) *partitionStates {
+	t.Helper()
+	build := func(string, int32) (storage.Storage, error) { return inner, nil }
+	if _, err := kept(build, NewMarkers(2), states).Build("table", n); err != nil {
+		t.Fatal(err)
+	}
+	return states.partition(n)
+}
+
 // A heavy user whose rows are asked for again and again stays, whatever
 // passes by in this partition or another.
 func TestHeavyUsersAreKept(t *testing.T) {
 	all := NewStates(120_000)
-	var parts []*partitionStates
-	for n := range int32(2) {
-		p := &partitionStates{all: all, users: map[string]*list.Element{}}
-		all.of[n] = p
-		parts = append(parts, p)
-	}
+	parts := []*partitionStates{open(t, all, 0, nil), open(t, all, 1, nil)}
 	state := func(user string, rows int) *State {
 		s := &State{user: user, w: &brimline.Window{}, rows: sliding.NewHistory(user, nil, make([]brimline.Row, rows)), tail: &brimline.Window{}}
 		return s
@@ -37,16 +41,40 @@ func TestHeavyUsersAreKept(t *testing.T) {
 		}
 		parts[i%2].keep(state(fmt.Sprint(i), 20))
 	}
-	if all.size > all.limit || len(parts[0].users)+len(parts[1].users) != all.used.Len() {
-		t.Errorf("%d bytes of %d states, and %d and %d users", all.size, all.used.Len(), len(parts[0].users), len(parts[1].users))
+	if parts[1].get("499") == nil || parts[1].get("1") != nil {
+		t.Error("the newest is not kept, or the oldest is")
 	}
 	parts[0].forget("heavy")
-	if parts[0].get("heavy") != nil || all.size > all.limit-900*32 {
-		t.Errorf("forgotten, and %d bytes are left", all.size)
+	if parts[0].get("heavy") != nil {
+		t.Error("a forgotten user is kept")
 	}
 	parts[1].keep(&State{user: "499", w: &brimline.Window{}, rows: sliding.NewHistory("499", nil, nil)})
 	if parts[1].get("499") != nil {
 		t.Error("a user without segments is kept")
+	}
+}
+
+// TestAPartitionThatIsTakenOverIsReadAnew: what is kept of a user goes when another instance's records are read, and
+// when the partition is opened again.
+func TestAPartitionThatIsTakenOverIsReadAnew(t *testing.T) {
+	all := NewStates(1 << 20)
+	heavy := func() *State {
+		return &State{user: "u", w: &brimline.Window{}, rows: sliding.NewHistory("u", nil, nil), tail: &brimline.Window{}}
+	}
+	p, other := open(t, all, 0, nil), open(t, all, 1, nil)
+	other.keep(heavy())
+	for _, key := range []string{"u", processors.SegmentKey("u", 7)} {
+		p.keep(heavy())
+		if Watch(NewMarkers(2), all).Read(0, key); p.get("u") != nil {
+			t.Errorf("a record of %q was read, and the user is kept", key)
+		}
+	}
+	p.keep(heavy())
+	if p = open(t, all, 0, nil); p.get("u") != nil {
+		t.Error("what was kept of an earlier opening is kept")
+	}
+	if other.get("u") == nil {
+		t.Error("another partition's user is gone")
 	}
 }
 
@@ -73,7 +101,7 @@ func (c *stopped) SetValue(any, ...goka.ContextOption) {
 var errSecondWriter = errors.New("second writer")
 
 // refusing is a table that takes segments and no value.
-type refusing struct{ processors.SegmentStorage }
+type refusing struct{ storage.Storage }
 
 func (refusing) Set(string, []byte) error           { return errSecondWriter }
 func (refusing) SetUnreported(string, []byte) error { return nil }
@@ -96,8 +124,8 @@ func TestNothingFollowsAValueThatWasRefused(t *testing.T) {
 	}
 	s.empty() // the next commit replaces the segments
 	put(41)
-	states := &partitionStates{all: NewStates(1 << 20), table: refusing{}, noted: &processors.Noting{Storage: refusing{}}, users: map[string]*list.Element{}}
-	ctx := &stopped{table: states.noted}
+	states := open(t, NewStates(1<<20), 0, refusing{})
+	ctx := &stopped{table: states.table}
 	func() {
 		defer func() {
 			if r := recover(); r != errSecondWriter { //nolint:errorlint // the very value

@@ -27,8 +27,7 @@ func TestLateRowsTellOneStory(t *testing.T) {
 		}
 		sent, links, joined := map[edge]bool{}, map[edge][]brimline.Time{}, map[edge]bool{}
 		isEdge := func(e edge) bool {
-			f, rows := w.figures(&w.set.Rules[e.rule], e.at)
-			return rows > 0 && f.IsEdge(w.set.Rules[e.rule].Limit)
+			return len(w.edges(&w.set.Rules[e.rule], e.at, e.at)) > 0
 		}
 		latest := func(e edge) (at brimline.Time, any bool) {
 			edges := w.edges(&w.set.Rules[e.rule], brimline.MinTime, e.at)
@@ -94,7 +93,7 @@ func TestLateRowsTellOneStory(t *testing.T) {
 			}
 		}
 		for e := range sent {
-			if w.set.Rules[e.rule].Measure.Shrinks() || isEdge(e) {
+			if w.set.Rules[e.rule].Unsteady() || isEdge(e) {
 				continue
 			}
 			want, _ := latest(e)

@@ -310,10 +310,11 @@ func TestGraphWakesMixedUsers(t *testing.T) {
 // TestMarkersRememberPlaces: what a marker says of a TRUNCATE is there after a restart, and an older one changes
 // nothing.
 func TestMarkersRememberPlaces(t *testing.T) {
-	kept := mapped{of: map[string][]byte{}}
+	in := mapped{of: map[string][]byte{}}
 	open := func() *Markers {
 		m := NewMarkers(1)
-		st, err := m.Watch(func(string, int32) (storage.Storage, error) { return memory{kept}, nil })("table", 0)
+		inner := func(string, int32) (storage.Storage, error) { return memory{in}, nil }
+		st, err := kept(inner, m, NewStates(0)).Build("table", 0)
 		if err == nil {
 			err = st.MarkRecovered()
 		}
@@ -336,7 +337,7 @@ func TestMarkersRememberPlaces(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		kept.of[processors.MarkerKey(0, 1)] = value
+		in.of[processors.MarkerKey(0, 1)] = value
 		m = open()
 		k := m.get(0)
 		if k.truncatedAt != c.at || (k.truncate == nil) != (c.known == 0) ||

@@ -1,4 +1,4 @@
-package kafka
+package table
 
 import (
 	"errors"
@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -17,7 +16,7 @@ import (
 	ldberrors "github.com/syndtr/goleveldb/leveldb/errors"
 )
 
-// Log is the changelog behind a table, as far as local state must agree with it. Cluster is one.
+// Log is the changelog behind a table, as far as local state must agree with it. kafka.Cluster is one.
 type Log interface {
 	// TopicID changes when the topic is created anew; "" if the broker knows no ids.
 	TopicID(topic string) (string, error)
@@ -25,33 +24,31 @@ type Log interface {
 	NextOffset(topic string, partition int32) (int64, error)
 }
 
-// TablesOptions are those of Tables. Dir and Log are required.
-type TablesOptions struct {
+// LocalOptions are those of Local. Dir and Log are required.
+type LocalOptions struct {
 	// Dir holds the local state, one directory per topic and partition. One process, and in it one
-	// processor or view, at a time: a second one that opens a partition fails.
+	// processor, at a time: a second one that opens a partition fails.
 	Dir string
 	// Log is the changelog that the state must agree with.
 	Log Log
-	// Cache is shared with other Tables of the process. Default: one of DefaultCacheBytes for these alone.
+	// Cache is shared with the other tables of the process. Default: one of DefaultCacheBytes for these alone.
 	Cache *ReadCache
 	// Now stamps what is set aside. Default time.Now.
 	Now func() time.Time
-	// Logger is told what is set aside and why. Default: nobody.
+	// Logger is told what is set aside and why. Default: one that discards it.
 	Logger *slog.Logger
 }
 
-// Tables keeps goka tables in LevelDB. The state is a copy of the changelog, so
+// Local keeps the partitions of a goka table in LevelDB. The state is a copy of the changelog, so
 // whatever is doubtful about it (damage, another topic id, offsets beyond the
 // changelog's end) is set aside and read again. Each storage writes to LevelDB
 // behind the changelog (see writeBehind) and is guarded against a second writer (see guard).
-type Tables struct {
-	o    TablesOptions
-	mu   sync.Mutex
-	open map[topicPartition]*guard
+type Local struct {
+	o LocalOptions
 }
 
-// NewTables makes the storages of one processor or one view.
-func NewTables(o TablesOptions) *Tables {
+// NewLocal makes the storages of one processor.
+func NewLocal(o LocalOptions) *Local {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -61,50 +58,30 @@ func NewTables(o TablesOptions) *Tables {
 	if o.Cache == nil {
 		o.Cache = NewReadCache(DefaultCacheBytes)
 	}
-	return &Tables{o: o, open: make(map[topicPartition]*guard)}
-}
-
-// Announce must be called by the update callback, before it writes, with the record's place.
-func (t *Tables) Announce(topic string, partition int32, offset int64) {
-	t.mu.Lock()
-	g := t.open[topicPartition{topic, partition}]
-	t.mu.Unlock()
-	if g != nil {
-		g.announce(offset)
-	}
+	return &Local{o}
 }
 
 // Build opens the state of a partition; it is a goka storage.Builder.
-func (t *Tables) Build(topic string, partition int32) (storage.Storage, error) {
-	g, err := t.build(topic, partition)
+func (l *Local) Build(topic string, partition int32) (storage.Storage, error) {
+	home := filepath.Join(l.o.Dir, fmt.Sprintf("%s.%d", topic, partition))
+	if err := l.bind(topic, home); err != nil {
+		return nil, l.fail(home, err)
+	}
+	s, err := l.openSound(home)
 	if err != nil {
-		return nil, err
+		return nil, l.fail(home, err)
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.open[topicPartition{topic, partition}] = g
-	return g, nil
-}
-
-func (t *Tables) build(topic string, partition int32) (*guard, error) {
-	home := filepath.Join(t.o.Dir, fmt.Sprintf("%s.%d", topic, partition))
-	if err := t.bind(topic, home); err != nil {
-		return nil, t.fail(home, err)
-	}
-	s, err := t.openSound(home)
-	if err != nil {
-		return nil, t.fail(home, err)
-	}
-	next, err := t.o.Log.NextOffset(topic, partition)
+	next, err := l.o.Log.NextOffset(topic, partition)
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	base := s.stored
 	if base >= next {
 		// goka would log it and serve values that the log does not have.
-		t.o.Logger.Warn("local state is ahead of its topic and is read again", "topic", topic, "partition", partition, "local", base, "next", next)
-		if s, err = t.reopenEmpty(home, s, topic); err != nil {
-			return nil, t.fail(home, err)
+		l.o.Logger.Warn("local state is ahead of its topic and is read again",
+			"topic", topic, "partition", partition, "local", base, "next", next)
+		if s, err = l.reopenEmpty(home, s, topic); err != nil {
+			return nil, l.fail(home, err)
 		}
 		base = noOffset
 	}
@@ -112,19 +89,11 @@ func (t *Tables) build(topic string, partition int32) (*guard, error) {
 		base = next - 1 // if recovery finds nothing to read, the first write gets next
 	}
 	g := newGuard(s, topic, partition, base)
-	place := topicPartition{topic, partition}
 	g.distrust = func() error { return distrust(home) }
-	g.release = func() {
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		if t.open[place] == g {
-			delete(t.open, place)
-		}
-	}
 	return g, nil
 }
 
-func (t *Tables) fail(home string, err error) error {
+func (l *Local) fail(home string, err error) error {
 	e := &brimline.Error{
 		Class: brimline.ClassEnvironment, Kind: "state_dir", Where: fmt.Sprintf("local state in %q", home),
 		Remedy: "check that the directory can be written and the disk is not full", Err: err,
@@ -141,8 +110,8 @@ func (t *Tables) fail(home string, err error) error {
 const idFile = "topic-id"
 
 // bind makes sure that the state in home is of the topic as it is now, or that there is none.
-func (t *Tables) bind(topic, home string) error {
-	id, err := t.o.Log.TopicID(topic)
+func (l *Local) bind(topic, home string) error {
+	id, err := l.o.Log.TopicID(topic)
 	if err != nil {
 		return err
 	}
@@ -150,7 +119,8 @@ func (t *Tables) bind(topic, home string) error {
 		return err
 	}
 	if id == "" {
-		t.o.Logger.Warn("the brokers give topics no ids: delete the local state whenever the topic is created anew", "topic", topic, "dir", home)
+		l.o.Logger.Warn("the brokers give topics no ids: delete the local state whenever the topic is created anew",
+			"topic", topic, "dir", home)
 		return os.MkdirAll(home, 0o755)
 	}
 	known, err := os.ReadFile(filepath.Join(home, idFile))
@@ -161,8 +131,9 @@ func (t *Tables) bind(topic, home string) error {
 		return err
 	}
 	if _, err := os.Stat(home); err == nil {
-		t.o.Logger.Warn("local state is of another topic with the same name, or distrusted, and is read again", "topic", topic, "dir", home)
-		if err := t.discard(home); err != nil {
+		l.o.Logger.Warn("local state is of another topic with the same name, or distrusted, and is read again",
+			"topic", topic, "dir", home)
+		if err := l.discard(home); err != nil {
 			return err
 		}
 	}
@@ -195,8 +166,8 @@ const (
 )
 
 // discard deletes home. It is renamed first: deletion cut short must not leave half a state behind.
-func (t *Tables) discard(home string) error {
-	aside := home + stale + t.stamp()
+func (l *Local) discard(home string) error {
+	aside := home + stale + l.stamp()
 	if err := os.Rename(home, aside); err != nil {
 		return err
 	}
@@ -213,7 +184,7 @@ func removeLeftovers(home string) error {
 }
 
 // setAside keeps home for whoever wants to know what happened to it; only the newest such copy is kept.
-func (t *Tables) setAside(home string) (string, error) {
+func (l *Local) setAside(home string) (string, error) {
 	older, err := filepath.Glob(quoteGlob(home) + damaged + "*")
 	for _, f := range older {
 		err = errors.Join(err, os.RemoveAll(f))
@@ -221,39 +192,40 @@ func (t *Tables) setAside(home string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	aside := home + damaged + t.stamp()
+	aside := home + damaged + l.stamp()
 	return aside, os.Rename(home, aside)
 }
 
-func (t *Tables) stamp() string { return t.o.Now().UTC().Format("20060102T150405.000") }
+func (l *Local) stamp() string { return l.o.Now().UTC().Format("20060102T150405.000") }
 
 func quoteGlob(path string) string {
 	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
 }
 
 // openSound opens the database in home, an empty one if it is damaged.
-func (t *Tables) openSound(home string) (*writeBehind, error) {
-	s, err := openWriteBehind(home, t.o.Cache)
+func (l *Local) openSound(home string) (*writeBehind, error) {
+	s, err := openWriteBehind(home, l.o.Cache)
 	if !ldberrors.IsCorrupted(err) || failpoint.Without(failpoint.SoundState) {
 		return s, err
 	}
 	id, idErr := os.ReadFile(filepath.Join(home, idFile))
-	aside, asideErr := t.setAside(home)
+	aside, asideErr := l.setAside(home)
 	if asideErr != nil {
 		return nil, errors.Join(err, asideErr)
 	}
-	t.o.Logger.Error("local state is damaged; it is set aside and read again from the topic", "dir", home, "aside", aside, "error", err)
+	l.o.Logger.Error("local state is damaged; it is set aside and read again from the topic",
+		"dir", home, "aside", aside, "error", err)
 	if idErr == nil {
 		if err := writeID(home, string(id)); err != nil {
 			return nil, err
 		}
 	}
-	return openWriteBehind(home, t.o.Cache)
+	return openWriteBehind(home, l.o.Cache)
 }
 
-func (t *Tables) reopenEmpty(home string, s *writeBehind, topic string) (*writeBehind, error) {
-	if err := errors.Join(s.Close(), t.discard(home), t.bind(topic, home)); err != nil {
+func (l *Local) reopenEmpty(home string, s *writeBehind, topic string) (*writeBehind, error) {
+	if err := errors.Join(s.Close(), l.discard(home), l.bind(topic, home)); err != nil {
 		return nil, err
 	}
-	return openWriteBehind(home, t.o.Cache)
+	return openWriteBehind(home, l.o.Cache)
 }

@@ -1,4 +1,4 @@
-package kafka
+package table
 
 import (
 	"cmp"
@@ -76,8 +76,6 @@ const (
 	flushEvery = 2 * time.Second
 	// A writer waits for the disk when so many memtables' bytes have come during one flush.
 	stallFactor = 4
-	// goka's key for the offset; kept, so that state of earlier versions is read.
-	offsetKey = "__offset"
 )
 
 func levelDBOptions() *opt.Options {

@@ -1,4 +1,4 @@
-package kafka
+package table
 
 import (
 	"encoding/binary"
@@ -13,7 +13,7 @@ func BenchmarkUpdate(b *testing.B) {
 	for _, users := range []int{1_000, 20_000, 200_000} {
 		b.Run(fmt.Sprint("users=", users), func(b *testing.B) {
 			const behind = 500
-			tb := NewTables(TablesOptions{Dir: b.TempDir(), Log: &fakeLog{id: "one", next: 1}})
+			tb := NewLocal(LocalOptions{Dir: b.TempDir(), Log: &fakeLog{id: "one", next: 1}})
 			s, err := tb.Build("g-table", 0)
 			must(b, err)
 			must(b, s.Open())

@@ -1,9 +1,9 @@
-package kafka
+package table
 
 import "sync"
 
 // ReadCache holds encoded values of all tables of a process, and which keys have none, within one budget of memory.
-// What makes room is, as good as, what was not read for longest (CLOCK). Its values are shared: nobody may change them.
+// Eviction approximates least-recently-read (CLOCK). Values are shared; do not modify them.
 type ReadCache struct {
 	limit int
 

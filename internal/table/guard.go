@@ -1,4 +1,4 @@
-package kafka
+package table
 
 import (
 	"bytes"
@@ -30,13 +30,12 @@ import (
 // is, so that it puts nothing on disk that the log may not have.
 //
 // While a table is read (recovery, hot standby), offsets come from the log
-// instead; the update callback announces them (Tables.Announce). Between
+// instead; the update callback announces them (Table.update). Between
 // recovery's end and the first write, goka stores nothing.
 type guard struct {
 	*writeBehind
 	topic     string
 	partition int32
-	release   func()       // forgets this guard; called by Close
 	distrust  func() error // makes the next opening start empty
 
 	mu        sync.Mutex
@@ -50,11 +49,14 @@ type guard struct {
 
 const noOffset = -1
 
+// KindSecondWriter is of the error that refuses a second writer.
+const KindSecondWriter = "kafka_second_writer"
+
 // newGuard guards w. base is the offset of the last record that w holds or, if it holds none, of the last in the log.
 func newGuard(w *writeBehind, topic string, partition int32, base int64) *guard {
 	return &guard{
 		writeBehind: w, topic: topic, partition: partition, base: base, announced: noOffset,
-		release: func() {}, distrust: func() error { return nil },
+		distrust: func() error { return nil },
 	}
 }
 
@@ -153,9 +155,4 @@ func (g *guard) refuse(offset int64) error {
 		Class: brimline.ClassRuntime, Kind: KindSecondWriter,
 		Where: fmt.Sprintf("table %q, partition %d", g.topic, g.partition), Err: err,
 	}
-}
-
-func (g *guard) Close() error {
-	g.release()
-	return g.writeBehind.Close()
 }

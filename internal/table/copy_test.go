@@ -1,4 +1,4 @@
-package views
+package table
 
 import (
 	"bytes"
@@ -23,7 +23,7 @@ func TestCopiesTakeLittleMemory(t *testing.T) {
 	dir, random := t.TempDir(), rand.New(rand.NewPCG(1, 2))
 	value := make([]byte, 400)
 	for p := range int32(copies) {
-		s := openStorage(dir, "table", p, slog.New(slog.DiscardHandler))
+		s := OpenCopy(dir, "table", p, slog.New(slog.DiscardHandler))
 		t.Cleanup(func() { _ = s.Close() })
 		for i := range values {
 			for at := range value {

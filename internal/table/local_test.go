@@ -1,4 +1,4 @@
-package kafka
+package table
 
 import (
 	"errors"
@@ -20,12 +20,12 @@ type fakeLog struct {
 func (l *fakeLog) TopicID(string) (string, error)          { return l.id, nil }
 func (l *fakeLog) NextOffset(string, int32) (int64, error) { return l.next, nil }
 
-func tables(t *testing.T, log *fakeLog) (*Tables, string) {
+func locals(t *testing.T, log *fakeLog) (*Local, string) {
 	dir := t.TempDir()
-	return NewTables(TablesOptions{Dir: dir, Log: log, Now: func() time.Time { return time.Unix(0, 0) }}), dir
+	return NewLocal(LocalOptions{Dir: dir, Log: log, Now: func() time.Time { return time.Unix(0, 0) }}), dir
 }
 
-func openTable(t *testing.T, tb *Tables) storage.Storage {
+func openTable(t *testing.T, tb *Local) storage.Storage {
 	t.Helper()
 	s, err := tb.Build("g-table", 3)
 	must(t, err)
@@ -34,9 +34,9 @@ func openTable(t *testing.T, tb *Tables) storage.Storage {
 }
 
 // put stores one value as recovery does.
-func put(t *testing.T, tb *Tables, s storage.Storage, offset int64, key string) {
+func put(t *testing.T, tb *Local, s storage.Storage, offset int64, key string) {
 	t.Helper()
-	tb.Announce("g-table", 3, offset)
+	s.(*guard).announce(offset)
 	must(t, s.Set(key, []byte("value of "+key)))
 	must(t, s.SetOffset(offset))
 }
@@ -49,7 +49,7 @@ func holds(t *testing.T, s storage.Storage, key string) bool {
 }
 
 func TestStateSurvivesARestart(t *testing.T) {
-	tb, _ := tables(t, &fakeLog{id: "one", next: 5})
+	tb, _ := locals(t, &fakeLog{id: "one", next: 5})
 	s := openTable(t, tb)
 	put(t, tb, s, 4, "k")
 	must(t, s.MarkRecovered())
@@ -70,7 +70,7 @@ func TestStateThatTheLogDoesNotBackIsDropped(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			log := &fakeLog{id: "one", next: 5}
-			tb, dir := tables(t, log)
+			tb, dir := locals(t, log)
 			s := openTable(t, tb)
 			put(t, tb, s, 4, "k")
 			must(t, s.MarkRecovered())
@@ -88,8 +88,20 @@ func TestStateThatTheLogDoesNotBackIsDropped(t *testing.T) {
 	}
 }
 
+// State that was given up, and whose deletion a kill has cut short, goes at the next start; another partition's stays.
+func TestStateHalfDeletedIsDeleted(t *testing.T) {
+	tb, dir := locals(t, &fakeLog{id: "one", next: 5})
+	half := filepath.Join(dir, "g-table.3"+stale+"20260101T000000.000", "db")
+	other := filepath.Join(dir, "g-table.33"+stale+"20260101T000000.000")
+	must(t, errors.Join(os.MkdirAll(half, 0o755), os.MkdirAll(other, 0o755)))
+	must(t, openTable(t, tb).Close())
+	if left, _ := filepath.Glob(filepath.Join(dir, "*"+stale+"*")); len(left) != 1 || left[0] != other {
+		t.Errorf("left behind: %v, want %v", left, other)
+	}
+}
+
 func TestDamagedStateIsSetAside(t *testing.T) {
-	tb, dir := tables(t, &fakeLog{id: "one", next: 5})
+	tb, dir := locals(t, &fakeLog{id: "one", next: 5})
 	for round := range 2 {
 		s := openTable(t, tb)
 		if holds(t, s, "k") {
@@ -127,10 +139,10 @@ func tear(t *testing.T, pattern string) {
 }
 
 func TestStateInUseIsExplained(t *testing.T) {
-	tb, dir := tables(t, &fakeLog{id: "one"})
+	tb, dir := locals(t, &fakeLog{id: "one"})
 	s := openTable(t, tb)
 	defer s.Close()
-	other := NewTables(TablesOptions{Dir: dir, Log: &fakeLog{id: "one"}})
+	other := NewLocal(LocalOptions{Dir: dir, Log: &fakeLog{id: "one"}})
 	_, err := other.Build("g-table", 3)
 	if e, ok := errors.AsType[*brimline.Error](err); !ok || e.Kind != "state_dir_locked" || !strings.Contains(e.Remedy, "own") {
 		t.Fatalf("got %v", err)
@@ -139,7 +151,7 @@ func TestStateInUseIsExplained(t *testing.T) {
 
 // A guard from Build knows where the log stands.
 func TestBuiltStorageIsGuarded(t *testing.T) {
-	tb, _ := tables(t, &fakeLog{id: "one", next: 7})
+	tb, _ := locals(t, &fakeLog{id: "one", next: 7})
 	s := openTable(t, tb)
 	defer s.Close()
 	must(t, s.MarkRecovered())

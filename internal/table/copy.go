@@ -1,4 +1,4 @@
-package views
+package table
 
 import (
 	"errors"
@@ -18,22 +18,24 @@ import (
 	"github.com/syndtr/goleveldb/leveldb/opt"
 )
 
-// partitionCopy is the local copy of one partition. goka tells how far it has
-// read to the storage and to nobody else, so the copy notes it.
-type partitionCopy struct {
+// Copy is the state of one partition for a reader: a view. It takes its Storage from OpenCopy. goka tells only the
+// storage how far it has read, so the copy notes it.
+type Copy struct {
 	storage.Storage // set when goka opens it
 	onRecovered     func()
 	offset          atomic.Int64 // newest record of the table in it, -1 for none
 	recovered       atomic.Bool
 }
 
-func newPartitionCopy(onRecovered func()) *partitionCopy {
-	c := &partitionCopy{onRecovered: onRecovered}
+// NewCopy makes one that calls onRecovered once, when it has been read to the table's end for the first time.
+func NewCopy(onRecovered func()) *Copy {
+	c := &Copy{onRecovered: onRecovered}
 	c.offset.Store(-1)
 	return c
 }
 
-func (c *partitionCopy) Open() error {
+// Open finds out how far the copy has read.
+func (c *Copy) Open() error {
 	if err := c.Storage.Open(); err != nil {
 		return err
 	}
@@ -45,7 +47,8 @@ func (c *partitionCopy) Open() error {
 	return nil
 }
 
-func (c *partitionCopy) SetOffset(offset int64) error {
+// SetOffset notes how far the copy has read.
+func (c *Copy) SetOffset(offset int64) error {
 	if err := c.Storage.SetOffset(offset); err != nil {
 		return err
 	}
@@ -53,7 +56,8 @@ func (c *partitionCopy) SetOffset(offset int64) error {
 	return nil
 }
 
-func (c *partitionCopy) MarkRecovered() error {
+// MarkRecovered notes that the copy has been read to the table's end.
+func (c *Copy) MarkRecovered() error {
 	if err := c.Storage.MarkRecovered(); err != nil {
 		return err
 	}
@@ -63,34 +67,44 @@ func (c *partitionCopy) MarkRecovered() error {
 	return nil
 }
 
-// tableDir is where copies of a topic are kept, one folder per topic id, and
+// Offset is the newest record of the table that the copy holds, -1 for none.
+func (c *Copy) Offset() int64 { return c.offset.Load() }
+
+// Recovered says whether the copy has once been read to the table's end.
+func (c *Copy) Recovered() bool { return c.recovered.Load() }
+
+// CopyDir is where copies of a topic are kept, one folder per topic id, and
 // "" for copies in memory. A copy of a topic that was deleted and created anew
 // would be served as if it were the new one's: folders of other ids are deleted.
-func tableDir(c *Config, topic, id string) string {
-	if c.Dir == "" || id == "" {
+func CopyDir(in, topic, id string, log *slog.Logger) string {
+	if in == "" || id == "" {
 		return ""
 	}
 	id = "id-" + url.PathEscape(id)
-	all := filepath.Join(c.Dir, "views", topic)
+	all := filepath.Join(in, "views", topic)
 	others, err := os.ReadDir(all)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		c.Log.Warn("view keeps its copy in memory", "table", topic, "error", err)
+		log.Warn("view keeps its copy in memory", "table", topic, "error", err)
 		return ""
 	}
 	for _, other := range others {
 		if other.Name() != id {
-			c.Log.Info("deleting the local copy of an earlier table of this name", "table", topic)
+			log.Info("deleting the local copy of an earlier table of this name", "table", topic)
 			if err := os.RemoveAll(filepath.Join(all, other.Name())); err != nil {
-				c.Log.Warn("cannot delete the local copy of an earlier table", "table", topic, "error", err)
+				log.Warn("cannot delete the local copy of an earlier table", "table", topic, "error", err)
 			}
 		}
 	}
 	return filepath.Join(all, id)
 }
 
-// openStorage opens the copy of a partition in dir, or in memory where that
+// OpenCopy opens the copy of a partition in dir, or in memory where that
 // is not possible: a view can always be read again from Kafka.
-func openStorage(dir, topic string, partition int32, log *slog.Logger) storage.Storage {
+func OpenCopy(dir, topic string, partition int32, log *slog.Logger) storage.Storage {
+	return escaping{openCopy(dir, topic, partition, log)}
+}
+
+func openCopy(dir, topic string, partition int32, log *slog.Logger) storage.Storage {
 	if dir == "" {
 		return newMemory()
 	}

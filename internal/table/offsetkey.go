@@ -1,26 +1,25 @@
-package processors
+package table
 
 import "github.com/lovoo/goka/storage"
 
-// goka keeps a partition's offset among the values of its LevelDB, under this key.
+// goka keeps a partition's offset among the values of its LevelDB, under this key; kept, so that state of earlier
+// versions is read.
 const offsetKey = "__offset"
 
 // A key that no user has, in place of the one above.
 const escapedOffsetKey = "\x00user:" + offsetKey
 
-// UnreportedSetter is a table's storage that must know of every record of its changelog, also of those that a stage emits
+// unreportedSetter is a state that must know of every record of its changelog, also of those that a stage emits
 // there itself and whose offsets goka does not report.
-type UnreportedSetter interface {
+type unreportedSetter interface {
 	// SetUnreported sets, or without a value deletes, like Set and Delete. The caller emits
 	// the same to the changelog, in the order of all its writes to the table.
 	SetUnreported(key string, value []byte) error
 }
 
-// EscapeOffsetKey keeps a user called "__offset" from overwriting goka's
+// escaping keeps a user called "__offset" from overwriting goka's
 // offset, which would end every recovery of that partition. Every LevelDB of a
-// table keyed by user goes through it. The storage that it gives is an UnreportedSetter.
-func EscapeOffsetKey(s storage.Storage) storage.Storage { return escaping{s} }
-
+// table keyed by user goes through it.
 type escaping struct{ storage.Storage }
 
 func escape(key string) string {
@@ -35,26 +34,24 @@ func (s escaping) Get(key string) ([]byte, error)     { return s.Storage.Get(esc
 func (s escaping) Set(key string, value []byte) error { return s.Storage.Set(escape(key), value) }
 func (s escaping) Delete(key string) error            { return s.Storage.Delete(escape(key)) }
 
-// Peek is Get where s makes no difference.
-func (s escaping) Peek(key string) ([]byte, error) { return Peek(s.Storage, escape(key)) }
-
-// Peeker is a storage that can be read without keeping what was read at hand.
-type Peeker interface {
+// peeker is a state that can be read without keeping what was read at hand.
+type peeker interface {
 	// Peek gives what Get does.
 	Peek(key string) ([]byte, error)
 }
 
-// Peek reads a value that will not be read again soon.
-func Peek(s storage.Storage, key string) ([]byte, error) {
-	if p, ok := s.(Peeker); ok {
-		return p.Peek(key)
+// Peek is Get for a value that will not be read again soon: it does not drive what is in use out of the cache.
+func (s escaping) Peek(key string) ([]byte, error) {
+	if p, ok := s.Storage.(peeker); ok {
+		return p.Peek(escape(key))
 	}
 	return s.Get(key)
 }
 
-// SetUnreported is Set or Delete where s does not need to know.
+// SetUnreported sets, or without a value deletes, what the caller emits to the changelog itself, next after what was
+// set before.
 func (s escaping) SetUnreported(key string, value []byte) error {
-	u, ok := s.Storage.(UnreportedSetter)
+	u, ok := s.Storage.(unreportedSetter)
 	switch {
 	case ok:
 		return u.SetUnreported(escape(key), value)
