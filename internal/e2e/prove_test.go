@@ -143,6 +143,7 @@ rules:
   - {id: some, window: 5d, limit: 1500, where: 'amount > 20 && description != "row 7"'}
   - {id: steps, window: 2d, limits: [1000, 2000]}
   - {id: trial, window: 1d, limit: 700, mode: shadow}
+  - {id: hush, window: 1d, limit: 500, quiet: 2d}
 `
 
 // TestProve: of a random history each edge has its alert, by the judge; and exactly the faults that are then made behind

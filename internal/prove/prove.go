@@ -254,9 +254,10 @@ func (o *Options) unpromised(e *Edge) string {
 	return ""
 }
 
-// whole reports whether the table has the whole window that ends with the edge.
+// whole reports whether the table has the whole window that ends with the edge, and, where the rule is quiet, those of
+// the edges that could make it silent.
 func (o *Options) whole(e *Edge) bool {
-	return o.TableFrom == 0 || e.At.Add(-e.Rule.Window) >= o.TableFrom
+	return o.TableFrom == 0 || e.At.Add(-e.Rule.Window-e.Rule.Quiet) >= o.TableFrom
 }
 
 // most bounds what is held of a span in memory: some hundred MiB.
@@ -332,7 +333,7 @@ func EdgeOf(a *brimline.Alert) Edge {
 	}
 }
 
-// Edges asks the judge for all edges of the rules in a span: by SQL, or, where a rule has a condition, by a walk through
+// Edges asks the judge for all edges of the rules in a span that raise alerts: by SQL, or, where a rule has a condition, by a walk through
 // the rows. asking may be nil, else see Options.
 func Edges(
 	ctx context.Context, k *ledger.Look, rules []Rule, span ledger.Span, asking func(n, of int), found func(Edge),
@@ -342,35 +343,59 @@ func Edges(
 	}
 	var sweeps []*judge.Sweep
 	from := span.From
+	heard := make([][]Edge, len(rules)) // of quiet rules, all edges that may make one of the span silent, and those
 	for i := range rules {
 		rule := &rules[i]
 		edge := func(user string, at brimline.Time, f brimline.Figures) {
-			found(Edge{ID: brimline.AlertID(user, rule.ID, at), User: user, Rule: &rule.Rule.Rule, At: at, Table: &f})
+			e := Edge{ID: brimline.AlertID(user, rule.ID, at), User: user, Rule: &rule.Rule.Rule, At: at, Table: &f}
+			if rule.Quiet == 0 {
+				found(e)
+			} else {
+				heard[i] = append(heard[i], e)
+			}
 		}
+		begin := span.From.Add(-rule.Quiet)
 		if rule.Takes != nil {
-			sweeps = append(sweeps, judge.NewSweep(&rule.Rule, span.From, span.To, edge))
-			from = min(from, span.From.Add(-rule.Window))
+			sweeps = append(sweeps, judge.NewSweep(&rule.Rule, begin, span.To, edge))
+			from = min(from, begin.Add(-rule.Window))
 			continue
 		}
 		asking(i+1, len(rules))
 		sql := judge.HistorySQL(rule.Measure, k.History(span.User), k.TimeType())
-		if err := k.Judged(ctx, sql, judge.Interval(rule.Window), &rule.Rule.Rule, span, edge); err != nil {
+		of := ledger.Span{From: begin, To: span.To, User: span.User}
+		if err := k.Judged(ctx, sql, judge.Interval(rule.Window), &rule.Rule.Rule, of, edge); err != nil {
 			return err
 		}
 	}
-	if len(sweeps) == 0 {
-		return nil
-	}
-	asking(len(rules), len(rules))
-	err := k.Rows(ctx, from, span.To, span.User, func(row *brimline.Transaction) {
-		for _, s := range sweeps {
-			s.Row(row)
+	if len(sweeps) > 0 {
+		asking(len(rules), len(rules))
+		err := k.Rows(ctx, from, span.To, span.User, func(row *brimline.Transaction) {
+			for _, s := range sweeps {
+				s.Row(row)
+			}
+		})
+		if err != nil {
+			return err
 		}
-	})
+	}
 	for _, s := range sweeps {
 		s.End()
 	}
-	return err
+	for i := range rules {
+		loud(heard[i], &rules[i], span.From, found)
+	}
+	return nil
+}
+
+// loud finds the edges of a quiet rule from a time on that no other one makes silent (docs/semantics.md).
+func loud(edges []Edge, rule *Rule, from brimline.Time, found func(Edge)) {
+	slices.SortFunc(edges, func(a, b Edge) int { return cmp.Or(cmp.Compare(a.User, b.User), cmp.Compare(a.At, b.At)) })
+	for i, e := range edges {
+		silent := i > 0 && edges[i-1].User == e.User && edges[i-1].At >= e.At.Add(-rule.Quiet)
+		if !silent && e.At >= from {
+			found(e)
+		}
+	}
 }
 
 // Verdict is what has become of an alert.

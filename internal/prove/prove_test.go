@@ -104,6 +104,9 @@ func TestJudgesAgree(t *testing.T) {
 			if m == brimline.CountAll {
 				rule.Limit = brimline.Count(r.Int64N(6))
 			}
+			if r.IntN(2) == 0 {
+				rule.Quiet = time.Duration(1+r.IntN(20)) * time.Hour
+			}
 			for _, takes := range []func(*brimline.Transaction) bool{
 				nil,
 				func(*brimline.Transaction) bool { return true },
