@@ -103,6 +103,9 @@ func drawRules(r *rand.Rand) *rules.Set {
 		if i%2 == 0 {
 			rule.Where = `description == "x"`
 		}
+		if r.IntN(3) == 0 {
+			rule.Quiet = time.Duration(1+r.IntN(6)) * day
+		}
 		set.Rules = append(set.Rules, rule)
 	}
 	return set
@@ -240,6 +243,8 @@ func (w *scene) became(user string, rule *sliding.Rule, asked []brimline.Candida
 			w.alert(key, c)
 		case n < 62:
 			w.refuse(key, c, brimline.ReasonBeforeAlertsFrom)
+		case n < 66 && rule.Quiet != 0:
+			w.refuse(key, c, brimline.ReasonQuiet)
 		case n < 80:
 			w.refuse(key, c, brimline.ReasonAlreadyAbove)
 			edge.Status = brimline.Disproved
@@ -319,7 +324,7 @@ func (w *scene) write() {
 	w.table.Exec(w.t, `DROP SCHEMA IF EXISTS seen CASCADE`)
 	for _, sql := range []string{
 		`CREATE SCHEMA seen`,
-		`CREATE TABLE seen.rules (rule text, span interval, lim numeric, measure text, only_x boolean, shadow boolean)`,
+		`CREATE TABLE seen.rules (rule text, span interval, lim numeric, measure text, only_x boolean, shadow boolean, quiet_for interval)`,
 		`CREATE TABLE seen.stream (user_id text, id text, amount numeric, ts timestamptz, description text)`,
 		`CREATE TABLE seen.users (user_id text, floor timestamptz, doubt timestamptz, cut boolean)`,
 		`CREATE TABLE seen.edges (user_id text, rule text, ts timestamptz, status int, cause bigint)`,
@@ -333,7 +338,7 @@ func (w *scene) write() {
 		w.table.Exec(w.t, sql)
 	}
 	for _, r := range w.set.Rules {
-		w.insert("rules", r.ID, r.Window, r.Limit.Format(r.Measure.Scale(2)), r.Measure.String(), r.Where != "", r.Shadow)
+		w.insert("rules", r.ID, r.Window, r.Limit.Format(r.Measure.Scale(2)), r.Measure.String(), r.Where != "", r.Shadow, r.Quiet)
 	}
 	for user, v := range w.windows {
 		var floor, doubt any
@@ -478,7 +483,7 @@ INSERT INTO seen.crossings SELECT DISTINCT db, user_id, rule, ts, span FROM (
 // judgeSQL says the same as docs/explain.md, by other means: a total by a join, edges by the definition's query.
 const judgeSQL = `
 WITH p AS MATERIALIZED (
-	SELECT p.*, r.span, r.lim, r.shadow, r.measure, u.user_id IS NOT NULL AS found, u.floor, u.doubt, u.cut,
+	SELECT p.*, r.span, r.lim, r.shadow, r.measure, r.quiet_for, u.user_id IS NOT NULL AS found, u.floor, u.doubt, u.cut,
 		p.db OR (coalesce(u.floor, '-infinity') < p.at - r.span AND coalesce(u.doubt, '-infinity') < p.at - r.span) AS known
 	FROM seen.points p JOIN seen.rules r USING (rule) LEFT JOIN seen.users u USING (user_id)
 ), f AS MATERIALIZED (
@@ -501,7 +506,7 @@ WITH p AS MATERIALIZED (
 			AND t.ts BETWEEN j.ts AND j.until) THEN 'dead_letter'
 		WHEN e.status = 3 THEN 'dead_letter'
 		WHEN d.reason IS NOT NULL AND (e.ts IS NULL OR e.status = 2 OR d.cause >= e.cause)
-			THEN CASE d.reason WHEN 'before_alerts_from' THEN 'before_alerts_from' ELSE 'dismissed' END
+			THEN CASE d.reason WHEN 'before_alerts_from' THEN 'before_alerts_from' WHEN 'quiet' THEN 'silent' ELSE 'dismissed' END
 		WHEN e.status = 2 THEN 'dismissed'
 		WHEN e.ts IS NOT NULL AND g.cut THEN 'alert_not_kept'
 		WHEN e.ts IS NOT NULL THEN 'in_question' END AS verdict
@@ -511,6 +516,9 @@ WITH p AS MATERIALIZED (
 		AND t.ts BETWEEN d.ts AND d.until ORDER BY d.n LIMIT 1) d ON true
 ), h AS (
 	SELECT g.*,
+		EXISTS (SELECT FROM seen.crossings c WHERE c.db = g.db AND c.user_id = g.user_id AND c.rule = g.rule
+			AND c.ts >= g.edge - g.quiet_for AND c.ts < g.edge
+			AND (g.db OR g.floor IS NULL OR c.ts - c.span > g.floor)) AS silent,
 		EXISTS (SELECT FROM seen.alerts a WHERE a.user_id = g.user_id AND a.rule = g.rule AND a.ts = g.at) AS sent_at,
 		EXISTS (SELECT FROM seen.alerts a WHERE a.user_id = g.user_id AND a.rule = g.rule AND a.ts = g.edge) AS sent_edge,
 		EXISTS (SELECT FROM seen.alerts a WHERE a.user_id = g.user_id AND a.rule = g.rule AND a.ts = g.theirs) AS sent_theirs,
@@ -528,7 +536,7 @@ WITH p AS MATERIALIZED (
 )
 SELECT n, CASE
 	WHEN sent_at THEN CASE
-		WHEN edge = at OR NOT known THEN CASE WHEN shadow THEN 'shadow' ELSE 'alerted' END
+		WHEN edge = at AND NOT silent OR NOT known THEN CASE WHEN shadow THEN 'shadow' ELSE 'alerted' END
 		WHEN taken_over THEN 'superseded' ELSE 'outdated' END
 	WHEN NOT found AND there = 0 THEN 'unknown_user'
 	WHEN at_state IS NOT NULL THEN at_state
@@ -541,6 +549,7 @@ SELECT n, CASE
 	WHEN edge IS NULL THEN CASE measure WHEN 'sum' THEN 'above_without_edge' ELSE 'above_since' END
 	WHEN sent_edge THEN CASE WHEN shadow THEN 'shadow' WHEN edge = newest THEN 'alerted' ELSE 'above_since' END
 	WHEN edge_state IS NOT NULL THEN edge_state
+	WHEN silent THEN 'silent'
 	WHEN quiet >= edge THEN 'before_rule'
 	WHEN EXISTS (SELECT FROM seen.letters l WHERE l.user_id = h.user_id AND l.row_id = ANY (missing)) THEN 'dead_letter'
 	WHEN doubt >= edge - span THEN 'distrusted'

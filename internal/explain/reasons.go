@@ -24,6 +24,7 @@ const (
 	DeadLetter       Reason = "dead_letter"        // a row, or the question about the edge, became a dead letter
 	InQuestion       Reason = "in_question"        // the edge was put to PostgreSQL, and nothing has become of it yet
 	NotInStream      Reason = "not_in_stream"      // PostgreSQL has rows that the change stream has not brought
+	Silent           Reason = "silent"             // another edge came before, and the rule is quiet for longer
 	BeforeRule       Reason = "before_rule"        // the edge lies before the rule was there, or before the user was forgotten
 	BeforeAlertsFrom Reason = "before_alerts_from" // the edge lies before the time from which the group alerts
 	Distrusted       Reason = "distrusted"         // the stream's rows were forgotten, and PostgreSQL answers
@@ -37,7 +38,7 @@ const (
 func Reasons() []Reason {
 	return []Reason{
 		Alerted, AboveSince, AboveWithoutEdge, Shadow, Superseded, Outdated, ShortBy, RowNotCounted, Dismissed, DeadLetter,
-		InQuestion, NotInStream, BeforeRule, BeforeAlertsFrom, Distrusted, NotRetained, AlertNotKept, UnknownUser, Unexplained,
+		InQuestion, NotInStream, Silent, BeforeRule, BeforeAlertsFrom, Distrusted, NotRetained, AlertNotKept, UnknownUser, Unexplained,
 	}
 }
 
@@ -95,6 +96,9 @@ func (r *Report) Sentence(w Writing) string {
 	case NotInStream:
 		return fmt.Sprintf("%s by PostgreSQL's rows, of which the change stream has not brought %s: %s", crossed,
 			plural(int64(len(r.OnlyInDatabase)), "row"), "it is behind, or has lost changes")
+	case Silent:
+		return fmt.Sprintf("%s, and another crossing came at most %s before: for so long the rule is quiet", crossed,
+			rules.FormatWindow(rule.Quiet))
 	case BeforeRule:
 		return fmt.Sprintf("%s, before the rule was there, or before the user was forgotten: edges up to %s raise no alert",
 			crossed, w.Time(r.Quiet))
