@@ -56,6 +56,11 @@ type RuleFigures struct {
 	ClearsAt *brimline.Time
 	// Edges are those announced to the user, oldest first.
 	Edges []brimline.Edge
+	// Quiet is the time up to which edges lie before the rule was there, or before the user was forgotten, and are not
+	// announced; 0 where there is none.
+	Quiet brimline.Time
+	// Unjudged are the spans about which PostgreSQL was asked, and could not tell.
+	Unjudged []brimline.Span
 }
 
 // Above reports whether the total is above the limit, as far as it is known.
@@ -275,7 +280,7 @@ func (u *User) figures(rule *sliding.Rule, window *brimline.Window) RuleFigures 
 	if window != nil {
 		for _, state := range window.Rules {
 			if state.Rule == rule.Fingerprint {
-				f.Edges = state.Edges
+				f.Edges, f.Quiet, f.Unjudged = state.Edges, state.Quiet, state.Unjudged
 			}
 		}
 	}
