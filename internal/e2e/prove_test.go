@@ -319,9 +319,10 @@ func TestProveWaitsForTheSource(t *testing.T) {
 	if p := j.prove(t, "--since", "1h", "--whole-history", "--grace", "2s"); len(p.missing) == 0 || p.Looks != 2 {
 		t.Errorf("a row that never comes: %+v", p)
 	}
-	// What the second look does not show any more is no finding.
+	// What the second look does not show any more is no finding, nor what it alone shows.
 	out, ended = j.proofThatWaits(t, append(since, "--grace", "3s")...)
 	j.table.Delete(t, 4)
+	j.table.Insert(t, []testkit.Row{{ID: 5, User: 8, Amount: 4000_00, Time: brimline.TimeOf(now), Description: "x"}})
 	if err := <-ended; err != nil || !strings.Contains(out.String(), `"looks": 2`) {
 		t.Errorf("a row that was there for a moment: %v\n%s", err, out)
 	}
