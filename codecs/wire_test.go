@@ -140,6 +140,15 @@ func exampleDismissed(t testing.TB) *brimline.Alert {
 	return a
 }
 
+// exampleQuiet is an edge of a tier on trial that is silent.
+func exampleQuiet(t testing.TB) *brimline.Alert {
+	a := exampleAlert(t)
+	rule := &a.Candidate.Rule
+	rule.ID, rule.Shadow, rule.Quiet = "weekly@3000", true, 36*time.Hour
+	a.Reason, a.AsOfNow, a.Verification.Status = brimline.ReasonQuiet, nil, brimline.Dismissed
+	return a
+}
+
 func exampleQuestions(t testing.TB) []brimline.Candidate {
 	first := exampleDismissed(t).Candidate
 	second := first
@@ -378,6 +387,7 @@ func TestGoldenBytes(t *testing.T) {
 		{"candidate-v2/several.json", codecs.Candidates{}, exampleQuestions(t)},
 		{"alert-v1/verified.json", codecs.Alert{}, alert},
 		{"alert-v1/dismissed.json", codecs.Alert{}, exampleDismissed(t)},
+		{"alert-v1/quiet.json", codecs.Alert{}, exampleQuiet(t)},
 		{"again-v1/again.json", codecs.Again{}, &brimline.Again{Candidate: alert.Candidate,
 			Database: brimline.Figures{Before: total("0"), Total: total("441.50"), Count: 1},
 			First:    alert.Verification.At, Since: alert.Verification.At + 10_000_000}},
