@@ -17,13 +17,13 @@ type dismissedCmd struct {
 }
 
 type dismissedListCmd struct {
-	User   string    `help:"Only of this user." placeholder:"ID"`
-	Rule   string    `help:"Only of this rule, or of one of its limits: weekly-spend, weekly-spend@5000." placeholder:"ID"`
+	User   string    `help:"Only of this user."                                                                      placeholder:"ID"`
+	Rule   string    `help:"Only of this rule, or of one of its limits: weekly-spend, weekly-spend@5000."            placeholder:"ID"`
 	Reason string    `help:"Only for this reason: already_above, not_above, quiet, no_database, before_alerts_from." placeholder:"REASON"`
-	Since  time.Time `help:"Only what was dismissed at this time or later, ISO 8601 with an offset." placeholder:"TIME"`
-	Limit  *int      `help:"The newest so many; 0: all. Where it is not given, 20 on a terminal, else all." placeholder:"N"`
-	JSON   bool      `name:"json" help:"One JSON record a line, as in the topic."`
-	Money  `group:"Output"`
+	Since  time.Time `help:"Only what was dismissed at this time or later, ISO 8601 with an offset."                 placeholder:"TIME"`
+	Limit  *int      `help:"The newest so many; 0: all. Where it is not given, 20 on a terminal, else all."          placeholder:"N"`
+	JSON   bool      `help:"One JSON record a line, as in the topic."                                                                     name:"json"`
+	Money  `   group:"Output"`
 	Group
 }
 
@@ -97,7 +97,10 @@ func (c *dismissedListCmd) Run(w *world) error {
 		w.note(&c.Logging, "nothing was dismissed of what is asked for; the topic keeps records for a time only")
 	}
 	if unreadable += seen.Unreadable; unreadable > 0 {
-		w.note(&c.Logging, plural(int64(unreadable), "record")+" cannot be read: another version of brimline wrote them")
+		w.note(
+			&c.Logging,
+			plural(int64(unreadable), "record")+" cannot be read: another version of brimline wrote them",
+		)
 	}
 	return nil
 }

@@ -123,8 +123,23 @@ func (a *App) proveNow(ctx context.Context) {
 		if err = a.emit(a.streams.Reports, codecs.Proof{}, map[string]any{processors.ProofKey: report}, "writing a report"); err == nil {
 			a.reports.set(report)
 			a.metrics.proven(report)
-			a.log.Info("the alerts were compared with the table", "edges", r.Edges, "missing", len(r.Missing), "outdated",
-				len(r.Outdated), "false", len(r.False), "superseded", len(r.Superseded), "lsn", brimline.FormatLSN(r.LSN))
+			a.log.Info(
+				"the alerts were compared with the table",
+				"edges",
+				r.Edges,
+				"missing",
+				len(r.Missing),
+				"outdated",
+				len(
+					r.Outdated,
+				),
+				"false",
+				len(r.False),
+				"superseded",
+				len(r.Superseded),
+				"lsn",
+				brimline.FormatLSN(r.LSN),
+			)
 			return
 		}
 	}
@@ -150,7 +165,9 @@ func (a *App) proof(ctx context.Context, now time.Time) (*prove.Result, error) {
 func (a *App) reportOf(r *prove.Result, took time.Duration) *codecs.ProofReport {
 	return &codecs.ProofReport{
 		From: r.From, To: r.To, At: r.At, LSN: r.LSN, Took: took.Truncate(time.Microsecond), Edges: r.Edges, Alerts: r.Alerts,
-		Missing: len(r.Missing), Superseded: len(r.Superseded), Outdated: len(r.Outdated), False: len(r.False), By: a.Instance(),
+		Missing: len(
+			r.Missing,
+		), Superseded: len(r.Superseded), Outdated: len(r.Outdated), False: len(r.False), By: a.Instance(),
 	}
 }
 

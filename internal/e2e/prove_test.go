@@ -146,7 +146,8 @@ rules:
   - {id: hush, window: 1d, limit: 500, quiet: 2d}
 `
 
-// TestProve: of a random history each edge has its alert, by the judge; and exactly the faults that are then made behind
+// TestProve: of a random history each edge has its alert, by the judge; and exactly the faults that are then made
+// behind
 // the stream are found.
 func TestProve(t *testing.T) {
 	t.Parallel()
@@ -199,8 +200,16 @@ func TestProve(t *testing.T) {
 		t.Fatalf("nothing to see: missing %q, outdated %q", missing, outdated)
 	}
 	p := j.prove(t, whole...)
-	if p.True || p.Looks != 2 || len(p.False) > 0 || !slices.Equal(p.missing, missing) || !slices.Equal(p.changed, outdated) {
-		t.Errorf("missing  %q\nand not  %q\noutdated %q\nand not  %q\n%d looks", p.missing, missing, p.changed, outdated, p.Looks)
+	if p.True || p.Looks != 2 || len(p.False) > 0 || !slices.Equal(p.missing, missing) ||
+		!slices.Equal(p.changed, outdated) {
+		t.Errorf(
+			"missing  %q\nand not  %q\noutdated %q\nand not  %q\n%d looks",
+			p.missing,
+			missing,
+			p.changed,
+			outdated,
+			p.Looks,
+		)
 	}
 	// What is not promised is counted, and is no fault: the group began after all of it.
 	if p := j.prove(t, "--since", "22d"); len(p.missing) > 0 || p.NotPromised["before_group"] != len(missing) {
@@ -360,7 +369,13 @@ func TestProveTellsLinks(t *testing.T) {
 	j := newJob(t, parts(t), 1, "rules: [{id: week, window: 7d, limit: 3000}]")
 	now := time.Now().Truncate(time.Second)
 	row := func(id, user int64, dollars brimline.Amount, ago time.Duration) testkit.Row {
-		return testkit.Row{ID: id, User: user, Amount: dollars * 100, Time: brimline.TimeOf(now.Add(-ago)), Description: "x"}
+		return testkit.Row{
+			ID:          id,
+			User:        user,
+			Amount:      dollars * 100,
+			Time:        brimline.TimeOf(now.Add(-ago)),
+			Description: "x",
+		}
 	}
 	id := func(user string, ago time.Duration) string {
 		return brimline.AlertID(user, "week", brimline.TimeOf(now.Add(-ago)))
@@ -487,7 +502,8 @@ func TestProveCanBeStopped(t *testing.T) {
 	}
 }
 
-// TestProveEvery: one instance of a group compares by itself, all show what was found, and another takes over. A row that
+// TestProveEvery: one instance of a group compares by itself, all show what was found, and another takes over. A row
+// that
 // the stream has not brought is found within one time, and is no finding any more when it has come.
 func TestProveEvery(t *testing.T) {
 	t.Parallel()
@@ -530,7 +546,11 @@ func TestProveEvery(t *testing.T) {
 	proven := fmt.Sprintf(`"edges":%d,"alerts":%d,"missing":0,"outdated":0,"false":0`, edges, edges)
 	for _, p := range instances {
 		await(p, "/api/v1/status", proven)
-		await(p, "/", fmt.Sprintf("up to LSN [0-9A-F/]+: %d edges, %d with an alert; compared by PostgreSQL", edges, edges))
+		await(
+			p,
+			"/",
+			fmt.Sprintf("up to LSN [0-9A-F/]+: %d edges, %d with an alert; compared by PostgreSQL", edges, edges),
+		)
 		await(p, "/metrics", fmt.Sprintf(`(?m)^brimline_prove_edges %d$`, edges))
 		await(p, "/metrics", `(?m)^brimline_prove_time_seconds 1\.`)
 	}
@@ -551,11 +571,34 @@ func TestProveEvery(t *testing.T) {
 	for _, p := range instances {
 		await(p, "/api/v1/status", `"missing":[1-9].*"kind":"alerts_not_proven","level":"warning"`)
 		await(p, "/metrics", `(?m)^brimline_prove_findings\{kind="missing"\} [1-9]`)
-		await(p, "/readyz", `"ready":true.*compared with the table at .*, \d edges have no alert, and 0 alerts have no edge`)
+		await(
+			p,
+			"/readyz",
+			`"ready":true.*compared with the table at .*, \d edges have no alert, and 0 alerts have no edge`,
+		)
 	}
-	out, err := exec.CommandContext(ctx, binary, "status", "--every", "10ms", "--listen", "off", "--brokers",
-		strings.Join(j.Brokers, ","), "--group", j.names.Group, "--source", j.names.Source, "--alerts", j.names.Alerts).CombinedOutput()
-	if err != nil || !regexp.MustCompile(`(?m)^1 d up to LSN .* with an alert, \d missing; compared by PostgreSQL`).Match(out) {
+	out, err := exec.CommandContext(
+		ctx,
+		binary,
+		"status",
+		"--every",
+		"10ms",
+		"--listen",
+		"off",
+		"--brokers",
+		strings.Join(
+			j.Brokers,
+			",",
+		),
+		"--group",
+		j.names.Group,
+		"--source",
+		j.names.Source,
+		"--alerts",
+		j.names.Alerts,
+	).CombinedOutput()
+	if err != nil ||
+		!regexp.MustCompile(`(?m)^1 d up to LSN .* with an alert, \d missing; compared by PostgreSQL`).Match(out) {
 		t.Errorf("status: %v\n%s", err, out)
 	}
 	j.Produce(t, j.names.Source, []testkit.Event{testkit.Envelope("transactions", "c", nil, &late, late.ID)})
@@ -590,7 +633,10 @@ func TestProveUnderLoad(t *testing.T) {
 	j.CreateTopic(t, j.names.Source, 3)
 	capture := testkit.Start(t, binary, []string{"BRIMLINE_DATABASE_URL=" + j.url}, "capture",
 		"--brokers", strings.Join(j.Brokers, ","), "--source", j.names.Source, "--slot", slot, "--publication", slot)
-	j.table.Insert(t, []testkit.Row{{ID: 1, User: 1, Amount: 1, Time: brimline.TimeOf(time.Now()), Description: "first"}})
+	j.table.Insert(
+		t,
+		[]testkit.Row{{ID: 1, User: 1, Amount: 1, Time: brimline.TimeOf(time.Now()), Description: "first"}},
+	)
 	j.waitSource(t, 1)
 	run := j.start(t, 0)
 	j.waitHandled(t, 1)
@@ -612,8 +658,11 @@ func TestProveUnderLoad(t *testing.T) {
 				if r.IntN(20) == 0 {
 					at = now.Add(-time.Duration(r.Int64N(int64(5 * 24 * time.Hour))))
 				}
-				rows = append(rows, testkit.Row{ID: id, User: 1 + r.Int64N(1000), Amount: brimline.Amount(r.Int64N(30000) - 10000),
-					Time: brimline.TimeOf(at), Description: "x"})
+				rows = append(
+					rows,
+					testkit.Row{ID: id, User: 1 + r.Int64N(1000), Amount: brimline.Amount(r.Int64N(30000) - 10000),
+						Time: brimline.TimeOf(at), Description: "x"},
+				)
 			}
 			table.Insert(t, rows)
 		}
@@ -646,8 +695,15 @@ func TestProveUnderLoad(t *testing.T) {
 		t.Errorf("nothing to see: %d edges, missing %q, %d of %d proofs waited", edges, missing, waited, proofs)
 	}
 	if len(p.missing)+len(p.False) > 0 || p.Edges != edges || !slices.Equal(p.changed, alone) {
-		t.Errorf("%d edges and not %d, missing %q, false %q, without an edge %q and not %q", p.Edges, edges, p.missing, p.False,
-			p.changed, alone)
+		t.Errorf(
+			"%d edges and not %d, missing %q, false %q, without an edge %q and not %q",
+			p.Edges,
+			edges,
+			p.missing,
+			p.False,
+			p.changed,
+			alone,
+		)
 	}
 	t.Logf("%d rows, %d edges, %d proofs, of which %d waited; %d superseded, %d outdated", rows, edges, proofs, waited,
 		len(p.Superseded), len(p.Outdated))

@@ -55,16 +55,46 @@ func TestReasonsAgreeWithSQL(t *testing.T) {
 			asked++
 			got := w.explain(l, &p)
 			if p.want.reason != string(got.Reason) {
-				t.Errorf("round %d, user %s, rule %s, at %s, database %v: %s, SQL says %s (total %s, SQL %s; edge %s, SQL %s)", round,
-					p.user, p.rule.ID, p.at, p.db, got.Reason, p.want.reason, got.Total.Format(got.Scale), p.want.total, got.Edge, p.want.edge)
+				t.Errorf(
+					"round %d, user %s, rule %s, at %s, database %v: %s, SQL says %s (total %s, SQL %s; edge %s, SQL %s)",
+					round,
+					p.user,
+					p.rule.ID,
+					p.at,
+					p.db,
+					got.Reason,
+					p.want.reason,
+					got.Total.Format(got.Scale),
+					p.want.total,
+					got.Edge,
+					p.want.edge,
+				)
 			}
 			seen[got.Reason]++
 			if total := got.Total.Format(got.Scale); total != p.want.total || got.Count != p.want.count {
-				t.Errorf("round %d, user %s, rule %s, at %s, database %v: %s of %d, SQL says %s of %d", round, p.user, p.rule.ID,
-					p.at, p.db, total, got.Count, p.want.total, p.want.count)
+				t.Errorf(
+					"round %d, user %s, rule %s, at %s, database %v: %s of %d, SQL says %s of %d",
+					round,
+					p.user,
+					p.rule.ID,
+					p.at,
+					p.db,
+					total,
+					got.Count,
+					p.want.total,
+					p.want.count,
+				)
 			}
 			if (got.Reason == AboveSince || got.Reason == Alerted) && p.want.edge != got.Edge {
-				t.Errorf("round %d, user %s, rule %s, at %s: edge %s, SQL says %s", round, p.user, p.rule.ID, p.at, got.Edge, p.want.edge)
+				t.Errorf(
+					"round %d, user %s, rule %s, at %s: edge %s, SQL says %s",
+					round,
+					p.user,
+					p.rule.ID,
+					p.at,
+					got.Edge,
+					p.want.edge,
+				)
 			}
 			if t.Failed() && asked > 50 {
 				t.FailNow()
@@ -91,7 +121,9 @@ func must(t testing.TB, err error) {
 }
 
 func drawRules(r *rand.Rand) *rules.Set {
-	set := &rules.Set{RuleSet: brimline.RuleSet{Scale: 2, Columns: []brimline.Column{{Name: "description", Type: brimline.Text}}}}
+	set := &rules.Set{
+		RuleSet: brimline.RuleSet{Scale: 2, Columns: []brimline.Column{{Name: "description", Type: brimline.Text}}},
+	}
 	for i, m := range brimline.Measures() {
 		limit := brimline.Amount(20_000 + r.IntN(60_000)).Total()
 		if m == brimline.CountAll {
@@ -205,7 +237,13 @@ func (w *scene) fold(user string, held []brimline.Transaction) {
 	if w.chance(40) {
 		kept.Floor = w.moment()
 		if w.chance(50) {
-			kept.Doubt = brimline.Doubt{Offset: 1, Reason: brimline.ByCommand, At: kept.Floor, From: begin, Floor: kept.Floor}
+			kept.Doubt = brimline.Doubt{
+				Offset: 1,
+				Reason: brimline.ByCommand,
+				At:     kept.Floor,
+				From:   begin,
+				Floor:  kept.Floor,
+			}
 		}
 	}
 	slices.SortFunc(held, func(a, b brimline.Transaction) int { return a.Compare(&b) })
@@ -338,7 +376,16 @@ func (w *scene) write() {
 		w.table.Exec(w.t, sql)
 	}
 	for _, r := range w.set.Rules {
-		w.insert("rules", r.ID, r.Window, r.Limit.Format(r.Measure.Scale(2)), r.Measure.String(), r.Where != "", r.Shadow, r.Quiet)
+		w.insert(
+			"rules",
+			r.ID,
+			r.Window,
+			r.Limit.Format(r.Measure.Scale(2)),
+			r.Measure.String(),
+			r.Where != "",
+			r.Shadow,
+			r.Quiet,
+		)
 	}
 	for user, v := range w.windows {
 		var floor, doubt any
@@ -415,7 +462,9 @@ func (w *scene) flush() {
 func (w *scene) points() (all []point) {
 	for n := range perRound {
 		p := point{
-			user: strconv.Itoa(1 + w.r.IntN(users+1)), rule: &w.compiled[w.r.IntN(len(w.compiled))], at: w.moment(), db: n%2 == 0,
+			user: strconv.Itoa(
+				1 + w.r.IntN(users+1),
+			), rule: &w.compiled[w.r.IntN(len(w.compiled))], at: w.moment(), db: n%2 == 0,
 		}
 		if rows := w.truth; w.chance(70) {
 			row := rows[w.r.IntN(len(rows))]
@@ -429,7 +478,10 @@ func (w *scene) points() (all []point) {
 	w.flush()
 	w.table.Exec(w.t, fmt.Sprintf(weighedSQL, w.table.Name.Sanitize()))
 	w.table.Exec(w.t, `CREATE INDEX ON seen.weighed (user_id, rule, db, ts)`)
-	w.table.Exec(w.t, `CREATE TABLE seen.crossings (db boolean, user_id text, rule text, ts timestamptz, span interval)`)
+	w.table.Exec(
+		w.t,
+		`CREATE TABLE seen.crossings (db boolean, user_id text, rule text, ts timestamptz, span interval)`,
+	)
 	for _, rule := range w.set.Rules {
 		w.table.Exec(w.t, fmt.Sprintf(crossingsSQL, rule.ID, fmt.Sprintf("%d hours", int(rule.Window.Hours()))))
 	}

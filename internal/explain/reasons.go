@@ -72,18 +72,38 @@ func (r *Report) Sentence(w Writing) string {
 		return fmt.Sprintf("the total of %s in %s is above %s, and no row lifted it there: %s", total, window, limit,
 			"a negative amount left the window, which raises no alert")
 	case Shadow:
-		return fmt.Sprintf("the rule is on trial (mode: shadow): %s, and its alert stands in the topic of shadow alerts", crossed)
+		return fmt.Sprintf(
+			"the rule is on trial (mode: shadow): %s, and its alert stands in the topic of shadow alerts",
+			crossed,
+		)
 	case Superseded:
-		return fmt.Sprintf("an alert was sent for this time; rows that came later show that the crossing began at %s, %s",
-			edge, "whose alert supersedes it")
+		return fmt.Sprintf(
+			"an alert was sent for this time; rows that came later show that the crossing began at %s, %s",
+			edge,
+			"whose alert supersedes it",
+		)
 	case Outdated:
-		return fmt.Sprintf("an alert was sent for this time, as PostgreSQL had the rows then; they were changed since, and %s",
-			"by those of now it is no edge")
+		return fmt.Sprintf(
+			"an alert was sent for this time, as PostgreSQL had the rows then; they were changed since, and %s",
+			"by those of now it is no edge",
+		)
 	case ShortBy:
-		return fmt.Sprintf("the total of %s in %s is not above %s: %s to go", total, window, limit, w.Amount(r.Distance()))
+		return fmt.Sprintf(
+			"the total of %s in %s is not above %s: %s to go",
+			total,
+			window,
+			limit,
+			w.Amount(r.Distance()),
+		)
 	case RowNotCounted:
-		return fmt.Sprintf("the total of %s in %s is not above %s; with the %s that the rule does not count it would be %s",
-			total, window, limit, plural(r.NotCounted, "row"), w.Amount(r.WithAll))
+		return fmt.Sprintf(
+			"the total of %s in %s is not above %s; with the %s that the rule does not count it would be %s",
+			total,
+			window,
+			limit,
+			plural(r.NotCounted, "row"),
+			w.Amount(r.WithAll),
+		)
 	case Dismissed:
 		return fmt.Sprintf("PostgreSQL did not confirm the edge at %s (%s)", edge, w.Text(r.why()))
 	case DeadLetter:
@@ -100,23 +120,35 @@ func (r *Report) Sentence(w Writing) string {
 		return fmt.Sprintf("%s, and another crossing came at most %s before: for so long the rule is quiet", crossed,
 			rules.FormatWindow(rule.Quiet))
 	case BeforeRule:
-		return fmt.Sprintf("%s, before the rule was there, or before the user was forgotten: edges up to %s raise no alert",
-			crossed, w.Time(r.Quiet))
+		return fmt.Sprintf(
+			"%s, before the rule was there, or before the user was forgotten: edges up to %s raise no alert",
+			crossed,
+			w.Time(r.Quiet),
+		)
 	case BeforeAlertsFrom:
 		return fmt.Sprintf("%s, before the time from which the group alerts (--alerts-from)", crossed)
 	case Distrusted:
 		if r.Edge == 0 {
 			return "the user is distrusted: the rows of the window were forgotten, and PostgreSQL alone knows the total"
 		}
-		return fmt.Sprintf("%s; the user is distrusted, and PostgreSQL is asked for such edges: wait for its answer", crossed)
+		return fmt.Sprintf(
+			"%s; the user is distrusted, and PostgreSQL is asked for such edges: wait for its answer",
+			crossed,
+		)
 	case NotRetained:
 		if r.Edge == 0 {
 			return "the window reaches below the history that is kept: PostgreSQL alone knows the total"
 		}
-		return fmt.Sprintf("%s; its window reaches below the history that is kept, and PostgreSQL is asked about such %s",
-			crossed, "edges only where a row comes late")
+		return fmt.Sprintf(
+			"%s; its window reaches below the history that is kept, and PostgreSQL is asked about such %s",
+			crossed,
+			"edges only where a row comes late",
+		)
 	case AlertNotKept:
-		return fmt.Sprintf("%s, which was announced; alerts of that time are not kept any more, or lie too far back", crossed)
+		return fmt.Sprintf(
+			"%s, which was announced; alerts of that time are not kept any more, or lie too far back",
+			crossed,
+		)
 	case UnknownUser:
 		return "nothing is known of this user: the stream has brought no row within the retained history"
 	}

@@ -296,7 +296,9 @@ func (r *Report) Body(rowsMost int) Body {
 			Limit: plainly.Amount(r.Rule.Limit),
 		},
 		Stream: streamBody{
-			r.figuresBody(&r.Stream.At), r.Stream.Complete, r.Stream.Distrusted, r.AsOf.Input, r.AsOf.Partition, r.AsOf.Lag,
+			r.figuresBody(
+				&r.Stream.At,
+			), r.Stream.Complete, r.Stream.Distrusted, r.AsOf.Input, r.AsOf.Partition, r.AsOf.Lag,
 		},
 		Rows: []rowBody{}, RowsTotal: len(r.Rows), Letters: []letterBody{}, Dismissed: []refusalBody{},
 	}
@@ -335,7 +337,10 @@ func (r *Report) Body(rowsMost int) Body {
 		b.Differences = &differBody{r.only(r.OnlyInDatabase), r.only(r.OnlyInStream), r.only(r.Different), n}
 	}
 	for _, d := range r.Letters[:min(len(r.Letters), most)] {
-		b.Letters = append(b.Letters, letterBody{d.Topic, d.Partition, d.Offset, d.At, d.Kind, d.Error, d.Row, d.Remedy})
+		b.Letters = append(
+			b.Letters,
+			letterBody{d.Topic, d.Partition, d.Offset, d.At, d.Kind, d.Error, d.Row, d.Remedy},
+		)
 	}
 	for _, d := range r.Dismissed[:min(len(r.Dismissed), most)] {
 		refusal := refusalBody{

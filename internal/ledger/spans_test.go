@@ -23,8 +23,11 @@ func manyTogether(t *testing.T, s *server) {
 		return &sliding.Rule{Rule: brimline.Rule{Window: 24 * time.Hour, Limit: brimline.Count(limit)}}
 	}
 	for _, last := range []int{19_999, 20_000} { // as many as are fetched at once, and one more
-		spans := []sliding.Span{{Rule: rule(100), From: at(1), To: at(last)}, {Rule: rule(19_998), From: at(1), To: at(last)},
-			{Rule: rule(100), From: at(102), To: at(last)}}
+		spans := []sliding.Span{
+			{Rule: rule(100), From: at(1), To: at(last)},
+			{Rule: rule(19_998), From: at(1), To: at(last)},
+			{Rule: rule(100), From: at(102), To: at(last)},
+		}
 		edges, lsn, err := l.EdgesOf(t.Context(), "1", spans)
 		if last == 20_000 {
 			if !errors.Is(err, sliding.ErrManyRows) {

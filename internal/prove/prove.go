@@ -333,7 +333,8 @@ func EdgeOf(a *brimline.Alert) Edge {
 	}
 }
 
-// Edges asks the judge for all edges of the rules in a span that raise alerts: by SQL, or, where a rule has a condition, by a walk through
+// Edges asks the judge for all edges of the rules in a span that raise alerts: by SQL, or, where a rule has a
+// condition, by a walk through
 // the rows. asking may be nil, else see Options.
 func Edges(
 	ctx context.Context, k *ledger.Look, rules []Rule, span ledger.Span, asking func(n, of int), found func(Edge),
@@ -423,7 +424,11 @@ func verdict(e Edge) Verdict {
 // Judge says what has become of an alert, with the table's figures where the edge is there. takes is the condition of
 // the alert's rule, others are the alerts of the same user and rule.
 func Judge(
-	ctx context.Context, k *ledger.Look, a *brimline.Alert, takes func(*brimline.Transaction) bool, others []*brimline.Alert,
+	ctx context.Context,
+	k *ledger.Look,
+	a *brimline.Alert,
+	takes func(*brimline.Transaction) bool,
+	others []*brimline.Alert,
 ) (Verdict, *Edge, error) {
 	judged := EdgeOf(a)
 	p := &picture{edges: map[string]Edge{}, by: map[string][]Edge{}}

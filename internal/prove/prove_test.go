@@ -61,7 +61,15 @@ func TestJudgesAgree(t *testing.T) {
 				t.Fatalf("%s: %v", sql, err)
 			}
 		}
-		exec(fmt.Sprintf(`CREATE TABLE %s (id text, "the User" %s, amount %s, "at" %s)`, name, of.user, of.amount, of.time))
+		exec(
+			fmt.Sprintf(
+				`CREATE TABLE %s (id text, "the User" %s, amount %s, "at" %s)`,
+				name,
+				of.user,
+				of.amount,
+				of.time,
+			),
+		)
 		exec(fmt.Sprintf(`CREATE TABLE %s_heir () INHERITS (%[1]s)`, name)) // whose rows are none of the table's
 		users := []string{"1", "2", "10"}
 		insert := func(table string, row *brimline.Transaction, null bool) {
@@ -85,8 +93,13 @@ func TestJudgesAgree(t *testing.T) {
 		}
 		odd := brimline.Transaction{ID: "odd", User: "1", Amount: 100, Time: start.Add(time.Hour)}
 		insert(name, &odd, true)
-		exec(fmt.Sprintf(`INSERT INTO %s (id, amount, "at") SELECT n::text, 100000, TIMESTAMP '2026-01-01 20:00' + n * INTERVAL '1 h'
-			FROM generate_series(1, 5) n`, name)) // rows of no user
+		exec(
+			fmt.Sprintf(
+				`INSERT INTO %s (id, amount, "at") SELECT n::text, 100000, TIMESTAMP '2026-01-01 20:00' + n * INTERVAL '1 h'
+			FROM generate_series(1, 5) n`,
+				name,
+			),
+		) // rows of no user
 		insert(name+"_heir", &odd, false)
 		l, err := ledger.Open(t.Context(), ledger.Options{
 			URL: pg.URL("postgres"), Table: name, Scale: 2, MinorUnits: of.minor,
@@ -119,11 +132,20 @@ func TestJudgesAgree(t *testing.T) {
 						if k.LSN == 0 {
 							t.Error("no LSN")
 						}
-						return Edges(t.Context(), k, []Rule{{Rule: judged}}, ledger.Span{From: from, To: to, User: only}, nil,
+						return Edges(
+							t.Context(),
+							k,
+							[]Rule{{Rule: judged}},
+							ledger.Span{From: from, To: to, User: only},
+							nil,
 							func(e Edge) {
-								got = append(got, fmt.Sprintf("%s %s %s %d", e.ID, e.Table.Before.Format(0), e.Table.Total.Format(0),
-									e.Table.Count))
-							})
+								got = append(
+									got,
+									fmt.Sprintf("%s %s %s %d", e.ID, e.Table.Before.Format(0), e.Table.Total.Format(0),
+										e.Table.Count),
+								)
+							},
+						)
 					})
 					if err != nil {
 						t.Fatal(err)
@@ -133,8 +155,11 @@ func TestJudgesAgree(t *testing.T) {
 							continue
 						}
 						for _, e := range table.Edges(&judged, user, from, to) {
-							want = append(want, fmt.Sprintf("%s %s %s %d", brimline.AlertID(user, rule.ID, e.At), e.Figures.Before,
-								e.Figures.Total, e.Figures.Count))
+							want = append(
+								want,
+								fmt.Sprintf("%s %s %s %d", brimline.AlertID(user, rule.ID, e.At), e.Figures.Before,
+									e.Figures.Total, e.Figures.Count),
+							)
 						}
 					}
 					slices.Sort(got)
