@@ -72,14 +72,28 @@ type Seen struct {
 	TxID  int64
 }
 
-// After says whether it is newer than another one: by when they were committed, and where that is as good as the same,
-// by
-// their places in the log.
+// After says whether it was committed after another one, as far as can be told: by the commit times, and where those are
+// as good as the same, by the places in the log.
 func (s Seen) After(o Seen) bool {
 	if s.Ticks != 0 && o.Ticks != 0 && s.Ticks != o.Ticks {
 		return s.Ticks > o.Ticks
 	}
 	return s.LSN > o.LSN
+}
+
+// Replaces says whether it is to be taken for newer than one that came before it. A clock that steps back and a log that
+// begins lower, after a failover, are followed.
+func (s Seen) Replaces(o Seen) bool {
+	return s.LSN > o.LSN || s.After(o) || s.Ticks == 0 && s.TxID > o.TxID
+}
+
+// Source is a source of that.
+func (s Seen) Source() Source {
+	c := Source{LSN: s.LSN, TxID: s.TxID}
+	if s.Ticks != 0 {
+		c.Commit = MakeStamp(s.LSN, s.Ticks, 0).Commit()
+	}
+	return c
 }
 
 // SeenOf is a change as it is seen.

@@ -30,7 +30,7 @@ func (Again) Encode(v any) ([]byte, error) {
 	}
 	scale := a.Candidate.Rule.Measure.Scale(a.Candidate.Scale)
 	c := &a.Candidate
-	return marshal(againRecord{candidateRecord{recordVersion, c.ID(), body, c.Doubted, c.Later},
+	return marshal(againRecord{candidateRecord{recordVersion, c.ID(), body, c.Doubted, c.Later, seenOf(c.After)},
 		figuresOf(&a.Database, scale), a.First, a.Since})
 }
 
@@ -44,6 +44,9 @@ func (Again) Decode(b []byte) (any, error) {
 	var err error
 	if a.Candidate, err = r.candidate(); err == nil && a.Candidate.ID() != r.ID {
 		err = fmt.Errorf("id %q is not that of its user, rule and edge", r.ID)
+	}
+	if err == nil {
+		a.Candidate.After, err = r.After.seen()
 	}
 	if err == nil {
 		a.Database, err = r.Database.figures(a.Candidate.Rule.Measure.Scale(a.Candidate.Scale))

@@ -38,6 +38,30 @@ type candidateRecord struct {
 	candidateBody
 	Doubted bool            `json:"doubted,omitempty"`
 	Later   []brimline.Time `json:"later,omitempty"`
+	After   *seenRecord     `json:"after,omitempty"`
+}
+
+// seenRecord is a change that PostgreSQL must show.
+type seenRecord struct {
+	LSN   string `json:"lsn"`
+	Ticks int64  `json:"ticks,omitempty"` // of the commit time, of 65.536 ms
+	TxID  int64  `json:"tx_id,omitempty"`
+}
+
+func seenOf(s brimline.Seen) *seenRecord {
+	if s == (brimline.Seen{}) {
+		return nil
+	}
+	return &seenRecord{brimline.FormatLSN(s.LSN), s.Ticks, s.TxID}
+}
+
+func (r *seenRecord) seen() (s brimline.Seen, err error) {
+	if r == nil {
+		return s, nil
+	}
+	s.Ticks, s.TxID = r.Ticks, r.TxID
+	s.LSN, err = brimline.ParseLSN(r.LSN)
+	return s, err
 }
 
 const aCandidate = "a record of the candidates stream"
@@ -52,7 +76,7 @@ func (Candidate) Encode(v any) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return marshal(candidateRecord{recordVersion, c.ID(), body, c.Doubted, c.Later})
+	return marshal(candidateRecord{recordVersion, c.ID(), body, c.Doubted, c.Later, seenOf(c.After)})
 }
 
 // Decode gives a *brimline.Candidate.
@@ -69,6 +93,9 @@ func (Candidate) Decode(b []byte) (any, error) {
 		return nil, corrupt(aCandidate, err)
 	}
 	c.Doubted, c.Later = r.Doubted, r.Later
+	if c.After, err = r.After.seen(); err != nil {
+		return nil, corrupt(aCandidate, err)
+	}
 	return &c, nil
 }
 
@@ -87,7 +114,9 @@ func (Candidates) Encode(v any) ([]byte, error) {
 		return nil, err
 	}
 	r := candidatesRecord{
-		candidateRecord: candidateRecord{candidatesVersion, first.ID(), body, first.Doubted, first.Later},
+		candidateRecord: candidateRecord{
+			candidatesVersion, first.ID(), body, first.Doubted, first.Later, seenOf(first.After),
+		},
 	}
 	for i := range all[1:] {
 		c := &all[i+1]
@@ -108,7 +137,7 @@ func (Candidates) Encode(v any) ([]byte, error) {
 func shareRecord(a, b *brimline.Candidate) bool {
 	return a.Kind == brimline.LateCandidate && b.Kind == brimline.LateCandidate && a.Cause.Offset == b.Cause.Offset &&
 		a.User == b.User && a.Scale == b.Scale && a.Trigger.ID == b.Trigger.ID &&
-		len(a.Trigger.Columns) == len(b.Trigger.Columns) && a.Source == b.Source
+		len(a.Trigger.Columns) == len(b.Trigger.Columns) && a.Source == b.Source && a.After == b.After
 }
 
 // Decode gives a []brimline.Candidate.
@@ -135,6 +164,9 @@ func (r *candidatesRecord) candidates() ([]brimline.Candidate, error) {
 		return nil, fmt.Errorf("%d further candidates with one of kind %q, version %d", len(r.Further), first.Kind, r.Version)
 	}
 	first.Doubted, first.Later = r.Doubted, r.Later
+	if first.After, err = r.After.seen(); err != nil {
+		return nil, err
+	}
 	all := append(make([]brimline.Candidate, 0, 1+len(r.Further)), first)
 	for i := range r.Further {
 		next, c := &r.Further[i], first

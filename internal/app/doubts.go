@@ -8,6 +8,7 @@ import (
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/codecs"
 	"github.com/brimline/brimline/internal/httpapi"
+	"github.com/brimline/brimline/processors"
 	"github.com/brimline/brimline/processors/verify"
 	"github.com/brimline/brimline/processors/window"
 	"github.com/lovoo/goka"
@@ -85,8 +86,10 @@ func (a *App) awaitCaughtUp(ctx context.Context) error {
 		if err := AwaitCaughtUp(ctx, awaited{a.cluster, a.streams.Again, starved}, a.streams, caughtEvery); err != nil {
 			return err
 		}
-		states := a.distrusted.Load()
-		if !a.asksAbove() || states == nil || states.Above() == 0 {
+		if !a.asksAbove() || !a.config.Runs(processors.Window) {
+			return nil
+		}
+		if states := a.distrusted.Load(); states != nil && states.Recalled() && states.Above() == 0 {
 			return nil
 		}
 		select {

@@ -56,6 +56,7 @@ func (a *App) windowStage() *gokaStage {
 				Streams: a.streams, Rules: a.rules.RuleSet, Compiled: a.compiled,
 				MostBytes: a.mostValue(processors.Window), MostAsked: a.mostAsked(),
 				Keep:    a.config.KeepEdges,
+				NoAbove: !a.asksAbove(),
 				Markers: markers, States: states, Seen: seen, Clock: a.clock, Metrics: a.stageMetrics.window,
 				Log: a.log.With("stage", processors.Window),
 			})

@@ -86,7 +86,7 @@ func (s *Stage) prepareAgain(ctx context.Context, b *batch) error {
 			continue
 		}
 		it.question = &question{user: a.Candidate.User, rule: it.rule, from: a.Candidate.Edge, to: a.Candidate.Edge}
-		it.question.after.add(a.Candidate.Source)
+		it.question.after.of(&a.Candidate)
 		questions = append(questions, it.question)
 	}
 	if err := s.askAll(ctx, b, alone(questions)); err != nil {

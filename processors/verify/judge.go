@@ -81,7 +81,7 @@ func plan(items []item) []*question {
 			continue
 		}
 		it.question = &question{user: c.User, rule: it.rule, from: c.Edge, to: c.Edge}
-		it.question.after.add(c.Source)
+		it.question.after.of(c)
 		questions = append(questions, it.question)
 	}
 	for _, s := range subjects {
@@ -104,7 +104,7 @@ func plan(items []item) []*question {
 func (q *question) add(it *item) {
 	c := it.candidate
 	q.to = max(q.to, c.Until)
-	q.after.add(c.Source)
+	q.after.of(c)
 	for _, src := range it.after {
 		q.after.add(src)
 	}
@@ -125,6 +125,13 @@ func (q *question) apart() (questions []*question) {
 type waits struct {
 	all []brimline.Source
 	at  map[int64]int // where each transaction is
+}
+
+// of takes in what a candidate waits for.
+func (w *waits) of(c *brimline.Candidate) {
+	if w.add(c.Source); c.After != (brimline.Seen{}) {
+		w.add(c.After.Source())
+	}
 }
 
 func (w *waits) add(src brimline.Source) {

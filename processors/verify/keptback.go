@@ -89,7 +89,7 @@ func (s *share) add(k *kept) {
 		s.bytes += k.size()
 	} else {
 		src := k.candidate.Source
-		s.after.add(src)
+		s.after.of(k.candidate)
 		if s.newest == nil {
 			s.newest = map[int32]brimline.Source{}
 		}

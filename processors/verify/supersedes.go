@@ -115,7 +115,7 @@ func (s *Stage) askSuperseded(ctx context.Context, b *batch) error {
 		}
 		c := it.candidate
 		q := &question{user: c.User, rule: it.rule, from: c.Edge, late: true}
-		q.after.add(c.Source)
+		q.after.of(c)
 		if shown := b.unsent.newestShown(); shown.LSN != 0 {
 			q.after.add(shown)
 		}
@@ -127,7 +127,7 @@ func (s *Stage) askSuperseded(ctx context.Context, b *batch) error {
 		for _, other := range confirmed[subject{c.User, it.rule.Fingerprint}] {
 			if other.candidate.Edge > c.Edge {
 				it.later = append(it.later, other.candidate.Edge)
-				q.after.add(other.candidate.Source)
+				q.after.of(other.candidate)
 			}
 		}
 		if len(it.later) == 0 {

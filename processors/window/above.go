@@ -100,9 +100,11 @@ func (p *partitionStates) noteAbove(user string, a brimline.Above) {
 func (s *States) DueAbove(now, folded time.Time, all bool) map[string]any {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.makeRoom(now)
 	type candidate struct {
 		of   *partitionStates
 		user string
+		told time.Time
 		at   brimline.Time
 	}
 	var due []candidate
@@ -116,10 +118,12 @@ func (s *States) DueAbove(now, folded time.Time, all bool) map[string]any {
 			if p.closed || !more || a.seen.After(folded) || now.Sub(a.told) < toldAgain || !all && at.Std().After(now) {
 				continue
 			}
-			due = append(due, candidate{p, user, at})
+			due = append(due, candidate{p, user, a.told, at})
 		}
 	}
-	slices.SortFunc(due, func(a, b candidate) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.user, b.user)) })
+	slices.SortFunc(due, func(a, b candidate) int { // who was told in vain comes behind who was not told yet
+		return cmp.Or(a.told.Compare(b.told), cmp.Compare(a.at, b.at), cmp.Compare(a.user, b.user))
+	})
 	if !all {
 		s.tokens = min(aboveAtOnce, s.tokens+abovePerSecond*now.Sub(s.filled).Seconds())
 		s.filled = now
@@ -134,6 +138,26 @@ func (s *States) DueAbove(now, folded time.Time, all bool) map[string]any {
 		messages[d.user] = &brimline.Change{Kind: brimline.AskAbove, User: d.user, Cause: a.Asked}
 	}
 	return messages
+}
+
+// makeRoom forgets those who are not due for a while, where others do not fit. They are found again in the table.
+func (s *States) makeRoom(now time.Time) {
+	full := false
+	for _, p := range s.of {
+		full = full || p.more && s.above >= mostAbove
+	}
+	if !full {
+		return
+	}
+	for _, p := range s.of {
+		for user, a := range p.above {
+			if at, _ := a.Next(); at.Std().After(now.Add(time.Minute)) {
+				delete(p.above, user)
+				s.above--
+				p.more = true
+			}
+		}
+	}
 }
 
 // Above is about how many users there are about whom PostgreSQL is still to be asked because they are above a limit.

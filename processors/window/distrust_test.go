@@ -330,7 +330,7 @@ func (d *doubts) verify(kind brimline.CandidateKind) {
 		return
 	}
 	d.mark[kind] = c.Cause
-	d.shown = max(d.shown, int(c.Source.LSN))
+	d.shown = max(d.shown, int(c.Source.LSN), int(c.After.LSN))
 	edges := edgesOf(d.rows(d.shown), &c.Rule)
 	answer := brimline.Change{User: "u", Rule: c.Rule.Fingerprint(), Row: c.Trigger, Source: c.Source,
 		Cause: c.Cause.Offset}

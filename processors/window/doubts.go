@@ -37,22 +37,40 @@ func (p *partitionStates) noteDoubt(user string, d brimline.Doubt) {
 // no room. It must end before a partition is given back.
 func (s *States) Recall(ctx context.Context) error {
 	for _, p := range s.open() {
-		if p.recalled && !s.hasRoom(p) {
+		more := s.hasRoom(p)
+		if p.recalled && !more {
 			continue
 		}
 		if err := p.recall(ctx); err != nil {
+			s.mu.Lock()
+			p.more = p.more || more
+			s.mu.Unlock()
 			return err
 		}
+		s.mu.Lock()
 		p.recalled = true
+		s.mu.Unlock()
 	}
 	return nil
+}
+
+// Recalled says whether all users with whom the clock has to do are known, but for those for whom there was no room.
+func (s *States) Recalled() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.of {
+		if !p.closed && !p.recalled {
+			return false
+		}
+	}
+	return true
 }
 
 // hasRoom says whether there is room for users who were left out, and that there are some. They are taken to be in.
 func (s *States) hasRoom(p *partitionStates) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !p.more || s.above > mostAbove/2 {
+	if !p.more || s.above >= mostAbove {
 		return false
 	}
 	p.more = false

@@ -18,6 +18,8 @@ type Folder struct {
 	retention time.Duration
 	lateness  time.Duration
 	keep      time.Duration
+	// noAbove: PostgreSQL is not asked about users above a limit, so nothing is noted for that.
+	noAbove bool
 }
 
 // NewFolder makes a Folder for a rule set. compiled are the set's rules in its
@@ -450,7 +452,7 @@ func (s *step) judge(i int, first, to brimline.Time, counts, mayFall bool) (chan
 	}
 	var found []brimline.Edge
 	edges, above := s.rows.Edges(i, retained, from, to)
-	if above != brimline.MaxTime {
+	if above != brimline.MaxTime && !s.noAbove {
 		s.noteAbove(above)
 	}
 	for _, e := range edges {
@@ -558,7 +560,7 @@ func (s *step) emit(i int, t brimline.Time, cause brimline.Cause, figures brimli
 	}
 	s.out = append(s.out, brimline.Candidate{
 		Kind: brimline.EdgeCandidate, User: s.in.Change.User, Scale: s.scale, Rule: s.rules[i].Rule, Edge: t,
-		Trigger: s.in.Change.Row, Source: s.source(), Stream: figures,
+		Trigger: s.in.Change.Row, Source: s.in.Change.Source, After: s.after(), Stream: figures,
 		Newest: s.rows.NewestAt(i, t, newestShown), Cause: cause,
 		Doubted: s.in.Change.Kind == brimline.StillRefuted, Later: s.later(i, t, cause),
 		ClearsAt: clears,

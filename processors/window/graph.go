@@ -30,6 +30,8 @@ type Config struct {
 	Clock    func() time.Time
 	Metrics  *Metrics
 	Log      *slog.Logger
+	// NoAbove: PostgreSQL is not asked about users above a limit.
+	NoAbove bool
 	// MostBytes is the largest value that the table, candidates and dead letters take, MostAsked the largest candidate;
 	// 0 is 900,000 and half of that, which fit Kafka's default of max.message.bytes.
 	MostBytes, MostAsked int
@@ -64,8 +66,10 @@ type task struct {
 
 func newTask(c Config) *task {
 	c.MostBytes, c.MostAsked = cmp.Or(c.MostBytes, 900_000), cmp.Or(c.MostAsked, 450_000)
+	fold := NewFolder(&c.Rules, c.Compiled, c.Keep)
+	fold.noAbove = c.NoAbove
 	return &task{
-		Config: c, fold: NewFolder(&c.Rules, c.Compiled, c.Keep), sweep: &sweep{c},
+		Config: c, fold: fold, sweep: &sweep{c},
 		candidates: goka.Stream(c.Streams.Candidates), questions: goka.Stream(c.Streams.Questions),
 		changes: goka.Stream(c.Streams.Changes),
 		dead:    goka.Stream(c.Streams.DeadLetters), segments: goka.Stream(c.Streams.WindowSegments),

@@ -70,7 +70,7 @@ func (s *step) repeatQuestions() {
 func (s *step) emitQuestion(a ask, apart bool) {
 	s.out = append(s.out, brimline.Candidate{
 		Kind: brimline.LateCandidate, User: s.in.Change.User, Scale: s.scale, Rule: s.rules[a.rule].Rule,
-		Edge: a.from, Until: a.until, Trigger: s.in.Change.Row, Source: s.source(),
+		Edge: a.from, Until: a.until, Trigger: s.in.Change.Row, Source: s.in.Change.Source, After: s.after(),
 		Cause: s.causeOf(a), Apart: apart,
 	})
 }
@@ -90,19 +90,14 @@ func (s *State) open(apart bool) *brimline.Cause {
 // asked says whether a question is open.
 func (s *State) asked() bool { return s.w.Asked != brimline.Cause{} || s.w.Apart != brimline.Cause{} }
 
-// source is where what PostgreSQL must have seen comes from: the message, or the newest change to the user's rows. An
-// edge
-// may be made by a row that is folded and not yet to be seen, because its commit waits for a standby, and one that was
-// written before it and comes later, from another partition of the source.
-func (s *step) source() brimline.Source {
-	from := s.in.Change.Source
-	if n := s.w.Newest; n.After(brimline.SeenOf(&from)) {
-		from.LSN, from.TxID = n.LSN, n.TxID
-		if n.Ticks != 0 {
-			from.Commit = brimline.MakeStamp(n.LSN, n.Ticks, 0).Commit()
-		}
+// after is what PostgreSQL must show beside the message: the newest change to the user's rows. An edge may be made by a
+// row that is folded and not yet to be seen, because its commit waits for a standby, and one that was written before it
+// and comes later, from another partition of the source.
+func (s *step) after() brimline.Seen {
+	if n := s.w.Newest; n.After(brimline.SeenOf(&s.in.Change.Source)) {
+		return n
 	}
-	return from
+	return brimline.Seen{}
 }
 
 // noteNewest notes the message at hand, if it is a change to rows and the newest one.
@@ -111,7 +106,7 @@ func (s *step) noteNewest() {
 	if c.Kind != brimline.Upsert && c.Kind != brimline.Delete || c.Source.LSN == 0 {
 		return
 	}
-	if seen := brimline.SeenOf(&c.Source); seen.After(s.w.Newest) {
+	if seen := brimline.SeenOf(&c.Source); seen.Replaces(s.w.Newest) {
 		s.w.Newest = seen
 	}
 }

@@ -218,7 +218,7 @@ func TestAQuestionPutAgainWaitsForTheNewestChange(t *testing.T) {
 		Cause: out[0].Cause.Offset}
 	out = at(1, refuted)
 	b.expect("once more", out, "r edge 30")
-	if lsn := out[0].Source.LSN; lsn != 3 {
+	if lsn := out[0].After.LSN; lsn != 3 {
 		t.Errorf("PostgreSQL is asked once it shows LSN %d, want 3", lsn)
 	}
 }

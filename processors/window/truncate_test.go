@@ -243,8 +243,9 @@ func TestTruncateWaitsForTheRowsItLeaves(t *testing.T) {
 			for _, c := range out {
 				if c.Edge == minutes(1) {
 					seen = true
-					if c.Source.LSN != 30 || c.Source.Commit < at(30).Commit || c.Source.Commit > at(30).Commit+1<<16 {
-						t.Errorf("%s, by %v at %d: %+v", what, wake.Kind, wake.Source.LSN, c.Source)
+					if after := c.After.Source(); after.LSN != 30 || after.Commit < at(30).Commit ||
+						after.Commit > at(30).Commit+1<<16 {
+						t.Errorf("%s, by %v at %d: %+v", what, wake.Kind, wake.Source.LSN, after)
 					}
 				}
 			}
