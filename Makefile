@@ -30,10 +30,10 @@ demo: build ## a real alert in under a minute: PostgreSQL and an in-process Kafk
 	bin/brimline demo
 
 test: ## everything that needs neither a JVM nor Docker; PKG=./codecs/... for a part
-	$(GOTEST) -timeout 10m $(PKG)
+	$(GOTEST) -timeout 15m $(PKG)
 
 test-race: ## the same under the race detector
-	$(GOTEST) -race -timeout 20m $(PKG)
+	$(GOTEST) -race -timeout 30m $(PKG)
 
 test-stack: ## the suites on real Kafka, Debezium and PostgreSQL (deploy/stack: needs a JDK, Maven and PostgreSQL)
 	BRIMLINE_STACK=1 $(GOTEST) -count=1 -run '^TestStack' -timeout $(STACK_TIMEOUT) ./internal/e2e/... ./internal/security/...

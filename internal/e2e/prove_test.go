@@ -621,10 +621,12 @@ func TestProveEvery(t *testing.T) {
 	j.mustEnd(t, idle)
 }
 
-// TestProveUnderLoad: while 500 rows a second come for a minute, some of them late, nothing is called missing or false.
+// TestStackProveUnderLoad: while 500 rows a second come for a minute, some of them late, nothing is called missing or false.
 // At rest what is amiss is what the judge of the tests says, and alerts that are removed are found.
-func TestProveUnderLoad(t *testing.T) {
-	t.Parallel()
+func TestStackProveUnderLoad(t *testing.T) {
+	if os.Getenv("BRIMLINE_STACK") == "" {
+		t.Skip("a minute of load runs in `make test-stack`: BRIMLINE_STACK is not set")
+	}
 	r := testkit.Rand(testkit.Seed(t))
 	j := newJob(t, parts(t), 3, provenRules)
 	j.where = map[string]string{"some": "amount > 20 AND description <> 'row 7'"}
