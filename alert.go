@@ -34,8 +34,8 @@ type Candidate struct {
 	// ClearsAt is the first instant at which the total is at or below the limit if nothing more comes; 0 where that is not
 	// known. Of an alert it is there only if PostgreSQL's figures at the edge were those of the window.
 	ClearsAt Time
-	// After is a change that PostgreSQL must show as well, beside Source: the newest one to the user's rows. Zero where that
-	// is the message's own.
+	// After is a change that PostgreSQL must show as well, beside Source: the newest one to the user's rows. Zero where
+	// that is the message's own.
 	After Seen
 	// Doubted: PostgreSQL has gone on refusing this edge, and the window stands by it.
 	Doubted bool

@@ -72,8 +72,8 @@ type Seen struct {
 	TxID  int64
 }
 
-// After says whether it was committed after another one, as far as can be told: by the commit times, and where those are
-// as good as the same, by the places in the log.
+// After says whether it was committed after another one, as far as can be told: by the commit times, and where those
+// are as good as the same, by the places in the log.
 func (s Seen) After(o Seen) bool {
 	if s.Ticks != 0 && o.Ticks != 0 && s.Ticks != o.Ticks {
 		return s.Ticks > o.Ticks
@@ -81,8 +81,8 @@ func (s Seen) After(o Seen) bool {
 	return s.LSN > o.LSN
 }
 
-// Replaces says whether it is to be taken for newer than one that came before it. A clock that steps back and a log that
-// begins lower, after a failover, are followed.
+// Replaces says whether it is to be taken for newer than one that came before it. A clock that steps back and a log
+// that begins lower, after a failover, are followed.
 func (s Seen) Replaces(o Seen) bool {
 	return s.LSN > o.LSN || s.After(o) || s.Ticks == 0 && s.TxID > o.TxID
 }

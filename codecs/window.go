@@ -17,8 +17,8 @@ import (
 //
 // Version 3: version, flags, last, scale; floor, if there is one; the rows; the rules; changed rows, older segments,
 // rows that are gone, forgotten edges, what is asked, what stirred, spans that were not judged, a doubt and what is
-// asked apart, what a total above a limit has asked, each if there are any; the newest change, if the scale's highest bit
-// is set. All numbers are varints, signed ones zigzag.
+// asked apart, what a total above a limit has asked, each if there are any; the newest change, if the scale's highest
+// bit is set. All numbers are varints, signed ones zigzag.
 //
 //   - A row is the time since the row before it, the id, the amount and its columns. Ids that are integers are
 //     differences to the integer id before.
@@ -48,9 +48,10 @@ import (
 //     the difference to that, and how often it was asked again.
 //   - Of questions that travel apart, the newest one's cause; then, of each span in its order, 1 where its question
 //     does, else 0, in a byte.
-//   - Of a total above a limit a byte with 1 where changes are to be asked about, and 2 where some were; then of the first
-//     the offset of the newest and the first window end, of the second the offset, the time and the first window end.
-//   - The newest change is its LSN and ticks as differences to those of the row with the highest LSN, and its transaction.
+//   - Of a total above a limit a byte with 1 where changes are to be asked about, and 2 where some were; then of the
+//     first the offset of the newest and the first window end, of the second the offset, the time and the first end.
+//   - The newest change is its LSN and ticks as differences to those of the row with the highest LSN, and its
+//     transaction.
 //
 // Version 2 had no stamps, and of changed rows nothing after the lowest time; it is read as well.
 type Window struct{}

@@ -621,8 +621,8 @@ func TestProveEvery(t *testing.T) {
 	j.mustEnd(t, idle)
 }
 
-// TestStackProveUnderLoad: while 500 rows a second come for a minute, some of them late, nothing is called missing or false.
-// At rest what is amiss is what the judge of the tests says, and alerts that are removed are found.
+// TestStackProveUnderLoad: while 500 rows a second come for a minute, some of them late, nothing is called missing or
+// false. At rest what is amiss is what the judge of the tests says, and alerts that are removed are found.
 func TestStackProveUnderLoad(t *testing.T) {
 	if os.Getenv("BRIMLINE_STACK") == "" {
 		t.Skip("a minute of load runs in `make test-stack`: BRIMLINE_STACK is not set")
