@@ -275,7 +275,7 @@ func (r *reader) rearm(n *yaml.Node, tiers []brimline.Rule, tiered bool, amounts
 		return
 	}
 	if sure && rearm.Cmp(tiers[0].Limit) > 0 {
-		r.problemAt(n, "rearm %s is above the limit; nothing between the two can be told", text)
+		r.problemAt(n, "rearm %s is above the limit; write a total at or below it, or a share such as 90%%", text)
 	}
 	tiers[0].Rearms, tiers[0].Rearm = true, rearm
 }
@@ -376,8 +376,10 @@ func (r *reader) total(n *yaml.Node, name string, m brimline.Measure, amounts in
 		r.problemAt(n, "%s %q is not a decimal number such as 3000.00", name, text)
 	case err != nil:
 		r.problemAt(n, "%s %q is too large", name, text)
+	case sure && limit.Sign() < 0 && m != brimline.Sum && name == "limit":
+		r.problemAt(n, "limit %q is below zero, where a total of %s never is; only the limit of sum can be", text, m)
 	case sure && limit.Sign() < 0 && m != brimline.Sum:
-		r.problemAt(n, "%s %q is below zero, where a total of %s never is; only the %s of sum can be", name, text, m, name)
+		r.problemAt(n, "%s %q is below zero, where a total of %s never is", name, text, m)
 	}
 	return limit
 }

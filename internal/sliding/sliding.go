@@ -69,13 +69,6 @@ func Edges(rows []brimline.Transaction, rule *Rule, from, to brimline.Time) (fou
 	return found
 }
 
-// Decides reports whether a row, by itself, may decide about alerts: it weighs, or the rule rearms, and the total before
-// any row that it takes, whatever that weighs, may rearm it.
-func (r *Rule) Decides(row *brimline.Transaction) bool {
-	weight, _ := r.Weigh(row)
-	return weight != 0 || r.Rearms && (r.Takes == nil || r.Takes(row))
-}
-
 // Since is from when on edges decide whether one at from is silent. Where that cannot be bounded, it is what is to be
 // tried after so many tries, and MinTime in the end.
 func (r *Rule) Since(from brimline.Time, tried int) brimline.Time {

@@ -350,7 +350,8 @@ func (s *step) upsert() bool {
 		case doubted:
 			s.judge(i, first, last.Add(s.rules[i].Reach()), true, true)
 		}
-		counts := s.rules[i].Decides(row) || removed != nil || unseen
+		weight, _ := s.rules[i].Weigh(row)
+		counts := weight != 0 || removed != nil || unseen
 		s.judgeRow(i, row.Time, counts, removed != nil || unseen || counts && s.rules[i].Unsteady())
 	}
 	return true
