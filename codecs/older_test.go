@@ -22,7 +22,7 @@ func TestStoredBytesAreNeverMisread(t *testing.T) {
 	layouts := map[string]codec{
 		"change": codecs.Change{}, "window": codecs.WindowPart{}, "candidate": codecs.Candidates{}, "alert": codecs.Alert{},
 		"alertlog": codecs.AlertLog{}, "deadletter": codecs.DeadLetter{}, "ruleset": codecs.RuleSet{},
-		"settings": codecs.Settings{}, "again": codecs.Again{},
+		"settings": codecs.Settings{}, "again": codecs.Again{}, "proof": codecs.Proof{},
 	}
 	seen, taken := map[string]bool{}, map[string]int{}
 	err := filepath.WalkDir("../testdata/wire", func(path string, d fs.DirEntry, err error) error {

@@ -69,6 +69,7 @@ func TestRoundTrips(t *testing.T) {
 	roundTrip(t, codecs.DeadLetter{}, anyDeadLetter())
 	roundTrip(t, codecs.RuleSet{}, anyRuleSet())
 	roundTrip(t, codecs.Settings{}, anySettings())
+	roundTrip(t, codecs.Proof{}, anyProof())
 	roundTrip(t, codecs.AlertLog{}, rapid.Custom(func(t *rapid.T) []*brimline.Alert {
 		return none(rapid.SliceOfN(anyAlert(), 0, 2).Draw(t, "alerts"))
 	}))
@@ -92,23 +93,45 @@ func exampleAlert(t testing.TB) *brimline.Alert {
 	edge := at(t, "2026-01-08T12:00:00.123456Z")
 	row := func(id string, amount brimline.Amount, time brimline.Time) brimline.Transaction {
 		return brimline.Transaction{ID: id, User: "27956157", Amount: amount, Time: time, Columns: []brimline.Field{
-			{Name: "currency", Value: "EUR"}, {Name: "branch", Value: int64(1 << 60)}, {Name: "fee", Value: brimline.Decimal("0.125")},
+			{
+				Name:  "currency",
+				Value: "EUR",
+			}, {Name: "branch", Value: int64(1 << 60)}, {Name: "fee", Value: brimline.Decimal("0.125")},
 			{Name: "online", Value: true}, {Name: "booked_at", Value: time}, {Name: "note"}}}
 	}
 	return &brimline.Alert{
 		Candidate: brimline.Candidate{
 			Kind: brimline.EdgeCandidate, User: "27956157", Scale: 2,
-			Rule: brimline.Rule{ID: "weekly", Window: 7 * 24 * time.Hour, Limit: total("3000"), Measure: brimline.SumAbs,
-				Where: `currency == "EUR"`, Severity: "high", Description: "More than <3000> in a week"},
+			Rule: brimline.Rule{
+				ID:          "weekly",
+				Window:      7 * 24 * time.Hour,
+				Limit:       total("3000"),
+				Measure:     brimline.SumAbs,
+				Where:       `currency == "EUR"`,
+				Severity:    "high",
+				Description: "More than <3000> in a week",
+			},
 			Edge: edge, Trigger: row("200", -44150, edge),
-			Source: brimline.Source{Topic: "postgres.streaming.transactions", Partition: 3, Offset: 199, LSN: 0x16B374D848, TxID: 806, Commit: edge + 1500},
+			Source: brimline.Source{
+				Topic:     "postgres.streaming.transactions",
+				Partition: 3,
+				Offset:    199,
+				LSN:       0x16B374D848,
+				TxID:      806,
+				Commit:    edge + 1500,
+			},
 			Stream: brimline.Figures{Before: total("2990"), Total: total("3431.50"), Count: 11},
 			Newest: []brimline.Transaction{row("200", -44150, edge), row("199", 99999, edge-1)},
 			Cause:  brimline.Cause{Offset: 4711, Index: 1},
 		},
-		Database:     &brimline.Figures{Before: total("3000"), Total: total("3441.50"), Count: 12},
-		Verification: brimline.Verification{Status: brimline.Verified, At: edge + 2_000_000, Duration: 1234 * time.Microsecond, LSN: 0x16B374D900},
-		AsOfNow:      &brimline.AsOf{At: edge + 2_000_500, Total: total("3441.50"), Count: 12},
+		Database: &brimline.Figures{Before: total("3000"), Total: total("3441.50"), Count: 12},
+		Verification: brimline.Verification{
+			Status:   brimline.Verified,
+			At:       edge + 2_000_000,
+			Duration: 1234 * time.Microsecond,
+			LSN:      0x16B374D900,
+		},
+		AsOfNow: &brimline.AsOf{At: edge + 2_000_500, Total: total("3441.50"), Count: 12},
 	}
 }
 
@@ -132,7 +155,12 @@ func exampleDismissed(t testing.TB) *brimline.Alert {
 	a := exampleAlert(t)
 	a.Candidate.User, a.Candidate.Trigger.User, a.Candidate.Newest = "Zoë/\u202e1\x1b[31m", "Zoë/\u202e1\x1b[31m", nil
 	a.Candidate.Kind, a.Candidate.Until = brimline.LateCandidate, a.Candidate.Edge+1
-	a.Candidate.Rule = brimline.Rule{ID: "many", Window: 36*time.Hour + 90*time.Second, Limit: brimline.Count(100), Measure: brimline.CountAll}
+	a.Candidate.Rule = brimline.Rule{
+		ID:      "many",
+		Window:  36*time.Hour + 90*time.Second,
+		Limit:   brimline.Count(100),
+		Measure: brimline.CountAll,
+	}
 	a.Candidate.Stream = brimline.Figures{Before: brimline.Count(100), Total: brimline.Count(101), Count: 101}
 	a.Database = &brimline.Figures{Before: brimline.Count(99), Total: brimline.Count(100), Count: 100}
 	a.Reason, a.AsOfNow, a.Verification.Status = brimline.ReasonNotAbove, nil, brimline.Dismissed
@@ -176,7 +204,13 @@ func exampleWindow(t testing.TB) *brimline.Window {
 	edge := at(t, "2026-01-08T12:00:00.123456Z")
 	return &brimline.Window{
 		Last: 4712, Floor: brimline.MinTime, Scale: 2,
-		Rows: brimline.RowsOf([]brimline.Transaction{{ID: "7", Amount: 1234, Time: edge - 5_000_000}, {ID: "199", Amount: 99999, Time: edge - 1}, {ID: "200", Amount: -44150, Time: edge}}),
+		Rows: brimline.RowsOf(
+			[]brimline.Transaction{
+				{ID: "7", Amount: 1234, Time: edge - 5_000_000},
+				{ID: "199", Amount: 99999, Time: edge - 1},
+				{ID: "200", Amount: -44150, Time: edge},
+			},
+		),
 		Rules: []brimline.RuleState{{Rule: 0xdeadbeefcafe, Edges: []brimline.Edge{
 			{Time: edge - 5_000_000, Cause: brimline.Cause{Offset: 12}, Status: brimline.Disproved},
 			{Time: edge, Cause: brimline.Cause{Offset: 4711, Index: 1}}}}, {Rule: math.MaxUint64}},
@@ -235,8 +269,14 @@ func exampleNewest(t testing.TB) *brimline.Window {
 // exampleDoubt is one of a user who was distrusted.
 func exampleDoubt(t testing.TB) *brimline.Window {
 	w := exampleAsked(t)
-	w.Doubt = brimline.Doubt{Offset: 4700, Reason: brimline.ByCommand, At: w.Floor + 7_000_000, From: w.Floor - 9_000_000,
-		Floor: w.Floor, Asked: 1}
+	w.Doubt = brimline.Doubt{
+		Offset: 4700,
+		Reason: brimline.ByCommand,
+		At:     w.Floor + 7_000_000,
+		From:   w.Floor - 9_000_000,
+		Floor:  w.Floor,
+		Asked:  1,
+	}
 	return w
 }
 
@@ -348,7 +388,10 @@ func exampleSettings(t testing.TB) *codecs.GroupSettings {
 		DecidedDecimals: codecs.DecimalsString,
 		TableOID:        16384,
 		Facts: map[string]codecs.ColumnFacts{
-			"id": {Type: "int8", NotNull: true}, "booked": {Type: "timestamp", Precision: 3, NotNull: true, Default: &preset},
+			"id": {
+				Type:    "int8",
+				NotNull: true,
+			}, "booked": {Type: "timestamp", Precision: 3, NotNull: true, Default: &preset},
 			"amount": {Type: "numeric", Scale: &one},
 		},
 		Identity: codecs.Identity{Known: true, Columns: []string{"id", "booked"}}, By: "host-1", Program: "v0.1.0",
@@ -406,6 +449,9 @@ func TestGoldenBytes(t *testing.T) {
 			Rules: []brimline.Rule{alert.Candidate.Rule, exampleDismissed(t).Candidate.Rule}}},
 		{"settings-v1/known.json", codecs.Settings{}, exampleSettings(t)},
 		{"settings-v2/flow.json", codecs.Settings{}, exampleFlow(t)},
+		{"proof-v1/found.json", codecs.Proof{}, &codecs.ProofReport{
+			From: alert.Candidate.Edge.Add(-24 * time.Hour), To: alert.Candidate.Edge, At: alert.Candidate.Edge + 1, LSN: 0x16B374D848,
+			Took: 1500 * time.Millisecond, Edges: 1308, Alerts: 1307, Missing: 1, Superseded: 4, Outdated: 3, False: 2, By: "host-1"}},
 		{"settings-v1/unknown.json", codecs.Settings{}, &codecs.GroupSettings{
 			Source: "t", Table: "public.t", ID: []string{"id"}, User: "u", Amount: "a", Time: "at", Format: codecs.FormatFlat, TimeUnit: codecs.UnitUs, Decimals: codecs.DecimalsAuto, AmountMinorUnits: 2, AllowFloatAmounts: true}},
 		{"deadletter-v1/text.json", codecs.DeadLetter{}, &brimline.DeadLetter{Topic: "postgres.streaming.transactions", Partition: 1, Offset: 2,

@@ -17,6 +17,7 @@ type Streams struct {
 	Dismissed   string // candidates that PostgreSQL did not confirm
 	Shadow      string // alerts of rules that are on trial
 	Alerts      string // what it is all for
+	Reports     string // the newest results of what is compared now and then
 	Rules       string // the rules in force, and from when on the group alerts
 
 	RouteGroup  string // consumer groups
@@ -44,6 +45,9 @@ const LivesKey = "lives"
 // SettingsKey is the key of the record beside it that says what the group's rows mean.
 const SettingsKey = "settings"
 
+// ProofKey is the key of the record, in the topic of reports, of the newest comparison of the alerts with the table.
+const ProofKey = "proof"
+
 // NewStreams names the parts of group; source and alerts are topics that others share.
 func NewStreams(group, source, alerts string) Streams {
 	return Streams{
@@ -51,7 +55,7 @@ func NewStreams(group, source, alerts string) Streams {
 		Source: source, Alerts: alerts,
 		Changes: group + "-changes", DeadLetters: group + "-deadletter",
 		Candidates: group + "-candidates", Questions: group + "-questions", Again: group + "-again",
-		Dismissed: group + "-dismissed", Shadow: group + "-shadow", Rules: group + "-rules",
+		Dismissed: group + "-dismissed", Shadow: group + "-shadow", Reports: group + "-reports", Rules: group + "-rules",
 		RouteGroup: group + "-route", WindowGroup: group + "-window",
 		VerifyGroup: group + "-verify", IndexGroup: group + "-index",
 		WindowTable: group + "-window-table", WindowSegments: group + "-window-segments",
@@ -66,7 +70,7 @@ func (s Streams) Groups() []string {
 
 // Owned are the topics that belong to the group alone: what a reset deletes.
 func (s Streams) Owned() []string {
-	return []string{s.Changes, s.DeadLetters, s.Candidates, s.Questions, s.Again, s.Dismissed, s.Shadow,
+	return []string{s.Changes, s.DeadLetters, s.Candidates, s.Questions, s.Again, s.Dismissed, s.Shadow, s.Reports,
 		s.Rules, s.WindowTable, s.IndexTable, s.IndexLoop}
 }
 

@@ -51,11 +51,17 @@ type RuleFigures struct {
 	// Ahead are the figures at the user's newest row when that is later than
 	// User.Now (a clock that is ahead, a payment dated forward); nil otherwise.
 	Ahead *brimline.Figures
-	// ClearsAt is when the total is at or below the limit if nothing more comes; nil where it is not above, or where that
+	// ClearsAt is when the total is at or below the limit if nothing more comes; nil where it is not above, or where
+	// that
 	// is not known.
 	ClearsAt *brimline.Time
 	// Edges are those announced to the user, oldest first.
 	Edges []brimline.Edge
+	// Quiet is the time up to which edges lie before the rule was there, or before the user was forgotten, and are not
+	// announced; 0 where there is none.
+	Quiet brimline.Time
+	// Unjudged are the spans about which PostgreSQL was asked, and could not tell.
+	Unjudged []brimline.Span
 }
 
 // Above reports whether the total is above the limit, as far as it is known.
@@ -74,7 +80,8 @@ func (u *User) Future() (n int, first, last brimline.Time) {
 }
 
 // With is what one more row would do, which came now and had no columns: the figures of each rule with it, in the order
-// of the rules, and whether it would raise an alert. Figures of a distrusted user, and of a window that is not complete,
+// of the rules, and whether it would raise an alert. Figures of a distrusted user, and of a window that is not
+// complete,
 // are of the rows that are retained.
 func (u *User) With(amount brimline.Amount) []WithRow {
 	row := brimline.Transaction{User: u.ID, Amount: amount, Time: u.Now}
@@ -275,7 +282,7 @@ func (u *User) figures(rule *sliding.Rule, window *brimline.Window) RuleFigures 
 	if window != nil {
 		for _, state := range window.Rules {
 			if state.Rule == rule.Fingerprint {
-				f.Edges = state.Edges
+				f.Edges, f.Quiet, f.Unjudged = state.Edges, state.Quiet, state.Unjudged
 			}
 		}
 	}

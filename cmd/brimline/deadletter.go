@@ -9,6 +9,7 @@ import (
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/codecs"
 	"github.com/brimline/brimline/internal/app"
+	"github.com/brimline/brimline/internal/explain"
 	"github.com/brimline/brimline/internal/kafka"
 )
 
@@ -81,6 +82,8 @@ func (deadletterListCmd) Help() string {
 	return `Each with its place in the topic that it comes from, the kind of its error, what
 was wrong, account and row as far as they could be read, and what to do. Records
 of the source topic are there, and candidates that PostgreSQL could not judge.
+With --user also those that name no account and have its id in their key or value,
+be it the account's or a row's; where whose they are cannot be told, that is said.
 
 Examples:
 
@@ -89,19 +92,38 @@ Examples:
 }
 
 func (c *deadletterListCmd) Run(w *world) error {
+	if c.User != "" {
+		if err := checkUsers(c.User); err != nil {
+			return err
+		}
+	}
 	cluster, err := c.join(w)
 	if err != nil {
 		return err
 	}
 	defer cluster.Close()
-	n := 0
-	kinds, err := c.read(w, &c.Group, cluster, func(m *kafka.Message, d *brimline.DeadLetter) error {
+	n, untold := 0, int64(0)
+	which := c.Letters
+	which.User = "" // letters that name no user may be about one all the same
+	kinds, err := which.read(w, &c.Group, cluster, func(m *kafka.Message, d *brimline.DeadLetter) error {
+		var concern explain.Concern
+		if c.User != "" {
+			if concern = explain.ConcernOf(d, c.User); !concern.Any() {
+				if concern.Untold {
+					untold++
+				}
+				return nil
+			}
+		}
 		n++
 		if c.JSON {
 			fmt.Fprintf(w.out, "%s\n", m.Value)
 			return nil
 		}
 		describe(w, d)
+		if len(concern.Mentions) > 0 {
+			fmt.Fprintf(w.out, "  account not named; %s is in %s\n", shown(c.User), listed(concern.Mentions))
+		}
 		return nil
 	})
 	if err != nil {
@@ -112,6 +134,11 @@ func (c *deadletterListCmd) Run(w *world) error {
 		w.note(&c.Logging, none(kinds))
 	case n == 0:
 		fmt.Fprintln(w.out, none(kinds))
+	}
+	if untold > 0 {
+		w.note(&c.Logging, fmt.Sprintf(
+			"whose account it is cannot be told of %s: they name none, and are no JSON; list them without --user",
+			plural(untold, "further dead letter")))
 	}
 	return nil
 }

@@ -34,6 +34,7 @@ type commands struct {
 	Run        runCmd        `cmd:"" help:"Run the stages: change stream in, verified alerts out."`
 	Capture    captureCmd    `cmd:"" help:"Write a table's changes to Kafka, in place of Debezium."`
 	User       userCmd       `cmd:"" help:"A user's totals as of now, for each rule."`
+	Explain    explainCmd    `cmd:"" help:"Why there was an alert for a user, or none."`
 	Alerts     alertsCmd     `cmd:"" help:"List or follow alerts."`
 	Status     statusCmd     `cmd:"" help:"Lag, rate and recovery, by group and partition."`
 	Ready      readyCmd      `cmd:"" help:"Whether the instance here is ready, as an exit code."`
@@ -42,7 +43,9 @@ type commands struct {
 	Topology   topologyCmd   `cmd:"" help:"Show the flow: stages, topics, keys."`
 	Rules      rulesCmd      `cmd:"" help:"Check, test or begin a rules file."`
 	Backtest   backtestCmd   `cmd:"" help:"Which alerts rules would have sent, by what is in PostgreSQL."`
+	Dismissed  dismissedCmd  `cmd:"" help:"List edges that became no alert, and why."`
 	Deadletter deadletterCmd `cmd:"" help:"List or retry records that could not be taken in."`
+	Prove      proveCmd      `cmd:"" help:"Compare the alerts with all edges of the table, by PostgreSQL."`
 	Distrust   distrustCmd   `cmd:"" help:"Let PostgreSQL answer for users whose rows in the stream were wrong."`
 	Forget     forgetCmd     `cmd:"" help:"Delete what brimline keeps of users."`
 	Version    versionCmd    `cmd:"" help:"Print the version."`

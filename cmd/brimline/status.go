@@ -65,6 +65,7 @@ type groupStatus struct {
 	Group      string            `json:"group"`
 	Partitions []partitionStatus `json:"partitions"`
 	AlertsFrom *brimline.Time    `json:"alerts_from,omitempty"` // nil: always
+	Proof      *httpapi.Proof    `json:"proof,omitempty"`       // nil: none in the topic of reports
 	Asked      *askedInstance    `json:"asked,omitempty"`       // the instance at --listen; nil with off
 }
 
@@ -123,6 +124,9 @@ func (c *statusCmd) Run(w *world) error {
 		all := groupStatus{Group: c.Group.Names.Group, Partitions: now, Asked: askInstance(w, c.Listen, c.Group.Names.Group)}
 		if from != 0 {
 			all.AlertsFrom = &from
+		}
+		if all.Proof, err = app.LastProof(w, cluster, c.streams().Reports); err != nil {
+			return ended(w, err)
 		}
 		all.place()
 		if err := c.show(w, &all); err != nil || !c.Watch {
@@ -298,6 +302,9 @@ func (c *statusCmd) show(w *world, all *groupStatus) error {
 	if all.AlertsFrom != nil {
 		from := all.AlertsFrom.Std().Format("2006-01-02 15:04:05.999999 MST")
 		fmt.Fprintf(&b, "\nalerts from %s on; edges before that time are in %s\n", from, c.streams().Dismissed)
+	}
+	if all.Proof != nil {
+		fmt.Fprintf(&b, "\n%s\n", text(all.Proof.Sentence(time.Now())))
 	}
 	all.Asked.describe(&b)
 	_, err := io.WriteString(w.out, b.String())

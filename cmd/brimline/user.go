@@ -12,30 +12,37 @@ import (
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/internal/app"
+	"github.com/brimline/brimline/internal/explain"
 	"github.com/brimline/brimline/internal/kafka"
 	"github.com/brimline/brimline/internal/rules"
+	"github.com/brimline/brimline/internal/sliding"
 	"github.com/brimline/brimline/views"
 )
 
 type userCmd struct {
-	ID    string `arg:"" help:"The user, as in the watched table."`
-	JSON  bool   `name:"json" help:"As JSON."`
-	Rows  bool   `help:"Also list the retained transactions."`
-	With  string `help:"Also what one more transaction of this amount would do by each rule, if it came now, had no columns and another id." placeholder:"AMOUNT"`
+	ID    string    `arg:"" help:"The user, as in the watched table."`
+	At    time.Time `help:"Totals of the windows that end at this time, ISO 8601 with an offset. Without it: now." placeholder:"TIME"`
+	JSON  bool      `name:"json" help:"As JSON."`
+	Rows  bool      `help:"Also list the retained transactions up to that time, and which rules count them. Without --at: all."`
+	With  string    `help:"Also what one more transaction of this amount would do by each rule, if it came at that time, had no columns and another id." placeholder:"AMOUNT"`
 	Money `group:"Output"`
 	Group
 	Looking
+
+	compiled []sliding.Rule // in force; with --rows
 }
 
 func (userCmd) Help() string {
 	return `Each rule's total and count over the window that ends now, and how far it is from
-the limit, as the window table has it. Read from Kafka through a goka view; no
+the limit, as the window table has it; with --at, over the window that ends then, by
+the rows that are retained today. Read from Kafka through a goka view; no
 running instance and no PostgreSQL is needed. Ids are text: 007 is not 7. A user
 whom nothing is known of ends it with exit code 1.
 
 Examples:
 
 	brimline user 27956157
+	brimline user 27956157 --at 2026-03-08T12:00:00Z --rows
 	brimline user 27956157 --with 250.00`
 }
 
@@ -52,7 +59,7 @@ func (c *userCmd) Run(w *world) error {
 	case c.JSON:
 		enc := json.NewEncoder(w.out)
 		enc.SetIndent("", "  ")
-		if err := enc.Encode(userRecord(u, with)); err != nil {
+		if err := enc.Encode(c.record(&u, with)); err != nil {
 			return err
 		}
 	case u.Found:
@@ -139,15 +146,32 @@ func (c *userCmd) look(w *world) (u views.User, other string, err error) {
 	}
 	defer cluster.Close()
 	err = c.open(w, &c.Group, cluster, func(ctx context.Context, v *views.Windows) (err error) {
-		u, other, err = find(ctx, v, c.ID)
+		u, other, err = findAt(ctx, v, c.ID, c.now())
 		return err
 	})
+	if err == nil && c.Rows {
+		c.compiled, err = app.CompiledInForce(w, cluster, c.streams().Rules)
+	}
 	return u, other, err
+}
+
+// now is the time that the figures are of.
+func (c *userCmd) now() brimline.Time {
+	if c.At.IsZero() {
+		return brimline.TimeOf(time.Now())
+	}
+	return brimline.TimeOf(c.At)
 }
 
 // find gives a user, and where there is none another spelling of the id that there is.
 func find(ctx context.Context, v *views.Windows, id string) (u views.User, other string, err error) {
-	now := brimline.TimeOf(time.Now())
+	return findAt(ctx, v, id, brimline.TimeOf(time.Now()))
+}
+
+// findAt is find, with figures as of a time.
+func findAt(
+	ctx context.Context, v *views.Windows, id string, now brimline.Time,
+) (u views.User, other string, err error) {
 	if u, err = v.User(ctx, id, now); err != nil || u.Found {
 		return u, "", err
 	}
@@ -203,7 +227,7 @@ func (c *userCmd) printWith(w *world, u views.User, with []views.WithRow) {
 	if with == nil {
 		return
 	}
-	fmt.Fprintf(w.out, "\nwith one more of %s now\n", shown(c.With))
+	fmt.Fprintf(w.out, "\nwith one more of %s\n", shown(c.With))
 	list := [][]string{{"RULE", "TOTAL", ""}}
 	for i := range u.Rules {
 		f := &u.Rules[i]
@@ -221,6 +245,45 @@ func (c *userCmd) printWith(w *world, u views.User, with []views.WithRow) {
 		list = append(list, []string{shown(f.Rule.ID), total, what})
 	}
 	table(w.out, []bool{false, true}, list...)
+}
+
+// rows are the retained ones up to the time that is asked about.
+func (c *userCmd) rows(u *views.User) []brimline.Transaction {
+	rows := u.Rows
+	for !c.At.IsZero() && len(rows) > 0 && rows[len(rows)-1].Time > u.Now {
+		rows = rows[:len(rows)-1]
+	}
+	return rows
+}
+
+// countedBy are the rules of whose total or count at the time a row is.
+func (c *userCmd) countedBy(u *views.User, row *brimline.Transaction) (names []string) {
+	for i := range c.compiled {
+		r := &c.compiled[i]
+		in := row.Time <= u.Now && row.Time >= u.Now.Add(-r.Window)
+		if in && explain.WhyOf(r, row) == explain.Counted {
+			names = append(names, shown(r.ID))
+		}
+	}
+	return names
+}
+
+// record is the user as JSON.
+func (c *userCmd) record(u *views.User, with []views.WithRow) userJSON {
+	r := userRecord(*u, with)
+	if !c.Rows {
+		return r
+	}
+	list := []userRow{}
+	for _, row := range c.rows(u) {
+		by := c.countedBy(u, &row)
+		if by == nil {
+			by = []string{}
+		}
+		list = append(list, userRow{row.ID, row.Time, row.Amount.Format(u.Scale), by})
+	}
+	r.Rows = &list
+	return r
 }
 
 func (c *userCmd) print(w *world, u views.User, with []views.WithRow) {
@@ -253,13 +316,19 @@ func (c *userCmd) print(w *world, u views.User, with []views.WithRow) {
 		fmt.Fprintf(w.out, "distrusted since %s (reason: %s): rows up to %s were forgotten, and PostgreSQL answers\n",
 			d.At.Std().Format(layout), shown(string(d.Reason)), d.Floor.Std().Format(layout))
 	}
-	c.printFuture(w, u)
+	if c.At.IsZero() {
+		c.printFuture(w, u)
+	}
 	c.printWith(w, u, with)
 	if c.Rows {
 		fmt.Fprintln(w.out)
-		list := [][]string{{"TIME", "AMOUNT", "ID"}}
-		for _, r := range u.Rows {
-			list = append(list, []string{r.Time.Std().Format("2006-01-02 15:04:05"), r.Amount.Format(u.Scale), shown(r.ID)})
+		list := [][]string{{"TIME", "AMOUNT", "ID", "COUNTED BY"}}
+		for _, r := range c.rows(&u) {
+			by := strings.Join(c.countedBy(&u, &r), ", ")
+			if by == "" {
+				by = "none"
+			}
+			list = append(list, []string{r.Time.Std().Format("2006-01-02 15:04:05"), r.Amount.Format(u.Scale), shown(r.ID), by})
 		}
 		table(w.out, []bool{false, true}, list...)
 	}

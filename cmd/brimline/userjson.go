@@ -17,6 +17,14 @@ type userJSON struct {
 	// Distrusted: rows up to a time were forgotten, because they were not PostgreSQL's.
 	Distrusted *userDoubt `json:"distrusted,omitempty"`
 	AsOf       userAsOf   `json:"as_of"`
+	Rows       *[]userRow `json:"rows,omitempty"` // with --rows, oldest first
+}
+
+type userRow struct {
+	ID      string        `json:"id"`
+	Time    brimline.Time `json:"time"`
+	Amount  string        `json:"amount"`
+	Counted []string      `json:"counted_by"` // rules of whose total or count it is at the time of the figures
 }
 
 type userDoubt struct {

@@ -18,7 +18,7 @@
 //	checks.go    what is looked at before           settings.go   what the group's rows mean
 //	catalog.go   columns that change while it runs
 //	serve.go     views and HTTP                    judged.go      what PostgreSQL refuted lately
-//	profile.go   profiles
+//	profile.go   profiles                           prove.go, reports.go  the alerts compared with the table
 package app
 
 import (
@@ -74,6 +74,7 @@ type App struct {
 	outage       outage
 	unread       *unread
 	letters      *letters
+	reports      reports
 
 	streams     processors.Streams
 	rules       *rules.Set
@@ -245,6 +246,7 @@ func (a *App) conduct(ctx context.Context) error {
 	}
 	beside.Go(func() { a.watchGroup(ctx, every) })
 	beside.Go(func() { a.watchLetters(ctx) })
+	beside.Go(func() { a.watchReports(ctx) })
 	if a.judged != nil {
 		beside.Go(func() { a.watchJudged(ctx) })
 	}

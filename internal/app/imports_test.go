@@ -50,6 +50,7 @@ func layers() []layer {
 		{"docs", nil, nil},
 		{"internal/starter", []string{".", "docs", "internal/ledger"}, nil},
 		{"internal/judge", []string{".", "internal/postgres"}, nil},
+		{"internal/prove", []string{".", "internal/ledger", "internal/judge"}, nil},
 		{"internal/kafka", []string{".", "internal/failpoint"}, []string{saramaModule, gokaModule, franzModule + "/pkg/kgo", franzModule + "/pkg/kerr", franzModule + "/pkg/kmsg", franzModule + "/pkg/sasl", "github.com/rcrowley/go-metrics", "github.com/xdg-go/scram"}},
 		{"internal/table", []string{".", "internal/failpoint"}, []string{gokaModule, leveldbModule}},
 		{"internal/capture", []string{".", "internal/postgres"}, []string{pgxModule, "github.com/jackc/pglogrepl"}},
@@ -68,14 +69,15 @@ func layers() []layer {
 			"internal/rules", "internal/urls"},
 			[]string{pgxModule, "github.com/dustin/go-humanize"}},
 		{"internal/feed", []string{".", "internal/kafka"}, []string{franzModule}},
-		{"internal/httpapi", []string{".", "docs", "codecs", "processors", "internal/plain", "internal/feed", "internal/rules", "views"}, []string{metricsModule}},
+		{"internal/explain", []string{".", "codecs", "processors", "internal/sliding", "internal/rules", "internal/feed", "views"}, nil},
+		{"internal/httpapi", []string{".", "docs", "codecs", "processors", "internal/plain", "internal/feed", "internal/rules", "internal/explain", "views"}, []string{metricsModule}},
 		{"internal/config", []string{".", "processors", "internal/urls"}, []string{kongModule, yamlModule,
 			"github.com/dustin/go-humanize"}},
 		{"internal/app", []string{
 			".", "codecs", "processors", "processors/route", "processors/window", "processors/verify", "processors/index", "views",
 			"internal/sliding", "internal/rules", "internal/ledger", "internal/kafka", "internal/table", "internal/capture", "internal/capture/kafkasink",
 			"internal/preflight", "internal/feed", "internal/httpapi", "internal/config", "internal/failpoint", "internal/starter",
-			"internal/backtest",
+			"internal/backtest", "internal/explain", "internal/judge", "internal/prove",
 		}, []string{gokaModule, metricsModule, leveldbModule, "github.com/dustin/go-humanize"}},
 		{"internal/demo", []string{".", "codecs", "internal/embedded", "internal/kafka", "internal/config", "internal/app"}, []string{pgxModule}},
 		{"internal/leaks", nil, []string{"go.uber.org/goleak"}},
@@ -94,7 +96,7 @@ func layers() []layer {
 		{"cmd/brimline", []string{
 			".", "codecs", "processors", "views", "internal/plain", "internal/sliding", "internal/rules", "internal/kafka", "internal/preflight",
 			"internal/httpapi", "internal/config", "internal/app", "internal/demo", "internal/judge", "internal/rulestest",
-			"internal/starter", "internal/backtest",
+			"internal/starter", "internal/backtest", "internal/feed", "internal/explain", "internal/prove",
 		}, []string{kongModule, "golang.org/x/term"}},
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/codecs"
 	"github.com/brimline/brimline/processors"
 	"github.com/brimline/brimline/processors/index"
 	"github.com/brimline/brimline/processors/route"
@@ -24,6 +25,11 @@ type Metrics struct {
 	strangers prometheus.Gauge
 	swept     prometheus.Counter
 	unjudged  prometheus.Counter
+
+	proofEdges    prometheus.Gauge
+	proofFindings *prometheus.GaugeVec
+	proofTime     prometheus.Gauge
+	proofFailures prometheus.Counter
 }
 
 // NewMetrics registers the app's metrics, each at zero. version is that of the program.
@@ -51,6 +57,20 @@ func NewMetrics(r prometheus.Registerer, version string) *Metrics {
 			Name: "brimline_rules_where_failures_total", Help: "Times that a rule's where expression could not be evaluated on a row, which then does not match.",
 		}),
 	}
+	m.proofEdges = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "brimline_prove_edges", Help: "Edges that must have an alert, by the group's newest comparison with the table.",
+	})
+	m.proofFindings = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "brimline_prove_findings", Help: "Edges without an alert, and alerts without an edge, by the newest comparison.",
+	}, []string{"kind"})
+	m.proofTime = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "brimline_prove_time_seconds", Help: "When the newest comparison looked at the table, in Unix time; 0 where there was none.",
+	})
+	m.proofFailures = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "brimline_prove_failures_total", Help: "Times that this instance could not compare the alerts with the table.",
+	})
+	r.MustRegister(m.proofEdges, m.proofFindings, m.proofTime, m.proofFailures)
+	m.proven(&codecs.ProofReport{})
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "brimline_build_info", Help: "Always 1; its labels say what runs.",
 		ConstLabels: prometheus.Labels{"version": version, "goversion": runtime.Version()},
@@ -64,7 +84,9 @@ func NewMetrics(r prometheus.Registerer, version string) *Metrics {
 			Name: "brimline_" + string(stage) + "_lag_messages", Help: "Input not yet handled, as the brokers see it.",
 		}, []string{"partition"})
 		m.handled[stage] = prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "brimline_" + string(stage) + "_handled_messages_total", Help: "Input messages taken in by this instance, replays included.",
+			Name: "brimline_" + string(
+				stage,
+			) + "_handled_messages_total", Help: "Input messages taken in by this instance, replays included.",
 		}, []string{"partition"})
 		r.MustRegister(m.lag[stage], m.handled[stage])
 	}
@@ -81,7 +103,9 @@ type stageMetrics struct {
 
 func newStageMetrics(r prometheus.Registerer, rules []brimline.Rule) stageMetrics {
 	m := stageMetrics{
-		route: route.NewMetrics(r), window: window.NewMetrics(r), verify: verify.NewMetrics(r), index: index.NewMetrics(r),
+		route: route.NewMetrics(
+			r,
+		), window: window.NewMetrics(r), verify: verify.NewMetrics(r), index: index.NewMetrics(r),
 	}
 	m.route.Expect(kindTooLarge)
 	m.verify.Expect(rules)
@@ -111,4 +135,15 @@ func (m *Metrics) expect(n partitionCounts) {
 			m.handled[stage].WithLabelValues(strconv.Itoa(p))
 		}
 	}
+}
+
+// proven shows the newest comparison of the alerts with the table.
+func (m *Metrics) proven(p *codecs.ProofReport) {
+	m.proofEdges.Set(float64(p.Edges))
+	for kind, n := range map[string]int{
+		"missing": p.Missing, "false": p.False, "outdated": p.Outdated, "superseded": p.Superseded,
+	} {
+		m.proofFindings.WithLabelValues(kind).Set(float64(n))
+	}
+	m.proofTime.Set(float64(p.At) / 1e6)
 }

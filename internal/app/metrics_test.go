@@ -47,7 +47,7 @@ func value(t *testing.T, r prometheus.Gatherer, name, label string) float64 {
 
 // Names of metrics are an interface: dashboards and alerts of others hang on them.
 func TestMetricNames(t *testing.T) {
-	a := newApp(t, "rules: [{id: r, window: 7d, limit: 100}]")
+	a := newApp(t, "rules: [{id: r, window: 7d, limit: 100}, {id: s, window: 7d, limit: 100, mode: shadow}]")
 	for _, v := range a.metrics.lag {
 		v.WithLabelValues("0")
 	}

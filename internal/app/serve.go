@@ -22,6 +22,7 @@ type serving struct {
 	alerts  atomic.Pointer[views.Alerts]
 	reader  *feed.Reader
 	live    atomic.Pointer[feed.Live]
+	explain *explainer
 
 	cancel  context.CancelFunc
 	running sync.WaitGroup
@@ -40,10 +41,10 @@ func (a *App) listen() error {
 	if err != nil {
 		return errors.Join(err, server.Close())
 	}
-	s := &serving{server: server, reader: reader}
+	s := &serving{server: server, reader: reader, explain: newExplainer(a)}
 	a.serving = s
 	handler := httpapi.New(httpapi.Options{
-		Users: usersNow{s}, Alerts: alertsNow{s}, Log: reader, Live: s.live.Load, Status: a.Status,
+		Users: usersNow{s}, Alerts: alertsNow{s}, Explain: s.explain, Log: reader, Live: s.live.Load, Status: a.Status,
 		Rules: a.rules.RuleSet, Streams: a.streams, Metrics: a.registry, Now: a.clock,
 	})
 	var ctx context.Context
@@ -148,6 +149,7 @@ func (s *serving) close() {
 	}
 	s.cancel()
 	s.running.Wait()
+	s.explain.close()
 	s.reader.Close()
 }
 

@@ -142,6 +142,10 @@ func (a *App) Status(ctx context.Context) httpapi.Status {
 	if n := a.letters.notice(time.Now()); n != nil {
 		s.Notices = append(s.Notices, *n)
 	}
+	if p := a.reports.newest(); p != nil {
+		s.Proof = proofStatus(p)
+	}
+	s.Notices = append(s.Notices, a.proofNotices(a.clock())...)
 	if a.judged != nil {
 		s.Verification = a.judged.status(time.Now(), a.groupLag())
 		if n := s.Verification.Notice(a.streams.Dismissed); n != nil {

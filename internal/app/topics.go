@@ -52,6 +52,7 @@ func ensureTopics(
 		{Name: s.IndexLoop, Partitions: n.alerts},
 		{Name: s.IndexTable, Partitions: n.alerts, Kind: kafka.Table},
 		{Name: s.Rules, Partitions: 1, Kind: kafka.Table},
+		{Name: s.Reports, Partitions: 1, Kind: kafka.Table},
 	}
 	// Nothing is joined with these: an existing one may have any number.
 	for _, name := range []string{s.DeadLetters, s.Dismissed, s.Shadow} {

@@ -219,6 +219,11 @@ type Running struct {
 	// CatalogEvery is how often PostgreSQL's catalog is looked at: a watched column of another type stops stage route.
 	// 0: never.
 	CatalogEvery time.Duration `help:"How often to see that the watched columns are what they were; 0: never." default:"1m" env:"BRIMLINE_CATALOG_EVERY"`
+	// ProveEvery is how often one instance of the group, that which verifies partition 0, compares the alerts with the
+	// table, by PostgreSQL (`brimline prove`). 0: never. It needs a database, and may be set alike for all instances.
+	ProveEvery time.Duration `help:"How often one instance of the group compares the alerts with the table, as prove does; 0: never." default:"0s" env:"BRIMLINE_PROVE_EVERY"`
+	// ProveSince is how far back it looks.
+	ProveSince time.Duration `help:"How far back it looks then." default:"24h" env:"BRIMLINE_PROVE_SINCE"`
 	// UntilCaughtUp stops, with success, once everything in the source topic has gone through all stages.
 	UntilCaughtUp bool `help:"Stop once everything in the source topic has gone through all stages." env:"BRIMLINE_UNTIL_CAUGHT_UP"`
 }

@@ -249,6 +249,12 @@ func (r *Running) check(p *problems) {
 	if r.CatalogEvery < 0 {
 		p.add("catalog-every", "%v is below 0", r.CatalogEvery)
 	}
+	if r.ProveEvery < 0 || r.ProveEvery > 0 && r.ProveEvery < time.Second {
+		p.add("prove-every", "%v is neither 0 nor a second or more", r.ProveEvery)
+	}
+	if r.ProveSince <= 0 {
+		p.add("prove-since", "%v is not above 0", r.ProveSince)
+	}
 	if r.KeepEdges < 0 {
 		p.add("keep-edges", "%v is below 0", r.KeepEdges)
 	}

@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -48,27 +47,11 @@ var (
 
 func paged(filters []string) []string { return append([]string{"limit", "cursor"}, filters...) }
 
-// head is what records are chosen by, of alerts and dead letters alike.
-type head struct {
-	ID     string `json:"id"`
-	UserID string `json:"user_id"` // of an alert
-	User   string `json:"user"`    // of a dead letter
-	Reason string `json:"reason"`
-	Kind   string `json:"kind"`
-	Rule   struct {
-		ID       string `json:"id"`
-		Severity string `json:"severity"`
-	} `json:"rule"`
-}
-
 // chosen are the filters of a request; those that it does not have take everything.
-type chosen struct {
-	equal    map[string]string
-	from, to time.Time
-}
+type chosen struct{ feed.Filter }
 
 func choose(r *http.Request, names []string) (c chosen, err error) {
-	c.equal = map[string]string{}
+	c.Equal = map[string]string{}
 	query := r.URL.Query()
 	for _, name := range names {
 		value := query.Get(name)
@@ -77,20 +60,20 @@ func choose(r *http.Request, names []string) (c chosen, err error) {
 		case value == "":
 			return c, badParameter(name, "give a value, or leave the parameter out", "it is empty")
 		case name == "from":
-			c.from, err = timeParameter(name, value)
+			c.From, err = timeParameter(name, value)
 		case name == "to":
-			c.to, err = timeParameter(name, value)
+			c.To, err = timeParameter(name, value)
 		case name == "user":
 			err = checkID(value)
-			c.equal[name] = value
+			c.Equal[name] = value
 		default:
-			c.equal[name] = value
+			c.Equal[name] = value
 		}
 		if err != nil {
 			return c, err
 		}
 	}
-	if !c.from.IsZero() && !c.to.IsZero() && !c.from.Before(c.to) {
+	if !c.From.IsZero() && !c.To.IsZero() && !c.From.Before(c.To) {
 		return c, badParameter("from", "give a time before to", "it is not before to")
 	}
 	return c, nil
@@ -105,33 +88,10 @@ func timeParameter(name, value string) (time.Time, error) {
 	return t, nil
 }
 
-func (c *chosen) takes(m *feed.Record, h *head) bool {
-	if at := m.At; at.Before(c.from) || !c.to.IsZero() && !at.Before(c.to) {
-		return false
-	}
-	for name, want := range c.equal {
-		if name == "rule" && !strings.Contains(want, "@") { // with all its tiers
-			h := &brimline.Rule{ID: h.Rule.ID}
-			if h.Of() != want {
-				return false
-			}
-			continue
-		}
-		have := map[string]string{
-			"id": h.ID, "user": cmp.Or(h.UserID, h.User), "rule": h.Rule.ID, "severity": h.Rule.Severity,
-			"reason": h.Reason, "kind": h.Kind,
-		}[name]
-		if have != want {
-			return false
-		}
-	}
-	return true
-}
-
 // sum tells cursors of different questions apart.
 func (c *chosen) sum(topic string) string {
 	h := fnv.New32a()
-	fmt.Fprintf(h, "%q %q %s %s", topic, fmt.Sprint(c.equal), c.from, c.to)
+	fmt.Fprintf(h, "%q %q %s %s", topic, fmt.Sprint(c.Equal), c.From, c.To)
 	return strconv.FormatUint(uint64(h.Sum32()), 36)
 }
 
@@ -162,8 +122,8 @@ func (h *handler) look(r *http.Request, topic string, byUser bool, c *chosen, li
 			return p, err
 		}
 	}
-	if !c.from.IsZero() {
-		from, err := h.Log.From(ctx, e, c.from)
+	if !c.From.IsZero() {
+		from, err := h.Log.From(ctx, e, c.From)
 		if err != nil {
 			return p, late(err)
 		}
@@ -171,8 +131,8 @@ func (h *handler) look(r *http.Request, topic string, byUser bool, c *chosen, li
 			low[i] = max(low[i], from[i])
 		}
 	}
-	if !c.to.IsZero() && e.Steady {
-		to, err := h.Log.From(ctx, e, c.to)
+	if !c.To.IsZero() && e.Steady {
+		to, err := h.Log.From(ctx, e, c.To)
 		if err != nil {
 			return p, late(err)
 		}
@@ -180,7 +140,7 @@ func (h *handler) look(r *http.Request, topic string, byUser bool, c *chosen, li
 			high[i] = min(high[i], to[i])
 		}
 	}
-	if user := c.equal["user"]; user != "" && byUser {
+	if user := c.Equal["user"]; user != "" && byUser {
 		own := processors.Partition(user, len(low))
 		for i := range low {
 			if int32(i) != own {
@@ -192,12 +152,11 @@ func (h *handler) look(r *http.Request, topic string, byUser bool, c *chosen, li
 		if len(p.records) == limit {
 			return false
 		}
-		var head head
-		if json.Unmarshal(m.Value, &head) != nil || !bytes.HasPrefix(m.Value, []byte("{")) {
+		meant, readable := c.Takes(&m)
+		switch {
+		case !readable:
 			p.unreadable++
-			return true
-		}
-		if c.takes(&m, &head) {
+		case meant:
 			p.records = append(p.records, recorded(&m))
 		}
 		return true
@@ -373,7 +332,7 @@ func (h *handler) findAlert(r *http.Request) (json.RawMessage, error) {
 			}
 		}
 	}
-	c := chosen{equal: map[string]string{"user": user, "id": id}}
+	c := chosen{feed.Filter{Equal: map[string]string{"user": user, "id": id}}}
 	p, err := h.look(r, h.Streams.Alerts, true, &c, 1)
 	switch {
 	case err != nil:

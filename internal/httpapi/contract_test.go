@@ -80,12 +80,16 @@ func (c *contract) complaints(request *http.Request, response *http.Response, bo
 	request = request.Clone(request.Context())
 	if strings.HasPrefix(request.URL.Path, "/api/v1/users/") {
 		id, alerts := strings.CutSuffix(strings.TrimPrefix(request.URL.EscapedPath(), "/api/v1/users/"), "/alerts")
+		id, explain := strings.CutSuffix(id, "/explain")
 		if strings.Contains(id, "%") {
 			id = "encoded"
 		}
 		path := "/api/v1/users/" + id
 		if alerts {
 			path += "/alerts"
+		}
+		if explain {
+			path += "/explain"
 		}
 		query := request.URL.RawQuery
 		request.URL = &url.URL{Scheme: request.URL.Scheme, Host: request.URL.Host, Path: path, RawQuery: query}

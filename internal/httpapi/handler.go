@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/internal/explain"
 	"github.com/brimline/brimline/internal/feed"
 	"github.com/brimline/brimline/processors"
 	"github.com/brimline/brimline/views"
@@ -32,11 +33,18 @@ type Alerts interface {
 	Recent(ctx context.Context, n int) ([]*brimline.Alert, error)
 }
 
+// Explainer says why there was an alert, or none; *explain.Asker does.
+type Explainer interface {
+	Explain(ctx context.Context, q explain.Question) ([]*explain.Report, error)
+}
+
 // Options are what the API answers from.
 type Options struct {
 	Users  Users  // nil where this instance keeps no view: answered with 503
 	Alerts Alerts // nil likewise
 	Log    Log    // nil likewise
+	// Explain answers within the time and the number of questions that it bounds itself; nil likewise.
+	Explain Explainer
 	// Of the alerts topic, with Frame; nil likewise, and gives nil while it is not followed.
 	Live    func() *feed.Live
 	Status  func(context.Context) Status // must answer within a second, whatever is away
@@ -98,6 +106,7 @@ func (h *handler) routes() []route {
 	return []route{
 		{"/api/v1/users/{id}", h.user, []string{"rows"}},
 		{"/api/v1/users/{id}/alerts", h.userAlerts, nil},
+		{"/api/v1/users/{id}/explain", h.explain, []string{"rule", "at", "rows"}},
 		{"/api/v1/alerts", h.alerts, paged(alertFilters)},
 		{"/api/v1/alerts.csv", h.alertsCSV, paged(alertFilters)},
 		{"/api/v1/alerts/by-id", h.alertByID, []string{"id", "cursor"}},

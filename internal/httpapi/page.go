@@ -25,6 +25,7 @@ type page struct {
 	Status   Status
 	NotReady []string
 	Stalled  []string // stages that do not work although the instance is ready
+	Proven   string   // the newest comparison with the table in a sentence
 	Stages   []stageCell
 	Rules    []ruleBody
 
@@ -121,6 +122,9 @@ func columnText(row rowBody, name string) string {
 
 func (h *handler) index(w http.ResponseWriter, r *http.Request) {
 	p := page{Now: h.now(), Status: h.Status(r.Context()), Asked: r.URL.Query().Get("user")}
+	if p.Status.Proof != nil {
+		p.Proven = p.Status.Proof.Sentence(p.Now.Std())
+	}
 	p.NotReady, p.Stalled = p.Status.NotReady(), p.Status.stalled()
 	for _, s := range p.Status.Stages {
 		p.Stages = append(p.Stages, cellOf(s))

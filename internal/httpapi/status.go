@@ -25,8 +25,47 @@ type Status struct {
 	AlertsFrom *brimline.Time `json:"alerts_from,omitempty"`
 	// Verification is what PostgreSQL made of this instance's candidates; nil where it asks none.
 	Verification *Verification `json:"verification,omitempty"`
+	// Proof is the group's newest comparison of the alerts with the table; nil where there was none.
+	Proof *Proof `json:"proof,omitempty"`
 	// Notices are what an operator should know of, whether the instance is ready or not.
 	Notices []Notice `json:"notices"`
+}
+
+// Proof is what a comparison of the alerts with the table has found (docs/proof.md).
+type Proof struct {
+	From       brimline.Time `json:"from"` // of the edges, both closed
+	To         brimline.Time `json:"to"`
+	At         brimline.Time `json:"at"`  // when the table was looked at
+	LSN        string        `json:"lsn"` // up to which it holds
+	Edges      int           `json:"edges"`
+	Alerts     int           `json:"alerts"`
+	Missing    int           `json:"missing"`
+	Outdated   int           `json:"outdated"`
+	False      int           `json:"false"`
+	Superseded int           `json:"superseded"`
+	Instance   string        `json:"instance"` // that compared
+}
+
+// Sentence says it to people, at a time.
+func (p *Proof) Sentence(now time.Time) string {
+	s := fmt.Sprintf("%s up to LSN %s: %s, %s with an alert", span(p.To.Std().Sub(p.From.Std())), p.LSN,
+		plural(p.Edges, "edge"), count(int64(p.Alerts)))
+	for _, of := range []struct {
+		n    int
+		what string
+	}{{p.Missing, "missing"}, {p.False, "false"}, {p.Outdated, "outdated"}} {
+		if of.n > 0 {
+			s += ", " + count(int64(of.n)) + " " + of.what
+		}
+	}
+	return s + "; compared by PostgreSQL " + span(max(0, now.Sub(p.At.Std()).Truncate(time.Second))) + " ago"
+}
+
+func plural(n int, noun string) string {
+	if n != 1 {
+		noun += "s"
+	}
+	return count(int64(n)) + " " + noun
 }
 
 // Notice is one such thing.

@@ -155,9 +155,8 @@ func (s *streaming) frame(e *feed.Event) []byte {
 	case feed.Gap:
 		return note("gap", e.After, map[string]any{"offsets": e.Lost, "detail": "records were deleted before they were read"})
 	}
-	if len(s.chosen.equal) > 0 {
-		var head head
-		if json.Unmarshal(e.Record.Value, &head) != nil || !s.chosen.takes(&e.Record, &head) {
+	if len(s.chosen.Equal) > 0 {
+		if meant, _ := s.chosen.Takes(&e.Record); !meant {
 			return nil
 		}
 	}

@@ -417,7 +417,7 @@ func TestReaderOfFewAlertsIsToldWhereItIs(t *testing.T) {
 	for since, want := range map[time.Duration]string{0: "", heartbeat: ": here\nid: at\n\n"} {
 		w := httptest.NewRecorder()
 		s := streaming{w: w, control: http.NewResponseController(w), begun: true, wrote: time.Now().Add(-since)}
-		s.chosen.equal = map[string]string{"user": "another"}
+		s.chosen.Equal = map[string]string{"user": "another"}
 		other := feed.Event{Record: feed.Record{Value: []byte(`{"user_id":"one"}`)}}
 		if err := s.deliver([]feed.Event{other}, "at"); err != nil || w.Body.String() != want {
 			t.Errorf("after %s: %q, want %q, %v", since, w.Body, want, err)

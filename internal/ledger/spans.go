@@ -88,6 +88,38 @@ func (l *Ledger) edgesOf(
 	return edges, true, lsn, nil
 }
 
+// Rows are the user's rows with from ≤ time ≤ to whose amount is not NULL, by time and then id, with key and further
+// columns, and the server's write-ahead log position after the answer. Where they are many, the error is
+// sliding.ErrManyRows.
+func (l *Ledger) Rows(
+	ctx context.Context, user string, from, to brimline.Time,
+) (rows []brimline.Transaction, lsn uint64, err error) {
+	lsn, err = l.ask(ctx, "fetching rows", nil, question{
+		user: user, from: from, to: to, most: l.sizes.fetched,
+		sql: func(s *statements) (string, error) { return s.rows, nil },
+		read: func(found pgx.Rows, as *layout) error {
+			defer found.Close()
+			rows = nil
+			for scan := l.newRowScan(user, as); found.Next(); {
+				row, err := scan(found)
+				if err != nil {
+					return err
+				}
+				rows = append(rows, row)
+			}
+			if len(rows) >= l.sizes.fetched {
+				return sliding.ErrManyRows
+			}
+			return found.Err()
+		},
+	})
+	if err != nil {
+		return nil, 0, err
+	}
+	slices.SortFunc(rows, func(a, b brimline.Transaction) int { return a.Compare(&b) })
+	return rows, lsn, nil
+}
+
 // togetherFactor is how many times the rows of one question a statement about several spans reads.
 const togetherFactor = 2
 

@@ -40,6 +40,9 @@ type statements struct {
 	walkWhole string
 
 	user string // fails where $1 cannot be a user of the table
+
+	table string // in FROM
+	exact string // the amount in whole units
 }
 
 const measures = 5
@@ -110,7 +113,8 @@ func build(o *Options, kind string, found *layout) (s statements) {
 	}
 
 	const some, page = " LIMIT $4::pg_catalog.int8", " FETCH FIRST ($4::pg_catalog.int8) ROWS WITH TIES"
-	exact := fmt.Sprintf("(%s%s)::pg_catalog.text", amount, unit)
+	s.table, s.exact = table, amount+unit
+	exact := fmt.Sprintf("(%s)::pg_catalog.text", s.exact)
 	amounts := fmt.Sprintf("SELECT %s, %s %s ORDER BY %[1]s", stamp, exact, from)
 	s.amounts, s.amountsPage = amounts+some, amounts+page
 	columns := []string{stamp, exact}

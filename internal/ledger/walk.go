@@ -59,10 +59,7 @@ func (l *Ledger) Walk(
 		case err == nil:
 			return lsn, nil
 		case conflict && tried == walkTries:
-			return 0, &brimline.Error{
-				Class: brimline.ClassEnvironment, Kind: postgres.KindBusy, Where: l.where + ": " + doing, Err: postgres.Cause(err),
-				Remedy: "set hot_standby_feedback = on at the standby, raise its max_standby_streaming_delay, or ask the primary",
-			}
+			return 0, l.replayed(doing, err)
 		case tried < walkTries && (conflict || errors.Is(err, errElsewhere)):
 		case tried < walkTries && (errors.Is(err, errAltered) || stale(err)):
 			bound, cancel := context.WithTimeout(ctx, l.o.Timeout)
@@ -79,6 +76,14 @@ func (l *Ledger) Walk(
 		default:
 			return 0, l.fail(ctx, doing, err)
 		}
+	}
+}
+
+// replayed is the error of a reading that a standby's replay has ended again and again.
+func (l *Ledger) replayed(doing string, err error) error {
+	return &brimline.Error{
+		Class: brimline.ClassEnvironment, Kind: postgres.KindBusy, Where: l.where + ": " + doing, Err: postgres.Cause(err),
+		Remedy: "set hot_standby_feedback = on at the standby, raise its max_standby_streaming_delay, or ask the primary",
 	}
 }
 

@@ -196,3 +196,35 @@ func indexes(t *testing.T, s *server) {
 	}
 	s.exec(t, `DROP TABLE walk`)
 }
+
+// looksAgain: a look begins anew where a standby's replay ended it, and gives up where that does not end.
+func looksAgain(t *testing.T, s *server) {
+	l := s.open(t, transactions())
+	conflict := &pgconn.PgError{Code: "40001", Message: "canceling statement due to conflict with recovery"}
+	begun := 0
+	err := l.Look(t.Context(), func(k *Look) error {
+		if begun++; begun < 3 {
+			return fmt.Errorf("reading: %w", conflict)
+		}
+		if k.LSN == 0 {
+			t.Error("no position in the log")
+		}
+		return nil
+	})
+	if err != nil || begun != 3 {
+		t.Errorf("%d looks, %v", begun, err)
+	}
+	begun = 0
+	err = l.Look(t.Context(), func(*Look) error { begun++; return conflict })
+	if e, ok := errors.AsType[*brimline.Error](err); !ok || e.Class != brimline.ClassEnvironment || begun != lookTries ||
+		!strings.Contains(e.Remedy, "hot_standby_feedback") {
+		t.Errorf("%d looks, %v", begun, err)
+	}
+	// Another fault, also of who looks, is not tried again.
+	begun = 0
+	fault := &brimline.Error{Class: brimline.ClassInput, Kind: "x", Err: errors.New("too many")}
+	err = l.Look(t.Context(), func(*Look) error { begun++; return fault })
+	if e, ok := errors.AsType[*brimline.Error](err); !ok || e.Kind != "x" || begun != 1 {
+		t.Errorf("%d looks, %v", begun, err)
+	}
+}

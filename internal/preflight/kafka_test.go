@@ -71,9 +71,10 @@ func healthy() fakeCluster {
 		streams.IndexLoop,
 		streams.DeadLetters,
 		streams.Dismissed,
+		streams.Shadow,
 	)
 	add("delete", "-1", streams.Source, streams.Alerts)
-	add("compact", "604800000", streams.WindowTable, streams.IndexTable, streams.Rules)
+	add("compact", "604800000", streams.WindowTable, streams.IndexTable, streams.Rules, streams.Reports)
 	return f
 }
 

@@ -43,12 +43,33 @@ func measures() (names []string) {
 }
 
 func columnTypes() []string {
-	return []string{string(brimline.Text), string(brimline.Integer), string(brimline.Numeric), string(brimline.Boolean), string(brimline.Timestamp)}
+	return []string{
+		string(brimline.Text),
+		string(brimline.Integer),
+		string(brimline.Numeric),
+		string(brimline.Boolean),
+		string(brimline.Timestamp),
+	}
 }
 
 // keywords of the expression language cannot name a column.
 func keywords() []string {
-	return []string{"and", "or", "not", "in", "contains", "startsWith", "endsWith", "matches", "true", "false", "nil", "let", "if", "else"}
+	return []string{
+		"and",
+		"or",
+		"not",
+		"in",
+		"contains",
+		"startsWith",
+		"endsWith",
+		"matches",
+		"true",
+		"false",
+		"nil",
+		"let",
+		"if",
+		"else",
+	}
 }
 
 func (r *reader) read() *Set {
@@ -98,7 +119,12 @@ func (r *reader) set(root *yaml.Node) *Set {
 		case len(s.Rules) == 0 && len(s.Disabled) > 0:
 			r.problemAt(list, "no rule is enabled; leave out `enabled: false` of at least one")
 		case len(s.Rules) > MaxRules:
-			r.problemAt(list, "there are %d rules, each limit of a rule counted; at most %d are possible", len(s.Rules), MaxRules)
+			r.problemAt(
+				list,
+				"there are %d rules, each limit of a rule counted; at most %d are possible",
+				len(s.Rules),
+				MaxRules,
+			)
 		}
 		r.toldApart(nodes, s)
 	}
@@ -168,7 +194,11 @@ func (r *reader) columns(n *yaml.Node) []brimline.Column {
 			r.problemAt(f.key, "column %q cannot be used: it is a word of the expression language", f.name)
 			continue
 		case !CanDeclare(f.name):
-			r.problemAt(f.key, "column %q cannot be used: a name in an expression is letters, digits and underscores", f.name)
+			r.problemAt(
+				f.key,
+				"column %q cannot be used: a name in an expression is letters, digits and underscores",
+				f.name,
+			)
 			continue
 		}
 		column := brimline.Column{Name: f.name} // without a type, expressions that use it are not judged
@@ -339,7 +369,11 @@ func (r *reader) id(n *yaml.Node, ids map[string]int) string {
 		return ""
 	}
 	if !regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$`).MatchString(id) {
-		r.problemAt(n, "rule id %q must be 1 to 64 letters, digits, '_', '.' or '-', and start with a letter or digit", id)
+		r.problemAt(
+			n,
+			"rule id %q must be 1 to 64 letters, digits, '_', '.' or '-', and start with a letter or digit",
+			id,
+		)
 		return id
 	}
 	if line, ok := ids[id]; ok {

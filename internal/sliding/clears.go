@@ -22,7 +22,7 @@ const mostCleared = 10_000
 func (c *clearing) until(
 	leaving, entering func(step bool) *brimline.Transaction, weigh func(*brimline.Transaction) brimline.Amount,
 ) (at brimline.Time, ok bool) {
-	for n := 0; n < mostCleared; n++ {
+	for range mostCleared {
 		out, in := leaving(false), entering(false)
 		if out == nil {
 			return 0, false

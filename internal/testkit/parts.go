@@ -109,6 +109,20 @@ func (p *Parts) RecreateTopic(t testing.TB, topic string, partitions int) {
 	p.client.PurgeTopicsFromProducing(topic) // it would write under the old topic's id
 }
 
+// Trim deletes the records of a partition below an offset, as retention does.
+func (p *Parts) Trim(t testing.TB, topic string, partition int32, below int64) {
+	t.Helper()
+	before := kadm.Offsets{}
+	before.AddOffset(topic, partition, below, -1)
+	done, err := p.admin.DeleteRecords(t.Context(), before)
+	if err == nil {
+		err = done.Error()
+	}
+	if err != nil {
+		t.Fatalf("delete records of %s below %d: %v", topic, below, err)
+	}
+}
+
 // Offsets are what a group without members has committed in a topic; commit puts them back, whatever became of the
 // topic: as a member does that was slow.
 func (p *Parts) Offsets(t testing.TB, group, topic string) (commit func()) {

@@ -1,0 +1,218 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/codecs"
+	"github.com/brimline/brimline/internal/httpapi"
+	"github.com/brimline/brimline/internal/kafka"
+	"github.com/brimline/brimline/internal/prove"
+	"github.com/brimline/brimline/processors"
+)
+
+// reports are the newest results of what the group looks at now and then, as its topic of reports has them.
+type reports struct {
+	mu    sync.Mutex
+	proof *codecs.ProofReport
+}
+
+func (r *reports) newest() *codecs.ProofReport {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.proof
+}
+
+func (r *reports) set(p *codecs.ProofReport) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.proof = p
+}
+
+// reportsEvery is how often the topic of reports is read; it has a few records.
+const reportsEvery = 5 * time.Second
+
+// LastProof reads the newest proof of a group's alerts from its topic of reports; nil where there is none.
+func LastProof(ctx context.Context, c *kafka.Cluster, topic string) (*httpapi.Proof, error) {
+	p, err := lastProof(ctx, c, topic)
+	if p == nil {
+		return nil, err
+	}
+	return proofStatus(p), err
+}
+
+func lastProof(ctx context.Context, c *kafka.Cluster, topic string) (*codecs.ProofReport, error) {
+	var last []byte
+	err := c.Tail(ctx, topic, kafka.Oldest, false, func(m *kafka.Message) error {
+		if string(m.Key) == processors.ProofKey {
+			last = m.Value
+		}
+		return nil
+	})
+	if IsMissing(err) { // the group has not run since there is such a topic
+		return nil, nil
+	}
+	if err != nil || last == nil {
+		return nil, err
+	}
+	v, err := codecs.Proof{}.Decode(last)
+	if err != nil {
+		return nil, err
+	}
+	return v.(*codecs.ProofReport), nil
+}
+
+// watchReports keeps what the topic of reports says, and proves where that is due, until ctx ends.
+func (a *App) watchReports(ctx context.Context) {
+	due := a.started.Add(a.config.ProveEvery) // of the first proof
+	for ctx.Err() == nil {
+		last, err := lastProof(ctx, a.cluster, a.streams.Reports)
+		switch {
+		case err != nil && ctx.Err() == nil:
+			a.log.Debug("reading reports", "error", err)
+		case last != nil:
+			a.reports.set(last)
+			a.metrics.proven(last)
+			if next := last.At.Std().Add(a.config.ProveEvery); next.After(due) {
+				due = next
+			}
+		}
+		if err == nil && a.proves() && !a.clock().Before(due) {
+			due = a.clock().Add(a.config.ProveEvery) // also where it fails
+			a.proveNow(ctx)
+			continue
+		}
+		_ = pause(ctx, min(reportsEvery, max(a.config.ProveEvery, time.Second)))
+	}
+}
+
+// proves says whether it is for this instance to compare: one of the group does, that which verifies partition 0.
+// Another takes over with the partition. Where two do for a moment, PostgreSQL is read twice, and no more.
+func (a *App) proves() bool {
+	if a.config.ProveEvery == 0 {
+		return false
+	}
+	a.mu.Lock()
+	parts := a.parts
+	a.mu.Unlock()
+	for _, p := range parts {
+		if p.stage == processors.Verify && p.own != nil {
+			return p.own.of(context.Background(), &httpapi.PartitionStatus{Topic: a.streams.Candidates})
+		}
+	}
+	return false
+}
+
+// The bounds of a proof that comes by itself.
+const (
+	proofTimeout = 10 * time.Minute
+	proofGrace   = time.Minute
+	proofWait    = 5 * time.Minute
+)
+
+// proveNow compares, and writes down what was found. A failure is told, counted, and made up for at the next time: how
+// old the last result is says the rest.
+func (a *App) proveNow(ctx context.Context) {
+	began := a.clock()
+	r, err := a.proof(ctx, began)
+	if err == nil {
+		report := a.reportOf(r, a.clock().Sub(began))
+		if err = a.emit(a.streams.Reports, codecs.Proof{}, map[string]any{processors.ProofKey: report}, "writing a report"); err == nil {
+			a.reports.set(report)
+			a.metrics.proven(report)
+			a.log.Info(
+				"the alerts were compared with the table",
+				"edges",
+				r.Edges,
+				"missing",
+				len(r.Missing),
+				"outdated",
+				len(
+					r.Outdated,
+				),
+				"false",
+				len(r.False),
+				"superseded",
+				len(r.Superseded),
+				"lsn",
+				brimline.FormatLSN(r.LSN),
+			)
+			return
+		}
+	}
+	if ctx.Err() == nil {
+		a.metrics.proofFailures.Inc()
+		what, remedy := explained(err)
+		a.log.Warn("the alerts could not be compared with the table: "+what, "remedy", remedy)
+	}
+}
+
+func (a *App) proof(ctx context.Context, now time.Time) (*prove.Result, error) {
+	p, err := OpenProof(ctx, a.cluster, ProofOptions{
+		Streams: a.streams, DatabaseURL: a.config.DatabaseURL, Timeout: proofTimeout,
+		Grace: min(proofGrace, a.config.ProveEvery), Wait: proofWait, Clock: a.clock,
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer p.Close()
+	return p.Span(ctx, brimline.TimeOf(now.Add(-a.config.ProveSince)), brimline.TimeOf(now))
+}
+
+func (a *App) reportOf(r *prove.Result, took time.Duration) *codecs.ProofReport {
+	return &codecs.ProofReport{
+		From: r.From, To: r.To, At: r.At, LSN: r.LSN, Took: took.Truncate(time.Microsecond), Edges: r.Edges, Alerts: r.Alerts,
+		Missing: len(
+			r.Missing,
+		), Superseded: len(r.Superseded), Outdated: len(r.Outdated), False: len(r.False), By: a.Instance(),
+	}
+}
+
+func proofStatus(p *codecs.ProofReport) *httpapi.Proof {
+	return &httpapi.Proof{
+		From: p.From, To: p.To, At: p.At, LSN: brimline.FormatLSN(p.LSN), Edges: p.Edges, Alerts: p.Alerts, Missing: p.Missing,
+		Superseded: p.Superseded, Outdated: p.Outdated, False: p.False, Instance: p.By,
+	}
+}
+
+// lateProofs is how many times of a proof may pass without a result before that is a warning.
+const lateProofs = 3
+
+// proofNotices are what an operator should know of.
+func (a *App) proofNotices(now time.Time) (all []httpapi.Notice) {
+	p := a.reports.newest()
+	if p != nil && p.Missing+p.False > 0 {
+		all = append(all, httpapi.Notice{
+			Kind: "alerts_not_proven", Level: httpapi.Warning,
+			Message: fmt.Sprintf("compared with the table at %s, %s no alert, and %s no edge", clock(p.At.Std()),
+				have(p.Missing, "edge"), have(p.False, "alert")),
+			Remedy: "`brimline prove` lists them; see docs/proof.md for what to do about each",
+		})
+	}
+	if a.config.ProveEvery == 0 {
+		return all
+	}
+	last := a.started
+	if p != nil && p.At.Std().After(last) {
+		last = p.At.Std()
+	}
+	if now.Sub(last) > lateProofs*a.config.ProveEvery+proofGrace+proofWait {
+		all = append(all, httpapi.Notice{
+			Kind: "proof_late", Level: httpapi.Warning,
+			Message: "the alerts have not been compared with the table since " + clock(last),
+			Remedy:  "the log of the instance that verifies partition 0 says why; `brimline prove` does as well",
+		})
+	}
+	return all
+}
+
+// have is "1 edge has" or "3 edges have".
+func have(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun + " has"
+	}
+	return fmt.Sprintf("%d %ss have", n, noun)
+}
