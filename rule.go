@@ -102,8 +102,8 @@ type Rule struct {
 	// Quiet is for how long after an edge the next ones raise no alert, whole microseconds, 0 for not at all: an edge at t
 	// is silent if another edge of the user, silent ones too, lies in [t-Quiet, t).
 	Quiet time.Duration
-	// Rearms says that after an edge further ones raise no alert until the total before some row of the user is at or below
-	// Rearm, which is at Limit's scale, not below zero and not above Limit. Of measures that cannot shrink only.
+	// Rearms says that after an edge further ones raise no alert until the total before some row of the user is at or
+	// below Rearm, which is at Limit's scale, not below zero and not above Limit. Of measures that cannot shrink only.
 	Rearms bool
 	Rearm  Total
 }

@@ -98,9 +98,10 @@ func everyMeasure(r *rand.Rand) string {
 		}
 		window := 1 + r.IntN(96)
 		fmt.Fprintf(&b, "  - {id: r%d, window: %dh, limit: %q, measure: %s}\n", i, window, limit, m)
-		fmt.Fprintf(&b, "  - {id: q%d, window: %dh, limit: %q, measure: %s, quiet: %dh}\n", i, window, limit, m, 1+r.IntN(200))
+		same := fmt.Sprintf("window: %dh, limit: %q, measure: %s", window, limit, m)
+		fmt.Fprintf(&b, "  - {id: q%d, %s, quiet: %dh}\n", i, same, 1+r.IntN(200))
 		if !m.Shrinks() {
-			fmt.Fprintf(&b, "  - {id: a%d, window: %dh, limit: %q, measure: %s, rearm: %d%%}\n", i, window, limit, m, r.IntN(101))
+			fmt.Fprintf(&b, "  - {id: a%d, %s, rearm: %d%%}\n", i, same, r.IntN(101))
 		}
 	}
 	fmt.Fprintf(&b, "  - {id: w, window: 50h, limit: \"200\", where: 'description endsWith \"1\"'}\n")

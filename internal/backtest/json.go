@@ -29,7 +29,7 @@ type ruleJSON struct {
 	Users   int64          `json:"users"`
 	Days    []dayJSON      `json:"days"`
 	Most    []userJSON     `json:"most_alerts"`
-	Curve   *curveJSON     `json:"curve"`             // null where it has too many steps, and of a rule that silences edges
+	Curve   *curveJSON     `json:"curve"`             // null: too many steps, or edges are silent
 	Against *againstJSON   `json:"against,omitempty"` // where another file was given
 }
 

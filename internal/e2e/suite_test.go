@@ -216,7 +216,8 @@ func drawRules(r *rand.Rand, mean int64) (yaml string) {
 		}
 		fmt.Fprintf(&b, "  - {id: r%d, window: %dh, limit: %q, measure: %s}\n", i, hours, limit, measure)
 		if !measure.Shrinks() && r.IntN(2) == 0 {
-			fmt.Fprintf(&b, "  - {id: a%d, window: %dh, limit: %q, measure: %s, rearm: %d%%}\n", i, hours, limit, measure, r.IntN(101))
+			fmt.Fprintf(&b, "  - {id: a%d, window: %dh, limit: %q, measure: %s, rearm: %d%%}\n", i, hours, limit, measure,
+				r.IntN(101))
 		}
 		if r.IntN(2) == 0 {
 			fmt.Fprintf(

@@ -51,8 +51,8 @@ type moment struct {
 	counts int64
 }
 
-// NewSweep calls found for each edge between from and to, both closed; of a rule that rearms for those that raise alerts,
-// for which all rows from the first on are needed.
+// NewSweep calls found for each edge between from and to, both closed; of a rule that rearms for those that raise
+// alerts, for which all rows from the first on are needed.
 func NewSweep(
 	rule *Rule, from, to brimline.Time, found func(user string, at brimline.Time, f brimline.Figures),
 ) *Sweep {

@@ -129,12 +129,13 @@ func judged(t *testing.T, s *server, o Options) {
 			  AND count(*) FILTER (WHERE total > $3::text::numeric AND before <= $3::text::numeric)
 			    OVER (ORDER BY at RANGE BETWEEN $4::interval PRECEDING AND CURRENT ROW EXCLUDE CURRENT ROW) = 0
 			FROM (SELECT *, max(at) FILTER (WHERE before <= $6::text::numeric) OVER (ORDER BY at) AS low,
-			  max(at) FILTER (WHERE total > $3::text::numeric) OVER (ORDER BY at ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS high
+			  max(at) FILTER (WHERE total > $3::text::numeric)
+			    OVER (ORDER BY at ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS high
 			FROM (SELECT DISTINCT at, total, before FROM (
 			SELECT at, sum(m) OVER (ORDER BY at RANGE BETWEEN $2::interval PRECEDING AND CURRENT ROW) AS total,
 			  coalesce(sum(m) OVER (ORDER BY at RANGE BETWEEN $2::interval PRECEDING AND CURRENT ROW EXCLUDE GROUP), 0) AS before
-			FROM (SELECT %s::timestamptz AS at, %s AS m FROM (SELECT *, %s::numeric AS a FROM %s) r WHERE %s::text = $1 AND %s) w) x) tb) tb
-			ORDER BY at`,
+			FROM (SELECT %s::timestamptz AS at, %s AS m FROM (SELECT *, %s::numeric AS a FROM %s) r
+			WHERE %s::text = $1 AND %s) w) x) tb) tb ORDER BY at`,
 			quote(
 				o.Columns.Time,
 			),

@@ -24,7 +24,9 @@ const (
 func fileFields() []string { return []string{"scale", "lateness", "columns", "rules"} }
 
 func ruleFields() []string {
-	return []string{"id", "window", "limit", "limits", "measure", "where", "severity", "description", "mode", "quiet", "rearm", "enabled"}
+	return []string{
+		"id", "window", "limit", "limits", "measure", "where", "severity", "description", "mode", "quiet", "rearm", "enabled",
+	}
 }
 
 func tierFields() []string { return []string{"limit", "severity"} }
@@ -276,8 +278,8 @@ func (r *reader) rearm(n *yaml.Node, tiers []brimline.Rule, tiered bool, amounts
 	}
 	switch rule := &tiers[0]; {
 	case rule.Measure.Shrinks():
-		r.problemAt(n, "rearm is not possible with %v, whose total can fall when a row is added; use sum_abs, sum_in or sum_out",
-			rule.Measure)
+		r.problemAt(n, "rearm is not possible with %v, whose total can fall when a row is added; "+
+			"use sum_abs, sum_in or sum_out", rule.Measure)
 		return
 	case rule.Quiet != 0:
 		r.problemAt(n, "rearm and quiet exclude each other; leave out one of them")

@@ -505,7 +505,9 @@ func (l *fakeLedger) Crossing(
 	f, lsn, err := l.Figures(ctx, user, rule, at, after...)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	silent := slices.ContainsFunc(l.edges, func(t brimline.Time) bool { return t < at && (rule.Rearms || t >= at.Add(-rule.Quiet)) })
+	silent := slices.ContainsFunc(l.edges, func(t brimline.Time) bool {
+		return t < at && (rule.Rearms || t >= at.Add(-rule.Quiet))
+	})
 	return f, silent && f.IsEdge(rule.Limit), lsn, err
 }
 
