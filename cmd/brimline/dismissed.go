@@ -34,7 +34,8 @@ what the stream had: already_above (the total was above the limit before; the tr
 edge is an earlier one), not_above (it is not above; rows were changed or removed,
 or the stream has what PostgreSQL has not), quiet (another crossing came before, and
 the rule is quiet for longer), not_rearmed (another crossing came before, and since
-then the total was not down to the rule's rearm), no_database (verification is off), before_alerts_from (it was confirmed, and lies before the group's --alerts-from).
+then the total was not down to the rule's rearm), no_database (verification is off),
+before_alerts_from (it was confirmed, and lies before the group's --alerts-from).
 The newest are last. The same edge may be dismissed, and be alerted later.
 
 Examples:

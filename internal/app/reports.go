@@ -120,7 +120,8 @@ func (a *App) proveNow(ctx context.Context) {
 	r, err := a.proof(ctx, began)
 	if err == nil {
 		report := a.reportOf(r, a.clock().Sub(began))
-		if err = a.emit(a.streams.Reports, codecs.Proof{}, map[string]any{processors.ProofKey: report}, "writing a report"); err == nil {
+		record := map[string]any{processors.ProofKey: report}
+		if err = a.emit(a.streams.Reports, codecs.Proof{}, record, "writing a report"); err == nil {
 			a.reports.set(report)
 			a.metrics.proven(report)
 			a.log.Info(
@@ -173,7 +174,8 @@ func (a *App) reportOf(r *prove.Result, took time.Duration) *codecs.ProofReport 
 
 func proofStatus(p *codecs.ProofReport) *httpapi.Proof {
 	return &httpapi.Proof{
-		From: p.From, To: p.To, At: p.At, LSN: brimline.FormatLSN(p.LSN), Edges: p.Edges, Alerts: p.Alerts, Missing: p.Missing,
+		From: p.From, To: p.To, At: p.At, LSN: brimline.FormatLSN(p.LSN), Edges: p.Edges, Alerts: p.Alerts,
+		Missing:    p.Missing,
 		Superseded: p.Superseded, Outdated: p.Outdated, False: p.False, Instance: p.By,
 	}
 }

@@ -30,10 +30,11 @@ var shared server // started by the first test that needs it, ended by TestMain
 // fired are the checks that some test has seen to find something.
 var fired sync.Map
 
-// elsewhere are checks that are made, and tried, by package app.
+// elsewhere are checks that are made, and tried, by package app and the command doctor.
 var elsewhere = []string{
 	"rules_file", "settings_wrong", "group_settings", "group_table_replaced", "group_record", "group_columns_changed",
 	"postgres_connection_none", "postgres_connection_off", "kafka_alerts_shared",
+	"instance_silent", "instance_distrusted_users", "instance_distrusts_wait",
 }
 
 func TestMain(m *testing.M) {

@@ -265,8 +265,9 @@ const most = 1_000_000
 
 func tooMany(what string) error {
 	return &brimline.Error{
-		Class: brimline.ClassInput, Kind: "proof_too_large", Where: "--since", Remedy: "ask about a shorter time, or with --rule",
-		Err: fmt.Errorf("there are more than %d %s", most, what),
+		Class: brimline.ClassInput, Kind: "proof_too_large", Where: "--since",
+		Remedy: "ask about a shorter time, or with --rule",
+		Err:    fmt.Errorf("there are more than %d %s", most, what),
 	}
 }
 
