@@ -252,7 +252,7 @@ func (w *scene) fold(user string, held []brimline.Transaction) {
 			kept.Rows = append(kept.Rows, brimline.RowOf(&held[i]))
 		}
 	}
-	w.cut[user] = w.chance(20)
+	w.cut[user] = w.chance(50)
 	for i := range w.compiled {
 		kept.Rules = append(kept.Rules, w.became(user, &w.compiled[i], asked[w.compiled[i].ID]))
 	}
@@ -277,9 +277,9 @@ func (w *scene) became(user string, rule *sliding.Rule, asked []brimline.Candida
 			continue
 		}
 		switch n := w.r.IntN(100); {
-		case n < 55:
+		case n < 45:
 			w.alert(key, c)
-		case n < 62:
+		case n < 52:
 			w.refuse(key, c, brimline.ReasonBeforeAlertsFrom)
 		case n < 66 && rule.Quiet != 0:
 			w.refuse(key, c, brimline.ReasonQuiet)
