@@ -364,7 +364,8 @@ func anyProof() *rapid.Generator[*codecs.ProofReport] {
 	return rapid.Custom(func(t *rapid.T) *codecs.ProofReport {
 		n := rapid.IntRange(0, 1<<40)
 		p := &codecs.ProofReport{
-			From: anyTime().Draw(t, "from"), To: anyTime().Draw(t, "to"), At: anyTime().Draw(t, "at"), LSN: rapid.Uint64().Draw(t, "lsn"),
+			From: anyTime().Draw(t, "from"), To: anyTime().Draw(t, "to"), At: anyTime().Draw(t, "at"),
+			LSN:  rapid.Uint64().Draw(t, "lsn"),
 			Took: time.Duration(rapid.IntRange(0, 1e9).Draw(t, "took")) * time.Microsecond, Edges: n.Draw(t, "edges"),
 			Alerts: n.Draw(t, "alerts"), Missing: n.Draw(t, "missing"), Superseded: n.Draw(t, "superseded"),
 			Outdated: n.Draw(t, "outdated"), False: n.Draw(t, "false"),

@@ -211,7 +211,8 @@ func (c *proveCmd) show(w *world, r *prove.Result, scale int) error {
 			}
 			figures := "not verified"
 			if f != nil {
-				figures = fmt.Sprintf("%s after %s", c.Money.amount(f.Total, e.Rule, scale), c.Money.amount(f.Before, e.Rule, scale))
+				figures = fmt.Sprintf("%s after %s", c.Money.amount(f.Total, e.Rule, scale),
+					c.Money.amount(f.Before, e.Rule, scale))
 			}
 			fmt.Fprintf(w.out, "%-8s %s  user %s, rule %s: %s, limit %s\n", kind.name, shown(e.ID), shown(e.User),
 				shown(e.Rule.ID), figures, c.Money.amount(e.Rule.Limit, e.Rule, scale))

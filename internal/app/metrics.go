@@ -61,10 +61,12 @@ func NewMetrics(r prometheus.Registerer, version string) *Metrics {
 		Name: "brimline_prove_edges", Help: "Edges that must have an alert, by the group's newest comparison with the table.",
 	})
 	m.proofFindings = prometheus.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "brimline_prove_findings", Help: "Edges without an alert, and alerts without an edge, by the newest comparison.",
+		Name: "brimline_prove_findings",
+		Help: "Edges without an alert, and alerts without an edge, by the newest comparison.",
 	}, []string{"kind"})
 	m.proofTime = prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "brimline_prove_time_seconds", Help: "When the newest comparison looked at the table, in Unix time; 0 where there was none.",
+		Name: "brimline_prove_time_seconds",
+		Help: "When the newest comparison looked at the table, in Unix time; 0 where there was none.",
 	})
 	m.proofFailures = prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "brimline_prove_failures_total", Help: "Times that this instance could not compare the alerts with the table.",

@@ -120,7 +120,8 @@ func (a *App) proveNow(ctx context.Context) {
 	r, err := a.proof(ctx, began)
 	if err == nil {
 		report := a.reportOf(r, a.clock().Sub(began))
-		if err = a.emit(a.streams.Reports, codecs.Proof{}, map[string]any{processors.ProofKey: report}, "writing a report"); err == nil {
+		record := map[string]any{processors.ProofKey: report}
+		if err = a.emit(a.streams.Reports, codecs.Proof{}, record, "writing a report"); err == nil {
 			a.reports.set(report)
 			a.metrics.proven(report)
 			a.log.Info("the alerts were compared with the table", "edges", r.Edges, "missing", len(r.Missing), "outdated",
@@ -150,14 +151,15 @@ func (a *App) proof(ctx context.Context, now time.Time) (*prove.Result, error) {
 func (a *App) reportOf(r *prove.Result, took time.Duration) *codecs.ProofReport {
 	return &codecs.ProofReport{
 		From: r.From, To: r.To, At: r.At, LSN: r.LSN, Took: took.Truncate(time.Microsecond), Edges: r.Edges, Alerts: r.Alerts,
-		Missing: len(r.Missing), Superseded: len(r.Superseded), Outdated: len(r.Outdated), False: len(r.False), By: a.Instance(),
+		Missing: len(r.Missing), Superseded: len(r.Superseded), Outdated: len(r.Outdated), False: len(r.False),
+		By: a.Instance(),
 	}
 }
 
 func proofStatus(p *codecs.ProofReport) *httpapi.Proof {
 	return &httpapi.Proof{
-		From: p.From, To: p.To, At: p.At, LSN: brimline.FormatLSN(p.LSN), Edges: p.Edges, Alerts: p.Alerts, Missing: p.Missing,
-		Superseded: p.Superseded, Outdated: p.Outdated, False: p.False, Instance: p.By,
+		From: p.From, To: p.To, At: p.At, LSN: brimline.FormatLSN(p.LSN), Edges: p.Edges, Alerts: p.Alerts,
+		Missing: p.Missing, Superseded: p.Superseded, Outdated: p.Outdated, False: p.False, Instance: p.By,
 	}
 }
 

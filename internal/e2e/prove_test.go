@@ -146,8 +146,8 @@ rules:
   - {id: hush, window: 1d, limit: 500, quiet: 2d}
 `
 
-// TestProve: of a random history each edge has its alert, by the judge; and exactly the faults that are then made behind
-// the stream are found.
+// TestProve: of a random history each edge has its alert, by the judge; and exactly the faults that are then made
+// behind the stream are found.
 func TestProve(t *testing.T) {
 	t.Parallel()
 	r := testkit.Rand(testkit.Seed(t))
@@ -199,8 +199,10 @@ func TestProve(t *testing.T) {
 		t.Fatalf("nothing to see: missing %q, outdated %q", missing, outdated)
 	}
 	p := j.prove(t, whole...)
-	if p.True || p.Looks != 2 || len(p.False) > 0 || !slices.Equal(p.missing, missing) || !slices.Equal(p.changed, outdated) {
-		t.Errorf("missing  %q\nand not  %q\noutdated %q\nand not  %q\n%d looks", p.missing, missing, p.changed, outdated, p.Looks)
+	if p.True || p.Looks != 2 || len(p.False) > 0 || !slices.Equal(p.missing, missing) ||
+		!slices.Equal(p.changed, outdated) {
+		t.Errorf("missing  %q\nand not  %q\noutdated %q\nand not  %q\n%d looks", p.missing, missing, p.changed, outdated,
+			p.Looks)
 	}
 	// What is not promised is counted, and is no fault: the group began after all of it.
 	if p := j.prove(t, "--since", "22d"); len(p.missing) > 0 || p.NotPromised["before_group"] != len(missing) {
@@ -487,8 +489,8 @@ func TestProveCanBeStopped(t *testing.T) {
 	}
 }
 
-// TestProveEvery: one instance of a group compares by itself, all show what was found, and another takes over. A row that
-// the stream has not brought is found within one time, and is no finding any more when it has come.
+// TestProveEvery: one instance of a group compares by itself, all show what was found, and another takes over. A row
+// that the stream has not brought is found within one time, and is no finding any more when it has come.
 func TestProveEvery(t *testing.T) {
 	t.Parallel()
 	j := newJob(t, parts(t), 2, provenRules)
@@ -554,8 +556,10 @@ func TestProveEvery(t *testing.T) {
 		await(p, "/readyz", `"ready":true.*compared with the table at .*, \d edges have no alert, and 0 alerts have no edge`)
 	}
 	out, err := exec.CommandContext(ctx, binary, "status", "--every", "10ms", "--listen", "off", "--brokers",
-		strings.Join(j.Brokers, ","), "--group", j.names.Group, "--source", j.names.Source, "--alerts", j.names.Alerts).CombinedOutput()
-	if err != nil || !regexp.MustCompile(`(?m)^1 d up to LSN .* with an alert, \d missing; compared by PostgreSQL`).Match(out) {
+		strings.Join(j.Brokers, ","), "--group", j.names.Group, "--source", j.names.Source, "--alerts",
+		j.names.Alerts).CombinedOutput()
+	says := regexp.MustCompile(`(?m)^1 d up to LSN .* with an alert, \d missing; compared by PostgreSQL`)
+	if err != nil || !says.Match(out) {
 		t.Errorf("status: %v\n%s", err, out)
 	}
 	j.Produce(t, j.names.Source, []testkit.Event{testkit.Envelope("transactions", "c", nil, &late, late.ID)})
@@ -646,8 +650,8 @@ func TestProveUnderLoad(t *testing.T) {
 		t.Errorf("nothing to see: %d edges, missing %q, %d of %d proofs waited", edges, missing, waited, proofs)
 	}
 	if len(p.missing)+len(p.False) > 0 || p.Edges != edges || !slices.Equal(p.changed, alone) {
-		t.Errorf("%d edges and not %d, missing %q, false %q, without an edge %q and not %q", p.Edges, edges, p.missing, p.False,
-			p.changed, alone)
+		t.Errorf("%d edges and not %d, missing %q, false %q, without an edge %q and not %q", p.Edges, edges, p.missing,
+			p.False, p.changed, alone)
 	}
 	t.Logf("%d rows, %d edges, %d proofs, of which %d waited; %d superseded, %d outdated", rows, edges, proofs, waited,
 		len(p.Superseded), len(p.Outdated))

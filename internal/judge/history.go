@@ -9,8 +9,8 @@ import (
 
 // HistorySQL gives the same as EdgesSQL for a table of any size: what was there before is the total without the rows of
 // that time, since EXCLUDE GROUP takes time with the square of a user's rows. history is a relation in SQL with the
-// columns user_id, "timestamp" and amount. $1 is the window (Interval), $2 the limit; the edges are those from $5 to $6,
-// which have a type of the time column's. The columns are user, time, total before, total and transactions.
+// columns user_id, "timestamp" and amount. $1 is the window (Interval), $2 the limit; the edges are those from $5 to
+// $6, which have a type of the time column's. The columns are user, time, total before, total and transactions.
 func HistorySQL(m brimline.Measure, history, timeType string) string {
 	weight, counts := MeasureSQL(m)
 	return fmt.Sprintf(`SELECT user_id, ts, (total - here)::text, total::text, transactions FROM (
@@ -28,8 +28,8 @@ func Interval(d time.Duration) string {
 	return fmt.Sprintf("%d:%02d:%02d.%06d", us/3_600_000_000, us/60_000_000%60, us/1_000_000%60, us%1_000_000)
 }
 
-// Sweep finds a rule's edges among rows that come by user and time, where a condition keeps PostgreSQL from doing so. It
-// holds the moments of one user's window.
+// Sweep finds a rule's edges among rows that come by user and time, where a condition keeps PostgreSQL from doing so.
+// It holds the moments of one user's window.
 type Sweep struct {
 	rule  *Rule
 	from  brimline.Time

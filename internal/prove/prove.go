@@ -265,8 +265,9 @@ const most = 1_000_000
 
 func tooMany(what string) error {
 	return &brimline.Error{
-		Class: brimline.ClassInput, Kind: "proof_too_large", Where: "--since", Remedy: "ask about a shorter time, or with --rule",
-		Err: fmt.Errorf("there are more than %d %s", most, what),
+		Class: brimline.ClassInput, Kind: "proof_too_large", Where: "--since",
+		Remedy: "ask about a shorter time, or with --rule",
+		Err:    fmt.Errorf("there are more than %d %s", most, what),
 	}
 }
 
@@ -333,8 +334,8 @@ func EdgeOf(a *brimline.Alert) Edge {
 	}
 }
 
-// Edges asks the judge for all edges of the rules in a span that raise alerts: by SQL, or, where a rule has a condition, by a walk through
-// the rows. asking may be nil, else see Options.
+// Edges asks the judge for all edges of the rules in a span that raise alerts: by SQL, or, where a rule has a condition,
+// by a walk through the rows. asking may be nil, else see Options.
 func Edges(
 	ctx context.Context, k *ledger.Look, rules []Rule, span ledger.Span, asking func(n, of int), found func(Edge),
 ) error {
@@ -423,7 +424,8 @@ func verdict(e Edge) Verdict {
 // Judge says what has become of an alert, with the table's figures where the edge is there. takes is the condition of
 // the alert's rule, others are the alerts of the same user and rule.
 func Judge(
-	ctx context.Context, k *ledger.Look, a *brimline.Alert, takes func(*brimline.Transaction) bool, others []*brimline.Alert,
+	ctx context.Context, k *ledger.Look, a *brimline.Alert, takes func(*brimline.Transaction) bool,
+	others []*brimline.Alert,
 ) (Verdict, *Edge, error) {
 	judged := EdgeOf(a)
 	p := &picture{edges: map[string]Edge{}, by: map[string][]Edge{}}

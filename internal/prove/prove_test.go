@@ -85,7 +85,8 @@ func TestJudgesAgree(t *testing.T) {
 		}
 		odd := brimline.Transaction{ID: "odd", User: "1", Amount: 100, Time: start.Add(time.Hour)}
 		insert(name, &odd, true)
-		exec(fmt.Sprintf(`INSERT INTO %s (id, amount, "at") SELECT n::text, 100000, TIMESTAMP '2026-01-01 20:00' + n * INTERVAL '1 h'
+		exec(fmt.Sprintf(`INSERT INTO %s (id, amount, "at")
+			SELECT n::text, 100000, TIMESTAMP '2026-01-01 20:00' + n * INTERVAL '1 h'
 			FROM generate_series(1, 5) n`, name)) // rows of no user
 		insert(name+"_heir", &odd, false)
 		l, err := ledger.Open(t.Context(), ledger.Options{
