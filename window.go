@@ -32,7 +32,8 @@ type Window struct {
 	// far down a question may reach that one of their changes asks again when it is replayed.
 	Reach Time
 
-	// Doubt is the newest distrust of this user, and the zero Doubt where there was none or its rows would have aged out.
+	// Doubt is the newest distrust of this user, and the zero Doubt where there was none or its rows would have aged
+	// out.
 	Doubt Doubt
 	// Newest is the newest change to the user's rows, as PostgreSQL has them in order; zero where none says so.
 	Newest Seen
@@ -71,7 +72,8 @@ type Seen struct {
 	TxID  int64
 }
 
-// After says whether it is newer than another one: by when they were committed, and where that is as good as the same, by
+// After says whether it is newer than another one: by when they were committed, and where that is as good as the same,
+// by
 // their places in the log.
 func (s Seen) After(o Seen) bool {
 	if s.Ticks != 0 && o.Ticks != 0 && s.Ticks != o.Ticks {

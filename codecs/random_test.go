@@ -14,8 +14,23 @@ import (
 
 func anyID() *rapid.Generator[string] {
 	return rapid.OneOf(
-		rapid.SampledFrom([]string{"", "0", "-0", "-1", "007", "9223372036854775807", "9223372036854775808", "-9223372036854775808", "-9223372036854775809",
-			"12345678901234567890123", "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", "-", "+1"}),
+		rapid.SampledFrom(
+			[]string{
+				"",
+				"0",
+				"-0",
+				"-1",
+				"007",
+				"9223372036854775807",
+				"9223372036854775808",
+				"-9223372036854775808",
+				"-9223372036854775809",
+				"12345678901234567890123",
+				"a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11",
+				"-",
+				"+1",
+			},
+		),
 		rapid.Custom(func(t *rapid.T) string { return brimline.Amount(rapid.Int64().Draw(t, "n")).Format(0) }),
 		rapid.String(),
 	)
@@ -56,7 +71,9 @@ func anyFields() *rapid.Generator[[]brimline.Field] {
 			case 2:
 				f.Value = rapid.Bool().Draw(t, "boolean")
 			case 3:
-				f.Value = brimline.Decimal(rapid.SampledFrom([]string{"0", "-0.125", "12345678901234567890.5"}).Draw(t, "decimal"))
+				f.Value = brimline.Decimal(
+					rapid.SampledFrom([]string{"0", "-0.125", "12345678901234567890.5"}).Draw(t, "decimal"),
+				)
 			case 4:
 				f.Value = anyTime().Draw(t, "timestamp")
 			}
@@ -76,7 +93,9 @@ func anyRow(user string) *rapid.Generator[brimline.Transaction] {
 func anySource() *rapid.Generator[brimline.Source] {
 	return rapid.Custom(func(t *rapid.T) brimline.Source {
 		return brimline.Source{Partition: rapid.Int32().Draw(t, "partition"), Offset: rapid.Int64().Draw(t, "offset"),
-			LSN: rapid.Uint64().Draw(t, "lsn"), TxID: rapid.Int64().Draw(t, "txid"), Commit: anyTime().Draw(t, "commit")}
+			LSN: rapid.Uint64().
+				Draw(t, "lsn"),
+			TxID: rapid.Int64().Draw(t, "txid"), Commit: anyTime().Draw(t, "commit")}
 	})
 }
 
@@ -107,7 +126,12 @@ func anyChange() *rapid.Generator[*brimline.Change] {
 			c.Edges, c.Rule = []brimline.Time{anyTime().Draw(t, "edge")}, rapid.Uint64().Draw(t, "rule")
 			c.Cause = rapid.Int64().Draw(t, "cause")
 		case brimline.Refuted:
-			c.Edges, c.Rule, c.Cause = []brimline.Time{anyTime().Draw(t, "edge")}, rapid.Uint64().Draw(t, "rule"), rapid.Int64().Draw(t, "cause")
+			c.Edges, c.Rule, c.Cause = []brimline.Time{
+				anyTime().Draw(t, "edge"),
+			}, rapid.Uint64().
+				Draw(t, "rule"),
+				rapid.Int64().
+					Draw(t, "cause")
 		case brimline.Upsert, brimline.Delete:
 			c.Row = anyRow(anyID().Draw(t, "row's user")).Draw(t, "row")
 			c.Update, c.Inserted = rapid.Bool().Draw(t, "update"), rapid.Bool().Draw(t, "inserted")
@@ -128,7 +152,11 @@ func anyChange() *rapid.Generator[*brimline.Change] {
 
 func anyWindow() *rapid.Generator[*brimline.Window] {
 	return rapid.Custom(func(t *rapid.T) *brimline.Window {
-		w := &brimline.Window{Last: rapid.Int64().Draw(t, "last"), Floor: brimline.MinTime, Scale: rapid.IntRange(0, brimline.MaxScale).Draw(t, "scale")}
+		w := &brimline.Window{
+			Last:  rapid.Int64().Draw(t, "last"),
+			Floor: brimline.MinTime,
+			Scale: rapid.IntRange(0, brimline.MaxScale).Draw(t, "scale"),
+		}
 		if rapid.Bool().Draw(t, "with floor") {
 			w.Floor = anyTime().Draw(t, "floor")
 		}
@@ -185,8 +213,12 @@ func anyWindow() *rapid.Generator[*brimline.Window] {
 		w.Gone = none(rapid.SliceOf(rapid.String()).Draw(t, "gone"))
 		w.Changed = none(rapid.SliceOf(rapid.Custom(func(t *rapid.T) brimline.RowVersion {
 			return brimline.RowVersion{ID: rapid.String().Draw(t, "id"), Partition: rapid.Int32().Draw(t, "partition"),
-				Offset: rapid.Int64().Draw(t, "offset"), Time: anyTime().Draw(t, "time"), From: anyTime().Draw(t, "from"),
-				Life: rapid.Uint32().Draw(t, "life"), LSN: rapid.Uint64().Draw(t, "lsn"), Commit: anyTime().Draw(t, "commit"),
+				Offset: rapid.Int64().
+					Draw(t, "offset"),
+				Time: anyTime().Draw(t, "time"), From: anyTime().Draw(t, "from"),
+				Life: rapid.Uint32().
+					Draw(t, "life"),
+				LSN: rapid.Uint64().Draw(t, "lsn"), Commit: anyTime().Draw(t, "commit"),
 				TxID: rapid.Int64().Draw(t, "txid"), Former: rapid.Uint64().Draw(t, "former")}
 		})).Draw(t, "changed"))
 		return w
@@ -210,9 +242,13 @@ func anyCause() *rapid.Generator[brimline.Cause] {
 func anyRule() *rapid.Generator[brimline.Rule] {
 	return rapid.Custom(func(t *rapid.T) brimline.Rule {
 		return brimline.Rule{
-			ID: rapid.String().Draw(t, "id"), Window: time.Duration(rapid.Int64Range(0, math.MaxInt64/1000).Draw(t, "window")) * time.Microsecond,
-			Limit: anyTotal().Draw(t, "limit"), Measure: brimline.Measure(rapid.IntRange(0, 4).Draw(t, "measure")),
-			Where: rapid.String().Draw(t, "where"), Severity: rapid.String().Draw(t, "severity"), Description: rapid.String().Draw(t, "description"),
+			ID: rapid.String().
+				Draw(t, "id"),
+			Window: time.Duration(rapid.Int64Range(0, math.MaxInt64/1000).Draw(t, "window")) * time.Microsecond,
+			Limit:  anyTotal().Draw(t, "limit"), Measure: brimline.Measure(rapid.IntRange(0, 4).Draw(t, "measure")),
+			Where: rapid.String().
+				Draw(t, "where"),
+			Severity: rapid.String().Draw(t, "severity"), Description: rapid.String().Draw(t, "description"),
 			Quiet:  time.Duration(rapid.Int64Range(0, math.MaxInt64/1000).Draw(t, "quiet")) * time.Microsecond,
 			Shadow: rapid.Bool().Draw(t, "shadow"),
 		}
@@ -221,7 +257,11 @@ func anyRule() *rapid.Generator[brimline.Rule] {
 
 func anyFigures() *rapid.Generator[brimline.Figures] {
 	return rapid.Custom(func(t *rapid.T) brimline.Figures {
-		return brimline.Figures{Before: anyTotal().Draw(t, "before"), Total: anyTotal().Draw(t, "total"), Count: rapid.Int64().Draw(t, "count")}
+		return brimline.Figures{
+			Before: anyTotal().Draw(t, "before"),
+			Total:  anyTotal().Draw(t, "total"),
+			Count:  rapid.Int64().Draw(t, "count"),
+		}
 	})
 }
 
@@ -229,9 +269,11 @@ func anyCandidate() *rapid.Generator[*brimline.Candidate] {
 	return rapid.Custom(func(t *rapid.T) *brimline.Candidate {
 		user := anyID().Draw(t, "user")
 		c := &brimline.Candidate{
-			Kind: rapid.SampledFrom([]brimline.CandidateKind{brimline.EdgeCandidate, brimline.LateCandidate}).Draw(t, "kind"),
+			Kind: rapid.SampledFrom([]brimline.CandidateKind{brimline.EdgeCandidate, brimline.LateCandidate}).
+				Draw(t, "kind"),
 			User: user, Scale: rapid.IntRange(0, brimline.MaxScale).Draw(t, "scale"), Rule: anyRule().Draw(t, "rule"),
-			Edge: anyTime().Draw(t, "edge"), Until: anyTime().Draw(t, "until"), Trigger: anyRow(user).Draw(t, "trigger"),
+			Edge:  anyTime().Draw(t, "edge"),
+			Until: anyTime().Draw(t, "until"), Trigger: anyRow(user).Draw(t, "trigger"),
 			Source: anySource().Draw(t, "source"), Stream: anyFigures().Draw(t, "stream"),
 			Newest: none(rapid.SliceOfN(anyRow(user), 0, 3).Draw(t, "newest")), Cause: anyCause().Draw(t, "cause"),
 		}
@@ -242,8 +284,12 @@ func anyCandidate() *rapid.Generator[*brimline.Candidate] {
 
 func anyAgain() *rapid.Generator[*brimline.Again] {
 	return rapid.Custom(func(t *rapid.T) *brimline.Again {
-		a := &brimline.Again{Candidate: *anyCandidate().Draw(t, "candidate"), Database: anyFigures().Draw(t, "database"),
-			First: anyTime().Draw(t, "first"), Since: anyTime().Draw(t, "since")}
+		a := &brimline.Again{
+			Candidate: *anyCandidate().Draw(t, "candidate"),
+			Database:  anyFigures().Draw(t, "database"),
+			First:     anyTime().Draw(t, "first"),
+			Since:     anyTime().Draw(t, "since"),
+		}
 		a.Candidate.Doubted = rapid.Bool().Draw(t, "doubted")
 		return a
 	})
@@ -259,7 +305,9 @@ func anyCandidates() *rapid.Generator[[]brimline.Candidate] {
 			if next.Kind != brimline.LateCandidate || next.Cause.Index >= math.MaxInt-5 {
 				break
 			}
-			next.Rule, next.Edge, next.Until = anyRule().Draw(t, "rule"), anyTime().Draw(t, "edge"), anyTime().Draw(t, "until")
+			next.Rule, next.Edge, next.Until = anyRule().Draw(t, "rule"),
+				anyTime().Draw(t, "edge"),
+				anyTime().Draw(t, "until")
 			next.Cause.Index += rapid.IntRange(1, 5).Draw(t, "later")
 			all = append(all, next)
 		}
@@ -272,8 +320,9 @@ func anyAlert() *rapid.Generator[*brimline.Alert] {
 		a := &brimline.Alert{
 			Candidate: *anyCandidate().Draw(t, "candidate"), Reason: rapid.String().Draw(t, "reason"),
 			Verification: brimline.Verification{
-				Status: rapid.SampledFrom([]brimline.Status{brimline.Verified, brimline.Unverified, brimline.Dismissed}).Draw(t, "status"),
-				At:     anyTime().Draw(t, "at"), LSN: rapid.Uint64().Draw(t, "lsn"),
+				Status: rapid.SampledFrom([]brimline.Status{brimline.Verified, brimline.Unverified, brimline.Dismissed}).
+					Draw(t, "status"),
+				At: anyTime().Draw(t, "at"), LSN: rapid.Uint64().Draw(t, "lsn"),
 				Duration: time.Duration(rapid.Int64Range(0, 1e12).Draw(t, "took")) * time.Microsecond,
 			},
 		}
@@ -282,7 +331,11 @@ func anyAlert() *rapid.Generator[*brimline.Alert] {
 			a.Database = &f
 		}
 		if rapid.Bool().Draw(t, "as of now") {
-			a.AsOfNow = &brimline.AsOf{At: anyTime().Draw(t, "asked at"), Total: anyTotal().Draw(t, "total"), Count: rapid.Int64().Draw(t, "count")}
+			a.AsOfNow = &brimline.AsOf{
+				At:    anyTime().Draw(t, "asked at"),
+				Total: anyTotal().Draw(t, "total"),
+				Count: rapid.Int64().Draw(t, "count"),
+			}
 		}
 		a.Candidate.Later = nil // an alert does not have it
 		for range rapid.IntRange(0, 3).Draw(t, "superseded") {
@@ -296,16 +349,31 @@ func anyDeadLetter() *rapid.Generator[*brimline.DeadLetter] {
 	return rapid.Custom(func(t *rapid.T) *brimline.DeadLetter {
 		maybe := rapid.OneOf(rapid.Just([]byte(nil)), rapid.SliceOf(rapid.Byte()))
 		d := &brimline.DeadLetter{
-			Topic: rapid.String().Draw(t, "topic"), Partition: rapid.Int32().Draw(t, "partition"), Offset: rapid.Int64().Draw(t, "offset"),
-			Key: maybe.Draw(t, "key"), Value: maybe.Draw(t, "value"), Kind: rapid.String().Draw(t, "kind"), Error: rapid.String().Draw(t, "error"),
+			Topic: rapid.String().
+				Draw(t, "topic"),
+			Partition: rapid.Int32().Draw(t, "partition"), Offset: rapid.Int64().Draw(t, "offset"),
+			Key: maybe.Draw(
+				t,
+				"key",
+			), Value: maybe.Draw(t, "value"), Kind: rapid.String().Draw(t, "kind"), Error: rapid.String().Draw(t, "error"),
 			Remedy: rapid.String().Draw(t, "remedy"), At: anyTime().Draw(t, "at"),
 		}
 		for range rapid.IntRange(0, 3).Draw(t, "headers") {
-			d.Headers = append(d.Headers, brimline.Header{Key: string(rapid.SliceOf(rapid.Byte()).Draw(t, "name")), Value: maybe.Draw(t, "value")})
+			d.Headers = append(
+				d.Headers,
+				brimline.Header{
+					Key:   string(rapid.SliceOf(rapid.Byte()).Draw(t, "name")),
+					Value: maybe.Draw(t, "value"),
+				},
+			)
 		}
 		if rapid.Bool().Draw(t, "cut") {
 			n := rapid.IntRange(0, 1<<30)
-			d.Cut = &brimline.Cut{Key: n.Draw(t, "cut key"), Value: n.Draw(t, "cut value"), Headers: n.Draw(t, "cut headers")}
+			d.Cut = &brimline.Cut{
+				Key:     n.Draw(t, "cut key"),
+				Value:   n.Draw(t, "cut value"),
+				Headers: n.Draw(t, "cut headers"),
+			}
 		}
 		return d
 	})
@@ -314,9 +382,14 @@ func anyDeadLetter() *rapid.Generator[*brimline.DeadLetter] {
 func anyRuleSet() *rapid.Generator[*brimline.RuleSet] {
 	return rapid.Custom(func(t *rapid.T) *brimline.RuleSet {
 		return &brimline.RuleSet{
-			Scale: rapid.IntRange(0, brimline.MaxScale).Draw(t, "scale"), Lateness: time.Duration(rapid.IntRange(0, 1e9).Draw(t, "lateness")) * time.Millisecond,
+			Scale: rapid.IntRange(0, brimline.MaxScale).
+				Draw(t, "scale"),
+			Lateness: time.Duration(rapid.IntRange(0, 1e9).Draw(t, "lateness")) * time.Millisecond,
 			Columns: none(rapid.SliceOfN(rapid.Custom(func(t *rapid.T) brimline.Column {
-				return brimline.Column{Name: rapid.String().Draw(t, "name"), Type: rapid.SampledFrom([]brimline.ColumnType{brimline.Text, brimline.Numeric}).Draw(t, "type")}
+				return brimline.Column{
+					Name: rapid.String().Draw(t, "name"),
+					Type: rapid.SampledFrom([]brimline.ColumnType{brimline.Text, brimline.Numeric}).Draw(t, "type"),
+				}
 			}), 0, 3).Draw(t, "columns")),
 			Rules: none(rapid.SliceOfN(anyRule(), 0, 3).Draw(t, "rules")),
 		}
@@ -329,22 +402,30 @@ func anySettings() *rapid.Generator[*codecs.GroupSettings] {
 	return rapid.Custom(func(t *rapid.T) *codecs.GroupSettings {
 		s := &codecs.GroupSettings{
 			Source: rapid.String().Draw(t, "source"), Table: rapid.String().Draw(t, "table"),
-			ID: none(names.Draw(t, "id")), User: rapid.String().Draw(t, "user"), Amount: rapid.String().Draw(t, "amount"),
+			ID: none(
+				names.Draw(t, "id"),
+			), User: rapid.String().Draw(t, "user"), Amount: rapid.String().Draw(t, "amount"),
 			Time: rapid.String().Draw(t, "time"), Scale: rapid.IntRange(0, brimline.MaxScale).Draw(t, "scale"),
-			Format:            rapid.SampledFrom([]codecs.Format{codecs.FormatAuto, codecs.FormatFlat}).Draw(t, "format"),
+			Format: rapid.SampledFrom([]codecs.Format{codecs.FormatAuto, codecs.FormatFlat}).
+				Draw(t, "format"),
 			AllowFloatAmounts: rapid.Bool().Draw(t, "floats"),
 			TimeUnit:          rapid.SampledFrom([]codecs.TimeUnit{codecs.UnitAuto, codecs.UnitNs}).Draw(t, "unit"),
 			Decimals: rapid.SampledFrom([]codecs.Decimals{codecs.DecimalsAuto, codecs.DecimalsNumeric}).Draw(t,
 				"decimals"),
-			DecidedUnit:       rapid.SampledFrom([]codecs.TimeUnit{"", codecs.UnitMs}).Draw(t, "decided unit"),
-			DecidedDecimals:   rapid.SampledFrom([]codecs.Decimals{"", codecs.DecimalsString}).Draw(t, "decided decimals"),
+			DecidedUnit: rapid.SampledFrom([]codecs.TimeUnit{"", codecs.UnitMs}).Draw(t, "decided unit"),
+			DecidedDecimals: rapid.SampledFrom([]codecs.Decimals{"", codecs.DecimalsString}).
+				Draw(t, "decided decimals"),
 			AmountColumnScale: scale.Draw(t, "column scale"),
 			AmountMinorUnits:  rapid.IntRange(0, brimline.MaxScale).Draw(t, "minor units"),
 			TableOID:          rapid.Uint32().Draw(t, "oid"), By: rapid.String().Draw(t, "by"),
 			Program: rapid.String().Draw(t, "program"), At: anyTime().Draw(t, "at"),
 		}
 		if rapid.Bool().Draw(t, "identity") {
-			s.Identity = codecs.Identity{Known: true, Full: rapid.Bool().Draw(t, "full"), Columns: none(names.Draw(t, "of"))}
+			s.Identity = codecs.Identity{
+				Known:   true,
+				Full:    rapid.Bool().Draw(t, "full"),
+				Columns: none(names.Draw(t, "of")),
+			}
 		}
 		for _, name := range names.Draw(t, "columns") {
 			if s.Facts == nil {
@@ -352,7 +433,9 @@ func anySettings() *rapid.Generator[*codecs.GroupSettings] {
 			}
 			s.Facts[name] = codecs.ColumnFacts{
 				Type: "t" + rapid.String().Draw(t, "type"), Precision: rapid.IntRange(0, 6).Draw(t, "precision"),
-				Scale: rapid.Ptr(rapid.IntRange(-1000, 1000), true).Draw(t, "decimals"), NotNull: rapid.Bool().Draw(t, "not null"),
+				Scale: rapid.Ptr(rapid.IntRange(-1000, 1000), true).
+					Draw(t, "decimals"),
+				NotNull: rapid.Bool().Draw(t, "not null"),
 				Default: rapid.Ptr(rapid.String(), true).Draw(t, "default"),
 			}
 		}

@@ -36,6 +36,7 @@ func TestAlertsMatchTheirSchema(t *testing.T) {
 		"early unverified": encode(t, codecs.Alert{}, earlyUnverified),
 		"verified":         encode(t, codecs.Alert{}, exampleAlert(t)),
 		"dismissed":        encode(t, codecs.Alert{}, exampleDismissed(t)),
+		"quiet":            encode(t, codecs.Alert{}, exampleQuiet(t)),
 		"unverified":       encode(t, codecs.Alert{}, exampleUnverified(t)),
 		"superseding":      encode(t, codecs.Alert{}, exampleSuperseded(t)),
 		"other years":      encode(t, codecs.Alert{}, old),

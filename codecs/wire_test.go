@@ -93,23 +93,45 @@ func exampleAlert(t testing.TB) *brimline.Alert {
 	edge := at(t, "2026-01-08T12:00:00.123456Z")
 	row := func(id string, amount brimline.Amount, time brimline.Time) brimline.Transaction {
 		return brimline.Transaction{ID: id, User: "27956157", Amount: amount, Time: time, Columns: []brimline.Field{
-			{Name: "currency", Value: "EUR"}, {Name: "branch", Value: int64(1 << 60)}, {Name: "fee", Value: brimline.Decimal("0.125")},
+			{
+				Name:  "currency",
+				Value: "EUR",
+			}, {Name: "branch", Value: int64(1 << 60)}, {Name: "fee", Value: brimline.Decimal("0.125")},
 			{Name: "online", Value: true}, {Name: "booked_at", Value: time}, {Name: "note"}}}
 	}
 	return &brimline.Alert{
 		Candidate: brimline.Candidate{
 			Kind: brimline.EdgeCandidate, User: "27956157", Scale: 2,
-			Rule: brimline.Rule{ID: "weekly", Window: 7 * 24 * time.Hour, Limit: total("3000"), Measure: brimline.SumAbs,
-				Where: `currency == "EUR"`, Severity: "high", Description: "More than <3000> in a week"},
+			Rule: brimline.Rule{
+				ID:          "weekly",
+				Window:      7 * 24 * time.Hour,
+				Limit:       total("3000"),
+				Measure:     brimline.SumAbs,
+				Where:       `currency == "EUR"`,
+				Severity:    "high",
+				Description: "More than <3000> in a week",
+			},
 			Edge: edge, Trigger: row("200", -44150, edge),
-			Source: brimline.Source{Topic: "postgres.streaming.transactions", Partition: 3, Offset: 199, LSN: 0x16B374D848, TxID: 806, Commit: edge + 1500},
+			Source: brimline.Source{
+				Topic:     "postgres.streaming.transactions",
+				Partition: 3,
+				Offset:    199,
+				LSN:       0x16B374D848,
+				TxID:      806,
+				Commit:    edge + 1500,
+			},
 			Stream: brimline.Figures{Before: total("2990"), Total: total("3431.50"), Count: 11},
 			Newest: []brimline.Transaction{row("200", -44150, edge), row("199", 99999, edge-1)},
 			Cause:  brimline.Cause{Offset: 4711, Index: 1},
 		},
-		Database:     &brimline.Figures{Before: total("3000"), Total: total("3441.50"), Count: 12},
-		Verification: brimline.Verification{Status: brimline.Verified, At: edge + 2_000_000, Duration: 1234 * time.Microsecond, LSN: 0x16B374D900},
-		AsOfNow:      &brimline.AsOf{At: edge + 2_000_500, Total: total("3441.50"), Count: 12},
+		Database: &brimline.Figures{Before: total("3000"), Total: total("3441.50"), Count: 12},
+		Verification: brimline.Verification{
+			Status:   brimline.Verified,
+			At:       edge + 2_000_000,
+			Duration: 1234 * time.Microsecond,
+			LSN:      0x16B374D900,
+		},
+		AsOfNow: &brimline.AsOf{At: edge + 2_000_500, Total: total("3441.50"), Count: 12},
 	}
 }
 
@@ -133,10 +155,24 @@ func exampleDismissed(t testing.TB) *brimline.Alert {
 	a := exampleAlert(t)
 	a.Candidate.User, a.Candidate.Trigger.User, a.Candidate.Newest = "Zoë/\u202e1\x1b[31m", "Zoë/\u202e1\x1b[31m", nil
 	a.Candidate.Kind, a.Candidate.Until = brimline.LateCandidate, a.Candidate.Edge+1
-	a.Candidate.Rule = brimline.Rule{ID: "many", Window: 36*time.Hour + 90*time.Second, Limit: brimline.Count(100), Measure: brimline.CountAll}
+	a.Candidate.Rule = brimline.Rule{
+		ID:      "many",
+		Window:  36*time.Hour + 90*time.Second,
+		Limit:   brimline.Count(100),
+		Measure: brimline.CountAll,
+	}
 	a.Candidate.Stream = brimline.Figures{Before: brimline.Count(100), Total: brimline.Count(101), Count: 101}
 	a.Database = &brimline.Figures{Before: brimline.Count(99), Total: brimline.Count(100), Count: 100}
 	a.Reason, a.AsOfNow, a.Verification.Status = brimline.ReasonNotAbove, nil, brimline.Dismissed
+	return a
+}
+
+// exampleQuiet is an edge of a tier on trial that is silent.
+func exampleQuiet(t testing.TB) *brimline.Alert {
+	a := exampleAlert(t)
+	rule := &a.Candidate.Rule
+	rule.ID, rule.Shadow, rule.Quiet = "weekly@3000", true, 36*time.Hour
+	a.Reason, a.AsOfNow, a.Verification.Status = brimline.ReasonQuiet, nil, brimline.Dismissed
 	return a
 }
 
@@ -159,7 +195,13 @@ func exampleWindow(t testing.TB) *brimline.Window {
 	edge := at(t, "2026-01-08T12:00:00.123456Z")
 	return &brimline.Window{
 		Last: 4712, Floor: brimline.MinTime, Scale: 2,
-		Rows: brimline.RowsOf([]brimline.Transaction{{ID: "7", Amount: 1234, Time: edge - 5_000_000}, {ID: "199", Amount: 99999, Time: edge - 1}, {ID: "200", Amount: -44150, Time: edge}}),
+		Rows: brimline.RowsOf(
+			[]brimline.Transaction{
+				{ID: "7", Amount: 1234, Time: edge - 5_000_000},
+				{ID: "199", Amount: 99999, Time: edge - 1},
+				{ID: "200", Amount: -44150, Time: edge},
+			},
+		),
 		Rules: []brimline.RuleState{{Rule: 0xdeadbeefcafe, Edges: []brimline.Edge{
 			{Time: edge - 5_000_000, Cause: brimline.Cause{Offset: 12}, Status: brimline.Disproved},
 			{Time: edge, Cause: brimline.Cause{Offset: 4711, Index: 1}}}}, {Rule: math.MaxUint64}},
@@ -218,8 +260,14 @@ func exampleNewest(t testing.TB) *brimline.Window {
 // exampleDoubt is one of a user who was distrusted.
 func exampleDoubt(t testing.TB) *brimline.Window {
 	w := exampleAsked(t)
-	w.Doubt = brimline.Doubt{Offset: 4700, Reason: brimline.ByCommand, At: w.Floor + 7_000_000, From: w.Floor - 9_000_000,
-		Floor: w.Floor, Asked: 1}
+	w.Doubt = brimline.Doubt{
+		Offset: 4700,
+		Reason: brimline.ByCommand,
+		At:     w.Floor + 7_000_000,
+		From:   w.Floor - 9_000_000,
+		Floor:  w.Floor,
+		Asked:  1,
+	}
 	return w
 }
 
@@ -331,7 +379,10 @@ func exampleSettings(t testing.TB) *codecs.GroupSettings {
 		DecidedDecimals: codecs.DecimalsString,
 		TableOID:        16384,
 		Facts: map[string]codecs.ColumnFacts{
-			"id": {Type: "int8", NotNull: true}, "booked": {Type: "timestamp", Precision: 3, NotNull: true, Default: &preset},
+			"id": {
+				Type:    "int8",
+				NotNull: true,
+			}, "booked": {Type: "timestamp", Precision: 3, NotNull: true, Default: &preset},
 			"amount": {Type: "numeric", Scale: &one},
 		},
 		Identity: codecs.Identity{Known: true, Columns: []string{"id", "booked"}}, By: "host-1", Program: "v0.1.0",
@@ -378,6 +429,7 @@ func TestGoldenBytes(t *testing.T) {
 		{"candidate-v2/several.json", codecs.Candidates{}, exampleQuestions(t)},
 		{"alert-v1/verified.json", codecs.Alert{}, alert},
 		{"alert-v1/dismissed.json", codecs.Alert{}, exampleDismissed(t)},
+		{"alert-v1/quiet.json", codecs.Alert{}, exampleQuiet(t)},
 		{"again-v1/again.json", codecs.Again{}, &brimline.Again{Candidate: alert.Candidate,
 			Database: brimline.Figures{Before: total("0"), Total: total("441.50"), Count: 1},
 			First:    alert.Verification.At, Since: alert.Verification.At + 10_000_000}},

@@ -51,7 +51,8 @@ type RuleFigures struct {
 	// Ahead are the figures at the user's newest row when that is later than
 	// User.Now (a clock that is ahead, a payment dated forward); nil otherwise.
 	Ahead *brimline.Figures
-	// ClearsAt is when the total is at or below the limit if nothing more comes; nil where it is not above, or where that
+	// ClearsAt is when the total is at or below the limit if nothing more comes; nil where it is not above, or where
+	// that
 	// is not known.
 	ClearsAt *brimline.Time
 	// Edges are those announced to the user, oldest first.
@@ -79,7 +80,8 @@ func (u *User) Future() (n int, first, last brimline.Time) {
 }
 
 // With is what one more row would do, which came now and had no columns: the figures of each rule with it, in the order
-// of the rules, and whether it would raise an alert. Figures of a distrusted user, and of a window that is not complete,
+// of the rules, and whether it would raise an alert. Figures of a distrusted user, and of a window that is not
+// complete,
 // are of the rows that are retained.
 func (u *User) With(amount brimline.Amount) []WithRow {
 	row := brimline.Transaction{User: u.ID, Amount: amount, Time: u.Now}

@@ -17,13 +17,13 @@ type dismissedCmd struct {
 }
 
 type dismissedListCmd struct {
-	User   string    `help:"Only of this user." placeholder:"ID"`
-	Rule   string    `help:"Only of this rule, or of one of its limits: weekly-spend, weekly-spend@5000." placeholder:"ID"`
-	Reason string    `help:"Only for this reason: already_above, not_above, no_database, before_alerts_from." placeholder:"REASON"`
-	Since  time.Time `help:"Only what was dismissed at this time or later, ISO 8601 with an offset." placeholder:"TIME"`
-	Limit  *int      `help:"The newest so many; 0: all. Where it is not given, 20 on a terminal, else all." placeholder:"N"`
-	JSON   bool      `name:"json" help:"One JSON record a line, as in the topic."`
-	Money  `group:"Output"`
+	User   string    `help:"Only of this user."                                                                      placeholder:"ID"`
+	Rule   string    `help:"Only of this rule, or of one of its limits: weekly-spend, weekly-spend@5000."            placeholder:"ID"`
+	Reason string    `help:"Only for this reason: already_above, not_above, quiet, no_database, before_alerts_from." placeholder:"REASON"`
+	Since  time.Time `help:"Only what was dismissed at this time or later, ISO 8601 with an offset."                 placeholder:"TIME"`
+	Limit  *int      `help:"The newest so many; 0: all. Where it is not given, 20 on a terminal, else all."          placeholder:"N"`
+	JSON   bool      `help:"One JSON record a line, as in the topic."                                                                     name:"json"`
+	Money  `   group:"Output"`
 	Group
 }
 
@@ -32,8 +32,8 @@ func (dismissedListCmd) Help() string {
 Each line is one that it did not confirm, with what PostgreSQL had at the edge and
 what the stream had: already_above (the total was above the limit before; the true
 edge is an earlier one), not_above (it is not above; rows were changed or removed,
-or the stream has what PostgreSQL has not), no_database (verification is off),
-before_alerts_from (it was confirmed, and lies before the group's --alerts-from).
+or the stream has what PostgreSQL has not), quiet (another crossing came before, and
+the rule is quiet for longer), no_database (verification is off), before_alerts_from (it was confirmed, and lies before the group's --alerts-from).
 The newest are last. The same edge may be dismissed, and be alerted later.
 
 Examples:
@@ -97,14 +97,18 @@ func (c *dismissedListCmd) Run(w *world) error {
 		w.note(&c.Logging, "nothing was dismissed of what is asked for; the topic keeps records for a time only")
 	}
 	if unreadable += seen.Unreadable; unreadable > 0 {
-		w.note(&c.Logging, plural(int64(unreadable), "record")+" cannot be read: another version of brimline wrote them")
+		w.note(
+			&c.Logging,
+			plural(int64(unreadable), "record")+" cannot be read: another version of brimline wrote them",
+		)
 	}
 	return nil
 }
 
 func checkReason(reason string) error {
 	known := []string{
-		brimline.ReasonAlreadyAbove, brimline.ReasonNotAbove, brimline.ReasonNoDatabase, brimline.ReasonBeforeAlertsFrom,
+		brimline.ReasonAlreadyAbove, brimline.ReasonNotAbove, brimline.ReasonQuiet, brimline.ReasonNoDatabase,
+		brimline.ReasonBeforeAlertsFrom,
 	}
 	if reason == "" || slices.Contains(known, reason) {
 		return nil

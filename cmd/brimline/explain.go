@@ -17,12 +17,12 @@ import (
 
 type explainCmd struct {
 	ID              string    `arg:"" name:"user" help:"The user, as in the watched table."`
-	Rule            string    `help:"Only by this rule, or one of its limits: weekly-spend, weekly-spend@5000. Without it: by each." placeholder:"ID"`
-	At              time.Time `help:"The windows that end at this time, ISO 8601 with an offset. Without it: at the user's newest row." placeholder:"TIME"`
-	Rows            bool      `help:"Also list the rows of the window, and whether the rule counts them."`
-	JSON            bool      `name:"json" help:"As JSON, with the newest 100 rows."`
-	Money           `group:"Output"`
-	config.Database `group:"PostgreSQL"`
+	Rule            string    `                   help:"Only by this rule, or one of its limits: weekly-spend, weekly-spend@5000. Without it: by each."    placeholder:"ID"`
+	At              time.Time `                   help:"The windows that end at this time, ISO 8601 with an offset. Without it: at the user's newest row." placeholder:"TIME"`
+	Rows            bool      `                   help:"Also list the rows of the window, and whether the rule counts them."`
+	JSON            bool      `       name:"json" help:"As JSON, with the newest 100 rows."`
+	Money           `    group:"Output"`
+	config.Database `    group:"PostgreSQL"`
 	Group
 	Looking
 }
@@ -119,9 +119,18 @@ func moment(t brimline.Time) string { return t.Std().Format("2006-01-02 15:04:05
 
 func (c *explainCmd) explain(w *world, r *explain.Report) {
 	money := func(t brimline.Total) string { return c.Money.amount(t, &r.Rule, r.AmountScale) }
-	fmt.Fprintf(w.out, "user %s, rule %s (%v over %s in %s), at %s\n  %s: %s\n", shown(r.User), shown(r.Rule.ID), r.Rule.Measure,
-		money(r.Rule.Limit), rules.FormatWindow(r.Rule.Window), moment(r.At), r.Reason,
-		r.Sentence(explain.Writing{Amount: money, Time: moment, Text: shown}))
+	fmt.Fprintf(
+		w.out,
+		"user %s, rule %s (%v over %s in %s), at %s\n  %s: %s\n",
+		shown(r.User),
+		shown(r.Rule.ID),
+		r.Rule.Measure,
+		money(r.Rule.Limit),
+		rules.FormatWindow(r.Rule.Window),
+		moment(r.At),
+		r.Reason,
+		r.Sentence(explain.Writing{Amount: money, Time: moment, Text: shown}),
+	)
 	figures := [][]string{{"", "TOTAL", "BEFORE", "TRANSACTIONS", ""}}
 	note := ""
 	switch {
@@ -156,20 +165,37 @@ func (c *explainCmd) explain(w *world, r *explain.Report) {
 	c.differing(w, "only in the stream", r.OnlyInStream, r.AmountScale)
 	c.differing(w, "not the same in both", r.Different, r.AmountScale)
 	for _, d := range r.Letters[:min(len(r.Letters), mostListed)] {
-		fmt.Fprintf(w.out, "  dead letter %s/%d/%d of %s  %s  %s  %s\n", shown(d.Topic), d.Partition, d.Offset, moment(d.At),
-			shown(d.Kind), text(d.Error), about(d))
+		fmt.Fprintf(
+			w.out,
+			"  dead letter %s/%d/%d of %s  %s  %s  %s\n",
+			shown(d.Topic),
+			d.Partition,
+			d.Offset,
+			moment(d.At),
+			shown(d.Kind),
+			text(d.Error),
+			about(d),
+		)
 	}
 	for _, d := range r.Dismissed[:min(len(r.Dismissed), mostListed)] {
 		fmt.Fprintf(w.out, "  dismissed %s\n", c.Money.dismissed(d))
 	}
 	if d := r.Doubt; d != nil {
-		fmt.Fprintf(w.out, "  distrusted since %s (reason: %s): rows up to %s were forgotten\n", moment(d.At), shown(string(d.Reason)),
-			moment(d.Floor))
+		fmt.Fprintf(
+			w.out,
+			"  distrusted since %s (reason: %s): rows up to %s were forgotten\n",
+			moment(d.At),
+			shown(string(d.Reason)),
+			moment(d.Floor),
+		)
 	}
 	if c.Rows {
 		list := [][]string{{"  TIME", "AMOUNT", "ID", ""}}
 		for _, row := range r.Rows {
-			list = append(list, []string{"  " + moment(row.Time), row.Amount.Format(r.AmountScale), shown(row.ID), counted(row.Why)})
+			list = append(
+				list,
+				[]string{"  " + moment(row.Time), row.Amount.Format(r.AmountScale), shown(row.ID), counted(row.Why)},
+			)
 		}
 		table(w.out, []bool{false, true}, list...)
 	}

@@ -104,7 +104,8 @@ func TestHelp(t *testing.T) {
 		if code != 0 || errOut != "" {
 			t.Errorf("%s --help: code %d, %s", command, code, errOut)
 		}
-		if command != "" && command != "rules" && command != "deadletter" && command != "dismissed" && !strings.Contains(out, "Example") {
+		if command != "" && command != "rules" && command != "deadletter" && command != "dismissed" &&
+			!strings.Contains(out, "Example") {
 			t.Errorf("%s --help has no example", command)
 		}
 		if strings.Contains(out, ",...") {
@@ -183,7 +184,9 @@ func TestEverySettingIsOfTheFile(t *testing.T) {
 
 func TestTopology(t *testing.T) {
 	for name, args := range map[string][]string{"topology.txt": nil, "topology.json": {"--json"}} {
-		code, out, errOut := run(t, append([]string{"topology", "--group", "g", "--source", "src", "--alerts", "alerts"}, args...)...)
+		code, out, errOut := run(
+			t,
+			append([]string{"topology", "--group", "g", "--source", "src", "--alerts", "alerts"}, args...)...)
 		if code != 0 || errOut != "" {
 			t.Fatalf("code %d, %s", code, errOut)
 		}

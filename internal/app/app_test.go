@@ -220,6 +220,7 @@ func TestLife(t *testing.T) {
 	a.outage.set(time.Time{}, nil)
 	for path, want := range map[string]string{
 		"/readyz": `"ready":true`, "/metrics": `brimline_stage_up{stage="verify"} 1`, "/api/v1/users/7": `"rows_total":3`,
+		"/api/v1/users/7/explain": `"reason":"alerted"`,
 	} {
 		if got := get(t, a.URL()+path); !strings.Contains(got, want) {
 			t.Errorf("%s lacks %s:\n%s", path, want, got)

@@ -93,7 +93,13 @@ func examine(
 	database.AsksNull, database.Streamed = set.AsksNull(), newest.Any()
 	connector := e.connect(ctx, c, set)
 	if connector != nil {
-		database.Slot, database.Publication = cmp.Or(c.Slot, connector.Slot), cmp.Or(c.Publication, connector.Publication)
+		database.Slot, database.Publication = cmp.Or(
+			c.Slot,
+			connector.Slot,
+		), cmp.Or(
+			c.Publication,
+			connector.Publication,
+		)
 		database.Nulls = connector.Nulls
 	}
 	if newest.Own() {
@@ -151,7 +157,8 @@ func (e *examination) alertsShared(ctx context.Context, streams processors.Strea
 		if err != nil {
 			continue // the topic is open to others
 		}
-		if from := v.(*brimline.Alert).Candidate.Source.Topic; from != streams.Source && !slices.Contains(sources, from) {
+		if from := v.(*brimline.Alert).Candidate.Source.Topic; from != streams.Source &&
+			!slices.Contains(sources, from) {
 			sources = append(sources, from)
 		}
 	}
@@ -189,10 +196,19 @@ func (e *examination) database(ctx context.Context, c *config.Config, o prefligh
 			"database URL is given"))
 	case !c.Runs(processors.Verify):
 		e.waits = c.Runs(processors.Route) && (e.recorded == nil || !e.recorded.Known())
-		e.add(preflight.Found("postgres_connection_off", "give --database-url here, too, to have it checked here",
-			"PostgreSQL was not looked at: another instance verifies, and what it knows of the columns is taken from the group"))
+		e.add(preflight.Found(
+			"postgres_connection_off",
+			"give --database-url here, too, to have it checked here",
+			"PostgreSQL was not looked at: another instance verifies, and what it knows of the columns is taken from the group",
+		))
 	default:
-		e.add(preflight.Found("postgres_connection_none", "set --database-url, or --verify=off", "no database URL is given"))
+		e.add(
+			preflight.Found(
+				"postgres_connection_none",
+				"set --database-url, or --verify=off",
+				"no database URL is given",
+			),
+		)
 	}
 }
 
@@ -303,8 +319,10 @@ func loadRules(c *config.Config) (*rules.Set, error) {
 	return nil, &brimline.Error{
 		Class: brimline.ClassInput, Kind: "quiet_without_verification", Where: c.Rules,
 		Remedy: "give --verify=on and --database-url, or take `quiet` out of these rules",
-		Err: fmt.Errorf("rules %s are quiet for a while after an alert, which PostgreSQL alone can judge, and --verify is off",
-			strings.Join(quiet, ", ")),
+		Err: fmt.Errorf(
+			"rules %s are quiet for a while after an alert, which PostgreSQL alone can judge, and --verify is off",
+			strings.Join(quiet, ", "),
+		),
 	}
 }
 

@@ -86,7 +86,9 @@ func NewMetrics(r prometheus.Registerer, version string) *Metrics {
 			Name: "brimline_" + string(stage) + "_lag_messages", Help: "Input not yet handled, as the brokers see it.",
 		}, []string{"partition"})
 		m.handled[stage] = prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "brimline_" + string(stage) + "_handled_messages_total", Help: "Input messages taken in by this instance, replays included.",
+			Name: "brimline_" + string(
+				stage,
+			) + "_handled_messages_total", Help: "Input messages taken in by this instance, replays included.",
 		}, []string{"partition"})
 		r.MustRegister(m.lag[stage], m.handled[stage])
 	}
@@ -103,7 +105,9 @@ type stageMetrics struct {
 
 func newStageMetrics(r prometheus.Registerer, rules []brimline.Rule) stageMetrics {
 	m := stageMetrics{
-		route: route.NewMetrics(r), window: window.NewMetrics(r), verify: verify.NewMetrics(r), index: index.NewMetrics(r),
+		route: route.NewMetrics(
+			r,
+		), window: window.NewMetrics(r), verify: verify.NewMetrics(r), index: index.NewMetrics(r),
 	}
 	m.route.Expect(kindTooLarge)
 	m.verify.Expect(rules)

@@ -98,7 +98,15 @@ func everyMeasure(r *rand.Rand) string {
 		}
 		window := 1 + r.IntN(96)
 		fmt.Fprintf(&b, "  - {id: r%d, window: %dh, limit: %q, measure: %s}\n", i, window, limit, m)
-		fmt.Fprintf(&b, "  - {id: q%d, window: %dh, limit: %q, measure: %s, quiet: %dh}\n", i, window, limit, m, 1+r.IntN(200))
+		fmt.Fprintf(
+			&b,
+			"  - {id: q%d, window: %dh, limit: %q, measure: %s, quiet: %dh}\n",
+			i,
+			window,
+			limit,
+			m,
+			1+r.IntN(200),
+		)
 	}
 	fmt.Fprintf(&b, "  - {id: w, window: 50h, limit: \"200\", where: 'description endsWith \"1\"'}\n")
 	return b.String()
@@ -176,7 +184,8 @@ func TestAlertsAreTheEdges(t *testing.T) {
 		var days, most int64
 		for i, d := range rule.Days {
 			days += d.Alerts
-			if n := counted[id+" "+d.At.Std().Format(time.DateOnly)]; n != d.Alerts || i > 0 && rule.Days[i-1].At >= d.At {
+			if n := counted[id+" "+d.At.Std().Format(time.DateOnly)]; n != d.Alerts ||
+				i > 0 && rule.Days[i-1].At >= d.At {
 				t.Errorf("rule %s, %v: %d alerts, want %d", id, d.At, d.Alerts, n)
 			}
 		}
@@ -306,8 +315,19 @@ func TestAgainst(t *testing.T) {
 		}
 		if rule.Alerts != int64(len(nowEdges)) || rule.OldAlerts != int64(len(oldEdges)) || rule.Kept != int64(kept) ||
 			rule.Gained+rule.Moved+rule.Kept != rule.Alerts || rule.Lost+rule.Moved+rule.Kept != rule.OldAlerts {
-			t.Errorf("rule %s: %d alerts, %d old, kept %d, gained %d, lost %d, moved %d; PostgreSQL: %d, %d, kept %d", id,
-				rule.Alerts, rule.OldAlerts, rule.Kept, rule.Gained, rule.Lost, rule.Moved, len(nowEdges), len(oldEdges), kept)
+			t.Errorf(
+				"rule %s: %d alerts, %d old, kept %d, gained %d, lost %d, moved %d; PostgreSQL: %d, %d, kept %d",
+				id,
+				rule.Alerts,
+				rule.OldAlerts,
+				rule.Kept,
+				rule.Gained,
+				rule.Lost,
+				rule.Moved,
+				len(nowEdges),
+				len(oldEdges),
+				kept,
+			)
 		}
 		if id == "same" && (rule.Gained+rule.Lost+rule.Moved != 0 || rule.Kept == 0) {
 			t.Errorf("the same rule: %+v", rule)
@@ -316,7 +336,8 @@ func TestAgainst(t *testing.T) {
 			_, inNow := nowEdges[m.From.ID()]
 			_, inOld := oldEdges[m.To.ID()]
 			gap := m.To.Time - m.From.Time
-			if inNow || inOld || max(gap, -gap) > brimline.Time(30*time.Hour/time.Microsecond) || m.From.User != m.To.User {
+			if inNow || inOld || max(gap, -gap) > brimline.Time(30*time.Hour/time.Microsecond) ||
+				m.From.User != m.To.User {
 				t.Errorf("rule %s has moved %s to %s", id, m.From.ID(), m.To.ID())
 			}
 		}
@@ -367,7 +388,9 @@ func TestManyRowsOfOneTime(t *testing.T) {
 	}
 	w.table.Insert(t, rows)
 	_, got := w.edges(t, set, all(nil))
-	want := map[string]testkit.Verdict{brimline.AlertID("7", "r", at): {Before: "0.00", Total: "20000.00", Count: 20_000}}
+	want := map[string]testkit.Verdict{
+		brimline.AlertID("7", "r", at): {Before: "0.00", Total: "20000.00", Count: 20_000},
+	}
 	if !maps.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)
 	}
@@ -421,8 +444,9 @@ func BenchmarkBacktest(b *testing.B) {
 	}
 	b.Run("postgres", func(b *testing.B) {
 		for b.Loop() {
-			read, err := w.table.Conn.PgConn().CopyTo(b.Context(), discard{}, `COPY (SELECT user_id, "timestamp", amount FROM `+
-				w.table.Name.Sanitize()+` ORDER BY user_id, "timestamp") TO STDOUT`)
+			read, err := w.table.Conn.PgConn().
+				CopyTo(b.Context(), discard{}, `COPY (SELECT user_id, "timestamp", amount FROM `+
+					w.table.Name.Sanitize()+` ORDER BY user_id, "timestamp") TO STDOUT`)
 			if err != nil || read.RowsAffected() != rows {
 				b.Fatal(err)
 			}

@@ -180,7 +180,9 @@ func (r *round) must(err error) {
 // damage overwrites bytes in a third of LevelDB's files.
 func damage(r *round, dir string) (files int) {
 	r.must(filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || filepath.Base(filepath.Dir(path)) != "db" || d.Name() == "LOCK" || d.Name() == "LOG" || r.r.IntN(3) != 0 {
+		if err != nil || d.IsDir() || filepath.Base(filepath.Dir(path)) != "db" || d.Name() == "LOCK" ||
+			d.Name() == "LOG" ||
+			r.r.IntN(3) != 0 {
 			return err
 		}
 		b, err := os.ReadFile(path)
@@ -246,7 +248,10 @@ func compactTables(r *round) {
 		r.must(response.Err)
 	}
 	responses, err = admin.AlterTopicConfigs(r.Context(), []kadm.AlterConfig{
-		set("segment.ms", "1000"), set("min.cleanable.dirty.ratio", "0.01"), set("min.compaction.lag.ms", "0"), set("delete.retention.ms", "100"),
+		set(
+			"segment.ms",
+			"1000",
+		), set("min.cleanable.dirty.ratio", "0.01"), set("min.compaction.lag.ms", "0"), set("delete.retention.ms", "100"),
 	}, r.names.WindowTable, r.names.IndexTable)
 	r.must(err)
 	for _, response := range responses {
@@ -335,7 +340,8 @@ func moveLeaders(r *round) {
 	}
 }
 
-// commitsWait has commits wait for a synchronous standby that does not answer: they are in the log, and Debezium tells of
+// commitsWait has commits wait for a synchronous standby that does not answer: they are in the log, and Debezium tells
+// of
 // them, while no session sees their rows. Instances are killed meanwhile. A wait ends when the standby is given up.
 func commitsWait(r *round) {
 	ctx, cancel := r.bounded()

@@ -216,7 +216,15 @@ func drawRules(r *rand.Rand, mean int64) (yaml string) {
 		}
 		fmt.Fprintf(&b, "  - {id: r%d, window: %dh, limit: %q, measure: %s}\n", i, hours, limit, measure)
 		if r.IntN(2) == 0 {
-			fmt.Fprintf(&b, "  - {id: q%d, window: %dh, limit: %q, measure: %s, quiet: %dh}\n", i, hours, limit, measure, 1+r.IntN(96))
+			fmt.Fprintf(
+				&b,
+				"  - {id: q%d, window: %dh, limit: %q, measure: %s, quiet: %dh}\n",
+				i,
+				hours,
+				limit,
+				measure,
+				1+r.IntN(96),
+			)
 		}
 	}
 	return b.String()

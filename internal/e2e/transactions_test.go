@@ -17,7 +17,13 @@ const openRules = "lateness: 1d\nrules:\n" +
 	"  - {id: count, window: 6h, measure: count, limit: 3}\n"
 
 // write inserts some rows in one transaction, which stays open for a while, and gives up with ctx.
-func writeRows(ctx context.Context, conn *pgx.Conn, table pgx.Identifier, rows []testkit.Row, open time.Duration) error {
+func writeRows(
+	ctx context.Context,
+	conn *pgx.Conn,
+	table pgx.Identifier,
+	rows []testkit.Row,
+	open time.Duration,
+) error {
 	tx, err := conn.Begin(ctx)
 	if err != nil {
 		return err

@@ -205,7 +205,7 @@ func snapshot(
 		if d.Figures, _, err = db.Figures(ctx, user, rule, at); err != nil {
 			return nil, err
 		}
-		if d.Rows, d.LSN, err = db.Rows(ctx, user, d.From.Add(-rule.Window), at); err != nil {
+		if d.Rows, d.LSN, err = db.Rows(ctx, user, d.From.Add(-rule.Reach()), at); err != nil {
 			return nil, err
 		}
 		if sliding.FiguresAt(d.Rows, rule, at) == d.Figures {

@@ -30,7 +30,7 @@ type Evidence struct {
 type Database struct {
 	Figures brimline.Figures       // of the window that ends at the time, by its own aggregate
 	From    brimline.Time          // from when on edges were looked for
-	Rows    []brimline.Transaction // all from From less the window on to the time, by Compare
+	Rows    []brimline.Transaction // all from From less the rule's reach on to the time, by Compare
 	LSN     uint64                 // its write-ahead log position after the answer
 }
 
@@ -52,7 +52,7 @@ func (e *Evidence) stream() *views.RuleFigures {
 
 func (e *Evidence) reason(r *Report) Reason {
 	at, stream := e.User.Now, e.stream()
-	above, isEdge := r.Total.Cmp(e.Rule.Limit) > 0, r.Edge == at && r.HasEdge
+	above, isEdge := r.Total.Cmp(e.Rule.Limit) > 0, r.Edge == at && r.HasEdge && !r.Silent
 	if e.sent(at) != nil {
 		switch {
 		case isEdge || !r.Known:
@@ -124,6 +124,8 @@ func (e *Evidence) above(r *Report, stream *views.RuleFigures) Reason {
 	}
 	start := r.Edge.Add(-e.Rule.Window)
 	switch {
+	case r.Silent:
+		return Silent
 	case stream.Quiet != 0 && r.Edge <= stream.Quiet:
 		return BeforeRule
 	case len(r.OnlyInDatabase) > 0 && e.untaken(r) > 0:
@@ -182,8 +184,11 @@ func (r *Report) refused(refusal *brimline.Alert) Reason {
 		return ""
 	}
 	r.Refusal = refusal
-	if refusal.Reason == brimline.ReasonBeforeAlertsFrom {
+	switch refusal.Reason {
+	case brimline.ReasonBeforeAlertsFrom:
 		return BeforeAlertsFrom
+	case brimline.ReasonQuiet:
+		return Silent
 	}
 	return Dismissed
 }

@@ -55,16 +55,46 @@ func TestReasonsAgreeWithSQL(t *testing.T) {
 			asked++
 			got := w.explain(l, &p)
 			if p.want.reason != string(got.Reason) {
-				t.Errorf("round %d, user %s, rule %s, at %s, database %v: %s, SQL says %s (total %s, SQL %s; edge %s, SQL %s)", round,
-					p.user, p.rule.ID, p.at, p.db, got.Reason, p.want.reason, got.Total.Format(got.Scale), p.want.total, got.Edge, p.want.edge)
+				t.Errorf(
+					"round %d, user %s, rule %s, at %s, database %v: %s, SQL says %s (total %s, SQL %s; edge %s, SQL %s)",
+					round,
+					p.user,
+					p.rule.ID,
+					p.at,
+					p.db,
+					got.Reason,
+					p.want.reason,
+					got.Total.Format(got.Scale),
+					p.want.total,
+					got.Edge,
+					p.want.edge,
+				)
 			}
 			seen[got.Reason]++
 			if total := got.Total.Format(got.Scale); total != p.want.total || got.Count != p.want.count {
-				t.Errorf("round %d, user %s, rule %s, at %s, database %v: %s of %d, SQL says %s of %d", round, p.user, p.rule.ID,
-					p.at, p.db, total, got.Count, p.want.total, p.want.count)
+				t.Errorf(
+					"round %d, user %s, rule %s, at %s, database %v: %s of %d, SQL says %s of %d",
+					round,
+					p.user,
+					p.rule.ID,
+					p.at,
+					p.db,
+					total,
+					got.Count,
+					p.want.total,
+					p.want.count,
+				)
 			}
 			if (got.Reason == AboveSince || got.Reason == Alerted) && p.want.edge != got.Edge {
-				t.Errorf("round %d, user %s, rule %s, at %s: edge %s, SQL says %s", round, p.user, p.rule.ID, p.at, got.Edge, p.want.edge)
+				t.Errorf(
+					"round %d, user %s, rule %s, at %s: edge %s, SQL says %s",
+					round,
+					p.user,
+					p.rule.ID,
+					p.at,
+					got.Edge,
+					p.want.edge,
+				)
 			}
 			if t.Failed() && asked > 50 {
 				t.FailNow()
@@ -91,7 +121,9 @@ func must(t testing.TB, err error) {
 }
 
 func drawRules(r *rand.Rand) *rules.Set {
-	set := &rules.Set{RuleSet: brimline.RuleSet{Scale: 2, Columns: []brimline.Column{{Name: "description", Type: brimline.Text}}}}
+	set := &rules.Set{
+		RuleSet: brimline.RuleSet{Scale: 2, Columns: []brimline.Column{{Name: "description", Type: brimline.Text}}},
+	}
 	for i, m := range brimline.Measures() {
 		limit := brimline.Amount(20_000 + r.IntN(60_000)).Total()
 		if m == brimline.CountAll {
@@ -102,6 +134,9 @@ func drawRules(r *rand.Rand) *rules.Set {
 		}
 		if i%2 == 0 {
 			rule.Where = `description == "x"`
+		}
+		if r.IntN(3) == 0 {
+			rule.Quiet = time.Duration(1+r.IntN(6)) * day
 		}
 		set.Rules = append(set.Rules, rule)
 	}
@@ -202,7 +237,13 @@ func (w *scene) fold(user string, held []brimline.Transaction) {
 	if w.chance(40) {
 		kept.Floor = w.moment()
 		if w.chance(50) {
-			kept.Doubt = brimline.Doubt{Offset: 1, Reason: brimline.ByCommand, At: kept.Floor, From: begin, Floor: kept.Floor}
+			kept.Doubt = brimline.Doubt{
+				Offset: 1,
+				Reason: brimline.ByCommand,
+				At:     kept.Floor,
+				From:   begin,
+				Floor:  kept.Floor,
+			}
 		}
 	}
 	slices.SortFunc(held, func(a, b brimline.Transaction) int { return a.Compare(&b) })
@@ -240,6 +281,8 @@ func (w *scene) became(user string, rule *sliding.Rule, asked []brimline.Candida
 			w.alert(key, c)
 		case n < 62:
 			w.refuse(key, c, brimline.ReasonBeforeAlertsFrom)
+		case n < 66 && rule.Quiet != 0:
+			w.refuse(key, c, brimline.ReasonQuiet)
 		case n < 80:
 			w.refuse(key, c, brimline.ReasonAlreadyAbove)
 			edge.Status = brimline.Disproved
@@ -319,7 +362,7 @@ func (w *scene) write() {
 	w.table.Exec(w.t, `DROP SCHEMA IF EXISTS seen CASCADE`)
 	for _, sql := range []string{
 		`CREATE SCHEMA seen`,
-		`CREATE TABLE seen.rules (rule text, span interval, lim numeric, measure text, only_x boolean, shadow boolean)`,
+		`CREATE TABLE seen.rules (rule text, span interval, lim numeric, measure text, only_x boolean, shadow boolean, quiet_for interval)`,
 		`CREATE TABLE seen.stream (user_id text, id text, amount numeric, ts timestamptz, description text)`,
 		`CREATE TABLE seen.users (user_id text, floor timestamptz, doubt timestamptz, cut boolean)`,
 		`CREATE TABLE seen.edges (user_id text, rule text, ts timestamptz, status int, cause bigint)`,
@@ -333,7 +376,16 @@ func (w *scene) write() {
 		w.table.Exec(w.t, sql)
 	}
 	for _, r := range w.set.Rules {
-		w.insert("rules", r.ID, r.Window, r.Limit.Format(r.Measure.Scale(2)), r.Measure.String(), r.Where != "", r.Shadow)
+		w.insert(
+			"rules",
+			r.ID,
+			r.Window,
+			r.Limit.Format(r.Measure.Scale(2)),
+			r.Measure.String(),
+			r.Where != "",
+			r.Shadow,
+			r.Quiet,
+		)
 	}
 	for user, v := range w.windows {
 		var floor, doubt any
@@ -410,7 +462,9 @@ func (w *scene) flush() {
 func (w *scene) points() (all []point) {
 	for n := range perRound {
 		p := point{
-			user: strconv.Itoa(1 + w.r.IntN(users+1)), rule: &w.compiled[w.r.IntN(len(w.compiled))], at: w.moment(), db: n%2 == 0,
+			user: strconv.Itoa(
+				1 + w.r.IntN(users+1),
+			), rule: &w.compiled[w.r.IntN(len(w.compiled))], at: w.moment(), db: n%2 == 0,
 		}
 		if rows := w.truth; w.chance(70) {
 			row := rows[w.r.IntN(len(rows))]
@@ -424,7 +478,10 @@ func (w *scene) points() (all []point) {
 	w.flush()
 	w.table.Exec(w.t, fmt.Sprintf(weighedSQL, w.table.Name.Sanitize()))
 	w.table.Exec(w.t, `CREATE INDEX ON seen.weighed (user_id, rule, db, ts)`)
-	w.table.Exec(w.t, `CREATE TABLE seen.crossings (db boolean, user_id text, rule text, ts timestamptz, span interval)`)
+	w.table.Exec(
+		w.t,
+		`CREATE TABLE seen.crossings (db boolean, user_id text, rule text, ts timestamptz, span interval)`,
+	)
 	for _, rule := range w.set.Rules {
 		w.table.Exec(w.t, fmt.Sprintf(crossingsSQL, rule.ID, fmt.Sprintf("%d hours", int(rule.Window.Hours()))))
 	}
@@ -478,7 +535,7 @@ INSERT INTO seen.crossings SELECT DISTINCT db, user_id, rule, ts, span FROM (
 // judgeSQL says the same as docs/explain.md, by other means: a total by a join, edges by the definition's query.
 const judgeSQL = `
 WITH p AS MATERIALIZED (
-	SELECT p.*, r.span, r.lim, r.shadow, r.measure, u.user_id IS NOT NULL AS found, u.floor, u.doubt, u.cut,
+	SELECT p.*, r.span, r.lim, r.shadow, r.measure, r.quiet_for, u.user_id IS NOT NULL AS found, u.floor, u.doubt, u.cut,
 		p.db OR (coalesce(u.floor, '-infinity') < p.at - r.span AND coalesce(u.doubt, '-infinity') < p.at - r.span) AS known
 	FROM seen.points p JOIN seen.rules r USING (rule) LEFT JOIN seen.users u USING (user_id)
 ), f AS MATERIALIZED (
@@ -501,7 +558,7 @@ WITH p AS MATERIALIZED (
 			AND t.ts BETWEEN j.ts AND j.until) THEN 'dead_letter'
 		WHEN e.status = 3 THEN 'dead_letter'
 		WHEN d.reason IS NOT NULL AND (e.ts IS NULL OR e.status = 2 OR d.cause >= e.cause)
-			THEN CASE d.reason WHEN 'before_alerts_from' THEN 'before_alerts_from' ELSE 'dismissed' END
+			THEN CASE d.reason WHEN 'before_alerts_from' THEN 'before_alerts_from' WHEN 'quiet' THEN 'silent' ELSE 'dismissed' END
 		WHEN e.status = 2 THEN 'dismissed'
 		WHEN e.ts IS NOT NULL AND g.cut THEN 'alert_not_kept'
 		WHEN e.ts IS NOT NULL THEN 'in_question' END AS verdict
@@ -511,6 +568,9 @@ WITH p AS MATERIALIZED (
 		AND t.ts BETWEEN d.ts AND d.until ORDER BY d.n LIMIT 1) d ON true
 ), h AS (
 	SELECT g.*,
+		EXISTS (SELECT FROM seen.crossings c WHERE c.db = g.db AND c.user_id = g.user_id AND c.rule = g.rule
+			AND c.ts >= g.edge - g.quiet_for AND c.ts < g.edge
+			AND (g.db OR g.floor IS NULL OR c.ts - c.span > g.floor)) AS silent,
 		EXISTS (SELECT FROM seen.alerts a WHERE a.user_id = g.user_id AND a.rule = g.rule AND a.ts = g.at) AS sent_at,
 		EXISTS (SELECT FROM seen.alerts a WHERE a.user_id = g.user_id AND a.rule = g.rule AND a.ts = g.edge) AS sent_edge,
 		EXISTS (SELECT FROM seen.alerts a WHERE a.user_id = g.user_id AND a.rule = g.rule AND a.ts = g.theirs) AS sent_theirs,
@@ -528,7 +588,7 @@ WITH p AS MATERIALIZED (
 )
 SELECT n, CASE
 	WHEN sent_at THEN CASE
-		WHEN edge = at OR NOT known THEN CASE WHEN shadow THEN 'shadow' ELSE 'alerted' END
+		WHEN edge = at AND NOT silent OR NOT known THEN CASE WHEN shadow THEN 'shadow' ELSE 'alerted' END
 		WHEN taken_over THEN 'superseded' ELSE 'outdated' END
 	WHEN NOT found AND there = 0 THEN 'unknown_user'
 	WHEN at_state IS NOT NULL THEN at_state
@@ -541,6 +601,7 @@ SELECT n, CASE
 	WHEN edge IS NULL THEN CASE measure WHEN 'sum' THEN 'above_without_edge' ELSE 'above_since' END
 	WHEN sent_edge THEN CASE WHEN shadow THEN 'shadow' WHEN edge = newest THEN 'alerted' ELSE 'above_since' END
 	WHEN edge_state IS NOT NULL THEN edge_state
+	WHEN silent THEN 'silent'
 	WHEN quiet >= edge THEN 'before_rule'
 	WHEN EXISTS (SELECT FROM seen.letters l WHERE l.user_id = h.user_id AND l.row_id = ANY (missing)) THEN 'dead_letter'
 	WHEN doubt >= edge - span THEN 'distrusted'

@@ -24,6 +24,7 @@ const (
 	DeadLetter       Reason = "dead_letter"        // a row, or the question about the edge, became a dead letter
 	InQuestion       Reason = "in_question"        // the edge was put to PostgreSQL, and nothing has become of it yet
 	NotInStream      Reason = "not_in_stream"      // PostgreSQL has rows that the change stream has not brought
+	Silent           Reason = "silent"             // another edge came before, and the rule is quiet for longer
 	BeforeRule       Reason = "before_rule"        // the edge lies before the rule was there, or before the user was forgotten
 	BeforeAlertsFrom Reason = "before_alerts_from" // the edge lies before the time from which the group alerts
 	Distrusted       Reason = "distrusted"         // the stream's rows were forgotten, and PostgreSQL answers
@@ -37,7 +38,7 @@ const (
 func Reasons() []Reason {
 	return []Reason{
 		Alerted, AboveSince, AboveWithoutEdge, Shadow, Superseded, Outdated, ShortBy, RowNotCounted, Dismissed, DeadLetter,
-		InQuestion, NotInStream, BeforeRule, BeforeAlertsFrom, Distrusted, NotRetained, AlertNotKept, UnknownUser, Unexplained,
+		InQuestion, NotInStream, Silent, BeforeRule, BeforeAlertsFrom, Distrusted, NotRetained, AlertNotKept, UnknownUser, Unexplained,
 	}
 }
 
@@ -71,23 +72,43 @@ func (r *Report) Sentence(w Writing) string {
 		return fmt.Sprintf("the total of %s in %s is above %s, and no row lifted it there: %s", total, window, limit,
 			"a negative amount left the window, which raises no alert")
 	case Shadow:
-		return fmt.Sprintf("the rule is on trial (mode: shadow): %s, and its alert stands in the topic of shadow alerts", crossed)
+		return fmt.Sprintf(
+			"the rule is on trial (mode: shadow): %s, and its alert stands in the topic of shadow alerts",
+			crossed,
+		)
 	case Superseded:
-		return fmt.Sprintf("an alert was sent for this time; rows that came later show that the crossing began at %s, %s",
-			edge, "whose alert supersedes it")
+		return fmt.Sprintf(
+			"an alert was sent for this time; rows that came later show that the crossing began at %s, %s",
+			edge,
+			"whose alert supersedes it",
+		)
 	case Outdated:
-		return fmt.Sprintf("an alert was sent for this time, as PostgreSQL had the rows then; they were changed since, and %s",
-			"by those of now it is no edge")
+		return fmt.Sprintf(
+			"an alert was sent for this time, as PostgreSQL had the rows then; they were changed since, and %s",
+			"by those of now it is no edge",
+		)
 	case ShortBy:
-		return fmt.Sprintf("the total of %s in %s is not above %s: %s to go", total, window, limit, w.Amount(r.Distance()))
+		return fmt.Sprintf(
+			"the total of %s in %s is not above %s: %s to go",
+			total,
+			window,
+			limit,
+			w.Amount(r.Distance()),
+		)
 	case RowNotCounted:
-		return fmt.Sprintf("the total of %s in %s is not above %s; with the %s that the rule does not count it would be %s",
-			total, window, limit, plural(r.NotCounted, "row"), w.Amount(r.WithAll))
+		return fmt.Sprintf(
+			"the total of %s in %s is not above %s; with the %s that the rule does not count it would be %s",
+			total,
+			window,
+			limit,
+			plural(r.NotCounted, "row"),
+			w.Amount(r.WithAll),
+		)
 	case Dismissed:
 		return fmt.Sprintf("PostgreSQL did not confirm the edge at %s (%s)", edge, w.Text(r.why()))
 	case DeadLetter:
 		if r.Edge == 0 {
-			return "a row of the user could not be taken in: whether it lifts the total over the limit, PostgreSQL knows"
+			return "a row of the user could not be taken in, and PostgreSQL has not said whether it lifts the total over the limit"
 		}
 		return fmt.Sprintf("%s, but a row of the window, or the question about it, became a dead letter", crossed)
 	case InQuestion:
@@ -95,24 +116,39 @@ func (r *Report) Sentence(w Writing) string {
 	case NotInStream:
 		return fmt.Sprintf("%s by PostgreSQL's rows, of which the change stream has not brought %s: %s", crossed,
 			plural(int64(len(r.OnlyInDatabase)), "row"), "it is behind, or has lost changes")
+	case Silent:
+		return fmt.Sprintf("%s, and another crossing came at most %s before: for so long the rule is quiet", crossed,
+			rules.FormatWindow(rule.Quiet))
 	case BeforeRule:
-		return fmt.Sprintf("%s, before the rule was there, or before the user was forgotten: edges up to %s raise no alert",
-			crossed, w.Time(r.Quiet))
+		return fmt.Sprintf(
+			"%s, before the rule was there, or before the user was forgotten: edges up to %s raise no alert",
+			crossed,
+			w.Time(r.Quiet),
+		)
 	case BeforeAlertsFrom:
 		return fmt.Sprintf("%s, before the time from which the group alerts (--alerts-from)", crossed)
 	case Distrusted:
 		if r.Edge == 0 {
 			return "the user is distrusted: the rows of the window were forgotten, and PostgreSQL alone knows the total"
 		}
-		return fmt.Sprintf("%s; the user is distrusted, and PostgreSQL is asked for such edges: wait for its answer", crossed)
+		return fmt.Sprintf(
+			"%s; the user is distrusted, and PostgreSQL is asked for such edges: wait for its answer",
+			crossed,
+		)
 	case NotRetained:
 		if r.Edge == 0 {
 			return "the window reaches below the history that is kept: PostgreSQL alone knows the total"
 		}
-		return fmt.Sprintf("%s; its window reaches below the history that is kept, and PostgreSQL is asked about such %s",
-			crossed, "edges only where a row comes late")
+		return fmt.Sprintf(
+			"%s; its window reaches below the history that is kept, and PostgreSQL is asked about such %s",
+			crossed,
+			"edges only where a row comes late",
+		)
 	case AlertNotKept:
-		return fmt.Sprintf("%s, which was announced; alerts of that time are not kept any more, or lie too far back", crossed)
+		return fmt.Sprintf(
+			"%s, which was announced; alerts of that time are not kept any more, or lie too far back",
+			crossed,
+		)
 	case UnknownUser:
 		return "nothing is known of this user: the stream has brought no row within the retained history"
 	}

@@ -73,6 +73,8 @@ func example(reason Reason) *Report {
 		r.Total, r.WithAll, r.NotCounted = total(90_000), total(340_000), 2
 	case Distrusted, NotRetained:
 		r.Edge = 0
+	case Silent:
+		r.Rule.Quiet = 3 * 24 * time.Hour
 	case AlertNotKept:
 		r.Edge = at(1, 8, 11, 17)
 	}

@@ -25,6 +25,7 @@ type Report struct {
 	Edge           brimline.Time // that the reason is about, 0 for none; HasEdge tells where it is an edge by the totals
 	HasEdge        bool
 	Newest         brimline.Time // newest row that the rule takes up to At, 0 for none
+	Silent         bool          // another edge lies in the rule's quiet before it
 	State          *brimline.EdgeStatus
 	Refusal        *brimline.Alert // the newest dismissal of the edge
 	Quiet          brimline.Time
@@ -90,10 +91,11 @@ func (e *Evidence) figures() *Report {
 		from = u.Floor.Add(e.Rule.Window) + 1
 	}
 	if d := e.Database; d != nil {
-		r.Total, r.Count, rows, from = d.Figures.Total, d.Figures.Count, d.Rows, d.From
+		r.Total, r.Count, rows, from = d.Figures.Total, d.Figures.Count, d.Rows, d.From.Add(-e.Rule.Quiet)
 	}
 	if t, ok := lastEdge(rows, e.Rule, from, u.Now); ok && r.Total.Cmp(e.Rule.Limit) > 0 {
 		r.Edge, r.HasEdge = t, true
+		r.Silent = e.silent(rows, max(from, t.Add(-e.Rule.Quiet)), t)
 	}
 	start := u.Now.Add(-e.Rule.Window)
 	r.WithAll = r.Total
@@ -119,6 +121,15 @@ func (e *Evidence) figures() *Report {
 		e.compare(r, max(start, u.Floor+1))
 	}
 	return r
+}
+
+// silent says whether there is an edge from a time on and before another one.
+func (e *Evidence) silent(rows []brimline.Transaction, from, before brimline.Time) bool {
+	if e.Rule.Quiet == 0 {
+		return false
+	}
+	_, ok := lastEdge(rows, e.Rule, from, before-1)
+	return ok
 }
 
 // compare notes what stream and PostgreSQL have differently from a time on.
@@ -285,7 +296,9 @@ func (r *Report) Body(rowsMost int) Body {
 			Limit: plainly.Amount(r.Rule.Limit),
 		},
 		Stream: streamBody{
-			r.figuresBody(&r.Stream.At), r.Stream.Complete, r.Stream.Distrusted, r.AsOf.Input, r.AsOf.Partition, r.AsOf.Lag,
+			r.figuresBody(
+				&r.Stream.At,
+			), r.Stream.Complete, r.Stream.Distrusted, r.AsOf.Input, r.AsOf.Partition, r.AsOf.Lag,
 		},
 		Rows: []rowBody{}, RowsTotal: len(r.Rows), Letters: []letterBody{}, Dismissed: []refusalBody{},
 	}
@@ -324,7 +337,10 @@ func (r *Report) Body(rowsMost int) Body {
 		b.Differences = &differBody{r.only(r.OnlyInDatabase), r.only(r.OnlyInStream), r.only(r.Different), n}
 	}
 	for _, d := range r.Letters[:min(len(r.Letters), most)] {
-		b.Letters = append(b.Letters, letterBody{d.Topic, d.Partition, d.Offset, d.At, d.Kind, d.Error, d.Row, d.Remedy})
+		b.Letters = append(
+			b.Letters,
+			letterBody{d.Topic, d.Partition, d.Offset, d.At, d.Kind, d.Error, d.Row, d.Remedy},
+		)
 	}
 	for _, d := range r.Dismissed[:min(len(r.Dismissed), most)] {
 		refusal := refusalBody{

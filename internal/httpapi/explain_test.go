@@ -84,8 +84,13 @@ func TestExplain(t *testing.T) {
 	want(t, v, 2.0, "explanations", 0, "rows_not_counted")
 
 	// A row that PostgreSQL has and the stream has not, first without a word, then as a dead letter.
-	late := brimline.Transaction{ID: "99", User: "27956157", Amount: amountOf("-900.00"), Time: noon.Add(-20 * time.Hour),
-		Columns: []brimline.Field{{Name: "country", Value: "FR"}, {Name: "channel", Value: "card"}}}
+	late := brimline.Transaction{
+		ID:      "99",
+		User:    "27956157",
+		Amount:  amountOf("-900.00"),
+		Time:    noon.Add(-20 * time.Hour),
+		Columns: []brimline.Field{{Name: "country", Value: "FR"}, {Name: "channel", Value: "card"}},
+	}
 	db.rows = append(db.rows, late)
 	slices.SortFunc(db.rows, func(a, b brimline.Transaction) int { return a.Compare(&b) })
 	v = getJSON(t, h, path+"?rule=weekly-volume&at=2026-03-07T16:00:00Z", 200)
@@ -131,7 +136,10 @@ func TestExplain(t *testing.T) {
 		v := getJSON(t, h, target, 400)
 		wantProblem(t, v, kind)
 	}
-	if remedy := fmt.Sprint(at(getJSON(t, h, path+"?rule=weekly", 400), "remedy")); !strings.Contains(remedy, "weekly-volume") {
+	if remedy := fmt.Sprint(at(getJSON(t, h, path+"?rule=weekly", 400), "remedy")); !strings.Contains(
+		remedy,
+		"weekly-volume",
+	) {
 		t.Errorf("the remedy does not say which rules there are: %s", remedy)
 	}
 	o.Explain = nil

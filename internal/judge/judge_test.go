@@ -97,7 +97,9 @@ func history(r *rand.Rand) (table judge.Table, rows []brimline.Transaction) {
 // drawRules has a rule for each measure, half of them with a condition that takes most rows.
 func drawRules(r *rand.Rand) (all []judge.Rule) {
 	for _, m := range brimline.Measures() {
-		rule := judge.Rule{Rule: brimline.Rule{ID: m.String(), Measure: m, Window: time.Duration(1+r.IntN(20)) * time.Hour}}
+		rule := judge.Rule{
+			Rule: brimline.Rule{ID: m.String(), Measure: m, Window: time.Duration(1+r.IntN(20)) * time.Hour},
+		}
 		rule.Limit = brimline.Amount(r.Int64N(200000)).Total()
 		if m == brimline.CountAll {
 			rule.Limit = brimline.Count(r.Int64N(6))
@@ -161,7 +163,8 @@ func documented(t *testing.T) (variables map[string]string, sql string, measures
 // What docs/semantics.md shows is what judges, and says of random rows what the definition says.
 func (s *server) documentedSQL(t *testing.T) {
 	variables, sql, measures := documented(t)
-	if page, err := os.ReadFile("../../docs/semantics.md"); err != nil || !strings.Contains(string(page), "```sql\n"+judge.LoudSQL+"```") {
+	if page, err := os.ReadFile("../../docs/semantics.md"); err != nil ||
+		!strings.Contains(string(page), "```sql\n"+judge.LoudSQL+"```") {
 		t.Errorf("docs/semantics.md does not show internal/judge/loud.sql, %v", err)
 	}
 	if sql != judge.EdgesSQL {
@@ -174,7 +177,10 @@ func (s *server) documentedSQL(t *testing.T) {
 	r := random(t)
 	table, rows := history(r)
 	s.exec(t, `CREATE SCHEMA streaming`)
-	s.exec(t, `CREATE TABLE streaming.transactions (id text, user_id text, amount numeric(12,2), "timestamp" timestamptz)`)
+	s.exec(
+		t,
+		`CREATE TABLE streaming.transactions (id text, user_id text, amount numeric(12,2), "timestamp" timestamptz)`,
+	)
 	for _, row := range rows {
 		s.exec(t, `INSERT INTO streaming.transactions VALUES ($1, $2, $3::text::numeric, $4)`,
 			row.ID, row.User, row.Amount.Format(2), row.Time.Std())
@@ -213,7 +219,17 @@ func (s *server) documentedSQL(t *testing.T) {
 			before, total string
 		)
 		_, err = pgx.ForEachRow(rows, []any{&e.User, &at, &before, &total, &e.Figures.Count}, func() error {
-			e.At, e.Figures.Before, e.Figures.Total = brimline.TimeOf(at), units(t, before, scale), units(t, total, scale)
+			e.At, e.Figures.Before, e.Figures.Total = brimline.TimeOf(
+				at,
+			), units(
+				t,
+				before,
+				scale,
+			), units(
+				t,
+				total,
+				scale,
+			)
 			got = append(got, text(e))
 			return nil
 		})
@@ -221,7 +237,12 @@ func (s *server) documentedSQL(t *testing.T) {
 			t.Fatal(err)
 		}
 		if want := byDefinition(&table, &rule); !slices.Equal(got, want) {
-			t.Errorf("rule %+v:\n%s\nby the definition\n%s", rule.Rule, strings.Join(got, "\n"), strings.Join(want, "\n"))
+			t.Errorf(
+				"rule %+v:\n%s\nby the definition\n%s",
+				rule.Rule,
+				strings.Join(got, "\n"),
+				strings.Join(want, "\n"),
+			)
 		}
 		found += len(got)
 	}
@@ -303,7 +324,12 @@ func (s *server) session(t *testing.T) {
 				got = append(got, text(e))
 			}
 			if want := byDefinition(&table, &all[i]); !slices.Equal(got, want) {
-				t.Errorf("rule %+v:\n%s\nby the definition\n%s", all[i].Rule, strings.Join(got, "\n"), strings.Join(want, "\n"))
+				t.Errorf(
+					"rule %+v:\n%s\nby the definition\n%s",
+					all[i].Rule,
+					strings.Join(got, "\n"),
+					strings.Join(want, "\n"),
+				)
 			}
 			found += len(got)
 		}

@@ -32,8 +32,11 @@ func Open(ctx context.Context, url string) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = scratch.Exec(ctx, `CREATE TEMPORARY TABLE transactions (id text, user_id text NOT NULL, amount numeric NOT NULL,
-		"timestamp" timestamptz NOT NULL, takes text[] NOT NULL) ON COMMIT DROP`)
+	err = scratch.Exec(
+		ctx,
+		`CREATE TEMPORARY TABLE transactions (id text, user_id text NOT NULL, amount numeric NOT NULL,
+		"timestamp" timestamptz NOT NULL, takes text[] NOT NULL) ON COMMIT DROP`,
+	)
 	if err != nil {
 		scratch.Close()
 		return nil, noTable(scratch.Fail("making a temporary table", err))
@@ -54,7 +57,8 @@ func noTable(err error) error {
 // Close rolls everything back.
 func (s *Session) Close() { s.scratch.Close() }
 
-// Edges are PostgreSQL's edges of the rules over the rows, without those that are silent, by rule id; those of one rule by user and time.
+// Edges are PostgreSQL's edges of the rules over the rows, without those that are silent, by rule id; those of one rule
+// by user and time.
 func (s *Session) Edges(
 	ctx context.Context, rows []brimline.Transaction, rules []Rule, scale int,
 ) (map[string][]Edge, error) {

@@ -42,6 +42,7 @@ func TestLedger(t *testing.T) {
 	t.Run("long questions", func(t *testing.T) { longQuestions(t, s) })
 	t.Run("heavy user", func(t *testing.T) { heavyUser(t, s) })
 	t.Run("many together", func(t *testing.T) { manyTogether(t, s) })
+	t.Run("rows of a user", func(t *testing.T) { rowsOfAUser(t, s) })
 	t.Run("walks", func(t *testing.T) { walks(t, s) })
 	t.Run("looks again", func(t *testing.T) { looksAgain(t, s) })
 	t.Run("walks again", func(t *testing.T) { walksAgain(t, s) })
@@ -163,7 +164,8 @@ func judged(t *testing.T, s *server, o Options) {
 			if got != f {
 				t.Fatalf("figures at %v: %v, PostgreSQL says %v", at, got, f)
 			}
-			if got, lsn, err := long.Figures(context.Background(), user, rule, brimline.TimeOf(at)); err != nil || lsn == 0 ||
+			if got, lsn, err := long.Figures(context.Background(), user, rule, brimline.TimeOf(at)); err != nil ||
+				lsn == 0 ||
 				got != f {
 				t.Fatalf("figures in pieces at %v: %v, PostgreSQL says %v; %v", at, got, f, err)
 			}
@@ -173,7 +175,16 @@ func judged(t *testing.T, s *server, o Options) {
 			}{l, long} {
 				got, silent, lsn, err := d.Crossing(context.Background(), user, rule, brimline.TimeOf(at))
 				if err != nil || lsn == 0 || got != f || silent != (f.IsEdge(rule.Limit) && !loud) {
-					t.Fatalf("%T: crossing at %v: %v, silent %v; PostgreSQL says %v, an alert %v; %v", d, at, got, silent, f, loud, err)
+					t.Fatalf(
+						"%T: crossing at %v: %v, silent %v; PostgreSQL says %v, an alert %v; %v",
+						d,
+						at,
+						got,
+						silent,
+						f,
+						loud,
+						err,
+					)
 				}
 			}
 			if moment := brimline.TimeOf(at); loud && from <= moment && moment <= to {
@@ -305,7 +316,8 @@ func extremeTimes(t *testing.T, s *server) {
 			if f, _, err := l.Long().Figures(t.Context(), user, rule, at); err != nil || f != (brimline.Figures{}) {
 				t.Errorf("in pieces at %d: %+v %v", at, f, err)
 			}
-			if edges, _, err := l.Long().Edges(t.Context(), user, rule, brimline.MinTime, at); err != nil || edges != nil {
+			if edges, _, err := l.Long().Edges(t.Context(), user, rule, brimline.MinTime, at); err != nil ||
+				edges != nil {
 				t.Errorf("in pieces up to %d: %v %v", at, edges, err)
 			}
 		}
@@ -350,7 +362,13 @@ func amounts(t *testing.T, s *server) {
 		{"range", []string{"1e60"}, "", brimline.ErrAmountRange},
 	} {
 		for i, a := range c.amounts {
-			s.exec(t, fmt.Sprintf("INSERT INTO amounts VALUES ($1, $2, %s, $3)", a), i, c.user, instant{at: at, valid: true})
+			s.exec(
+				t,
+				fmt.Sprintf("INSERT INTO amounts VALUES ($1, $2, %s, $3)", a),
+				i,
+				c.user,
+				instant{at: at, valid: true},
+			)
 		}
 		f, _, err := l.Figures(t.Context(), c.user, rule, at)
 		_, _, err2 := l.Edges(t.Context(), c.user, rule, at, at)
@@ -424,7 +442,10 @@ func columnTypes(t *testing.T, s *server) {
 			Name:  "txt",
 			Value: `é "x"`,
 		}, {Name: "n", Value: int64(42)}, {Name: "d", Value: brimline.Decimal("1.5")}, {Name: "f", Value: brimline.Decimal("0.0000001")},
-		{Name: "b", Value: false}, {Name: "z", Value: at}, {Name: "w", Value: brimline.Time(-1)}, {Name: "u", Value: user},
+		{
+			Name:  "b",
+			Value: false,
+		}, {Name: "z", Value: at}, {Name: "w", Value: brimline.Time(-1)}, {Name: "u", Value: user},
 	}}
 	if !rows[0].SameRow(&want) {
 		t.Errorf("%+v\nwant %+v", rows[0], want)

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -22,8 +23,11 @@ func manyTogether(t *testing.T, s *server) {
 		return &sliding.Rule{Rule: brimline.Rule{Window: 24 * time.Hour, Limit: brimline.Count(limit)}}
 	}
 	for _, last := range []int{19_999, 20_000} { // as many as are fetched at once, and one more
-		spans := []sliding.Span{{Rule: rule(100), From: at(1), To: at(last)}, {Rule: rule(19_998), From: at(1), To: at(last)},
-			{Rule: rule(100), From: at(102), To: at(last)}}
+		spans := []sliding.Span{
+			{Rule: rule(100), From: at(1), To: at(last)},
+			{Rule: rule(19_998), From: at(1), To: at(last)},
+			{Rule: rule(100), From: at(102), To: at(last)},
+		}
 		edges, lsn, err := l.EdgesOf(t.Context(), "1", spans)
 		if last == 20_000 {
 			if !errors.Is(err, sliding.ErrManyRows) {
@@ -35,6 +39,37 @@ func manyTogether(t *testing.T, s *server) {
 			!slices.Equal(edges[1], []brimline.Time{at(19_999)}) || edges[2] != nil {
 			t.Errorf("up to %d: %v, %v", last, edges, err)
 		}
+	}
+}
+
+// rowsOfAUser: whole, by time and id, both ends included, and none where they are many.
+func rowsOfAUser(t *testing.T, s *server) {
+	s.exec(t, `CREATE TABLE few (id int PRIMARY KEY, u int, a numeric, t timestamptz, c text);
+		INSERT INTO few VALUES (10, 1, 1.50, '2026-01-01 00:00:02Z', NULL), (9, 1, -2, '2026-01-01 00:00:02Z', 'x'),
+			(3, 1, 3, '2026-01-01 00:00:01Z', 'y'), (4, 1, NULL, '2026-01-01 00:00:01Z', 'z'), (5, 2, 1, '2026-01-01 00:00:01Z', ''),
+			(6, 1, 1, '2026-01-01 00:00:00Z', ''), (7, 1, 1, '2026-01-01 00:00:02.000001Z', '');
+		INSERT INTO few SELECT n, 3, 1, '2026-01-01Z', '' FROM generate_series(100, 10099) n`)
+	l := s.open(t, Options{
+		Table: "few", Columns: Columns{ID: []string{"id"}, User: "u", Amount: "a", Time: "t"}, Scale: 2,
+		Extra: []brimline.Column{{Name: "c", Type: brimline.Text}},
+	})
+	start := brimline.TimeOf(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
+	rows, lsn, err := l.Rows(t.Context(), "1", start.Add(time.Second), start.Add(2*time.Second))
+	if err != nil || lsn == 0 {
+		t.Fatal(lsn, err)
+	}
+	got := ""
+	for _, row := range rows {
+		got += fmt.Sprintf("%s %s %s %v; ", row.ID, row.User, row.Amount.Format(2), row.Columns[0].Value)
+	}
+	if want := "3 1 3.00 y; 10 1 1.50 <nil>; 9 1 -2.00 x; "; got != want {
+		t.Errorf("rows %q, want %q", got, want)
+	}
+	if _, _, err := l.Rows(t.Context(), "3", start, start); !errors.Is(err, sliding.ErrManyRows) {
+		t.Errorf("10,000 rows: %v", err)
+	}
+	if rows, _, err := l.Rows(t.Context(), "no number", start, start); err != nil || len(rows) > 0 {
+		t.Errorf("a user that there cannot be: %v, %v", rows, err)
 	}
 }
 

@@ -27,7 +27,8 @@ type KafkaOptions struct {
 	// Partitions and Replication that are configured for our topics; 0 is the default of each.
 	Partitions  int
 	Replication int
-	// History is how much of the past rules need (RuleSet.Retention): a new group reads that much from the source topic.
+	// History is how much of the past rules need (RuleSet.Retention): a new group reads that much from the source
+	// topic.
 	History time.Duration
 }
 
@@ -66,7 +67,11 @@ func Kafka(ctx context.Context, c Cluster, o KafkaOptions) []Finding {
 	switch {
 	case o.Replication > n: // judged when it is known whether a topic is to be created
 	case n == 1:
-		k.add("kafka_brokers_one", "use three brokers in production", "there is one broker: what its disk loses is lost")
+		k.add(
+			"kafka_brokers_one",
+			"use three brokers in production",
+			"there is one broker: what its disk loses is lost",
+		)
 	default:
 		k.ok("kafka_brokers", "%d brokers are up", n)
 	}
@@ -106,9 +111,13 @@ func (k *kafkaChecks) source(ctx context.Context) {
 	const check = "kafka_source"
 	f, err := k.cluster.Facts(ctx, k.Streams.Source)
 	if isMissing(err) {
-		k.add("kafka_source_missing", "name it with --source; Debezium or `brimline capture` creates it with its first "+
-			"record",
-			"there is no topic %q", k.Streams.Source)
+		k.add(
+			"kafka_source_missing",
+			"name it with --source; Debezium or `brimline capture` creates it with its first "+
+				"record",
+			"there is no topic %q",
+			k.Streams.Source,
+		)
 		return
 	}
 	if err != nil {
@@ -126,15 +135,24 @@ func (k *kafkaChecks) source(ctx context.Context) {
 	policy, retention, known := policyOf(f)
 	compacted := strings.Contains(policy, "compact")
 	if compacted {
-		k.add("kafka_source_compacted", "set cleanup.policy=delete on it",
-			"topic %q is compacted: earlier changes of a row vanish, and with them what a new group should have seen", f.Topic)
+		k.add(
+			"kafka_source_compacted",
+			"set cleanup.policy=delete on it",
+			"topic %q is compacted: earlier changes of a row vanish, and with them what a new group should have seen",
+			f.Topic,
+		)
 	}
 	if known && retention >= 0 && (!compacted || strings.Contains(policy, "delete")) {
 		switch {
 		case k.History > 0 && retention < k.History:
-			k.add("kafka_source_short", fmt.Sprintf("set retention.ms=%d or more on it, or -1", k.History.Milliseconds()),
-				"topic %q keeps records for %s, and rules look back %s: a new group cannot fill its windows", f.Topic,
-				rules.FormatWindow(retention), rules.FormatWindow(k.History))
+			k.add(
+				"kafka_source_short",
+				fmt.Sprintf("set retention.ms=%d or more on it, or -1", k.History.Milliseconds()),
+				"topic %q keeps records for %s, and rules look back %s: a new group cannot fill its windows",
+				f.Topic,
+				rules.FormatWindow(retention),
+				rules.FormatWindow(k.History),
+			)
 		default:
 			k.add("kafka_source_retention", "set retention.ms=-1 on it where a new --group must see everything",
 				"topic %q keeps records for %s: a new group cannot reprocess from the very beginning", f.Topic,
@@ -180,7 +198,11 @@ func (k *kafkaChecks) topics() []ownTopic {
 		{s.Changes, false, "users"}, {s.WindowTable, true, "users"}, {s.Candidates, false, "users"},
 		{s.Questions, false, "users"}, {s.Again, false, "users"},
 		{s.Alerts, false, "alerts"}, {s.IndexLoop, false, "alerts"}, {s.IndexTable, true, "alerts"},
-		{s.Rules, true, ""}, {s.Reports, true, ""}, {s.DeadLetters, false, ""}, {s.Dismissed, false, ""}, {s.Shadow, false, ""},
+		{
+			s.Rules,
+			true,
+			"",
+		}, {s.Reports, true, ""}, {s.DeadLetters, false, ""}, {s.Dismissed, false, ""}, {s.Shadow, false, ""},
 	}
 }
 
@@ -261,7 +283,11 @@ func (k *kafkaChecks) judge(t ownTopic, f kafka.Facts) {
 	}
 	policy, retention, known := policyOf(f)
 	set := func(setting string) string {
-		return fmt.Sprintf("kafka-configs.sh --alter --entity-type topics --entity-name %s --add-config %s", f.Topic, setting)
+		return fmt.Sprintf(
+			"kafka-configs.sh --alter --entity-type topics --entity-name %s --add-config %s",
+			f.Topic,
+			setting,
+		)
 	}
 	switch {
 	case t.table && policy != "compact":

@@ -23,7 +23,19 @@ const (
 func fileFields() []string { return []string{"scale", "lateness", "columns", "rules"} }
 
 func ruleFields() []string {
-	return []string{"id", "window", "limit", "limits", "measure", "where", "severity", "description", "mode", "quiet", "enabled"}
+	return []string{
+		"id",
+		"window",
+		"limit",
+		"limits",
+		"measure",
+		"where",
+		"severity",
+		"description",
+		"mode",
+		"quiet",
+		"enabled",
+	}
 }
 
 func tierFields() []string { return []string{"limit", "severity"} }
@@ -42,12 +54,33 @@ func measures() (names []string) {
 }
 
 func columnTypes() []string {
-	return []string{string(brimline.Text), string(brimline.Integer), string(brimline.Numeric), string(brimline.Boolean), string(brimline.Timestamp)}
+	return []string{
+		string(brimline.Text),
+		string(brimline.Integer),
+		string(brimline.Numeric),
+		string(brimline.Boolean),
+		string(brimline.Timestamp),
+	}
 }
 
 // keywords of the expression language cannot name a column.
 func keywords() []string {
-	return []string{"and", "or", "not", "in", "contains", "startsWith", "endsWith", "matches", "true", "false", "nil", "let", "if", "else"}
+	return []string{
+		"and",
+		"or",
+		"not",
+		"in",
+		"contains",
+		"startsWith",
+		"endsWith",
+		"matches",
+		"true",
+		"false",
+		"nil",
+		"let",
+		"if",
+		"else",
+	}
 }
 
 func (r *reader) read() *Set {
@@ -97,7 +130,12 @@ func (r *reader) set(root *yaml.Node) *Set {
 		case len(s.Rules) == 0 && len(s.Disabled) > 0:
 			r.problemAt(list, "no rule is enabled; leave out `enabled: false` of at least one")
 		case len(s.Rules) > MaxRules:
-			r.problemAt(list, "there are %d rules, each limit of a rule counted; at most %d are possible", len(s.Rules), MaxRules)
+			r.problemAt(
+				list,
+				"there are %d rules, each limit of a rule counted; at most %d are possible",
+				len(s.Rules),
+				MaxRules,
+			)
 		}
 		r.toldApart(nodes, s)
 	}
@@ -167,7 +205,11 @@ func (r *reader) columns(n *yaml.Node) []brimline.Column {
 			r.problemAt(f.key, "column %q cannot be used: it is a word of the expression language", f.name)
 			continue
 		case !CanDeclare(f.name):
-			r.problemAt(f.key, "column %q cannot be used: a name in an expression is letters, digits and underscores", f.name)
+			r.problemAt(
+				f.key,
+				"column %q cannot be used: a name in an expression is letters, digits and underscores",
+				f.name,
+			)
 			continue
 		}
 		column := brimline.Column{Name: f.name} // without a type, expressions that use it are not judged
@@ -286,7 +328,11 @@ func (r *reader) id(n *yaml.Node, ids map[string]int) string {
 		return ""
 	}
 	if !regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$`).MatchString(id) {
-		r.problemAt(n, "rule id %q must be 1 to 64 letters, digits, '_', '.' or '-', and start with a letter or digit", id)
+		r.problemAt(
+			n,
+			"rule id %q must be 1 to 64 letters, digits, '_', '.' or '-', and start with a letter or digit",
+			id,
+		)
 		return id
 	}
 	if line, ok := ids[id]; ok {
@@ -314,7 +360,11 @@ func (r *reader) limit(n *yaml.Node, m brimline.Measure, amounts int, sure bool)
 	case errors.Is(err, brimline.ErrAmountScale):
 		r.problemAt(n, "limit %q has more decimals than the scale of amounts, %d", text, amounts)
 	case errors.Is(err, brimline.ErrAmountSyntax) && regexp.MustCompile(`^[-+]?[0-9][0-9eE,_' +.-]*$`).MatchString(text):
-		r.problemAt(n, "limit %q is not a plain decimal; write it without exponent or separators, such as 3000.00", text)
+		r.problemAt(
+			n,
+			"limit %q is not a plain decimal; write it without exponent or separators, such as 3000.00",
+			text,
+		)
 	case errors.Is(err, brimline.ErrAmountSyntax):
 		r.problemAt(n, "limit %q is not a decimal number such as 3000.00", text)
 	case err != nil:

@@ -29,7 +29,13 @@ func closed(t *testing.T) string {
 // commands are all that take credentials, so that each is seen failing.
 func commands(rules string) [][]string {
 	return [][]string{
-		{"run", "--rules", rules, "--listen", "off"}, {"capture"}, {"user", "7"}, {"alerts"}, {"status"}, {"doctor", "--rules", rules},
+		{
+			"run",
+			"--rules",
+			rules,
+			"--listen",
+			"off",
+		}, {"capture"}, {"user", "7"}, {"alerts"}, {"status"}, {"doctor", "--rules", rules},
 		{"reset", "--yes"}, {"deadletter", "list"}, {"deadletter", "retry", "--yes"},
 	}
 }
@@ -42,10 +48,27 @@ func TestCredentialsInFailures(t *testing.T) {
 	tls := broker(t, kfake.TLS(newAuthority(t, "ours").server(t, nil, "127.0.0.1")))
 	rules := write(t, "rules.yaml", "rules: [{id: r, window: 7d, limit: 100}]")
 	url := "postgres://brimline:" + canary + "@" + nobody + "/app"
-	settings := write(t, "brimline.yaml", fmt.Sprintf("database_url: %q\nkafka_sasl_password: %q\nkafka_sasl_user: brimline\nbrokers: %q\n", url, canary, nobody))
-	wrong := write(t, "wrong.yaml", fmt.Sprintf("database_url: [%q]\nkafka_sasl_password: {a: %q}\nkafka_sasl_pasword: %q\n", url, canary, canary))
+	settings := write(
+		t,
+		"brimline.yaml",
+		fmt.Sprintf(
+			"database_url: %q\nkafka_sasl_password: %q\nkafka_sasl_user: brimline\nbrokers: %q\n",
+			url,
+			canary,
+			nobody,
+		),
+	)
+	wrong := write(
+		t,
+		"wrong.yaml",
+		fmt.Sprintf("database_url: [%q]\nkafka_sasl_password: {a: %q}\nkafka_sasl_pasword: %q\n", url, canary, canary),
+	)
 	broken := write(t, "broken.yaml", "database_url: \""+url+"\n  kafka_sasl_password: "+canary)
-	environment := []string{"BRIMLINE_DATABASE_URL=" + url, "BRIMLINE_KAFKA_SASL_USER=brimline", "BRIMLINE_KAFKA_SASL_PASSWORD=" + canary}
+	environment := []string{
+		"BRIMLINE_DATABASE_URL=" + url,
+		"BRIMLINE_KAFKA_SASL_USER=brimline",
+		"BRIMLINE_KAFKA_SASL_PASSWORD=" + canary,
+	}
 	for name, c := range map[string]struct {
 		env, args []string
 	}{
@@ -76,7 +99,8 @@ func TestCredentialsInFailures(t *testing.T) {
 						args = append(args, "--log-level", "debug")
 					}
 					s := brimline(t, c.env, args...)
-					if good := name == "help" || name == "no login wanted" || command[0] == "reset"; !good && s.code == 0 {
+					if good := name == "help" || name == "no login wanted" || command[0] == "reset"; !good &&
+						s.code == 0 {
 						t.Errorf("%q: code 0\n%s", args, s.all())
 					}
 					if strings.Contains(s.all(), canary) {
@@ -100,15 +124,37 @@ func TestCredentialsWhileRunning(t *testing.T) {
 	testkit.CreateTable(t, conn, "streaming", "transactions")
 	p.CreateTopic(t, "src_"+name, 1)
 	withPassword := strings.Replace(db, "@", ":"+canary+"@", 1)
-	if at, password := strings.LastIndex(db, "@"), strings.LastIndex(db[:strings.LastIndex(db, "@")], ":"); password > len("postgres:") {
+	if at, password := strings.LastIndex(db, "@"), strings.LastIndex(db[:strings.LastIndex(db, "@")], ":"); password > len(
+		"postgres:",
+	) {
 		withPassword = db[:password] + ":" + canary + db[at:] // loopback is trusted, so any password will do
 	}
 	state := t.TempDir()
-	run := testkit.Start(t, binary, append(clean(t.TempDir()), "BRIMLINE_DATABASE_URL="+withPassword), "run", "--brokers", strings.Join(p.Brokers, ","),
-		"--group", "g_"+name, "--source", "src_"+name, "--alerts", "alerts_"+name, "--listen", "127.0.0.1:0", "--log-level", "debug", "--state-dir", state,
-		"--rules", write(t, "rules.yaml", "rules: [{id: r, window: 7d, limit: 100}]"))
+	run := testkit.Start(
+		t,
+		binary,
+		append(clean(t.TempDir()), "BRIMLINE_DATABASE_URL="+withPassword),
+		"run",
+		"--brokers",
+		strings.Join(p.Brokers, ","),
+		"--group",
+		"g_"+name,
+		"--source",
+		"src_"+name,
+		"--alerts",
+		"alerts_"+name,
+		"--listen",
+		"127.0.0.1:0",
+		"--log-level",
+		"debug",
+		"--state-dir",
+		state,
+		"--rules",
+		write(t, "rules.yaml", "rules: [{id: r, window: 7d, limit: 100}]"),
+	)
 	base := awaitReady(t, run)
-	for _, path := range []string{"/", "/metrics", "/readyz", "/healthz", "/api/v1/alerts", "/api/v1/status", "/api/v1/rules", "/api/v1/topology", "/api/v1/users/7", "/debug/pprof/", "/debug/vars", "/api/v1/config"} {
+	for _, path := range []string{"/", "/metrics", "/readyz", "/healthz", "/api/v1/alerts", "/api/v1/status", "/api/v1/rules", "/api/v1/topology", "/api/v1/users/7", "/api/v1/users/7/explain",
+		"/debug/pprof/", "/debug/vars", "/api/v1/config"} {
 		if strings.Contains(get(t, base+path), canary) {
 			t.Errorf("the password shows at %s", path)
 		}
@@ -119,7 +165,8 @@ func TestCredentialsWhileRunning(t *testing.T) {
 		}
 	}
 	var sessions int
-	if err := conn.QueryRow(t.Context(), "SELECT count(*) FROM pg_stat_activity WHERE application_name || query LIKE '%' || $1 || '%' AND pid <> pg_backend_pid()", canary).Scan(&sessions); err != nil || sessions > 0 {
+	if err := conn.QueryRow(t.Context(), "SELECT count(*) FROM pg_stat_activity WHERE application_name || query LIKE '%' || $1 || '%' AND pid <> pg_backend_pid()", canary).Scan(&sessions); err != nil ||
+		sessions > 0 {
 		t.Errorf("the password shows in %d sessions, %v", sessions, err)
 	}
 	run.Signal(syscall.SIGTERM)
@@ -162,8 +209,10 @@ func TestCredentialsWronglyWritten(t *testing.T) {
 		"JDBC": {"BRIMLINE_DATABASE_URL=jdbc:postgresql://" + nobody + "/app?user=u&password=" + before + "&" +
 			behind},
 		"another scheme": {"BRIMLINE_DATABASE_URL=" + before + "://" + behind},
-		"parameter":      {"BRIMLINE_DATABASE_URL=postgres://u@" + nobody + "/app?password=" + before + "&" + behind + "=1"},
-		"URL as file":    {"BRIMLINE_DATABASE_URL_FILE=postgres://u:" + before + behind + "@" + nobody + "/app"},
+		"parameter": {
+			"BRIMLINE_DATABASE_URL=postgres://u@" + nobody + "/app?password=" + before + "&" + behind + "=1",
+		},
+		"URL as file": {"BRIMLINE_DATABASE_URL_FILE=postgres://u:" + before + behind + "@" + nobody + "/app"},
 		"secret as file": {"BRIMLINE_DATABASE_URL=postgres://u@" + nobody, "BRIMLINE_KAFKA_SASL_USER=u",
 			"BRIMLINE_KAFKA_SASL_PASSWORD_FILE=" + before + behind},
 		"passfile":     {"BRIMLINE_DATABASE_URL=postgres://u@" + nobody + "/app?passfile=" + before + behind},
@@ -192,9 +241,13 @@ func TestCredentialsWronglyWritten(t *testing.T) {
 			}
 			commands := [][]string{{"doctor", "--rules", rules, "--json"}}
 			if env != nil || args[0] == "--brokers" {
-				commands = append(commands, []string{"doctor", "--rules", rules}, []string{"capture", "--log-level", "debug"},
+				commands = append(
+					commands,
+					[]string{"doctor", "--rules", rules},
+					[]string{"capture", "--log-level", "debug"},
 					[]string{"run", "--rules", rules, "--listen", "off", "--log-level", "debug", "--log-format", "json",
-						"--group", testkit.Unique(t)})
+						"--group", testkit.Unique(t)},
+				)
 			}
 			for _, command := range commands {
 				s := brimline(t, env, append(command, args...)...)

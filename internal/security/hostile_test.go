@@ -115,6 +115,9 @@ func TestHostileValues(t *testing.T) {
 			continue // a flag to the command line; HTTP is asked below
 		}
 		s := show("user "+user, "user", "--rows", "--state-dir", view, user)
+		show("explain "+user, "explain", "--rows", "--state-dir", view, user)
+		show("dismissed "+user, "dismissed", "list", "--user", user)
+		show("deadletter "+user, "deadletter", "list", "--user", user)
 		if !strings.Contains(s.out, "2 transactions retained") || strings.Count(s.out, " 60.00 ") != 2 || len(s.out) > 8000 {
 			t.Errorf("user %q:\n%s", user, s.out)
 		}
@@ -133,6 +136,7 @@ func TestHostileValues(t *testing.T) {
 		}
 		outputs["API "+user] = body
 		outputs["API alerts "+user] = get(t, base+"/api/v1/users/"+url.PathEscape(user)+"/alerts")
+		outputs["API explain "+user] = get(t, base+"/api/v1/users/"+url.PathEscape(user)+"/explain")
 		outputs["page "+user] = get(t, base+"/?user="+url.QueryEscape(user))
 	}
 	outputs["text log"] = again.Output()

@@ -206,7 +206,13 @@ func (tb Table) Totals(t testing.TB, r brimline.Rule) map[string]Verdict {
 func Compare(t testing.TB, got []*brimline.Alert, want map[string]Verdict) {
 	t.Helper()
 	if wrong := Differences(got, want); len(wrong) > 0 {
-		t.Fatalf("%d alerts, PostgreSQL has %d edges; %d wrong:\n%s", len(got), len(want), len(wrong), strings.Join(wrong[:min(len(wrong), 20)], "\n"))
+		t.Fatalf(
+			"%d alerts, PostgreSQL has %d edges; %d wrong:\n%s",
+			len(got),
+			len(want),
+			len(wrong),
+			strings.Join(wrong[:min(len(wrong), 20)], "\n"),
+		)
 	}
 }
 

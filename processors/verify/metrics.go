@@ -94,8 +94,25 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Help: "Records of candidates that wait for questions about users with many rows, while their partitions go on.",
 		}),
 	}
-	r.MustRegister(m.candidates, m.alerts, m.shadows, m.dismissed, m.edgesFound, m.replays, m.dead, m.long, m.reasked, m.queries,
-		m.waits, m.transactions, m.delay, m.aborts, m.cut, m.waiting, m.kept)
+	r.MustRegister(
+		m.candidates,
+		m.alerts,
+		m.shadows,
+		m.dismissed,
+		m.edgesFound,
+		m.replays,
+		m.dead,
+		m.long,
+		m.reasked,
+		m.queries,
+		m.waits,
+		m.transactions,
+		m.delay,
+		m.aborts,
+		m.cut,
+		m.waiting,
+		m.kept,
+	)
 	for _, outcome := range reaskings {
 		m.reasked.WithLabelValues(outcome)
 	}

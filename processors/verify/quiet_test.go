@@ -34,13 +34,24 @@ func TestQuiet(t *testing.T) {
 	w.once()
 	said := func(topic string) (all []string) {
 		for _, a := range decoded[*brimline.Alert](t, codecs.Alert{}, w.read(topic)) {
-			all = append(all, fmt.Sprint(a.Candidate.User, int64(a.Candidate.Edge/hour), a.Reason, a.Database.IsEdge(total(100)),
-				a.Candidate.Rule.Quiet, len(a.Supersedes), a.AsOfNow != nil))
+			all = append(
+				all,
+				fmt.Sprint(a.Candidate.User, int64(a.Candidate.Edge/hour), a.Reason, a.Database.IsEdge(total(100)),
+					a.Candidate.Rule.Quiet, len(a.Supersedes), a.AsOfNow != nil),
+			)
 		}
 		return all
 	}
 	alerts := []string{fmt.Sprint("loud", 4, "", true, 2*time.Hour-time.Microsecond, 0, true),
-		fmt.Sprint("never", 4, "", true, time.Duration(0), 0, true), fmt.Sprint("silent", 12, "", true, 2*time.Hour, 0, true)}
+		fmt.Sprint(
+			"never",
+			4,
+			"",
+			true,
+			time.Duration(0),
+			0,
+			true,
+		), fmt.Sprint("silent", 12, "", true, 2*time.Hour, 0, true)}
 	dismissed := []string{fmt.Sprint("silent", 4, "quiet", true, 2*time.Hour, 0, false),
 		fmt.Sprint("silent", 6, "quiet", true, 2*time.Hour, 0, false),
 		fmt.Sprint("above", 3, "already_above", false, 2*time.Hour, 0, false)}

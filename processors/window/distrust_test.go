@@ -343,7 +343,8 @@ func (d *doubts) verify(kind brimline.CandidateKind) {
 		return
 	default:
 		answer.Kind, answer.Edges = brimline.Refuted, []brimline.Time{c.Edge}
-		if f := d.figures(&c); d.byItself && !f.IsEdge(c.Rule.Limit) && f.Before.Cmp(c.Rule.Limit) <= 0 && c.Stream.HaveMore(f, c.Rule.Measure) {
+		if f := d.figures(&c); d.byItself && !f.IsEdge(c.Rule.Limit) && f.Before.Cmp(c.Rule.Limit) <= 0 &&
+			c.Stream.HaveMore(f, c.Rule.Measure) {
 			d.again = append(d.again, refusal{Candidate: c})
 		}
 	}
@@ -490,7 +491,8 @@ func drawWrites(t *rapid.T) (all []write) {
 func schedules(most int, f func(pick func(moves int) int)) (n int) {
 	var run func(departures []int, left int)
 	run = func(departures []int, left int) {
-		// Each pick up to the last departure is given; those after it take the first move, and tell what else there was.
+		// Each pick up to the last departure is given; those after it take the first move, and tell what else there
+		// was.
 		step, choices := 0, []int(nil)
 		f(func(moves int) int {
 			at := 0

@@ -10,7 +10,8 @@ import (
 	"github.com/brimline/brimline"
 )
 
-// TestQuestionsWaitForAllThatIsFolded: the stream loses nothing, but rows come from several partitions in any order, and
+// TestQuestionsWaitForAllThatIsFolded: the stream loses nothing, but rows come from several partitions in any order,
+// and
 // PostgreSQL shows a transaction long after the stream has told of it. An edge may be made by a row that is shown and
 // one that is not, whichever comes last. Each edge is alerted, once; what is refused is not asked again here.
 func TestQuestionsWaitForAllThatIsFolded(t *testing.T) {

@@ -90,7 +90,8 @@ func (s *State) open(apart bool) *brimline.Cause {
 // asked says whether a question is open.
 func (s *State) asked() bool { return s.w.Asked != brimline.Cause{} || s.w.Apart != brimline.Cause{} }
 
-// source is where what PostgreSQL must have seen comes from: the message, or the newest change to the user's rows. An edge
+// source is where what PostgreSQL must have seen comes from: the message, or the newest change to the user's rows. An
+// edge
 // may be made by a row that is folded and not yet to be seen, because its commit waits for a standby, and one that was
 // written before it and comes later, from another partition of the source.
 func (s *step) source() brimline.Source {
