@@ -17,16 +17,16 @@ import (
 )
 
 type proveCmd struct {
-	Since        string        `help:"Edges of so long ago or from a time on: 24h, 7d, or ISO 8601 with an offset."                                          default:"24h" placeholder:"SPAN"`
-	Alert        string        `help:"Only say what has become of this alert."                                                                                             placeholder:"ID"`
-	Rule         []string      `help:"Only these rules, or one of their limits: weekly-spend, weekly-spend@5000; several by commas or by repeating."                       placeholder:"ID"   type:"list"`
-	JSON         bool          `help:"As JSON."                                                                                                                                                           name:"json"`
+	Since        string        `help:"Edges of so long ago or from a time on: 24h, 7d, or ISO 8601 with an offset." default:"24h" placeholder:"SPAN"`
+	Alert        string        `help:"Only say what has become of this alert." placeholder:"ID"`
+	Rule         []string      `type:"list" help:"Only these rules, or one of their limits: weekly-spend, weekly-spend@5000; several by commas or by repeating." placeholder:"ID"`
+	JSON         bool          `name:"json" help:"As JSON."`
 	WholeHistory bool          `help:"The change stream had all rows of before the group began: edges before that need their alerts as well."`
-	TableFrom    time.Time     `help:"The table has no rows of before this time any more: windows that reach below are not judged. ISO 8601 with an offset."               placeholder:"TIME"`
+	TableFrom    time.Time     `help:"The table has no rows of before this time any more: windows that reach below are not judged. ISO 8601 with an offset." placeholder:"TIME"`
 	AnyPlan      bool          `help:"Read the table whole where no index finds the rows of a time, however large it is."`
-	Timeout      time.Duration `help:"How long PostgreSQL may take for one statement."                                                                       default:"10m"                                name:"statement-timeout"`
-	Grace        time.Duration `help:"How long a stream is waited for that shows nothing newer, before an edge without an alert counts."                     default:"1m"`
-	Wait         time.Duration `help:"How long the group may take to handle what its stream has, before an edge without an alert counts."                    default:"5m"`
+	Timeout      time.Duration `name:"statement-timeout" help:"How long PostgreSQL may take for one statement." default:"10m"`
+	Grace        time.Duration `help:"How long a stream is waited for that shows nothing newer, before an edge without an alert counts." default:"1m"`
+	Wait         time.Duration `help:"How long the group may take to handle what its stream has, before an edge without an alert counts." default:"5m"`
 
 	config.Database `group:"PostgreSQL"`
 	Money           `group:"Output"`
@@ -72,11 +72,7 @@ func (c *proveCmd) Run(w *world) error {
 		return err
 	}
 	if all.DatabaseURL == "" {
-		return usage(
-			"--database-url",
-			"set it; a replica will do",
-			errors.New("PostgreSQL is what alerts are compared with"),
-		)
+		return usage("--database-url", "set it; a replica will do", errors.New("PostgreSQL is what alerts are compared with"))
 	}
 	cluster, err := c.join(w)
 	if err != nil {

@@ -124,23 +124,8 @@ func (a *App) proveNow(ctx context.Context) {
 		if err = a.emit(a.streams.Reports, codecs.Proof{}, record, "writing a report"); err == nil {
 			a.reports.set(report)
 			a.metrics.proven(report)
-			a.log.Info(
-				"the alerts were compared with the table",
-				"edges",
-				r.Edges,
-				"missing",
-				len(r.Missing),
-				"outdated",
-				len(
-					r.Outdated,
-				),
-				"false",
-				len(r.False),
-				"superseded",
-				len(r.Superseded),
-				"lsn",
-				brimline.FormatLSN(r.LSN),
-			)
+			a.log.Info("the alerts were compared with the table", "edges", r.Edges, "missing", len(r.Missing), "outdated",
+				len(r.Outdated), "false", len(r.False), "superseded", len(r.Superseded), "lsn", brimline.FormatLSN(r.LSN))
 			return
 		}
 	}

@@ -362,13 +362,7 @@ func TestProveTellsLinks(t *testing.T) {
 	j := newJob(t, parts(t), 1, "rules: [{id: week, window: 7d, limit: 3000}]")
 	now := time.Now().Truncate(time.Second)
 	row := func(id, user int64, dollars brimline.Amount, ago time.Duration) testkit.Row {
-		return testkit.Row{
-			ID:          id,
-			User:        user,
-			Amount:      dollars * 100,
-			Time:        brimline.TimeOf(now.Add(-ago)),
-			Description: "x",
-		}
+		return testkit.Row{ID: id, User: user, Amount: dollars * 100, Time: brimline.TimeOf(now.Add(-ago)), Description: "x"}
 	}
 	id := func(user string, ago time.Duration) string {
 		return brimline.AlertID(user, "week", brimline.TimeOf(now.Add(-ago)))
@@ -538,11 +532,7 @@ func TestProveEvery(t *testing.T) {
 	proven := fmt.Sprintf(`"edges":%d,"alerts":%d,"missing":0,"outdated":0,"false":0`, edges, edges)
 	for _, p := range instances {
 		await(p, "/api/v1/status", proven)
-		await(
-			p,
-			"/",
-			fmt.Sprintf("up to LSN [0-9A-F/]+: %d edges, %d with an alert; compared by PostgreSQL", edges, edges),
-		)
+		await(p, "/", fmt.Sprintf("up to LSN [0-9A-F/]+: %d edges, %d with an alert; compared by PostgreSQL", edges, edges))
 		await(p, "/metrics", fmt.Sprintf(`(?m)^brimline_prove_edges %d$`, edges))
 		await(p, "/metrics", `(?m)^brimline_prove_time_seconds 1\.`)
 	}
@@ -563,11 +553,7 @@ func TestProveEvery(t *testing.T) {
 	for _, p := range instances {
 		await(p, "/api/v1/status", `"missing":[1-9].*"kind":"alerts_not_proven","level":"warning"`)
 		await(p, "/metrics", `(?m)^brimline_prove_findings\{kind="missing"\} [1-9]`)
-		await(
-			p,
-			"/readyz",
-			`"ready":true.*compared with the table at .*, \d edges have no alert, and 0 alerts have no edge`,
-		)
+		await(p, "/readyz", `"ready":true.*compared with the table at .*, \d edges have no alert, and 0 alerts have no edge`)
 	}
 	out, err := exec.CommandContext(ctx, binary, "status", "--every", "10ms", "--listen", "off", "--brokers",
 		strings.Join(j.Brokers, ","), "--group", j.names.Group, "--source", j.names.Source, "--alerts",
@@ -608,10 +594,7 @@ func TestProveUnderLoad(t *testing.T) {
 	j.CreateTopic(t, j.names.Source, 3)
 	capture := testkit.Start(t, binary, []string{"BRIMLINE_DATABASE_URL=" + j.url}, "capture",
 		"--brokers", strings.Join(j.Brokers, ","), "--source", j.names.Source, "--slot", slot, "--publication", slot)
-	j.table.Insert(
-		t,
-		[]testkit.Row{{ID: 1, User: 1, Amount: 1, Time: brimline.TimeOf(time.Now()), Description: "first"}},
-	)
+	j.table.Insert(t, []testkit.Row{{ID: 1, User: 1, Amount: 1, Time: brimline.TimeOf(time.Now()), Description: "first"}})
 	j.waitSource(t, 1)
 	run := j.start(t, 0)
 	j.waitHandled(t, 1)
@@ -633,11 +616,8 @@ func TestProveUnderLoad(t *testing.T) {
 				if r.IntN(20) == 0 {
 					at = now.Add(-time.Duration(r.Int64N(int64(5 * 24 * time.Hour))))
 				}
-				rows = append(
-					rows,
-					testkit.Row{ID: id, User: 1 + r.Int64N(1000), Amount: brimline.Amount(r.Int64N(30000) - 10000),
-						Time: brimline.TimeOf(at), Description: "x"},
-				)
+				rows = append(rows, testkit.Row{ID: id, User: 1 + r.Int64N(1000), Amount: brimline.Amount(r.Int64N(30000) - 10000),
+					Time: brimline.TimeOf(at), Description: "x"})
 			}
 			table.Insert(t, rows)
 		}

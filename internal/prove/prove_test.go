@@ -61,15 +61,7 @@ func TestJudgesAgree(t *testing.T) {
 				t.Fatalf("%s: %v", sql, err)
 			}
 		}
-		exec(
-			fmt.Sprintf(
-				`CREATE TABLE %s (id text, "the User" %s, amount %s, "at" %s)`,
-				name,
-				of.user,
-				of.amount,
-				of.time,
-			),
-		)
+		exec(fmt.Sprintf(`CREATE TABLE %s (id text, "the User" %s, amount %s, "at" %s)`, name, of.user, of.amount, of.time))
 		exec(fmt.Sprintf(`CREATE TABLE %s_heir () INHERITS (%[1]s)`, name)) // whose rows are none of the table's
 		users := []string{"1", "2", "10"}
 		insert := func(table string, row *brimline.Transaction, null bool) {
@@ -128,20 +120,11 @@ func TestJudgesAgree(t *testing.T) {
 						if k.LSN == 0 {
 							t.Error("no LSN")
 						}
-						return Edges(
-							t.Context(),
-							k,
-							[]Rule{{Rule: judged}},
-							ledger.Span{From: from, To: to, User: only},
-							nil,
+						return Edges(t.Context(), k, []Rule{{Rule: judged}}, ledger.Span{From: from, To: to, User: only}, nil,
 							func(e Edge) {
-								got = append(
-									got,
-									fmt.Sprintf("%s %s %s %d", e.ID, e.Table.Before.Format(0), e.Table.Total.Format(0),
-										e.Table.Count),
-								)
-							},
-						)
+								got = append(got, fmt.Sprintf("%s %s %s %d", e.ID, e.Table.Before.Format(0), e.Table.Total.Format(0),
+									e.Table.Count))
+							})
 					})
 					if err != nil {
 						t.Fatal(err)
@@ -151,11 +134,8 @@ func TestJudgesAgree(t *testing.T) {
 							continue
 						}
 						for _, e := range table.Edges(&judged, user, from, to) {
-							want = append(
-								want,
-								fmt.Sprintf("%s %s %s %d", brimline.AlertID(user, rule.ID, e.At), e.Figures.Before,
-									e.Figures.Total, e.Figures.Count),
-							)
+							want = append(want, fmt.Sprintf("%s %s %s %d", brimline.AlertID(user, rule.ID, e.At), e.Figures.Before,
+								e.Figures.Total, e.Figures.Count))
 						}
 					}
 					slices.Sort(got)
