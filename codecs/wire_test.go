@@ -442,8 +442,7 @@ func TestGoldenBytes(t *testing.T) {
 		{"proof-v1/found.json", codecs.Proof{}, &codecs.ProofReport{
 			From: alert.Candidate.Edge.Add(-24 * time.Hour), To: alert.Candidate.Edge, At: alert.Candidate.Edge + 1,
 			LSN:  0x16B374D848,
-			Took: 1500 * time.Millisecond, Edges: 1308, Alerts: 1307, Missing: 1, Superseded: 4, Outdated: 3,
-			False: 2, By: "host-1"}},
+			Took: 1500 * time.Millisecond, Edges: 1308, Alerts: 1307, Missing: 1, Superseded: 4, Outdated: 3, False: 2, By: "host-1"}},
 		{"settings-v1/unknown.json", codecs.Settings{}, &codecs.GroupSettings{
 			Source: "t", Table: "public.t", ID: []string{"id"}, User: "u", Amount: "a", Time: "at", Format: codecs.FormatFlat, TimeUnit: codecs.UnitUs, Decimals: codecs.DecimalsAuto, AmountMinorUnits: 2, AllowFloatAmounts: true}},
 		{"deadletter-v1/text.json", codecs.DeadLetter{}, &brimline.DeadLetter{Topic: "postgres.streaming.transactions", Partition: 1, Offset: 2,

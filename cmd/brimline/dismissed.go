@@ -33,7 +33,8 @@ Each line is one that it did not confirm, with what PostgreSQL had at the edge a
 what the stream had: already_above (the total was above the limit before; the true
 edge is an earlier one), not_above (it is not above; rows were changed or removed,
 or the stream has what PostgreSQL has not), quiet (another crossing came before, and
-the rule is quiet for longer), no_database (verification is off), before_alerts_from (it was confirmed, and lies before the group's --alerts-from).
+the rule is quiet for longer), no_database (verification is off), before_alerts_from
+(it was confirmed, and lies before the group's --alerts-from).
 The newest are last. The same edge may be dismissed, and be alerted later.
 
 Examples:

@@ -31,7 +31,8 @@ func writeRows(
 	for i := range rows {
 		r := &rows[i]
 		if _, err := tx.Exec(ctx, "INSERT INTO "+table.Sanitize()+` (id, user_id, amount, "timestamp", description)
-			VALUES ($1, $2, $3::text::numeric, $4, $5)`, r.ID, r.User, r.Amount.Format(2), r.Time.Std(), r.Description); err != nil {
+			VALUES ($1, $2, $3::text::numeric, $4, $5)`,
+			r.ID, r.User, r.Amount.Format(2), r.Time.Std(), r.Description); err != nil {
 			return err
 		}
 	}

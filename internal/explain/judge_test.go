@@ -527,7 +527,8 @@ CREATE TABLE seen.weighed AS
 // crossingsSQL is the definition of an edge. A frame takes no column, so each rule has a query of its own.
 const crossingsSQL = `
 INSERT INTO seen.crossings SELECT DISTINCT db, user_id, rule, ts, span FROM (
-	SELECT *, sum(weight) OVER w AS total, coalesce(sum(weight) OVER b, 0) AS before FROM seen.weighed WHERE taken AND rule = '%[1]s'
+	SELECT *, sum(weight) OVER w AS total, coalesce(sum(weight) OVER b, 0) AS before FROM seen.weighed
+	WHERE taken AND rule = '%[1]s'
 	WINDOW w AS (PARTITION BY db, user_id ORDER BY ts RANGE BETWEEN INTERVAL '%[2]s' PRECEDING AND CURRENT ROW),
 		b AS (PARTITION BY db, user_id ORDER BY ts RANGE BETWEEN INTERVAL '%[2]s' PRECEDING AND CURRENT ROW EXCLUDE GROUP)
 ) x WHERE before <= lim AND total > lim`
@@ -545,9 +546,11 @@ WITH p AS MATERIALIZED (
 		SELECT coalesce(sum(weight) FILTER (WHERE taken), 0) AS total, count(*) FILTER (WHERE taken AND counts) AS counted,
 			coalesce(sum(weight), 0) AS withall, count(*) FILTER (WHERE NOT taken AND counts) AS others,
 			max(ts) FILTER (WHERE taken) AS newest, count(*) FILTER (WHERE db) AS there
-		FROM seen.weighed w WHERE w.db = p.db AND w.user_id = p.user_id AND w.rule = p.rule AND w.ts BETWEEN p.at - p.span AND p.at) s
+		FROM seen.weighed w WHERE w.db = p.db AND w.user_id = p.user_id AND w.rule = p.rule
+		AND w.ts BETWEEN p.at - p.span AND p.at) s
 ), g AS MATERIALIZED (
-	SELECT f.*, CASE WHEN f.total > f.lim THEN (SELECT max(c.ts) FROM seen.crossings c WHERE c.db = f.db AND c.user_id = f.user_id
+	SELECT f.*, CASE WHEN f.total > f.lim THEN (SELECT max(c.ts) FROM seen.crossings c
+		WHERE c.db = f.db AND c.user_id = f.user_id
 			AND c.rule = f.rule AND c.ts <= f.at AND (f.db OR f.floor IS NULL OR c.ts - c.span > f.floor)) END AS edge,
 		CASE WHEN f.db AND f.streamed > f.lim THEN (SELECT max(c.ts) FROM seen.crossings c WHERE NOT c.db
 			AND c.user_id = f.user_id AND c.rule = f.rule AND c.ts <= f.at) END AS theirs
@@ -558,7 +561,8 @@ WITH p AS MATERIALIZED (
 			AND t.ts BETWEEN j.ts AND j.until) THEN 'dead_letter'
 		WHEN e.status = 3 THEN 'dead_letter'
 		WHEN d.reason IS NOT NULL AND (e.ts IS NULL OR e.status = 2 OR d.cause >= e.cause)
-			THEN CASE d.reason WHEN 'before_alerts_from' THEN 'before_alerts_from' WHEN 'quiet' THEN 'silent' ELSE 'dismissed' END
+			THEN CASE d.reason WHEN 'before_alerts_from' THEN 'before_alerts_from'
+			WHEN 'quiet' THEN 'silent' ELSE 'dismissed' END
 		WHEN e.status = 2 THEN 'dismissed'
 		WHEN e.ts IS NOT NULL AND g.cut THEN 'alert_not_kept'
 		WHEN e.ts IS NOT NULL THEN 'in_question' END AS verdict
@@ -574,7 +578,8 @@ WITH p AS MATERIALIZED (
 		EXISTS (SELECT FROM seen.alerts a WHERE a.user_id = g.user_id AND a.rule = g.rule AND a.ts = g.at) AS sent_at,
 		EXISTS (SELECT FROM seen.alerts a WHERE a.user_id = g.user_id AND a.rule = g.rule AND a.ts = g.edge) AS sent_edge,
 		EXISTS (SELECT FROM seen.alerts a WHERE a.user_id = g.user_id AND a.rule = g.rule AND a.ts = g.theirs) AS sent_theirs,
-		EXISTS (SELECT FROM seen.alerts a WHERE a.user_id = g.user_id AND a.rule = g.rule AND g.at = ANY (a.supersedes)) AS taken_over,
+		EXISTS (SELECT FROM seen.alerts a WHERE a.user_id = g.user_id AND a.rule = g.rule
+		AND g.at = ANY (a.supersedes)) AS taken_over,
 		(SELECT verdict FROM state s WHERE s.n = g.n AND s.ts = g.at) AS at_state,
 		(SELECT verdict FROM state s WHERE s.n = g.n AND s.ts = g.edge) AS edge_state,
 		(SELECT verdict FROM state s WHERE s.n = g.n AND s.ts = g.theirs) AS their_state,

@@ -8,7 +8,8 @@ import (
 )
 
 func TestConcerns(t *testing.T) {
-	const envelope = `{"schema":{"x":"7"},"payload":{"before":{"user_id":%s},"after":{"id":1,"user_id":%s},"source":{"lsn":7}}}`
+	const envelope = `{"schema":{"x":"7"},"payload":{"before":{"user_id":%s},` +
+		`"after":{"id":1,"user_id":%s},"source":{"lsn":7}}}`
 	for name, x := range map[string]struct {
 		letter brimline.DeadLetter
 		want   string

@@ -13,8 +13,8 @@ type Reason string
 // The reasons. An edge is the row time at which the total went over the limit.
 const (
 	Alerted          Reason = "alerted"            // the newest row is the edge, and its alert was sent
-	AboveSince       Reason = "above_since"        // the total has been above the limit since an earlier edge, which was alerted
-	AboveWithoutEdge Reason = "above_without_edge" // above, but no row lifted the total over the limit: a negative one left the window
+	AboveSince       Reason = "above_since"        // the total has been above the limit since an earlier edge, alerted
+	AboveWithoutEdge Reason = "above_without_edge" // above, though no row lifted it there: a negative one left
 	Shadow           Reason = "shadow"             // as the first two, of a rule on trial
 	Superseded       Reason = "superseded"         // an alert was sent for this very time, and a later one takes its place
 	Outdated         Reason = "outdated"           // an alert was sent for this very time, which is no edge any more
@@ -25,7 +25,7 @@ const (
 	InQuestion       Reason = "in_question"        // the edge was put to PostgreSQL, and nothing has become of it yet
 	NotInStream      Reason = "not_in_stream"      // PostgreSQL has rows that the change stream has not brought
 	Silent           Reason = "silent"             // another edge came before, and the rule is quiet for longer
-	BeforeRule       Reason = "before_rule"        // the edge lies before the rule was there, or before the user was forgotten
+	BeforeRule       Reason = "before_rule"        // the edge lies before the rule, or before the user was forgotten
 	BeforeAlertsFrom Reason = "before_alerts_from" // the edge lies before the time from which the group alerts
 	Distrusted       Reason = "distrusted"         // the stream's rows were forgotten, and PostgreSQL answers
 	NotRetained      Reason = "not_retained"       // the window reaches below the history that is kept
@@ -38,7 +38,8 @@ const (
 func Reasons() []Reason {
 	return []Reason{
 		Alerted, AboveSince, AboveWithoutEdge, Shadow, Superseded, Outdated, ShortBy, RowNotCounted, Dismissed, DeadLetter,
-		InQuestion, NotInStream, Silent, BeforeRule, BeforeAlertsFrom, Distrusted, NotRetained, AlertNotKept, UnknownUser, Unexplained,
+		InQuestion, NotInStream, Silent, BeforeRule, BeforeAlertsFrom, Distrusted, NotRetained, AlertNotKept, UnknownUser,
+		Unexplained,
 	}
 }
 
@@ -108,7 +109,8 @@ func (r *Report) Sentence(w Writing) string {
 		return fmt.Sprintf("PostgreSQL did not confirm the edge at %s (%s)", edge, w.Text(r.why()))
 	case DeadLetter:
 		if r.Edge == 0 {
-			return "a row of the user could not be taken in, and PostgreSQL has not said whether it lifts the total over the limit"
+			return "a row of the user could not be taken in, and PostgreSQL has not said whether it lifts " +
+				"the total over the limit"
 		}
 		return fmt.Sprintf("%s, but a row of the window, or the question about it, became a dead letter", crossed)
 	case InQuestion:

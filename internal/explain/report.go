@@ -208,10 +208,11 @@ type ruleBody struct {
 }
 
 type edgeBody struct {
-	Time   brimline.Time `json:"time"`
-	State  string        `json:"state,omitempty"` // of the window table
-	ID     string        `json:"alert_id"`
-	SentAt brimline.Time `json:"verified_at,omitzero"` // of the alert; absent where none was sent, or PostgreSQL was not asked
+	Time  brimline.Time `json:"time"`
+	State string        `json:"state,omitempty"` // of the window table
+	ID    string        `json:"alert_id"`
+	// SentAt is of the alert; absent where none was sent, or PostgreSQL was not asked.
+	SentAt brimline.Time `json:"verified_at,omitzero"`
 	Sent   bool          `json:"sent"`
 }
 

@@ -97,8 +97,9 @@ func TestExplain(t *testing.T) {
 	want(t, v, "not_in_stream", "explanations", 0, "reason")
 	want(t, v, "99", "explanations", 0, "differences", "only_in_database", 0, "id")
 	letter, err := codecs.DeadLetter{}.Encode(&brimline.DeadLetter{
-		Topic: o.Streams.Source, Key: []byte(`{"id":99}`), Value: []byte(`{"after":{"id":99,"user_id":27956157,"amount":"x"}}`),
-		Kind: "amount_type", Error: "no number", At: noon,
+		Topic: o.Streams.Source, Key: []byte(`{"id":99}`),
+		Value: []byte(`{"after":{"id":99,"user_id":27956157,"amount":"x"}}`),
+		Kind:  "amount_type", Error: "no number", At: noon,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -125,7 +125,8 @@ func judged(t *testing.T, s *server, o Options) {
 			FROM (SELECT DISTINCT at, total, before FROM (
 			SELECT at, sum(m) OVER (ORDER BY at RANGE BETWEEN $2::interval PRECEDING AND CURRENT ROW) AS total,
 			  coalesce(sum(m) OVER (ORDER BY at RANGE BETWEEN $2::interval PRECEDING AND CURRENT ROW EXCLUDE GROUP), 0) AS before
-			FROM (SELECT %s::timestamptz AS at, %s AS m FROM (SELECT *, %s::numeric AS a FROM %s) r WHERE %s::text = $1 AND %s) w) x) tb
+			FROM (SELECT %s::timestamptz AS at, %s AS m FROM (SELECT *, %s::numeric AS a FROM %s) r
+			WHERE %s::text = $1 AND %s) w) x) tb
 			ORDER BY at`,
 			quote(
 				o.Columns.Time,

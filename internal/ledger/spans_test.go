@@ -46,7 +46,8 @@ func manyTogether(t *testing.T, s *server) {
 func rowsOfAUser(t *testing.T, s *server) {
 	s.exec(t, `CREATE TABLE few (id int PRIMARY KEY, u int, a numeric, t timestamptz, c text);
 		INSERT INTO few VALUES (10, 1, 1.50, '2026-01-01 00:00:02Z', NULL), (9, 1, -2, '2026-01-01 00:00:02Z', 'x'),
-			(3, 1, 3, '2026-01-01 00:00:01Z', 'y'), (4, 1, NULL, '2026-01-01 00:00:01Z', 'z'), (5, 2, 1, '2026-01-01 00:00:01Z', ''),
+			(3, 1, 3, '2026-01-01 00:00:01Z', 'y'), (4, 1, NULL, '2026-01-01 00:00:01Z', 'z'),
+			(5, 2, 1, '2026-01-01 00:00:01Z', ''),
 			(6, 1, 1, '2026-01-01 00:00:00Z', ''), (7, 1, 1, '2026-01-01 00:00:02.000001Z', '');
 		INSERT INTO few SELECT n, 3, 1, '2026-01-01Z', '' FROM generate_series(100, 10099) n`)
 	l := s.open(t, Options{

@@ -153,7 +153,8 @@ func TestCredentialsWhileRunning(t *testing.T) {
 		write(t, "rules.yaml", "rules: [{id: r, window: 7d, limit: 100}]"),
 	)
 	base := awaitReady(t, run)
-	for _, path := range []string{"/", "/metrics", "/readyz", "/healthz", "/api/v1/alerts", "/api/v1/status", "/api/v1/rules", "/api/v1/topology", "/api/v1/users/7", "/api/v1/users/7/explain",
+	for _, path := range []string{"/", "/metrics", "/readyz", "/healthz", "/api/v1/alerts", "/api/v1/status",
+		"/api/v1/rules", "/api/v1/topology", "/api/v1/users/7", "/api/v1/users/7/explain",
 		"/debug/pprof/", "/debug/vars", "/api/v1/config"} {
 		if strings.Contains(get(t, base+path), canary) {
 			t.Errorf("the password shows at %s", path)
@@ -165,7 +166,9 @@ func TestCredentialsWhileRunning(t *testing.T) {
 		}
 	}
 	var sessions int
-	if err := conn.QueryRow(t.Context(), "SELECT count(*) FROM pg_stat_activity WHERE application_name || query LIKE '%' || $1 || '%' AND pid <> pg_backend_pid()", canary).Scan(&sessions); err != nil ||
+	if err := conn.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity
+		WHERE application_name || query LIKE '%' || $1 || '%'
+		AND pid <> pg_backend_pid()`, canary).Scan(&sessions); err != nil ||
 		sessions > 0 {
 		t.Errorf("the password shows in %d sessions, %v", sessions, err)
 	}

@@ -139,7 +139,8 @@ func (tb Table) Edges(t testing.TB, r brimline.Rule, where string) map[string]Ve
 		  FROM %[3]s WHERE %[4]s
 		  WINDOW w AS (PARTITION BY user_id ORDER BY "timestamp" RANGE BETWEEN $1::interval PRECEDING AND CURRENT ROW)
 		) x WHERE total > $2::text::numeric AND before <= $2::text::numeric
-		) edges) followed WHERE earlier IS NULL OR $3::interval = '0' OR ts - earlier > $3::interval`, weight, counts, tb.Name.Sanitize(), where),
+		) edges) followed WHERE earlier IS NULL OR $3::interval = '0' OR ts - earlier > $3::interval`,
+		weight, counts, tb.Name.Sanitize(), where),
 		interval(r.Window), r.Limit.Format(r.Measure.Scale(2)), interval(r.Quiet))
 	if err != nil {
 		t.Fatalf("the judge: %v", err)

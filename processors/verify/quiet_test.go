@@ -16,7 +16,9 @@ import (
 func TestQuiet(t *testing.T) {
 	w := newWorld(t, 1)
 	w.ledger.finds(2*hour, 4*hour, 6*hour, 12*hour)
-	of := func(user string, quiet time.Duration, edge brimline.Time, offset int64, later ...brimline.Time) *brimline.Candidate {
+	of := func(
+		user string, quiet time.Duration, edge brimline.Time, offset int64, later ...brimline.Time,
+	) *brimline.Candidate {
 		c := naming(user, edge, offset, later...)
 		c.Rule.Quiet = quiet
 		c.Stream = brimline.Figures{Before: total(60), Total: total(1000), Count: 9} // more than PostgreSQL has
