@@ -159,8 +159,7 @@ func (a *App) reportOf(r *prove.Result, took time.Duration) *codecs.ProofReport 
 func proofStatus(p *codecs.ProofReport) *httpapi.Proof {
 	return &httpapi.Proof{
 		From: p.From, To: p.To, At: p.At, LSN: brimline.FormatLSN(p.LSN), Edges: p.Edges, Alerts: p.Alerts,
-		Missing:    p.Missing,
-		Superseded: p.Superseded, Outdated: p.Outdated, False: p.False, Instance: p.By,
+		Missing: p.Missing, Superseded: p.Superseded, Outdated: p.Outdated, False: p.False, Instance: p.By,
 	}
 }
 
