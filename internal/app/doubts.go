@@ -83,13 +83,11 @@ func (a *App) tellAbove(ctx context.Context, states *window.States) {
 func (a *App) awaitCaughtUp(ctx context.Context) error {
 	starved := func() bool { return !a.budget.Starved().IsZero() }
 	for {
+		before := a.allAsked() // what was asked since has its answer on the way
 		if err := AwaitCaughtUp(ctx, awaited{a.cluster, a.streams.Again, starved}, a.streams, caughtEvery); err != nil {
 			return err
 		}
-		if !a.asksAbove() || !a.config.Runs(processors.Window) {
-			return nil
-		}
-		if states := a.distrusted.Load(); states != nil && states.Recalled() && states.Above() == 0 {
+		if before && a.allAsked() {
 			return nil
 		}
 		select {
@@ -98,6 +96,15 @@ func (a *App) awaitCaughtUp(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
+}
+
+// allAsked says whether PostgreSQL is to be asked about no user above a limit whom this instance has.
+func (a *App) allAsked() bool {
+	if !a.asksAbove() || !a.config.Runs(processors.Window) {
+		return true
+	}
+	states := a.distrusted.Load()
+	return states != nil && states.Recalled() && states.Above() == 0
 }
 
 // longest is the longest window of a rule.

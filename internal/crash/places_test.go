@@ -341,8 +341,7 @@ func moveLeaders(r *round) {
 }
 
 // commitsWait has commits wait for a synchronous standby that does not answer: they are in the log, and Debezium tells
-// of
-// them, while no session sees their rows. Instances are killed meanwhile. A wait ends when the standby is given up.
+// of them, while no session sees their rows. Instances are killed meanwhile. A wait ends when the standby is given up.
 func commitsWait(r *round) {
 	ctx, cancel := r.bounded()
 	defer cancel()
