@@ -11,7 +11,9 @@
 // # Files
 //
 //   - change.go: changes of rows, and answers, from route and verify to window.
-//   - window.go, windowpart.go, segments.go: the values of the window table.
+//   - window.go: the values of the window table, part by part; window_rows.go, window_stamps.go, window_rules.go,
+//     window_versions.go, window_log.go and window_asked.go: how each part lies.
+//   - segments.go: a user's state put together from such values.
 //   - candidate.go, again.go: candidates and questions from window to verify, and questions that verify asks again.
 //   - alert.go, alertlog.go, deadletter.go: alerts, the newest of a user, records that could not be taken.
 //   - rules.go, settings.go, report.go: the rules of a group, what its rows mean, and its newest proof.
