@@ -1,6 +1,6 @@
 // Package codecs holds every byte layout that brimline writes.
 //
-// Between the stages, [Change], [Window] and [Candidates] are compact, because they are written once per row. Records
+// Between the stages, [Change], [Window], [Marker] and [Candidates] are compact, because they are written once per row. Records
 // that people and other programs read ([Alert], [DeadLetter], [AlertLog], [RuleSet], [Settings], [Proof]) are JSON.
 // Both kinds carry a version: the first byte, or the member "version". A decoder reads every version ever released;
 // testdata/wire keeps bytes of each. Change events of connectors, which others write, are read by package debezium.
@@ -14,6 +14,7 @@
 //   - window.go: the values of the window table, part by part; window_rows.go, window_stamps.go, window_rules.go,
 //     window_versions.go, window_log.go and window_asked.go: how each part lies.
 //   - segments.go: a user's state put together from such values.
+//   - marker.go: what the window table keeps about all users of a partition.
 //   - candidate.go, again.go: candidates and questions from window to verify, and questions that verify asks again.
 //   - alert.go, alertlog.go, deadletter.go: alerts, the newest of a user, records that could not be taken.
 //   - rules.go, settings.go, report.go: the rules of a group, what its rows mean, and its newest proof.
