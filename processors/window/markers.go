@@ -68,9 +68,12 @@ func (m *Markers) take(partition int32, offset int64, c *brimline.Change) *briml
 	return &k
 }
 
-// truncate notes a Truncate. One that is older in the source than the newest, or the same once more, changes nothing:
-// what it takes away is gone already.
+// truncate notes a Truncate. A replay changes nothing. Nor does one that is older in the source than the newest, or the
+// same once more: what it takes away is gone already.
 func truncate(k *brimline.Marker, offset int64, c *brimline.Change) {
+	if offset < k.TruncatedAt {
+		return
+	}
 	if k.Truncation != nil {
 		if o := k.Truncation.Order(&c.Source); o == brimline.Older || o == brimline.Same {
 			return

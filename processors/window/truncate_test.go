@@ -338,6 +338,32 @@ func TestMarkersRememberPlaces(t *testing.T) {
 	}
 }
 
+// TestMarkersKnowReplays: messages that come once more after a restart find the marker as the newest has left it.
+func TestMarkersKnowReplays(t *testing.T) {
+	in := mapped{of: map[string][]byte{}}
+	messages := []*brimline.Change{
+		{Kind: brimline.Truncate}, {Kind: brimline.Sweep, Row: brimline.Transaction{Time: 7}},
+		{Kind: brimline.Truncate, Source: brimline.Source{LSN: 40, Offset: 1}},
+		{Kind: brimline.Truncate, Source: brimline.Source{Offset: 2}},
+		{Kind: brimline.Sweep, Row: brimline.Transaction{Time: 9}},
+	}
+	m := reopened(t, in)
+	for offset, c := range messages {
+		keep(t, in, m.take(0, int64(offset), c))
+	}
+	want := m.get(0)
+	if want.TruncatedAt != 4 || want.Truncation != nil || len(want.Sweeps) != 2 || want.Last() != 5 {
+		t.Fatalf("%+v", want)
+	}
+	m = reopened(t, in)
+	for offset, c := range messages {
+		keep(t, in, m.take(0, int64(offset), c))
+		if got := m.get(0); !reflect.DeepEqual(got, want) {
+			t.Errorf("message %d once more makes %+v of %+v", offset, got, want)
+		}
+	}
+}
+
 // TestMarkersOfTheLayoutBefore: what an older brimline wrote down of a partition is taken over.
 func TestMarkersOfTheLayoutBefore(t *testing.T) {
 	text, err := os.ReadFile("../../testdata/wire/older/marker-v1/swept.hex")
