@@ -68,6 +68,7 @@ type App struct {
 	metrics      *Metrics
 	stageMetrics stageMetrics
 	distrusted   atomic.Pointer[window.States] // of the window stage; nil while it does not run here
+	visited      atomic.Pointer[visits]        // of the same attempt of the window stage
 	judged       *judged                       // nil where this instance asks PostgreSQL nothing
 	budget       *verify.Budget                // of users who are distrusted by themselves
 	folded       *folded
