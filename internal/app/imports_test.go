@@ -35,6 +35,7 @@ const (
 // layers is in the order of the tree: a row may name only rows above it, so the table cannot hold a cycle.
 func layers() []layer {
 	stage := []string{".", "codecs", "processors", "internal/sliding", "internal/failpoint"}
+	routing := append(slices.Clone(stage), "codecs/debezium")
 	keeping := append(slices.Clone(stage), "internal/table")
 	return []layer{
 		{".", nil, nil},
@@ -42,7 +43,8 @@ func layers() []layer {
 		{"internal/plain", nil, nil},
 		{"internal/urls", nil, nil},
 		{"internal/sliding", []string{"."}, nil},
-		{"codecs", []string{"."}, nil},
+		{"codecs/debezium", []string{"."}, nil},
+		{"codecs", []string{".", "codecs/debezium"}, nil},
 		{"internal/rules", []string{".", "internal/sliding"}, []string{yamlModule, "github.com/expr-lang/expr"}},
 		{"internal/postgres", []string{".", "internal/urls"}, []string{pgxModule}},
 		{"internal/ledger", []string{".", "internal/sliding", "internal/postgres", "internal/failpoint"}, []string{pgxModule}},
@@ -57,7 +59,7 @@ func layers() []layer {
 		{"internal/capture/kafkasink", []string{"internal/capture"}, []string{saramaModule}},
 		{"internal/embedded", []string{"."}, []string{franzModule + "/pkg/kfake", "github.com/fergusstrange/embedded-postgres", pgxModule}},
 		{"processors", []string{".", "codecs"}, []string{gokaModule}},
-		{"processors/route", stage, []string{gokaModule, franzModule + "/pkg/kgo", franzModule + "/pkg/kerr", franzModule + "/pkg/kmsg", franzModule + "/pkg/kversion", metricsModule}},
+		{"processors/route", routing, []string{gokaModule, franzModule + "/pkg/kgo", franzModule + "/pkg/kerr", franzModule + "/pkg/kmsg", franzModule + "/pkg/kversion", metricsModule}},
 		{"processors/window", keeping, []string{gokaModule, metricsModule}},
 		{"processors/verify", stage, []string{franzModule + "/pkg/kgo", franzModule + "/pkg/kerr", franzModule + "/pkg/kmsg", franzModule + "/pkg/kversion", metricsModule}},
 		{"processors/index", keeping, []string{gokaModule, metricsModule}},
@@ -65,7 +67,7 @@ func layers() []layer {
 		{"views", []string{
 			".", "codecs", "processors", "internal/sliding", "internal/rules", "internal/kafka", "internal/table",
 		}, []string{gokaModule}},
-		{"internal/preflight", []string{".", "codecs", "processors", "internal/kafka", "internal/postgres",
+		{"internal/preflight", []string{".", "codecs/debezium", "processors", "internal/kafka", "internal/postgres",
 			"internal/rules", "internal/urls"},
 			[]string{pgxModule, "github.com/dustin/go-humanize"}},
 		{"internal/feed", []string{".", "internal/kafka"}, []string{franzModule}},
@@ -74,7 +76,8 @@ func layers() []layer {
 		{"internal/config", []string{".", "processors", "internal/urls"}, []string{kongModule, yamlModule,
 			"github.com/dustin/go-humanize"}},
 		{"internal/app", []string{
-			".", "codecs", "processors", "processors/route", "processors/window", "processors/verify", "processors/index", "views",
+			".", "codecs", "codecs/debezium", "processors", "processors/route", "processors/window", "processors/verify",
+			"processors/index", "views",
 			"internal/sliding", "internal/rules", "internal/ledger", "internal/kafka", "internal/table", "internal/capture", "internal/capture/kafkasink",
 			"internal/preflight", "internal/feed", "internal/httpapi", "internal/config", "internal/failpoint", "internal/starter",
 			"internal/backtest", "internal/explain", "internal/judge", "internal/prove",

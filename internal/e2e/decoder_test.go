@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/brimline/brimline"
-	"github.com/brimline/brimline/codecs"
+	"github.com/brimline/brimline/codecs/debezium"
 	"github.com/brimline/brimline/internal/testkit"
 )
 
@@ -19,9 +19,9 @@ func TestUpdateThatCannotBeTaken(t *testing.T) {
 		Amount: 12000, Time: day(2)}
 	update := string(testkit.Envelope("transactions", "u", &first, &first, 2).Value)
 	for name, after := range map[string][2]string{ // what is changed in after, which comes first
-		codecs.KindEmptyUser:    {`"user_id":7`, `"user_id":null`},
-		codecs.KindAmountNaN:    {`"amount":"150.00"`, `"amount":"NAN"`},
-		codecs.KindInfiniteTime: {`"timestamp":"2026-01-01T00:00:00.000000Z"`, `"timestamp":"infinity"`},
+		debezium.KindEmptyUser:    {`"user_id":7`, `"user_id":null`},
+		debezium.KindAmountNaN:    {`"amount":"150.00"`, `"amount":"NAN"`},
+		debezium.KindInfiniteTime: {`"timestamp":"2026-01-01T00:00:00.000000Z"`, `"timestamp":"infinity"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			j := newJob(t, parts(t), 1, "rules: [{id: r, window: 7d, limit: 100}]")
