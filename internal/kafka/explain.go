@@ -32,7 +32,7 @@ const (
 // says what can be done. where names what was being done and to what. What is
 // already explained, and the end of a context, are returned as they are.
 func Explain(err error, where string) error {
-	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+	if err == nil || ended(err) {
 		return err
 	}
 	if _, ok := errors.AsType[*brimline.Error](err); ok {
@@ -44,6 +44,14 @@ func Explain(err error, where string) error {
 		e.Class = brimline.ClassRuntime
 	}
 	return e
+}
+
+// ended says whether err is the end of a context. Go takes a connection that was not made in time for one, too.
+func ended(err error) bool {
+	if _, dialled := errors.AsType[*net.OpError](err); dialled {
+		return errors.Is(err, context.Canceled)
+	}
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 
 // diagnose asks for the most telling cause first: sarama wraps "wrong password"
