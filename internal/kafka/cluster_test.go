@@ -95,26 +95,6 @@ func TestOutlastsARestart(t *testing.T) {
 	}
 }
 
-func TestPasswords(t *testing.T) {
-	t.Parallel()
-	_, o := broker(t, kfake.EnableSASL(), kfake.Superuser(SASLPlain, "plain", "secret"),
-		kfake.Superuser(SASLScramSHA256, "short", "secret"), kfake.Superuser(SASLScramSHA512, "long", "secret"))
-	for mechanism, user := range map[string]string{SASLPlain: "plain", SASLScramSHA256: "short", SASLScramSHA512: "long"} {
-		o.SASL = SASL{Mechanism: mechanism, User: user, Password: "secret"}
-		c, err := Dial(deadline(t), o, Quick)
-		if err != nil {
-			t.Errorf("%s: %v", mechanism, err)
-			continue
-		}
-		must(t, c.Close())
-		o.SASL.Password = "wrong"
-		// Kafka says so (KindAuth, see TestExplain); kfake hangs up without a word.
-		if _, err := Dial(deadline(t), o, Quick); kindOf(err) != KindAuth && kindOf(err) != KindUnreachable {
-			t.Errorf("%s with a wrong password: %v", mechanism, err)
-		}
-	}
-}
-
 func TestEnsureCreatesAndChecks(t *testing.T) {
 	t.Parallel()
 	_, o := broker(t, kfake.NumBrokers(3))

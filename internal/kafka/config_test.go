@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -145,6 +146,7 @@ func TestExplain(t *testing.T) {
 	}{
 		{sarama.Wrap(sarama.ErrOutOfBrokers, io.EOF), KindUnreachable},
 		{fmt.Errorf("unable to dial: %w", late), KindUnreachable},
+		{fmt.Errorf("unable to dial: %w", context.DeadlineExceeded), KindUnreachable}, // in TLS, franz-go
 		{kerr.SaslAuthenticationFailed, KindAuth},
 		{&kadm.AuthError{Err: kerr.GroupAuthorizationFailed}, KindPermission},
 		{sarama.Wrap(sarama.ErrOutOfBrokers, errors.New("tls: first record does not look like a TLS handshake")), KindTLS},

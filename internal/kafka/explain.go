@@ -46,9 +46,10 @@ func Explain(err error, where string) error {
 	return e
 }
 
-// ended says whether err is the end of a context. Go takes a connection that was not made in time for one, too.
+// ended says whether err is the end of a context. Go takes a connection that was not made in time for one, too, and so
+// does franz-go with its own words.
 func ended(err error) bool {
-	if _, dialled := errors.AsType[*net.OpError](err); dialled {
+	if _, dialled := errors.AsType[*net.OpError](err); dialled || strings.Contains(err.Error(), "unable to dial: ") {
 		return errors.Is(err, context.Canceled)
 	}
 	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
@@ -58,7 +59,7 @@ func ended(err error) bool {
 // and "unknown authority" in "run out of brokers".
 func diagnose(err error) (kind, remedy string) {
 	if isTLS(err) {
-		return KindTLS, "check that the port speaks TLS, the CA file (the authority of the brokers' certificates), and the server name"
+		return KindTLS, "check whether the port wants TLS, the CA file (the authority of the brokers' certificates), and the server name"
 	}
 	for _, s := range symptoms() {
 		if s.matches(err) {
@@ -175,7 +176,7 @@ func isTLS(err error) bool {
 		return true
 	}
 	text := err.Error()
-	return strings.Contains(text, "tls: ") || strings.Contains(text, "x509: ")
+	return strings.Contains(text, "tls: ") || strings.Contains(text, "x509: ") || strings.Contains(text, "tls alert record")
 }
 
 func isNetwork(err error) bool {
