@@ -17,7 +17,7 @@
 //	health.go    what an operator should know of while it runs
 //	checks.go    what is looked at before           settings.go   what the group's rows mean
 //	catalog.go   columns that change while it runs
-//	serve.go     views and HTTP                    judged.go      what PostgreSQL refuted lately
+//	serve.go     views and HTTP                    judged.go      what PostgreSQL dismissed lately
 //	profile.go   profiles                           prove.go, reports.go  the alerts compared with the table
 package app
 

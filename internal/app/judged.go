@@ -21,7 +21,7 @@ const (
 )
 
 // judged keeps what PostgreSQL made of this instance's candidates, since the start and for the last hour. It tells
-// apart what was judged while the group was catching up: partial totals are refuted then, as they should be.
+// apart what was judged while the group was catching up: partial totals are dismissed then, as they should be.
 type judged struct {
 	tally     func() verify.Tally
 	dismissed string // topic

@@ -60,14 +60,14 @@ func (w *judgedWorld) notice(t *testing.T, level httpapi.Level, figures string) 
 
 const steadily = "while the group had caught up: the stream held what PostgreSQL does not"
 
-// What PostgreSQL refuted is told for the last hour, and what it refuted while the group had caught up stands out.
+// What PostgreSQL dismissed is told for the last hour, and what it dismissed while the group had caught up stands out.
 func TestJudged(t *testing.T) {
 	w := newJudgedWorld()
 	w.notice(t, "", "")
 	w.minute(100, 0, 0)
 	w.notice(t, "", "")
 
-	// A catch-up: whatever is refuted then is as it should be.
+	// A catch-up: whatever is dismissed then is as it should be.
 	w.lag = 50_000
 	w.minute(1000, 5, 300)
 	w.notice(t, httpapi.Note, "305 of 1,100 candidates in the last 2 min: not_above 5, already_above 300")

@@ -285,7 +285,7 @@ func (w *scene) became(user string, rule *sliding.Rule, asked []brimline.Candida
 			w.refuse(key, c, brimline.ReasonQuiet)
 		case n < 80:
 			w.refuse(key, c, brimline.ReasonAlreadyAbove)
-			edge.Status = brimline.Disproved
+			edge.Status = brimline.EdgeDismissed
 			if w.chance(20) { // put once more
 				edge.Status = brimline.Announced
 				edge.Cause.Offset++
@@ -295,7 +295,7 @@ func (w *scene) became(user string, rule *sliding.Rule, asked []brimline.Candida
 		case n < 90:
 			edge.Status = brimline.Disturbed
 		case n < 93:
-			edge.Status = brimline.Disproved
+			edge.Status = brimline.EdgeDismissed
 		}
 		if c.Edge > state.Quiet && !w.chance(4) { // or forgotten, by age
 			edges[c.Edge] = edge

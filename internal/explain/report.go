@@ -27,7 +27,7 @@ type Report struct {
 	Newest         brimline.Time // newest row that the rule takes up to At, 0 for none
 	Silent         bool          // another edge lies in the rule's quiet before it
 	State          *brimline.EdgeStatus
-	Refusal        *brimline.Alert // the newest dismissal of the edge
+	Dismissal      *brimline.Alert // the newest dismissal of the edge
 	Quiet          brimline.Time
 	NotCounted     int64          // rows of the window that only the rule's where leaves out
 	WithAll        brimline.Total // what the total would be with them
@@ -166,7 +166,7 @@ func StateName(s brimline.EdgeStatus) string {
 	switch s {
 	case brimline.Disturbed:
 		return "disturbed"
-	case brimline.Disproved:
+	case brimline.EdgeDismissed:
 		return "disproved"
 	case brimline.Unjudged:
 		return "unjudged"
@@ -193,7 +193,7 @@ type Body struct {
 	NotCounted  int            `json:"rows_not_counted"`
 	Differences *differBody    `json:"differences,omitempty"`
 	Letters     []letterBody   `json:"dead_letters"`
-	Dismissed   []refusalBody  `json:"dismissed"`
+	Dismissed   []dismissalBody  `json:"dismissed"`
 	Distrusted  *distrustBody  `json:"distrusted,omitempty"`
 	QuietUpTo   *brimline.Time `json:"no_alerts_up_to,omitempty"`
 }
@@ -267,7 +267,7 @@ type letterBody struct {
 	Remedy    string        `json:"remedy,omitempty"`
 }
 
-type refusalBody struct {
+type dismissalBody struct {
 	Edge     brimline.Time `json:"edge"`
 	Reason   string        `json:"reason"`
 	At       brimline.Time `json:"at,omitzero"`
@@ -301,7 +301,7 @@ func (r *Report) Body(rowsMost int) Body {
 				&r.Stream.At,
 			), r.Stream.Complete, r.Stream.Distrusted, r.AsOf.Input, r.AsOf.Partition, r.AsOf.Lag,
 		},
-		Rows: []rowBody{}, RowsTotal: len(r.Rows), Letters: []letterBody{}, Dismissed: []refusalBody{},
+		Rows: []rowBody{}, RowsTotal: len(r.Rows), Letters: []letterBody{}, Dismissed: []dismissalBody{},
 	}
 	if r.Rule.Shadow {
 		b.Rule.Mode = "shadow"
@@ -344,13 +344,13 @@ func (r *Report) Body(rowsMost int) Body {
 		)
 	}
 	for _, d := range r.Dismissed[:min(len(r.Dismissed), most)] {
-		refusal := refusalBody{
+		dismissal := dismissalBody{
 			Edge: d.Candidate.Edge, Reason: d.Reason, At: d.Verification.At, Stream: r.figuresBody(&d.Candidate.Stream),
 		}
 		if d.Database != nil {
-			refusal.Database = new(r.figuresBody(d.Database))
+			dismissal.Database = new(r.figuresBody(d.Database))
 		}
-		b.Dismissed = append(b.Dismissed, refusal)
+		b.Dismissed = append(b.Dismissed, dismissal)
 	}
 	if d := r.Doubt; d != nil {
 		b.Distrusted = &distrustBody{d.Reason, d.At, d.Floor}

@@ -161,7 +161,7 @@ func (v *verifier) verify(c *brimline.Candidate) (*Alert, *brimline.Change) {
 		f := asFigures(edges[0].Figures)
 		return &Alert{Rule: rule.ID, User: c.User, At: c.Edge, Figures: f, Severity: c.Rule.Severity}, nil
 	}
-	answer.Kind, answer.Row = brimline.Refuted, brimline.Transaction{}
+	answer.Kind, answer.Row = brimline.Dismissal, brimline.Transaction{}
 	answer.Edges, answer.Cause = []brimline.Time{c.Edge}, c.Cause.Offset
 	return nil, answer
 }

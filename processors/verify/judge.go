@@ -192,7 +192,7 @@ func judgeEdge(c *brimline.Candidate, rule *sliding.Rule, q *question) outcome {
 		a.Reason = brimline.ReasonNotAbove
 	}
 	return outcome{dismissed: a, answers: []*brimline.Change{{
-		Kind: brimline.Refuted, User: c.User, Source: c.Source,
+		Kind: brimline.Dismissal, User: c.User, Source: c.Source,
 		Rule: rule.Fingerprint, Edges: []brimline.Time{c.Edge}, Cause: c.Cause.Offset,
 	}}}
 }

@@ -107,8 +107,8 @@ func (f *Folder) Fold(state *State, in Input) (candidates []brimline.Candidate, 
 		write = s.delete()
 	case brimline.EdgesFound:
 		write = s.edgesFound()
-	case brimline.Refuted:
-		write = s.refuted()
+	case brimline.Dismissal:
+		write = s.dismissed()
 	case brimline.Unjudgeable:
 		write = s.unjudgeable()
 	case brimline.Retry:
@@ -119,7 +119,7 @@ func (f *Folder) Fold(state *State, in Input) (candidates []brimline.Candidate, 
 		write = s.askOnceMore()
 	case brimline.Forget:
 		write = s.forgetUser()
-	case brimline.Restored, brimline.StillRefuted:
+	case brimline.Restored, brimline.StillDismissed:
 		write = s.putOnceMore()
 	case brimline.Disbelieved:
 		write = s.disbelieved()
@@ -210,7 +210,7 @@ func (s *step) doubtEdges() {
 	for i := range s.w.Rules {
 		s.eachEdge(i, brimline.MinTime, brimline.MaxTime, func(e brimline.Edge) (_ brimline.Edge, stays bool) {
 			switch e.Status {
-			case brimline.Disproved, brimline.Unjudged:
+			case brimline.EdgeDismissed, brimline.Unjudged:
 				return e, false
 			case brimline.Announced, brimline.Touched:
 				e.Status = brimline.Disturbed
@@ -479,7 +479,7 @@ func (s *step) edgesFound() bool {
 		for _, t := range c.Edges {
 			at, known := s.edge(i, t)
 			switch {
-			case known && s.w.Rules[i].Edges[at].Status != brimline.Disproved &&
+			case known && s.w.Rules[i].Edges[at].Status != brimline.EdgeDismissed &&
 				s.w.Rules[i].Edges[at].Status != brimline.Unjudged:
 				continue
 			case known:
@@ -500,15 +500,15 @@ func (s *step) isQuiet(i int, t brimline.Time) bool {
 	return quiet != 0 && t <= quiet
 }
 
-// refuted takes PostgreSQL's no to an edge. If rows changed while the question
+// dismissed takes PostgreSQL's no to an edge. If rows changed while the question
 // was under way, the edge is judged once more on the rows as they are now.
-func (s *step) refuted() bool {
+func (s *step) dismissed() bool {
 	i, at := s.answeredEdge()
 	if i < 0 {
 		return false
 	}
 	if e := s.w.Rules[i].Edges[at]; e.Status == brimline.Announced || e.Status == brimline.Touched {
-		e.Status = brimline.Disproved
+		e.Status = brimline.EdgeDismissed
 		s.setEdge(i, e)
 		return true
 	}
@@ -562,12 +562,12 @@ func (s *step) emit(i int, t brimline.Time, cause brimline.Cause, figures brimli
 		Kind: brimline.EdgeCandidate, User: s.in.Change.User, Scale: s.scale, Rule: s.rules[i].Rule, Edge: t,
 		Trigger: s.in.Change.Row, Source: s.in.Change.Source, After: s.after(), Stream: figures,
 		Newest: s.rows.NewestAt(i, t, newestShown), Cause: cause,
-		Doubted: s.in.Change.Kind == brimline.StillRefuted, Later: s.later(i, t, cause),
+		Doubted: s.in.Change.Kind == brimline.StillDismissed, Later: s.later(i, t, cause),
 		ClearsAt: clears,
 	})
 }
 
-// mostLater is how many later edges a candidate names. Those that are refused or were never asked about are passed
+// mostLater is how many later edges a candidate names. Those that are dismissed or were never asked about are passed
 // over, as long as they are few.
 const (
 	mostLater  = 32
@@ -589,7 +589,7 @@ func (s *step) later(i int, t brimline.Time, cause brimline.Cause) (edges []brim
 		case len(edges) == mostLater:
 			return edges
 		case e.Cause.Offset < 0 || e.Cause.Compare(cause) >= 0:
-		case e.Status == brimline.Disproved || e.Status == brimline.Unjudged:
+		case e.Status == brimline.EdgeDismissed || e.Status == brimline.Unjudged:
 		default:
 			edges = append(edges, e.Time)
 		}

@@ -162,7 +162,7 @@ func (s *step) askAgain() {
 		switch c.Kind {
 		case brimline.Upsert, brimline.Delete:
 			s.askLateAgain(i)
-		case brimline.Refuted:
+		case brimline.Dismissal:
 			if s.rules[i].Fingerprint == c.Rule && len(c.Edges) == 1 && c.Edges[0] < s.judgeable(i) {
 				s.ask(i, c.Edges[0], c.Edges[0], c.Edges[0])
 			}
@@ -214,7 +214,7 @@ func (s *step) askLateAgain(i int) {
 }
 
 // reach goes through what is known of rule i's edges in [from, to], whose windows a change to rows belongs to. Rows
-// were removed or lowered if mayFall: an edge that PostgreSQL refuted may have come back, and one that it is being
+// were removed or lowered if mayFall: an edge that PostgreSQL dismissed may have come back, and one that it is being
 // asked about may be judged on the old rows. woken says that an edge is forgotten, so that it is found if it is
 // there.
 //
@@ -226,7 +226,7 @@ func (s *step) reach(i int, from, to brimline.Time, mayFall bool) (changed, woke
 		s.eachEdge(i, from, to, func(e brimline.Edge) (_ brimline.Edge, stays bool) {
 			switch {
 			case e.Cause.Offset == s.in.Offset: // found by this message, on the rows as they are now
-			case e.Status == brimline.Disproved && mayFall || e.Status == brimline.Unjudged:
+			case e.Status == brimline.EdgeDismissed && mayFall || e.Status == brimline.Unjudged:
 				if e.Status == brimline.Unjudged && e.Time < s.judgeable(i) {
 					s.merge(i, brimline.Span{From: e.Time, Until: e.Time})
 				}
