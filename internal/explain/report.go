@@ -177,25 +177,25 @@ func StateName(s brimline.EdgeStatus) string {
 
 // Body is a report as JSON. Amounts are decimal strings.
 type Body struct {
-	User        string         `json:"user_id"`
-	Found       bool           `json:"found"`
-	Rule        ruleBody       `json:"rule"`
-	At          brimline.Time  `json:"at"`
-	Reason      Reason         `json:"reason"`
-	Sentence    string         `json:"sentence"`
-	Edge        *edgeBody      `json:"edge,omitempty"`
-	Distance    *string        `json:"distance"` // limit less total; null where the total is not known
-	Stream      streamBody     `json:"stream"`
-	Database    *databaseBody  `json:"database"` // null: PostgreSQL was not asked, or could not tell
-	Unasked     string         `json:"database_error,omitempty"`
-	Rows        []rowBody      `json:"rows"` // of the window, newest first
-	RowsTotal   int            `json:"rows_total"`
-	NotCounted  int            `json:"rows_not_counted"`
-	Differences *differBody    `json:"differences,omitempty"`
-	Letters     []letterBody   `json:"dead_letters"`
-	Dismissed   []dismissalBody  `json:"dismissed"`
-	Distrusted  *distrustBody  `json:"distrusted,omitempty"`
-	QuietUpTo   *brimline.Time `json:"no_alerts_up_to,omitempty"`
+	User        string          `json:"user_id"`
+	Found       bool            `json:"found"`
+	Rule        ruleBody        `json:"rule"`
+	At          brimline.Time   `json:"at"`
+	Reason      Reason          `json:"reason"`
+	Sentence    string          `json:"sentence"`
+	Edge        *edgeBody       `json:"edge,omitempty"`
+	Distance    *string         `json:"distance"` // limit less total; null where the total is not known
+	Stream      streamBody      `json:"stream"`
+	Database    *databaseBody   `json:"database"` // null: PostgreSQL was not asked, or could not tell
+	Unasked     string          `json:"database_error,omitempty"`
+	Rows        []rowBody       `json:"rows"` // of the window, newest first
+	RowsTotal   int             `json:"rows_total"`
+	NotCounted  int             `json:"rows_not_counted"`
+	Differences *differBody     `json:"differences,omitempty"`
+	Letters     []letterBody    `json:"dead_letters"`
+	Dismissed   []dismissalBody `json:"dismissed"`
+	Distrusted  *distrustBody   `json:"distrusted,omitempty"`
+	QuietUpTo   *brimline.Time  `json:"no_alerts_up_to,omitempty"`
 }
 
 type ruleBody struct {

@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/brimline/brimline"
-	"github.com/brimline/brimline/internal/judge"
+	"github.com/brimline/brimline/internal/reference"
 	"github.com/brimline/brimline/internal/rules"
 	"github.com/brimline/brimline/processors/window"
 )
@@ -134,14 +134,14 @@ func (f *folder) fold(c *brimline.Change, now brimline.Time) []brimline.Candidat
 
 // verifier stands in for the verify stage and PostgreSQL.
 type verifier struct {
-	table judge.Table
-	rules map[string]*judge.Rule
+	table reference.Table
+	rules map[string]*reference.Rule
 }
 
 func newVerifier(set *rules.Set) verifier {
-	v := verifier{rules: map[string]*judge.Rule{}}
+	v := verifier{rules: map[string]*reference.Rule{}}
 	for _, r := range set.Compiled() {
-		v.rules[r.ID] = &judge.Rule{Rule: r.Rule, Takes: r.Takes}
+		v.rules[r.ID] = &reference.Rule{Rule: r.Rule, Takes: r.Takes}
 	}
 	return v
 }

@@ -33,7 +33,7 @@ func (s *step) lookAbove() bool {
 	since := a.From
 	*a, s.changed = brimline.Above{Asked: s.in.Offset + 1, At: s.in.At, Since: since}, true
 	for i := range s.rules {
-		if first := s.judgeable(i); since >= first {
+		if first := s.wholeFrom(i); since >= first {
 			if _, above := s.rows.Edges(i, first, since, brimline.MaxTime); above == brimline.MaxTime {
 				continue // what has come since explains it, and was judged by the window
 			}

@@ -15,7 +15,7 @@ func (s *step) putOnceMore() bool {
 		return false
 	}
 	t := s.in.Change.Edges[0]
-	if s.in.Change.Kind == brimline.StillDismissed && t < s.judgeable(i) {
+	if s.in.Change.Kind == brimline.StillDismissed && t < s.wholeFrom(i) {
 		return false
 	}
 	s.forget(i, at)
@@ -34,7 +34,7 @@ func (s *step) disbelieved() bool {
 		return false
 	}
 	t := s.in.Change.Edges[0]
-	if t < s.judgeable(i) {
+	if t < s.wholeFrom(i) {
 		return false
 	}
 	return s.distrust(max(t, min(s.rows.Newest(), s.in.Change.Row.Time)))

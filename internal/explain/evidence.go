@@ -11,7 +11,7 @@ import (
 // Evidence is what is known about a user and a rule.
 type Evidence struct {
 	Rule *sliding.Rule
-	// User is as the window table has it, judged at the time that is asked about, User.Now.
+	// User is as the window table has it, evaluated at the time that is asked about, User.Now.
 	User views.User
 	// Alerts are those sent for the user and the rule, or of a rule on trial its shadows, and Dismissed what PostgreSQL
 	// did not confirm: newest first by when they were recorded.
@@ -34,8 +34,8 @@ type Database struct {
 	LSN     uint64                 // its write-ahead log position after the answer
 }
 
-// Judge finds the reason, and the figures that it rests on.
-func (e *Evidence) Judge() *Report {
+// Report finds the reason, and the figures that it rests on.
+func (e *Evidence) Report() *Report {
 	r := e.figures()
 	r.Reason = e.reason(r)
 	return r

@@ -335,14 +335,14 @@ func (w *scene) explain(l *ledger.Ledger, p *point) *Report {
 	must(w.t, err)
 	key := p.user + " " + p.rule.ID
 	e := &Evidence{
-		Rule: p.rule, User: views.Judge(p.user, w.windows[p.user], compiled, p.at), Alerts: w.alerts[key],
+		Rule: p.rule, User: views.UserAt(p.user, w.windows[p.user], compiled, p.at), Alerts: w.alerts[key],
 		Dismissed: w.refusals[key], AlertsCut: w.cut[p.user], Letters: w.letters[p.user],
 	}
 	if p.db {
 		e.Database, err = consult(w.t.Context(), l, p.user, p.rule, p.at)
 		must(w.t, err)
 	}
-	return e.Judge()
+	return e.Report()
 }
 
 type point struct {

@@ -42,7 +42,7 @@ func itemOf(c *brimline.Candidate) item {
 	return item{candidate: c, rule: &sliding.Rule{Rule: c.Rule, Fingerprint: c.Rule.Fingerprint()}}
 }
 
-func TestJudgeEdge(t *testing.T) {
+func TestDecideEdge(t *testing.T) {
 	for name, c := range map[string]struct {
 		before, total int64
 		reason        string
