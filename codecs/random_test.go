@@ -122,11 +122,11 @@ func anyChange() *rapid.Generator[*brimline.Change] {
 			c.Reason = brimline.DistrustReason(rapid.String().Draw(t, "reason"))
 			c.Edges, c.Rule = []brimline.Time{anyTime().Draw(t, "edge")}, rapid.Uint64().Draw(t, "rule")
 			c.Cause = rapid.Int64().Draw(t, "cause")
-		case brimline.Restored, brimline.StillRefuted:
+		case brimline.Restored, brimline.StillDismissed:
 			c.Row = anyRow(c.User).Draw(t, "row")
 			c.Edges, c.Rule = []brimline.Time{anyTime().Draw(t, "edge")}, rapid.Uint64().Draw(t, "rule")
 			c.Cause = rapid.Int64().Draw(t, "cause")
-		case brimline.Refuted:
+		case brimline.Dismissal:
 			c.Edges, c.Rule, c.Cause = []brimline.Time{
 				anyTime().Draw(t, "edge"),
 			}, rapid.Uint64().

@@ -204,7 +204,7 @@ func exampleWindow(t testing.TB) *brimline.Window {
 			},
 		),
 		Rules: []brimline.RuleState{{Rule: 0xdeadbeefcafe, Edges: []brimline.Edge{
-			{Time: edge - 5_000_000, Cause: brimline.Cause{Offset: 12}, Status: brimline.Disproved},
+			{Time: edge - 5_000_000, Cause: brimline.Cause{Offset: 12}, Status: brimline.EdgeDismissed},
 			{Time: edge, Cause: brimline.Cause{Offset: 4711, Index: 1}}}}, {Rule: math.MaxUint64}},
 	}
 }
@@ -339,7 +339,7 @@ func exampleChange(t testing.TB, kind brimline.ChangeKind) *brimline.Change {
 		c.Row, c.Source, c.Cause = brimline.Transaction{}, brimline.Source{}, 4711
 	case brimline.AskAgain:
 		c.Row, c.Source, c.Cause, c.Index = brimline.Transaction{}, brimline.Source{}, 4711, 2
-	case brimline.Refuted:
+	case brimline.Dismissal:
 		c.Rule, c.Edges, c.Cause, c.Row = 0xdeadbeefcafe, []brimline.Time{a.Edge}, 4711, brimline.Transaction{}
 	}
 	return c
@@ -404,7 +404,7 @@ func TestGoldenBytes(t *testing.T) {
 		{"change-v3/truncate.hex", codecs.Change{}, exampleChange(t, brimline.Truncate)},
 		{"change-v3/edges-found.hex", codecs.Change{}, exampleChange(t, brimline.EdgesFound)},
 		{"change-v3/edges-found-apart.hex", codecs.Change{}, exampleFoundApart(t)},
-		{"change-v3/refuted.hex", codecs.Change{}, exampleChange(t, brimline.Refuted)},
+		{"change-v3/refuted.hex", codecs.Change{}, exampleChange(t, brimline.Dismissal)},
 		{"change-v3/unjudgeable.hex", codecs.Change{}, exampleChange(t, brimline.Unjudgeable)},
 		{"change-v3/retry.hex", codecs.Change{}, exampleChange(t, brimline.Retry)},
 		{"change-v3/insert.hex", codecs.Change{}, exampleInsert(t)},

@@ -155,7 +155,7 @@ func budgetNotice(starved, now time.Time) *httpapi.Notice {
 	}
 	return &httpapi.Notice{
 		Kind: "distrusts_wait", Level: httpapi.Warning,
-		Message: fmt.Sprintf("PostgreSQL has less than the stream for more than %d users, and goes on refusing their edges: "+
+		Message: fmt.Sprintf("PostgreSQL has less than the stream for more than %d users, and goes on dismissing their edges: "+
 			"further ones are distrusted one by one, every %v", verify.DistrustsAtOnce, verify.DistrustEvery),
 		Remedy: "so many have one cause: a publication without deletes or with a row filter, row-level security of the " +
 			"login, a wrong unit of amounts or times, a slot that was lost; `brimline doctor` looks for them",

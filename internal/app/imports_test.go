@@ -51,8 +51,8 @@ func layers() []layer {
 		{"internal/backtest", []string{".", "internal/sliding", "internal/rules", "internal/ledger"}, nil},
 		{"docs", nil, nil},
 		{"internal/starter", []string{".", "docs", "internal/ledger"}, nil},
-		{"internal/judge", []string{".", "internal/postgres"}, nil},
-		{"internal/prove", []string{".", "internal/ledger", "internal/judge"}, nil},
+		{"internal/reference", []string{".", "internal/postgres"}, nil},
+		{"internal/prove", []string{".", "internal/ledger", "internal/reference"}, nil},
 		{"internal/kafka", []string{".", "internal/failpoint"}, []string{saramaModule, gokaModule, franzModule, "github.com/rcrowley/go-metrics", "github.com/xdg-go/scram"}},
 		{"internal/table", []string{".", "internal/failpoint"}, []string{gokaModule, leveldbModule}},
 		{"internal/capture", []string{".", "internal/postgres"}, []string{pgxModule, "github.com/jackc/pglogrepl"}},
@@ -63,7 +63,7 @@ func layers() []layer {
 		{"processors/window", keeping, []string{gokaModule, metricsModule}},
 		{"processors/verify", stage, []string{franzModule + "/pkg/kgo", franzModule + "/pkg/kerr", franzModule + "/pkg/kmsg", franzModule + "/pkg/kversion", metricsModule}},
 		{"processors/index", keeping, []string{gokaModule, metricsModule}},
-		{"internal/rulestest", []string{".", "internal/judge", "internal/rules", "processors/window"}, nil},
+		{"internal/rulestest", []string{".", "internal/reference", "internal/rules", "processors/window"}, nil},
 		{"views", []string{
 			".", "codecs", "processors", "internal/sliding", "internal/rules", "internal/kafka", "internal/table",
 		}, []string{gokaModule}},
@@ -80,7 +80,7 @@ func layers() []layer {
 			"processors/index", "views",
 			"internal/sliding", "internal/rules", "internal/ledger", "internal/kafka", "internal/table", "internal/capture", "internal/capture/kafkasink",
 			"internal/preflight", "internal/feed", "internal/httpapi", "internal/config", "internal/failpoint", "internal/starter",
-			"internal/backtest", "internal/explain", "internal/judge", "internal/prove",
+			"internal/backtest", "internal/explain", "internal/reference", "internal/prove",
 		}, []string{gokaModule, metricsModule, leveldbModule, "github.com/dustin/go-humanize"}},
 		{"internal/demo", []string{".", "codecs", "internal/embedded", "internal/kafka", "internal/config", "internal/app"}, []string{pgxModule}},
 		{"internal/leaks", nil, []string{"go.uber.org/goleak"}},
@@ -98,7 +98,7 @@ func layers() []layer {
 		{"examples/consumer", []string{".", "codecs"}, []string{pgxModule, franzModule + "/pkg/kgo"}},
 		{"cmd/brimline", []string{
 			".", "codecs", "processors", "views", "internal/plain", "internal/sliding", "internal/rules", "internal/kafka", "internal/preflight",
-			"internal/httpapi", "internal/config", "internal/app", "internal/demo", "internal/judge", "internal/rulestest",
+			"internal/httpapi", "internal/config", "internal/app", "internal/demo", "internal/reference", "internal/rulestest",
 			"internal/starter", "internal/backtest", "internal/feed", "internal/explain", "internal/prove",
 		}, []string{kongModule, "golang.org/x/term"}},
 	}

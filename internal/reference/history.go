@@ -1,4 +1,4 @@
-package judge
+package reference
 
 import (
 	"fmt"
@@ -64,7 +64,7 @@ func (s *Sweep) Row(row *brimline.Transaction) {
 	}
 	last := len(s.moments) - 1
 	if last < 0 || row.User != s.user || row.Time != s.moments[last].at {
-		s.judge()
+		s.decide()
 		if row.User != s.user {
 			s.user, s.moments, s.sum = row.User, nil, moment{}
 		}
@@ -85,13 +85,13 @@ func (s *Sweep) Row(row *brimline.Transaction) {
 	}
 }
 
-// End judges the last moment.
+// End decides about the last moment.
 func (s *Sweep) End() {
-	s.judge()
+	s.decide()
 	s.moments, s.sum = nil, moment{}
 }
 
-func (s *Sweep) judge() {
+func (s *Sweep) decide() {
 	if len(s.moments) == 0 {
 		return
 	}

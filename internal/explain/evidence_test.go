@@ -285,7 +285,7 @@ func (w *scene) became(user string, rule *sliding.Rule, asked []brimline.Candida
 			w.refuse(key, c, brimline.ReasonQuiet)
 		case n < 80:
 			w.refuse(key, c, brimline.ReasonAlreadyAbove)
-			edge.Status = brimline.Disproved
+			edge.Status = brimline.EdgeDismissed
 			if w.chance(20) { // put once more
 				edge.Status = brimline.Announced
 				edge.Cause.Offset++
@@ -295,7 +295,7 @@ func (w *scene) became(user string, rule *sliding.Rule, asked []brimline.Candida
 		case n < 90:
 			edge.Status = brimline.Disturbed
 		case n < 93:
-			edge.Status = brimline.Disproved
+			edge.Status = brimline.EdgeDismissed
 		}
 		if c.Edge > state.Quiet && !w.chance(4) { // or forgotten, by age
 			edges[c.Edge] = edge
@@ -335,14 +335,14 @@ func (w *scene) explain(l *ledger.Ledger, p *point) *Report {
 	must(w.t, err)
 	key := p.user + " " + p.rule.ID
 	e := &Evidence{
-		Rule: p.rule, User: views.Judge(p.user, w.windows[p.user], compiled, p.at), Alerts: w.alerts[key],
+		Rule: p.rule, User: views.UserAt(p.user, w.windows[p.user], compiled, p.at), Alerts: w.alerts[key],
 		Dismissed: w.refusals[key], AlertsCut: w.cut[p.user], Letters: w.letters[p.user],
 	}
 	if p.db {
 		e.Database, err = consult(w.t.Context(), l, p.user, p.rule, p.at)
 		must(w.t, err)
 	}
-	return e.Judge()
+	return e.Report()
 }
 
 type point struct {

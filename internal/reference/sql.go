@@ -1,4 +1,4 @@
-package judge
+package reference
 
 import (
 	_ "embed"
