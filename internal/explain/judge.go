@@ -187,7 +187,7 @@ func (r *Report) refused(refusal *brimline.Alert) Reason {
 	switch refusal.Reason {
 	case brimline.ReasonBeforeAlertsFrom:
 		return BeforeAlertsFrom
-	case brimline.ReasonQuiet:
+	case brimline.ReasonQuiet, brimline.ReasonNotRearmed:
 		return Silent
 	}
 	return Dismissed

@@ -119,6 +119,10 @@ func (r *Report) Sentence(w Writing) string {
 		return fmt.Sprintf("%s by PostgreSQL's rows, of which the change stream has not brought %s: %s", crossed,
 			plural(int64(len(r.OnlyInDatabase)), "row"), "it is behind, or has lost changes")
 	case Silent:
+		if rule.Rearms {
+			return fmt.Sprintf("%s, and since the crossing before the total was never at or below %s, where the rule is rearmed",
+				crossed, w.Amount(rule.Rearm))
+		}
 		return fmt.Sprintf("%s, and another crossing came at most %s before: for so long the rule is quiet", crossed,
 			rules.FormatWindow(rule.Quiet))
 	case BeforeRule:

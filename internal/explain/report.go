@@ -95,7 +95,7 @@ func (e *Evidence) figures() *Report {
 	}
 	if t, ok := lastEdge(rows, e.Rule, from, u.Now); ok && r.Total.Cmp(e.Rule.Limit) > 0 {
 		r.Edge, r.HasEdge = t, true
-		r.Silent = e.silent(rows, max(from, t.Add(-e.Rule.Quiet)), t)
+		r.Silent = e.silent(rows, from, t)
 	}
 	start := u.Now.Add(-e.Rule.Window)
 	r.WithAll = r.Total
@@ -123,13 +123,14 @@ func (e *Evidence) figures() *Report {
 	return r
 }
 
-// silent says whether there is an edge from a time on and before another one.
-func (e *Evidence) silent(rows []brimline.Transaction, from, before brimline.Time) bool {
-	if e.Rule.Quiet == 0 {
-		return false
+// silent says whether an edge is known to raise no alert, by figures from a time on.
+func (e *Evidence) silent(rows []brimline.Transaction, from, edge brimline.Time) bool {
+	if !e.Rule.Rearms {
+		_, ok := lastEdge(rows, e.Rule, max(from, edge.Add(-e.Rule.Quiet)), edge-1)
+		return e.Rule.Quiet != 0 && ok
 	}
-	_, ok := lastEdge(rows, e.Rule, from, before-1)
-	return ok
+	alerts, sure := sliding.Alerts(rows, e.Rule, from, edge, edge)
+	return sure && len(alerts) == 0
 }
 
 // compare notes what stream and PostgreSQL have differently from a time on.

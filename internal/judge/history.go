@@ -39,6 +39,7 @@ type Sweep struct {
 	found func(user string, at brimline.Time, f brimline.Figures)
 
 	user    string
+	silent  bool // of a rule that rearms: it has not been since the total was above the limit
 	moments []moment
 	sum     moment // of moments
 }
@@ -50,7 +51,8 @@ type moment struct {
 	counts int64
 }
 
-// NewSweep calls found for each edge between from and to, both closed.
+// NewSweep calls found for each edge between from and to, both closed; of a rule that rearms for those that raise
+// alerts, for which all rows from the first on are needed.
 func NewSweep(
 	rule *Rule, from, to brimline.Time, found func(user string, at brimline.Time, f brimline.Figures),
 ) *Sweep {
@@ -66,7 +68,7 @@ func (s *Sweep) Row(row *brimline.Transaction) {
 	if last < 0 || row.User != s.user || row.Time != s.moments[last].at {
 		s.judge()
 		if row.User != s.user {
-			s.user, s.moments, s.sum = row.User, nil, moment{}
+			s.user, s.moments, s.sum, s.silent = row.User, nil, moment{}, false
 		}
 		gone := 0
 		for begin := row.Time.Add(-s.rule.Window); gone < len(s.moments) && s.moments[gone].at < begin; gone++ {
@@ -88,7 +90,7 @@ func (s *Sweep) Row(row *brimline.Transaction) {
 // End judges the last moment.
 func (s *Sweep) End() {
 	s.judge()
-	s.moments, s.sum = nil, moment{}
+	s.moments, s.sum, s.silent = nil, moment{}, false
 }
 
 func (s *Sweep) judge() {
@@ -97,7 +99,14 @@ func (s *Sweep) judge() {
 	}
 	now := &s.moments[len(s.moments)-1]
 	f := brimline.Figures{Before: s.sum.weight.Sub(now.weight), Total: s.sum.weight, Count: s.sum.counts}
-	if now.at >= s.from && now.at <= s.to && f.IsEdge(s.rule.Limit) {
+	is := f.IsEdge(s.rule.Limit)
+	if s.rule.Rearms {
+		s.silent = s.silent && f.Before.Cmp(s.rule.Rearm) > 0
+		above := f.Total.Cmp(s.rule.Limit) > 0
+		is = above && !s.silent
+		s.silent = s.silent || above
+	}
+	if now.at >= s.from && now.at <= s.to && is {
 		s.found(s.user, now.at, f)
 	}
 }

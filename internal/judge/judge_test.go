@@ -106,6 +106,8 @@ func drawRules(r *rand.Rand) (all []judge.Rule) {
 		}
 		if r.IntN(2) == 0 {
 			rule.Quiet = time.Duration(1+r.IntN(30)) * time.Hour
+		} else if limit, _ := rule.Limit.Int64(); !m.Shrinks() && r.IntN(2) == 0 {
+			rule.Rearms, rule.Rearm = true, brimline.Count(r.Int64N(limit+1))
 		}
 		if r.IntN(2) == 0 {
 			rule.Takes = func(row *brimline.Transaction) bool { return row.Amount%5 != 0 }
@@ -163,9 +165,11 @@ func documented(t *testing.T) (variables map[string]string, sql string, measures
 // What docs/semantics.md shows is what judges, and says of random rows what the definition says.
 func (s *server) documentedSQL(t *testing.T) {
 	variables, sql, measures := documented(t)
-	if page, err := os.ReadFile("../../docs/semantics.md"); err != nil ||
-		!strings.Contains(string(page), "```sql\n"+judge.LoudSQL+"```") {
-		t.Errorf("docs/semantics.md does not show internal/judge/loud.sql, %v", err)
+	page, err := os.ReadFile("../../docs/semantics.md")
+	for name, shown := range map[string]string{"loud.sql": judge.LoudSQL, "rearm.sql": judge.RearmSQL} {
+		if err != nil || !strings.Contains(string(page), "```sql\n"+shown+"```") {
+			t.Errorf("docs/semantics.md does not show internal/judge/%s, %v", name, err)
+		}
 	}
 	if sql != judge.EdgesSQL {
 		t.Errorf("docs/semantics.md does not show internal/judge/edges.sql, but\n%s", sql)
@@ -207,6 +211,11 @@ func (s *server) documentedSQL(t *testing.T) {
 			variables["quiet"] = fmt.Sprintf("%d microseconds", rule.Quiet.Microseconds())
 			variables["edges"] = strings.TrimSuffix(strings.TrimSpace(interpolated(sql, variables)), ";")
 			shownSQL = judge.LoudSQL
+		}
+		if rule.Rearms {
+			variables["rearm"] = rule.Rearm.Format(scale)
+			variables["totals"], _, _ = strings.Cut(interpolated(sql, variables), " WHERE total > ")
+			shownSQL = judge.RearmSQL
 		}
 		rows, err := conn.Query(t.Context(), interpolated(shownSQL, variables))
 		if err != nil {

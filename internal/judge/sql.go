@@ -20,6 +20,18 @@ var EdgesSQL string
 //go:embed loud.sql
 var LoudSQL string
 
+// RearmSQL gives the edges of one rule that raise alerts, where the rule rearms at or below :rearm. :totals is EdgesSQL
+// without its condition on totals.
+//
+//go:embed rearm.sql
+var RearmSQL string
+
+// totals is EdgesSQL, or what was made of it, for all row times.
+func totals(sql string) string {
+	at, _, _ := strings.Cut(sql, " WHERE total > ")
+	return at
+}
+
 // MeasureSQL is what a row adds to a measure's total, and whether it counts as one of the window's transactions.
 func MeasureSQL(m brimline.Measure) (weight, counts string) {
 	switch m {
@@ -40,6 +52,13 @@ func MeasureSQL(m brimline.Measure) (weight, counts string) {
 // loud is LoudSQL of edges: $4 is how long the rule is quiet.
 func loud(edges string) string {
 	sql := strings.NewReplacer(":edges", edges, "INTERVAL :'quiet'", "$4::text::interval").Replace(LoudSQL)
+	return strings.TrimSuffix(strings.TrimSpace(sql), ";")
+}
+
+// rearmed is RearmSQL of edges: $2 is the limit, $4 the rearm.
+func rearmed(edges string) string {
+	sql := strings.NewReplacer(
+		":totals", totals(edges), ":rearm", "$4::text::numeric", ":limit", "$2::text::numeric").Replace(RearmSQL)
 	return strings.TrimSuffix(strings.TrimSpace(sql), ";")
 }
 

@@ -134,8 +134,20 @@ func weigh(m brimline.Measure, amount int64) (weight *big.Int, counts bool) {
 // are left out.
 func (t *Table) Edges(r *Rule, user string, from, to brimline.Time) (edges []Edge) {
 	var last *brimline.Time // of an edge, silent ones too
+	armed := true
 	for _, at := range t.Times(user) {
+		if !t.takenAt(r, user, at) {
+			continue
+		}
 		f := t.At(r, user, at)
+		if r.Rearms {
+			armed = armed || f.Before.Cmp(units10(r.Rearm)) <= 0
+			if alerts := armed && f.Total.Cmp(units10(r.Limit)) > 0; alerts && from <= at && at <= to {
+				edges = append(edges, Edge{user, at, f})
+			}
+			armed = armed && f.Total.Cmp(units10(r.Limit)) <= 0
+			continue
+		}
 		if !f.IsEdge(r.Limit) {
 			continue
 		}
@@ -145,4 +157,19 @@ func (t *Table) Edges(r *Rule, user string, from, to brimline.Time) (edges []Edg
 		}
 	}
 	return edges
+}
+
+// takenAt says whether the user has a row at a time that the rule takes.
+func (t *Table) takenAt(r *Rule, user string, at brimline.Time) bool {
+	for _, row := range t.rows {
+		if row.User == user && row.Time == at && (r.Takes == nil || r.Takes(&row)) {
+			return true
+		}
+	}
+	return false
+}
+
+func units10(t brimline.Total) *big.Int {
+	n, _ := new(big.Int).SetString(t.Format(0), 10)
+	return n
 }

@@ -113,6 +113,11 @@ func judged(t *testing.T, s *server, o Options) {
 		}
 		limit := rapid.Int64Range(-5, 40).Draw(t, "limit")
 		rule.Limit, _ = brimline.ParseTotal(fmt.Sprint(limit), rule.Measure.Scale(2))
+		rule.Rearm = rule.Limit
+		if rule.Quiet == 0 && limit >= 0 && !rule.Measure.Shrinks() && rapid.Bool().Draw(t, "rearms") {
+			rule.Rearms = true
+			rule.Rearm, _ = brimline.ParseTotal(fmt.Sprint(rapid.Int64Range(0, limit).Draw(t, "rearm")), rule.Measure.Scale(2))
+		}
 		filter := "true"
 		if rapid.Bool().Draw(t, "where") {
 			filter = quote(o.Extra[0].Name) + " = 'card'"
@@ -120,14 +125,17 @@ func judged(t *testing.T, s *server, o Options) {
 		}
 		judge := fmt.Sprintf(
 			`SELECT at, total::text, before::text, total > $3::text::numeric AND before <= $3::text::numeric
+			  AND (NOT $5 OR total > $3::text::numeric AND low IS NOT NULL AND (high IS NULL OR low > high))
 			  AND count(*) FILTER (WHERE total > $3::text::numeric AND before <= $3::text::numeric)
 			    OVER (ORDER BY at RANGE BETWEEN $4::interval PRECEDING AND CURRENT ROW EXCLUDE CURRENT ROW) = 0
+			FROM (SELECT *, max(at) FILTER (WHERE before <= $6::text::numeric) OVER (ORDER BY at) AS low,
+			  max(at) FILTER (WHERE total > $3::text::numeric)
+			    OVER (ORDER BY at ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS high
 			FROM (SELECT DISTINCT at, total, before FROM (
 			SELECT at, sum(m) OVER (ORDER BY at RANGE BETWEEN $2::interval PRECEDING AND CURRENT ROW) AS total,
 			  coalesce(sum(m) OVER (ORDER BY at RANGE BETWEEN $2::interval PRECEDING AND CURRENT ROW EXCLUDE GROUP), 0) AS before
 			FROM (SELECT %s::timestamptz AS at, %s AS m FROM (SELECT *, %s::numeric AS a FROM %s) r
-			WHERE %s::text = $1 AND %s) w) x) tb
-			ORDER BY at`,
+			WHERE %s::text = $1 AND %s) w) x) tb) tb ORDER BY at`,
 			quote(
 				o.Columns.Time,
 			),
@@ -138,7 +146,7 @@ func judged(t *testing.T, s *server, o Options) {
 			filter,
 		)
 		rows, err := s.admin.Query(context.Background(), judge, user, rule.Window,
-			rule.Limit.Format(rule.Measure.Scale(2)), rule.Quiet)
+			rule.Limit.Format(rule.Measure.Scale(2)), rule.Quiet, rule.Rearms, rule.Rearm.Format(rule.Measure.Scale(2)))
 		if err != nil {
 			t.Fatal(err)
 		}

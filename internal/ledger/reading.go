@@ -23,6 +23,7 @@ type reading struct {
 	sizes    sizes
 	end      time.Time // after which no further statement is sent
 	edges    []brimline.Time
+	arming   *sliding.Arming // of a rule that rearms
 }
 
 func (r *reading) read(sql string, args []any, take func(pgx.Rows) error) error {
@@ -137,6 +138,26 @@ func (r *reading) figures(at brimline.Time) (f brimline.Figures, err error) {
 	return f, err
 }
 
+// alerts are the edges in [from, to] that are not silent.
+func (r *reading) alerts(from, to brimline.Time) ([]brimline.Time, error) {
+	if !r.rule.Rearms {
+		r.edges = nil
+		err := r.look(r.rule.Since(from, 0), to)
+		return sliding.Loud(r.edges, r.rule, from), err
+	}
+	for tried := 0; ; tried++ {
+		since := r.rule.Since(from, tried)
+		start := since.Add(-r.rule.Window)
+		r.arming = sliding.NewArming(r.rule, since, from)
+		if err := r.walk(brimline.Total{}, since, r.sift(start, to), r.sift(start, to)); err != nil {
+			return nil, err
+		}
+		if alerts, sure := r.arming.Alerts(); sure {
+			return alerts, nil
+		}
+	}
+}
+
 // look finds the edges in [from, to].
 func (r *reading) look(from, to brimline.Time) error {
 	start := from.Add(-r.rule.Window)
@@ -247,7 +268,10 @@ func (r *reading) walk(inside brimline.Total, from brimline.Time, come, leave *s
 		}
 		f := brimline.Figures{Before: inside, Total: inside.Add(m.weight)}
 		inside = f.Total
-		if m.at < from || !f.IsEdge(r.rule.Limit) {
+		if r.arming != nil && m.at >= from {
+			r.arming.Take(m.at, f)
+		}
+		if r.arming != nil || m.at < from || !f.IsEdge(r.rule.Limit) {
 			continue
 		}
 		if len(r.edges) == mostEdges {

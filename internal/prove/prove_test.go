@@ -119,6 +119,8 @@ func TestJudgesAgree(t *testing.T) {
 			}
 			if r.IntN(2) == 0 {
 				rule.Quiet = time.Duration(1+r.IntN(20)) * time.Hour
+			} else if limit, _ := rule.Limit.Int64(); !m.Shrinks() {
+				rule.Rearms, rule.Rearm = true, brimline.Count(r.Int64N(limit+1))
 			}
 			for _, takes := range []func(*brimline.Transaction) bool{
 				nil,

@@ -127,6 +127,9 @@ func (tb Table) Edges(t testing.TB, r brimline.Rule, where string) map[string]Ve
 	if where == "" {
 		where = "true"
 	}
+	if r.Rearms {
+		return tb.rearmed(t, r, weight, counts, where)
+	}
 	tb.Exec(t, `SET work_mem = '1GB'`) // a frame that does not fit takes time with the square of its rows as well
 	rows, err := tb.Conn.Query(t.Context(), fmt.Sprintf(`
 		SELECT user_id, ts, total, before, count FROM (
@@ -145,13 +148,45 @@ func (tb Table) Edges(t testing.TB, r brimline.Rule, where string) map[string]Ve
 	if err != nil {
 		t.Fatalf("the judge: %v", err)
 	}
+	return verdicts(t, r, rows)
+}
+
+// rearmed is Edges of a rule that rearms: of the totals at all row times it takes those above the limit, with a total
+// at or below the rearm since the last of them.
+func (tb Table) rearmed(t testing.TB, r brimline.Rule, weight, counts, where string) map[string]Verdict {
+	t.Helper()
+	scale := r.Measure.Scale(2)
+	rows, err := tb.Conn.Query(t.Context(), fmt.Sprintf(`
+		SELECT user_id, ts, total::text, before::text, count FROM (
+		SELECT *, max(ts) FILTER (WHERE before <= $3::text::numeric) OVER (PARTITION BY user_id ORDER BY ts) AS low,
+		  max(ts) FILTER (WHERE total > $2::text::numeric) OVER (PARTITION BY user_id ORDER BY ts
+		    ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS high
+		FROM (
+		SELECT DISTINCT user_id::text, ts, total, before, count FROM (
+		  SELECT user_id, "timestamp" AS ts,
+		         SUM(%[1]s) OVER w AS total,
+		         SUM(%[1]s) OVER w - SUM(%[1]s) OVER (PARTITION BY user_id, "timestamp") AS before,
+		         COUNT(*) FILTER (WHERE %[2]s) OVER w AS count
+		  FROM %[3]s WHERE %[4]s
+		  WINDOW w AS (PARTITION BY user_id ORDER BY "timestamp" RANGE BETWEEN $1::interval PRECEDING AND CURRENT ROW)
+		) x) tb) y WHERE total > $2::text::numeric AND low IS NOT NULL AND (high IS NULL OR low > high)`,
+		weight, counts, tb.Name.Sanitize(), where),
+		interval(r.Window), r.Limit.Format(scale), r.Rearm.Format(scale))
+	if err != nil {
+		t.Fatalf("the judge: %v", err)
+	}
+	return verdicts(t, r, rows)
+}
+
+func verdicts(t testing.TB, r brimline.Rule, rows pgx.Rows) map[string]Verdict {
+	t.Helper()
 	edges := map[string]Verdict{}
 	var (
 		user string
 		ts   time.Time
 		v    Verdict
 	)
-	_, err = pgx.ForEachRow(rows, []any{&user, &ts, &v.Total, &v.Before, &v.Count}, func() error {
+	_, err := pgx.ForEachRow(rows, []any{&user, &ts, &v.Total, &v.Before, &v.Count}, func() error {
 		v.Before = normal(v.Before, r.Measure.Scale(2))
 		edges[brimline.AlertID(user, r.ID, brimline.TimeOf(ts))] = v
 		return nil
