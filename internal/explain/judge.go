@@ -124,6 +124,8 @@ func (e *Evidence) above(r *Report, stream *views.RuleFigures) Reason {
 	}
 	start := r.Edge.Add(-e.Rule.Window)
 	switch {
+	case r.Silent && e.Rule.Rearms:
+		return NotArmed
 	case r.Silent:
 		return Silent
 	case stream.Quiet != 0 && r.Edge <= stream.Quiet:
@@ -187,8 +189,10 @@ func (r *Report) refused(refusal *brimline.Alert) Reason {
 	switch refusal.Reason {
 	case brimline.ReasonBeforeAlertsFrom:
 		return BeforeAlertsFrom
-	case brimline.ReasonQuiet, brimline.ReasonNotRearmed:
+	case brimline.ReasonQuiet:
 		return Silent
+	case brimline.ReasonNotRearmed:
+		return NotArmed
 	}
 	return Dismissed
 }

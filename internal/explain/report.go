@@ -25,7 +25,7 @@ type Report struct {
 	Edge           brimline.Time // that the reason is about, 0 for none; HasEdge tells where it is an edge by the totals
 	HasEdge        bool
 	Newest         brimline.Time // newest row that the rule takes up to At, 0 for none
-	Silent         bool          // another edge lies in the rule's quiet before it
+	Silent         bool          // another edge lies in the rule's quiet before it, or the rule is not armed
 	State          *brimline.EdgeStatus
 	Refusal        *brimline.Alert // the newest dismissal of the edge
 	Quiet          brimline.Time
@@ -92,6 +92,9 @@ func (e *Evidence) figures() *Report {
 	}
 	if d := e.Database; d != nil {
 		r.Total, r.Count, rows, from = d.Figures.Total, d.Figures.Count, d.Rows, d.From.Add(-e.Rule.Quiet)
+		if e.Rule.Rearms { // they are all up to the time
+			from = brimline.MinTime
+		}
 	}
 	if t, ok := lastEdge(rows, e.Rule, from, u.Now); ok && r.Total.Cmp(e.Rule.Limit) > 0 {
 		r.Edge, r.HasEdge = t, true
