@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Measure says what of a row is summed. The zero value is SumAbs.
+// Measure says what of a row is totalled: summed, counted, or the largest. The zero value is SumAbs.
 type Measure uint8
 
 // The measures, with their names in rules files. Shrinking measures are those
@@ -20,9 +20,10 @@ const (
 	SumIn                   // sum_in: amounts above zero
 	SumOut                  // sum_out: amounts below zero, as positive figures
 	CountAll                // count: rows
+	Max                     // max: the largest |amount|, 0 where there is no row
 )
 
-var measureNames = [...]string{"sum_abs", "sum", "sum_in", "sum_out", "count"}
+var measureNames = [...]string{"sum_abs", "sum", "sum_in", "sum_out", "count", "max"}
 
 func (m Measure) String() string {
 	if int(m) < len(measureNames) {
@@ -59,7 +60,8 @@ func (m *Measure) UnmarshalText(b []byte) (err error) {
 	return err
 }
 
-// Weigh gives what a row adds to the total, and whether it counts as one of the window's transactions.
+// Weigh gives what a row adds to the total, or of Max what it lifts it to, and whether it counts as one of the window's
+// transactions.
 func (m Measure) Weigh(a Amount) (weight Amount, counts bool) {
 	switch m {
 	case Sum:
@@ -73,6 +75,17 @@ func (m Measure) Weigh(a Amount) (weight Amount, counts bool) {
 	default:
 		return a.Abs(), true
 	}
+}
+
+// Join is the total of two sets of rows that have nothing in common, given the total of each.
+func (m Measure) Join(a, b Total) Total {
+	switch {
+	case m != Max:
+		return a.Add(b)
+	case b.Cmp(a) > 0:
+		return b
+	}
+	return a
 }
 
 // Shrinks reports whether adding a row can lower the total.

@@ -244,7 +244,7 @@ func anyRule() *rapid.Generator[brimline.Rule] {
 		r := brimline.Rule{
 			ID:     rapid.String().Draw(t, "id"),
 			Window: time.Duration(rapid.Int64Range(0, math.MaxInt64/1000).Draw(t, "window")) * time.Microsecond,
-			Limit:  anyTotal().Draw(t, "limit"), Measure: brimline.Measure(rapid.IntRange(0, 4).Draw(t, "measure")),
+			Limit:  anyTotal().Draw(t, "limit"), Measure: rapid.SampledFrom(brimline.Measures()).Draw(t, "measure"),
 			Where: rapid.String().Draw(t, "where"), Severity: rapid.String().Draw(t, "severity"),
 			Description: rapid.String().Draw(t, "description"),
 			Quiet:       time.Duration(rapid.Int64Range(0, math.MaxInt64/1000).Draw(t, "quiet")) * time.Microsecond,

@@ -96,6 +96,9 @@ func everyMeasure(r *rand.Rand) string {
 		if m == brimline.CountAll {
 			limit = fmt.Sprint(r.IntN(8))
 		}
+		if m == brimline.Max {
+			limit = brimline.Amount(r.Int64N(10_000)).Format(2)
+		}
 		window := 1 + r.IntN(96)
 		fmt.Fprintf(&b, "  - {id: r%d, window: %dh, limit: %q, measure: %s}\n", i, window, limit, m)
 		same := fmt.Sprintf("window: %dh, limit: %q, measure: %s", window, limit, m)

@@ -214,6 +214,9 @@ func drawRules(r *rand.Rand, mean int64) (yaml string) {
 		if measure == brimline.CountAll {
 			limit = fmt.Sprint(r.IntN(8))
 		}
+		if measure == brimline.Max {
+			limit = brimline.Amount(r.Int64N(mean * 3)).Format(2)
+		}
 		fmt.Fprintf(&b, "  - {id: r%d, window: %dh, limit: %q, measure: %s}\n", i, hours, limit, measure)
 		if !measure.Shrinks() && r.IntN(2) == 0 {
 			fmt.Fprintf(&b, "  - {id: a%d, window: %dh, limit: %q, measure: %s, rearm: %d%%}\n", i, hours, limit, measure,

@@ -129,6 +129,9 @@ func drawRules(r *rand.Rand) *rules.Set {
 		if m == brimline.CountAll {
 			limit = brimline.Count(int64(2 + r.IntN(6)))
 		}
+		if m == brimline.Max {
+			limit = brimline.Amount(5_000 + r.IntN(12_000)).Total()
+		}
 		rule := brimline.Rule{
 			ID: m.String(), Measure: m, Limit: limit, Window: time.Duration(2+r.IntN(7)) * day, Shadow: r.IntN(6) == 0,
 		}
@@ -498,7 +501,11 @@ func (w *scene) points() (all []point) {
 			total numeric, before numeric)`,
 	)
 	for _, rule := range w.set.Rules {
-		w.table.Exec(w.t, fmt.Sprintf(figuresSQL, rule.ID, fmt.Sprintf("%d hours", int(rule.Window.Hours()))))
+		aggregate := "sum"
+		if rule.Measure == brimline.Max {
+			aggregate = "max"
+		}
+		w.table.Exec(w.t, fmt.Sprintf(figuresSQL, rule.ID, fmt.Sprintf("%d hours", int(rule.Window.Hours())), aggregate))
 	}
 	w.table.Exec(w.t, `CREATE TABLE seen.crossings AS SELECT * FROM seen.figures WHERE before <= lim AND total > lim`)
 	w.table.Exec(w.t, `CREATE INDEX ON seen.figures (user_id, rule, db, ts)`)
@@ -536,7 +543,7 @@ const weighedSQL = `
 CREATE TABLE seen.weighed AS
 	SELECT h.db, h.user_id, h.id, h.ts, r.rule, r.span, r.lim, NOT r.only_x OR h.description = 'x' AS taken,
 		CASE r.measure WHEN 'sum_abs' THEN abs(amount) WHEN 'sum' THEN amount WHEN 'sum_in' THEN greatest(amount, 0)
-			WHEN 'sum_out' THEN greatest(-amount, 0) ELSE 1 END AS weight,
+			WHEN 'sum_out' THEN greatest(-amount, 0) WHEN 'max' THEN abs(amount) ELSE 1 END AS weight,
 		CASE r.measure WHEN 'sum_in' THEN amount > 0 WHEN 'sum_out' THEN amount < 0 ELSE true END AS counts
 	FROM (SELECT true AS db, user_id::text, id::text, amount, "timestamp" AS ts, description FROM %s
 		UNION ALL SELECT false, user_id, id, amount, ts, description FROM seen.stream) h CROSS JOIN seen.rules r`
@@ -544,7 +551,7 @@ CREATE TABLE seen.weighed AS
 // figuresSQL is what the definition of an edge compares. A frame takes no column, so each rule has a query of its own.
 const figuresSQL = `
 INSERT INTO seen.figures SELECT DISTINCT db, user_id, rule, ts, span, lim, total, before FROM (
-	SELECT *, sum(weight) OVER w AS total, coalesce(sum(weight) OVER b, 0) AS before FROM seen.weighed
+	SELECT *, %[3]s(weight) OVER w AS total, coalesce(%[3]s(weight) OVER b, 0) AS before FROM seen.weighed
 	WHERE taken AND rule = '%[1]s'
 	WINDOW w AS (PARTITION BY db, user_id ORDER BY ts RANGE BETWEEN INTERVAL '%[2]s' PRECEDING AND CURRENT ROW),
 		b AS (PARTITION BY db, user_id ORDER BY ts RANGE BETWEEN INTERVAL '%[2]s' PRECEDING AND CURRENT ROW EXCLUDE GROUP)
@@ -557,11 +564,12 @@ WITH p AS MATERIALIZED (
 		p.db OR (coalesce(u.floor, '-infinity') < p.at - r.span AND coalesce(u.doubt, '-infinity') < p.at - r.span) AS known
 	FROM seen.points p JOIN seen.rules r USING (rule) LEFT JOIN seen.users u USING (user_id)
 ), f AS MATERIALIZED (
-	SELECT p.*, s.*, (SELECT coalesce(sum(weight), 0) FROM seen.weighed w WHERE NOT w.db AND w.user_id = p.user_id
+	SELECT p.*, s.*, (SELECT coalesce(CASE p.measure WHEN 'max' THEN max(weight) ELSE sum(weight) END, 0) FROM seen.weighed w WHERE NOT w.db AND w.user_id = p.user_id
 			AND w.rule = p.rule AND w.taken AND w.ts BETWEEN p.at - p.span AND p.at) AS streamed
 	FROM p CROSS JOIN LATERAL (
-		SELECT coalesce(sum(weight) FILTER (WHERE taken), 0) AS total, count(*) FILTER (WHERE taken AND counts) AS counted,
-			coalesce(sum(weight), 0) AS withall, count(*) FILTER (WHERE NOT taken AND counts) AS others,
+		SELECT coalesce(CASE p.measure WHEN 'max' THEN max(weight) FILTER (WHERE taken)
+				ELSE sum(weight) FILTER (WHERE taken) END, 0) AS total, count(*) FILTER (WHERE taken AND counts) AS counted,
+			coalesce(CASE p.measure WHEN 'max' THEN max(weight) ELSE sum(weight) END, 0) AS withall, count(*) FILTER (WHERE NOT taken AND counts) AS others,
 			max(ts) FILTER (WHERE taken) AS newest, count(*) FILTER (WHERE db) AS there
 		FROM seen.weighed w WHERE w.db = p.db AND w.user_id = p.user_id AND w.rule = p.rule
 		AND w.ts BETWEEN p.at - p.span AND p.at) s

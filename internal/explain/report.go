@@ -112,7 +112,7 @@ func (e *Evidence) figures() *Report {
 			r.Newest = row.Time
 		} else if w, counts := e.Rule.Measure.Weigh(row.Amount); counts {
 			r.NotCounted++
-			r.WithAll = r.WithAll.AddAmount(w)
+			r.WithAll = e.Rule.Measure.Join(r.WithAll, w.Total())
 		}
 		r.Rows = append(r.Rows, Row{*row, why})
 	}

@@ -104,6 +104,9 @@ func drawRules(r *rand.Rand) (all []judge.Rule) {
 		if m == brimline.CountAll {
 			rule.Limit = brimline.Count(r.Int64N(6))
 		}
+		if m == brimline.Max {
+			rule.Limit = brimline.Amount(r.Int64N(60000)).Total()
+		}
 		if r.IntN(2) == 0 {
 			rule.Quiet = time.Duration(1+r.IntN(30)) * time.Hour
 		} else if limit, _ := rule.Limit.Int64(); !m.Shrinks() && r.IntN(2) == 0 {
@@ -137,7 +140,7 @@ func text(e judge.Edge) string {
 }
 
 // documented is the SQL that docs/semantics.md shows, and its table of measures.
-func documented(t *testing.T) (variables map[string]string, sql string, measures map[string][2]string) {
+func documented(t *testing.T) (variables map[string]string, sql string, measures map[string][3]string) {
 	t.Helper()
 	page, err := os.ReadFile("../../docs/semantics.md")
 	if err != nil {
@@ -154,10 +157,10 @@ func documented(t *testing.T) (variables map[string]string, sql string, measures
 		variables[m[1]] = m[2]
 		block = block[len(m[0]):]
 	}
-	measures = map[string][2]string{}
-	line := regexp.MustCompile("(?m)^\\| `(\\w+)` \\| `(.*)` \\| `(.*)` \\|$")
+	measures = map[string][3]string{}
+	line := regexp.MustCompile("(?m)^\\| `(\\w+)` \\| `(\\w+)` \\| `(.*)` \\| `(.*)` \\|$")
 	for _, m := range line.FindAllStringSubmatch(string(page), -1) {
-		measures[m[1]] = [2]string{m[2], m[3]}
+		measures[m[1]] = [3]string{m[2], m[3], m[4]}
 	}
 	return variables, block, measures
 }
@@ -174,8 +177,8 @@ func (s *server) documentedSQL(t *testing.T) {
 	if sql != judge.EdgesSQL {
 		t.Errorf("docs/semantics.md does not show internal/judge/edges.sql, but\n%s", sql)
 	}
-	weight, counts := judge.MeasureSQL(brimline.SumAbs)
-	if variables["weight"] != weight || variables["counts"] != counts || variables["where"] != "true" {
+	aggregate, weight, counts := judge.MeasureSQL(brimline.SumAbs)
+	if variables["aggregate"] != aggregate || variables["weight"] != weight || variables["counts"] != counts || variables["where"] != "true" {
 		t.Errorf("its variables are %v", variables)
 	}
 	r := random(t)
@@ -194,15 +197,16 @@ func (s *server) documentedSQL(t *testing.T) {
 	conn := s.connect(t, s.url)
 	found := 0
 	for _, rule := range drawRules(r) {
-		weight, counts := judge.MeasureSQL(rule.Measure)
+		aggregate, weight, counts := judge.MeasureSQL(rule.Measure)
 		shown, ok := measures[rule.Measure.String()]
-		if !ok || shown != [2]string{weight, counts} {
+		if !ok || shown != [3]string{aggregate, weight, counts} {
 			t.Errorf("docs/semantics.md has %q for %s", shown, rule.Measure)
 		}
 		scale := rule.Measure.Scale(2)
 		variables["window"] = fmt.Sprintf("%d microseconds", rule.Window.Microseconds())
 		variables["limit"] = rule.Limit.Format(scale)
-		variables["weight"], variables["counts"], variables["where"] = shown[0], shown[1], "true"
+		variables["aggregate"], variables["weight"], variables["counts"] = shown[0], shown[1], shown[2]
+		variables["where"] = "true"
 		if rule.Takes != nil {
 			variables["where"] = "amount * 100 % 5 <> 0"
 		}

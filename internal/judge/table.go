@@ -96,9 +96,13 @@ func (t *Table) At(r *Rule, user string, at brimline.Time) Figures {
 			continue
 		}
 		weight, counts := weigh(r.Measure, int64(row.Amount))
-		f.Total.Add(f.Total, weight)
+		join := (*big.Int).Add
+		if r.Measure == brimline.Max {
+			join = largest
+		}
+		join(f.Total, f.Total, weight)
 		if row.Time < at {
-			f.Before.Add(f.Before, weight)
+			join(f.Before, f.Before, weight)
 		}
 		if counts {
 			f.Count++
@@ -107,10 +111,18 @@ func (t *Table) At(r *Rule, user string, at brimline.Time) Figures {
 	return f
 }
 
+// largest sets to to the larger one of two.
+func largest(to, a, b *big.Int) *big.Int {
+	if a.Cmp(b) < 0 {
+		a = b
+	}
+	return to.Set(a)
+}
+
 func weigh(m brimline.Measure, amount int64) (weight *big.Int, counts bool) {
 	a := big.NewInt(amount)
 	switch m {
-	case brimline.SumAbs:
+	case brimline.SumAbs, brimline.Max:
 		return a.Abs(a), true
 	case brimline.Sum:
 		return a, true

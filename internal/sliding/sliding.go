@@ -28,7 +28,7 @@ type Span struct {
 	From, To brimline.Time
 }
 
-// Weigh gives what row adds to the rule's total, and whether it is one of its transactions.
+// Weigh gives what row adds to the rule's total, or lifts it to, and whether it is one of its transactions.
 func (r *Rule) Weigh(row *brimline.Transaction) (brimline.Amount, bool) {
 	if r.Takes != nil && !r.Takes(row) {
 		return 0, false
@@ -41,9 +41,9 @@ func FiguresAt(rows []brimline.Transaction, rule *Rule, t brimline.Time) brimlin
 	var f brimline.Figures
 	for i := lowerBound(rows, t.Add(-rule.Window)); i < len(rows) && rows[i].Time <= t; i++ {
 		w, counts := rule.Weigh(&rows[i])
-		f.Total = f.Total.AddAmount(w)
+		f.Total = rule.Measure.Join(f.Total, w.Total())
 		if rows[i].Time < t {
-			f.Before = f.Before.AddAmount(w)
+			f.Before = f.Total
 		}
 		if counts {
 			f.Count++
@@ -159,25 +159,16 @@ func Walk(
 	rows []brimline.Transaction, rule *Rule, from, to brimline.Time, each func(brimline.Time, brimline.Figures),
 ) {
 	var (
-		sum   brimline.Total // over [low, high)
-		count int64
-		low   = lowerBound(rows, from.Add(-rule.Window))
-		high  = low
+		sum  = NewGauge(rule) // over [low, high)
+		low  = lowerBound(rows, from.Add(-rule.Window))
+		high = low
 	)
 	enter := func() {
-		w, counts := rule.Weigh(&rows[high])
-		sum = sum.AddAmount(w)
-		if counts {
-			count++
-		}
+		sum.Enter(&rows[high])
 		high++
 	}
 	leave := func() {
-		w, counts := rule.Weigh(&rows[low])
-		sum = sum.Sub(w.Total())
-		if counts {
-			count--
-		}
+		sum.Leave(&rows[low])
 		low++
 	}
 	for high < len(rows) && rows[high].Time < from {
@@ -188,11 +179,11 @@ func Walk(
 		for start := t.Add(-rule.Window); rows[low].Time < start; {
 			leave()
 		}
-		before := sum
+		before := sum.Total()
 		for high < len(rows) && rows[high].Time == t {
 			enter()
 		}
-		each(t, brimline.Figures{Before: before, Total: sum, Count: count})
+		each(t, brimline.Figures{Before: before, Total: sum.Total(), Count: sum.Count()})
 	}
 }
 

@@ -113,8 +113,8 @@ func edgesOf(rows map[string]brimline.Transaction, r *brimline.Rule) (edges []br
 			if row.Time < at.Add(-r.Window) || row.Time > at {
 				continue
 			}
-			if f.Total = f.Total.AddAmount(weight); row.Time < at {
-				f.Before = f.Before.AddAmount(weight)
+			if f.Total = totalWith(r.Measure, f.Total, weight); row.Time < at {
+				f.Before = totalWith(r.Measure, f.Before, weight)
 			}
 		}
 		return f
@@ -243,8 +243,8 @@ func (d *doubts) figures(c *brimline.Candidate) (f brimline.Figures) {
 		if row.Time < c.Edge.Add(-c.Rule.Window) || row.Time > c.Edge {
 			continue
 		}
-		if f.Total = f.Total.AddAmount(weight); row.Time < c.Edge {
-			f.Before = f.Before.AddAmount(weight)
+		if f.Total = totalWith(c.Rule.Measure, f.Total, weight); row.Time < c.Edge {
+			f.Before = totalWith(c.Rule.Measure, f.Before, weight)
 		}
 		if counts {
 			f.Count++
@@ -425,7 +425,7 @@ func TestDistrustRepairs(t *testing.T) {
 		for i := range rapid.IntRange(1, 2).Draw(t, "rules") {
 			rules = append(rules, brimline.Rule{ID: fmt.Sprint("r", i),
 				Window:  time.Duration(rapid.IntRange(1, 8).Draw(t, "window")) * time.Hour,
-				Measure: brimline.Measure(rapid.IntRange(0, 4).Draw(t, "measure")),
+				Measure: rapid.SampledFrom(brimline.Measures()).Draw(t, "measure"),
 				Limit:   brimline.Count(rapid.Int64Range(0, 12).Draw(t, "limit"))})
 			drawSilences(t, &rules[i])
 		}

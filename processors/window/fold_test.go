@@ -42,17 +42,28 @@ func (w *world) figures(r *brimline.Rule, at brimline.Time) (f brimline.Figures,
 		if row.Time < at.Add(-r.Window) || row.Time > at {
 			continue
 		}
-		f.Total = f.Total.AddAmount(weight)
+		f.Total = totalWith(r.Measure, f.Total, weight)
 		if counts {
 			f.Count++
 		}
 		if row.Time < at {
-			f.Before = f.Before.AddAmount(weight)
+			f.Before = totalWith(r.Measure, f.Before, weight)
 		} else {
 			rows++
 		}
 	}
 	return f, rows
+}
+
+// totalWith is a total with one row more.
+func totalWith(m brimline.Measure, total brimline.Total, weight brimline.Amount) brimline.Total {
+	if m == brimline.Max {
+		if weight.Total().Cmp(total) > 0 {
+			return weight.Total()
+		}
+		return total
+	}
+	return total.AddAmount(weight)
 }
 
 // edges are those that raise alerts.
@@ -201,7 +212,7 @@ func drawWorld(t *rapid.T) *world {
 	for i := range rapid.IntRange(1, 5).Draw(t, "rules") {
 		r := brimline.Rule{
 			ID: "r" + strconv.Itoa(i), Window: time.Duration(hours.Draw(t, "window")) * time.Hour,
-			Measure: brimline.Measure(rapid.IntRange(0, 4).Draw(t, "measure")),
+			Measure: rapid.SampledFrom(brimline.Measures()).Draw(t, "measure"),
 		}
 		r.Limit = brimline.Amount(rapid.Int64Range(0, 60).Draw(t, "limit")).Total()
 		if r.Measure == brimline.CountAll {

@@ -89,12 +89,12 @@ func (l *life) figures(user string, r *brimline.Rule, at brimline.Time) (f briml
 			continue
 		}
 		weight, counts := r.Measure.Weigh(row.Amount)
-		f.Total = f.Total.AddAmount(weight)
+		f.Total = totalWith(r.Measure, f.Total, weight)
 		if counts {
 			f.Count++
 		}
 		if row.Time < at {
-			f.Before = f.Before.AddAmount(weight)
+			f.Before = totalWith(r.Measure, f.Before, weight)
 		} else {
 			there = true
 		}
@@ -505,7 +505,7 @@ func drawLife(t *rapid.T, inOrder bool) *life {
 	for i := range rapid.IntRange(1, 3).Draw(t, "rules") {
 		r := brimline.Rule{ID: "r" + strconv.Itoa(i),
 			Window:  time.Duration(rapid.IntRange(1, 12).Draw(t, "window")) * time.Hour,
-			Measure: brimline.Measure(rapid.IntRange(0, 4).Draw(t, "measure")),
+			Measure: rapid.SampledFrom(brimline.Measures()).Draw(t, "measure"),
 			Limit:   brimline.Count(rapid.Int64Range(0, 50).Draw(t, "limit"))}
 		if r.Measure == brimline.CountAll {
 			r.Limit = brimline.Count(rapid.Int64Range(0, 3).Draw(t, "count"))
