@@ -178,6 +178,15 @@ func exampleQuiet(t testing.TB) *brimline.Alert {
 	return a
 }
 
+// exampleUnarmed is an edge of a rule that is not armed.
+func exampleUnarmed(t testing.TB) *brimline.Alert {
+	a := exampleAlert(t)
+	rule := &a.Candidate.Rule
+	rule.Rearms, rule.Rearm = true, brimline.Amount(270050).Total()
+	a.Reason, a.AsOfNow, a.Verification.Status = brimline.ReasonNotRearmed, nil, brimline.Dismissed
+	return a
+}
+
 func exampleQuestions(t testing.TB) []brimline.Candidate {
 	first := exampleDismissed(t).Candidate
 	second := first
@@ -205,7 +214,7 @@ func exampleWindow(t testing.TB) *brimline.Window {
 			},
 		),
 		Rules: []brimline.RuleState{{Rule: 0xdeadbeefcafe, Edges: []brimline.Edge{
-			{Time: edge - 5_000_000, Cause: brimline.Cause{Offset: 12}, Status: brimline.Disproved},
+			{Time: edge - 5_000_000, Cause: brimline.Cause{Offset: 12}, Status: brimline.EdgeDismissed},
 			{Time: edge, Cause: brimline.Cause{Offset: 4711, Index: 1}}}}, {Rule: math.MaxUint64}},
 	}
 }
@@ -352,7 +361,7 @@ func exampleChange(t testing.TB, kind brimline.ChangeKind) *brimline.Change {
 		c.Row, c.Source, c.Cause = brimline.Transaction{}, brimline.Source{}, 4711
 	case brimline.AskAgain:
 		c.Row, c.Source, c.Cause, c.Index = brimline.Transaction{}, brimline.Source{}, 4711, 2
-	case brimline.Refuted:
+	case brimline.Dismissal:
 		c.Rule, c.Edges, c.Cause, c.Row = 0xdeadbeefcafe, []brimline.Time{a.Edge}, 4711, brimline.Transaction{}
 	}
 	return c
@@ -417,7 +426,7 @@ func TestGoldenBytes(t *testing.T) {
 		{"change-v3/truncate.hex", codecs.Change{}, exampleChange(t, brimline.Truncate)},
 		{"change-v3/edges-found.hex", codecs.Change{}, exampleChange(t, brimline.EdgesFound)},
 		{"change-v3/edges-found-apart.hex", codecs.Change{}, exampleFoundApart(t)},
-		{"change-v3/refuted.hex", codecs.Change{}, exampleChange(t, brimline.Refuted)},
+		{"change-v3/refuted.hex", codecs.Change{}, exampleChange(t, brimline.Dismissal)},
 		{"change-v3/unjudgeable.hex", codecs.Change{}, exampleChange(t, brimline.Unjudgeable)},
 		{"change-v3/retry.hex", codecs.Change{}, exampleChange(t, brimline.Retry)},
 		{"change-v3/insert.hex", codecs.Change{}, exampleInsert(t)},
@@ -447,6 +456,7 @@ func TestGoldenBytes(t *testing.T) {
 		{"alert-v1/verified.json", codecs.Alert{}, alert},
 		{"alert-v1/dismissed.json", codecs.Alert{}, exampleDismissed(t)},
 		{"alert-v1/quiet.json", codecs.Alert{}, exampleQuiet(t)},
+		{"alert-v1/rearm.json", codecs.Alert{}, exampleUnarmed(t)},
 		{"again-v1/again.json", codecs.Again{}, &brimline.Again{Candidate: alert.Candidate,
 			Database: brimline.Figures{Before: total("0"), Total: total("441.50"), Count: 1},
 			First:    alert.Verification.At, Since: alert.Verification.At + 10_000_000}},

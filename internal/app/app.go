@@ -17,7 +17,7 @@
 //	health.go    what an operator should know of while it runs
 //	checks.go    what is looked at before           settings.go   what the group's rows mean
 //	catalog.go   columns that change while it runs
-//	serve.go     views and HTTP                    judged.go      what PostgreSQL refuted lately
+//	serve.go     views and HTTP                    verified.go    what PostgreSQL dismissed lately
 //	profile.go   profiles                           prove.go, reports.go  the alerts compared with the table
 package app
 
@@ -69,7 +69,8 @@ type App struct {
 	metrics      *Metrics
 	stageMetrics stageMetrics
 	distrusted   atomic.Pointer[window.States] // of the window stage; nil while it does not run here
-	judged       *judged                       // nil where this instance asks PostgreSQL nothing
+	visited      atomic.Pointer[visits]        // of the same attempt of the window stage
+	verified     *verified                     // nil where this instance asks PostgreSQL nothing
 	budget       *verify.Budget                // of users who are distrusted by themselves
 	folded       *folded
 	outage       outage
@@ -145,7 +146,7 @@ func New(_ context.Context, o Options) (*App, error) {
 	a.unread = newUnread(a.log, a.metrics)
 	a.letters = newLetters(time.Now(), a.stageMetrics.deadLetters, a.log)
 	if a.config.Runs(processors.Verify) && a.config.Verify != "off" {
-		a.judged = newJudged(time.Now(), a.stageMetrics.verify.Tally, a.streams.Dismissed, a.log)
+		a.verified = newVerified(time.Now(), a.stageMetrics.verify.Tally, a.streams.Dismissed, a.log)
 	}
 	return a, nil
 }
@@ -248,8 +249,8 @@ func (a *App) conduct(ctx context.Context) error {
 	beside.Go(func() { a.watchGroup(ctx, every) })
 	beside.Go(func() { a.watchLetters(ctx) })
 	beside.Go(func() { a.watchReports(ctx) })
-	if a.judged != nil {
-		beside.Go(func() { a.watchJudged(ctx) })
+	if a.verified != nil {
+		beside.Go(func() { a.watchVerified(ctx) })
 	}
 	if err := a.awaitSettings(ctx); err != nil {
 		if ctx.Err() != nil {

@@ -15,6 +15,7 @@ import (
 // TestBadInputIsKeptAndNamed: every kind of bad record lands in the dead letter
 // topic, whole, with its kind and a remedy, and the good ones around it are judged as ever.
 func TestBadInputIsKeptAndNamed(t *testing.T) {
+	t.Parallel()
 	j := newJob(t, parts(t), 1, "rules: [{id: r, window: 7d, limit: 100}]")
 	good := []testkit.Row{
 		{ID: 1, User: 7, Amount: 9000, Time: brimline.TimeOf(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)), Description: strings.Repeat("long ", 1<<16)},

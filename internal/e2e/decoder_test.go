@@ -13,6 +13,7 @@ import (
 
 // TestUpdateThatCannotBeTaken: the row is no longer what it was, and so must not hide the edge that a later row makes.
 func TestUpdateThatCannotBeTaken(t *testing.T) {
+	t.Parallel()
 	day := func(n int) brimline.Time { return brimline.TimeOf(time.Date(2026, 1, n, 0, 0, 0, 0, time.UTC)) }
 	first, second := testkit.Row{ID: 1, User: 7, Amount: 15000, Time: day(1)}, testkit.Row{ID: 2, User: 7,
 		Amount: 12000, Time: day(2)}
@@ -48,6 +49,7 @@ func TestUpdateThatCannotBeTaken(t *testing.T) {
 // TestPassedOver: with --other-tables=skip a topic of several tables and of a connector's own records has no dead
 // letters.
 func TestPassedOver(t *testing.T) {
+	t.Parallel()
 	row := testkit.Row{ID: 1, User: 7, Amount: 15000, Time: brimline.TimeOf(time.Date(2026, 1, 1, 0, 0, 0, 0,
 		time.UTC))}
 	j := newJob(t, parts(t), 1, "rules: [{id: r, window: 7d, limit: 100}]")
@@ -71,6 +73,7 @@ func TestPassedOver(t *testing.T) {
 
 // TestAmountsInCents: a bigint of cents is read as such by the stream and by PostgreSQL, with limits in whole units.
 func TestAmountsInCents(t *testing.T) {
+	t.Parallel()
 	at := brimline.TimeOf(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
 	first := testkit.Row{ID: 1, User: 7, Amount: 30000, Time: at}
 	second := testkit.Row{ID: 2, User: 7, Amount: 20050, Time: at.Add(24 * time.Hour)}

@@ -154,7 +154,7 @@ func (w *waits) add(src brimline.Source) {
 func settle(it *item) {
 	c, q := it.candidate, it.question
 	if !q.late {
-		it.out = judgeEdge(c, it.rule, q)
+		it.out = decideEdge(c, it.rule, q)
 		return
 	}
 	var mine []brimline.Time
@@ -171,8 +171,8 @@ func settle(it *item) {
 // confirms says whether the answer to a question about an edge is that it raises an alert.
 func (q *question) confirms() bool { return q.figures.IsEdge(q.rule.Limit) && !q.silent }
 
-// judgeEdge confirms an edge only if PostgreSQL's figures make it one.
-func judgeEdge(c *brimline.Candidate, rule *sliding.Rule, q *question) outcome {
+// decideEdge confirms an edge only if PostgreSQL's figures make it one.
+func decideEdge(c *brimline.Candidate, rule *sliding.Rule, q *question) outcome {
 	figures := q.figures
 	a := &brimline.Alert{Candidate: *c, Database: &figures, Verification: q.verification, AsOfNow: q.asOf}
 	if figures != c.Stream { // what the window said follows from other rows
@@ -184,6 +184,8 @@ func judgeEdge(c *brimline.Candidate, rule *sliding.Rule, q *question) outcome {
 	}
 	a.Verification.Status = brimline.Dismissed
 	switch {
+	case q.silent && rule.Rearms:
+		a.Reason = brimline.ReasonNotRearmed
 	case q.silent:
 		a.Reason = brimline.ReasonQuiet
 	case figures.Before.Cmp(rule.Limit) > 0:
@@ -192,7 +194,7 @@ func judgeEdge(c *brimline.Candidate, rule *sliding.Rule, q *question) outcome {
 		a.Reason = brimline.ReasonNotAbove
 	}
 	return outcome{dismissed: a, answers: []*brimline.Change{{
-		Kind: brimline.Refuted, User: c.User, Source: c.Source,
+		Kind: brimline.Dismissal, User: c.User, Source: c.Source,
 		Rule: rule.Fingerprint, Edges: []brimline.Time{c.Edge}, Cause: c.Cause.Offset,
 	}}}
 }

@@ -48,13 +48,13 @@ func window(last int64, pairs ...any) *brimline.Window {
 	return w
 }
 
-func TestJudge(t *testing.T) {
+func TestUserAt(t *testing.T) {
 	day := rule("day", 24*time.Hour, "2", brimline.CountAll)
 	rules := compiled(4, week, day)
 	w := window(30, -24*7-1, "500.00", -24*7, "1000.00", -30, "-2000.00", -1, "441.50", 2, "1.00")
 	w.Rules = []brimline.RuleState{{Rule: week.Fingerprint, Edges: []brimline.Edge{{Time: noon.Add(-time.Hour)}}}, {Rule: 1, Edges: make([]brimline.Edge, 9)}}
 
-	u := Judge("27956157", w, rules, noon)
+	u := UserAt("27956157", w, rules, noon)
 	if !u.Found || u.Scale != 2 || len(u.Rows) != 5 || u.Rows[0].User != "27956157" {
 		t.Errorf("user: %+v", u)
 	}
@@ -84,17 +84,17 @@ func TestJudge(t *testing.T) {
 	}
 
 	w.Rows = w.Rows[:4]
-	if u := Judge("u", w, rules, noon); u.Rules[0].Ahead != nil {
+	if u := UserAt("u", w, rules, noon); u.Rules[0].Ahead != nil {
 		t.Error("no row is ahead")
 	}
 	later := noon.Add(8 * 24 * time.Hour)
-	u = Judge("u", w, rules, later)
+	u = UserAt("u", w, rules, later)
 	if u.Rules[0].At.Total.Sign() != 0 || u.Rules[0].Newest != nil || u.Rules[0].Above() {
 		t.Errorf("all rows have aged out, without a sweep: %+v", u.Rules[0])
 	}
 }
 
-func TestJudgeKnowsWhatItMisses(t *testing.T) {
+func TestUserAtKnowsWhatItMisses(t *testing.T) {
 	w := window(3, -1, "1.00")
 	for _, c := range []struct {
 		floor    brimline.Time
@@ -105,7 +105,7 @@ func TestJudgeKnowsWhatItMisses(t *testing.T) {
 		{noon.Add(-time.Hour), false},
 	} {
 		w.Floor = c.floor
-		if got := Judge("u", w, compiled(2, week), noon).Rules[0].Complete; got != c.complete {
+		if got := UserAt("u", w, compiled(2, week), noon).Rules[0].Complete; got != c.complete {
 			t.Errorf("floor %v: complete %v, want %v", c.floor, got, c.complete)
 		}
 	}
@@ -152,7 +152,7 @@ func TestCourse(t *testing.T) {
 		for range rng.IntN(12) {
 			pairs = append(pairs, rng.IntN(20)-10, fmt.Sprint(rng.IntN(7)-3))
 		}
-		u := Judge("u", window(1, pairs...), compiled(2, hour), noon)
+		u := UserAt("u", window(1, pairs...), compiled(2, hour), noon)
 		from, to := noon.Add(-6*time.Hour), noon.Add(8*time.Hour)
 		points := u.Course(0, from, to)
 		if len(points) == 0 || points[0].Time != from {
@@ -169,7 +169,7 @@ func TestCourse(t *testing.T) {
 			}
 		}
 	}
-	u := Judge("u", nil, compiled(2, hour), noon)
+	u := UserAt("u", nil, compiled(2, hour), noon)
 	if len(u.Course(0, noon, noon.Add(-1000))) != 0 || u.Course(1, noon, noon) != nil || len(u.Course(0, noon, noon)) != 1 {
 		t.Error("empty spans, unknown rules")
 	}

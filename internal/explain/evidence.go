@@ -11,7 +11,7 @@ import (
 // Evidence is what is known about a user and a rule.
 type Evidence struct {
 	Rule *sliding.Rule
-	// User is as the window table has it, judged at the time that is asked about, User.Now.
+	// User is as the window table has it, evaluated at the time that is asked about, User.Now.
 	User views.User
 	// Alerts are those sent for the user and the rule, or of a rule on trial its shadows, and Dismissed what PostgreSQL
 	// did not confirm: newest first by when they were recorded.
@@ -34,8 +34,8 @@ type Database struct {
 	LSN     uint64                 // its write-ahead log position after the answer
 }
 
-// Judge finds the reason, and the figures that it rests on.
-func (e *Evidence) Judge() *Report {
+// Report finds the reason, and the figures that it rests on.
+func (e *Evidence) Report() *Report {
 	r := e.figures()
 	r.Reason = e.reason(r)
 	return r
@@ -124,6 +124,8 @@ func (e *Evidence) above(r *Report, stream *views.RuleFigures) Reason {
 	}
 	start := r.Edge.Add(-e.Rule.Window)
 	switch {
+	case r.Silent && e.Rule.Rearms:
+		return NotArmed
 	case r.Silent:
 		return Silent
 	case stream.Quiet != 0 && r.Edge <= stream.Quiet:
@@ -150,7 +152,7 @@ func (e *Evidence) told(reason Reason) Reason {
 
 // state is what the window table and the dismissed topic say about an edge whose alert was not sent; "" for nothing.
 func (e *Evidence) state(r *Report, stream *views.RuleFigures, t brimline.Time) Reason {
-	refusal := e.refusal(t)
+	dismissal := e.dismissal(t)
 	i := slices.IndexFunc(stream.Edges, func(edge brimline.Edge) bool { return edge.Time == t })
 	if i < 0 {
 		for _, s := range stream.Unjudged {
@@ -158,43 +160,45 @@ func (e *Evidence) state(r *Report, stream *views.RuleFigures, t brimline.Time) 
 				return DeadLetter
 			}
 		}
-		return r.refused(refusal)
+		return r.dismissed(dismissal)
 	}
 	edge := &stream.Edges[i]
 	r.State = &edge.Status
 	switch {
 	case edge.Status == brimline.Unjudged:
 		return DeadLetter
-	case edge.Status == brimline.Disproved:
-		if refusal == nil {
+	case edge.Status == brimline.EdgeDismissed:
+		if dismissal == nil {
 			return Dismissed
 		}
-		return r.refused(refusal)
-	case refusal != nil && refusal.Candidate.Cause.Compare(edge.Cause) >= 0:
-		return r.refused(refusal)
+		return r.dismissed(dismissal)
+	case dismissal != nil && dismissal.Candidate.Cause.Compare(edge.Cause) >= 0:
+		return r.dismissed(dismissal)
 	case e.AlertsCut:
 		return AlertNotKept
 	}
 	return InQuestion
 }
 
-// refused is the reason of a dismissal.
-func (r *Report) refused(refusal *brimline.Alert) Reason {
-	if refusal == nil {
+// dismissed is the reason of a dismissal.
+func (r *Report) dismissed(dismissal *brimline.Alert) Reason {
+	if dismissal == nil {
 		return ""
 	}
-	r.Refusal = refusal
-	switch refusal.Reason {
+	r.Dismissal = dismissal
+	switch dismissal.Reason {
 	case brimline.ReasonBeforeAlertsFrom:
 		return BeforeAlertsFrom
 	case brimline.ReasonQuiet:
 		return Silent
+	case brimline.ReasonNotRearmed:
+		return NotArmed
 	}
 	return Dismissed
 }
 
-// refusal is the newest dismissal of an edge at t, nil where there is none.
-func (e *Evidence) refusal(t brimline.Time) *brimline.Alert {
+// dismissal is the newest dismissal of an edge at t, nil where there is none.
+func (e *Evidence) dismissal(t brimline.Time) *brimline.Alert {
 	for _, d := range e.Dismissed {
 		c := &d.Candidate
 		if c.Edge == t || c.Kind == brimline.LateCandidate && c.Edge <= t && t <= c.Until {

@@ -1,4 +1,4 @@
-package judge_test
+package reference_test
 
 import (
 	"context"
@@ -19,12 +19,12 @@ import (
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/internal/embedded"
-	"github.com/brimline/brimline/internal/judge"
 	"github.com/brimline/brimline/internal/postgres"
+	"github.com/brimline/brimline/internal/reference"
 )
 
-// TestJudge is about a PostgreSQL server of its own.
-func TestJudge(t *testing.T) {
+// TestReference is about a PostgreSQL server of its own.
+func TestReference(t *testing.T) {
 	pg, err := embedded.StartPostgres(t.Context(), embedded.PostgresOptions{NoSync: true})
 	if err != nil {
 		t.Fatal(err)
@@ -77,7 +77,7 @@ func random(t *testing.T) *rand.Rand {
 }
 
 // history draws rows, many of them at the same times and at the ends of windows.
-func history(r *rand.Rand) (table judge.Table, rows []brimline.Transaction) {
+func history(r *rand.Rand) (table reference.Table, rows []brimline.Transaction) {
 	const hour = 3600 * 1000000
 	start := brimline.TimeOf(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
 	for i := range 120 {
@@ -95,17 +95,22 @@ func history(r *rand.Rand) (table judge.Table, rows []brimline.Transaction) {
 }
 
 // drawRules has a rule for each measure, half of them with a condition that takes most rows.
-func drawRules(r *rand.Rand) (all []judge.Rule) {
+func drawRules(r *rand.Rand) (all []reference.Rule) {
 	for _, m := range brimline.Measures() {
-		rule := judge.Rule{
+		rule := reference.Rule{
 			Rule: brimline.Rule{ID: m.String(), Measure: m, Window: time.Duration(1+r.IntN(20)) * time.Hour},
 		}
 		rule.Limit = brimline.Amount(r.Int64N(200000)).Total()
 		if m == brimline.CountAll {
 			rule.Limit = brimline.Count(r.Int64N(6))
 		}
+		if m == brimline.Max {
+			rule.Limit = brimline.Amount(r.Int64N(60000)).Total()
+		}
 		if r.IntN(2) == 0 {
 			rule.Quiet = time.Duration(1+r.IntN(30)) * time.Hour
+		} else if limit, _ := rule.Limit.Int64(); !m.Shrinks() && r.IntN(2) == 0 {
+			rule.Rearms, rule.Rearm = true, brimline.Count(r.Int64N(limit+1))
 		}
 		if r.IntN(2) == 0 {
 			rule.Takes = func(row *brimline.Transaction) bool { return row.Amount%5 != 0 }
@@ -116,7 +121,7 @@ func drawRules(r *rand.Rand) (all []judge.Rule) {
 }
 
 // byDefinition are the edges of the table in memory, as text.
-func byDefinition(table *judge.Table, rule *judge.Rule) (edges []string) {
+func byDefinition(table *reference.Table, rule *reference.Rule) (edges []string) {
 	var users []string
 	for _, row := range table.Rows() {
 		users = append(users, row.User)
@@ -130,12 +135,12 @@ func byDefinition(table *judge.Table, rule *judge.Rule) (edges []string) {
 	return edges
 }
 
-func text(e judge.Edge) string {
+func text(e reference.Edge) string {
 	return fmt.Sprintf("%s %s %s %s %d", e.User, e.At, e.Figures.Before, e.Figures.Total, e.Figures.Count)
 }
 
 // documented is the SQL that docs/semantics.md shows, and its table of measures.
-func documented(t *testing.T) (variables map[string]string, sql string, measures map[string][2]string) {
+func documented(t *testing.T) (variables map[string]string, sql string, measures map[string][3]string) {
 	t.Helper()
 	page, err := os.ReadFile("../../docs/semantics.md")
 	if err != nil {
@@ -152,10 +157,10 @@ func documented(t *testing.T) (variables map[string]string, sql string, measures
 		variables[m[1]] = m[2]
 		block = block[len(m[0]):]
 	}
-	measures = map[string][2]string{}
-	line := regexp.MustCompile("(?m)^\\| `(\\w+)` \\| `(.*)` \\| `(.*)` \\|$")
+	measures = map[string][3]string{}
+	line := regexp.MustCompile("(?m)^\\| `(\\w+)` \\| `(\\w+)` \\| `(.*)` \\| `(.*)` \\|$")
 	for _, m := range line.FindAllStringSubmatch(string(page), -1) {
-		measures[m[1]] = [2]string{m[2], m[3]}
+		measures[m[1]] = [3]string{m[2], m[3], m[4]}
 	}
 	return variables, block, measures
 }
@@ -163,15 +168,17 @@ func documented(t *testing.T) (variables map[string]string, sql string, measures
 // What docs/semantics.md shows is what judges, and says of random rows what the definition says.
 func (s *server) documentedSQL(t *testing.T) {
 	variables, sql, measures := documented(t)
-	if page, err := os.ReadFile("../../docs/semantics.md"); err != nil ||
-		!strings.Contains(string(page), "```sql\n"+judge.LoudSQL+"```") {
-		t.Errorf("docs/semantics.md does not show internal/judge/loud.sql, %v", err)
+	page, err := os.ReadFile("../../docs/semantics.md")
+	for name, shown := range map[string]string{"loud.sql": reference.LoudSQL, "rearm.sql": reference.RearmSQL} {
+		if err != nil || !strings.Contains(string(page), "```sql\n"+shown+"```") {
+			t.Errorf("docs/semantics.md does not show internal/reference/%s, %v", name, err)
+		}
 	}
-	if sql != judge.EdgesSQL {
-		t.Errorf("docs/semantics.md does not show internal/judge/edges.sql, but\n%s", sql)
+	if sql != reference.EdgesSQL {
+		t.Errorf("docs/semantics.md does not show internal/reference/edges.sql, but\n%s", sql)
 	}
-	weight, counts := judge.MeasureSQL(brimline.SumAbs)
-	if variables["weight"] != weight || variables["counts"] != counts || variables["where"] != "true" {
+	aggregate, weight, counts := reference.MeasureSQL(brimline.SumAbs)
+	if variables["aggregate"] != aggregate || variables["weight"] != weight || variables["counts"] != counts || variables["where"] != "true" {
 		t.Errorf("its variables are %v", variables)
 	}
 	r := random(t)
@@ -190,15 +197,16 @@ func (s *server) documentedSQL(t *testing.T) {
 	conn := s.connect(t, s.url)
 	found := 0
 	for _, rule := range drawRules(r) {
-		weight, counts := judge.MeasureSQL(rule.Measure)
+		aggregate, weight, counts := reference.MeasureSQL(rule.Measure)
 		shown, ok := measures[rule.Measure.String()]
-		if !ok || shown != [2]string{weight, counts} {
+		if !ok || shown != [3]string{aggregate, weight, counts} {
 			t.Errorf("docs/semantics.md has %q for %s", shown, rule.Measure)
 		}
 		scale := rule.Measure.Scale(2)
 		variables["window"] = fmt.Sprintf("%d microseconds", rule.Window.Microseconds())
 		variables["limit"] = rule.Limit.Format(scale)
-		variables["weight"], variables["counts"], variables["where"] = shown[0], shown[1], "true"
+		variables["aggregate"], variables["weight"], variables["counts"] = shown[0], shown[1], shown[2]
+		variables["where"] = "true"
 		if rule.Takes != nil {
 			variables["where"] = "amount * 100 % 5 <> 0"
 		}
@@ -206,7 +214,12 @@ func (s *server) documentedSQL(t *testing.T) {
 		if rule.Quiet > 0 {
 			variables["quiet"] = fmt.Sprintf("%d microseconds", rule.Quiet.Microseconds())
 			variables["edges"] = strings.TrimSuffix(strings.TrimSpace(interpolated(sql, variables)), ";")
-			shownSQL = judge.LoudSQL
+			shownSQL = reference.LoudSQL
+		}
+		if rule.Rearms {
+			variables["rearm"] = rule.Rearm.Format(scale)
+			variables["totals"], _, _ = strings.Cut(interpolated(sql, variables), " WHERE total > ")
+			shownSQL = reference.RearmSQL
 		}
 		rows, err := conn.Query(t.Context(), interpolated(shownSQL, variables))
 		if err != nil {
@@ -214,7 +227,7 @@ func (s *server) documentedSQL(t *testing.T) {
 		}
 		var (
 			got           []string
-			e             judge.Edge
+			e             reference.Edge
 			at            time.Time
 			before, total string
 		)
@@ -252,7 +265,7 @@ func (s *server) documentedSQL(t *testing.T) {
 }
 
 // byPSQL runs the block of docs/semantics.md as it stands there, where there is a psql.
-func (s *server) byPSQL(t *testing.T, table *judge.Table) {
+func (s *server) byPSQL(t *testing.T, table *reference.Table) {
 	t.Helper()
 	psql, err := exec.LookPath("psql")
 	if err != nil {
@@ -271,7 +284,7 @@ func (s *server) byPSQL(t *testing.T, table *judge.Table) {
 	if err != nil {
 		t.Fatalf("psql: %v\n%s", err, out)
 	}
-	rule := judge.Rule{Rule: brimline.Rule{Window: 168 * time.Hour, Limit: brimline.Amount(3000_00).Total()}}
+	rule := reference.Rule{Rule: brimline.Rule{Window: 168 * time.Hour, Limit: brimline.Amount(3000_00).Total()}}
 	want := byDefinition(table, &rule)
 	if got := strings.Count(string(out), "\n"); got != len(want) || got == 0 {
 		t.Errorf("psql shows %d edges, by the definition there are %d:\n%s", got, len(want), out)
@@ -305,7 +318,7 @@ func units(t *testing.T, s string, scale int) *big.Int {
 // A session says of any rows what the definition says, and leaves nothing behind.
 func (s *server) session(t *testing.T) {
 	r := random(t)
-	session, err := judge.Open(t.Context(), s.url)
+	session, err := reference.Open(t.Context(), s.url)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -356,14 +369,14 @@ func (s *server) rights(t *testing.T) {
 	s.exec(t, `REVOKE ALL ON SCHEMA public FROM PUBLIC`)
 	s.exec(t, `GRANT CONNECT ON DATABASE postgres TO tester`)
 	url := regexp.MustCompile(`//[^@]*@`).ReplaceAllString(s.url, "//tester:tester@")
-	_, err := judge.Open(t.Context(), url)
+	_, err := reference.Open(t.Context(), url)
 	e, ok := errors.AsType[*brimline.Error](err)
 	if !ok || e.Kind != postgres.KindPermission || !strings.Contains(e.Remedy, "GRANT TEMPORARY") ||
 		strings.Contains(err.Error(), "tester:") {
 		t.Fatalf("without the right to make temporary tables: %v", err)
 	}
 	s.exec(t, `GRANT TEMPORARY ON DATABASE postgres TO tester`)
-	session, err := judge.Open(t.Context(), url)
+	session, err := reference.Open(t.Context(), url)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -389,7 +402,7 @@ func (s *server) bounds(t *testing.T) {
 	if e, ok := errors.AsType[*brimline.Error](scratch.Fail("waiting", err)); !ok || e.Kind != postgres.KindTimeout {
 		t.Errorf("%v", err)
 	}
-	_, err = judge.Open(t.Context(), "postgres://nobody@127.0.0.1:1/none")
+	_, err = reference.Open(t.Context(), "postgres://nobody@127.0.0.1:1/none")
 	if brimline.ExitCode(err) != int(brimline.ClassEnvironment) {
 		t.Errorf("PostgreSQL away: %v", err)
 	}

@@ -14,44 +14,44 @@ import (
 )
 
 const (
-	judgedEvery = time.Minute
-	judgedSpan  = time.Hour
+	verifiedEvery = time.Minute
+	verifiedSpan  = time.Hour
 	// behindBy is from how many messages on the group is catching up, and not only at work.
 	behindBy = 1000
 )
 
-// judged keeps what PostgreSQL made of this instance's candidates, since the start and for the last hour. It tells
-// apart what was judged while the group was catching up: partial totals are refuted then, as they should be.
-type judged struct {
+// verified keeps what PostgreSQL made of this instance's candidates, since the start and for the last hour. It tells
+// apart what was verified while the group was catching up: partial totals are dismissed then, as they should be.
+type verified struct {
 	tally     func() verify.Tally
 	dismissed string // topic
 	log       *slog.Logger
 
 	mu     sync.Mutex
-	points []judgedPoint // looks of the last hour, and the one before; oldest first
+	points []verifiedPoint // looks of the last hour, and the one before; oldest first
 	said   struct {
 		at, warned    time.Time
 		total, steady int64
 	}
 }
 
-type judgedPoint struct {
+type verifiedPoint struct {
 	at     time.Time
-	sum    httpapi.Judged // since the start
+	sum    httpapi.Tally // since the start
 	behind bool
 }
 
-func newJudged(start time.Time, tally func() verify.Tally, dismissed string, log *slog.Logger) *judged {
+func newVerified(start time.Time, tally func() verify.Tally, dismissed string, log *slog.Logger) *verified {
 	// Nothing is known of the lag yet, and what comes first is likely to be a catch-up.
-	return &judged{tally: tally, dismissed: dismissed, log: log, points: []judgedPoint{{at: start, behind: true}}}
+	return &verified{tally: tally, dismissed: dismissed, log: log, points: []verifiedPoint{{at: start, behind: true}}}
 }
 
 // now is what a look at a time sees; lag is that of the group, -1 when it is not known.
-func (j *judged) now(at time.Time, lag int64) judgedPoint {
+func (j *verified) now(at time.Time, lag int64) verifiedPoint {
 	last := j.points[len(j.points)-1]
 	t := j.tally()
-	p := judgedPoint{at: at, behind: lag < 0 || lag > behindBy}
-	p.sum = httpapi.Judged{Candidates: t.Edges, Dismissed: t.Dismissed, Early: t.Early,
+	p := verifiedPoint{at: at, behind: lag < 0 || lag > behindBy}
+	p.sum = httpapi.Tally{Candidates: t.Edges, Dismissed: t.Dismissed, Early: t.Early,
 		Steady: maps.Clone(last.sum.Steady)}
 	if !p.behind && !last.behind {
 		for reason, n := range t.Dismissed {
@@ -67,10 +67,10 @@ func (j *judged) now(at time.Time, lag int64) judgedPoint {
 }
 
 // look notes how things stand, and says in the log what should be known, rarely.
-func (j *judged) look(at time.Time, lag int64) {
+func (j *verified) look(at time.Time, lag int64) {
 	j.mu.Lock()
 	j.points = append(j.points, j.now(at, lag))
-	for len(j.points) > 1 && !j.points[1].at.After(at.Add(-judgedSpan)) {
+	for len(j.points) > 1 && !j.points[1].at.After(at.Add(-verifiedSpan)) {
 		j.points = j.points[1:]
 	}
 	j.mu.Unlock()
@@ -84,7 +84,7 @@ func (j *judged) look(at time.Time, lag int64) {
 		total += n
 	}
 	steady := v.SinceStart.Steady[brimline.ReasonNotAbove]
-	due := func(last time.Time) bool { return last.IsZero() || at.Sub(last) >= judgedSpan }
+	due := func(last time.Time) bool { return last.IsZero() || at.Sub(last) >= verifiedSpan }
 	switch said := &j.said; {
 	case steady > said.steady && due(said.warned):
 		j.log.Warn(n.Message, "remedy", n.Remedy)
@@ -96,29 +96,29 @@ func (j *judged) look(at time.Time, lag int64) {
 }
 
 // status is what is known at a time.
-func (j *judged) status(at time.Time, lag int64) *httpapi.Verification {
+func (j *verified) status(at time.Time, lag int64) *httpapi.Verification {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	now, before := j.now(at, lag), j.points[0]
 	for _, p := range j.points {
-		if !p.at.After(at.Add(-judgedSpan)) {
+		if !p.at.After(at.Add(-verifiedSpan)) {
 			before = p
 		}
 	}
 	return &httpapi.Verification{
-		SinceStart: now.sum.Since(httpapi.Judged{}), LastHour: now.sum.Since(before.sum),
-		Span: min(at.Sub(before.at), judgedSpan),
+		SinceStart: now.sum.Since(httpapi.Tally{}), LastHour: now.sum.Since(before.sum),
+		Span: min(at.Sub(before.at), verifiedSpan),
 	}
 }
 
-// watchJudged looks until ctx ends.
-func (a *App) watchJudged(ctx context.Context) {
-	tick := time.NewTicker(judgedEvery)
+// watchVerified looks until ctx ends.
+func (a *App) watchVerified(ctx context.Context) {
+	tick := time.NewTicker(verifiedEvery)
 	defer tick.Stop()
 	for {
 		select {
 		case <-tick.C:
-			a.judged.look(time.Now(), a.groupLag())
+			a.verified.look(time.Now(), a.groupLag())
 		case <-ctx.Done():
 			return
 		}

@@ -11,18 +11,18 @@ import (
 	"github.com/brimline/brimline/processors/verify"
 )
 
-// judgedWorld is a tally and a clock that tests move.
-type judgedWorld struct {
-	j   *judged
+// verifiedWorld is a tally and a clock that tests move.
+type verifiedWorld struct {
+	j   *verified
 	now time.Time
 	lag int64
 	sum verify.Tally
 	log strings.Builder
 }
 
-func newJudgedWorld() *judgedWorld {
-	w := &judgedWorld{now: time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)}
-	w.j = newJudged(w.now, func() verify.Tally {
+func newVerifiedWorld() *verifiedWorld {
+	w := &verifiedWorld{now: time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)}
+	w.j = newVerified(w.now, func() verify.Tally {
 		t := verify.Tally{Edges: w.sum.Edges, Dismissed: map[string]int64{}}
 		for reason, n := range w.sum.Dismissed {
 			t.Dismissed[reason] = n
@@ -33,8 +33,8 @@ func newJudgedWorld() *judgedWorld {
 	return w
 }
 
-// minute passes, in which so many edges were judged and dismissed.
-func (w *judgedWorld) minute(edges, notAbove, alreadyAbove int64) {
+// minute passes, in which so many edges were verified and dismissed.
+func (w *verifiedWorld) minute(edges, notAbove, alreadyAbove int64) {
 	w.sum.Edges += edges
 	w.sum.Dismissed[brimline.ReasonNotAbove] += notAbove
 	w.sum.Dismissed[brimline.ReasonAlreadyAbove] += alreadyAbove
@@ -43,7 +43,7 @@ func (w *judgedWorld) minute(edges, notAbove, alreadyAbove int64) {
 }
 
 // notice is what is to be said; figures are empty where that is nothing.
-func (w *judgedWorld) notice(t *testing.T, level httpapi.Level, figures string) {
+func (w *verifiedWorld) notice(t *testing.T, level httpapi.Level, figures string) {
 	t.Helper()
 	n := w.j.status(w.now, w.lag).Notice("g-dismissed")
 	if figures == "" {
@@ -60,18 +60,18 @@ func (w *judgedWorld) notice(t *testing.T, level httpapi.Level, figures string) 
 
 const steadily = "while the group had caught up: the stream held what PostgreSQL does not"
 
-// What PostgreSQL refuted is told for the last hour, and what it refuted while the group had caught up stands out.
-func TestJudged(t *testing.T) {
-	w := newJudgedWorld()
+// What PostgreSQL dismissed is told for the last hour, and what it dismissed while the group had caught up stands out.
+func TestVerified(t *testing.T) {
+	w := newVerifiedWorld()
 	w.notice(t, "", "")
 	w.minute(100, 0, 0)
 	w.notice(t, "", "")
 
-	// A catch-up: whatever is refuted then is as it should be.
+	// A catch-up: whatever is dismissed then is as it should be.
 	w.lag = 50_000
 	w.minute(1000, 5, 300)
 	w.notice(t, httpapi.Note, "305 of 1,100 candidates in the last 2 min: not_above 5, already_above 300")
-	// It has just ended: what is judged since then may still have been found in it.
+	// It has just ended: what is verified since then may still have been found in it.
 	w.lag = 0
 	w.minute(100, 1, 10)
 	w.notice(t, httpapi.Note, "316 of 1,200 candidates in the last 3 min: not_above 6, already_above 310")
@@ -114,14 +114,14 @@ func TestJudged(t *testing.T) {
 	}
 }
 
-// What was judged since the last look is told at once.
-func TestJudgedBetweenLooks(t *testing.T) {
-	w := newJudgedWorld()
+// What was verified since the last look is told at once.
+func TestVerifiedBetweenLooks(t *testing.T) {
+	w := newVerifiedWorld()
 	w.now = w.now.Add(10 * time.Second)
 	w.sum.Edges, w.sum.Dismissed[brimline.ReasonNotAbove] = 1, 1 // at the start, which may be a catch-up
 	w.notice(t, httpapi.Note, "1 of 1 candidate in the last 10 s: not_above 1")
 
-	w = newJudgedWorld()
+	w = newVerifiedWorld()
 	w.minute(0, 0, 0)
 	w.sum.Edges, w.sum.Dismissed[brimline.ReasonNotAbove] = 1, 1
 	w.now = w.now.Add(10 * time.Second)
@@ -134,8 +134,8 @@ func TestJudgedBetweenLooks(t *testing.T) {
 }
 
 // The log says it at once, and then rarely: only for what is new, and not twice within an hour.
-func TestJudgedIsLoggedRarely(t *testing.T) {
-	w := newJudgedWorld()
+func TestVerifiedIsLoggedRarely(t *testing.T) {
+	w := newVerifiedWorld()
 	lines := func(level string) int { return strings.Count(w.log.String(), "level="+level) }
 	w.minute(10, 0, 1)
 	if lines("INFO") != 1 || !strings.Contains(w.log.String(), "differ from the stream's for 1 of 10 candidates") {

@@ -42,7 +42,7 @@ func itemOf(c *brimline.Candidate) item {
 	return item{candidate: c, rule: &sliding.Rule{Rule: c.Rule, Fingerprint: c.Rule.Fingerprint()}}
 }
 
-func TestJudgeEdge(t *testing.T) {
+func TestDecideEdge(t *testing.T) {
 	for name, c := range map[string]struct {
 		before, total int64
 		reason        string
@@ -82,7 +82,7 @@ func TestJudgeEdge(t *testing.T) {
 			continue
 		}
 		answer := it.out.answers[0]
-		if len(it.out.answers) != 1 || answer.Kind != brimline.Refuted || answer.User != "u" || answer.Cause != 5 ||
+		if len(it.out.answers) != 1 || answer.Kind != brimline.Dismissal || answer.User != "u" || answer.Cause != 5 ||
 			!slices.Equal(answer.Edges, []brimline.Time{hour}) ||
 			answer.Rule != it.rule.Fingerprint ||
 			answer.Source != it.candidate.Source {

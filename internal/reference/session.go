@@ -1,4 +1,4 @@
-package judge
+package reference
 
 import (
 	"context"
@@ -101,6 +101,9 @@ func (s *Session) edges(ctx context.Context, r *Rule, scale int) (found []Edge, 
 	args := []any{fmt.Sprintf("%d microseconds", r.Window.Microseconds()), r.Limit.Format(scale), r.ID}
 	if r.Quiet > 0 {
 		all, args = loud(all), append(args, fmt.Sprintf("%d microseconds", r.Quiet.Microseconds()))
+	}
+	if r.Rearms {
+		all, args = rearmed(all), append(args, r.Rearm.Format(scale))
 	}
 	sql := "SELECT user_id, ts, before::text, total::text, transactions FROM (" + all + ") AS edges"
 	var (

@@ -24,17 +24,17 @@ func (c *Capture) wherePublication() string {
 	return fmt.Sprintf("publication %q", c.o.Publication)
 }
 
-// judge refuses what cannot be captured.
-func (c *Capture) judge(l *look) error {
-	if err := c.judgeTable(l); err != nil {
+// anyFault refuses what cannot be captured.
+func (c *Capture) anyFault(l *look) error {
+	if err := c.tableFault(l); err != nil {
 		return err
 	}
-	return c.judgePublication(l)
+	return c.publicationFault(l)
 }
 
-// judgeTable refuses a table whose changes PostgreSQL does not report, or not in
+// tableFault refuses a table whose changes PostgreSQL does not report, or not in
 // a way that keeps a topic in step.
-func (c *Capture) judgeTable(l *look) error {
+func (c *Capture) tableFault(l *look) error {
 	where, table := c.whereTable(), c.quotedTable()
 	if l.oid == 0 {
 		return tableError("postgres_table", where, "check the table's name, and create it before the capture starts",
@@ -72,7 +72,7 @@ func (c *Capture) judgeTable(l *look) error {
 			"%s inherit from it: a query of the table counts their rows, and their changes come under their own names",
 			join(l.children))
 	}
-	if err := c.judgeIdentity(l, "", l.identity, l.identifies); err != nil && l.kind == "r" {
+	if err := c.identityFault(l, "", l.identity, l.identifies); err != nil && l.kind == "r" {
 		return err
 	}
 	for _, oid := range slices.Sorted(maps.Keys(l.leaves)) {
@@ -85,16 +85,16 @@ func (c *Capture) judgeTable(l *look) error {
 			return tableError("postgres_unlogged", where, fmt.Sprintf("ALTER TABLE %s SET LOGGED", f.name),
 				"its partition %s is unlogged: PostgreSQL reports no changes of it", f.name)
 		}
-		if err := c.judgeIdentity(l, f.name, f.identity, f.identifies); err != nil {
+		if err := c.identityFault(l, f.name, f.identity, f.identifies); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// judgeIdentity refuses a replica identity under which PostgreSQL lets no client
+// identityFault refuses a replica identity under which PostgreSQL lets no client
 // update or delete a published row, or reports it without its primary key.
-func (c *Capture) judgeIdentity(l *look, partition, identity string, columns []string) error {
+func (c *Capture) identityFault(l *look, partition, identity string, columns []string) error {
 	table, of := c.quotedTable(), "its replica identity"
 	if partition != "" {
 		table, of = partition, fmt.Sprintf("the replica identity of its partition %s", partition)
@@ -120,8 +120,8 @@ func (c *Capture) judgeIdentity(l *look, partition, identity string, columns []s
 	return nil
 }
 
-// judgePublication refuses a publication that keeps changes of the table back.
-func (c *Capture) judgePublication(l *look) error {
+// publicationFault refuses a publication that keeps changes of the table back.
+func (c *Capture) publicationFault(l *look) error {
 	p, where := &l.publication, c.wherePublication()
 	alter := "ALTER PUBLICATION " + quote(c.o.Publication) + " "
 	if p.oid == 0 {
@@ -199,7 +199,7 @@ const again = "start the capture again: it takes a new snapshot by itself, which
 // changed says what has happened to the table or the publication since base in
 // a way that keeps rows from the topic.
 func (c *Capture) changed(base, now *look) error {
-	err := c.judge(now)
+	err := c.anyFault(now)
 	where := c.whereTable()
 	replaced := fmt.Errorf("another table has taken this name (oid %d, before %d): rows that were put into it before "+
 		"are not in the topic", now.oid, base.oid)

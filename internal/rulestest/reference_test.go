@@ -6,7 +6,7 @@ import (
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/internal/embedded"
-	"github.com/brimline/brimline/internal/judge"
+	"github.com/brimline/brimline/internal/reference"
 )
 
 // PostgreSQL says the same as the fold after every step of every scenario; where one does not, that is told.
@@ -16,7 +16,7 @@ func TestScenariosAgainstPostgres(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = pg.Stop(context.WithoutCancel(t.Context())) })
-	session, err := judge.Open(t.Context(), pg.URL("postgres"))
+	session, err := reference.Open(t.Context(), pg.URL("postgres"))
 	if err != nil {
 		t.Fatal(err)
 	}
