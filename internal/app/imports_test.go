@@ -27,7 +27,7 @@ const (
 	pgxModule     = "github.com/jackc/pgx/v5"
 	metricsModule = "github.com/prometheus/client_golang"
 	leveldbModule = "github.com/syndtr/goleveldb"
-	yamlModule    = "gopkg.in/yaml.v3"
+	yamlModule    = "go.yaml.in/yaml/v3"
 	kongModule    = "github.com/alecthomas/kong"
 	franzModule   = "github.com/twmb/franz-go"
 )

@@ -19,7 +19,7 @@ import (
 	"github.com/brimline/brimline"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
-	"gopkg.in/yaml.v3"
+	"go.yaml.in/yaml/v3"
 )
 
 func expect[T comparable](t *testing.T, what string, got, want T) {
