@@ -23,7 +23,7 @@ type Stage struct {
 	outage     outage
 	near       *lane // candidates
 	apart      *lane // questions
-	again      *lane // refused edges
+	again      *lane // dismissed edges
 	flow       flow
 	long       chan struct{} // one for each question that may be with Long
 	client     *kgo.Client   // for partitions and committed offsets
