@@ -64,12 +64,8 @@ func (f *fixture) create(tables ...string) {
 // put writes values as the processor does: the same hasher, no transaction.
 func (f *fixture) put(table string, codec goka.Codec, pairs ...any) {
 	f.t.Helper()
-	config, err := f.kafka.ProducerConfig()
-	if err != nil {
-		f.t.Fatal(err)
-	}
 	e, err := goka.NewEmitter(f.kafka.Brokers, goka.Stream(table), codec,
-		goka.WithEmitterHasher(processors.Hasher), goka.WithEmitterProducerBuilder(goka.ProducerBuilderWithConfig(config)))
+		goka.WithEmitterHasher(processors.Hasher), goka.WithEmitterProducerBuilder(f.kafka.ProducerBuilder()))
 	if err != nil {
 		f.t.Fatal(err)
 	}

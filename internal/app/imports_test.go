@@ -27,7 +27,7 @@ const (
 	pgxModule     = "github.com/jackc/pgx/v5"
 	metricsModule = "github.com/prometheus/client_golang"
 	leveldbModule = "github.com/syndtr/goleveldb"
-	yamlModule    = "gopkg.in/yaml.v3"
+	yamlModule    = "go.yaml.in/yaml/v3"
 	kongModule    = "github.com/alecthomas/kong"
 	franzModule   = "github.com/twmb/franz-go"
 )
@@ -53,10 +53,10 @@ func layers() []layer {
 		{"internal/starter", []string{".", "docs", "internal/ledger"}, nil},
 		{"internal/reference", []string{".", "internal/postgres"}, nil},
 		{"internal/prove", []string{".", "internal/ledger", "internal/reference"}, nil},
-		{"internal/kafka", []string{".", "internal/failpoint"}, []string{saramaModule, gokaModule, franzModule, "github.com/rcrowley/go-metrics", "github.com/xdg-go/scram"}},
+		{"internal/kafka", []string{".", "internal/failpoint"}, []string{saramaModule, gokaModule, franzModule, "github.com/xdg-go/scram"}},
 		{"internal/table", []string{".", "internal/failpoint"}, []string{gokaModule, leveldbModule}},
 		{"internal/capture", []string{".", "internal/postgres"}, []string{pgxModule, "github.com/jackc/pglogrepl"}},
-		{"internal/capture/kafkasink", []string{"internal/capture"}, []string{saramaModule}},
+		{"internal/capture/kafkasink", []string{"internal/capture", "internal/kafka"}, []string{franzModule + "/pkg/kgo"}},
 		{"internal/embedded", []string{"."}, []string{franzModule + "/pkg/kfake", "github.com/fergusstrange/embedded-postgres", pgxModule}},
 		{"processors", []string{".", "codecs"}, []string{gokaModule}},
 		{"processors/route", routing, []string{gokaModule, franzModule + "/pkg/kgo", franzModule + "/pkg/kerr", franzModule + "/pkg/kmsg", franzModule + "/pkg/kversion", metricsModule}},
