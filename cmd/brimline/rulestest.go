@@ -8,8 +8,8 @@ import (
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/internal/config"
-	"github.com/brimline/brimline/internal/judge"
 	"github.com/brimline/brimline/internal/present"
+	"github.com/brimline/brimline/internal/reference"
 	"github.com/brimline/brimline/internal/rules"
 	"github.com/brimline/brimline/internal/rulestest"
 )
@@ -64,7 +64,7 @@ func (c *rulesTestCmd) Run(w *world) error {
 	}
 	options := rulestest.Options{Courses: c.Verbose}
 	if c.Against != "" {
-		if options.Judge, err = judge.Open(w, c.Against.Reveal()); err != nil {
+		if options.Judge, err = reference.Open(w, c.Against.Reveal()); err != nil {
 			return err
 		}
 		defer options.Judge.Close()

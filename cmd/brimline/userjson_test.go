@@ -52,7 +52,7 @@ func TestUserJSON(t *testing.T) {
 		"unknown": nil, "known": window(brimline.Window{Rows: rows}),
 		"distrusted": window(brimline.Window{Rows: rows, Doubt: brimline.Doubt{Offset: 1, Reason: "command", At: noon, Floor: noon}}),
 	} {
-		u := views.Judge("7", w, compiled, noon)
+		u := views.UserAt("7", w, compiled, noon)
 		for _, c := range []*userCmd{{}, {Rows: true, With: "5", compiled: sliders}} {
 			with, err := c.with(&u)
 			if err != nil {

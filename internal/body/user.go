@@ -128,7 +128,7 @@ func EdgeStatus(s brimline.EdgeStatus) string {
 	switch s {
 	case brimline.Disturbed:
 		return "disturbed"
-	case brimline.Disproved:
+	case brimline.EdgeDismissed:
 		return "disproved"
 	case brimline.Unjudged:
 		return "unjudged"

@@ -115,14 +115,14 @@ func (h *handler) topology(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, http.StatusOK, map[string]any{"stages": stages})
 }
 
-func topicOf(e *processors.Edge) *topicBody {
+func topicOf(e *processors.Stream) *topicBody {
 	if e == nil {
 		return nil
 	}
 	return &topicBody{e.Topic, e.Key, e.What}
 }
 
-func topicsOf(edges []processors.Edge) []topicBody {
+func topicsOf(edges []processors.Stream) []topicBody {
 	out := []topicBody{}
 	for i := range edges {
 		out = append(out, *topicOf(&edges[i]))
