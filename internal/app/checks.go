@@ -113,7 +113,7 @@ func examine(
 func (e *examination) kafka(ctx context.Context, c *config.Config, set *rules.Set, cluster *kafka.Cluster) {
 	streams := Streams(c)
 	e.add(preflight.Kafka(ctx, cluster, preflight.KafkaOptions{
-		Streams: streams, Partitions: c.Partitions, Replication: c.Replication, History: set.Retention(),
+		Streams: streams, Partitions: c.Partitions, Replication: c.Replication, Retention: set.Retention(),
 	})...)
 	e.alertsShared(ctx, streams, cluster)
 	recorded, err := rulesTopic{cluster}.settings(ctx, streams.Rules)

@@ -43,7 +43,7 @@ func Lags(ctx context.Context, c LagCluster, s processors.Streams) ([]StageLag, 
 		}
 		for i := range lags {
 			if lags[i].Topic == s.Again {
-				lags[i].Lost = 0 // where all has aged away, only the last transaction's marker was not read
+				lags[i].Lost = 0 // where all has aged away, only the last transaction's control record was not read
 			}
 		}
 		all = append(all, StageLag{stage.Name, stage.Group, lags})

@@ -21,9 +21,9 @@ import (
 	"github.com/brimline/brimline/processors"
 )
 
-// history draws the table: ties, zeros, negative amounts, one heavy user.
-func history(rows int) testkit.History {
-	return testkit.History{
+// shape is what the table looks like: ties, zeros, negative amounts, one heavy user.
+func shape(rows int) testkit.Shape {
+	return testkit.Shape{
 		Rows: rows, Users: max(10, rows/50), Start: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
 		Span: 28 * 24 * time.Hour, Grain: time.Minute, MaxAmount: 100_00, Heavy: 0.03,
 	}

@@ -98,7 +98,7 @@ func newRound(t *testing.T, f fault, seed uint64, rowCount int) *round {
 	})
 	r.Cleanup(r.drop)
 	r.rowCount = rowCount
-	rows := history(rowCount).Draw(r.r)
+	rows := shape(rowCount).Draw(r.r)
 	partitions := 4 + r.r.IntN(5)
 	if f.debezium {
 		r.openConnector(rows, partitions)

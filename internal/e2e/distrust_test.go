@@ -226,7 +226,7 @@ func TestACatchUpDistrustsNobody(t *testing.T) {
 	t.Parallel()
 	r := testkit.Rand(testkit.Seed(t))
 	j := newJob(t, parts(t), 4, "lateness: 30d\nrules: [{id: week, window: 7d, limit: 300, measure: sum_abs}]")
-	rows := testkit.History{
+	rows := testkit.Shape{
 		Rows: 4000, Users: 150, Start: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), Span: 28 * 24 * time.Hour,
 		Grain: time.Minute, MaxAmount: 10000,
 	}.Draw(r)

@@ -146,7 +146,7 @@ rules:
   - {id: hush, window: 1d, limit: 500, quiet: 2d}
 `
 
-// TestProve: of a random history each edge has its alert, by the judge; and exactly the faults that are then made
+// TestProve: of random rows each edge has its alert, by the judge; and exactly the faults that are then made
 // behind
 // the stream are found.
 func TestProve(t *testing.T) {
@@ -155,7 +155,7 @@ func TestProve(t *testing.T) {
 	j := newJob(t, parts(t), 1, provenRules)
 	j.where = map[string]string{"some": "amount > 20 AND description <> 'row 7'"}
 	now := time.Now().Truncate(time.Second)
-	rows := testkit.History{
+	rows := testkit.Shape{
 		Rows: 3000, Users: 40, Start: now.Add(-21 * 24 * time.Hour), Span: 20 * 24 * time.Hour, Grain: time.Minute,
 		MaxAmount: 40000,
 	}.Draw(r)

@@ -7,7 +7,7 @@ import (
 // Looked is where a look through a topic has ended.
 type Looked struct {
 	Next    []int64 // by partition, the offset below which nothing was looked at yet
-	Offsets int     // how many were passed; those of markers and of what was aborted count
+	Offsets int     // how many were passed; those of control records and of what was aborted count
 	Done    bool    // down to low everywhere
 }
 

@@ -363,7 +363,7 @@ func Edges(
 			continue
 		}
 		asking(i+1, len(rules))
-		sql := reference.HistorySQL(rule.Measure, k.History(span.User), k.TimeType())
+		sql := reference.TableSQL(rule.Measure, k.Relation(span.User), k.TimeType())
 		of := ledger.Span{From: begin, To: span.To, User: span.User}
 		if err := k.Edges(ctx, sql, reference.Interval(rule.Window), &rule.Rule.Rule, of, edge); err != nil {
 			return err

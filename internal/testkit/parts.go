@@ -209,7 +209,7 @@ func (p *Parts) Records(t testing.TB, topic string) []*kgo.Record {
 	if len(left) == 0 {
 		return records
 	}
-	// Control records are kept, so that a partition that ends in a transaction's marker shows its end.
+	// Control records are kept, so that a partition that ends in one shows its end.
 	reader, err := kgo.NewClient(kgo.SeedBrokers(p.Brokers...), kgo.ConsumePartitions(from),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords())
 	if err != nil {

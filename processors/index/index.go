@@ -12,7 +12,7 @@
 // # State
 //
 // Per user the newest alerts, newest first. A view directly on the alerts topic
-// would never recover: the last record of a transactional topic is a marker.
+// would never recover: the last record of a transactional topic is a control record.
 //
 // # On replay
 //

@@ -145,15 +145,15 @@ func (s *Stage) route(records []*kgo.Record, out *output) error {
 	return nil
 }
 
-// truncated completes the markers of a TRUNCATE, and tells of it.
-func (s *Stage) truncated(markers []brimline.Change) {
+// truncated completes the changes of a TRUNCATE, one for each partition, and tells of it.
+func (s *Stage) truncated(changes []brimline.Change) {
 	if s.Alone != nil && s.Alone() {
-		for i := range markers {
-			markers[i].Whole = true
+		for i := range changes {
+			changes[i].Whole = true
 		}
 	}
 	if s.Truncated != nil {
-		s.Truncated(markers[0].Source)
+		s.Truncated(changes[0].Source)
 	}
 }
 

@@ -422,7 +422,7 @@ func TestHeavyUsersAreAskedAgain(t *testing.T) {
 		brimline.StillDismissed, brimline.Restored, brimline.Disbelieved)
 }
 
-// TestWhatIsAskedAgainAgesAway: a topic in which nothing was written for a week is empty, and begins behind the marker
+// TestWhatIsAskedAgainAgesAway: a topic in which nothing was written for a week is empty, and begins behind the control record
 // of its last transaction, which no committed offset has passed.
 func TestWhatIsAskedAgainAgesAway(t *testing.T) {
 	w, _ := distrusting(t, 1, time.Millisecond, func(string, int) brimline.Figures { return less })

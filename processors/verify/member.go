@@ -175,7 +175,7 @@ func (m *member) stand(ctx context.Context, taken map[string][]int32) (
 		return nil, nil, err
 	}
 	// What is asked again may be deleted by its age: that of a group which stood still is not worth asking any more. The
-	// marker of the last transaction goes with it, and lies behind what was committed.
+	// control record of the last transaction goes with it, and lies behind what was committed.
 	begins, err := m.s.begins(ctx, m.s.again.topic, taken[m.s.again.topic])
 	if err != nil {
 		return nil, nil, err

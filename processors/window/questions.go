@@ -195,7 +195,7 @@ func (s *step) askAgain() {
 func (s *step) askLateAgain(i int) {
 	row := &s.in.Change.Row
 	from, last, _ := s.forgotten()
-	if v, changed := s.version(); changed {
+	if v, changed := s.rowVersion(); changed {
 		from, last = min(from, v.From), max(last, v.Time)
 	}
 	if s.w.Reach != 0 {

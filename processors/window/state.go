@@ -26,7 +26,7 @@ type State struct {
 	// w is whole but for its rows and versions, which are in rows and versions. w.Older are the segments in the table.
 	w        *brimline.Window
 	rows     *sliding.History
-	versions versions
+	versions rowVersions
 	// tail is what has changed since the newest segment; nil while there are no segments. Its rules are parallel to w's.
 	tail    *brimline.Window
 	entries int // of the segments
@@ -44,10 +44,10 @@ type State struct {
 func (f *Folder) NewState(user string, value, whole *brimline.Window, entries int) *State {
 	if value == nil {
 		return &State{user: user, w: &brimline.Window{Floor: brimline.MinTime},
-			rows: sliding.NewHistory(user, f.rules, nil), versions: newVersions(nil)}
+			rows: sliding.NewHistory(user, f.rules, nil), versions: newRowVersions(nil)}
 	}
 	s := &State{user: user, w: whole, rows: sliding.NewHistory(user, f.rules, whole.Rows),
-		versions: newVersions(whole.Changed)}
+		versions: newRowVersions(whole.Changed)}
 	s.w.Rows, s.w.Changed = nil, nil
 	if s.w.Older.Len() > 0 {
 		s.tail, s.entries = value, entries-codecs.Entries(value)
@@ -219,7 +219,7 @@ func (s *State) empty() {
 			s.reachTo(v.From)
 		}
 	}
-	s.w.Floor, s.versions = brimline.MinTime, newVersions(nil)
+	s.w.Floor, s.versions = brimline.MinTime, newRowVersions(nil)
 	if s.tail != nil {
 		s.tail.Rows, s.tail.Gone, s.tail.Changed = nil, nil, nil
 	}
@@ -259,11 +259,11 @@ func (s *State) setSpans(i int, spans []brimline.Span) {
 	s.w.Rules[i].Unjudged = spans
 }
 
-func (s *State) setVersion(v brimline.RowVersion) {
+func (s *State) setRowVersion(v brimline.RowVersion) {
 	s.changed = true
 	s.versions.set(v)
 	if s.tail != nil {
-		s.tail.Changed = withVersion(s.tail.Changed, v)
+		s.tail.Changed = withRowVersion(s.tail.Changed, v)
 	}
 }
 

@@ -7,20 +7,20 @@ import (
 	"github.com/brimline/brimline"
 )
 
-// HistorySQL gives the same as EdgesSQL for a table of any size: what was there before is the total without the rows of
-// that time, since EXCLUDE GROUP takes time with the square of a user's rows. history is a relation in SQL with the
+// TableSQL gives the same as EdgesSQL for a table of any size: what was there before is the total without the rows of
+// that time, since EXCLUDE GROUP takes time with the square of a user's rows. relation is one in SQL with the
 // columns user_id, "timestamp" and amount. $1 is the window (Interval), $2 the limit; the edges are those from $5 to
 // $6,
 // which have a type of the time column's. The columns are user, time, total before, total and transactions.
-func HistorySQL(m brimline.Measure, history, timeType string) string {
+func TableSQL(m brimline.Measure, relation, timeType string) string {
 	weight, counts := MeasureSQL(m)
 	return fmt.Sprintf(`SELECT user_id, ts, (total - here)::text, total::text, transactions FROM (
 		SELECT user_id, ts, here, SUM(here) OVER w AS total, (SUM(counted) OVER w)::bigint AS transactions FROM (
 			SELECT user_id, "timestamp" AS ts, SUM(%s) AS here, COUNT(*) FILTER (WHERE %s) AS counted
-			FROM %s AS history GROUP BY user_id, "timestamp") AS moments
+			FROM %s AS relation GROUP BY user_id, "timestamp") AS moments
 		WINDOW w AS (PARTITION BY user_id ORDER BY ts RANGE BETWEEN $1::text::interval PRECEDING AND CURRENT ROW)) AS tb
 		WHERE total > $2::text::numeric AND total - here <= $2::text::numeric AND ts BETWEEN $5::%[4]s AND $6::%[4]s`,
-		weight, counts, history, timeType)
+		weight, counts, relation, timeType)
 }
 
 // Interval is an exact duration as every release reads it: before 15, microseconds alone had to fit 32 bits.
