@@ -19,6 +19,7 @@ import (
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/codecs"
+	"github.com/brimline/brimline/codecs/debezium"
 )
 
 // codec is goka's Codec.
@@ -374,18 +375,18 @@ func exampleSettings(t testing.TB) *codecs.GroupSettings {
 	return &codecs.GroupSettings{
 		Source: "postgres.streaming.transactions", Table: "streaming.transactions", ID: []string{"id", "booked"},
 		User:   "user_id",
-		Amount: "amount", Time: "booked", Scale: 2, Format: codecs.FormatAuto, TimeUnit: codecs.UnitAuto,
-		Decimals: codecs.DecimalsPrecise, AmountColumnScale: &one, DecidedUnit: codecs.UnitMs,
-		DecidedDecimals: codecs.DecimalsString,
+		Amount: "amount", Time: "booked", Scale: 2, Format: debezium.FormatAuto, TimeUnit: debezium.UnitAuto,
+		Decimals: debezium.DecimalsPrecise, AmountColumnScale: &one, DecidedUnit: debezium.UnitMs,
+		DecidedDecimals: debezium.DecimalsString,
 		TableOID:        16384,
-		Facts: map[string]codecs.ColumnFacts{
+		Facts: map[string]debezium.ColumnFacts{
 			"id": {
 				Type:    "int8",
 				NotNull: true,
 			}, "booked": {Type: "timestamp", Precision: 3, NotNull: true, Default: &preset},
 			"amount": {Type: "numeric", Scale: &one},
 		},
-		Identity: codecs.Identity{Known: true, Columns: []string{"id", "booked"}}, By: "host-1", Program: "v0.1.0",
+		Identity: debezium.Identity{Known: true, Columns: []string{"id", "booked"}}, By: "host-1", Program: "v0.1.0",
 		At: at(t, "2026-01-08T12:00:00.123456Z"),
 	}
 }
@@ -444,7 +445,7 @@ func TestGoldenBytes(t *testing.T) {
 			LSN:  0x16B374D848,
 			Took: 1500 * time.Millisecond, Edges: 1308, Alerts: 1307, Missing: 1, Superseded: 4, Outdated: 3, False: 2, By: "host-1"}},
 		{"settings-v1/unknown.json", codecs.Settings{}, &codecs.GroupSettings{
-			Source: "t", Table: "public.t", ID: []string{"id"}, User: "u", Amount: "a", Time: "at", Format: codecs.FormatFlat, TimeUnit: codecs.UnitUs, Decimals: codecs.DecimalsAuto, AmountMinorUnits: 2, AllowFloatAmounts: true}},
+			Source: "t", Table: "public.t", ID: []string{"id"}, User: "u", Amount: "a", Time: "at", Format: debezium.FormatFlat, TimeUnit: debezium.UnitUs, Decimals: debezium.DecimalsAuto, AmountMinorUnits: 2, AllowFloatAmounts: true}},
 		{"deadletter-v1/text.json", codecs.DeadLetter{}, &brimline.DeadLetter{Topic: "postgres.streaming.transactions", Partition: 1, Offset: 2,
 			Key: []byte(`{"id":1}`), Value: []byte("{\"user_id\":\"\x1b[31m<b>\"}"), Headers: []brimline.Header{{Key: "h", Value: []byte{0, 255}}, {Key: "\xff"}},
 			Kind: "broken_json", Error: "not JSON", Remedy: "find out who writes", At: alert.Candidate.Edge, User: "27956157", Row: "200"}},

@@ -34,6 +34,7 @@ import (
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/codecs"
+	"github.com/brimline/brimline/codecs/debezium"
 	"github.com/brimline/brimline/internal/config"
 	"github.com/brimline/brimline/internal/failpoint"
 	"github.com/brimline/brimline/internal/httpapi"
@@ -68,6 +69,7 @@ type App struct {
 	metrics      *Metrics
 	stageMetrics stageMetrics
 	distrusted   atomic.Pointer[window.States] // of the window stage; nil while it does not run here
+	visited      atomic.Pointer[visits]        // of the same attempt of the window stage
 	verified     *verified                     // nil where this instance asks PostgreSQL nothing
 	budget       *verify.Budget                // of users who are distrusted by themselves
 	folded       *folded
@@ -81,7 +83,7 @@ type App struct {
 	compiled    []sliding.Rule
 	fingerprint []byte
 
-	decoder  atomic.Pointer[codecs.Debezium]      // of stage route; nil until the group knows what rows mean
+	decoder  atomic.Pointer[debezium.Decoder]     // of stage route; nil until the group knows what rows mean
 	settings atomic.Pointer[codecs.GroupSettings] // by which it reads
 	catalog  *catalogWatch
 
@@ -131,7 +133,7 @@ func New(_ context.Context, o Options) (*App, error) {
 		return nil, err
 	}
 	a.fingerprint = fingerprint(&a.rules.RuleSet)
-	if _, err = codecs.NewDebezium(DecoderOptions(&a.config, &a.rules.RuleSet)); err != nil {
+	if _, err = debezium.New(DecoderOptions(&a.config, &a.rules.RuleSet)); err != nil {
 		return nil, err
 	}
 	a.catalog = newCatalogWatch()

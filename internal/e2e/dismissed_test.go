@@ -17,6 +17,7 @@ import (
 // TestDismissedFiguresAreTold: what PostgreSQL dismisses is told by the API, by reason. Silence would leave a stream whose
 // amounts are wrong with no sign of it but a topic.
 func TestDismissedFiguresAreTold(t *testing.T) {
+	t.Parallel()
 	j := newJob(t, parts(t), 1, "rules: [{id: r, window: 7d, limit: 1000}]")
 	at := brimline.TimeOf(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
 	rows := []testkit.Row{{ID: 1, User: 7, Amount: 150_000, Time: at}, {ID: 2, User: 8, Amount: 150_000, Time: at}}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -217,6 +218,30 @@ func TestWhatTheStreamLostIsRepairedByItself(t *testing.T) {
 			m.expect(t, "and once", want...)
 		})
 	}
+}
+
+// TestARunWithNothingNewAsks: a run was killed between the row that a lost deletion hides from the window and the question
+// about its user. The next one finds nothing new in the stream, and ends when PostgreSQL was asked nonetheless.
+func TestARunWithNothingNewAsks(t *testing.T) {
+	t.Parallel()
+	m := &misled{job: newJob(t, parts(t), 1, "rules: [{id: week, window: 7d, limit: 3000}]"), t: t,
+		began: brimline.TimeOf(time.Now().Add(-72 * time.Hour).Truncate(time.Hour))}
+	m.insert(m.at(1, 3500_00, 0))
+	m.table.Delete(t, 1)
+	hidden := m.at(2, 3200_00, 24)
+	m.table.Insert(t, []testkit.Row{hidden})
+	before, err := m.Committed(t.Context(), m.names.WindowGroup, m.names.Changes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.lsn++
+	m.Produce(t, m.names.Source, []testkit.Event{testkit.Envelope("transactions", "c", nil, &hidden, m.lsn)})
+	killed := m.start(t, 0)
+	m.waitHandled(t, before+1)
+	killed.Signal(syscall.SIGKILL)
+	m.expect(t, "killed before it asked", "week 3500.00")
+	m.finish(t)
+	m.expect(t, "asked by the next", "week 3200.00", "week 3500.00")
 }
 
 // TestACatchUpDistrustsNobody: a tenth of the rows are deleted long after they were written. While the group catches up

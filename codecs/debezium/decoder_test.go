@@ -1,4 +1,4 @@
-package codecs_test
+package debezium_test
 
 import (
 	"reflect"
@@ -10,7 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/brimline/brimline"
-	"github.com/brimline/brimline/codecs"
+	"github.com/brimline/brimline/codecs/debezium"
 )
 
 func TestAmountEncodings(t *testing.T) {
@@ -21,18 +21,18 @@ func TestAmountEncodings(t *testing.T) {
 	for _, test := range []struct {
 		name  string
 		value string
-		set   func(*codecs.DebeziumOptions)
+		set   func(*debezium.Options)
 		want  string
 	}{
 		{"text", inserted("amount", `"12.34"`), nil, "12.34"},
 		{"text with zeros beyond the scale", inserted("amount", `"12.340000"`), nil, "12.34"},
 		{"text in scientific notation", inserted("amount", `"1.2E-1"`), nil, "0.12"},
-		{"text that is base64 too", inserted("amount", `"1234"`), func(o *codecs.DebeziumOptions) { o.Decimals = codecs.DecimalsString }, "1234.00"},
+		{"text that is base64 too", inserted("amount", `"1234"`), func(o *debezium.Options) { o.Decimals = debezium.DecimalsString }, "1234.00"},
 		{"base64 that is digits too", inserted("amount", `"1234"`),
-			func(o *codecs.DebeziumOptions) { o.Decimals = codecs.DecimalsPrecise; columnScale(2)(o) }, "-26588.24"},
-		{"base64 of another scale", inserted("amount", `"fQg="`), func(o *codecs.DebeziumOptions) { o.AmountColumnScale = &three; o.Scale = 3 }, "32.008"},
-		{"base64 of a larger scale that ends in zero", inserted("amount", `"CMo="`), func(o *codecs.DebeziumOptions) { o.AmountColumnScale = &three }, "2.25"},
-		{"base64 of whole units", inserted("amount", `"fQ=="`), func(o *codecs.DebeziumOptions) { o.AmountColumnScale = &none }, "125.00"},
+			func(o *debezium.Options) { o.Decimals = debezium.DecimalsPrecise; columnScale(2)(o) }, "-26588.24"},
+		{"base64 of another scale", inserted("amount", `"fQg="`), func(o *debezium.Options) { o.AmountColumnScale = &three; o.Scale = 3 }, "32.008"},
+		{"base64 of a larger scale that ends in zero", inserted("amount", `"CMo="`), func(o *debezium.Options) { o.AmountColumnScale = &three }, "2.25"},
+		{"base64 of whole units", inserted("amount", `"fQ=="`), func(o *debezium.Options) { o.AmountColumnScale = &none }, "125.00"},
 		{"largest", inserted("amount", `"f/////////8="`), columnScale(2), "92233720368547758.07"},
 		{"lowest", inserted("amount", `"gAAAAAAAAAE="`), columnScale(2), "-92233720368547758.07"},
 		{"base64 longer than it must be", inserted("amount", `"AAAAAAAAAAAAAAAAAAAABNI="`), columnScale(2), "12.34"},
@@ -40,7 +40,7 @@ func TestAmountEncodings(t *testing.T) {
 		{"struct of negative scale", inserted("amount", `{"value":"BQ==","scale":-2}`), nil, "500.00"},
 		{"integer", inserted("amount", `-12`), nil, "-12.00"},
 		{"negative zero", inserted("amount", `-0`), nil, "0.00"},
-		{"float, allowed", inserted("amount", `-9.99999999999E9`), func(o *codecs.DebeziumOptions) { o.AllowFloatAmounts = true }, "-9999999999.99"},
+		{"float, allowed", inserted("amount", `-9.99999999999E9`), func(o *debezium.Options) { o.AllowFloatAmounts = true }, "-9999999999.99"},
 		{"scale from the schema", schemaOf(`{"type":"bytes","name":"org.apache.kafka.connect.data.Decimal","parameters":{"scale":"1"},"field":"amount"}`, `"fQ=="`), nil, "12.50"},
 		{"exact number (decimal.format=numeric)", schemaOf(`{"type":"bytes","name":"org.apache.kafka.connect.data.Decimal","parameters":{"scale":"2"},"field":"amount"}`, `12.34`), nil, "12.34"},
 		{"text, says the schema", schemaOf(`{"type":"string","field":"amount"}`, `"1234"`), nil, "1234.00"},
@@ -82,21 +82,21 @@ func TestTimeEncodings(t *testing.T) {
 	}
 	for _, test := range []struct {
 		value string
-		unit  codecs.TimeUnit
+		unit  debezium.TimeUnit
 		want  string
 	}{
 		{inserted("timestamp", `"2026-02-03T00:00:03.123Z"`), "", want},
-		{inserted("timestamp", `"2026-02-03T00:00:03.123000Z"`), codecs.UnitMs, want},
+		{inserted("timestamp", `"2026-02-03T00:00:03.123000Z"`), debezium.UnitMs, want},
 		{inserted("timestamp", `"2026-02-03T02:00:03.123+02:00"`), "", want},
-		{inserted("timestamp", `1770076803123000`), codecs.UnitUs, want},
-		{inserted("timestamp", `1770076803123`), codecs.UnitMs, want},
-		{inserted("timestamp", `1770076803123000000`), codecs.UnitNs, want},
+		{inserted("timestamp", `1770076803123000`), debezium.UnitUs, want},
+		{inserted("timestamp", `1770076803123`), debezium.UnitMs, want},
+		{inserted("timestamp", `1770076803123000000`), debezium.UnitNs, want},
 		{typed("io.debezium.time.Timestamp", "1770076803123"), "", want},
-		{typed("org.apache.kafka.connect.data.Timestamp", "1770076803123"), codecs.UnitNs, want},
-		{typed("io.debezium.time.MicroTimestamp", "1770076803123000"), codecs.UnitMs, want},
+		{typed("org.apache.kafka.connect.data.Timestamp", "1770076803123"), debezium.UnitNs, want},
+		{typed("io.debezium.time.MicroTimestamp", "1770076803123000"), debezium.UnitMs, want},
 		{typed("io.debezium.time.NanoTimestamp", "1770076803123000000"), "", want},
 		{typed("io.debezium.time.Date", "20487"), "", "2026-02-03T00:00:00.000000Z"},
-		{inserted("timestamp", `-1`), codecs.UnitUs, "1969-12-31T23:59:59.999999Z"},
+		{inserted("timestamp", `-1`), debezium.UnitUs, "1969-12-31T23:59:59.999999Z"},
 	} {
 		opt := options()
 		opt.TimeUnit = test.unit
@@ -197,9 +197,9 @@ func TestFurtherColumns(t *testing.T) {
 		t.Run(file, func(t *testing.T) {
 			opt := opt
 			want := append([]brimline.Field(nil), want...)
-			opt.Facts = map[string]codecs.ColumnFacts{"amount": facts("numeric(12,2)"), "booked_at": facts("timestamp")}
+			opt.Facts = map[string]debezium.ColumnFacts{"amount": facts("numeric(12,2)"), "booked_at": facts("timestamp")}
 			if file == "connect-time" {
-				opt.Facts["booked_at"], opt.TimeUnit = facts("timestamp(3)"), codecs.UnitMs
+				opt.Facts["booked_at"], opt.TimeUnit = facts("timestamp(3)"), debezium.UnitMs
 				want[1].Value = booked / 1000 * 1000
 			}
 			d, met := decoder(t, opt), map[string]int{}
@@ -221,7 +221,7 @@ func TestFurtherColumns(t *testing.T) {
 				}
 			}
 			// The update of row 4000 sets booked_at to infinity, and of the rows before the ALTER TABLE none has all columns.
-			if met["row 4000"] != 1 || met[codecs.KindInfiniteTime] < 1 || met[codecs.KindMissingColumn] < 20 {
+			if met["row 4000"] != 1 || met[debezium.KindInfiniteTime] < 1 || met[debezium.KindMissingColumn] < 20 {
 				t.Errorf("met %v", met)
 			}
 		})
@@ -231,7 +231,7 @@ func TestFurtherColumns(t *testing.T) {
 func TestUnavailableValue(t *testing.T) {
 	opt := options()
 	opt.Columns = []brimline.Column{{Name: "description", Type: brimline.Text}}
-	for file, want := range map[string]string{"string": codecs.KindUnavailable, "string-full": "taken", "unwrap-rewrite": codecs.KindUnavailable} {
+	for file, want := range map[string]string{"string": debezium.KindUnavailable, "string-full": "taken", "unwrap-rewrite": debezium.KindUnavailable} {
 		got := "absent"
 		d := decoder(t, opt)
 		for _, r := range capture(t, file) {
@@ -263,15 +263,15 @@ func TestTombstones(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		before []string // records decoded first
-		format codecs.Format
+		format debezium.Format
 		want   string
 	}{
 		{"first of all", nil, "", "nothing"},
 		{"after an envelope", []string{flat, event("c", "null", goodRow)}, "", "nothing"},
-		{"after a flat row", []string{event("c", "null", goodRow), flat}, "", codecs.KindFlatTombstone},
+		{"after a flat row", []string{event("c", "null", goodRow), flat}, "", debezium.KindFlatTombstone},
 		{"after a rewritten row", []string{flat, rewritten}, "", "nothing"},
-		{"flat, first of all", nil, codecs.FormatFlat, codecs.KindFlatTombstone},
-		{"flat, after a rewritten row", []string{rewritten}, codecs.FormatFlat, "nothing"},
+		{"flat, first of all", nil, debezium.FormatFlat, debezium.KindFlatTombstone},
+		{"flat, after a rewritten row", []string{rewritten}, debezium.FormatFlat, "nothing"},
 	} {
 		opt := options()
 		opt.Format = test.format
@@ -313,7 +313,7 @@ func TestConcurrentUse(t *testing.T) {
 
 func TestOptionsAreCheckedAtOnce(t *testing.T) {
 	scale := -3
-	_, err := codecs.NewDebezium(codecs.DebeziumOptions{Table: "transactions", Scale: 19, AmountColumnScale: &scale, Format: "xml", TimeUnit: "h", Decimals: "roman",
+	_, err := debezium.New(debezium.Options{Table: "transactions", Scale: 19, AmountColumnScale: &scale, Format: "xml", TimeUnit: "h", Decimals: "roman",
 		Columns: []brimline.Column{{Name: "a", Type: "jsonb"}, {Name: "a", Type: brimline.Text}}})
 	for _, want := range []string{"schema.table", "primary key", "user column", "amount column", "time column", "scale 19", "scale -3", `"xml"`, `"h"`, `"roman"`, `"jsonb"`, "twice"} {
 		if err == nil || !strings.Contains(err.Error(), want) {

@@ -1,4 +1,4 @@
-package codecs_test
+package debezium_test
 
 import (
 	"encoding/base64"
@@ -10,30 +10,30 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/brimline/brimline"
-	"github.com/brimline/brimline/codecs"
+	"github.com/brimline/brimline/codecs/debezium"
 )
 
-func decimals(how codecs.Decimals) func(*codecs.DebeziumOptions) {
-	return func(o *codecs.DebeziumOptions) { o.Decimals = how }
+func decimals(how debezium.Decimals) func(*debezium.Options) {
+	return func(o *debezium.Options) { o.Decimals = how }
 }
 
-func decidedDecimals(how codecs.Decimals) func(*codecs.DebeziumOptions) {
-	return func(o *codecs.DebeziumOptions) { o.DecidedDecimals = how }
+func decidedDecimals(how debezium.Decimals) func(*debezium.Options) {
+	return func(o *debezium.Options) { o.DecidedDecimals = how }
 }
 
-func columnScale(scale int) func(*codecs.DebeziumOptions) {
-	return func(o *codecs.DebeziumOptions) { o.AmountColumnScale = &scale }
+func columnScale(scale int) func(*debezium.Options) {
+	return func(o *debezium.Options) { o.AmountColumnScale = &scale }
 }
 
-func minorUnits(n int) func(*codecs.DebeziumOptions) {
-	return func(o *codecs.DebeziumOptions) { o.AmountMinorUnits = n }
+func minorUnits(n int) func(*debezium.Options) {
+	return func(o *debezium.Options) { o.AmountMinorUnits = n }
 }
 
-func scale(n int) func(*codecs.DebeziumOptions) {
-	return func(o *codecs.DebeziumOptions) { o.Scale = n }
+func scale(n int) func(*debezium.Options) {
+	return func(o *debezium.Options) { o.Scale = n }
 }
 
-func allowFloats(o *codecs.DebeziumOptions) { o.AllowFloatAmounts = true }
+func allowFloats(o *debezium.Options) { o.AllowFloatAmounts = true }
 
 // preciseOf is n × 10^exponent as a precise decimal: numeric(p,-2) comes with the exponent 2048.
 func preciseOf(n int64, exponent int64) string {
@@ -49,16 +49,16 @@ func TestAmountsByWhatIsKnown(t *testing.T) {
 	for _, test := range []struct {
 		name  string
 		value string
-		set   func(*codecs.DebeziumOptions)
+		set   func(*debezium.Options)
 		want  string
 		by    string
 		typed string
 	}{
 		// precise: bytes without their scale.
-		{"precise, nothing is known", `"BNI="`, nil, codecs.KindAmountScaleUnknown, "", ""},
+		{"precise, nothing is known", `"BNI="`, nil, debezium.KindAmountScaleUnknown, "", ""},
 		{"precise, nothing is known of this column", `"BNI="`,
-			func(o *codecs.DebeziumOptions) { o.Facts = map[string]codecs.ColumnFacts{} },
-			codecs.KindAmountScaleUnknown, "", ""},
+			func(o *debezium.Options) { o.Facts = map[string]debezium.ColumnFacts{} },
+			debezium.KindAmountScaleUnknown, "", ""},
 		{"precise, set by hand", `"BNI="`, columnScale(2), "12.34", "", ""},
 		{"precise, numeric(12,2)", `"BNI="`, table(), "12.34", "", ""},
 		{"precise, numeric(12,4)", `"AYag"`, table("amount", "numeric(12,4)"), "10.00", "", ""},
@@ -72,26 +72,26 @@ func TestAmountsByWhatIsKnown(t *testing.T) {
 		{"precise, numeric(5,-2), 0", `"AA=="`, table("amount", "numeric(5,-2)"), "0.00", "", ""},
 		{"precise, numeric: with its scale", `{"scale":1,"value":"fQ=="}`, table("amount", "numeric"), "12.50", "", ""},
 		{"precise, numeric: without its scale", `"fQ=="`, all(table("amount", "numeric"),
-			decimals(codecs.DecimalsPrecise)), codecs.KindAmountScaleUnknown, "", ""},
+			decimals(debezium.DecimalsPrecise)), debezium.KindAmountScaleUnknown, "", ""},
 		{"schema wins over facts", `"BNI="`, table("amount", "numeric(12,4)"), "12.34", "", decimal2},
 
 		// Texts that could be both.
-		{"1000, nothing is known", `"1000"`, nil, codecs.KindAmountAmbiguous, "", ""},
-		{"1000 of numeric(12,0)", `"1000"`, table("amount", "numeric(12,0)"), codecs.KindAmountAmbiguous, "", ""},
+		{"1000, nothing is known", `"1000"`, nil, debezium.KindAmountAmbiguous, "", ""},
+		{"1000 of numeric(12,0)", `"1000"`, table("amount", "numeric(12,0)"), debezium.KindAmountAmbiguous, "", ""},
 		{"1000 of numeric(12,0), decided", `"1000"`, all(table("amount", "numeric(12,0)"),
-			decidedDecimals(codecs.DecimalsString)), "1000.00", "", ""},
+			decidedDecimals(debezium.DecimalsString)), "1000.00", "", ""},
 		{"1000 of numeric(12,0), decided precise", `"1000"`, all(table("amount", "numeric(12,0)"),
-			decidedDecimals(codecs.DecimalsPrecise)), "-2667212.00", "", ""},
+			decidedDecimals(debezium.DecimalsPrecise)), "-2667212.00", "", ""},
 		{"base64 where digits were decided", `"Bdw="`, all(table("amount", "numeric(12,0)"),
-			decidedDecimals(codecs.DecimalsString)), codecs.KindAmountAmbiguous, "", ""},
+			decidedDecimals(debezium.DecimalsString)), debezium.KindAmountAmbiguous, "", ""},
 		{"digits where base64 was decided", `"160"`, all(table("amount", "numeric(12,0)"),
-			decidedDecimals(codecs.DecimalsPrecise)), codecs.KindAmountAmbiguous, "", ""},
+			decidedDecimals(debezium.DecimalsPrecise)), debezium.KindAmountAmbiguous, "", ""},
 		{"digits with decimals where base64 was decided", `"10.00"`, all(table("amount", "numeric(12,2)"),
-			decidedDecimals(codecs.DecimalsPrecise)), "10.00", "", ""},
+			decidedDecimals(debezium.DecimalsPrecise)), "10.00", "", ""},
 		{"1000 of numeric(12,0), set", `"1000"`, all(table("amount", "numeric(12,0)"),
-			decimals(codecs.DecimalsString)), "1000.00", "", ""},
+			decimals(debezium.DecimalsString)), "1000.00", "", ""},
 		{"1000 of numeric(12,0), set and decided", `"1000"`, all(table("amount", "numeric(12,0)"),
-			decimals(codecs.DecimalsString), decidedDecimals(codecs.DecimalsPrecise)), "1000.00", "", ""},
+			decimals(debezium.DecimalsString), decidedDecimals(debezium.DecimalsPrecise)), "1000.00", "", ""},
 		{"100 of numeric(12,0)", `"100"`, table("amount", "numeric(12,0)"), "100.00", "", ""},
 		{"-123 of numeric(12,0)", `"-123"`, table("amount", "numeric(12,0)"), "-123.00", "", ""},
 		{"1000 of our capture", `"1000"`, nil, "1000.00", "brimline/2", ""},
@@ -109,26 +109,26 @@ func TestAmountsByWhatIsKnown(t *testing.T) {
 		{"1000 of int8", `"1000"`, table("amount", "int8"), "1000.00", "", ""},
 		{"the text of numeric(5,-2)", `"12300.` + strings.Repeat("0", 2046) + `"`, table("amount", "numeric(5,-2)"),
 			"12300.00", "", ""},
-		{"the text of numeric(5,-2), plain", `"1200"`, table("amount", "numeric(5,-2)"), codecs.KindAmountAmbiguous,
+		{"the text of numeric(5,-2), plain", `"1200"`, table("amount", "numeric(5,-2)"), debezium.KindAmountAmbiguous,
 			"", ""},
-		{"NaN of our capture", `"NAN"`, nil, codecs.KindAmountNaN, "brimline/2", ""},
+		{"NaN of our capture", `"NAN"`, nil, debezium.KindAmountNaN, "brimline/2", ""},
 
 		// JSON numbers.
-		{"number with a fraction", `12.34`, table(), codecs.KindFloatAmount, "", ""},
-		{"number with a fraction, exact", `12.34`, decimals(codecs.DecimalsNumeric), "12.34", "", ""},
-		{"number with zeros, exact", `1000.00`, all(table(), decimals(codecs.DecimalsNumeric)), "1000.00", "", ""},
-		{"number with exponent, exact", `1.2E+3`, decimals(codecs.DecimalsNumeric), "1200.00", "", ""},
-		{"number of many digits, exact", `90071992547409.93`, decimals(codecs.DecimalsNumeric), "90071992547409.93",
+		{"number with a fraction", `12.34`, table(), debezium.KindFloatAmount, "", ""},
+		{"number with a fraction, exact", `12.34`, decimals(debezium.DecimalsNumeric), "12.34", "", ""},
+		{"number with zeros, exact", `1000.00`, all(table(), decimals(debezium.DecimalsNumeric)), "1000.00", "", ""},
+		{"number with exponent, exact", `1.2E+3`, decimals(debezium.DecimalsNumeric), "1200.00", "", ""},
+		{"number of many digits, exact", `90071992547409.93`, decimals(debezium.DecimalsNumeric), "90071992547409.93",
 			"", ""},
-		{"number beyond the scale, exact", `12.345`, decimals(codecs.DecimalsNumeric), codecs.KindAmountScale, "", ""},
-		{"number that its schema calls a double", `12.34`, decimals(codecs.DecimalsNumeric), codecs.KindFloatAmount,
+		{"number beyond the scale, exact", `12.345`, decimals(debezium.DecimalsNumeric), debezium.KindAmountScale, "", ""},
+		{"number that its schema calls a double", `12.34`, decimals(debezium.DecimalsNumeric), debezium.KindFloatAmount,
 			"", `"type":"double"`},
 		{"number that its schema calls a double, allowed", `12.34`, allowFloats, "12.34", "", `"type":"double"`},
 		{"number of a Decimal", `12.34`, nil, "12.34", "", decimal2},
-		{"whole number", `1000`, decimals(codecs.DecimalsNumeric), "1000.00", "", ""},
-		{"text beside numeric", `"1000"`, decimals(codecs.DecimalsNumeric), codecs.KindAmountAmbiguous, "", ""},
-		{"text beside numeric, with a point", `"1000.50"`, decimals(codecs.DecimalsNumeric), "1000.50", "", ""},
-		{"struct beside numeric", `{"scale":1,"value":"fQ=="}`, decimals(codecs.DecimalsNumeric), "12.50", "", ""},
+		{"whole number", `1000`, decimals(debezium.DecimalsNumeric), "1000.00", "", ""},
+		{"text beside numeric", `"1000"`, decimals(debezium.DecimalsNumeric), debezium.KindAmountAmbiguous, "", ""},
+		{"text beside numeric, with a point", `"1000.50"`, decimals(debezium.DecimalsNumeric), "1000.50", "", ""},
+		{"struct beside numeric", `{"scale":1,"value":"fQ=="}`, decimals(debezium.DecimalsNumeric), "12.50", "", ""},
 
 		// Minor units.
 		{"cents", `50000`, minorUnits(2), "500.00", "", ""},
@@ -136,34 +136,34 @@ func TestAmountsByWhatIsKnown(t *testing.T) {
 		{"cents of int4, negative", `-1`, all(table("amount", "int4"), minorUnits(2)), "-0.01", "", ""},
 		{"cents of int2", `32767`, all(table("amount", "int2"), minorUnits(2)), "327.67", "", ""},
 		{"cents of numeric(12,0), text", `"5005"`, all(table("amount", "numeric(12,0)"), minorUnits(2),
-			decimals(codecs.DecimalsString)), "50.05", "", ""},
+			decimals(debezium.DecimalsString)), "50.05", "", ""},
 		{"cents of numeric(12,0), precise", `"E40="`, all(table("amount", "numeric(12,0)"), minorUnits(2)), "50.05",
 			"", ""},
 		{"cents, precise, without facts", `"E40="`, minorUnits(2), "50.05", "", ""},
 		{"largest int8 of cents", `9223372036854775807`, all(table("amount", "int8"), minorUnits(2)),
 			"92233720368547758.07", "", ""},
-		{"largest int8 of thousandths at scale 2", `9223372036854775807`, minorUnits(3), codecs.KindAmountScale, "",
+		{"largest int8 of thousandths at scale 2", `9223372036854775807`, minorUnits(3), debezium.KindAmountScale, "",
 			""},
 		{"thousandths that end in zero", `9223372036854775800`, minorUnits(3), "9223372036854775.80", "", ""},
 		{"thousandths that fit scale 2", `50010`, minorUnits(3), "50.01", "", ""},
-		{"thousandths that do not", `50011`, minorUnits(3), codecs.KindAmountScale, "", ""},
+		{"thousandths that do not", `50011`, minorUnits(3), debezium.KindAmountScale, "", ""},
 		{"cents at scale 4", `50011`, all(minorUnits(2), scale(4)), "500.1100", "", ""},
-		{"cents at scale 0", `50011`, all(minorUnits(2), scale(0)), codecs.KindAmountScale, "", ""},
+		{"cents at scale 0", `50011`, all(minorUnits(2), scale(0)), debezium.KindAmountScale, "", ""},
 		{"cents at scale 0 that fit", `50000`, all(minorUnits(2), scale(0)), "500", "", ""},
 		{"cents beyond 64 bits at scale 18", `9223372036854775807`, all(minorUnits(2), scale(18)),
-			codecs.KindAmountRange, "", ""},
-		{"cents with a fraction", `"500.10"`, minorUnits(2), codecs.KindAmountNotWhole, "", ""},
-		{"cents with an empty fraction", `"500.00"`, minorUnits(2), codecs.KindAmountNotWhole, "", ""},
-		{"cents with a scale", `{"scale":2,"value":"fQ=="}`, minorUnits(2), codecs.KindAmountNotWhole, "", ""},
+			debezium.KindAmountRange, "", ""},
+		{"cents with a fraction", `"500.10"`, minorUnits(2), debezium.KindAmountNotWhole, "", ""},
+		{"cents with an empty fraction", `"500.00"`, minorUnits(2), debezium.KindAmountNotWhole, "", ""},
+		{"cents with a scale", `{"scale":2,"value":"fQ=="}`, minorUnits(2), debezium.KindAmountNotWhole, "", ""},
 		{"cents with a scale of 0", `{"scale":0,"value":"fQ=="}`, minorUnits(2), "1.25", "", ""},
-		{"cents, says the schema, with a scale", `"fQ=="`, minorUnits(2), codecs.KindAmountNotWhole, "", decimal2},
+		{"cents, says the schema, with a scale", `"fQ=="`, minorUnits(2), debezium.KindAmountNotWhole, "", decimal2},
 		{"cents as a double", `50000.0`, all(minorUnits(2), allowFloats), "500.00", "", ""},
-		{"cents as a double with a fraction", `50000.5`, all(minorUnits(2), allowFloats), codecs.KindAmountNotWhole,
+		{"cents as a double with a fraction", `50000.5`, all(minorUnits(2), allowFloats), debezium.KindAmountNotWhole,
 			"", ""},
 		{"cents that are a negative zero", `-0`, minorUnits(2), "0.00", "", ""},
 
 		// A setting without effect.
-		{"a scale set for what comes as whole numbers", `50000`, columnScale(2), codecs.KindAmountNotWhole, "", ""},
+		{"a scale set for what comes as whole numbers", `50000`, columnScale(2), debezium.KindAmountNotWhole, "", ""},
 		{"a scale of 0 set for what comes as whole numbers", `50000`, columnScale(0), "50000.00", "", ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -219,7 +219,7 @@ func TestMinorUnitsAreExact(t *testing.T) {
 func TestNumericColumns(t *testing.T) {
 	for _, test := range []struct {
 		name, value string
-		set         func(*codecs.DebeziumOptions)
+		set         func(*debezium.Options)
 		want        string
 	}{
 		{"precise, numeric(12,4)", `"AYag"`, table("x", "numeric(12,4)"), "10"},
@@ -227,13 +227,13 @@ func TestNumericColumns(t *testing.T) {
 		{"precise, numeric", `{"scale":1,"value":"fQ=="}`, table("x", "numeric"), "12.5"},
 		{"string, numeric", `"1000"`, table("x", "numeric"), "1000"},
 		{"precise, numeric(5,-2)", preciseOf(123, 2048), table("x", "numeric(5,-2)"), "12300"},
-		{"numeric(12,0), ambiguous", `"1000"`, table("x", "numeric(12,0)"), codecs.KindAmountAmbiguous},
+		{"numeric(12,0), ambiguous", `"1000"`, table("x", "numeric(12,0)"), debezium.KindAmountAmbiguous},
 		{"numeric(12,0), decided", `"1000"`, all(table("x", "numeric(12,0)"),
-			decidedDecimals(codecs.DecimalsString)), "1000"},
-		{"precise, nothing is known", `"BNI="`, nil, codecs.KindWrongType},
-		{"number, numeric: it went through a float", `0.1`, table("x", "numeric(12,2)"), codecs.KindFloatColumn},
+			decidedDecimals(debezium.DecimalsString)), "1000"},
+		{"precise, nothing is known", `"BNI="`, nil, debezium.KindWrongType},
+		{"number, numeric: it went through a float", `0.1`, table("x", "numeric(12,2)"), debezium.KindFloatColumn},
 		{"number, numeric, exact", `12345678901234567890.0123456789`, all(table("x", "numeric(30,10)"),
-			decimals(codecs.DecimalsNumeric)), "12345678901234567890.0123456789"},
+			decimals(debezium.DecimalsNumeric)), "12345678901234567890.0123456789"},
 		{"number, numeric, floats allowed", `0.1`, all(table("x", "numeric(12,2)"), allowFloats), "0.1"},
 		{"number, nothing is known", `0.1`, nil, "0.1"},
 		{"int8", `9007199254740993`, table("x", "int8"), "9007199254740993"},
@@ -247,8 +247,8 @@ func TestNumericColumns(t *testing.T) {
 		{"float4, widened to a double", `0.10000000149011612`, table("x", "float4"), "0.1"},
 		{"float4, large", `16777216.0`, table("x", "float4"), "16777216"},
 		{"float8 in text", `"0.1"`, table("x", "float8"), "0.1"},
-		{"float8 NaN", `"NaN"`, table("x", "float8"), codecs.KindWrongType},
-		{"float4 beyond its range", `1e300`, table("x", "float4"), codecs.KindWrongType},
+		{"float8 NaN", `"NaN"`, table("x", "float8"), debezium.KindWrongType},
+		{"float4 beyond its range", `1e300`, table("x", "float4"), debezium.KindWrongType},
 	} {
 		opt := options()
 		opt.Columns = []brimline.Column{{Name: "x", Type: brimline.Numeric}}
@@ -273,7 +273,7 @@ func TestNumericColumns(t *testing.T) {
 func TestAmountRemedies(t *testing.T) {
 	for _, test := range []struct {
 		name, value string
-		set         func(*codecs.DebeziumOptions)
+		set         func(*debezium.Options)
 		want        []string
 		not         string
 	}{
@@ -309,14 +309,14 @@ func TestAmountRemedies(t *testing.T) {
 
 // Settings that contradict the table, or have no effect on it, are refused by name.
 func TestOptionsAgainstFacts(t *testing.T) {
-	column := func(name string, declared brimline.ColumnType) func(*codecs.DebeziumOptions) {
-		return func(o *codecs.DebeziumOptions) {
+	column := func(name string, declared brimline.ColumnType) func(*debezium.Options) {
+		return func(o *debezium.Options) {
 			o.Columns = append(o.Columns, brimline.Column{Name: name, Type: declared})
 		}
 	}
 	for _, test := range []struct {
 		name string
-		set  func(*codecs.DebeziumOptions)
+		set  func(*debezium.Options)
 		want []string // none: they are fine
 	}{
 		{"all fits", table(), nil},
@@ -360,11 +360,11 @@ func TestOptionsAgainstFacts(t *testing.T) {
 		{"a column that the catalog does not have", all(table(), column("n", brimline.Text)), nil},
 		{"an unknown decided unit", decided("h"), []string{`"h"`}},
 		{"unknown decided decimals", decidedDecimals("roman"), []string{`"roman"`}},
-		{"unknown other tables", func(o *codecs.DebeziumOptions) { o.OtherTables = "drop" }, []string{`"drop"`}},
+		{"unknown other tables", func(o *debezium.Options) { o.OtherTables = "drop" }, []string{`"drop"`}},
 	} {
 		opt := options()
 		test.set(&opt)
-		_, err := codecs.NewDebezium(opt)
+		_, err := debezium.New(opt)
 		if (err == nil) != (len(test.want) == 0) {
 			t.Errorf("%s: %v", test.name, err)
 			continue

@@ -1,4 +1,4 @@
-package codecs_test
+package debezium_test
 
 import (
 	"bufio"
@@ -13,7 +13,7 @@ import (
 	"testing"
 
 	"github.com/brimline/brimline"
-	"github.com/brimline/brimline/codecs"
+	"github.com/brimline/brimline/codecs/debezium"
 )
 
 // captured is one line of a file in testdata/debezium.
@@ -34,7 +34,7 @@ func (c captured) bytes() (key, value []byte) {
 
 func capture(t testing.TB, name string) []captured {
 	t.Helper()
-	text, err := os.ReadFile("../testdata/debezium/" + name + ".jsonl")
+	text, err := os.ReadFile("../../testdata/debezium/" + name + ".jsonl")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,8 +72,8 @@ var steps = []step{
 	{"snapshot: negative, whole second", []string{"+2 1 -3441.50 2026-01-02T03:04:06.000000Z"}, nil},
 	{"snapshot: zero, trailing zeros, another zone", []string{"+3 2 0.00 2026-01-02T03:04:07.120000Z"}, nil},
 	{"snapshot: before 1970", []string{"+4 2 99999999.99 1969-12-31T23:59:59.999999Z"}, nil},
-	{"snapshot: lowest amount, infinity", []string{codecs.KindInfiniteTime + " & -5 3 -9999999999.99 ?"}, nil},
-	{"snapshot: highest amount, -infinity", []string{codecs.KindInfiniteTime + " & -6 3 9999999999.99 ?"}, nil},
+	{"snapshot: lowest amount, infinity", []string{debezium.KindInfiniteTime + " & -5 3 -9999999999.99 ?"}, nil},
+	{"snapshot: highest amount, -infinity", []string{debezium.KindInfiniteTime + " & -6 3 9999999999.99 ?"}, nil},
 	{"snapshot: unicode", []string{"+7 4 0.01 2026-01-02T03:04:05.000001Z"}, nil},
 	{"snapshot: before year 1", []string{"+8 4 128.00 -0043-03-15T12:00:00.000000Z"}, nil},
 	{"snapshot: last microsecond of 9999", []string{"+9 4 -0.01 9999-12-31T23:59:59.999999Z"}, nil},
@@ -89,14 +89,14 @@ var steps = []step{
 	{"UPDATE description = NULL WHERE id = 11", []string{"+11 7 56.78 2026-02-01T00:00:00.000001Z"}, nil},
 	{"UPDATE timestamp WHERE id = 11", []string{"+11 7 56.78 2026-02-02T00:00:00.250000Z"}, nil},
 	{"UPDATE amount = amount WHERE id = 11", []string{"+11 7 56.78 2026-02-02T00:00:00.250000Z"}, nil},
-	{"UPDATE id = 1000 WHERE id = 12", []string{codecs.KindMadeUpBefore, "nothing", "+1000 1 -3441.50 2026-02-01T00:00:01.500000Z"},
+	{"UPDATE id = 1000 WHERE id = 12", []string{debezium.KindMadeUpBefore, "nothing", "+1000 1 -3441.50 2026-02-01T00:00:01.500000Z"},
 		[]string{"-12 1 -3441.50 2026-02-01T00:00:01.500000Z", "nothing", "+1000 1 -3441.50 2026-02-01T00:00:01.500000Z"}},
-	{"DELETE WHERE id = 13", []string{codecs.KindMadeUpBefore, "nothing"},
+	{"DELETE WHERE id = 13", []string{debezium.KindMadeUpBefore, "nothing"},
 		[]string{"-13 2 99999999.99 2026-02-01T00:00:02.000000Z", "nothing"}},
-	{"INSERT infinity", []string{codecs.KindInfiniteTime}, nil},
-	{"INSERT -infinity", []string{codecs.KindInfiniteTime}, nil},
+	{"INSERT infinity", []string{debezium.KindInfiniteTime}, nil},
+	{"INSERT -infinity", []string{debezium.KindInfiniteTime}, nil},
 	{"INSERT, UPDATE, DELETE 2000 in one transaction",
-		[]string{"+2000 5 1.00 2026-02-03T00:00:01.000000Z", "+2000 5 2.00 2026-02-03T00:00:01.000000Z", codecs.KindMadeUpBefore, "nothing"},
+		[]string{"+2000 5 1.00 2026-02-03T00:00:01.000000Z", "+2000 5 2.00 2026-02-03T00:00:01.000000Z", debezium.KindMadeUpBefore, "nothing"},
 		[]string{"+2000 5 1.00 2026-02-03T00:00:01.000000Z", "+2000 5 2.00 2026-02-03T00:00:01.000000Z", "-2000 5 2.00 2026-02-03T00:00:01.000000Z", "nothing"}},
 	{"INSERT large text", []string{"+3000 6 10.00 2026-02-03T00:00:02.000000Z"}, nil},
 	{"UPDATE amount beside an unchanged large text", []string{"+3000 6 20.00 2026-02-03T00:00:02.000000Z"}, nil},
@@ -153,12 +153,12 @@ func rewritten(sql string, records []string) []string {
 func bare(sql string, records []string) []string {
 	records = rewritten(sql, records)
 	for i, r := range records {
-		if strings.HasPrefix(sql, "INSERT") && r == codecs.KindInfiniteTime { // it could be an update
+		if strings.HasPrefix(sql, "INSERT") && r == debezium.KindInfiniteTime { // it could be an update
 			records[i] += " & " + map[string]string{"INSERT infinity": "-15 3 1.00 ?",
 				"INSERT -infinity": "-16 3 1.00 ?"}[sql]
 		}
-		if strings.HasPrefix(r, "-") || r == codecs.KindMadeUpBefore {
-			records[i] = codecs.KindFlatTombstone
+		if strings.HasPrefix(r, "-") || r == debezium.KindMadeUpBefore {
+			records[i] = debezium.KindFlatTombstone
 		}
 	}
 	return records
@@ -184,17 +184,17 @@ func floats(sql string, records []string) []string {
 		return fmt.Sprintf("-%s %s 0.00 %s", parts[0][1:], parts[1], parts[3])
 	}
 	for i, r := range records {
-		first, _, _ := strings.Cut(strings.TrimPrefix(r, codecs.KindInfiniteTime+" & "), " & ")
+		first, _, _ := strings.Cut(strings.TrimPrefix(r, debezium.KindInfiniteTime+" & "), " & ")
 		inserted := strings.HasPrefix(sql, "INSERT") || strings.HasPrefix(sql, "COPY") || strings.HasPrefix(sql,
 			"UPDATE id")
 		switch {
-		case r == "nothing" || r == codecs.KindMadeUpBefore:
+		case r == "nothing" || r == debezium.KindMadeUpBefore:
 		case strings.HasPrefix(r, "-") && first == r:
 			records[i] = zeroed(r)
 		case inserted && !(i == 1 && strings.Contains(sql, "UPDATE, DELETE")):
-			records[i] = codecs.KindFloatAmount
+			records[i] = debezium.KindFloatAmount
 		default:
-			records[i] = codecs.KindFloatAmount + " & " + zeroed(first)
+			records[i] = debezium.KindFloatAmount + " & " + zeroed(first)
 		}
 	}
 	return records
@@ -220,7 +220,7 @@ func listed(records ...string) []expectation {
 func TestCaptures(t *testing.T) {
 	for _, test := range []struct {
 		file string
-		set  func(*codecs.DebeziumOptions)
+		set  func(*debezium.Options)
 		want []expectation
 	}{
 		{"precise", columnScale(2), expect(false, nil)},
@@ -244,19 +244,19 @@ func TestCaptures(t *testing.T) {
 		{"unwrap-rewrite", nil, expect(false, rewritten)},
 		{"unwrap-rewrite-full", nil, expect(true, rewritten)},
 		{"nan-string", nil, listed("+1 1 12.34 2026-01-02T03:04:05.123456Z",
-			codecs.KindAmountNaN+" & -11 1 0.00 2026-01-01T00:00:00.000000Z", codecs.KindAmountNaN,
+			debezium.KindAmountNaN+" & -11 1 0.00 2026-01-01T00:00:00.000000Z", debezium.KindAmountNaN,
 			"+12 1 1.00 2026-01-01T00:00:00.000000Z")},
 		{"nan-double", allowFloats, listed("+1 1 12.34 2026-01-02T03:04:05.123456Z",
-			codecs.KindAmountNaN+" & -11 1 0.00 2026-01-01T00:00:00.000000Z", codecs.KindAmountNaN,
+			debezium.KindAmountNaN+" & -11 1 0.00 2026-01-01T00:00:00.000000Z", debezium.KindAmountNaN,
 			"+12 1 1.00 2026-01-01T00:00:00.000000Z")},
 		{"crash-duplicates", nil, listed(
 			"+895660 648 426.48 2026-11-23T10:28:28.383709Z", "+895660 648 426.48 2026-11-23T10:28:28.383709Z",
 			"+895661 649 426.49 2026-11-23T10:28:28.383709Z", "+895661 649 426.49 2026-11-23T10:28:28.383709Z",
 			"+895662 650 426.50 2026-11-23T10:28:28.383709Z", "+895662 650 426.50 2026-11-23T10:28:28.383709Z")},
 	} {
-		for _, format := range []codecs.Format{codecs.FormatAuto, codecs.FormatEnvelope, codecs.FormatFlat} {
+		for _, format := range []debezium.Format{debezium.FormatAuto, debezium.FormatEnvelope, debezium.FormatFlat} {
 			isFlat := strings.HasPrefix(test.file, "unwrap")
-			if format != codecs.FormatAuto && isFlat != (format == codecs.FormatFlat) {
+			if format != debezium.FormatAuto && isFlat != (format == debezium.FormatFlat) {
 				continue
 			}
 			t.Run(fmt.Sprintf("%s/%s/floats=%v", test.file, format, test.set != nil), func(t *testing.T) {
@@ -271,7 +271,7 @@ func TestCaptures(t *testing.T) {
 	}
 }
 
-func compare(t *testing.T, d *codecs.Debezium, records []captured, want []expectation) {
+func compare(t *testing.T, d *debezium.Decoder, records []captured, want []expectation) {
 	t.Helper()
 	n := 0
 	for _, r := range records {
@@ -370,8 +370,8 @@ func sourceOf(t *testing.T, value []byte) brimline.Source {
 		Snapshot: snapshot, Commit: brimline.Time(cmp.Or(v.Source.TsUs, v.TsMs*1000))}
 }
 
-func options() codecs.DebeziumOptions {
-	return codecs.DebeziumOptions{
+func options() debezium.Options {
+	return debezium.Options{
 		Table: "streaming.transactions", ID: []string{"id"}, User: "user_id", Amount: "amount", Time: "timestamp", Scale: 2,
 	}
 }
@@ -382,9 +382,9 @@ type fataler interface {
 	Fatal(...any)
 }
 
-func decoder(t fataler, opt codecs.DebeziumOptions) *codecs.Debezium {
+func decoder(t fataler, opt debezium.Options) *debezium.Decoder {
 	t.Helper()
-	d, err := codecs.NewDebezium(opt)
+	d, err := debezium.New(opt)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package codecs
+package debezium
 
 import (
 	"slices"
@@ -58,7 +58,7 @@ const (
 	keyNumeric                // as PostgreSQL writes it
 )
 
-func (o *DebeziumOptions) column(name string) column {
+func (o *Options) column(name string) column {
 	c := column{name: name}
 	if f, ok := o.Facts[name]; ok {
 		c.facts = &f
@@ -72,7 +72,7 @@ func (o *DebeziumOptions) column(name string) column {
 	}
 	switch c.facts.Type {
 	case "timestamp":
-		c.key, c.adaptive = keyTime, adaptiveUnit(c.facts)
+		c.key, c.adaptive = keyTime, c.facts.AdaptiveUnit()
 	case "date":
 		c.key, c.adaptive = keyTime, unitDays
 	case "timestamptz":
@@ -93,7 +93,7 @@ func (o *DebeziumOptions) column(name string) column {
 }
 
 // presetScale is the scale of an amount of which the catalog says nothing.
-func (c *column) presetScale(o *DebeziumOptions) {
+func (c *column) presetScale(o *Options) {
 	switch {
 	case o.AmountColumnScale != nil:
 		c.scale, c.scaleKnown = *o.AmountColumnScale, true
@@ -103,7 +103,7 @@ func (c *column) presetScale(o *DebeziumOptions) {
 }
 
 // unit is that of a bare number in a column.
-func (o *DebeziumOptions) unit(f *ColumnFacts) (unit TimeUnit, set bool) {
+func (o *Options) unit(f *ColumnFacts) (unit TimeUnit, set bool) {
 	switch {
 	case f != nil && f.Type == "date":
 		return unitDays, false // in every mode that writes numbers
@@ -114,13 +114,13 @@ func (o *DebeziumOptions) unit(f *ColumnFacts) (unit TimeUnit, set bool) {
 	case o.DecidedUnit != "":
 		return o.DecidedUnit, false
 	case f != nil:
-		return adaptiveUnit(f), false
+		return f.AdaptiveUnit(), false
 	}
 	return "", false
 }
 
-// adaptiveUnit is what Debezium writes of a timestamp with time.precision.mode=adaptive.
-func adaptiveUnit(f *ColumnFacts) TimeUnit {
+// AdaptiveUnit is the unit of a timestamp that Debezium writes with time.precision.mode=adaptive.
+func (f *ColumnFacts) AdaptiveUnit() TimeUnit {
 	if f.Precision <= msDigits {
 		return UnitMs
 	}
@@ -135,7 +135,7 @@ func (f *ColumnFacts) whole() bool {
 func (f *ColumnFacts) integer() bool { return f.Type == "int2" || f.Type == "int4" || f.Type == "int8" }
 
 // againstFacts are the problems of settings and columns that the catalog knows better.
-func (o *DebeziumOptions) againstFacts(add func(bad bool, format string, args ...any)) {
+func (o *Options) againstFacts(add func(bad bool, format string, args ...any)) {
 	reads := func(use Use, name string) {
 		f, known := o.Facts[name]
 		if known && use == UseAmount && o.AllowFloatAmounts && (f.Type == "float4" || f.Type == "float8") {
@@ -190,15 +190,6 @@ func (i *Identity) holds(names []string) bool {
 	lacking := func(name string) bool { return !slices.Contains(i.Columns, name) }
 	return i.Known && !i.Full && !slices.ContainsFunc(names, lacking)
 }
-
-// OtherTables says what becomes of records of other tables than the watched one.
-type OtherTables string
-
-// What becomes of them.
-const (
-	OtherTablesDeadLetter OtherTables = "deadletter"
-	OtherTablesSkip       OtherTables = "skip" // they are passed over
-)
 
 // ownVersion is how source.version of our own capture begins.
 const ownVersion = "brimline"

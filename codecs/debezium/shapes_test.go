@@ -1,4 +1,4 @@
-package codecs_test
+package debezium_test
 
 import (
 	"errors"
@@ -7,10 +7,10 @@ import (
 	"testing"
 
 	"github.com/brimline/brimline"
-	"github.com/brimline/brimline/codecs"
+	"github.com/brimline/brimline/codecs/debezium"
 )
 
-func skipOthers(o *codecs.DebeziumOptions) { o.OtherTables = codecs.OtherTablesSkip }
+func skipOthers(o *debezium.Options) { o.OtherTables = debezium.OtherTablesSkip }
 
 // What is no row of the watched table never becomes one, and is told apart.
 func TestShapes(t *testing.T) {
@@ -28,49 +28,49 @@ func TestShapes(t *testing.T) {
 	sourced := func(source string) string { return `{"before":null,"after":` + goodRow + `,` + source + `,"op":"c"}` }
 	for _, test := range []struct {
 		name, key, value string
-		set              func(*codecs.DebeziumOptions)
+		set              func(*debezium.Options)
 		want             string
 		says             string // in the error or its remedy
 	}{
-		{"MySQL", "", sourced(mysql), nil, codecs.KindUnknownShape, "mysql"},
-		{"MySQL, other tables skipped", "", sourced(mysql), skipOthers, codecs.KindUnknownShape, "mysql"},
-		{"MySQL, with schema", "", wrap(sourced(mysql)), nil, codecs.KindUnknownShape, "mysql"},
+		{"MySQL", "", sourced(mysql), nil, debezium.KindUnknownShape, "mysql"},
+		{"MySQL, other tables skipped", "", sourced(mysql), skipOthers, debezium.KindUnknownShape, "mysql"},
+		{"MySQL, with schema", "", wrap(sourced(mysql)), nil, debezium.KindUnknownShape, "mysql"},
 		{"MySQL, its name left out", "", sourced(strings.Replace(mysql, `"connector":"mysql",`, "", 1)), nil,
-			codecs.KindUnknownShape, "source.schema"},
+			debezium.KindUnknownShape, "source.schema"},
 		{"MySQL, truncation", "", `{"before":null,"after":null,` + mysql + `,"op":"t"}`, nil,
-			codecs.KindUnknownShape, "mysql"},
-		{"Oracle", "", sourced(oracle), nil, codecs.KindUnknownShape, "oracle"},
-		{"a source without schema", "", sourced(`"source":{"table":"transactions"}`), nil, codecs.KindUnknownShape,
+			debezium.KindUnknownShape, "mysql"},
+		{"Oracle", "", sourced(oracle), nil, debezium.KindUnknownShape, "oracle"},
+		{"a source without schema", "", sourced(`"source":{"table":"transactions"}`), nil, debezium.KindUnknownShape,
 			"source.schema"},
 		{"a source whose schema is null", "", sourced(`"source":{"schema":null,"table":"transactions"}`), nil,
-			codecs.KindUnknownShape, "source.schema"},
+			debezium.KindUnknownShape, "source.schema"},
 		{"a source without table", "", sourced(`"source":{"schema":"streaming","lsn":7}`), nil,
-			codecs.KindUnknownShape, "source.table"},
+			debezium.KindUnknownShape, "source.table"},
 		{"no source at all", "", `{"before":null,"after":` + goodRow + `,"op":"c"}`, nil, row, ""},
 		{"PostgreSQL", "", by("3.7.0.Final", event("c", "null", goodRow)), nil, row, ""},
 		{"MongoDB", "", `{"before":null,"after":"{\"_id\":1}","updateDescription":null,` +
 			`"source":{"connector":"mongodb","db":"d","collection":"c"},` +
-			`"op":"c"}`, nil, codecs.KindUnknownShape, "mongodb"},
-		{"MongoDB, flattened", "", `{"_id":"1","user_id":2,"amount":1}`, nil, codecs.KindMissingColumn, "id"},
+			`"op":"c"}`, nil, debezium.KindUnknownShape, "mongodb"},
+		{"MongoDB, flattened", "", `{"_id":"1","user_id":2,"amount":1}`, nil, debezium.KindMissingColumn, "id"},
 
-		{"flat, of another table", "", flat(`"__table":"refunds"`), nil, codecs.KindOtherTable, "refunds"},
-		{"flat, source.table", "", flat(`"__source_table":"refunds"`), nil, codecs.KindOtherTable, "refunds"},
-		{"flat, source.schema", "", flat(`"__source_schema":"public"`), nil, codecs.KindOtherTable, "public"},
+		{"flat, of another table", "", flat(`"__table":"refunds"`), nil, debezium.KindOtherTable, "refunds"},
+		{"flat, source.table", "", flat(`"__source_table":"refunds"`), nil, debezium.KindOtherTable, "refunds"},
+		{"flat, source.schema", "", flat(`"__source_schema":"public"`), nil, debezium.KindOtherTable, "public"},
 		{"flat, source.connector", "", flat(`"__source_connector":"mysql","__source_table":"transactions"`), nil,
-			codecs.KindUnknownShape, "mysql"},
-		{"flat, connector", "", flat(`"__connector":"mysql"`), nil, codecs.KindUnknownShape, "mysql"},
+			debezium.KindUnknownShape, "mysql"},
+		{"flat, connector", "", flat(`"__connector":"mysql"`), nil, debezium.KindUnknownShape, "mysql"},
 		{"flat, both spellings", "",
 			flat(`"__table":"transactions","__source_table":"transactions","__schema":"streaming"`), nil, row, ""},
 		{"flat, both spellings, one of another table", "",
-			flat(`"__table":"transactions","__source_table":"refunds"`), nil, codecs.KindOtherTable, "refunds"},
+			flat(`"__table":"transactions","__source_table":"refunds"`), nil, debezium.KindOtherTable, "refunds"},
 		{"flat, of another table, skipped", "", flat(`"__source_table":"refunds"`), skipOthers,
 			"passed: other_table", ""},
 		{"flat, of another table with other columns, skipped", "", `{"order_id":1,"__table":"refunds"}`, skipOthers,
 			"passed: other_table", ""},
 		{"flat, of another table with other columns", "", `{"order_id":1,"__table":"refunds"}`, nil,
-			codecs.KindOtherTable, "refunds"},
+			debezium.KindOtherTable, "refunds"},
 		{"other table", "", strings.Replace(event("c", "null", goodRow), `"transactions"`, `"refunds"`, 1), nil,
-			codecs.KindOtherTable, "--other-tables=skip"},
+			debezium.KindOtherTable, "--other-tables=skip"},
 		{"other table, skipped", "", strings.Replace(event("c", "null", goodRow), `"transactions"`, `"refunds"`, 1),
 			skipOthers, "passed: other_table", ""},
 		{"other table without key, skipped", "null", strings.Replace(event("c", "null", goodRow), `"transactions"`,
@@ -83,25 +83,25 @@ func TestShapes(t *testing.T) {
 			`"specversion":"1.0","type":"io.debezium.connector.postgresql.DataChangeEvent",` +
 			`"time":"2026-11-26T11:57:48.223Z","datacontenttype":"application/json","iodebeziumop":"r",` +
 			`"data":{"before":null,"after":` + goodRow + `}}`,
-			nil, codecs.KindUnknownShape, "CloudEvents"},
+			nil, debezium.KindUnknownShape, "CloudEvents"},
 		{"Maxwell", "", `{"database":"streaming","table":"transactions","type":"insert","ts":1795395723,` +
-			`"xid":7,"commit":true,"data":` + goodRow + `}`, nil, codecs.KindUnknownShape, "Maxwell"},
+			`"xid":7,"commit":true,"data":` + goodRow + `}`, nil, debezium.KindUnknownShape, "Maxwell"},
 		{"Maxwell, a column of its own name", "",
 			`{"database":"streaming","table":"transactions","type":"insert","ts":1795395723,"data":` + goodRow + `}`,
-			func(o *codecs.DebeziumOptions) { o.Time = "ts" }, codecs.KindUnknownShape, "Maxwell"},
+			func(o *debezium.Options) { o.Time = "ts" }, debezium.KindUnknownShape, "Maxwell"},
 		{"Canal", "", `{"data":[` + goodRow +
 			`],"database":"streaming","table":"transactions","type":"INSERT","isDdl":false,"es":1,"ts":2}`, nil,
-			codecs.KindUnknownShape, "Canal"},
+			debezium.KindUnknownShape, "Canal"},
 		{"wal2json 1", "", `{"change":[{"kind":"insert","schema":"streaming","table":"transactions",` +
-			`"columnnames":["id"],"columnvalues":[1]}]}`, nil, codecs.KindUnknownShape, "wal2json"},
+			`"columnnames":["id"],"columnvalues":[1]}]}`, nil, debezium.KindUnknownShape, "wal2json"},
 		{"wal2json 2", "", `{"action":"I","schema":"streaming","table":"transactions",` +
-			`"columns":[{"name":"id","type":"bigint","value":1}]}`, nil, codecs.KindUnknownShape, "wal2json"},
+			`"columns":[{"name":"id","type":"bigint","value":1}]}`, nil, debezium.KindUnknownShape, "wal2json"},
 		{"AWS DMS", "", `{"data":` + goodRow + `,"metadata":{"timestamp":"2026-01-02T03:04:05Z",` +
 			`"record-type":"data","operation":"insert","schema-name":"streaming","table-name":"transactions"}}`,
-			nil, codecs.KindUnknownShape, "DMS"},
-		{"CockroachDB", "", `{"after":` + goodRow + `,"key":[1],"updated":"1.0"}`, nil, codecs.KindUnknownShape,
+			nil, debezium.KindUnknownShape, "DMS"},
+		{"CockroachDB", "", `{"after":` + goodRow + `,"key":[1],"updated":"1.0"}`, nil, debezium.KindUnknownShape,
 			"updated"},
-		{"anything", "", `{"a":1,"b":2}`, nil, codecs.KindUnknownShape, `members a, b`},
+		{"anything", "", `{"a":1,"b":2}`, nil, debezium.KindUnknownShape, `members a, b`},
 		{"JDBC source, with schema", "",
 			`{"schema":{"type":"struct","fields":[{"type":"int64","field":"id"},{"type":"int64","field":"user_id"},` +
 				`{"type":"bytes","name":"org.apache.kafka.connect.data.Decimal","version":1,` +
@@ -113,7 +113,7 @@ func TestShapes(t *testing.T) {
 		{"JDBC source, cut to milliseconds", "", `{"schema":{"type":"struct","fields":[` +
 			`{"type":"int64","name":"org.apache.kafka.connect.data.Timestamp","version":1,` +
 			`"field":"timestamp"}]},"payload":{"id":1,"user_id":2,"amount":"1.50","timestamp":1767323045000}}`,
-			table(), codecs.KindTimeCut + " & -1 2 1.50 ?", "milliseconds"},
+			table(), debezium.KindTimeCut + " & -1 2 1.50 ?", "milliseconds"},
 
 		{"a row with columns of an envelope's names", "",
 			flat(`"op":"BUY","source":"web","before":null,"after":null`), nil, row, ""},
@@ -131,20 +131,20 @@ func TestShapes(t *testing.T) {
 			row, ""},
 		{"a row with op, in a wrapped record", "", wrap(flat(`"op":"BUY","before":null`)), nil, row, ""},
 		{"a row with op that lacks its time", "", `{"id":1,"user_id":2,"amount":"1.50","op":"BUY"}`, nil,
-			codecs.KindMissingColumn + " & -1 2 1.50 ?", "timestamp"},
+			debezium.KindMissingColumn + " & -1 2 1.50 ?", "timestamp"},
 
 		{"heartbeat", `{"serverName":"postgres"}`, `{"ts_ms":1795428851563}`, nil, "passed: heartbeat", ""},
-		{"truncation without source", "", `{"before":null,"after":null,"op":"t"}`, nil, codecs.KindUnknownShape,
+		{"truncation without source", "", `{"before":null,"after":null,"op":"t"}`, nil, debezium.KindUnknownShape,
 			"source"},
 		{"heartbeat, key as Java writes it", `Struct{serverName=postgres}`, `{"ts_ms":1795428851563}`, nil,
 			"passed: heartbeat", ""},
 		{"heartbeat of three clocks", `{"serverName":"postgres"}`, `{"ts_ms":1,"ts_us":1,"ts_ns":1}`, nil,
 			"passed: heartbeat", ""},
 		{"heartbeat, a time column of its name", `{"serverName":"postgres"}`, `{"ts_ms":1795428851563}`,
-			func(o *codecs.DebeziumOptions) { o.Time = "ts_ms" }, "passed: heartbeat", ""},
+			func(o *debezium.Options) { o.Time = "ts_ms" }, "passed: heartbeat", ""},
 		{"heartbeat, whatever the format", `{"serverName":"postgres"}`, `{"ts_ms":1795428851563}`,
-			func(o *codecs.DebeziumOptions) { o.Format = codecs.FormatEnvelope }, "passed: heartbeat", ""},
-		{"no heartbeat: another key", `{"id":1}`, `{"ts_ms":1795428851563}`, nil, codecs.KindUnknownShape, "ts_ms"},
+			func(o *debezium.Options) { o.Format = debezium.FormatEnvelope }, "passed: heartbeat", ""},
+		{"no heartbeat: another key", `{"id":1}`, `{"ts_ms":1795428851563}`, nil, debezium.KindUnknownShape, "ts_ms"},
 		{"schema change", `{"databaseName":"app"}`, `{"source":{"connector":"postgresql"},"ts_ms":1,` +
 			`"databaseName":"app","schemaName":"streaming","ddl":null,` +
 			`"tableChanges":[{"type":"ALTER"}]}`, nil, "passed: metadata", ""},
@@ -153,7 +153,7 @@ func TestShapes(t *testing.T) {
 			`"type":"INCREMENTAL"}}`, nil, "passed: metadata", ""},
 		{"signal with id", `"postgres"`, `{"id":"s-1","type":"log","data":"{}"}`, nil, "passed: metadata", ""},
 		{"no signal: a row of another kind", `"postgres"`, `{"id":"s-1","type":"order","data":"{}"}`, nil,
-			codecs.KindMissingColumn, "user_id"},
+			debezium.KindMissingColumn, "user_id"},
 		{"message", "", `{"op":"m","ts_ms":1,"source":{"connector":"postgresql","schema":"","table":""},` +
 			`"message":{"prefix":"x","content":"eA=="}}`, nil, "passed: message", ""},
 		{"tombstone", "", ``, nil, "passed: tombstone", ""},
@@ -188,7 +188,7 @@ func TestShapes(t *testing.T) {
 // Records of a real Debezium that are about no row.
 func TestMetadataOfDebezium(t *testing.T) {
 	for _, file := range []string{"types/metadata", "types/metadata-schemas"} {
-		seen := map[codecs.Passed]int{}
+		seen := map[debezium.Passed]int{}
 		for _, r := range capture(t, file) {
 			key, value := r.bytes()
 			read, err := decoder(t, options()).Read(key, value)
@@ -197,14 +197,14 @@ func TestMetadataOfDebezium(t *testing.T) {
 			}
 			seen[read.Passed]++
 		}
-		if seen[codecs.PassedHeartbeat] != 1 || seen[codecs.PassedMetadata] != 3 {
+		if seen[debezium.PassedHeartbeat] != 1 || seen[debezium.PassedMetadata] != 3 {
 			t.Errorf("%s: %v", file, seen)
 		}
 	}
 	for _, r := range capture(t, "types/cloudevents") {
 		key, value := r.bytes()
 		if _, err := decoder(t, options()).Decode(key, value); err == nil || kindOf(t,
-			err) != codecs.KindUnknownShape || !strings.Contains(err.Error(), "CloudEvents") {
+			err) != debezium.KindUnknownShape || !strings.Contains(err.Error(), "CloudEvents") {
 			t.Error(err)
 		}
 	}
@@ -300,7 +300,7 @@ func TestWith(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := again.Decode([]byte("1"), nil); err == nil || kindOf(t, err) != codecs.KindFlatTombstone {
+	if _, err := again.Decode([]byte("1"), nil); err == nil || kindOf(t, err) != debezium.KindFlatTombstone {
 		t.Errorf("a tombstone after a flat row: %v", err)
 	}
 	changes, err := again.Decode([]byte("1"), []byte(inserted("timestamp", inMs)))

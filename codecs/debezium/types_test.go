@@ -1,4 +1,4 @@
-package codecs_test
+package debezium_test
 
 import (
 	"encoding/json"
@@ -8,8 +8,17 @@ import (
 	"testing"
 
 	"github.com/brimline/brimline"
-	"github.com/brimline/brimline/codecs"
+	"github.com/brimline/brimline/codecs/debezium"
 )
+
+func at(t testing.TB, s string) brimline.Time {
+	t.Helper()
+	v, err := brimline.ParseTime(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
 
 // typedColumn is a column of testdata/debezium/types.sql: what the catalog says of it, what it is declared, and what
 // its value in an ordinary row is. A want of nil: such a column is refused.
@@ -86,7 +95,7 @@ func typedColumns(t *testing.T) []typedColumn {
 }
 
 // columnOf decodes a record with one further column and gives the column's value, or the kind of what was wrong.
-func columnOf(t *testing.T, opt codecs.DebeziumOptions, c typedColumn, r captured) any {
+func columnOf(t *testing.T, opt debezium.Options, c typedColumn, r captured) any {
 	t.Helper()
 	opt.Columns = []brimline.Column{{Name: c.name, Type: c.declared}}
 	key, value := r.bytes()
@@ -140,14 +149,14 @@ func recorded(t *testing.T, file string) map[string]captured {
 
 // Every type that is read is read the same in every mode of a real connector, from the snapshot and from the stream.
 func TestEveryColumnType(t *testing.T) {
-	cut := map[string]any{"c_ts4": codecs.KindTimeCut, "c_ts6": codecs.KindTimeCut, "c_ts": codecs.KindTimeCut,
-		"c_df_ts": codecs.KindTimeCut, "c_nn_ts": codecs.KindTimeCut}
+	cut := map[string]any{"c_ts4": debezium.KindTimeCut, "c_ts6": debezium.KindTimeCut, "c_ts": debezium.KindTimeCut,
+		"c_df_ts": debezium.KindTimeCut, "c_nn_ts": debezium.KindTimeCut}
 	rounded := map[string]any{"c_numeric_big": brimline.Decimal("12345678901234567000")}
-	str := decidedDecimals(codecs.DecimalsString)
-	nothing := func(*codecs.DebeziumOptions) {}
+	str := decidedDecimals(debezium.DecimalsString)
+	nothing := func(*debezium.Options) {}
 	for _, mode := range []struct {
 		file string
-		set  func(*codecs.DebeziumOptions)
+		set  func(*debezium.Options)
 		not  map[string]any // what is otherwise
 	}{
 		{"adaptive", nothing, nil},
@@ -156,13 +165,13 @@ func TestEveryColumnType(t *testing.T) {
 		{"time-micros", str, nil},
 		{"nonull", str, nil},
 		{"unwrap-source", str, nil},
-		{"microseconds", all(str, decided(codecs.UnitUs)), nil},
-		{"microseconds", all(decimals(codecs.DecimalsString), explicit(codecs.UnitUs)), nil},
+		{"microseconds", all(str, decided(debezium.UnitUs)), nil},
+		{"microseconds", all(decimals(debezium.DecimalsString), explicit(debezium.UnitUs)), nil},
 		{"isostring", str, nil},
-		{"numeric-json", decimals(codecs.DecimalsNumeric), nil},
-		{"connect", decided(codecs.UnitMs), cut},
-		{"connect", explicit(codecs.UnitMs), cut},
-		{"nanoseconds", all(decided(codecs.UnitNs), allowFloats), rounded},
+		{"numeric-json", decimals(debezium.DecimalsNumeric), nil},
+		{"connect", decided(debezium.UnitMs), cut},
+		{"connect", explicit(debezium.UnitMs), cut},
+		{"nanoseconds", all(decided(debezium.UnitNs), allowFloats), rounded},
 		{"schemas-connect", nothing, cut},
 		{"schemas-isostring", allowFloats, rounded},
 		{"schemas-nanoseconds", nothing, nil},
@@ -174,7 +183,7 @@ func TestEveryColumnType(t *testing.T) {
 			mode.set(&opt)
 			if c.want == nil {
 				opt.Columns = []brimline.Column{{Name: c.name, Type: c.declared}}
-				if _, err := codecs.NewDebezium(opt); err == nil || !strings.Contains(err.Error(), "column "+c.name) {
+				if _, err := debezium.New(opt); err == nil || !strings.Contains(err.Error(), "column "+c.name) {
 					t.Errorf("%s declared %s: %v", c.name, c.declared, err)
 				}
 				continue
@@ -204,7 +213,7 @@ func TestEveryColumnType(t *testing.T) {
 
 // What an inline schema says needs no catalog.
 func TestEveryColumnTypeBySchema(t *testing.T) {
-	for file, set := range map[string]func(*codecs.DebeziumOptions){"schemas-connect": nil,
+	for file, set := range map[string]func(*debezium.Options){"schemas-connect": nil,
 		"schemas-nanoseconds": nil, "schemas-isostring": allowFloats} {
 		r := recorded(t, file)["r1"]
 		for _, c := range typedColumns(t) {
@@ -230,8 +239,8 @@ func TestEveryColumnTypeBySchema(t *testing.T) {
 
 // A mode that is not the one that was decided is told, not misread.
 func TestModesAreNotMistakenForEachOther(t *testing.T) {
-	units := map[string]codecs.TimeUnit{"adaptive": "", "connect": codecs.UnitMs, "microseconds": codecs.UnitUs,
-		"nanoseconds": codecs.UnitNs, "isostring": ""}
+	units := map[string]debezium.TimeUnit{"adaptive": "", "connect": debezium.UnitMs, "microseconds": debezium.UnitUs,
+		"nanoseconds": debezium.UnitNs, "isostring": ""}
 	for file := range units {
 		r := recorded(t, file)["r1"]
 		for _, unit := range units {
@@ -242,9 +251,9 @@ func TestModesAreNotMistakenForEachOther(t *testing.T) {
 				}
 				opt := options()
 				table(c.name, c.facts)(&opt)
-				opt.DecidedUnit, opt.DecidedDecimals, opt.AllowFloatAmounts = unit, codecs.DecimalsString, true
+				opt.DecidedUnit, opt.DecidedDecimals, opt.AllowFloatAmounts = unit, debezium.DecimalsString, true
 				got := columnOf(t, opt, c, r)
-				if got != want && got != codecs.KindTimeUnit && got != codecs.KindTimeCut {
+				if got != want && got != debezium.KindTimeUnit && got != debezium.KindTimeCut {
 					t.Errorf("%s read with the unit %q: column %s is %v", file, unit, c.name, got)
 				}
 			}
@@ -265,15 +274,15 @@ func TestModesAreNotMistakenForEachOther(t *testing.T) {
 func TestExtremesOfEveryMode(t *testing.T) {
 	for _, mode := range []struct {
 		file string
-		set  func(*codecs.DebeziumOptions)
+		set  func(*debezium.Options)
 		far  any // the year 12026 of a timestamp(3)
 	}{
-		{"adaptive", func(*codecs.DebeziumOptions) {}, codecs.KindTimeUnit},
-		{"time-micros", func(*codecs.DebeziumOptions) {}, codecs.KindTimeUnit},
-		{"microseconds", decided(codecs.UnitUs), codecs.KindTimeUnit},
-		{"microseconds", explicit(codecs.UnitUs), at(t, "+12026-01-02T03:04:05Z")},
-		{"isostring", func(*codecs.DebeziumOptions) {}, at(t, "+12026-01-02T03:04:05Z")},
-		{"connect", explicit(codecs.UnitMs), at(t, "+12026-01-02T03:04:05Z")},
+		{"adaptive", func(*debezium.Options) {}, debezium.KindTimeUnit},
+		{"time-micros", func(*debezium.Options) {}, debezium.KindTimeUnit},
+		{"microseconds", decided(debezium.UnitUs), debezium.KindTimeUnit},
+		{"microseconds", explicit(debezium.UnitUs), at(t, "+12026-01-02T03:04:05Z")},
+		{"isostring", func(*debezium.Options) {}, at(t, "+12026-01-02T03:04:05Z")},
+		{"connect", explicit(debezium.UnitMs), at(t, "+12026-01-02T03:04:05Z")},
 	} {
 		records := recorded(t, mode.file)
 		for _, test := range []struct {
@@ -281,12 +290,12 @@ func TestExtremesOfEveryMode(t *testing.T) {
 			declared           brimline.ColumnType
 			want               any
 		}{
-			{"c13", "c_ts6", "timestamp", brimline.Timestamp, codecs.KindInfiniteTime},
-			{"c13", "c_ts3", "timestamp(3)", brimline.Timestamp, codecs.KindInfiniteTime},
-			{"c13", "c_date", "date", brimline.Timestamp, codecs.KindInfiniteTime},
-			{"c13", "c_tz", "timestamptz", brimline.Timestamp, codecs.KindInfiniteTime},
-			{"c13", "c_float4", "float4", brimline.Numeric, codecs.KindWrongType},
-			{"c13", "c_float8", "float8", brimline.Numeric, codecs.KindWrongType},
+			{"c13", "c_ts6", "timestamp", brimline.Timestamp, debezium.KindInfiniteTime},
+			{"c13", "c_ts3", "timestamp(3)", brimline.Timestamp, debezium.KindInfiniteTime},
+			{"c13", "c_date", "date", brimline.Timestamp, debezium.KindInfiniteTime},
+			{"c13", "c_tz", "timestamptz", brimline.Timestamp, debezium.KindInfiniteTime},
+			{"c13", "c_float4", "float4", brimline.Numeric, debezium.KindWrongType},
+			{"c13", "c_float8", "float8", brimline.Numeric, debezium.KindWrongType},
 			{"c14", "c_ts6", "timestamp", brimline.Timestamp, at(t, "-0043-03-15T12:00:00Z")},
 			{"c14", "c_ts3", "timestamp(3)", brimline.Timestamp, mode.far},
 			{"c14", "c_date", "date", brimline.Timestamp, at(t, "-0043-03-15T00:00:00Z")},
@@ -300,8 +309,8 @@ func TestExtremesOfEveryMode(t *testing.T) {
 				"11754944")}, // as PostgreSQL writes 1.17549435e-38
 		} {
 			want := test.want
-			if mode.file == "connect" && test.column == "c_ts6" && want != codecs.KindInfiniteTime {
-				want = codecs.KindTimeCut
+			if mode.file == "connect" && test.column == "c_ts6" && want != debezium.KindInfiniteTime {
+				want = debezium.KindTimeCut
 			}
 			opt := options()
 			table(test.column, test.facts)(&opt)
@@ -318,7 +327,7 @@ func TestExtremesOfEveryMode(t *testing.T) {
 			opt := options()
 			table(column, declared)(&opt)
 			if got := columnOf(t, opt, typedColumn{name: column, declared: brimline.Timestamp},
-				r); got != codecs.KindInfiniteTime {
+				r); got != debezium.KindInfiniteTime {
 				t.Errorf("record %d: %s is %v", i, column, got)
 			}
 		}
@@ -353,9 +362,9 @@ func TestWhatDebeziumLeavesOut(t *testing.T) {
 // Deletes of a real connector: with the default identity all but the key is made up.
 func TestDeletesOfEveryMode(t *testing.T) {
 	for file, want := range map[string]string{
-		"string-default": codecs.KindMadeUpBefore, "precise-default": codecs.KindMadeUpBefore,
-		"numeric-json": codecs.KindMadeUpBefore,
-		"nonull":       codecs.KindMadeUpBefore, "unwrap-source": codecs.KindMadeUpBefore,
+		"string-default": debezium.KindMadeUpBefore, "precise-default": debezium.KindMadeUpBefore,
+		"numeric-json": debezium.KindMadeUpBefore,
+		"nonull":       debezium.KindMadeUpBefore, "unwrap-source": debezium.KindMadeUpBefore,
 		"adaptive": "-11 7 12.34 " + asUs, "time-micros": "-11 7 12.34 " + asUs, "isostring": "-11 7 12.34 " + asUs,
 		"connect": "-11 7 12.34 " + asUs, "nanoseconds": "-11 7 12.34 " + asUs,
 	} {
@@ -388,7 +397,7 @@ func TestDeletesOfEveryMode(t *testing.T) {
 			opt.User = column
 			key, value := recorded(t, file)["d11"].bytes()
 			changes, err := decoder(t, opt).Decode(key, value)
-			if got := describe(t, changes, err); got != codecs.KindMadeUpBefore {
+			if got := describe(t, changes, err); got != debezium.KindMadeUpBefore {
 				t.Errorf("%s, user %s: %s", file, column, got)
 			}
 		}
@@ -397,7 +406,7 @@ func TestDeletesOfEveryMode(t *testing.T) {
 
 // The recordings' SQL names every column that the table of types is tested with.
 func TestTypesOfTheSQL(t *testing.T) {
-	sql, err := os.ReadFile("../testdata/debezium/types/types.sql")
+	sql, err := os.ReadFile("../../testdata/debezium/types/types.sql")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package codecs
+package debezium
 
 import (
 	"bytes"
@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	// maxDecimalScale is the largest scale that PostgreSQL's numeric has.
-	maxDecimalScale = 16383
+	// MaxColumnScale is the largest scale that PostgreSQL's numeric has.
+	MaxColumnScale = 16383
 	// maxUnscaled bounds the bytes of an unscaled integer: 3,082 digits. Turning
 	// longer ones into digits costs more than a hostile record is worth.
 	maxUnscaled = 1280
@@ -81,7 +81,7 @@ func smallInt(b []byte) (int, bool) {
 	if negative {
 		n = -n
 	}
-	return n, -maxDecimalScale <= n && n <= maxDecimalScale
+	return n, -MaxColumnScale <= n && n <= MaxColumnScale
 }
 
 // unscaled reads the base64 of a big-endian two's complement integer.

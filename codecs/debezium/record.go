@@ -1,4 +1,4 @@
-package codecs
+package debezium
 
 import (
 	"bytes"
@@ -44,7 +44,7 @@ type work struct {
 	in     reading
 }
 
-func (d *Debezium) work() *work {
+func (d *Decoder) work() *work {
 	if w, ok := d.spare.Get().(*work); ok {
 		return w
 	}
@@ -54,7 +54,7 @@ func (d *Debezium) work() *work {
 }
 
 // done keeps w for the next record, without a trace of this one's bytes.
-func (d *Debezium) done(w *work) {
+func (d *Decoder) done(w *work) {
 	w.clear()
 	d.spare.Put(w)
 }
@@ -91,7 +91,7 @@ func (r *eventRecord) saysTable() bool {
 func (v *jsonValue) isRow() bool { return v.kind == jsonObject || v.kind == jsonNull }
 
 // read takes the outermost object apart; r's images are cleared space.
-func (d *Debezium) read(text []byte, r *eventRecord) error {
+func (d *Decoder) read(text []byte, r *eventRecord) error {
 	m := openObject(text)
 	for m.nextKey() {
 		r.count++
@@ -130,7 +130,7 @@ func (d *Debezium) read(text []byte, r *eventRecord) error {
 }
 
 // member reads the value at which m stands, and walks it where it is one of an envelope's objects.
-func (d *Debezium) member(m *members, r *eventRecord, place *jsonValue) error {
+func (d *Decoder) member(m *members, r *eventRecord, place *jsonValue) error {
 	switch place {
 	case &r.before, &r.after, &r.source:
 		inner, ok := m.enter()
@@ -214,7 +214,7 @@ func (o *origin) member(key []byte) *jsonValue {
 }
 
 // fill keeps the member at which m stands if it is one of the configured columns.
-func (d *Debezium) fill(row []jsonValue, m *members) (bool, error) {
+func (d *Decoder) fill(row []jsonValue, m *members) (bool, error) {
 	for i, name := range d.names {
 		if len(name) == len(m.key.raw) && string(m.key.raw) == name || m.key.escaped && m.key.is(name) {
 			if row[i].kind != jsonAbsent {
@@ -228,7 +228,7 @@ func (d *Debezium) fill(row []jsonValue, m *members) (bool, error) {
 }
 
 // image reads the object of before or after, and counts its members.
-func (d *Debezium) image(m *members, row []jsonValue) (n int, err error) {
+func (d *Decoder) image(m *members, row []jsonValue) (n int, err error) {
 	for m.next() {
 		n++
 		if _, err := d.fill(row, m); err != nil {
@@ -239,7 +239,7 @@ func (d *Debezium) image(m *members, row []jsonValue) (n int, err error) {
 }
 
 // whole reports whether a row has all the columns that a row must have.
-func (d *Debezium) whole(row []jsonValue) bool {
+func (d *Decoder) whole(row []jsonValue) bool {
 	for _, i := range d.vital {
 		if row[i].kind == jsonAbsent {
 			return false
@@ -249,7 +249,7 @@ func (d *Debezium) whole(row []jsonValue) bool {
 }
 
 // lacks reports whether a row has not all the columns that are read.
-func (d *Debezium) lacks(row []jsonValue) bool {
+func (d *Decoder) lacks(row []jsonValue) bool {
 	for i := range row {
 		if row[i].kind == jsonAbsent {
 			return true
@@ -259,7 +259,7 @@ func (d *Debezium) lacks(row []jsonValue) bool {
 }
 
 // envelope reads Debezium's own format.
-func (d *Debezium) envelope(w *work, key []byte) (Decoded, error) {
+func (d *Decoder) envelope(w *work, key []byte) (Decoded, error) {
 	r := &w.record
 	d.bareFlatSeen.Store(false)
 	op := r.op.raw
@@ -351,7 +351,7 @@ func (o *origin) ofPostgres() error {
 }
 
 // ofTable refuses records of other tables. One that does not say is taken.
-func (d *Debezium) ofTable(o *origin) error {
+func (d *Decoder) ofTable(o *origin) error {
 	if o.table.kind > jsonNull && !o.table.is(d.table) || o.schema.kind > jsonNull && !o.schema.is(d.schema) {
 		return d.otherTable(&o.schema, &o.table)
 	}
@@ -380,7 +380,7 @@ func coordinate(v *jsonValue) int64 {
 	return n
 }
 
-func (d *Debezium) otherTable(schema, table *jsonValue) error {
+func (d *Decoder) otherTable(schema, table *jsonValue) error {
 	name := string(table.raw)
 	if len(schema.raw) > 0 {
 		name = string(schema.raw) + "." + name
@@ -392,7 +392,7 @@ func (d *Debezium) otherTable(schema, table *jsonValue) error {
 }
 
 // flat reads a row as ExtractNewRecordState leaves it.
-func (d *Debezium) flat(w *work, key []byte) (Decoded, error) {
+func (d *Decoder) flat(w *work, key []byte) (Decoded, error) {
 	r := &w.record
 	if r.extra.used {
 		for _, o := range [...]*origin{&r.extra.plain, &r.extra.source} {

@@ -1,4 +1,4 @@
-package codecs
+package debezium
 
 import (
 	"slices"
@@ -12,7 +12,7 @@ import (
 // readable; amount and time are what can be read, else 0 and brimline.MinTime.
 //
 // PostgreSQL sends of a row that is gone what its replica identity covers; for the rest Debezium makes values up.
-func (d *Debezium) earlier(image []jsonValue, in reading) (brimline.Transaction, error) {
+func (d *Decoder) earlier(image []jsonValue, in reading) (brimline.Transaction, error) {
 	none := brimline.Transaction{}
 	for _, slot := range d.id {
 		if image[slot].kind == jsonAbsent {
@@ -55,7 +55,7 @@ func (d *Debezium) earlier(image []jsonValue, in reading) (brimline.Transaction,
 
 // madeUp reports whether all of the columns that are not part of the key hold what Debezium puts where PostgreSQL sent
 // nothing: NULL, zero, the epoch, the empty text, or the column's default.
-func (d *Debezium) madeUp(image []jsonValue, in reading, slots ...int) bool {
+func (d *Decoder) madeUp(image []jsonValue, in reading, slots ...int) bool {
 	some := false
 	for _, slot := range slots {
 		if slices.Contains(d.id, slot) {
@@ -69,7 +69,7 @@ func (d *Debezium) madeUp(image []jsonValue, in reading, slots ...int) bool {
 	return some
 }
 
-func (d *Debezium) isPlaceholder(v *jsonValue, slot int, in reading) bool {
+func (d *Decoder) isPlaceholder(v *jsonValue, slot int, in reading) bool {
 	switch v.kind {
 	case jsonAbsent, jsonNull:
 		return true
@@ -111,7 +111,7 @@ func zeroText(text []byte) bool {
 }
 
 // isDefault reports whether a value is the constant default that the catalog gives its column.
-func (d *Debezium) isDefault(v *jsonValue, slot int, in reading) bool {
+func (d *Decoder) isDefault(v *jsonValue, slot int, in reading) bool {
 	c := &d.columns[slot]
 	if c.facts == nil || c.facts.Default == nil {
 		return false
@@ -135,7 +135,7 @@ func (d *Debezium) isDefault(v *jsonValue, slot int, in reading) bool {
 }
 
 // plainDecimal reads a value for a comparison: where it came from does not matter.
-func (d *Debezium) plainDecimal(v *jsonValue, slot int, in reading) (decimal, error) {
+func (d *Decoder) plainDecimal(v *jsonValue, slot int, in reading) (decimal, error) {
 	if v.kind == jsonNumber {
 		return parseDecimal(v.raw)
 	}
@@ -155,7 +155,7 @@ func postgresTime(text string) (brimline.Time, error) {
 const maxNamed = 1024
 
 // whose names the row that a record with an error is about, from its changes, its images or its key.
-func (d *Debezium) whose(w *work, key []byte, changes []brimline.Change, kind string) (user, row string) {
+func (d *Decoder) whose(w *work, key []byte, changes []brimline.Change, kind string) (user, row string) {
 	if n := len(changes); n > 0 && changes[n-1].Kind != brimline.Truncate {
 		user, row = changes[n-1].User, changes[n-1].Row.ID
 		return bounded(user), bounded(row)
@@ -198,7 +198,7 @@ func bounded(s string) string {
 }
 
 // idOfKey reads the row's id from a record's key.
-func (d *Debezium) idOfKey(key []byte) string {
+func (d *Decoder) idOfKey(key []byte) string {
 	row := make([]jsonValue, len(d.names))
 	eachOfKey(key, func(name, value *jsonValue) {
 		for _, slot := range d.id {

@@ -1,4 +1,4 @@
-package codecs
+package debezium
 
 import (
 	"bytes"
@@ -12,7 +12,7 @@ import (
 )
 
 // amountOf reads the amount column in each of the encodings a connector can use.
-func (d *Debezium) amountOf(v *jsonValue, in reading) (brimline.Amount, error) {
+func (d *Decoder) amountOf(v *jsonValue, in reading) (brimline.Amount, error) {
 	c, schema := &d.columns[d.amount], in.schema.of(d.amount)
 	switch v.kind {
 	case jsonNumber:
@@ -50,7 +50,7 @@ func (d *Debezium) amountOf(v *jsonValue, in reading) (brimline.Amount, error) {
 }
 
 // numberAmount reads an amount that is a JSON number.
-func (d *Debezium) numberAmount(v *jsonValue, c *column, schema *columnSchema) (brimline.Amount, error) {
+func (d *Decoder) numberAmount(v *jsonValue, c *column, schema *columnSchema) (brimline.Amount, error) {
 	n, err := parseDecimal(v.raw)
 	switch {
 	case isInteger(v.raw):
@@ -74,7 +74,7 @@ func (d *Debezium) numberAmount(v *jsonValue, c *column, schema *columnSchema) (
 }
 
 // exactNumber reports whether a JSON number with a fraction is known to be a decimal and not a binary float.
-func (d *Debezium) exactNumber(schema *columnSchema) bool {
+func (d *Decoder) exactNumber(schema *columnSchema) bool {
 	if schema != nil && schema.name == connectDecimal {
 		return true
 	}
@@ -82,7 +82,7 @@ func (d *Debezium) exactNumber(schema *columnSchema) bool {
 }
 
 // decimalAmount brings a decimal to the configured scale; what was wrong is told by kind.
-func (d *Debezium) decimalAmount(n decimal, err error) (brimline.Amount, error) {
+func (d *Decoder) decimalAmount(n decimal, err error) (brimline.Amount, error) {
 	if err != nil {
 		return 0, brimline.BadInput(KindAmountSyntax,
 			"check that the amount setting names a numeric column", "column %s holds no decimal number that brimline can read",
@@ -120,7 +120,7 @@ func shorten(s string) string {
 }
 
 // isPrecise tells base64 of an unscaled integer from decimal digits.
-func (d *Debezium) isPrecise(text []byte, c *column, schema *columnSchema, own bool) (bool, error) {
+func (d *Decoder) isPrecise(text []byte, c *column, schema *columnSchema, own bool) (bool, error) {
 	switch {
 	case schema != nil:
 		return schema.name == connectDecimal, nil
@@ -163,7 +163,7 @@ func DecimalsOf(text []byte) Decimals {
 }
 
 // preciseScale is the scale of a precise decimal.
-func (d *Debezium) preciseScale(v *jsonValue, c *column, schema *columnSchema) (int, error) {
+func (d *Decoder) preciseScale(v *jsonValue, c *column, schema *columnSchema) (int, error) {
 	switch {
 	case schema != nil:
 		return schema.scale, nil
@@ -222,14 +222,14 @@ func variableScale(v *jsonValue) (decimal, error) {
 		}
 	}
 	n, ok := integer(&scale)
-	if !ok || n < -maxDecimalScale || n > maxDecimalScale || value.kind != jsonString {
+	if !ok || n < -MaxColumnScale || n > MaxColumnScale || value.kind != jsonString {
 		return decimal{}, errDecimal
 	}
 	return unscaled(value.raw, int(n))
 }
 
 // decimalOf reads a column that is a decimal.
-func (d *Debezium) decimalOf(v *jsonValue, slot int, in reading) (decimal, error) {
+func (d *Decoder) decimalOf(v *jsonValue, slot int, in reading) (decimal, error) {
 	c, schema := &d.columns[slot], in.schema.of(slot)
 	n, err := decimal{}, errDecimal
 	switch v.kind {

@@ -1,4 +1,4 @@
-package codecs_test
+package debezium_test
 
 import (
 	"fmt"

@@ -1,4 +1,4 @@
-package codecs
+package debezium
 
 import (
 	"bytes"
@@ -14,108 +14,11 @@ import (
 	"github.com/brimline/brimline"
 )
 
-// Format says how the connector lays out a row.
-type Format string
-
-// The formats.
-const (
-	FormatAuto     Format = "auto"     // by looking at each record
-	FormatEnvelope Format = "envelope" // Debezium's own: before, after, source, op
-	FormatFlat     Format = "flat"     // the row itself, as ExtractNewRecordState leaves it
-)
-
-// TimeUnit is the unit of a time that comes as a bare number, as columns without
-// time zone do: in Debezium's default mode (adaptive) in ms where the column has at
-// most three fraction digits, else in µs; in ms (connect), µs (microseconds) or ns
-// (nanoseconds) where time.precision.mode says so.
-type TimeUnit string
-
-// The units.
-const (
-	UnitAuto TimeUnit = "auto" // of the inline schema, of what the catalog says; without them a number is refused
-	UnitMs   TimeUnit = "ms"
-	UnitUs   TimeUnit = "us"
-	UnitNs   TimeUnit = "ns"
-)
-
-// Decimals says what a decimal that comes as text is, where no inline schema says it.
-type Decimals string
-
-// The encodings. Some texts are valid as both: "1234" is 1234, and the base64
-// of -2658632. DecimalsAuto refuses those unless the column's facts tell them apart.
-const (
-	DecimalsAuto    Decimals = "auto"
-	DecimalsPrecise Decimals = "precise" // base64 of the unscaled integer
-	DecimalsString  Decimals = "string"  // decimal digits
-	// DecimalsNumeric says that JSON numbers are exact, as Kafka Connect writes precise
-	// decimals with decimal.format=NUMERIC. Without it one with a fraction may have gone
-	// through a binary float (double), which looks the same. Texts are read as with DecimalsAuto.
-	DecimalsNumeric Decimals = "numeric"
-)
-
-// DebeziumOptions say which table's rows are taken and how its columns are called.
-type DebeziumOptions struct {
-	// Table is the watched table, "schema.table". Records that name another one
-	// are bad input; flattened records that name none are taken.
-	Table string
-	// ID are the columns of the primary key, in the order that brimline.JoinID joins them.
-	ID []string
-	// User is the column of the account, integer, text or uuid.
-	User string
-	// Amount is the column of the amount.
-	Amount string
-	// Time is the column of the row's time: a timestamp, with or without time zone (then UTC).
-	Time string
-	// Columns are further columns to carry along for rules. A row without one of
-	// them is bad input; NULL is fine.
-	Columns []brimline.Column
-
-	// Scale is the number of decimals of brimline.Amount.
-	Scale int
-	// AmountColumnScale is the number of decimals of the amount's column, which `precise` decimals without inline
-	// schema do not tell. Nil: not known, unless Facts say it.
-	AmountColumnScale *int
-	// AmountMinorUnits is n where the amount's column counts units of 10^-n in whole numbers: 2 for cents. 0: it does
-	// not.
-	AmountMinorUnits int
-	// Decimals tells `precise` from `string` decimals where the text does not. Empty means DecimalsAuto.
-	Decimals Decimals
-	// DecidedDecimals is the same as the start checks found it, empty where they did not: it decides texts that could
-	// be both.
-	DecidedDecimals Decimals
-	// AllowFloatAmounts takes amounts that the connector sent through a binary
-	// float (decimal.handling.mode=double): their decimal text is read exactly,
-	// but it need not be what the table holds.
-	AllowFloatAmounts bool
-
-	// Format of the records. Empty means FormatAuto, where a record without value
-	// is taken for the tombstone after an envelope's delete, unless the row before it
-	// was flattened without __deleted. FormatFlat and FormatEnvelope say what the first ones are.
-	Format Format
-	// TimeUnit of times that are bare numbers without inline schema, which is then believed whatever they look like.
-	// Empty means UnitAuto.
-	TimeUnit TimeUnit
-	// DecidedUnit is the unit that the start checks found, empty where they did not or where it is that of Debezium's
-	// default mode. A number that looks like a time in another unit is refused.
-	DecidedUnit TimeUnit
-
-	// Facts are what PostgreSQL's catalog says of columns, by name. Of a column that is not there nothing is known.
-	Facts map[string]ColumnFacts
-	// Identity is what it says of the table's replica identity.
-	Identity Identity
-
-	// OtherTables says what becomes of records of other tables. Empty means OtherTablesDeadLetter.
-	OtherTables OtherTables
-	// OnSurprise is called when a record looks as if the table had changed (more or fewer columns, another type), at
-	// most every ten seconds. It is called while the record is decoded and must not take long. Nil: not called.
-	OnSurprise func()
-}
-
-// Debezium decodes change events as Kafka Connect's JsonConverter writes them,
+// Decoder decodes change events as Kafka Connect's JsonConverter writes them,
 // with and without inline schema, as envelopes or flattened. It is safe for
 // concurrent use.
-type Debezium struct {
-	opt          DebeziumOptions
+type Decoder struct {
+	opt          Options
 	schema       string   // the first half of opt.Table
 	table        string   // the second
 	names        []string // distinct columns to read; the roles below are indices into it
@@ -134,8 +37,8 @@ type Debezium struct {
 	surprised    atomic.Int64 // when OnSurprise was called, in ns
 }
 
-// NewDebezium checks the options; its error names every problem at once.
-func NewDebezium(opt DebeziumOptions) (*Debezium, error) {
+// New checks the options; its error names every problem at once.
+func New(opt Options) (*Decoder, error) {
 	opt.Format = or(opt.Format, FormatAuto)
 	opt.TimeUnit = or(opt.TimeUnit, UnitAuto)
 	opt.Decimals = or(opt.Decimals, DecimalsAuto)
@@ -144,7 +47,7 @@ func NewDebezium(opt DebeziumOptions) (*Debezium, error) {
 		return nil, &brimline.Error{Class: brimline.ClassInput, Kind: "source_options", Where: "source settings",
 			Err: fmt.Errorf("%s", strings.Join(problems, "; "))}
 	}
-	d := &Debezium{opt: opt}
+	d := &Decoder{opt: opt}
 	d.schema, d.table, _ = strings.Cut(opt.Table, ".")
 	for _, name := range opt.ID {
 		d.id = append(d.id, d.slot(name))
@@ -166,8 +69,8 @@ func NewDebezium(opt DebeziumOptions) (*Debezium, error) {
 }
 
 // With is a decoder with other options, say newer facts, that goes on where d stands in the stream.
-func (d *Debezium) With(opt DebeziumOptions) (*Debezium, error) {
-	next, err := NewDebezium(opt)
+func (d *Decoder) With(opt Options) (*Decoder, error) {
+	next, err := New(opt)
 	if err != nil {
 		return nil, err
 	}
@@ -177,64 +80,12 @@ func (d *Debezium) With(opt DebeziumOptions) (*Debezium, error) {
 	return next, nil
 }
 
-func or[T ~string](v, fallback T) T {
-	if v == "" {
-		return fallback
-	}
-	return v
-}
-
-func (d *Debezium) slot(name string) int {
+func (d *Decoder) slot(name string) int {
 	if i := slices.Index(d.names, name); i >= 0 {
 		return i
 	}
 	d.names = append(d.names, name)
 	return len(d.names) - 1
-}
-
-func (o *DebeziumOptions) problems() []string {
-	var all []string
-	add := func(bad bool, format string, args ...any) {
-		if bad {
-			all = append(all, fmt.Sprintf(format, args...))
-		}
-	}
-	schema, table, _ := strings.Cut(o.Table, ".")
-	add(schema == "" || table == "", "table %q is not of the form schema.table", o.Table)
-	add(len(o.ID) == 0 || slices.Contains(o.ID, ""), "the primary key has no column name")
-	add(o.User == "", "the user column has no name")
-	add(o.Amount == "", "the amount column has no name")
-	add(o.Time == "", "the time column has no name")
-	add(o.Scale < 0 || o.Scale > brimline.MaxScale, "scale %d is not between 0 and %d", o.Scale, brimline.MaxScale)
-	if s := o.AmountColumnScale; s != nil {
-		add(*s < 0 || *s > maxDecimalScale, "the amount column's scale %d is not between 0 and %d", *s, maxDecimalScale)
-	}
-	add(o.AmountMinorUnits < 0 || o.AmountMinorUnits > brimline.MaxScale,
-		"amount_minor_units %d is not between 0 and %d", o.AmountMinorUnits, brimline.MaxScale)
-	add(o.AmountMinorUnits > 0 && deref(o.AmountColumnScale) != 0,
-		"amount_minor_units is for columns of whole numbers, and amount_column_scale says that the column has "+
-			"decimals")
-	add(!slices.Contains([]Format{FormatAuto, FormatEnvelope, FormatFlat}, o.Format), "unknown format %q: one of auto, envelope, flat", o.Format)
-	add(!slices.Contains([]TimeUnit{UnitAuto, UnitMs, UnitUs, UnitNs}, o.TimeUnit), "unknown time unit %q: one of auto, ms, us, ns", o.TimeUnit)
-	add(!slices.Contains([]TimeUnit{"", UnitMs, UnitUs, UnitNs}, o.DecidedUnit), "unknown decided time unit %q",
-		o.DecidedUnit)
-	add(!slices.Contains([]Decimals{DecimalsAuto, DecimalsPrecise, DecimalsString, DecimalsNumeric}, o.Decimals),
-		"unknown decimals %q: one of auto, precise, string, numeric", o.Decimals)
-	add(!slices.Contains([]Decimals{"", DecimalsPrecise, DecimalsString}, o.DecidedDecimals),
-		"unknown decided decimals %q", o.DecidedDecimals)
-	add(!slices.Contains([]OtherTables{OtherTablesDeadLetter, OtherTablesSkip}, o.OtherTables),
-		"unknown other tables %q: one of deadletter, skip", o.OtherTables)
-	for i, c := range o.Columns {
-		add(c.Name == "", "column %d has no name", i+1)
-		switch c.Type {
-		case brimline.Text, brimline.Integer, brimline.Numeric, brimline.Boolean, brimline.Timestamp:
-		default:
-			add(true, "column %q has the unknown type %q", c.Name, c.Type)
-		}
-		add(slices.ContainsFunc(o.Columns[:i], func(e brimline.Column) bool { return e.Name == c.Name }), "column %q is declared twice", c.Name)
-	}
-	o.againstFacts(add)
-	return all
 }
 
 // Passed says why a record was passed over: it is right as it is, and says nothing about rows of the watched table.
@@ -297,7 +148,7 @@ func (d *Decoded) Whose() (user, row string) {
 }
 
 // Decode is Read for those who need the changes only.
-func (d *Debezium) Decode(key, value []byte) ([]brimline.Change, error) {
+func (d *Decoder) Decode(key, value []byte) ([]brimline.Change, error) {
 	out, err := d.Read(key, value)
 	return out.Changes, err
 }
@@ -305,7 +156,7 @@ func (d *Debezium) Decode(key, value []byte) ([]brimline.Change, error) {
 // Read reads one record of the source topic. A nil or empty key or value stands
 // for a record without one. Every error is a *brimline.Error of ClassInput with
 // one of the kinds below.
-func (d *Debezium) Read(key, value []byte) (Decoded, error) {
+func (d *Decoder) Read(key, value []byte) (Decoded, error) {
 	w := d.work()
 	out, err := d.record(w, key, value)
 	if err != nil {
@@ -318,7 +169,7 @@ func (d *Debezium) Read(key, value []byte) (Decoded, error) {
 // maxSchema bounds an inline schema in bytes: taking one apart costs many times its size.
 const maxSchema = 1 << 20
 
-func (d *Debezium) record(w *work, key, value []byte) (Decoded, error) {
+func (d *Decoder) record(w *work, key, value []byte) (Decoded, error) {
 	if len(value) == 0 {
 		return d.tombstone(key, d.bareFlatSeen.Load())
 	}
@@ -375,7 +226,7 @@ func (d *Debezium) record(w *work, key, value []byte) (Decoded, error) {
 }
 
 // tombstone judges a record without value, or with a JSON null, which only a flattened delete becomes.
-func (d *Debezium) tombstone(key []byte, flat bool) (Decoded, error) {
+func (d *Decoder) tombstone(key []byte, flat bool) (Decoded, error) {
 	if d.opt.Format == FormatEnvelope || !flat {
 		return Decoded{Passed: PassedTombstone}, nil
 	}
@@ -385,7 +236,7 @@ func (d *Debezium) tombstone(key []byte, flat bool) (Decoded, error) {
 }
 
 // failed completes what is known of a record with an error.
-func (d *Debezium) failed(w *work, key []byte, out Decoded, err error) (Decoded, error) {
+func (d *Decoder) failed(w *work, key []byte, out Decoded, err error) (Decoded, error) {
 	kind := ""
 	if e, ok := errors.AsType[*brimline.Error](err); ok {
 		kind = e.Kind
@@ -413,7 +264,7 @@ func (d *Debezium) failed(w *work, key []byte, out Decoded, err error) (Decoded,
 const surpriseEvery = 10 * time.Second
 
 // surprise tells that the table may have changed.
-func (d *Debezium) surprise() {
+func (d *Decoder) surprise() {
 	if d.opt.OnSurprise == nil {
 		return
 	}
@@ -425,7 +276,7 @@ func (d *Debezium) surprise() {
 }
 
 // members takes notice of how many columns a row has.
-func (d *Debezium) members(n int) {
+func (d *Decoder) members(n int) {
 	if last := d.width.Load(); int(last) != n {
 		d.width.Store(int32(n))
 		if last != 0 {

@@ -1,22 +1,22 @@
-package codecs_test
+package debezium_test
 
 import (
 	"strings"
 	"testing"
 
 	"github.com/brimline/brimline"
-	"github.com/brimline/brimline/codecs"
+	"github.com/brimline/brimline/codecs/debezium"
 )
 
-func identity(columns ...string) func(*codecs.DebeziumOptions) {
-	return func(o *codecs.DebeziumOptions) { o.Identity = codecs.Identity{Known: true, Columns: columns} }
+func identity(columns ...string) func(*debezium.Options) {
+	return func(o *debezium.Options) { o.Identity = debezium.Identity{Known: true, Columns: columns} }
 }
 
-func fullIdentity(o *codecs.DebeziumOptions) { o.Identity = codecs.Identity{Known: true, Full: true} }
+func fullIdentity(o *debezium.Options) { o.Identity = debezium.Identity{Known: true, Full: true} }
 
 // defaults gives columns constant defaults, as the catalog writes them.
-func defaults(pairs ...string) func(*codecs.DebeziumOptions) {
-	return func(o *codecs.DebeziumOptions) {
+func defaults(pairs ...string) func(*debezium.Options) {
+	return func(o *debezium.Options) {
 		for i := 0; i+1 < len(pairs); i += 2 {
 			f := o.Facts[pairs[i]]
 			f.Default = &pairs[i+1]
@@ -25,8 +25,8 @@ func defaults(pairs ...string) func(*codecs.DebeziumOptions) {
 	}
 }
 
-func key(columns ...string) func(*codecs.DebeziumOptions) {
-	return func(o *codecs.DebeziumOptions) { o.ID = columns }
+func key(columns ...string) func(*debezium.Options) {
+	return func(o *debezium.Options) { o.ID = columns }
 }
 
 // A row's earlier contents are believed where PostgreSQL sent them, and not where Debezium made them up.
@@ -40,80 +40,80 @@ func TestBefore(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		before string
-		set    func(*codecs.DebeziumOptions)
+		set    func(*debezium.Options)
 		want   string // of a delete
 	}{
 		{"a row", row("1", "2", `"1.50"`, at), nil, "-1 2 1.50 " + kept},
 		{"a row of user 0", row("1", "0", `"1.50"`, at), nil, "-1 0 1.50 " + kept},
 		{"a row of nothing", row("1", "2", `"0.00"`, at), nil, "-1 2 0.00 " + kept},
-		{"made up", before, nil, codecs.KindMadeUpBefore},
-		{"made up, precise", row("1", "0", `"AA=="`, epoch), columnScale(2), codecs.KindMadeUpBefore},
+		{"made up", before, nil, debezium.KindMadeUpBefore},
+		{"made up, precise", row("1", "0", `"AA=="`, epoch), columnScale(2), debezium.KindMadeUpBefore},
 		{"made up, precise, of a scale that is not known", row("1", "0", `"AA=="`, epoch), nil,
-			codecs.KindMadeUpBefore},
-		{"made up, struct", row("1", "0", `{"scale":0,"value":"AA=="}`, epoch), nil, codecs.KindMadeUpBefore},
-		{"made up, double", row("1", "0", `0.0`, epoch), nil, codecs.KindMadeUpBefore},
-		{"made up, integer", row("1", "0", `0`, epoch), nil, codecs.KindMadeUpBefore},
-		{"made up, exact number", row("1", "0", `0.00`, epoch), nil, codecs.KindMadeUpBefore},
+			debezium.KindMadeUpBefore},
+		{"made up, struct", row("1", "0", `{"scale":0,"value":"AA=="}`, epoch), nil, debezium.KindMadeUpBefore},
+		{"made up, double", row("1", "0", `0.0`, epoch), nil, debezium.KindMadeUpBefore},
+		{"made up, integer", row("1", "0", `0`, epoch), nil, debezium.KindMadeUpBefore},
+		{"made up, exact number", row("1", "0", `0.00`, epoch), nil, debezium.KindMadeUpBefore},
 		{"made up, time of six digits", row("1", "0", `"0.00"`, `"1970-01-01T00:00:00.000000Z"`), nil,
-			codecs.KindMadeUpBefore},
-		{"made up, bare time", row("1", "0", `"0.00"`, `0`), nil, codecs.KindMadeUpBefore},
-		{"made up, ISO date", row("1", "0", `"0.00"`, `"1970-01-01Z"`), nil, codecs.KindMadeUpBefore},
-		{"made up, text user", row("1", `""`, `"0.00"`, epoch), nil, codecs.KindMadeUpBefore},
-		{"made up, numeric user", row("1", `"0"`, `"0.00"`, epoch), nil, codecs.KindMadeUpBefore},
+			debezium.KindMadeUpBefore},
+		{"made up, bare time", row("1", "0", `"0.00"`, `0`), nil, debezium.KindMadeUpBefore},
+		{"made up, ISO date", row("1", "0", `"0.00"`, `"1970-01-01Z"`), nil, debezium.KindMadeUpBefore},
+		{"made up, text user", row("1", `""`, `"0.00"`, epoch), nil, debezium.KindMadeUpBefore},
+		{"made up, numeric user", row("1", `"0"`, `"0.00"`, epoch), nil, debezium.KindMadeUpBefore},
 		{"made up, as Java writes a zero of ten decimals", row("1", "0", `"0E-10"`, epoch), table("amount",
-			"numeric(30,10)"), codecs.KindMadeUpBefore},
+			"numeric(30,10)"), debezium.KindMadeUpBefore},
 		{"made up, structured", row("1", "0", `"0.00"`, `{"year":1970,"month":1,"day":1}`), nil,
-			codecs.KindMadeUpBefore},
-		{"made up, nulls", row("1", `null`, `null`, `null`), nil, codecs.KindMadeUpBefore},
-		{"made up, some nulls", row("1", `0`, `null`, epoch), nil, codecs.KindMadeUpBefore},
-		{"made up, and the catalog says full: it was not always", before, fullIdentity, codecs.KindMadeUpBefore},
+			debezium.KindMadeUpBefore},
+		{"made up, nulls", row("1", `null`, `null`, `null`), nil, debezium.KindMadeUpBefore},
+		{"made up, some nulls", row("1", `0`, `null`, epoch), nil, debezium.KindMadeUpBefore},
+		{"made up, and the catalog says full: it was not always", before, fullIdentity, debezium.KindMadeUpBefore},
 
 		// What the catalog says.
-		{"the identity is the key", row("1", "2", `"1.50"`, at), identity("id"), codecs.KindMadeUpBefore},
-		{"the identity is nothing", row("1", "2", `"1.50"`, at), identity(), codecs.KindMadeUpBefore},
+		{"the identity is the key", row("1", "2", `"1.50"`, at), identity("id"), debezium.KindMadeUpBefore},
+		{"the identity is nothing", row("1", "2", `"1.50"`, at), identity(), debezium.KindMadeUpBefore},
 		{"the identity is an index with the user", row("1", "2", `"0.00"`, epoch), identity("id", "user_id"),
 			"-1 2 0.00 ?"},
 		{"the identity is an index with user and time", row("1", "2", `"0.00"`, at), identity("id", "user_id",
 			"timestamp"), "-1 2 0.00 " + kept},
 		{"the identity is an index without the key", row("0", "2", `"0.00"`, epoch), identity("user_id"),
-			codecs.KindMadeUpBefore},
+			debezium.KindMadeUpBefore},
 		{"the identity is full", row("1", "2", `"1.50"`, at), fullIdentity, "-1 2 1.50 " + kept},
 		{"full, a row of user 0", row("1", "0", `"1.50"`, epoch), fullIdentity,
 			"-1 0 1.50 1970-01-01T00:00:00.000000Z"},
 
 		// Keys that hold more than an id.
-		{"the key holds the time", row("1", "0", `"0.00"`, at), key("id", "timestamp"), codecs.KindMadeUpBefore},
+		{"the key holds the time", row("1", "0", `"0.00"`, at), key("id", "timestamp"), debezium.KindMadeUpBefore},
 		{"the key holds the time, a row", row("1", "2", `"0.00"`, at), key("id", "timestamp"),
 			`-1,2026-01-02T03:04:05Z 2 0.00 ` + kept},
-		{"the key holds the amount", row("1", "0", `"1.50"`, epoch), key("id", "amount"), codecs.KindMadeUpBefore},
+		{"the key holds the amount", row("1", "0", `"1.50"`, epoch), key("id", "amount"), debezium.KindMadeUpBefore},
 		{"the key holds user and id", row("1", "0", `"0.00"`, epoch), key("user_id", "id"), "-0,1 0 0.00 ?"},
 		{"the key holds user and id, full", row("1", "2", `"1.50"`, at), all(key("user_id", "id"), fullIdentity),
 			"-2,1 2 1.50 " + kept},
 		{"the key holds user and id, an index is the identity", row("1", "0", `"0.00"`, epoch), all(key("user_id",
-			"id"), identity("id")), codecs.KindMadeUpBefore},
+			"id"), identity("id")), debezium.KindMadeUpBefore},
 		{"the key is the user", row("1", "7", `"0.00"`, epoch), key("user_id"), "-7 7 0.00 ?"},
 
 		// Columns with defaults.
 		{"defaults", row("1", "77", `"10.00"`, `"2020-01-01T00:00:00.000000Z"`),
 			all(table(), defaults("user_id", "77", "amount", "10.00", "timestamp", "2020-01-01 00:00:00+00")),
-			codecs.KindMadeUpBefore},
+			debezium.KindMadeUpBefore},
 		{"defaults, precise", row("1", "77", `"A+g="`, `"2020-01-01T00:00:00.000000Z"`),
 			all(table(), defaults("user_id", "77", "amount", "10.00", "timestamp", "2020-01-01 00:00:00+00")),
-			codecs.KindMadeUpBefore},
+			debezium.KindMadeUpBefore},
 		{"defaults, written otherwise", row("1", "77", `10.000`, `1577836800000000`),
-			all(table("timestamp", "timestamp"), decimals(codecs.DecimalsNumeric), defaults("user_id", "77",
-				"amount", "10", "timestamp", "2020-01-01 00:00:00")), codecs.KindMadeUpBefore},
+			all(table("timestamp", "timestamp"), decimals(debezium.DecimalsNumeric), defaults("user_id", "77",
+				"amount", "10", "timestamp", "2020-01-01 00:00:00")), debezium.KindMadeUpBefore},
 		{"a default and nothings", row("1", "0", `"10.00"`, epoch), all(table(), defaults("amount", "10")),
-			codecs.KindMadeUpBefore},
+			debezium.KindMadeUpBefore},
 		{"a text default", row("1", `"none"`, `"0.00"`, epoch), all(table("user_id", "text"), defaults("user_id",
-			"none")), codecs.KindMadeUpBefore},
+			"none")), debezium.KindMadeUpBefore},
 		{"a char default", row("1", `"none  "`, `"0.00"`, epoch), all(table("user_id", "bpchar"), defaults("user_id",
-			"none  ")), codecs.KindMadeUpBefore},
+			"none  ")), debezium.KindMadeUpBefore},
 		{"defaults, but one", row("1", "78", `"10.00"`, `"2020-01-01T00:00:00.000000Z"`),
 			all(table(), defaults("user_id", "77", "amount", "10.00", "timestamp", "2020-01-01 00:00:00+00")),
 			"-1 78 10.00 2020-01-01T00:00:00.000000Z"},
 		{"minor units", row("1", "0", `1000`, epoch), all(table("amount", "int8"), minorUnits(2), defaults("amount",
-			"1000")), codecs.KindMadeUpBefore},
+			"1000")), debezium.KindMadeUpBefore},
 
 		// A row that could not be taken when it came must be deletable all the same.
 		{"NaN", row("1", "2", `"NaN"`, at), nil, "-1 2 0.00 " + kept},
@@ -123,10 +123,10 @@ func TestBefore(t *testing.T) {
 		{"no amount", row("1", "2", `null`, at), nil, "-1 2 0.00 " + kept},
 		{"no time", row("1", "2", `"1.50"`, `null`), nil, "-1 2 1.50 ?"},
 		{"no amount and no time", row("1", "2", `null`, `null`), nil, "-1 2 0.00 ?"},
-		{"an amount that is a text", row("1", "2", `"much"`, at), decimals(codecs.DecimalsString), "-1 2 0.00 " + kept},
+		{"an amount that is a text", row("1", "2", `"much"`, at), decimals(debezium.DecimalsString), "-1 2 0.00 " + kept},
 		{"lacks amount and time", `{"id":1,"user_id":2}`, nil, "-1 2 0.00 ?"},
-		{"no user, full", row("1", `null`, `"1.50"`, at), fullIdentity, codecs.KindEmptyUser},
-		{"user that is no text", row("1", `{}`, `"1.50"`, at), nil, codecs.KindWrongType},
+		{"no user, full", row("1", `null`, `"1.50"`, at), fullIdentity, debezium.KindEmptyUser},
+		{"user that is no text", row("1", `{}`, `"1.50"`, at), nil, debezium.KindWrongType},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			opt := options()
@@ -158,7 +158,7 @@ func TestDefaultsOfTheSchema(t *testing.T) {
 		{"field":"timestamp","type":"string","name":"io.debezium.time.ZonedTimestamp",
 			"default":"2020-01-01T00:00:00.000000Z"}]}]},"payload":`
 	for before, want := range map[string]string{
-		`{"id":1,"user_id":77,"amount":"10.00","timestamp":"2020-01-01T00:00:00.000000Z"}`: codecs.KindMadeUpBefore,
+		`{"id":1,"user_id":77,"amount":"10.00","timestamp":"2020-01-01T00:00:00.000000Z"}`: debezium.KindMadeUpBefore,
 		`{"id":1,"user_id":77,"amount":"10.01","timestamp":"2020-01-01T00:00:00.000000Z"}`: "-1 77 10.01 " +
 			"2020-01-01T00:00:00.000000Z",
 	} {
@@ -171,7 +171,7 @@ func TestDefaultsOfTheSchema(t *testing.T) {
 
 // An update that cannot be taken must not leave the row in the window as it was.
 func TestUpdatesThatCannotBeTaken(t *testing.T) {
-	note := func(o *codecs.DebeziumOptions) { o.Columns = []brimline.Column{{Name: "note", Type: brimline.Text}} }
+	note := func(o *debezium.Options) { o.Columns = []brimline.Column{{Name: "note", Type: brimline.Text}} }
 	const good, kept = `{"id":1,"user_id":2,"amount":"1.50","timestamp":"2026-01-02T03:04:05Z"}`,
 		"2026-01-02T03:04:05.000000Z"
 	const zero = `{"id":1,"user_id":0,"amount":"0.00","timestamp":"1970-01-01T00:00:00Z"}`
@@ -180,7 +180,7 @@ func TestUpdatesThatCannotBeTaken(t *testing.T) {
 	for _, test := range []struct {
 		name              string
 		op, before, after string
-		set               func(*codecs.DebeziumOptions)
+		set               func(*debezium.Options)
 		want              string
 	}{
 		{"amount NaN", "u", good, nan, nil, "amount_nan & -1 2 1.50 " + kept},

@@ -1,4 +1,4 @@
-package codecs_test
+package debezium_test
 
 import (
 	"errors"
@@ -7,13 +7,13 @@ import (
 	"testing"
 
 	"github.com/brimline/brimline"
-	"github.com/brimline/brimline/codecs"
+	"github.com/brimline/brimline/codecs/debezium"
 )
 
 // facts makes what the catalog says of a column: timestamp(3), timestamptz, date, numeric(12,2), int8, …
-func facts(declared string) codecs.ColumnFacts {
+func facts(declared string) debezium.ColumnFacts {
 	name, arguments, _ := strings.Cut(strings.TrimSuffix(declared, ")"), "(")
-	f := codecs.ColumnFacts{Type: name}
+	f := debezium.ColumnFacts{Type: name}
 	switch name {
 	case "timestamp", "timestamptz", "time":
 		f.Precision = 6
@@ -31,9 +31,9 @@ func facts(declared string) codecs.ColumnFacts {
 }
 
 // table is facts of the test table, some of its columns as given: "timestamp", "timestamp(3)", …
-func table(pairs ...string) func(*codecs.DebeziumOptions) {
-	return func(o *codecs.DebeziumOptions) {
-		o.Facts = map[string]codecs.ColumnFacts{"id": facts("int8"), "user_id": facts("int8"),
+func table(pairs ...string) func(*debezium.Options) {
+	return func(o *debezium.Options) {
+		o.Facts = map[string]debezium.ColumnFacts{"id": facts("int8"), "user_id": facts("int8"),
 			"amount": facts("numeric(12,2)"), "timestamp": facts("timestamptz")}
 		for i := 0; i+1 < len(pairs); i += 2 {
 			o.Facts[pairs[i]] = facts(pairs[i+1])
@@ -41,20 +41,20 @@ func table(pairs ...string) func(*codecs.DebeziumOptions) {
 	}
 }
 
-func all(set ...func(*codecs.DebeziumOptions)) func(*codecs.DebeziumOptions) {
-	return func(o *codecs.DebeziumOptions) {
+func all(set ...func(*debezium.Options)) func(*debezium.Options) {
+	return func(o *debezium.Options) {
 		for _, f := range set {
 			f(o)
 		}
 	}
 }
 
-func explicit(unit codecs.TimeUnit) func(*codecs.DebeziumOptions) {
-	return func(o *codecs.DebeziumOptions) { o.TimeUnit = unit }
+func explicit(unit debezium.TimeUnit) func(*debezium.Options) {
+	return func(o *debezium.Options) { o.TimeUnit = unit }
 }
 
-func decided(unit codecs.TimeUnit) func(*codecs.DebeziumOptions) {
-	return func(o *codecs.DebeziumOptions) { o.DecidedUnit = unit }
+func decided(unit debezium.TimeUnit) func(*debezium.Options) {
+	return func(o *debezium.Options) { o.DecidedUnit = unit }
 }
 
 // by makes a record say who wrote it.
@@ -81,18 +81,18 @@ func TestTimeUnits(t *testing.T) {
 	for _, test := range []struct {
 		name  string
 		value string
-		set   func(*codecs.DebeziumOptions)
+		set   func(*debezium.Options)
 		want  string
 		by    string // who wrote the record
 		typed string // inline schema of the column
 	}{
-		{"nothing is known, ms", inMs, nil, codecs.KindTimeUnit, "", ""},
-		{"nothing is known, µs", inUs, nil, codecs.KindTimeUnit, "", ""},
-		{"nothing is known, 0", `0`, nil, codecs.KindTimeUnit, "", ""},
+		{"nothing is known, ms", inMs, nil, debezium.KindTimeUnit, "", ""},
+		{"nothing is known, µs", inUs, nil, debezium.KindTimeUnit, "", ""},
+		{"nothing is known, 0", `0`, nil, debezium.KindTimeUnit, "", ""},
 		{"nothing is known of this column", inUs,
-			func(o *codecs.DebeziumOptions) { o.Facts = map[string]codecs.ColumnFacts{} }, codecs.KindTimeUnit, "",
+			func(o *debezium.Options) { o.Facts = map[string]debezium.ColumnFacts{} }, debezium.KindTimeUnit, "",
 			""},
-		{"nothing is known, infinity", `9223372036854775807`, nil, codecs.KindInfiniteTime, "", ""},
+		{"nothing is known, infinity", `9223372036854775807`, nil, debezium.KindInfiniteTime, "", ""},
 
 		{"timestamp(0)", `1795395723000`, table("at", "timestamp(0)"), "2026-11-23T01:02:03.000000Z", "", ""},
 		{"timestamp(3)", inMs, table("at", "timestamp(3)"), asMs, "", ""},
@@ -100,108 +100,108 @@ func TestTimeUnits(t *testing.T) {
 		{"timestamp", inUs, table("at", "timestamp"), asUs, "", ""},
 		{"timestamp before 1970", `-1`, table("at", "timestamp"), "1969-12-31T23:59:59.999999Z", "", ""},
 		{"timestamp(3) before 1970", `-1`, table("at", "timestamp(3)"), "1969-12-31T23:59:59.999000Z", "", ""},
-		{"timestamp of 12026", `317336843045000000`, table("at", "timestamp"), codecs.KindTimeUnit, "", ""},
-		{"timestamp of the last day of 9999, in a unit that is not known", `253402300799000`, nil, codecs.KindTimeUnit, "", ""},
+		{"timestamp of 12026", `317336843045000000`, table("at", "timestamp"), debezium.KindTimeUnit, "", ""},
+		{"timestamp of the last day of 9999, in a unit that is not known", `253402300799000`, nil, debezium.KindTimeUnit, "", ""},
 		// 1980 in ns
 		{"timestamp of 3026", `33341079845000000`, table("at", "timestamp"), "3026-07-16T03:04:05.000000Z", "", ""},
 		{"timestamp of 9999", `253402300799999999`, table("at", "timestamp"), "9999-12-31T23:59:59.999999Z", "", ""},
 		{"timestamp(3) of 9999", `253402214400000`, table("at", "timestamp(3)"), "9999-12-31T00:00:00.000000Z", "", ""},
 		{"date", inDays, table("at", "date"), asDay, "", ""},
 		{"date before 1970", `-735160`, table("at", "date"), "-0043-03-15T00:00:00.000000Z", "", ""},
-		{"date, whatever the unit of times", inDays, all(table("at", "date"), explicit(codecs.UnitMs)), asDay, "", ""},
-		{"date, whatever was decided", inDays, all(table("at", "date"), decided(codecs.UnitNs)), asDay, "", ""},
-		{"timestamptz as a number", inUs, table("at", "timestamptz"), codecs.KindTimeUnit, "", ""},
+		{"date, whatever the unit of times", inDays, all(table("at", "date"), explicit(debezium.UnitMs)), asDay, "", ""},
+		{"date, whatever was decided", inDays, all(table("at", "date"), decided(debezium.UnitNs)), asDay, "", ""},
+		{"timestamptz as a number", inUs, table("at", "timestamptz"), debezium.KindTimeUnit, "", ""},
 		{"timestamptz as a number, decided for others", inUs, all(table("at", "timestamptz"),
-			decided(codecs.UnitUs)), codecs.KindTimeUnit, "", ""},
-		{"timestamptz as a number, set", inUs, all(table("at", "timestamptz"), explicit(codecs.UnitUs)), asUs, "", ""},
+			decided(debezium.UnitUs)), debezium.KindTimeUnit, "", ""},
+		{"timestamptz as a number, set", inUs, all(table("at", "timestamptz"), explicit(debezium.UnitUs)), asUs, "", ""},
 
-		{"set to ms", inMs, explicit(codecs.UnitMs), asMs, "", ""},
-		{"set to µs", inUs, explicit(codecs.UnitUs), asUs, "", ""},
-		{"set to ns", inNs, explicit(codecs.UnitNs), asUs, "", ""},
-		{"set, although it looks otherwise", inMs, explicit(codecs.UnitUs), "1970-01-21T18:43:15.723456Z", "", ""},
+		{"set to ms", inMs, explicit(debezium.UnitMs), asMs, "", ""},
+		{"set to µs", inUs, explicit(debezium.UnitUs), asUs, "", ""},
+		{"set to ns", inNs, explicit(debezium.UnitNs), asUs, "", ""},
+		{"set, although it looks otherwise", inMs, explicit(debezium.UnitUs), "1970-01-21T18:43:15.723456Z", "", ""},
 		{"set, although the column is finer in Debezium", `1795395723456000`, all(table("at", "timestamp(3)"),
-			explicit(codecs.UnitUs)), asMs, "", ""},
-		{"set, and a date of an unknown column", inDays, explicit(codecs.UnitMs), codecs.KindTimeUnit, "", ""},
-		{"decided ms", inMs, all(table("at", "timestamp(3)"), decided(codecs.UnitMs)), asMs, "", ""},
-		{"decided µs", `1795395723456000`, all(table("at", "timestamp(3)"), decided(codecs.UnitUs)), asMs, "", ""},
-		{"decided ns", inNs, all(table("at", "timestamp"), decided(codecs.UnitNs)), asUs, "", ""},
-		{"decided without facts", inNs, decided(codecs.UnitNs), asUs, "", ""},
-		{"set wins over decided", inMs, all(explicit(codecs.UnitMs), decided(codecs.UnitNs)), asMs, "", ""},
+			explicit(debezium.UnitUs)), asMs, "", ""},
+		{"set, and a date of an unknown column", inDays, explicit(debezium.UnitMs), debezium.KindTimeUnit, "", ""},
+		{"decided ms", inMs, all(table("at", "timestamp(3)"), decided(debezium.UnitMs)), asMs, "", ""},
+		{"decided µs", `1795395723456000`, all(table("at", "timestamp(3)"), decided(debezium.UnitUs)), asMs, "", ""},
+		{"decided ns", inNs, all(table("at", "timestamp"), decided(debezium.UnitNs)), asUs, "", ""},
+		{"decided without facts", inNs, decided(debezium.UnitNs), asUs, "", ""},
+		{"set wins over decided", inMs, all(explicit(debezium.UnitMs), decided(debezium.UnitNs)), asMs, "", ""},
 
 		// The mode was changed in the middle.
-		{"timestamp(3), and µs come", inUs, table("at", "timestamp(3)"), codecs.KindTimeUnit, "", ""},
-		{"timestamp(3), and ns come", inNs, table("at", "timestamp(3)"), codecs.KindTimeUnit, "", ""},
-		{"timestamp, and ms come", inMs, table("at", "timestamp"), codecs.KindTimeUnit, "", ""},
-		{"timestamp, and ns come", inNs, table("at", "timestamp"), codecs.KindTimeUnit, "", ""},
-		{"timestamp, and days come", inDays, table("at", "timestamp"), codecs.KindTimeUnit, "", ""},
-		{"timestamp(3), and seconds come", `1795395723`, table("at", "timestamp(3)"), codecs.KindTimeUnit, "", ""},
-		{"date, and ms come", inMs, table("at", "date"), codecs.KindTimeUnit, "", ""},
-		{"date, and µs come", inUs, table("at", "date"), codecs.KindTimeUnit, "", ""},
-		{"decided ns, and µs come", inUs, decided(codecs.UnitNs), codecs.KindTimeUnit, "", ""},
-		{"decided µs, and ms come", inMs, decided(codecs.UnitUs), codecs.KindTimeUnit, "", ""},
-		{"the windows' edges, ms: 1973", `94694400000`, table("at", "timestamp"), codecs.KindTimeUnit, "", ""},
+		{"timestamp(3), and µs come", inUs, table("at", "timestamp(3)"), debezium.KindTimeUnit, "", ""},
+		{"timestamp(3), and ns come", inNs, table("at", "timestamp(3)"), debezium.KindTimeUnit, "", ""},
+		{"timestamp, and ms come", inMs, table("at", "timestamp"), debezium.KindTimeUnit, "", ""},
+		{"timestamp, and ns come", inNs, table("at", "timestamp"), debezium.KindTimeUnit, "", ""},
+		{"timestamp, and days come", inDays, table("at", "timestamp"), debezium.KindTimeUnit, "", ""},
+		{"timestamp(3), and seconds come", `1795395723`, table("at", "timestamp(3)"), debezium.KindTimeUnit, "", ""},
+		{"date, and ms come", inMs, table("at", "date"), debezium.KindTimeUnit, "", ""},
+		{"date, and µs come", inUs, table("at", "date"), debezium.KindTimeUnit, "", ""},
+		{"decided ns, and µs come", inUs, decided(debezium.UnitNs), debezium.KindTimeUnit, "", ""},
+		{"decided µs, and ms come", inMs, decided(debezium.UnitUs), debezium.KindTimeUnit, "", ""},
+		{"the windows' edges, ms: 1973", `94694400000`, table("at", "timestamp"), debezium.KindTimeUnit, "", ""},
 		{"the windows' edges, ms: before", `94694399999`, table("at", "timestamp"), "1970-01-02T02:18:14.399999Z",
 			"", ""},
-		{"the windows' edges, ms: 2286", `9999999999999`, table("at", "timestamp"), codecs.KindTimeUnit, "", ""},
+		{"the windows' edges, ms: 2286", `9999999999999`, table("at", "timestamp"), debezium.KindTimeUnit, "", ""},
 		{"the windows' edges, ms: after", `10000000000000`, table("at", "timestamp"), "1970-04-26T17:46:40.000000Z",
 			"", ""},
-		{"in µs the same edges: 1973", `94694400000000`, table("at", "timestamp(3)"), codecs.KindTimeUnit, "", ""},
+		{"in µs the same edges: 1973", `94694400000000`, table("at", "timestamp(3)"), debezium.KindTimeUnit, "", ""},
 		{"in µs the same edges: before", `94694399999999`, table("at", "timestamp(3)"),
 			"4970-09-29T23:59:59.999000Z", "", ""},
 
 		// Milliseconds cannot hold what a finer column has.
-		{"ms of timestamp(4), set", inMs, all(table("at", "timestamp(4)"), explicit(codecs.UnitMs)),
-			codecs.KindTimeCut, "", ""},
-		{"ms of timestamp, decided", inMs, all(table("at", "timestamp"), decided(codecs.UnitMs)), codecs.KindTimeCut,
+		{"ms of timestamp(4), set", inMs, all(table("at", "timestamp(4)"), explicit(debezium.UnitMs)),
+			debezium.KindTimeCut, "", ""},
+		{"ms of timestamp, decided", inMs, all(table("at", "timestamp"), decided(debezium.UnitMs)), debezium.KindTimeCut,
 			"", ""},
-		{"ms of timestamp, connect's schema", inMs, table("at", "timestamp"), codecs.KindTimeCut, "", connect},
-		{"ms of timestamptz, connect's schema", inMs, table("at", "timestamptz"), codecs.KindTimeCut, "", connect},
+		{"ms of timestamp, connect's schema", inMs, table("at", "timestamp"), debezium.KindTimeCut, "", connect},
+		{"ms of timestamptz, connect's schema", inMs, table("at", "timestamptz"), debezium.KindTimeCut, "", connect},
 		{"ms of timestamp(3), connect's schema", inMs, table("at", "timestamp(3)"), asMs, "", connect},
 		{"ms of an unknown column, connect's schema", inMs, nil, asMs, "", connect},
 
-		{"schema wins over all", inNs, all(table("at", "timestamp(3)"), explicit(codecs.UnitMs),
-			decided(codecs.UnitUs)), asUs, "", nano},
+		{"schema wins over all", inNs, all(table("at", "timestamp(3)"), explicit(debezium.UnitMs),
+			decided(debezium.UnitUs)), asUs, "", nano},
 		{"schema wins over how it looks", `1795395723456000`, nil, "1970-01-21T18:43:15.723456Z", "", nano},
-		{"schema of a plain number says nothing", inUs, nil, codecs.KindTimeUnit, "", " "},
+		{"schema of a plain number says nothing", inUs, nil, debezium.KindTimeUnit, "", " "},
 
 		// Our own capture says what it writes.
 		{"capture 2 writes µs", inUs, table("at", "timestamp(3)"), asUs, "brimline/2", ""},
 		{"capture 2 writes µs, without facts", inUs, nil, asUs, "brimline/2", ""},
-		{"capture 2 writes µs, whatever is set", inUs, explicit(codecs.UnitMs), asUs, "brimline/2", ""},
+		{"capture 2 writes µs, whatever is set", inUs, explicit(debezium.UnitMs), asUs, "brimline/2", ""},
 		{"capture 2 writes µs, however it looks", inMs, nil, "1970-01-21T18:43:15.723456Z", "brimline/2", ""},
 		{"capture 2 writes days", inDays, table("at", "date"), asDay, "brimline/2", ""},
 		{"the older capture wrote ms of timestamp(3)", inMs, table("at", "timestamp(3)"), asMs, "brimline", ""},
-		{"the older capture wrote µs of timestamp", inUs, all(table("at", "timestamp"), decided(codecs.UnitMs)),
+		{"the older capture wrote µs of timestamp", inUs, all(table("at", "timestamp"), decided(debezium.UnitMs)),
 			asUs, "brimline", ""},
-		{"the older capture wrote ms, decided is µs", inMs, all(table("at", "timestamp(3)"), decided(codecs.UnitUs)),
+		{"the older capture wrote ms, decided is µs", inMs, all(table("at", "timestamp(3)"), decided(debezium.UnitUs)),
 			asMs, "brimline", ""},
-		{"the older capture, without facts", inMs, nil, codecs.KindTimeUnit, "brimline", ""},
-		{"another version", inUs, nil, codecs.KindTimeUnit, "brimlined/2", ""},
+		{"the older capture, without facts", inMs, nil, debezium.KindTimeUnit, "brimline", ""},
+		{"another version", inUs, nil, debezium.KindTimeUnit, "brimlined/2", ""},
 
 		{"ISO text", `"2026-11-23T01:02:03.456789Z"`, nil, asUs, "", ""},
 		{"ISO text of timestamp", `"2026-11-23T01:02:03Z"`, table("at", "timestamp"), "2026-11-23T01:02:03.000000Z",
 			"", ""},
 		{"ISO text of timestamp, ms decided", `"2026-11-23T01:02:03.456789Z"`, all(table("at", "timestamp"),
-			decided(codecs.UnitMs)), asUs, "", ""},
+			decided(debezium.UnitMs)), asUs, "", ""},
 		{"ISO text of 44 BC", `"-0043-03-15T12:00:00Z"`, table("at", "timestamp"), "-0043-03-15T12:00:00.000000Z",
 			"", ""},
 		{"ISO date", `"2026-11-23Z"`, table("at", "date"), asDay, "", ""},
 		{"ISO date of an unknown column", `"2026-11-23Z"`, nil, asDay, "", ""},
 		{"ISO date of 12026", `"+12026-01-02Z"`, table("at", "date"), "+12026-01-02T00:00:00.000000Z", "", ""},
 		{"ISO date of 44 BC", `"-0043-03-15Z"`, table("at", "date"), "-0043-03-15T00:00:00.000000Z", "", ""},
-		{"ISO date that is none", `"2026-02-30Z"`, table("at", "date"), codecs.KindBadTime, "", ""},
-		{"date with offset", `"2026-11-23+02:00"`, table("at", "date"), codecs.KindBadTime, "", ""},
-		{"infinity in ISO text", `"+292278994-08-16T23:00:00Z"`, table("at", "timestamp"), codecs.KindInfiniteTime,
+		{"ISO date that is none", `"2026-02-30Z"`, table("at", "date"), debezium.KindBadTime, "", ""},
+		{"date with offset", `"2026-11-23+02:00"`, table("at", "date"), debezium.KindBadTime, "", ""},
+		{"infinity in ISO text", `"+292278994-08-16T23:00:00Z"`, table("at", "timestamp"), debezium.KindInfiniteTime,
 			"", ""},
-		{"-infinity in ISO text", `"-292275055-05-16T23:00:00Z"`, nil, codecs.KindInfiniteTime, "", ""},
-		{"infinite ISO date", `"+5877611-06-21Z"`, table("at", "date"), codecs.KindInfiniteTime, "", ""},
-		{"infinite date", `2146033979`, table("at", "date"), codecs.KindInfiniteTime, "", ""},
-		{"-infinite date", `-2147472691`, table("at", "date"), codecs.KindInfiniteTime, "", ""},
-		{"-infinite date of our capture", `-2147483648`, table("at", "date"), codecs.KindInfiniteTime, "brimline", ""},
-		{"infinity in ms, timestamp(3)", `9223372036825200000`, table("at", "timestamp(3)"), codecs.KindInfiniteTime,
+		{"-infinity in ISO text", `"-292275055-05-16T23:00:00Z"`, nil, debezium.KindInfiniteTime, "", ""},
+		{"infinite ISO date", `"+5877611-06-21Z"`, table("at", "date"), debezium.KindInfiniteTime, "", ""},
+		{"infinite date", `2146033979`, table("at", "date"), debezium.KindInfiniteTime, "", ""},
+		{"-infinite date", `-2147472691`, table("at", "date"), debezium.KindInfiniteTime, "", ""},
+		{"-infinite date of our capture", `-2147483648`, table("at", "date"), debezium.KindInfiniteTime, "brimline", ""},
+		{"infinity in ms, timestamp(3)", `9223372036825200000`, table("at", "timestamp(3)"), debezium.KindInfiniteTime,
 			"", ""},
-		{"structured", `{"year":2026,"month":11,"day":23}`, table("at", "timestamp"), codecs.KindWrongType, "", ""},
-		{"seconds with a fraction", `1795395723.456789`, table("at", "timestamp"), codecs.KindBadTime, "", ""},
+		{"structured", `{"year":2026,"month":11,"day":23}`, table("at", "timestamp"), debezium.KindWrongType, "", ""},
+		{"seconds with a fraction", `1795395723.456789`, table("at", "timestamp"), debezium.KindBadTime, "", ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			// The same holds for the time column and for further columns.
@@ -217,7 +217,7 @@ func TestTimeUnits(t *testing.T) {
 					test.set(&opt)
 				}
 				if asTime && opt.Facts["at"].Type == "date" {
-					if _, err := codecs.NewDebezium(opt); err == nil || !strings.Contains(err.Error(), "column at") {
+					if _, err := debezium.New(opt); err == nil || !strings.Contains(err.Error(), "column at") {
 						t.Errorf("a date as the time: %v", err)
 					}
 					continue
@@ -255,14 +255,14 @@ func TestTimeUnitRemedies(t *testing.T) {
 	for _, test := range []struct {
 		name  string
 		value string
-		set   func(*codecs.DebeziumOptions)
+		set   func(*debezium.Options)
 		want  []string
 	}{
 		{"nothing is known", inUs, nil, []string{"--time-unit"}},
 		{"the mode was changed", inUs, table("timestamp", "timestamp(3)"), []string{"time.precision.mode",
 			"--time-unit"}},
 		{"timestamptz", inUs, table(), []string{"transforms"}},
-		{"cut", inMs, all(table("timestamp", "timestamp"), explicit(codecs.UnitMs)), []string{"time.precision.mode",
+		{"cut", inMs, all(table("timestamp", "timestamp"), explicit(debezium.UnitMs)), []string{"time.precision.mode",
 			"new --group"}},
 	} {
 		opt := options()
@@ -292,7 +292,7 @@ func TestKeysOfEveryType(t *testing.T) {
 		{"timestamp(3)", "timestamp(3)", inMs, asMs},
 		{"timestamp(3), ISO", "timestamp(3)", `"2026-11-23T01:02:03.456Z"`, asMs},
 		{"timestamp", "timestamp", inUs, asUs},
-		{"timestamp in another unit", "timestamp", inMs, codecs.KindTimeUnit},
+		{"timestamp in another unit", "timestamp", inMs, debezium.KindTimeUnit},
 		{"date", "date", inDays, asDay},
 		{"date, ISO", "date", `"2026-11-23Z"`, asDay},
 		{"numeric(12,2)", "numeric(12,2)", `"5.00"`, "5.00"},
@@ -300,7 +300,7 @@ func TestKeysOfEveryType(t *testing.T) {
 		{"numeric", "numeric", `"5.10"`, "5.10"},
 		{"numeric, precise", "numeric", `{"scale":2,"value":"Af4="}`, "5.10"},
 		{"numeric(12,0)", "numeric(12,0)", `"AQ=="`, "1"},
-		{"numeric(12,0), either", "numeric(12,0)", `"1234"`, codecs.KindAmountAmbiguous},
+		{"numeric(12,0), either", "numeric(12,0)", `"1234"`, debezium.KindAmountAmbiguous},
 		{"char(10)", "bpchar", `"AB        "`, "AB"},
 		{"varchar", "varchar", `"AB  "`, "AB  "},
 		{"uuid", "uuid", `"a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"`, "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"},

@@ -1,4 +1,4 @@
-package codecs
+package debezium
 
 import (
 	"math"
@@ -30,7 +30,7 @@ const (
 
 // timeOf reads a point in time: ISO 8601 text, or a number in the unit that the record, the settings or the catalog
 // give.
-func (d *Debezium) timeOf(v *jsonValue, slot int, in reading) (brimline.Time, error) {
+func (d *Decoder) timeOf(v *jsonValue, slot int, in reading) (brimline.Time, error) {
 	c := &d.columns[slot]
 	switch v.kind {
 	case jsonString:

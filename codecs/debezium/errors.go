@@ -1,9 +1,8 @@
-package codecs
+package debezium
 
 import "github.com/brimline/brimline"
 
-// Kinds of bad input that Debezium.Decode reports: labels of metrics and
-// fields of dead letters, so they never change.
+// Kinds of bad input that Decoder.Decode reports: labels of metrics and fields of dead letters, so they never change.
 const (
 	KindBrokenJSON          = "broken_json"           // the value is not JSON, not UTF-8, or names a member twice
 	KindUnknownShape        = "unknown_shape"         // JSON, but no change event of the configured format
@@ -31,6 +30,17 @@ const (
 	KindFloatColumn         = "float_column"          // a numeric column that went through a binary float
 	KindFlatTombstone       = "flat_tombstone"        // a flattened delete, which says nothing but the key
 )
+
+// Kinds are all of them, so that each can be counted from zero. A test of package app finds a kind in the source that is
+// missing here.
+func Kinds() []string {
+	return []string{
+		KindBrokenJSON, KindUnknownShape, KindUnknownOp, KindOtherTable, KindEmptyKey, KindMissingColumn, KindWrongType,
+		KindEmptyUser, KindAmountScale, KindAmountRange, KindAmountNaN, KindAmountSyntax, KindAmountAmbiguous,
+		KindFloatAmount, KindBadTime, KindInfiniteTime, KindUnavailable, KindDeleteWithoutBefore, KindMadeUpBefore,
+		KindFlatTombstone, KindTimeUnit, KindTimeCut, KindAmountScaleUnknown, KindAmountNotWhole, KindFloatColumn,
+	}
+}
 
 const (
 	remedyFullIdentity = "run ALTER TABLE … REPLICA IDENTITY FULL on the watched table, then start a new group, because earlier changes stay incomplete"

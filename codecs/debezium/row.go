@@ -1,4 +1,4 @@
-package codecs
+package debezium
 
 import (
 	"errors"
@@ -14,7 +14,7 @@ const unavailableValue = "__debezium_unavailable_value"
 
 // upserted makes the changes of a row that is there now, by an operation, 0 where that is not known. Before is what it
 // was, nil where that is not known.
-func (d *Debezium) upserted(before, after []jsonValue, in reading, source brimline.Source, op byte) (Decoded, error) {
+func (d *Decoder) upserted(before, after []jsonValue, in reading, source brimline.Source, op byte) (Decoded, error) {
 	inserted := op == 'c'
 	row, err := d.taken(before, after, in)
 	if err != nil {
@@ -46,7 +46,7 @@ func (d *Debezium) upserted(before, after []jsonValue, in reading, source brimli
 }
 
 // taken is the row that after is, whole.
-func (d *Debezium) taken(before, after []jsonValue, in reading) (brimline.Transaction, error) {
+func (d *Decoder) taken(before, after []jsonValue, in reading) (brimline.Transaction, error) {
 	if err := d.fillUnavailable(before, after); err != nil {
 		return brimline.Transaction{}, err
 	}
@@ -59,7 +59,7 @@ func (d *Debezium) taken(before, after []jsonValue, in reading) (brimline.Transa
 
 // notTaken gives, beside the error about a row as it is now, the deletion of what it was: it must not stay in the
 // window.
-func (d *Debezium) notTaken(before, after []jsonValue, in reading, source brimline.Source, inserted bool, why error) (
+func (d *Decoder) notTaken(before, after []jsonValue, in reading, source brimline.Source, inserted bool, why error) (
 	Decoded, error,
 ) {
 	if inserted {
@@ -84,7 +84,7 @@ func deletion(row brimline.Transaction, source brimline.Source) brimline.Change 
 }
 
 // deleted makes the change of a row that is gone. Its further columns are left out: no rule asks about them.
-func (d *Debezium) deleted(before []jsonValue, in reading, source brimline.Source) (Decoded, error) {
+func (d *Decoder) deleted(before []jsonValue, in reading, source brimline.Source) (Decoded, error) {
 	row, err := d.earlier(before, in)
 	if err != nil {
 		return Decoded{}, err
@@ -96,7 +96,7 @@ func (d *Debezium) deleted(before []jsonValue, in reading, source brimline.Sourc
 
 // sameOwner reports whether user and id are the same text in both images, which
 // is so for nearly all updates.
-func (d *Debezium) sameOwner(before, after []jsonValue) bool {
+func (d *Decoder) sameOwner(before, after []jsonValue) bool {
 	if string(before[d.user].raw) != string(after[d.user].raw) {
 		return false
 	}
@@ -109,7 +109,7 @@ func (d *Debezium) sameOwner(before, after []jsonValue) bool {
 }
 
 // fillUnavailable takes from before what Debezium left out of after.
-func (d *Debezium) fillUnavailable(before, after []jsonValue) error {
+func (d *Decoder) fillUnavailable(before, after []jsonValue) error {
 	for i := range after {
 		if !after[i].is(unavailableValue) {
 			continue
@@ -124,7 +124,7 @@ func (d *Debezium) fillUnavailable(before, after []jsonValue) error {
 }
 
 // transaction makes a row without its further columns.
-func (d *Debezium) transaction(row []jsonValue, in reading) (t brimline.Transaction, err error) {
+func (d *Decoder) transaction(row []jsonValue, in reading) (t brimline.Transaction, err error) {
 	if t, err = d.named(row, in); err != nil {
 		return t, err
 	}
@@ -142,7 +142,7 @@ func (d *Debezium) transaction(row []jsonValue, in reading) (t brimline.Transact
 }
 
 // named makes a row of its id and its user alone.
-func (d *Debezium) named(row []jsonValue, in reading) (t brimline.Transaction, err error) {
+func (d *Decoder) named(row []jsonValue, in reading) (t brimline.Transaction, err error) {
 	if t.ID, err = d.primaryKey(row, in); err != nil {
 		return t, err
 	}
@@ -150,7 +150,7 @@ func (d *Debezium) named(row []jsonValue, in reading) (t brimline.Transaction, e
 	return t, err
 }
 
-func (d *Debezium) userOf(row []jsonValue, in reading) (string, error) {
+func (d *Decoder) userOf(row []jsonValue, in reading) (string, error) {
 	switch row[d.user].kind {
 	case jsonAbsent:
 		return "", missingColumn(d.names[d.user])
@@ -165,7 +165,7 @@ func (d *Debezium) userOf(row []jsonValue, in reading) (string, error) {
 }
 
 // valued adds what can be read of a row's amount and time to one that is gone.
-func (d *Debezium) valued(t *brimline.Transaction, row []jsonValue, in reading) {
+func (d *Decoder) valued(t *brimline.Transaction, row []jsonValue, in reading) {
 	t.Amount, t.Time = 0, brimline.MinTime
 	if a, err := d.amountOf(&row[d.amount], in); err == nil {
 		t.Amount = a
@@ -180,7 +180,7 @@ func emptyUser() error {
 		"give every row an account, or leave such rows out with a row filter on the publication", "the row belongs to no account")
 }
 
-func (d *Debezium) needed(row []jsonValue, slot int) error {
+func (d *Decoder) needed(row []jsonValue, slot int) error {
 	switch row[slot].kind {
 	case jsonAbsent:
 		return missingColumn(d.names[slot])
@@ -190,7 +190,7 @@ func (d *Debezium) needed(row []jsonValue, slot int) error {
 	return nil
 }
 
-func (d *Debezium) primaryKey(row []jsonValue, in reading) (string, error) {
+func (d *Decoder) primaryKey(row []jsonValue, in reading) (string, error) {
 	if len(d.id) == 1 {
 		if err := d.needed(row, d.id[0]); err != nil {
 			return "", err
@@ -212,7 +212,7 @@ func (d *Debezium) primaryKey(row []jsonValue, in reading) (string, error) {
 
 // identifier is the text of a value by which a row or an account is known: the same however a connector writes it. Of
 // columns of which nothing is known, numbers and texts are taken as they are.
-func (d *Debezium) identifier(row []jsonValue, slot int, in reading) (string, error) {
+func (d *Decoder) identifier(row []jsonValue, slot int, in reading) (string, error) {
 	v, c := &row[slot], &d.columns[slot]
 	kind := c.key
 	if schema := in.schema.of(slot); schema != nil {
@@ -252,7 +252,7 @@ func (d *Debezium) identifier(row []jsonValue, slot int, in reading) (string, er
 }
 
 // textOf is a text that PostgreSQL can hold.
-func (d *Debezium) textOf(v *jsonValue, column string) (string, error) {
+func (d *Decoder) textOf(v *jsonValue, column string) (string, error) {
 	s, ok := v.text()
 	switch {
 	case v.kind != jsonString:
@@ -264,7 +264,7 @@ func (d *Debezium) textOf(v *jsonValue, column string) (string, error) {
 }
 
 // columnsOf are the further columns, in the order they were declared.
-func (d *Debezium) columnsOf(row []jsonValue, in reading) ([]brimline.Field, error) {
+func (d *Decoder) columnsOf(row []jsonValue, in reading) ([]brimline.Field, error) {
 	fields := make([]brimline.Field, len(d.further))
 	for i, slot := range d.further {
 		c := &d.opt.Columns[i]
@@ -277,7 +277,7 @@ func (d *Debezium) columnsOf(row []jsonValue, in reading) ([]brimline.Field, err
 	return fields, nil
 }
 
-func (d *Debezium) furtherOf(v *jsonValue, c *brimline.Column, slot int, in reading) (any, error) {
+func (d *Decoder) furtherOf(v *jsonValue, c *brimline.Column, slot int, in reading) (any, error) {
 	switch v.kind {
 	case jsonAbsent:
 		return nil, missingColumn(c.Name)

@@ -1,4 +1,4 @@
-package codecs
+package debezium
 
 import (
 	"bytes"
@@ -97,7 +97,7 @@ type connectField struct {
 
 // inlineSchema interprets a schema. All messages between two changes of the
 // table carry the same one, so the latest is remembered.
-func (d *Debezium) inlineSchema(v *jsonValue) (*inlineSchema, error) {
+func (d *Decoder) inlineSchema(v *jsonValue) (*inlineSchema, error) {
 	if v.kind == jsonNull {
 		return nil, nil
 	}
@@ -126,7 +126,7 @@ func (d *Debezium) inlineSchema(v *jsonValue) (*inlineSchema, error) {
 			c := columnSchema{connect: f.Type, name: f.Name, preset: bytes.TrimSpace(f.Default)}
 			if f.Name == connectDecimal {
 				scale, err := strconv.Atoi(f.Parameters.Scale)
-				if err != nil || scale < -maxDecimalScale || scale > maxDecimalScale {
+				if err != nil || scale < -MaxColumnScale || scale > MaxColumnScale {
 					return nil, unknownShape("the inline schema gives column %s the scale %q", name, excerpt([]byte(f.Parameters.Scale)))
 				}
 				c.scale = scale

@@ -1,4 +1,4 @@
-package codecs
+package debezium
 
 import (
 	"encoding/json"
