@@ -6,7 +6,7 @@ import (
 	"github.com/brimline/brimline/views"
 )
 
-// userJSON is what `user --json` writes. Amounts are decimal strings.
+// userJSON is the output of `user --json`. Amounts are decimal strings.
 type userJSON struct {
 	User     string        `json:"user_id"`
 	Found    bool          `json:"found"`

@@ -81,7 +81,7 @@ func AwaitCaughtUp(ctx context.Context, c LagCluster, s processors.Streams, ever
 	}
 }
 
-// ends are the ends of all inputs, and whether nobody has anything left to read.
+// ends are the ends of all inputs, and whether every stage has read all of its input.
 func ends(all []StageLag) (ends []int64, none bool) {
 	none = len(all) > 0
 	for _, s := range all {

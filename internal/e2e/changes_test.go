@@ -82,7 +82,7 @@ func (j *job) compareTotals(t *testing.T) {
 	j.CompareTotals(t, j.names, j.rules, j.table)
 }
 
-// TestTruncateEmptiesEveryWindow: after a TRUNCATE nobody has rows, and later rows count from nothing.
+// TestTruncateEmptiesEveryWindow: after a TRUNCATE no user has rows, and later rows count from nothing.
 func TestTruncateEmptiesEveryWindow(t *testing.T) {
 	t.Parallel()
 	j := newJob(t, parts(t), 2, "rules: [{id: r, window: 7d, limit: 100}]")

@@ -22,7 +22,7 @@ import (
 	"github.com/brimline/brimline/internal/testkit"
 )
 
-// proven is what brimline prove says as JSON.
+// proven is the JSON of brimline prove.
 type proven struct {
 	True             bool
 	LSN              string
@@ -36,7 +36,7 @@ type proven struct {
 	waited           bool           // something was amiss at the first look
 }
 
-// waits is what prove says when it waits before it looks again.
+// waits is the line that prove prints before it waits and looks again.
 const waits = "waiting for the stream before looking again"
 
 // proofCommand is brimline prove.
@@ -146,8 +146,7 @@ rules:
   - {id: hush, window: 1d, limit: 500, quiet: 2d}
 `
 
-// TestProve: of random rows each edge has its alert, by the judge; and exactly the faults that are then made
-// behind
+// TestProve: of random rows each edge has its alert, by the judge; and exactly the faults that are then made behind
 // the stream are found.
 func TestProve(t *testing.T) {
 	t.Parallel()
@@ -503,8 +502,7 @@ func TestProveCanBeStopped(t *testing.T) {
 }
 
 // TestProveEvery: one instance of a group compares by itself, all show what was found, and another takes over. A row
-// that
-// the stream has not brought is found within one time, and is no finding any more when it has come.
+// that the stream has not brought is found within one time, and is no finding any more when it has come.
 func TestProveEvery(t *testing.T) {
 	t.Parallel()
 	j := newJob(t, parts(t), 2, provenRules)

@@ -129,7 +129,7 @@ func sweepScratch() {
 		}
 		file, err := os.OpenFile(path, os.O_RDWR, 0)
 		if err != nil {
-			continue // somebody else's
+			continue // another process's
 		}
 		if flock(file) == nil && takeOver(filepath.Join(placed(dir), dataName), slog.New(slog.DiscardHandler)) == nil {
 			_ = removePlaced(dir)

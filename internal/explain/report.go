@@ -19,7 +19,7 @@ type Report struct {
 	At          brimline.Time
 	Reason      Reason
 
-	Known          bool // Total is what the table has: PostgreSQL was asked, or the stream's window is whole
+	Known          bool // Total is the table's: PostgreSQL was asked, or the stream's window is whole
 	Total          brimline.Total
 	Count          int64
 	Edge           brimline.Time // that the reason is about, 0 for none; HasEdge tells where it is an edge by the totals
@@ -161,7 +161,7 @@ func (e *Evidence) compare(r *Report, from brimline.Time) {
 	slices.SortFunc(r.OnlyInStream, func(a, b brimline.Transaction) int { return a.Compare(&b) })
 }
 
-// StateName is what the window table says of an announced edge, as in the API.
+// StateName is the state of an announced edge in the window table, as in the API.
 func StateName(s brimline.EdgeStatus) string {
 	switch s {
 	case brimline.Disturbed:

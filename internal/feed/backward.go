@@ -74,7 +74,7 @@ func (l *Looked) pass(t *tail) {
 	}
 }
 
-// tail is what was read of one partition and not visited yet.
+// tail holds the records of one partition that were read and not visited yet.
 type tail struct {
 	partition int32
 	low, at   int64 // records from at on are at hand or visited

@@ -21,7 +21,7 @@ const (
 	unknown    = "unknown" // the server has not heard of it, or cannot have had it
 )
 
-// sight is what a server says about itself and about one transaction.
+// sight is a server's answer about itself and about one transaction.
 type sight struct {
 	recovering bool
 	position   uint64        // end of the last replayed record, or of the last one written
@@ -74,7 +74,7 @@ func (s *sight) shows(src brimline.Source) bool {
 	}
 }
 
-// settled is what a primary has said: since when it runs, which tells it from
+// settled is a primary's answer: since when it runs, which tells it from
 // any other, and that all transactions below an id have ended.
 type settled struct {
 	since *time.Time

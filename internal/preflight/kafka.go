@@ -14,7 +14,7 @@ import (
 	"github.com/brimline/brimline/processors"
 )
 
-// Cluster is what is asked of Kafka; *kafka.Cluster answers.
+// Cluster has the questions that the checks ask of Kafka; *kafka.Cluster answers.
 type Cluster interface {
 	BrokerCount(ctx context.Context) (int, error)
 	Facts(ctx context.Context, topic string) (kafka.Facts, error)
@@ -184,7 +184,7 @@ func (k *kafkaChecks) offline(subject string, f kafka.Facts) bool {
 	return f.Offline > 0
 }
 
-// ownTopic is what a topic of ours must be like. Topics of one family are read
+// ownTopic describes how a topic of ours must be. Topics of one family are read
 // together and need the same number of partitions.
 type ownTopic struct {
 	name   string

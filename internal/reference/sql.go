@@ -20,7 +20,8 @@ var EdgesSQL string
 //go:embed loud.sql
 var LoudSQL string
 
-// MeasureSQL is what a row adds to a measure's total, and whether it counts as one of the window's transactions.
+// MeasureSQL gives two expressions: the weight that a row adds to a measure's total, and whether the row counts as
+// one of the window's transactions.
 func MeasureSQL(m brimline.Measure) (weight, counts string) {
 	switch m {
 	case brimline.SumAbs:

@@ -8,9 +8,8 @@ import (
 )
 
 // TableSQL gives the same as EdgesSQL for a table of any size: what was there before is the total without the rows of
-// that time, since EXCLUDE GROUP takes time with the square of a user's rows. relation is one in SQL with the
-// columns user_id, "timestamp" and amount. $1 is the window (Interval), $2 the limit; the edges are those from $5 to
-// $6,
+// that time, since EXCLUDE GROUP takes time with the square of a user's rows. relation is one in SQL with the columns
+// user_id, "timestamp" and amount. $1 is the window (Interval), $2 the limit; the edges are those from $5 to $6,
 // which have a type of the time column's. The columns are user, time, total before, total and transactions.
 func TableSQL(m brimline.Measure, relation, timeType string) string {
 	weight, counts := MeasureSQL(m)
@@ -30,8 +29,7 @@ func Interval(d time.Duration) string {
 }
 
 // Sweep finds a rule's edges among rows that come by user and time, where a condition keeps PostgreSQL from doing so.
-// It
-// holds the moments of one user's window.
+// It holds the moments of one user's window.
 type Sweep struct {
 	rule  *Rule
 	from  brimline.Time
@@ -43,7 +41,7 @@ type Sweep struct {
 	sum     moment // of moments
 }
 
-// moment is what the rows of one time add up to.
+// moment is the sum of the rows of one time.
 type moment struct {
 	at     brimline.Time
 	weight brimline.Total

@@ -101,7 +101,7 @@ type Verdict struct {
 	Count         int64
 }
 
-// measureSQL is what a row adds, and whether it counts.
+// measureSQL gives the weight that a row adds, and whether it counts.
 func measureSQL(m brimline.Measure) (weight, counts string) {
 	switch m {
 	case brimline.SumAbs:
@@ -217,7 +217,7 @@ func Compare(t testing.TB, got []*brimline.Alert, want map[string]Verdict) {
 	}
 }
 
-// Story is what alerts say about each other, of which some are no edge any more.
+// Story compares the links between alerts, of which some are no edge any more.
 type Story struct {
 	Told       int      // alerts that are an edge
 	Superseded int      // alerts that are none, and that another supersedes

@@ -123,8 +123,8 @@ func (p *Parts) Trim(t testing.TB, topic string, partition int32, below int64) {
 	}
 }
 
-// Offsets are what a group without members has committed in a topic; commit puts them back, whatever became of the
-// topic: as a member does that was slow.
+// Offsets are the committed offsets of a group without members in a topic; commit puts them back, whatever became of
+// the topic: as a member does that was slow.
 func (p *Parts) Offsets(t testing.TB, group, topic string) (commit func()) {
 	t.Helper()
 	had, err := p.admin.FetchOffsetsForTopics(t.Context(), group, topic)

@@ -43,7 +43,7 @@ func Seed(t testing.TB) uint64 {
 // Rand is a source of chance for a seed.
 func Rand(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 0)) }
 
-// Shape is what random rows look like.
+// Shape describes random rows.
 type Shape struct {
 	Rows, Users int
 	Start       time.Time

@@ -16,7 +16,7 @@ import (
 	"github.com/brimline/brimline/internal/failpoint"
 )
 
-// session is what the member holds from one rebalance to the next. An offset
+// session has the partitions that the member holds from one rebalance to the next. An offset
 // is committed when all records before it are finished: everything that became
 // of them is with the brokers.
 type session struct {

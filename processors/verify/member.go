@@ -26,7 +26,7 @@ type member struct {
 	now    *session // nil while a rebalance runs
 }
 
-// session is what the member holds from one rebalance to the next.
+// session has the partitions that the member holds from one rebalance to the next.
 type session struct {
 	ctx        context.Context // ends before the partitions go
 	end        context.CancelFunc

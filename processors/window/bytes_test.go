@@ -21,7 +21,7 @@ func (tb *userTable) largestRecord() (largest, all int) {
 	return largest, all
 }
 
-// mostRecord is what a record of the window table takes at most, whatever the user has.
+// mostRecord is the largest size of a record of the window table, whatever the user has.
 const mostRecord = segmentBytes + 2<<10
 
 // TestVersionsAreBounded: what is remembered of changed rows, those that are gone among them, is bounded in bytes. The

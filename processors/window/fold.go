@@ -602,7 +602,7 @@ func (s *step) ruleOf(fingerprint uint64) int {
 }
 
 // evict drops the rows that the retention has passed, and the announcements
-// that nobody can ask about again.
+// that no message can ask about again.
 func (s *step) evict() {
 	newest := s.rows.Newest()
 	if s.rows.Len() == 0 {

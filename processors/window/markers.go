@@ -11,11 +11,11 @@ import (
 	"github.com/brimline/brimline/processors"
 )
 
-// Markers are what concerns all users of a partition: until which offset the watched table's latest TRUNCATE has
-// emptied their windows, where it stands in the source, and up to which time users were forgotten with all their rows.
-// A partition's marker is a value of the table under processors.MarkerKey: Window.Last is the offset after the
-// Truncate, Window.Floor the time; the edges of its only rule are the times before it, with the offsets of their
-// sweeps; Window.Changed is the Truncate's place, if that is known, and its From is 1 where it was Whole.
+// Markers hold the facts that concern all users of a partition: until which offset the watched table's latest
+// TRUNCATE has emptied their windows, where it stands in the source, and up to which time users were forgotten with
+// all their rows. A partition's marker is a value of the table under processors.MarkerKey: Window.Last is the offset
+// after the Truncate, Window.Floor the time; the edges of its only rule are the times before it, with the offsets of
+// their sweeps; Window.Changed is the Truncate's place, if that is known, and its From is 1 where it was Whole.
 type Markers struct {
 	partitions int
 	mu         sync.RWMutex
@@ -39,7 +39,7 @@ type swept struct {
 const keptSweeps = 32
 
 // sweepBefore tells a message at an offset who was forgotten by then: users whose Last is at most idle and who have
-// nothing from before on. 0 and 0 if nobody was.
+// nothing from before on. 0 and 0 for none.
 func (k marker) sweepBefore(offset int64) (idle int64, before brimline.Time) {
 	for i := len(k.sweeps) - 1; i >= 0; i-- {
 		if k.sweeps[i].at < offset || i == 0 && len(k.sweeps) == keptSweeps {

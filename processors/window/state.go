@@ -27,7 +27,7 @@ type State struct {
 	w        *brimline.Window
 	rows     *sliding.History
 	versions rowVersions
-	// tail is what has changed since the newest segment; nil while there are no segments. Its rules are parallel to w's.
+	// tail has the changes since the newest segment; nil while there are no segments. Its rules are parallel to w's.
 	tail    *brimline.Window
 	entries int // of the segments
 	// changed says that something was done since the last commit, stale that segments hold what the tail cannot take back.
@@ -61,7 +61,7 @@ type segment struct {
 	value  []byte
 }
 
-// cut is what a change does to the segments: sealed ones are written before
+// cut has a change's effects on the segments: sealed ones are written before
 // the value, those from first up to next deleted after it.
 type cut struct {
 	sealed      []segment
@@ -135,7 +135,7 @@ func (s *State) whole() *brimline.Window {
 	return s.w
 }
 
-// value is what the table holds under the user's key. It is valid until the next change.
+// value is the table's value under the user's key. It is valid until the next change.
 func (s *State) value() *brimline.Window {
 	if s.tail == nil {
 		return s.whole()
@@ -406,7 +406,7 @@ func (s *State) setRules(rules []brimline.RuleState) {
 	}
 }
 
-// brokenState is what is left of a user whose segments are not those of the
+// brokenState is the state of a user whose segments are not those of the
 // value: nothing is retained up to floor, and announced are the edges of what could be read.
 func (f *Folder) brokenState(user string, value, rest *brimline.Window, floor brimline.Time) *State {
 	rest.Floor = max(floor, value.Floor)
