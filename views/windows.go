@@ -15,7 +15,7 @@ import (
 	"github.com/brimline/brimline/processors"
 )
 
-// User is what the window table says about one user, evaluated at one time.
+// User has the window table's figures of one user, evaluated at one time.
 type User struct {
 	ID    string
 	Found bool                   // the table holds something about the user; a user whose rows have all aged out may be gone from it
@@ -52,8 +52,7 @@ type RuleFigures struct {
 	// User.Now (a clock that is ahead, a payment dated forward); nil otherwise.
 	Ahead *brimline.Figures
 	// ClearsAt is when the total is at or below the limit if nothing more comes; nil where it is not above, or where
-	// that
-	// is not known.
+	// that is not known.
 	ClearsAt *brimline.Time
 	// Edges are those announced to the user, oldest first.
 	Edges []brimline.Edge
@@ -79,10 +78,9 @@ func (u *User) Future() (n int, first, last brimline.Time) {
 	return n, first, last
 }
 
-// With is what one more row would do, which came now and had no columns: the figures of each rule with it, in the order
-// of the rules, and whether it would raise an alert. Figures of a distrusted user, and of a window that is not
-// complete,
-// are of the rows that are retained.
+// With has the figures of each rule after one more row, which comes now and has no columns, in the order of the
+// rules, and whether it would raise an alert. Figures of a distrusted user, and of a window that is not complete, are
+// of the rows that are retained.
 func (u *User) With(amount brimline.Amount) []WithRow {
 	row := brimline.Transaction{User: u.ID, Amount: amount, Time: u.Now}
 	at := sort.Search(len(u.Rows), func(i int) bool { return u.Rows[i].Time > u.Now })
@@ -97,7 +95,7 @@ func (u *User) With(amount brimline.Amount) []WithRow {
 	return all
 }
 
-// WithRow is what one more row would do by a rule.
+// WithRow has the figures of a rule after one more row.
 type WithRow struct {
 	At     brimline.Figures
 	Counts bool // the rule takes the row
