@@ -88,6 +88,7 @@ type ruleBody struct {
 	Mode          string `json:"mode,omitempty"`
 	Quiet         string `json:"quiet,omitempty"`
 	Rearm         string `json:"rearm,omitempty"`
+	MinCount      int64  `json:"min_count,omitempty"`
 }
 
 func ruleOf(r *brimline.Rule, amountScale int) ruleBody {
@@ -104,7 +105,7 @@ func ruleOf(r *brimline.Rule, amountScale int) ruleBody {
 		rearm = r.Rearm.Format(r.Measure.Scale(amountScale))
 	}
 	return ruleBody{
-		Mode: mode, Quiet: quiet, Rearm: rearm,
+		Mode: mode, Quiet: quiet, Rearm: rearm, MinCount: r.MinCount,
 		ID: r.ID, Description: r.Description, Severity: r.Severity,
 		Window: rules.FormatWindow(r.Window), WindowSeconds: int64(r.Window.Seconds()),
 		Measure: r.Measure.String(), Where: r.Where, Limit: r.Limit.Format(r.Measure.Scale(amountScale)),

@@ -365,7 +365,7 @@ func Edges(
 			continue
 		}
 		asking(i+1, len(rules))
-		sql := judge.HistorySQL(rule.Measure, k.History(span.User), k.TimeType())
+		sql := judge.HistorySQL(&rule.Rule.Rule, k.History(span.User), k.TimeType())
 		of := ledger.Span{From: begin, To: span.To, User: span.User}
 		if err := k.Judged(ctx, sql, judge.Interval(rule.Window), &rule.Rule.Rule, of, edge); err != nil {
 			return err
@@ -418,7 +418,7 @@ func verdict(e Edge) Verdict {
 	switch {
 	case e.By != "":
 		return Superseded
-	case e.Alert != nil && e.Alert.IsEdge(e.Rule.Limit):
+	case e.Alert != nil && e.Rule.IsEdge(*e.Alert):
 		return Outdated
 	}
 	return False
