@@ -25,7 +25,7 @@ func TestUserShowsWhatIsSilent(t *testing.T) {
 	}
 	const now = brimline.Time(1_800_000_000_000_000)
 	row := brimline.Transaction{ID: "1", User: "u", Amount: 2950_00, Time: now - 1}
-	u := views.Judge("u", &brimline.Window{Last: 1, Scale: 2, Floor: brimline.MinTime, Rows: []brimline.Row{
+	u := views.UserAt("u", &brimline.Window{Last: 1, Scale: 2, Floor: brimline.MinTime, Rows: []brimline.Row{
 		brimline.RowOf(&row)}}, rules, now)
 	c := &userCmd{With: "100"}
 	with, err := c.with(&u)
