@@ -516,6 +516,7 @@ func (w *scene) points() (all []point) {
 	}
 	w.table.Exec(w.t, `CREATE TABLE seen.crossings AS SELECT * FROM seen.figures WHERE is_above AND NOT was_above`)
 	w.table.Exec(w.t, `CREATE INDEX ON seen.figures (user_id, rule, db, ts)`)
+	w.table.Exec(w.t, `CREATE INDEX ON seen.crossings (user_id, rule, db, ts)`)
 	w.table.Exec(w.t, `ANALYZE`)
 	rows, err := w.table.Conn.Query(w.t.Context(), judgeSQL)
 	must(w.t, err)
