@@ -110,7 +110,7 @@ func (g *guard) MarkRecovered() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.recovered = true
-	return nil
+	return g.writeBehind.MarkRecovered()
 }
 
 // SetOffset stores that the log is read, or written by us alone, up to offset.
