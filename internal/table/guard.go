@@ -136,6 +136,21 @@ func (g *guard) SetOffset(offset int64) error {
 	return g.writeBehind.SetOffset(offset)
 }
 
+// newest is the newest record that the state holds and the log is known to have. Records whose offsets goka does not
+// report count when no reported one is under way.
+func (g *guard) newest() int64 {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.recovered && g.announced == noOffset && g.err == nil && len(g.due) == 0 {
+		return g.base + g.written
+	}
+	at, err := g.GetOffset(noOffset)
+	if err != nil {
+		return noOffset
+	}
+	return at
+}
+
 func (g *guard) refuse(offset int64) error {
 	due := g.base + g.written + 1
 	if len(g.due) > 0 {

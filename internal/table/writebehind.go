@@ -300,6 +300,24 @@ func (w *writeBehind) MarkRecovered() error {
 	return nil
 }
 
+// giveWritten gives which keys were written since the state was empty, for who opens it next; nil: not known.
+func (w *writeBehind) giveWritten() *written {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	keys := w.written
+	w.written = nil
+	return keys
+}
+
+// takeWritten takes what giveWritten gave in this process: of a state that is as it was, or empty.
+func (w *writeBehind) takeWritten(keys *written) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.reading && w.written == nil {
+		w.written = keys
+	}
+}
+
 // memory finds what the memtables know of key. Callers hold mu.
 func (w *writeBehind) memory(key string) (value []byte, ok bool) {
 	if value, ok = w.active.values[key]; !ok && w.frozen != nil {
