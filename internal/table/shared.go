@@ -68,6 +68,7 @@ type seat struct {
 	state     sync.RWMutex // read by who reads from the partition; written when it is opened and closed
 	partition *Partition   // nil: not open
 	closing   atomic.Bool  // whoever reads for long is to end
+	told      atomic.Int64 // offset up to which answers have come from it, which the next who opens it reads again
 	complete  int64        // offset at which it was last read to its end, unread if that is not in the state
 	recovered chan struct{}
 	once      sync.Once // closes recovered
@@ -84,6 +85,7 @@ func (s *Shared) seat(partition int32) *seat {
 		t = &seat{
 			changed: make(chan struct{}), complete: unread, recovered: make(chan struct{}), settled: time.Now().Add(s.o.Wait),
 		}
+		t.told.Store(noOffset)
 		s.seats[partition] = t
 	}
 	return t
@@ -171,6 +173,7 @@ func (t *seat) opened(p *Partition) error {
 	defer t.state.Unlock()
 	if at < t.complete {
 		t.complete = unread
+		t.told.Store(noOffset)
 	}
 	if b, ok := p.log.(behind); ok && t.complete == unread {
 		b.takeWritten(t.written)
@@ -204,6 +207,7 @@ func (t *seat) closed() {
 	if b, ok := t.partition.log.(behind); ok {
 		t.written = b.giveWritten()
 	}
+	t.told.Store(t.partition.newest())
 	t.partition = nil
 }
 
@@ -218,12 +222,19 @@ func (t *seat) read(f func(*Partition) error) error {
 	end := time.Now().Add(handOver)
 	for {
 		t.state.RLock()
+		late := time.Now().After(end)
 		if p := t.partition; p != nil && t.complete != unread {
-			defer t.state.RUnlock()
-			return f(p)
+			told := t.told.Load()
+			if told == noOffset || late || p.newest() >= told {
+				defer t.state.RUnlock()
+				if told != noOffset {
+					t.told.CompareAndSwap(told, noOffset)
+				}
+				return f(p)
+			}
 		}
 		t.state.RUnlock()
-		if t.isUnread() || time.Now().After(end) {
+		if late || t.isUnread() {
 			return ErrUnread
 		}
 		time.Sleep(5 * time.Millisecond)

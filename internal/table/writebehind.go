@@ -40,6 +40,8 @@ type writeBehind struct {
 	table int // of the keys in cache
 	limit int // bytes of a memtable
 
+	flushing sync.Mutex // comes before mu
+
 	mu      sync.Mutex
 	reading bool      // the changelog is being read to its end: the cache is left alone
 	written *written  // while it is read into an empty LevelDB: the keys that it has brought; nil: not known
@@ -236,8 +238,10 @@ func (w *writeBehind) run(every time.Duration) {
 	}
 }
 
-// flush stores the frozen memtable if it is due. One at a time.
+// flush stores the frozen memtable if it is due.
 func (w *writeBehind) flush() {
+	w.flushing.Lock()
+	defer w.flushing.Unlock()
 	w.mu.Lock()
 	m, due := w.frozen, w.isDue()
 	w.mu.Unlock()
@@ -292,12 +296,15 @@ func fill(tx *leveldb.Transaction, m *memtable) error {
 	return err
 }
 
-// MarkRecovered says that the changelog has been read to its end. From here on what is read and flushed goes to the cache.
+// MarkRecovered says that the changelog has been read to its end. From here on what is read and flushed goes to the
+// cache. What was read is flushed apart from what is written now, which may have to wait for the changelog.
 func (w *writeBehind) MarkRecovered() error {
+	w.flush()
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.freeze()
 	w.reading, w.written = false, nil
-	return nil
+	return w.err
 }
 
 // giveWritten gives which keys were written since the state was empty, for who opens it next; nil: not known.
