@@ -19,6 +19,7 @@ import (
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/codecs"
+	"github.com/brimline/brimline/codecs/debezium"
 )
 
 // codec is goka's Codec.
@@ -62,6 +63,7 @@ func roundTrip[T any](t *testing.T, c codec, any *rapid.Generator[T]) {
 func TestRoundTrips(t *testing.T) {
 	roundTrip(t, codecs.Change{}, anyChange())
 	roundTrip(t, codecs.WindowPart{}, anyWindow())
+	roundTrip(t, codecs.Marker{}, anyMarker())
 	roundTrip(t, codecs.Candidate{}, anyCandidate())
 	roundTrip(t, codecs.Candidates{}, anyCandidates())
 	roundTrip(t, codecs.Alert{}, anyAlert())
@@ -176,6 +178,15 @@ func exampleQuiet(t testing.TB) *brimline.Alert {
 	return a
 }
 
+// exampleUnarmed is an edge of a rule that is not armed.
+func exampleUnarmed(t testing.TB) *brimline.Alert {
+	a := exampleAlert(t)
+	rule := &a.Candidate.Rule
+	rule.Rearms, rule.Rearm = true, brimline.Amount(270050).Total()
+	a.Reason, a.AsOfNow, a.Verification.Status = brimline.ReasonNotRearmed, nil, brimline.Dismissed
+	return a
+}
+
 func exampleQuestions(t testing.TB) []brimline.Candidate {
 	first := exampleDismissed(t).Candidate
 	second := first
@@ -203,7 +214,7 @@ func exampleWindow(t testing.TB) *brimline.Window {
 			},
 		),
 		Rules: []brimline.RuleState{{Rule: 0xdeadbeefcafe, Edges: []brimline.Edge{
-			{Time: edge - 5_000_000, Cause: brimline.Cause{Offset: 12}, Status: brimline.Disproved},
+			{Time: edge - 5_000_000, Cause: brimline.Cause{Offset: 12}, Status: brimline.EdgeDismissed},
 			{Time: edge, Cause: brimline.Cause{Offset: 4711, Index: 1}}}}, {Rule: math.MaxUint64}},
 	}
 }
@@ -306,6 +317,18 @@ func exampleTail(t testing.TB) *brimline.Window {
 }
 
 // exampleWhole is the deletion of a row as it was, by a topic that was made anew.
+func exampleMarker(t testing.TB) *brimline.Marker {
+	long := at(t, "2026-01-08T12:00:00.123456Z")
+	return &brimline.Marker{
+		TruncatedAt: 4712,
+		Truncation: &brimline.Truncation{Whole: true, Source: brimline.Source{Life: 7, Partition: 3, Offset: 123_456,
+			LSN: 0x16B374D848, TxID: 771, Commit: long}},
+		Sweeps: []brimline.Swept{
+			{Offset: 5000, Before: long.Add(-90 * 24 * time.Hour)}, {Offset: 6000, Before: long.Add(-89 * 24 * time.Hour)},
+		},
+	}
+}
+
 func exampleWhole(t testing.TB) *brimline.Change {
 	c := exampleChange(t, brimline.Delete)
 	c.Whole, c.Source.Life, c.Source.Snapshot = true, 2, true
@@ -338,7 +361,7 @@ func exampleChange(t testing.TB, kind brimline.ChangeKind) *brimline.Change {
 		c.Row, c.Source, c.Cause = brimline.Transaction{}, brimline.Source{}, 4711
 	case brimline.AskAgain:
 		c.Row, c.Source, c.Cause, c.Index = brimline.Transaction{}, brimline.Source{}, 4711, 2
-	case brimline.Refuted:
+	case brimline.Dismissal:
 		c.Rule, c.Edges, c.Cause, c.Row = 0xdeadbeefcafe, []brimline.Time{a.Edge}, 4711, brimline.Transaction{}
 	}
 	return c
@@ -374,18 +397,18 @@ func exampleSettings(t testing.TB) *codecs.GroupSettings {
 	return &codecs.GroupSettings{
 		Source: "postgres.streaming.transactions", Table: "streaming.transactions", ID: []string{"id", "booked"},
 		User:   "user_id",
-		Amount: "amount", Time: "booked", Scale: 2, Format: codecs.FormatAuto, TimeUnit: codecs.UnitAuto,
-		Decimals: codecs.DecimalsPrecise, AmountColumnScale: &one, DecidedUnit: codecs.UnitMs,
-		DecidedDecimals: codecs.DecimalsString,
+		Amount: "amount", Time: "booked", Scale: 2, Format: debezium.FormatAuto, TimeUnit: debezium.UnitAuto,
+		Decimals: debezium.DecimalsPrecise, AmountColumnScale: &one, DecidedUnit: debezium.UnitMs,
+		DecidedDecimals: debezium.DecimalsString,
 		TableOID:        16384,
-		Facts: map[string]codecs.ColumnFacts{
+		Facts: map[string]debezium.ColumnFacts{
 			"id": {
 				Type:    "int8",
 				NotNull: true,
 			}, "booked": {Type: "timestamp", Precision: 3, NotNull: true, Default: &preset},
 			"amount": {Type: "numeric", Scale: &one},
 		},
-		Identity: codecs.Identity{Known: true, Columns: []string{"id", "booked"}}, By: "host-1", Program: "v0.1.0",
+		Identity: debezium.Identity{Known: true, Columns: []string{"id", "booked"}}, By: "host-1", Program: "v0.1.0",
 		At: at(t, "2026-01-08T12:00:00.123456Z"),
 	}
 }
@@ -403,7 +426,7 @@ func TestGoldenBytes(t *testing.T) {
 		{"change-v3/truncate.hex", codecs.Change{}, exampleChange(t, brimline.Truncate)},
 		{"change-v3/edges-found.hex", codecs.Change{}, exampleChange(t, brimline.EdgesFound)},
 		{"change-v3/edges-found-apart.hex", codecs.Change{}, exampleFoundApart(t)},
-		{"change-v3/refuted.hex", codecs.Change{}, exampleChange(t, brimline.Refuted)},
+		{"change-v3/refuted.hex", codecs.Change{}, exampleChange(t, brimline.Dismissal)},
 		{"change-v3/unjudgeable.hex", codecs.Change{}, exampleChange(t, brimline.Unjudgeable)},
 		{"change-v3/retry.hex", codecs.Change{}, exampleChange(t, brimline.Retry)},
 		{"change-v3/insert.hex", codecs.Change{}, exampleInsert(t)},
@@ -420,6 +443,9 @@ func TestGoldenBytes(t *testing.T) {
 		{"window-v3/apart.hex", codecs.WindowPart{}, exampleApart(t)},
 		{"window-v3/empty.hex", codecs.WindowPart{}, &brimline.Window{Floor: brimline.MinTime}},
 		{"change-v3/delete-whole.hex", codecs.Change{}, exampleWhole(t)},
+		{"marker-v2/all.hex", codecs.Marker{}, exampleMarker(t)},
+		{"marker-v2/truncated.hex", codecs.Marker{}, &brimline.Marker{TruncatedAt: 2000}},
+		{"marker-v2/swept.hex", codecs.Marker{}, &brimline.Marker{Sweeps: exampleMarker(t).Sweeps[:1]}},
 		{"window-v3/newest.hex", codecs.WindowPart{}, exampleNewest(t)},
 		{"window-v3/stamps.hex", codecs.WindowPart{}, exampleStamps(t)},
 		{"candidate-v1/edge.json", codecs.Candidate{}, &alert.Candidate},
@@ -430,6 +456,7 @@ func TestGoldenBytes(t *testing.T) {
 		{"alert-v1/verified.json", codecs.Alert{}, alert},
 		{"alert-v1/dismissed.json", codecs.Alert{}, exampleDismissed(t)},
 		{"alert-v1/quiet.json", codecs.Alert{}, exampleQuiet(t)},
+		{"alert-v1/rearm.json", codecs.Alert{}, exampleUnarmed(t)},
 		{"again-v1/again.json", codecs.Again{}, &brimline.Again{Candidate: alert.Candidate,
 			Database: brimline.Figures{Before: total("0"), Total: total("441.50"), Count: 1},
 			First:    alert.Verification.At, Since: alert.Verification.At + 10_000_000}},
@@ -444,7 +471,7 @@ func TestGoldenBytes(t *testing.T) {
 			LSN:  0x16B374D848,
 			Took: 1500 * time.Millisecond, Edges: 1308, Alerts: 1307, Missing: 1, Superseded: 4, Outdated: 3, False: 2, By: "host-1"}},
 		{"settings-v1/unknown.json", codecs.Settings{}, &codecs.GroupSettings{
-			Source: "t", Table: "public.t", ID: []string{"id"}, User: "u", Amount: "a", Time: "at", Format: codecs.FormatFlat, TimeUnit: codecs.UnitUs, Decimals: codecs.DecimalsAuto, AmountMinorUnits: 2, AllowFloatAmounts: true}},
+			Source: "t", Table: "public.t", ID: []string{"id"}, User: "u", Amount: "a", Time: "at", Format: debezium.FormatFlat, TimeUnit: debezium.UnitUs, Decimals: debezium.DecimalsAuto, AmountMinorUnits: 2, AllowFloatAmounts: true}},
 		{"deadletter-v1/text.json", codecs.DeadLetter{}, &brimline.DeadLetter{Topic: "postgres.streaming.transactions", Partition: 1, Offset: 2,
 			Key: []byte(`{"id":1}`), Value: []byte("{\"user_id\":\"\x1b[31m<b>\"}"), Headers: []brimline.Header{{Key: "h", Value: []byte{0, 255}}, {Key: "\xff"}},
 			Kind: "broken_json", Error: "not JSON", Remedy: "find out who writes", At: alert.Candidate.Edge, User: "27956157", Row: "200"}},
@@ -495,6 +522,8 @@ func TestCorruptRecords(t *testing.T) {
 		{codecs.WindowPart{}, exampleWindow(t)}, {codecs.WindowPart{}, exampleMixedWindow(t)}, {codecs.WindowPart{}, exampleTail(t)}, {codecs.WindowPart{}, exampleAsked(t)},
 		{codecs.WindowPart{}, exampleDoubt(t)}, {codecs.Change{}, exampleChange(t, brimline.Distrust)},
 		{codecs.WindowPart{}, exampleApart(t)}, {codecs.Settings{}, exampleFlow(t)},
+		{codecs.Marker{}, exampleMarker(t)}, {codecs.Marker{}, &brimline.Marker{}}, {codecs.WindowTable{}, exampleMarker(t)},
+		{codecs.WindowTable{}, exampleWindow(t)},
 		{codecs.Candidate{}, &alert.Candidate}, {codecs.Alert{}, alert}, {codecs.AlertLog{}, []*brimline.Alert{alert}},
 		{codecs.RuleSet{}, &brimline.RuleSet{}}, {codecs.DeadLetter{}, &brimline.DeadLetter{}},
 		{codecs.Settings{}, exampleSettings(t)},
@@ -575,10 +604,41 @@ func TestContradictionsAreRefused(t *testing.T) {
 	}
 }
 
+// TestWindowTable: a record of the window table is what its type says, and neither is taken for the other.
+func TestWindowTable(t *testing.T) {
+	window, marker := exampleWindow(t), exampleMarker(t)
+	for _, v := range []any{window, marker} {
+		if got := decode(t, codecs.WindowTable{}, encode(t, codecs.WindowTable{}, v)); !reflect.DeepEqual(got, v) {
+			t.Errorf("%+v became %+v", v, got)
+		}
+	}
+	for c, b := range map[codec][]byte{
+		codecs.Marker{}: encode(t, codecs.Window{}, window), codecs.Window{}: encode(t, codecs.Marker{}, marker),
+		codecs.WindowPart{}: encode(t, codecs.Marker{}, marker),
+	} {
+		if v, err := c.Decode(b); err == nil {
+			t.Errorf("%T takes %x for %+v", c, b, v)
+		}
+	}
+	_, err := codecs.Window{}.Decode(encode(t, codecs.Marker{}, marker))
+	if e, ok := errors.AsType[*brimline.Error](err); !ok || e.Kind != codecs.KindMarker || e.Remedy == "" {
+		t.Errorf("whoever reads all keys is told: %v", err)
+	}
+}
+
 func TestWindowLast(t *testing.T) {
 	for _, w := range []*brimline.Window{exampleWindow(t), exampleMixedWindow(t), {Floor: brimline.MinTime}, {Last: math.MaxInt64}} {
 		if last, ok := codecs.WindowLast(encode(t, codecs.WindowPart{}, w)); !ok || last != w.Last {
 			t.Errorf("got %d, %v, want %d", last, ok, w.Last)
+		}
+	}
+	for _, m := range []*brimline.Marker{{}, exampleMarker(t), {TruncatedAt: 7001, Sweeps: exampleMarker(t).Sweeps}} {
+		b := encode(t, codecs.Marker{}, m)
+		if last, ok := codecs.WindowLast(b); !ok || last != max(m.TruncatedAt, m.Last()) || codecs.WindowIsTimed(b) {
+			t.Errorf("%+v: %d, %v", m, last, ok)
+		}
+		if last, ok := codecs.WindowLast(b[:len(b)-1]); ok {
+			t.Errorf("%+v, cut off: %d", m, last)
 		}
 	}
 	for _, b := range [][]byte{nil, {2}, {2, 4}, {3}, {1, 4, 2}, {4, 4, 2}, []byte("{}")} {

@@ -16,7 +16,7 @@ import (
 	"github.com/alecthomas/kong"
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/internal/urls"
-	"gopkg.in/yaml.v3"
+	"go.yaml.in/yaml/v3"
 )
 
 // Places where the file is looked for when none is named, in order. The second
