@@ -179,7 +179,7 @@ func (w *Windows) User(ctx context.Context, id string, now brimline.Time) (User,
 	u.AsOf.Partition = partition
 	if partition >= 0 {
 		// Read after the values, so that the answer is never older than it says.
-		p := Progress{Offset: w.copies[partition].Offset(), End: w.ends.of(ctx, partition)}
+		p := Progress{Offset: w.parts[partition].offset(), End: w.ends.of(ctx, partition)}
 		u.AsOf.Table, u.AsOf.Lag = p.Offset, p.Lag()
 	}
 	return u, nil
@@ -196,8 +196,11 @@ func (w *Windows) whole(id string) (whole *brimline.Window, err error) {
 			return nil, err
 		}
 		whole, _, err = codecs.AssembleWindow(value, func(n uint64) ([]byte, error) {
-			return w.copies[w.partition(id)].Get(processors.SegmentKey(id, n))
+			return w.parts[w.partition(id)].get(processors.SegmentKey(id, n))
 		})
+		if isUnread(err) {
+			return nil, w.failed(err)
+		}
 		if !errors.Is(err, codecs.ErrTorn) {
 			return whole, err
 		}
@@ -215,9 +218,9 @@ func (w *Windows) window(key string) (*brimline.Window, error) {
 
 // marker reads a partition's marker, nil where there is none.
 func (w *Windows) marker(partition int32) (*brimline.Marker, error) {
-	raw, err := w.copies[partition].Get(processors.MarkerKey(partition, len(w.copies)))
+	raw, err := w.parts[partition].get(processors.MarkerKey(partition, len(w.parts)))
 	if err != nil {
-		return nil, readError(w.name, err)
+		return nil, w.failed(err)
 	}
 	if raw == nil {
 		return nil, nil
