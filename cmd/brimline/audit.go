@@ -118,7 +118,7 @@ func (c *auditCmd) Run(w *world) error {
 		return err
 	}
 	if c.Record {
-		if err := app.RecordAudit(c.options(), c.streams(), r, time.Since(began), "brimline audit"); err != nil {
+		if err := app.RecordAudit(c.options(), c.streams(), app.AuditReport(r, time.Since(began))); err != nil {
 			return halted(w, err)
 		}
 	}

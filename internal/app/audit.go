@@ -358,8 +358,12 @@ func auditReport(r *audit.Result, took time.Duration, by string) *codecs.AuditRe
 	}
 }
 
-// RecordAudit writes a result into the topic of reports, where all instances see it.
-func RecordAudit(o kafka.Options, s processors.Streams, r *audit.Result, took time.Duration, by string) error {
-	record := map[string]any{processors.AuditKey: auditReport(r, took, by)}
-	return emit(o, s.Reports, codecs.Audit{}, record, "writing a report")
+// RecordAudit writes a report into the topic of reports, where all instances see it.
+func RecordAudit(o kafka.Options, s processors.Streams, r *codecs.AuditReport) error {
+	return emit(o, s.Reports, codecs.Audit{}, map[string]any{processors.AuditKey: r}, "writing a report")
+}
+
+// AuditReport is the report of a result that a command has.
+func AuditReport(r *audit.Result, took time.Duration) *codecs.AuditReport {
+	return auditReport(r, took, "brimline audit")
 }

@@ -145,7 +145,9 @@ func (a *App) Status(ctx context.Context) httpapi.Status {
 	if p := a.reports.newest(); p != nil {
 		s.Proof = proofStatus(p)
 	}
+	s.Audit = auditStatus(a.reports.audited())
 	s.Notices = append(s.Notices, a.proofNotices(a.clock())...)
+	s.Notices = append(s.Notices, a.auditNotices(a.clock())...)
 	if a.judged != nil {
 		s.Verification = a.judged.status(time.Now(), a.groupLag())
 		if n := s.Verification.Notice(a.streams.Dismissed); n != nil {

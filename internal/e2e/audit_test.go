@@ -1,11 +1,15 @@
 package e2e
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"os/exec"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -280,4 +284,141 @@ func (j *job) load(
 		j.Produce(t, j.names.Source, events)
 		changes += len(events)
 	}
+}
+
+// TestAuditEvery: one instance of a group compares by itself, and all show what was found, the command's result too.
+func TestAuditEvery(t *testing.T) {
+	t.Parallel()
+	j := newJob(t, parts(t), 2, "rules: [{id: week, window: 7d, limit: 3000}]")
+	now := brimline.TimeOf(time.Now().Add(-time.Hour))
+	j.created(t, testkit.Row{ID: 1, User: 5, Amount: 40_00, Time: now}, testkit.Row{ID: 2, User: 6, Amount: 40_00, Time: now})
+	j.finish(t)
+	j.table.Insert(t, []testkit.Row{{ID: 3, User: 7, Amount: 40_00, Time: now}})
+	if a := j.audit(t, "--grace", "0s", "--record"); !slices.Equal(a.found, []string{"missing 7/3"}) || a.Unknown != 1 {
+		t.Errorf("%+v", a)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	address := regexp.MustCompile(`msg=listening url=http://(\S+)`)
+	await := func(p *testkit.Process, path, want string) {
+		t.Helper()
+		body := ""
+		err := testkit.Eventually(ctx, func() (bool, error) {
+			m := address.FindStringSubmatch(p.Output())
+			if m == nil {
+				return false, nil
+			}
+			r, err := http.Get("http://" + m[1] + path)
+			if err != nil {
+				return false, err
+			}
+			defer r.Body.Close()
+			b, err := io.ReadAll(r.Body)
+			body = string(b)
+			return regexp.MustCompile(want).MatchString(body), err
+		})
+		if err != nil {
+			t.Fatalf("%s never had %s: %v\n%s", path, want, err, body)
+		}
+	}
+	idle := j.start(t, 0, "--listen", "127.0.0.1:0", "--stages", "route") // it has no partition to verify
+	await(idle, "/api/v1/status", `"audit":\{[^}]*"missing":1,[^}]*"instance":"brimline audit".*"kind":"rows_differ","level":"warning"`)
+	by := j.start(t, 1, "--listen", "off", "--audit-every", "1s", "--replica-url", j.url)
+	await(idle, "/api/v1/status", `"audit":\{[^}]*"users":2,"rows":2,"unknown_users":1,"missing":1,[^}]*"instance":"[^b"]`)
+	await(idle, "/metrics", `(?m)^brimline_audit_findings\{kind="missing"\} 1$`)
+	await(idle, "/metrics", `(?m)^brimline_audit_rows 2$`)
+	await(idle, "/", "2 rows of 2 users up to LSN [0-9A-F/]+: 1 missing, compared ")
+	if code, out := j.command(t, "status", "--every", "10ms", "--listen", "off"); code != 0 ||
+		!strings.Contains(out, "2 rows of 2 users up to LSN ") {
+		t.Errorf("status: exit code %d\n%s", code, out)
+	}
+	j.table.Delete(t, 3)
+	await(idle, "/api/v1/status", `"audit":\{[^}]*"unknown_users":0,"missing":0,.*"notices":\[\]`)
+	for _, p := range []*testkit.Process{by, idle} {
+		p.Signal(syscall.SIGTERM)
+		j.mustEnd(t, p)
+	}
+}
+
+// TestAuditRefuses: what cannot be asked is said before anything long begins, and a signal ends it.
+func TestAuditRefuses(t *testing.T) {
+	t.Parallel()
+	j := newJob(t, parts(t), 1, "rules: [{id: week, window: 7d, limit: 3000}]")
+	now := brimline.TimeOf(time.Now().Add(-time.Hour))
+	j.created(t, testkit.Row{ID: 1, User: 5, Amount: 40_00, Time: now})
+	j.finish(t)
+	refuse := func(want int, says string, args ...string) {
+		t.Helper()
+		args = append(args, "--grace", "0s")
+		if code, out, errors := j.auditing(t, args...); code != want || !strings.Contains(out+errors, says) {
+			t.Errorf("%q: exit code %d, without %q\n%s%s", args, code, says, out, errors)
+		}
+	}
+	refuse(2, "either says which users", "--sample", "5", "--user", "5")
+	refuse(2, "some users say nothing of the group", "--record", "--user", "5")
+	refuse(2, "not above 0 and up to 1", "--share", "0")
+	refuse(2, "this group reads topic", "--source", "another")
+	refuse(2, "it does not exist", "--group", "another")
+	refuse(2, "this server has no such replication slot", "--slot", "none")
+	refuse(0, "1 row of 1 user up to LSN ", "--sample", "5")
+	refuse(0, "0 rows of 1 user up to LSN ", "--user", "nobody") // no user of a table with numbers
+	refuse(0, "0 missing, 0 phantom, 0 different", "--replica-url", j.url, "--database-url", "postgres://127.0.0.1:1/x")
+
+	// What the slot has not delivered yet is no finding; when it has, it is.
+	slot := testkit.Unique(t)
+	j.table.Exec(t, `SELECT pg_create_logical_replication_slot($1, 'pgoutput')`, slot)
+	j.table.Insert(t, []testkit.Row{{ID: 2, User: 5, Amount: 40_00, Time: now}})
+	refuse(0, "1 row not in the stream yet", "--slot", slot)
+	refuse(1, "MISSING   user 5, row 2: PostgreSQL has 40.00 at ")
+	j.table.Exec(t, `SELECT pg_replication_slot_advance($1, pg_current_wal_insert_lsn())`, slot)
+	refuse(1, "MISSING   user 5, row 2: ", "--slot", slot)
+	j.table.Exec(t, `SELECT pg_drop_replication_slot($1)`, slot)
+
+	// A row that no stream can hold is missing for that reason.
+	j.table.Exec(t, `UPDATE streaming.transactions SET amount = 'NaN' WHERE id = 2`)
+	refuse(1, "MISSING   user 5, row 2: PostgreSQL has NaN at ", "--user", "5")
+	j.table.Delete(t, 2)
+
+	// A table whose rows of before were removed by a job that the stream does not tell of.
+	j.table.Delete(t, 1)
+	refuse(1, "PHANTOM   user 5, row 1: the window has 40.00 at ")
+	refuse(0, "0 rows of 1 user", "--table-from", time.Now().UTC().Format(time.RFC3339))
+
+	// While PostgreSQL lets it wait, a signal ends it at once, and the statement's bound in time.
+	lock, err := testkit.Connect(t, j.url).Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := lock.Exec(t.Context(), `LOCK TABLE streaming.transactions IN ACCESS EXCLUSIVE MODE`); err != nil {
+		t.Fatal(err)
+	}
+	refuse(3, "", "--statement-timeout", "500ms")
+	stopped := j.auditCommand(t)
+	var errors strings.Builder
+	stopped.Stderr = &errors
+	if err := stopped.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	waiting := func(n int) {
+		t.Helper()
+		err := testkit.Eventually(ctx, func() (bool, error) {
+			var have int
+			err := j.table.Conn.QueryRow(ctx, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+				AND application_name LIKE 'brimline audit%' AND wait_event_type = 'Lock'`).Scan(&have)
+			return have == n, err
+		})
+		if err != nil {
+			t.Fatalf("not %d statements wait: %v", n, err)
+		}
+	}
+	waiting(1)
+	_ = stopped.Process.Signal(os.Interrupt)
+	_ = stopped.Wait()
+	if code := stopped.ProcessState.ExitCode(); code != 1 || !strings.Contains(errors.String(), "there is no result") {
+		t.Errorf("exit code %d\n%s", code, &errors)
+	}
+	waiting(0)
+	_ = lock.Rollback(t.Context())
 }
