@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -421,4 +422,47 @@ func TestAuditRefuses(t *testing.T) {
 	}
 	waiting(0)
 	_ = lock.Rollback(t.Context())
+}
+
+// TestAuditTakes measures an audit of BRIMLINE_AUDIT_ROWS rows, of one user for each hundred of them.
+func TestAuditTakes(t *testing.T) {
+	n, _ := strconv.Atoi(os.Getenv("BRIMLINE_AUDIT_ROWS"))
+	if n == 0 {
+		t.Skip("it measures, and decides nothing: BRIMLINE_AUDIT_ROWS says of how many rows")
+	}
+	const partitions, each = 8, 100_000
+	r := testkit.Rand(testkit.Seed(t))
+	j := newJob(t, parts(t), partitions, "rules: [{id: week, window: 7d, limit: 3000000}]")
+	now := time.Now().Truncate(time.Second)
+	rows := testkit.History{
+		Rows: n, Users: max(1, n/100), Start: now.Add(-6 * 24 * time.Hour), Span: 5 * 24 * time.Hour, Grain: time.Second,
+		MaxAmount: 40000,
+	}.Draw(r)
+	for some := range slices.Chunk(rows, each) {
+		j.table.Insert(t, some)
+		var events []testkit.Event
+		for i := range some {
+			e := testkit.Envelope("transactions", "c", nil, &some[i], some[i].ID)
+			e.Partition = int32(some[i].ID % partitions)
+			events = append(events, e)
+		}
+		j.Produce(t, j.names.Source, events)
+	}
+	j.table.Analyze(t)
+	j.finish(t)
+	gone := rows[n/2]
+	j.table.Delete(t, gone.ID)
+	for _, args := range [][]string{{"--json", "--grace", "0s"}, {"--json", "--grace", "0s"}, {"--json", "--grace", "0s", "--sample", "1000"}} {
+		began := time.Now()
+		c := j.auditCommand(t, args...)
+		out, _ := c.Output()
+		a := &audited{}
+		if err := json.Unmarshal(out, a); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		usage := c.ProcessState.SysUsage().(*syscall.Rusage)
+		t.Logf("%q: %d rows of %d users, %d found, %d looks: %v, %v CPU, %d MiB at most", args[3:], a.Rows, a.Users,
+			len(a.Findings), a.Looks, time.Since(began).Round(10*time.Millisecond),
+			c.ProcessState.UserTime()+c.ProcessState.SystemTime(), usage.Maxrss>>10)
+	}
 }
