@@ -37,7 +37,7 @@ type Candidate struct {
 	// After is a change that PostgreSQL must show as well, beside Source: the newest one to the user's rows. Zero where
 	// that is the message's own.
 	After Seen
-	// Doubted: PostgreSQL has gone on refusing this edge, and the window stands by it.
+	// Doubted: PostgreSQL has gone on dismissing this edge, and the window stands by it.
 	Doubted bool
 	// Apart says that it travels in the stream of questions, in which it is not among what live rows wait for. No codec
 	// writes it: the stream tells.

@@ -14,7 +14,7 @@ type Point struct {
 // Course is how the total of u.Rules[rule] went from from to to: at each time
 // t the total over [t-Window, t] of the retained rows. The first point is at
 // from; equal neighbours are left out. Nil when from is after to, or when u
-// was not made by Judge.
+// was not made by UserAt.
 func (u *User) Course(rule int, from, to brimline.Time) []Point {
 	if rule < 0 || rule >= len(u.compiled) || from > to {
 		return nil

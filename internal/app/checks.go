@@ -11,6 +11,7 @@ import (
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/codecs"
+	"github.com/brimline/brimline/codecs/debezium"
 	"github.com/brimline/brimline/internal/config"
 	"github.com/brimline/brimline/internal/kafka"
 	"github.com/brimline/brimline/internal/preflight"
@@ -222,7 +223,7 @@ func (e *examination) records(c *config.Config, set *rules.Set, newest *prefligh
 	} else if e.recorded != nil {
 		o.Facts, o.Identity = e.recorded.Facts, e.recorded.Identity
 	}
-	if _, err := codecs.NewDebezium(o); err != nil {
+	if _, err := debezium.New(o); err != nil {
 		if !e.failed() { // else the columns' own findings say it, and better
 			f := preflight.Failed("settings_wrong", err)
 			f.Remedy = cmp.Or(f.Remedy, "correct the settings, or take out what is said to have no effect")

@@ -35,6 +35,7 @@ const (
 // layers is in the order of the tree: a row may name only rows above it, so the table cannot hold a cycle.
 func layers() []layer {
 	stage := []string{".", "codecs", "processors", "internal/sliding", "internal/failpoint"}
+	routing := append(slices.Clone(stage), "codecs/debezium")
 	keeping := append(slices.Clone(stage), "internal/table")
 	return []layer{
 		{".", nil, nil},
@@ -42,7 +43,8 @@ func layers() []layer {
 		{"internal/plain", nil, nil},
 		{"internal/urls", nil, nil},
 		{"internal/sliding", []string{"."}, nil},
-		{"codecs", []string{"."}, nil},
+		{"codecs/debezium", []string{"."}, nil},
+		{"codecs", []string{".", "codecs/debezium"}, nil},
 		{"internal/rules", []string{".", "internal/sliding"}, []string{yamlModule, "github.com/expr-lang/expr"}},
 		{"internal/postgres", []string{".", "internal/urls"}, []string{pgxModule}},
 		{"internal/ledger", []string{".", "internal/sliding", "internal/postgres", "internal/failpoint"}, []string{pgxModule}},
@@ -50,35 +52,36 @@ func layers() []layer {
 		{"internal/audit", []string{".", "internal/ledger"}, nil},
 		{"docs", nil, nil},
 		{"internal/starter", []string{".", "docs", "internal/ledger"}, nil},
-		{"internal/judge", []string{".", "internal/postgres"}, nil},
-		{"internal/prove", []string{".", "internal/ledger", "internal/judge"}, nil},
-		{"internal/kafka", []string{".", "internal/failpoint"}, []string{saramaModule, gokaModule, franzModule + "/pkg/kgo", franzModule + "/pkg/kerr", franzModule + "/pkg/kmsg", franzModule + "/pkg/sasl", "github.com/rcrowley/go-metrics", "github.com/xdg-go/scram"}},
+		{"internal/reference", []string{".", "internal/postgres"}, nil},
+		{"internal/prove", []string{".", "internal/ledger", "internal/reference"}, nil},
+		{"internal/kafka", []string{".", "internal/failpoint"}, []string{saramaModule, gokaModule, franzModule, "github.com/rcrowley/go-metrics", "github.com/xdg-go/scram"}},
 		{"internal/table", []string{".", "internal/failpoint"}, []string{gokaModule, leveldbModule}},
 		{"internal/capture", []string{".", "internal/postgres"}, []string{pgxModule, "github.com/jackc/pglogrepl"}},
 		{"internal/capture/kafkasink", []string{"internal/capture"}, []string{saramaModule}},
 		{"internal/embedded", []string{"."}, []string{franzModule + "/pkg/kfake", "github.com/fergusstrange/embedded-postgres", pgxModule}},
 		{"processors", []string{".", "codecs"}, []string{gokaModule}},
-		{"processors/route", stage, []string{gokaModule, franzModule + "/pkg/kgo", franzModule + "/pkg/kerr", franzModule + "/pkg/kmsg", franzModule + "/pkg/kversion", metricsModule}},
+		{"processors/route", routing, []string{gokaModule, franzModule + "/pkg/kgo", franzModule + "/pkg/kerr", franzModule + "/pkg/kmsg", franzModule + "/pkg/kversion", metricsModule}},
 		{"processors/window", keeping, []string{gokaModule, metricsModule}},
 		{"processors/verify", stage, []string{franzModule + "/pkg/kgo", franzModule + "/pkg/kerr", franzModule + "/pkg/kmsg", franzModule + "/pkg/kversion", metricsModule}},
 		{"processors/index", keeping, []string{gokaModule, metricsModule}},
-		{"internal/rulestest", []string{".", "internal/judge", "internal/rules", "processors/window"}, nil},
+		{"internal/rulestest", []string{".", "internal/reference", "internal/rules", "processors/window"}, nil},
 		{"views", []string{
 			".", "codecs", "processors", "internal/sliding", "internal/rules", "internal/kafka", "internal/table",
 		}, []string{gokaModule}},
-		{"internal/preflight", []string{".", "codecs", "processors", "internal/kafka", "internal/postgres",
+		{"internal/preflight", []string{".", "codecs/debezium", "processors", "internal/kafka", "internal/postgres",
 			"internal/rules", "internal/urls"},
 			[]string{pgxModule, "github.com/dustin/go-humanize"}},
-		{"internal/feed", []string{".", "internal/kafka"}, []string{franzModule}},
+		{"internal/feed", []string{".", "internal/kafka"}, nil},
 		{"internal/explain", []string{".", "codecs", "processors", "internal/sliding", "internal/rules", "internal/feed", "views"}, nil},
 		{"internal/httpapi", []string{".", "docs", "codecs", "processors", "internal/plain", "internal/feed", "internal/rules", "internal/explain", "views"}, []string{metricsModule}},
 		{"internal/config", []string{".", "processors", "internal/urls"}, []string{kongModule, yamlModule,
 			"github.com/dustin/go-humanize"}},
 		{"internal/app", []string{
-			".", "codecs", "processors", "processors/route", "processors/window", "processors/verify", "processors/index", "views",
+			".", "codecs", "codecs/debezium", "processors", "processors/route", "processors/window", "processors/verify",
+			"processors/index", "views",
 			"internal/sliding", "internal/rules", "internal/ledger", "internal/kafka", "internal/table", "internal/capture", "internal/capture/kafkasink",
 			"internal/preflight", "internal/feed", "internal/httpapi", "internal/config", "internal/failpoint", "internal/starter",
-			"internal/backtest", "internal/audit", "internal/explain", "internal/judge", "internal/prove",
+			"internal/backtest", "internal/audit", "internal/explain", "internal/reference", "internal/prove",
 		}, []string{gokaModule, metricsModule, leveldbModule, "github.com/dustin/go-humanize"}},
 		{"internal/demo", []string{".", "codecs", "internal/embedded", "internal/kafka", "internal/config", "internal/app"}, []string{pgxModule}},
 		{"internal/leaks", nil, []string{"go.uber.org/goleak"}},
@@ -96,7 +99,7 @@ func layers() []layer {
 		{"examples/consumer", []string{".", "codecs"}, []string{pgxModule, franzModule + "/pkg/kgo"}},
 		{"cmd/brimline", []string{
 			".", "codecs", "processors", "views", "internal/plain", "internal/sliding", "internal/rules", "internal/kafka", "internal/preflight",
-			"internal/httpapi", "internal/config", "internal/app", "internal/demo", "internal/judge", "internal/rulestest",
+			"internal/httpapi", "internal/config", "internal/app", "internal/demo", "internal/reference", "internal/rulestest",
 			"internal/starter", "internal/backtest", "internal/feed", "internal/explain", "internal/prove", "internal/audit",
 		}, []string{kongModule, "golang.org/x/term"}},
 	}

@@ -148,8 +148,8 @@ func (a *App) Status(ctx context.Context) httpapi.Status {
 	s.Audit = auditStatus(a.reports.audited())
 	s.Notices = append(s.Notices, a.proofNotices(a.clock())...)
 	s.Notices = append(s.Notices, a.auditNotices(a.clock())...)
-	if a.judged != nil {
-		s.Verification = a.judged.status(time.Now(), a.groupLag())
+	if a.verified != nil {
+		s.Verification = a.verified.status(time.Now(), a.groupLag())
 		if n := s.Verification.Notice(a.streams.Dismissed); n != nil {
 			s.Notices = append(s.Notices, *n)
 		}

@@ -12,7 +12,7 @@ import (
 	"github.com/brimline/brimline/internal/sliding"
 )
 
-// Options say what is judged.
+// Options say which rows and rules a run evaluates.
 type Options struct {
 	Rules []sliding.Rule
 	// Against are other rules, compared with Rules by their id, if Compare is set.
@@ -88,8 +88,8 @@ const (
 	mostExamples = 5
 )
 
-// judgedAtLeast is how many rows are judged at once.
-const judgedAtLeast = 4096
+// evaluatedAtLeast is how many rows are evaluated at once.
+const evaluatedAtLeast = 4096
 
 // errAgain says that alerts were given out that would come a second time.
 var errAgain = &brimline.Error{
@@ -98,7 +98,7 @@ var errAgain = &brimline.Error{
 	Err:    errors.New("the reading was cut off after alerts had been written, and would write them again"),
 }
 
-// Run judges all rows. An error of a row that cannot be added up, a bound that is reached, or the database's
+// Run evaluates all rows. An error of a row that cannot be added up, a bound that is reached, or the database's
 // is as package ledger gives it.
 func Run(ctx context.Context, l *ledger.Ledger, o Options) (*Report, error) {
 	if o.Budget > 0 {
@@ -152,7 +152,7 @@ func longest(o *Options) (window, quiet time.Duration) {
 	return window, quiet
 }
 
-// fold takes rows by user and time, and judges them.
+// fold takes rows by user and time, and evaluates them.
 type fold struct {
 	o       *Options
 	begin   brimline.Time // from which edges are looked for: those before Options.From may make later ones silent
@@ -163,9 +163,9 @@ type fold struct {
 
 	user string
 	rows []brimline.Transaction // of the user; those that no window to come reaches are gone
-	next brimline.Time          // row times before it are judged
+	next brimline.Time          // row times before it are evaluated
 	few  int                    // rows are judged so many at once, or more
-	due  int                    // length of rows at which they are judged
+	due  int                    // length of rows at which they are evaluated
 }
 
 // course is one rule on its way through the rows.
@@ -196,7 +196,7 @@ func (s *said) silences(rule *sliding.Rule, at brimline.Time) (silent bool) {
 
 func newFold(o *Options) *fold {
 	window, quiet := longest(o)
-	f := &fold{o: o, longest: window, begin: o.From.Add(-quiet), few: judgedAtLeast}
+	f := &fold{o: o, longest: window, begin: o.From.Add(-quiet), few: evaluatedAtLeast}
 	f.next = f.begin
 	f.report = Report{From: o.From, To: o.To, Oldest: brimline.MaxTime, Newest: brimline.MinTime}
 	add := func(now, old *sliding.Rule) {
@@ -242,13 +242,13 @@ func (f *fold) take(row *brimline.Transaction) error {
 	f.report.Oldest, f.report.Newest = min(f.report.Oldest, row.Time), max(f.report.Newest, row.Time)
 	f.rows = append(f.rows, *row)
 	if len(f.rows) >= f.due {
-		return f.judge(row.Time - 1)
+		return f.evaluate(row.Time - 1)
 	}
 	return nil
 }
 
-// judge looks at row times that are not judged yet, up to a time at which no further row can come.
-func (f *fold) judge(to brimline.Time) error {
+// evaluate looks at row times that are not evaluated yet, up to a time at which no further row can come.
+func (f *fold) evaluate(to brimline.Time) error {
 	for _, c := range f.courses {
 		if err := f.look(c, to); err != nil {
 			return err
@@ -303,7 +303,7 @@ func (f *fold) finish() error {
 	if f.report.Rows == 0 {
 		return nil
 	}
-	if err := f.judge(f.o.To); err != nil {
+	if err := f.evaluate(f.o.To); err != nil {
 		return err
 	}
 	f.report.Users++

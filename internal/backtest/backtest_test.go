@@ -17,8 +17,8 @@ import (
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/internal/backtest"
 	"github.com/brimline/brimline/internal/embedded"
-	"github.com/brimline/brimline/internal/judge"
 	"github.com/brimline/brimline/internal/ledger"
+	"github.com/brimline/brimline/internal/reference"
 	"github.com/brimline/brimline/internal/rules"
 	"github.com/brimline/brimline/internal/testkit"
 )
@@ -155,7 +155,7 @@ func (w *world) judged(t testing.TB, set *rules.Set) map[string]testkit.Verdict 
 }
 
 // TestAlertsAreTheEdges: a backtest finds PostgreSQL's edges, with its figures, of all measures; its heavy user has
-// more rows than are judged at once. What it counts by rule, user and day is what it found.
+// more rows than are evaluated at once. What it counts by rule, user and day is what it found.
 func TestAlertsAreTheEdges(t *testing.T) {
 	r := testkit.Rand(testkit.Seed(t))
 	set := parse(t, everyMeasure(r))
@@ -374,7 +374,7 @@ func TestAgainst(t *testing.T) {
 	}
 }
 
-// TestManyRowsOfOneTime: rows of one time that are more than are judged at once make one edge.
+// TestManyRowsOfOneTime: rows of one time that are more than are evaluated at once make one edge.
 func TestManyRowsOfOneTime(t *testing.T) {
 	set := parse(t, `rules: [{id: r, window: 1h, limit: "100"}]`)
 	w := newWorld(t, set)
@@ -468,7 +468,7 @@ func TestByTheDefinition(t *testing.T) {
 	w := newWorld(t, set)
 	rows := draw(t, r, 800, 4)
 	w.table.Insert(t, rows)
-	var table judge.Table
+	var table reference.Table
 	users := map[string]bool{}
 	for _, row := range rows {
 		user := fmt.Sprint(row.User)
@@ -481,7 +481,7 @@ func TestByTheDefinition(t *testing.T) {
 	var want []string
 	for _, rule := range set.Compiled() {
 		for user := range users {
-			judged := &judge.Rule{Rule: rule.Rule, Takes: rule.Takes}
+			judged := &reference.Rule{Rule: rule.Rule, Takes: rule.Takes}
 			for _, e := range table.Edges(judged, user, brimline.MinTime, brimline.MaxTime) {
 				want = append(want, brimline.AlertID(user, rule.ID, e.At))
 			}

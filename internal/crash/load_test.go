@@ -221,7 +221,7 @@ func (r *round) withoutUnseen(rows []testkit.Row) (left []testkit.Row) {
 	return left
 }
 
-// distrustUnseen does what operators do who know of whom rows were lost. Those whose edge PostgreSQL has refused were
+// distrustUnseen does what operators do who know of whom rows were lost. Those whose edge PostgreSQL has dismissed were
 // distrusted without that; rows that hide an edge and make none show no sign.
 func distrustUnseen(r *round) {
 	args := []string{

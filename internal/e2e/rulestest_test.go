@@ -312,6 +312,7 @@ func ruleScenarios(t *testing.T) (cases []*rulestest.Case) {
 
 // TestRuleScenarios plays the scenarios on the embedded parts, with brimline's own capture.
 func TestRuleScenarios(t *testing.T) {
+	t.Parallel()
 	j := newJob(t, parts(t), 3, "rules: [{id: none, window: 1d, limit: 1}]")
 	table := testkit.Table{Conn: j.table.Conn, Name: pgx.Identifier{"scenarios", "transactions"}}
 	g := newWholeGround(t, j, table, ruleScenarios(t))

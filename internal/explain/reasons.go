@@ -114,7 +114,7 @@ func (r *Report) Sentence(w Writing) string {
 		}
 		return fmt.Sprintf("%s, but a row of the window, or the question about it, became a dead letter", crossed)
 	case InQuestion:
-		return fmt.Sprintf("the edge at %s was found, and PostgreSQL has not confirmed or refused it yet", edge)
+		return fmt.Sprintf("the edge at %s was found, and PostgreSQL has not confirmed or dismissed it yet", edge)
 	case NotInStream:
 		return fmt.Sprintf("%s by PostgreSQL's rows, of which the change stream has not brought %s: %s", crossed,
 			plural(int64(len(r.OnlyInDatabase)), "row"), "it is behind, or has lost changes")
@@ -159,8 +159,8 @@ func (r *Report) Sentence(w Writing) string {
 }
 
 func (r *Report) why() string {
-	if r.Refusal != nil {
-		return r.Refusal.Reason
+	if r.Dismissal != nil {
+		return r.Dismissal.Reason
 	}
 	return brimline.ReasonNotAbove
 }

@@ -27,7 +27,7 @@ type Report struct {
 	Newest         brimline.Time // newest row that the rule takes up to At, 0 for none
 	Silent         bool          // another edge lies in the rule's quiet before it
 	State          *brimline.EdgeStatus
-	Refusal        *brimline.Alert // the newest dismissal of the edge
+	Dismissal      *brimline.Alert // the newest dismissal of the edge
 	Quiet          brimline.Time
 	NotCounted     int64          // rows of the window that only the rule's where leaves out
 	WithAll        brimline.Total // what the total would be with them
@@ -166,7 +166,7 @@ func StateName(s brimline.EdgeStatus) string {
 	switch s {
 	case brimline.Disturbed:
 		return "disturbed"
-	case brimline.Disproved:
+	case brimline.EdgeDismissed:
 		return "disproved"
 	case brimline.Unjudged:
 		return "unjudged"
@@ -177,25 +177,25 @@ func StateName(s brimline.EdgeStatus) string {
 
 // Body is a report as JSON. Amounts are decimal strings.
 type Body struct {
-	User        string         `json:"user_id"`
-	Found       bool           `json:"found"`
-	Rule        ruleBody       `json:"rule"`
-	At          brimline.Time  `json:"at"`
-	Reason      Reason         `json:"reason"`
-	Sentence    string         `json:"sentence"`
-	Edge        *edgeBody      `json:"edge,omitempty"`
-	Distance    *string        `json:"distance"` // limit less total; null where the total is not known
-	Stream      streamBody     `json:"stream"`
-	Database    *databaseBody  `json:"database"` // null: PostgreSQL was not asked, or could not tell
-	Unasked     string         `json:"database_error,omitempty"`
-	Rows        []rowBody      `json:"rows"` // of the window, newest first
-	RowsTotal   int            `json:"rows_total"`
-	NotCounted  int            `json:"rows_not_counted"`
-	Differences *differBody    `json:"differences,omitempty"`
-	Letters     []letterBody   `json:"dead_letters"`
-	Dismissed   []refusalBody  `json:"dismissed"`
-	Distrusted  *distrustBody  `json:"distrusted,omitempty"`
-	QuietUpTo   *brimline.Time `json:"no_alerts_up_to,omitempty"`
+	User        string          `json:"user_id"`
+	Found       bool            `json:"found"`
+	Rule        ruleBody        `json:"rule"`
+	At          brimline.Time   `json:"at"`
+	Reason      Reason          `json:"reason"`
+	Sentence    string          `json:"sentence"`
+	Edge        *edgeBody       `json:"edge,omitempty"`
+	Distance    *string         `json:"distance"` // limit less total; null where the total is not known
+	Stream      streamBody      `json:"stream"`
+	Database    *databaseBody   `json:"database"` // null: PostgreSQL was not asked, or could not tell
+	Unasked     string          `json:"database_error,omitempty"`
+	Rows        []rowBody       `json:"rows"` // of the window, newest first
+	RowsTotal   int             `json:"rows_total"`
+	NotCounted  int             `json:"rows_not_counted"`
+	Differences *differBody     `json:"differences,omitempty"`
+	Letters     []letterBody    `json:"dead_letters"`
+	Dismissed   []dismissalBody `json:"dismissed"`
+	Distrusted  *distrustBody   `json:"distrusted,omitempty"`
+	QuietUpTo   *brimline.Time  `json:"no_alerts_up_to,omitempty"`
 }
 
 type ruleBody struct {
@@ -267,7 +267,7 @@ type letterBody struct {
 	Remedy    string        `json:"remedy,omitempty"`
 }
 
-type refusalBody struct {
+type dismissalBody struct {
 	Edge     brimline.Time `json:"edge"`
 	Reason   string        `json:"reason"`
 	At       brimline.Time `json:"at,omitzero"`
@@ -301,7 +301,7 @@ func (r *Report) Body(rowsMost int) Body {
 				&r.Stream.At,
 			), r.Stream.Complete, r.Stream.Distrusted, r.AsOf.Input, r.AsOf.Partition, r.AsOf.Lag,
 		},
-		Rows: []rowBody{}, RowsTotal: len(r.Rows), Letters: []letterBody{}, Dismissed: []refusalBody{},
+		Rows: []rowBody{}, RowsTotal: len(r.Rows), Letters: []letterBody{}, Dismissed: []dismissalBody{},
 	}
 	if r.Rule.Shadow {
 		b.Rule.Mode = "shadow"
@@ -344,13 +344,13 @@ func (r *Report) Body(rowsMost int) Body {
 		)
 	}
 	for _, d := range r.Dismissed[:min(len(r.Dismissed), most)] {
-		refusal := refusalBody{
+		dismissal := dismissalBody{
 			Edge: d.Candidate.Edge, Reason: d.Reason, At: d.Verification.At, Stream: r.figuresBody(&d.Candidate.Stream),
 		}
 		if d.Database != nil {
-			refusal.Database = new(r.figuresBody(d.Database))
+			dismissal.Database = new(r.figuresBody(d.Database))
 		}
-		b.Dismissed = append(b.Dismissed, refusal)
+		b.Dismissed = append(b.Dismissed, dismissal)
 	}
 	if d := r.Doubt; d != nil {
 		b.Distrusted = &distrustBody{d.Reason, d.At, d.Floor}

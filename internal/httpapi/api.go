@@ -110,7 +110,7 @@ func edgeStatus(s brimline.EdgeStatus) string {
 	switch s {
 	case brimline.Disturbed:
 		return "disturbed"
-	case brimline.Disproved:
+	case brimline.EdgeDismissed:
 		return "disproved"
 	default:
 		return "announced"
@@ -268,14 +268,14 @@ func (h *handler) topology(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, http.StatusOK, map[string]any{"stages": stages})
 }
 
-func topicOf(e *processors.Edge) *topicBody {
+func topicOf(e *processors.Stream) *topicBody {
 	if e == nil {
 		return nil
 	}
 	return &topicBody{e.Topic, e.Key, e.What}
 }
 
-func topicsOf(edges []processors.Edge) []topicBody {
+func topicsOf(edges []processors.Stream) []topicBody {
 	out := []topicBody{}
 	for i := range edges {
 		out = append(out, *topicOf(&edges[i]))

@@ -398,7 +398,7 @@ func (w *world) metric(name string) (sum float64) {
 	return sum
 }
 
-// fakeLedger confirms every edge at an even hour, refutes the others, and finds an edge in every half hour.
+// fakeLedger confirms every edge at an even hour, dismisses the others, and finds an edge in every half hour.
 type fakeLedger struct {
 	mu    sync.Mutex
 	err   error

@@ -63,7 +63,7 @@ func TestQuiet(t *testing.T) {
 	if got := said(w.streams.Dismissed); !slices.Equal(got, dismissed) {
 		t.Errorf("dismissed\n %q\nwant\n %q", got, dismissed)
 	}
-	no := fmt.Sprintf("kind %d", brimline.Refuted)
+	no := fmt.Sprintf("kind %d", brimline.Dismissal)
 	w.expect("silent: "+no, "silent: "+no, "above: "+no)
 	if got := w.read(w.streams.Again); len(got) != 0 {
 		t.Errorf("%d edges are asked about again", len(got))

@@ -11,7 +11,7 @@ import (
 // metrics say, in numbers.
 type Tally struct {
 	Edges     int64            // candidates of kind edge
-	Dismissed map[string]int64 // of them, those that PostgreSQL refuted, by reason
+	Dismissed map[string]int64 // of them, those that PostgreSQL dismissed, by reason
 	Early     int64            // of them, those that it confirmed, before the time from which the group alerts
 }
 

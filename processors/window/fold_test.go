@@ -147,7 +147,7 @@ func (w *world) verify() {
 				w.onAlert(c)
 			}
 		} else {
-			answer.Kind, answer.Edges, answer.Cause = brimline.Refuted, []brimline.Time{c.Edge}, c.Cause.Offset
+			answer.Kind, answer.Edges, answer.Cause = brimline.Dismissal, []brimline.Time{c.Edge}, c.Cause.Offset
 		}
 		if len(answer.Edges) > 0 {
 			w.stream = append(w.stream, answer)
@@ -262,24 +262,24 @@ func TestFoldAppliesUpdatesAndDeletes(t *testing.T) {
 	})
 }
 
-func TestRefutedEdgeComesBack(t *testing.T) {
+func TestDismissedEdgeComesBack(t *testing.T) {
 	r := brimline.Rule{ID: "net", Window: time.Hour, Limit: brimline.Count(10), Measure: brimline.Sum}
 	f := NewFolder(&brimline.RuleSet{Rules: []brimline.Rule{r}}, []sliding.Rule{{Rule: r, Fingerprint: r.Fingerprint()}}, time.Hour)
 	at := brimline.TimeOf(time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC))
 	upsert := func(id string, amount brimline.Amount, t brimline.Time) brimline.Change {
 		return brimline.Change{Kind: brimline.Upsert, User: "u", Row: brimline.Transaction{ID: id, User: "u", Amount: amount, Time: t}}
 	}
-	refuted := brimline.Change{Kind: brimline.Refuted, User: "u", Rule: r.Fingerprint(), Edges: []brimline.Time{at}, Cause: 0}
+	dismissed := brimline.Change{Kind: brimline.Dismissal, User: "u", Rule: r.Fingerprint(), Edges: []brimline.Time{at}, Cause: 0}
 	changed := upsert("2", 1, at-1)
 	for _, tc := range []struct {
 		name   string
 		stream []brimline.Change
 		want   []int64 // offsets that raise the candidate
 	}{
-		{"a refuted edge stays quiet", []brimline.Change{upsert("1", 11, at), refuted, upsert("2", -1, at+1)}, []int64{0}},
-		{"the no comes first", []brimline.Change{upsert("1", 11, at), refuted, changed}, []int64{0, 2}},
-		{"the change comes first", []brimline.Change{upsert("1", 11, at), changed, refuted}, []int64{0, 2}},
-		{"an old no means nothing", []brimline.Change{upsert("1", 11, at), refuted, changed, refuted, upsert("3", 0, at-2)}, []int64{0, 2}},
+		{"a dismissed edge stays quiet", []brimline.Change{upsert("1", 11, at), dismissed, upsert("2", -1, at+1)}, []int64{0}},
+		{"the no comes first", []brimline.Change{upsert("1", 11, at), dismissed, changed}, []int64{0, 2}},
+		{"the change comes first", []brimline.Change{upsert("1", 11, at), changed, dismissed}, []int64{0, 2}},
+		{"an old no means nothing", []brimline.Change{upsert("1", 11, at), dismissed, changed, dismissed, upsert("3", 0, at-2)}, []int64{0, 2}},
 	} {
 		w, got := f.NewState("u", nil, nil, 0), []int64(nil)
 		for i := range tc.stream {

@@ -107,7 +107,7 @@ func (h *replays) answer(way int) *brimline.Change {
 	}
 	switch {
 	case c.Kind == brimline.EdgeCandidate:
-		a.Kind = brimline.Refuted
+		a.Kind = brimline.Dismissal
 	default:
 		a.Kind, a.Index, a.Edges, a.Apart = brimline.EdgesFound, c.Cause.Index, nil, c.Apart
 		for at := c.Edge; at <= c.Until; at += hour {
