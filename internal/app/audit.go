@@ -101,11 +101,8 @@ func OpenAudit(ctx context.Context, cluster *kafka.Cluster, o AuditOptions) (_ *
 
 // indexed refuses a large table in which no index finds the rows of a user.
 func (a *Audit) indexed(ctx context.Context, s *codecs.GroupSettings) error {
-	if a.o.AnyPlan {
-		return nil
-	}
 	there, bytes, create, err := a.ledger.Index(ctx)
-	if err != nil || there || bytes <= largeTable {
+	if err != nil || there || a.o.AnyPlan || bytes <= largeTable {
 		return err
 	}
 	return &brimline.Error{

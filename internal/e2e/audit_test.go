@@ -18,7 +18,9 @@ import (
 	"time"
 
 	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/codecs"
 	"github.com/brimline/brimline/internal/testkit"
+	"github.com/brimline/brimline/processors"
 )
 
 // audited is what brimline audit says as JSON.
@@ -430,39 +432,45 @@ func TestAuditTakes(t *testing.T) {
 	if n == 0 {
 		t.Skip("it measures, and decides nothing: BRIMLINE_AUDIT_ROWS says of how many rows")
 	}
-	const partitions, each = 8, 100_000
-	r := testkit.Rand(testkit.Seed(t))
+	const partitions, each = 8, 100
 	j := newJob(t, parts(t), partitions, "rules: [{id: week, window: 7d, limit: 3000000}]")
-	now := time.Now().Truncate(time.Second)
-	rows := testkit.History{
-		Rows: n, Users: max(1, n/100), Start: now.Add(-6 * 24 * time.Hour), Span: 5 * 24 * time.Hour, Grain: time.Second,
-		MaxAmount: 40000,
-	}.Draw(r)
-	for some := range slices.Chunk(rows, each) {
-		j.table.Insert(t, some)
-		var events []testkit.Event
-		for i := range some {
-			e := testkit.Envelope("transactions", "c", nil, &some[i], some[i].ID)
-			e.Partition = int32(some[i].ID % partitions)
-			events = append(events, e)
-		}
-		j.Produce(t, j.names.Source, events)
-	}
-	j.table.Analyze(t)
 	j.finish(t)
-	gone := rows[n/2]
-	j.table.Delete(t, gone.ID)
-	for _, args := range [][]string{{"--json", "--grace", "0s"}, {"--json", "--grace", "0s"}, {"--json", "--grace", "0s", "--sample", "1000"}} {
-		began := time.Now()
-		c := j.auditCommand(t, args...)
-		out, _ := c.Output()
-		a := &audited{}
-		if err := json.Unmarshal(out, a); err != nil {
-			t.Fatalf("%v\n%s", err, out)
+	users := max(1, n/each)
+	start := brimline.TimeOf(time.Now().Truncate(time.Second).Add(-5 * 24 * time.Hour))
+	j.table.Exec(t, `INSERT INTO streaming.transactions SELECT n, n % $1, (n % 40000) / 100.0,
+		$2::timestamptz + n * interval '100 microseconds' FROM generate_series(0, $3 - 1) n`, users, start.Std(), users*each)
+	j.table.Analyze(t)
+	var events []testkit.Event // the window stage's values
+	for u := range users {
+		w := &brimline.Window{Last: 1, Floor: brimline.MinTime, Scale: 2}
+		for k := range each {
+			id := u + k*users
+			w.Rows = append(w.Rows, brimline.RowOf(&brimline.Transaction{ID: fmt.Sprint(id), Amount: brimline.Amount(id % 40000),
+				Time: start + brimline.Time(id*100)}))
 		}
-		usage := c.ProcessState.SysUsage().(*syscall.Rusage)
-		t.Logf("%q: %d rows of %d users, %d found, %d looks: %v, %v CPU, %d MiB at most", args[3:], a.Rows, a.Users,
-			len(a.Findings), a.Looks, time.Since(began).Round(10*time.Millisecond),
-			c.ProcessState.UserTime()+c.ProcessState.SystemTime(), usage.Maxrss>>10)
+		b, err := codecs.WindowPart{}.Encode(w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		key := fmt.Sprint(u)
+		events = append(events, testkit.Event{Partition: processors.Partition(key, partitions), Key: []byte(key), Value: b})
+		if len(events) == 10_000 || u == users-1 {
+			j.Produce(t, j.names.WindowTable, events)
+			events = nil
+		}
+	}
+	j.table.Delete(t, int64(users))
+	for _, args := range [][]string{{}, {}, {"--sample", "1000"}} {
+		began := time.Now()
+		c := j.auditCommand(t, append(args, "--grace", "0s")...)
+		p := testkit.Start(t, binary, []string{"BRIMLINE_DATABASE_URL=" + j.url}, c.Args[1:]...)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		if _, err := p.Wait(ctx); err != nil {
+			t.Fatal(err)
+		}
+		cancel()
+		cpu, peak := p.Usage()
+		line := regexp.MustCompile(`(?m)^\d+ rows of .* up to LSN .*$`).FindString(p.Output())
+		t.Logf("%q: %s: %v, %v CPU, %d MiB at most", args, line, time.Since(began).Round(10*time.Millisecond), cpu, peak>>20)
 	}
 }

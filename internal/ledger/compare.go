@@ -300,12 +300,16 @@ func owners(of []Holding) (users []string, lows []instant) {
 func (k *Look) severalSQL(what string) string {
 	o := &k.l.o
 	user := k.as.columns[o.Columns.User]
+	fence := ""
+	if k.l.userByUser.Load() { // else the planner reads the whole table and joins, as long as that is not very large
+		fence = "OFFSET 0"
+	}
 	return fmt.Sprintf(`FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.text[]), pg_catalog.unnest($2::%[1]s[]))
 			WITH ORDINALITY AS brimline_user (who, low, n)
 		CROSS JOIN LATERAL (SELECT %[2]s FROM %[3]s WHERE %[4]s AND %[5]s >= brimline_user.low AND %[5]s <= $3::%[1]s
-			AND %[6]s IS NOT NULL) AS r`,
+			AND %[6]s IS NOT NULL %[7]s) AS r`,
 		k.TimeType(), what, k.as.sql.table, user.is(o.Columns.User, "brimline_user.who"), quote(o.Columns.Time),
-		quote(o.Columns.Amount))
+		quote(o.Columns.Amount), fence)
 }
 
 func (k *Look) sumsSQL() string {

@@ -81,6 +81,11 @@ func comparisons(t *testing.T, s *server) {
 		t.Errorf("%v, %v; want %v", differ, err, want)
 	}
 
+	l.userByUser.Store(true) // the other way to read them
+	if differ, _, err = l.Differing(t.Context(), of); err != nil || len(differ) != 9 {
+		t.Errorf("user by user: %v, %v", differ, err)
+	}
+
 	// A row that no stream can hold is read all the same.
 	s.exec(t, `ALTER TABLE streaming.compared ALTER amount TYPE numeric`)
 	s.exec(t, `UPDATE streaming.compared SET amount = 'NaN' WHERE id = 101`)
