@@ -226,6 +226,21 @@ func anyWindow() *rapid.Generator[*brimline.Window] {
 	})
 }
 
+func anyMarker() *rapid.Generator[*brimline.Marker] {
+	return rapid.Custom(func(t *rapid.T) *brimline.Marker {
+		m := &brimline.Marker{TruncatedAt: rapid.Int64().Draw(t, "truncated at")}
+		if rapid.Bool().Draw(t, "placed") {
+			m.Truncation = &brimline.Truncation{Source: anySource().Draw(t, "source"), Whole: rapid.Bool().Draw(t, "whole")}
+			m.Truncation.Source.Life = rapid.Uint32().Draw(t, "life")
+			m.Truncation.Source.Snapshot = rapid.Bool().Draw(t, "snapshot")
+		}
+		m.Sweeps = none(rapid.SliceOfN(rapid.Custom(func(t *rapid.T) brimline.Swept {
+			return brimline.Swept{Offset: rapid.Int64().Draw(t, "offset"), Before: anyTime().Draw(t, "before")}
+		}), 0, 4).Draw(t, "sweeps"))
+		return m
+	})
+}
+
 // none makes an empty slice nil, as decoders give it.
 func none[T any](s []T) []T {
 	if len(s) == 0 {
@@ -242,17 +257,19 @@ func anyCause() *rapid.Generator[brimline.Cause] {
 
 func anyRule() *rapid.Generator[brimline.Rule] {
 	return rapid.Custom(func(t *rapid.T) brimline.Rule {
-		return brimline.Rule{
-			ID: rapid.String().
-				Draw(t, "id"),
+		r := brimline.Rule{
+			ID:     rapid.String().Draw(t, "id"),
 			Window: time.Duration(rapid.Int64Range(0, math.MaxInt64/1000).Draw(t, "window")) * time.Microsecond,
-			Limit:  anyTotal().Draw(t, "limit"), Measure: brimline.Measure(rapid.IntRange(0, 4).Draw(t, "measure")),
-			Where: rapid.String().
-				Draw(t, "where"),
-			Severity: rapid.String().Draw(t, "severity"), Description: rapid.String().Draw(t, "description"),
-			Quiet:  time.Duration(rapid.Int64Range(0, math.MaxInt64/1000).Draw(t, "quiet")) * time.Microsecond,
-			Shadow: rapid.Bool().Draw(t, "shadow"),
+			Limit:  anyTotal().Draw(t, "limit"), Measure: rapid.SampledFrom(brimline.Measures()).Draw(t, "measure"),
+			Where: rapid.String().Draw(t, "where"), Severity: rapid.String().Draw(t, "severity"),
+			Description: rapid.String().Draw(t, "description"),
+			Quiet:       time.Duration(rapid.Int64Range(0, math.MaxInt64/1000).Draw(t, "quiet")) * time.Microsecond,
+			Shadow:      rapid.Bool().Draw(t, "shadow"),
 		}
+		if r.Rearms = rapid.Bool().Draw(t, "rearms"); r.Rearms {
+			r.Rearm = anyTotal().Draw(t, "rearm")
+		}
+		return r
 	})
 }
 

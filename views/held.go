@@ -39,13 +39,13 @@ func (w *Windows) held(id string) (h Held, err error) {
 	if err != nil {
 		return h, err
 	}
-	marker, err := w.window(processors.MarkerKey(max(0, w.partition(id)), len(w.copies)))
+	marker, err := w.marker(max(0, w.partition(id)))
 	if err != nil {
 		return h, err
 	}
 	h = Held{User: id, Window: Truncated(window, marker)}
-	if marker != nil && len(marker.Rules) > 0 { // a sweep was announced
-		h.Forgotten = marker.Floor
+	if marker != nil && len(marker.Sweeps) > 0 {
+		h.Forgotten = marker.Sweeps[len(marker.Sweeps)-1].Before
 	}
 	return h, nil
 }

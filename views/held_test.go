@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/codecs"
 	"github.com/brimline/brimline/processors"
 )
 
@@ -21,12 +22,11 @@ func TestUsersAreAllListed(t *testing.T) {
 		pairs = append(pairs, id, window(int64(5+n), -1, "40.00", -2, "2.50"))
 	}
 	pairs = append(pairs, processors.SegmentKey("user-03", 4), window(1))
-	for p := range int32(partitions) {
-		marker := window(10)
-		marker.Floor, marker.Rules = 77, []brimline.RuleState{{}}
-		pairs = append(pairs, processors.MarkerKey(p, partitions), marker)
-	}
 	f.putWindows(pairs...)
+	for p := range int32(partitions) {
+		marker := &brimline.Marker{TruncatedAt: 10, Sweeps: []brimline.Swept{{Offset: 1, Before: 66}, {Offset: 2, Before: 77}}}
+		f.put(f.streams.WindowTable, codecs.Marker{}, processors.MarkerKey(p, partitions), marker)
+	}
 	for _, dir := range []string{"", t.TempDir()} {
 		c := f.config()
 		c.Dir = dir

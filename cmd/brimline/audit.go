@@ -14,6 +14,7 @@ import (
 	"github.com/brimline/brimline/internal/audit"
 	"github.com/brimline/brimline/internal/config"
 	"github.com/brimline/brimline/internal/kafka"
+	"github.com/brimline/brimline/internal/present"
 	"github.com/brimline/brimline/views"
 )
 
@@ -60,12 +61,12 @@ Examples:
 func (c *auditCmd) check() error {
 	for name, d := range map[string]time.Duration{"statement-timeout": c.Timeout, "wait": c.Wait} {
 		if d < time.Millisecond {
-			return usage("--"+name, "write a duration such as 5m", fmt.Errorf("%v is too short", d))
+			return usage("--"+name, "write a duration such as 5m", fmt.Errorf("%s is too short", present.Duration(d)))
 		}
 	}
 	switch {
 	case c.Grace < 0:
-		return usage("--grace", "write a duration such as 1m", fmt.Errorf("%v is below 0", c.Grace))
+		return usage("--grace", "write a duration such as 1m", fmt.Errorf("%s is below 0", present.Duration(c.Grace)))
 	case c.Sample < 0:
 		return usage("--sample", "write how many users", fmt.Errorf("%d is below 0", c.Sample))
 	case !(c.Share > 0 && c.Share <= 1):

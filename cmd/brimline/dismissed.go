@@ -9,7 +9,7 @@ import (
 	"github.com/brimline/brimline/codecs"
 	"github.com/brimline/brimline/internal/app"
 	"github.com/brimline/brimline/internal/feed"
-	"github.com/brimline/brimline/internal/rules"
+	"github.com/brimline/brimline/internal/present"
 )
 
 type dismissedCmd struct {
@@ -19,7 +19,7 @@ type dismissedCmd struct {
 type dismissedListCmd struct {
 	User   string    `help:"Only of this user."                                                                      placeholder:"ID"`
 	Rule   string    `help:"Only of this rule, or of one of its limits: weekly-spend, weekly-spend@5000."            placeholder:"ID"`
-	Reason string    `help:"Only for this reason: already_above, not_above, quiet, no_database, before_alerts_from." placeholder:"REASON"`
+	Reason string    `help:"Only for this reason: already_above, not_above, quiet, not_rearmed, no_database, before_alerts_from." placeholder:"REASON"`
 	Since  time.Time `help:"Only what was dismissed at this time or later, ISO 8601 with an offset."                 placeholder:"TIME"`
 	Limit  *int      `help:"The newest so many; 0: all. Where it is not given, 20 on a terminal, else all."          placeholder:"N"`
 	JSON   bool      `help:"One JSON record a line, as in the topic."                                                                     name:"json"`
@@ -33,8 +33,9 @@ Each line is one that it did not confirm, with what PostgreSQL had at the edge a
 what the stream had: already_above (the total was above the limit before; the true
 edge is an earlier one), not_above (it is not above; rows were changed or removed,
 or the stream has what PostgreSQL has not), quiet (another crossing came before, and
-the rule is quiet for longer), no_database (verification is off), before_alerts_from
-(it was confirmed, and lies before the group's --alerts-from).
+the rule is quiet for longer), not_rearmed (another crossing came before, and since
+then the total was not down to the rule's rearm), no_database (verification is off),
+before_alerts_from (it was confirmed, and lies before the group's --alerts-from).
 The newest are last. The same edge may be dismissed, and be alerted later.
 
 Examples:
@@ -100,7 +101,7 @@ func (c *dismissedListCmd) Run(w *world) error {
 	if unreadable += seen.Unreadable; unreadable > 0 {
 		w.note(
 			&c.Logging,
-			plural(int64(unreadable), "record")+" cannot be read: another version of brimline wrote them",
+			present.Plural(unreadable, "record")+" cannot be read: another version of brimline wrote them",
 		)
 	}
 	return nil
@@ -108,13 +109,13 @@ func (c *dismissedListCmd) Run(w *world) error {
 
 func checkReason(reason string) error {
 	known := []string{
-		brimline.ReasonAlreadyAbove, brimline.ReasonNotAbove, brimline.ReasonQuiet, brimline.ReasonNoDatabase,
-		brimline.ReasonBeforeAlertsFrom,
+		brimline.ReasonAlreadyAbove, brimline.ReasonNotAbove, brimline.ReasonQuiet, brimline.ReasonNotRearmed,
+		brimline.ReasonNoDatabase, brimline.ReasonBeforeAlertsFrom,
 	}
 	if reason == "" || slices.Contains(known, reason) {
 		return nil
 	}
-	return usage("--reason", "one of "+listed(known), fmt.Errorf("there is no reason %s", shown(reason)))
+	return usage("--reason", "one of "+listed(known), fmt.Errorf("there is no reason %s", present.Word(reason)))
 }
 
 // dismissed is one line for people.
@@ -123,15 +124,15 @@ func (m Money) dismissed(a *brimline.Alert) string {
 	figures := func(f *brimline.Figures) string {
 		return fmt.Sprintf("%s, %s before", m.amount(f.Total, &c.Rule, c.Scale), m.amount(f.Before, &c.Rule, c.Scale))
 	}
-	text := fmt.Sprintf("%s  user %s  %s over %s in %s  %s", c.Edge.Std().Format(edgeLayout), shown(c.User),
-		shown(c.Rule.ID), m.amount(c.Rule.Limit, &c.Rule, c.Scale), rules.FormatWindow(c.Rule.Window), shown(a.Reason))
+	text := fmt.Sprintf("%s  user %s  %s over %s in %s  %s", present.Time(c.Edge), present.Word(c.User),
+		present.Word(c.Rule.ID), m.amount(c.Rule.Limit, &c.Rule, c.Scale), present.Duration(c.Rule.Window), present.Word(a.Reason))
 	if a.Database != nil {
 		text += ": PostgreSQL has " + figures(a.Database) + "; the stream had " + figures(&c.Stream)
 	} else {
 		text += ": the stream had " + figures(&c.Stream)
 	}
 	if at := a.Verification.At; at != 0 {
-		text += "; asked at " + at.Std().Format(edgeLayout)
+		text += "; asked at " + present.Time(at)
 	}
 	return text
 }

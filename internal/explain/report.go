@@ -4,7 +4,8 @@ import (
 	"slices"
 
 	"github.com/brimline/brimline"
-	"github.com/brimline/brimline/internal/rules"
+	"github.com/brimline/brimline/internal/body"
+	"github.com/brimline/brimline/internal/present"
 	"github.com/brimline/brimline/internal/sliding"
 	"github.com/brimline/brimline/views"
 )
@@ -19,13 +20,13 @@ type Report struct {
 	At          brimline.Time
 	Reason      Reason
 
-	Known          bool // Total is what the table has: PostgreSQL was asked, or the stream's window is whole
+	Known          bool // Total is the table's: PostgreSQL was asked, or the stream's window is whole
 	Total          brimline.Total
 	Count          int64
 	Edge           brimline.Time // that the reason is about, 0 for none; HasEdge tells where it is an edge by the totals
 	HasEdge        bool
 	Newest         brimline.Time // newest row that the rule takes up to At, 0 for none
-	Silent         bool          // another edge lies in the rule's quiet before it
+	Silent         bool          // another edge lies in the rule's quiet before it, or the rule is not armed
 	State          *brimline.EdgeStatus
 	Dismissal      *brimline.Alert // the newest dismissal of the edge
 	Quiet          brimline.Time
@@ -92,10 +93,13 @@ func (e *Evidence) figures() *Report {
 	}
 	if d := e.Database; d != nil {
 		r.Total, r.Count, rows, from = d.Figures.Total, d.Figures.Count, d.Rows, d.From.Add(-e.Rule.Quiet)
+		if e.Rule.Rearms { // they are all up to the time
+			from = brimline.MinTime
+		}
 	}
 	if t, ok := lastEdge(rows, e.Rule, from, u.Now); ok && r.Total.Cmp(e.Rule.Limit) > 0 {
 		r.Edge, r.HasEdge = t, true
-		r.Silent = e.silent(rows, max(from, t.Add(-e.Rule.Quiet)), t)
+		r.Silent = e.silent(rows, from, t)
 	}
 	start := u.Now.Add(-e.Rule.Window)
 	r.WithAll = r.Total
@@ -109,7 +113,7 @@ func (e *Evidence) figures() *Report {
 			r.Newest = row.Time
 		} else if w, counts := e.Rule.Measure.Weigh(row.Amount); counts {
 			r.NotCounted++
-			r.WithAll = r.WithAll.AddAmount(w)
+			r.WithAll = e.Rule.Measure.Join(r.WithAll, w.Total())
 		}
 		r.Rows = append(r.Rows, Row{*row, why})
 	}
@@ -123,13 +127,14 @@ func (e *Evidence) figures() *Report {
 	return r
 }
 
-// silent says whether there is an edge from a time on and before another one.
-func (e *Evidence) silent(rows []brimline.Transaction, from, before brimline.Time) bool {
-	if e.Rule.Quiet == 0 {
-		return false
+// silent says whether an edge is known to raise no alert, by figures from a time on.
+func (e *Evidence) silent(rows []brimline.Transaction, from, edge brimline.Time) bool {
+	if !e.Rule.Rearms {
+		_, ok := lastEdge(rows, e.Rule, max(from, edge.Add(-e.Rule.Quiet)), edge-1)
+		return e.Rule.Quiet != 0 && ok
 	}
-	_, ok := lastEdge(rows, e.Rule, from, before-1)
-	return ok
+	alerts, sure := sliding.Alerts(rows, e.Rule, from, edge, edge)
+	return sure && len(alerts) == 0
 }
 
 // compare notes what stream and PostgreSQL have differently from a time on.
@@ -159,20 +164,6 @@ func (e *Evidence) compare(r *Report, from brimline.Time) {
 		}
 	}
 	slices.SortFunc(r.OnlyInStream, func(a, b brimline.Transaction) int { return a.Compare(&b) })
-}
-
-// StateName is what the window table says of an announced edge, as in the API.
-func StateName(s brimline.EdgeStatus) string {
-	switch s {
-	case brimline.Disturbed:
-		return "disturbed"
-	case brimline.EdgeDismissed:
-		return "disproved"
-	case brimline.Unjudged:
-		return "unjudged"
-	default:
-		return "announced"
-	}
 }
 
 // Body is a report as JSON. Amounts are decimal strings.
@@ -293,7 +284,7 @@ func (r *Report) Body(rowsMost int) Body {
 	b := Body{
 		User: r.User, Found: r.Found, At: r.At, Reason: r.Reason, Sentence: r.Sentence(plainly),
 		Rule: ruleBody{
-			ID: r.Rule.ID, Window: rules.FormatWindow(r.Rule.Window), Measure: r.Rule.Measure, Where: r.Rule.Where,
+			ID: r.Rule.ID, Window: present.Duration(r.Rule.Window), Measure: r.Rule.Measure, Where: r.Rule.Where,
 			Limit: plainly.Amount(r.Rule.Limit),
 		},
 		Stream: streamBody{
@@ -312,7 +303,7 @@ func (r *Report) Body(rowsMost int) Body {
 	if r.Edge != 0 {
 		b.Edge = &edgeBody{Time: r.Edge, ID: brimline.AlertID(r.User, r.Rule.ID, r.Edge)}
 		if r.State != nil {
-			b.Edge.State = StateName(*r.State)
+			b.Edge.State = body.EdgeStatus(*r.State)
 		}
 		for _, a := range r.Alerts {
 			if a.Candidate.Edge == r.Edge {

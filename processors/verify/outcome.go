@@ -10,7 +10,7 @@ import (
 	"github.com/brimline/brimline/internal/sliding"
 )
 
-// outcome is what one candidate becomes; nothing at all is an outcome too.
+// outcome is the output of one candidate, which may be nothing.
 type outcome struct {
 	alert     *brimline.Alert
 	dismissed *brimline.Alert
@@ -184,6 +184,8 @@ func decideEdge(c *brimline.Candidate, rule *sliding.Rule, q *question) outcome 
 	}
 	a.Verification.Status = brimline.Dismissed
 	switch {
+	case q.silent && rule.Rearms:
+		a.Reason = brimline.ReasonNotRearmed
 	case q.silent:
 		a.Reason = brimline.ReasonQuiet
 	case figures.Before.Cmp(rule.Limit) > 0:
