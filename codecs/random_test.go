@@ -266,6 +266,7 @@ func anyRule() *rapid.Generator[brimline.Rule] {
 			Quiet:       time.Duration(rapid.Int64Range(0, math.MaxInt64/1000).Draw(t, "quiet")) * time.Microsecond,
 			Shadow:      rapid.Bool().Draw(t, "shadow"),
 		}
+		r.MinCount = rapid.Int64Range(0, 1000).Draw(t, "min count")
 		if r.Rearms = rapid.Bool().Draw(t, "rearms"); r.Rearms {
 			r.Rearm = anyTotal().Draw(t, "rearm")
 		}
@@ -276,9 +277,10 @@ func anyRule() *rapid.Generator[brimline.Rule] {
 func anyFigures() *rapid.Generator[brimline.Figures] {
 	return rapid.Custom(func(t *rapid.T) brimline.Figures {
 		return brimline.Figures{
-			Before: anyTotal().Draw(t, "before"),
-			Total:  anyTotal().Draw(t, "total"),
-			Count:  rapid.Int64().Draw(t, "count"),
+			Before:  anyTotal().Draw(t, "before"),
+			Total:   anyTotal().Draw(t, "total"),
+			Earlier: rapid.Int64Range(0, math.MaxInt64).Draw(t, "earlier"),
+			Count:   rapid.Int64().Draw(t, "count"),
 		}
 	})
 }

@@ -188,6 +188,14 @@ func exampleUnarmed(t testing.TB) *brimline.Alert {
 	return a
 }
 
+// exampleAverage is an edge of an average.
+func exampleAverage(t testing.TB) *brimline.Alert {
+	a := exampleAlert(t)
+	a.Candidate.Rule.Measure, a.Candidate.Rule.MinCount = brimline.Avg, 3
+	a.Candidate.Stream.Earlier, a.Database.Earlier = a.Candidate.Stream.Count-1, a.Database.Count-1
+	return a
+}
+
 func exampleQuestions(t testing.TB) []brimline.Candidate {
 	first := exampleDismissed(t).Candidate
 	second := first
@@ -458,6 +466,7 @@ func TestGoldenBytes(t *testing.T) {
 		{"alert-v1/dismissed.json", codecs.Alert{}, exampleDismissed(t)},
 		{"alert-v1/quiet.json", codecs.Alert{}, exampleQuiet(t)},
 		{"alert-v1/rearm.json", codecs.Alert{}, exampleUnarmed(t)},
+		{"alert-v1/average.json", codecs.Alert{}, exampleAverage(t)},
 		{"again-v1/again.json", codecs.Again{}, &brimline.Again{Candidate: alert.Candidate,
 			Database: brimline.Figures{Before: total("0"), Total: total("441.50"), Count: 1},
 			First:    alert.Verification.At, Since: alert.Verification.At + 10_000_000}},
@@ -591,7 +600,7 @@ func TestContradictionsAreRefused(t *testing.T) {
 		{`"window":"7d"`, `"window":"7x"`},
 		{`"window":"7d"`, `"window":"1h7d"`},
 		{`"window":"7d"`, `"window":"99999999999d"`},
-		{`"measure":"sum_abs"`, `"measure":"avg"`},
+		{`"measure":"sum_abs"`, `"measure":"median"`},
 		{`"lsn":"16/B374D848"`, `"lsn":"16-B374D848"`},
 		{`"scale":2`, `"scale":19`},
 		{`"type":"integer","value":"1152921504606846976"`, `"type":"integer","value":1152921504606846976`},

@@ -91,7 +91,8 @@ type App struct {
 	place      *place
 	kafka      kafka.Options
 	cluster    *kafka.Cluster
-	cache      *table.ReadCache // of all tables
+	cache      *table.ReadCache                       // of all tables
+	shared     map[processors.StageName]*table.Shared // tables of stages of this instance that its views read; set once
 	partitions partitionCounts
 	most       bounds
 	// sourcePartitions is the number of the source topic's when it was last looked at.

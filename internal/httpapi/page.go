@@ -110,6 +110,8 @@ func measureText(name string) string {
 		return "sum of amounts below zero"
 	case brimline.CountAll:
 		return "number of transactions"
+	case brimline.Avg:
+		return "average absolute amount"
 	case brimline.Max:
 		return "largest absolute amount"
 	}

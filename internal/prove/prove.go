@@ -365,7 +365,7 @@ func Edges(
 			continue
 		}
 		asking(i+1, len(rules))
-		sql := reference.TableSQL(rule.Measure, k.Relation(span.User), k.TimeType())
+		sql := reference.TableSQL(&rule.Rule.Rule, k.Relation(span.User), k.TimeType())
 		of := ledger.Span{From: begin, To: span.To, User: span.User}
 		if err := k.Edges(ctx, sql, reference.Interval(rule.Window), &rule.Rule.Rule, of, edge); err != nil {
 			return err
@@ -418,7 +418,7 @@ func verdict(e Edge) Verdict {
 	switch {
 	case e.By != "":
 		return Superseded
-	case e.Alert != nil && e.Alert.IsEdge(e.Rule.Limit):
+	case e.Alert != nil && e.Rule.IsEdge(*e.Alert):
 		return Outdated
 	}
 	return False
