@@ -299,11 +299,11 @@ func (p *Proof) awaitStream(ctx context.Context, lsn uint64) error {
 		}
 		switch {
 		case seen >= lsn:
-			return pause(ctx, stragglers)
+			return kafka.Pause(ctx, stragglers)
 		case time.Now().After(until):
 			return nil
 		}
-		if err := pause(ctx, settleEvery); err != nil {
+		if err := kafka.Pause(ctx, settleEvery); err != nil {
 			return err
 		}
 	}
@@ -313,23 +313,11 @@ func (p *Proof) awaitStream(ctx context.Context, lsn uint64) error {
 func (p *Proof) awaitRead(ctx context.Context, group, topic string) error {
 	ends, err := p.cluster.Lag(ctx, group, []string{topic})
 	for lags := ends; err == nil && !hasRead(lags, ends); lags, err = p.cluster.Lag(ctx, group, []string{topic}) {
-		if err := pause(ctx, settleEvery); err != nil {
+		if err := kafka.Pause(ctx, settleEvery); err != nil {
 			return err
 		}
 	}
 	return err
-}
-
-// pause lets some time pass.
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // Fate is what has become of one alert.
