@@ -87,7 +87,7 @@ func (o Options) consume(c *sarama.Config) {
 // partitionsEvery is how often a member of a group looks for partitions that were added to what it reads.
 const partitionsEvery = 15 * time.Second
 
-// Group is what one consumer group adds to the options.
+// Group adds to the options what one consumer group needs.
 type Group struct {
 	// Strategy shares out partitions. goka groups need goka.CopartitioningStrategy. Nil: sarama's range strategy.
 	Strategy sarama.BalanceStrategy

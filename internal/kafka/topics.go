@@ -15,7 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// Kind is what a topic is for, and with it the settings that it must have.
+// Kind says what a topic is for, and so which settings it must have.
 type Kind int
 
 const (
@@ -45,7 +45,7 @@ type Durability struct {
 	MinISR int
 }
 
-// TopicReport is what Ensure found or made of a topic.
+// TopicReport says what Ensure found or made of a topic.
 type TopicReport struct {
 	Name        string
 	ID          string
