@@ -58,10 +58,9 @@ type Figures struct {
 	Before Total // over t-Window ≤ time < t
 	Total  Total // over t-Window ≤ time ≤ t
 	Count  int64 // transactions in Total
+	// Earlier are the transactions in Before; of Avg only, 0 of all others.
+	Earlier int64
 }
-
-// IsEdge reports whether the figures are those of an edge.
-func (f Figures) IsEdge(limit Total) bool { return f.Before.Cmp(limit) <= 0 && f.Total.Cmp(limit) > 0 }
 
 // HaveMore reports whether the figures have what others have not, and not the other way round. Of a measure that
 // shrinks a total is also higher where rows are missing; then the others may not have more rows.
@@ -85,6 +84,7 @@ const (
 	ReasonNotAbove     = "not_above"     // the total at the edge is not above the limit: rows were changed or removed since
 	ReasonNoDatabase   = "no_database"   // a late candidate while verification is off
 	ReasonQuiet        = "quiet"         // another edge came before, and the rule is quiet for longer
+	ReasonNotRearmed   = "not_rearmed"   // the total was not at or below the rule's rearm since it was above the limit
 
 	// ReasonBeforeAlertsFrom is of an edge that was confirmed, and lies before the time from which the group alerts.
 	ReasonBeforeAlertsFrom = "before_alerts_from"

@@ -67,16 +67,17 @@ type groupStatus struct {
 	Partitions []partitionStatus `json:"partitions"`
 	AlertsFrom *brimline.Time    `json:"alerts_from,omitempty"` // nil: always
 	Proof      *httpapi.Proof    `json:"proof,omitempty"`       // nil: none in the topic of reports
+	Audit      *httpapi.Audit    `json:"audit,omitempty"`       // likewise
 	Asked      *askedInstance    `json:"asked,omitempty"`       // the instance at --listen; nil with off
 }
 
-// askedInstance is what the instance at --listen says about itself.
+// askedInstance is the answer of the instance at --listen about itself.
 type askedInstance struct {
 	Listen   string           `json:"listen"`
 	Instance string           `json:"instance,omitempty"`
 	Stages   []askedStage     `json:"stages,omitempty"` // those that should run there
 	Notices  []httpapi.Notice `json:"notices,omitempty"`
-	// Verification is what PostgreSQL made of the instance's candidates.
+	// Verification counts PostgreSQL's answers to the instance's candidates.
 	Verification *httpapi.Verification `json:"verification,omitempty"`
 	Problem      string                `json:"problem,omitempty"` // why nothing of it is shown
 
@@ -127,7 +128,7 @@ func (c *statusCmd) Run(w *world) error {
 		if from != 0 {
 			all.AlertsFrom = &from
 		}
-		if all.Proof, err = app.LastProof(w, cluster, c.streams().Reports); err != nil {
+		if all.Proof, all.Audit, err = app.LastReports(w, cluster, c.streams().Reports); err != nil {
 			return ended(w, err)
 		}
 		all.place()
@@ -184,7 +185,7 @@ func rate(before, now []partitionStatus, took time.Duration) {
 	}
 }
 
-// askInstance is what the instance at an address says about itself; nil where there is none to ask, with off. An answer
+// askInstance asks the instance at an address about itself; nil where there is none to ask, with off. An answer
 // of another group's instance is a Problem, as none is.
 func askInstance(ctx context.Context, listen, group string) *askedInstance {
 	if listen == "off" {
@@ -307,6 +308,9 @@ func (c *statusCmd) show(w *world, all *groupStatus) error {
 	}
 	if all.Proof != nil {
 		fmt.Fprintf(&b, "\n%s\n", present.Text(all.Proof.Sentence(time.Now())))
+	}
+	if all.Audit != nil {
+		fmt.Fprintf(&b, "\n%s\n", text(all.Audit.Sentence(time.Now())))
 	}
 	all.Asked.describe(&b)
 	_, err := io.WriteString(w.out, b.String())

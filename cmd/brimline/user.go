@@ -72,7 +72,7 @@ func (c *userCmd) Run(w *world) error {
 	return nil
 }
 
-// with is what one more transaction would do, nil where that was not asked.
+// with gives the figures after one more transaction; nil unless asked for.
 func (c *userCmd) with(u *views.User) ([]views.WithRow, error) {
 	if c.With == "" {
 		return nil, nil
@@ -235,6 +235,12 @@ func (c *userCmd) printWith(w *world, u views.User, with []views.WithRow) {
 		switch {
 		case f.Distrusted:
 			total, what = "-", "only PostgreSQL knows"
+		case with[i].Alerts && f.Rule.Quiet != 0:
+			what = "crosses the limit: an alert, unless another crossing came within " +
+				present.Duration(f.Rule.Quiet) + " before"
+		case with[i].Alerts && f.Rule.Rearms:
+			what = "crosses the limit: an alert, if the total was at or below " +
+				c.Money.amount(f.Rule.Rearm, &f.Rule, u.Scale) + " since the crossing before"
 		case with[i].Alerts:
 			what = "raises an alert"
 		case !with[i].Counts:
@@ -274,7 +280,10 @@ func (c *userCmd) record(u *views.User, with []views.WithRow) body.User {
 	for i := range with {
 		f, one := &u.Rules[i], &body.With{Counts: with[i].Counts}
 		if !f.Distrusted {
-			one.Total, one.Alerts = new(with[i].At.Total.Format(f.Scale)), &with[i].Alerts
+			one.Total = new(with[i].At.Total.Format(f.Scale))
+		}
+		if !f.Distrusted && !(with[i].Alerts && f.Rule.Silences()) {
+			one.Alerts = &with[i].Alerts
 		}
 		record.Rules[i].With = one
 	}
@@ -307,6 +316,24 @@ func (c *userCmd) print(w *world, u views.User, with []views.WithRow) {
 		total, count := money(f.At.Total), fmt.Sprint(f.At.Count)
 		if f.Distrusted {
 			total, count, distance = "-", "-", "only PostgreSQL knows"
+		}
+		if f.Rule.Measure == brimline.Avg {
+			distance = "not above"
+			if f.Above() {
+				distance = "above"
+			}
+			if !f.Complete {
+				distance += " (older rows are not retained)"
+			}
+			if f.Distrusted {
+				distance = "only PostgreSQL knows"
+			}
+		}
+		if f.Rule.Quiet != 0 {
+			distance += ", quiet for " + present.Duration(f.Rule.Quiet)
+		}
+		if f.Rule.Rearms {
+			distance += ", rearms at " + money(f.Rule.Rearm)
 		}
 		rows = append(rows, []string{
 			present.Word(f.Rule.ID), present.Duration(f.Rule.Window), total, money(f.Rule.Limit), count, distance,

@@ -27,7 +27,7 @@ const (
 	pgxModule     = "github.com/jackc/pgx/v5"
 	metricsModule = "github.com/prometheus/client_golang"
 	leveldbModule = "github.com/syndtr/goleveldb"
-	yamlModule    = "gopkg.in/yaml.v3"
+	yamlModule    = "go.yaml.in/yaml/v3"
 	kongModule    = "github.com/alecthomas/kong"
 	franzModule   = "github.com/twmb/franz-go"
 )
@@ -50,14 +50,15 @@ func layers() []layer {
 		{"internal/postgres", []string{".", "internal/urls"}, []string{pgxModule}},
 		{"internal/ledger", []string{".", "internal/sliding", "internal/postgres", "internal/failpoint"}, []string{pgxModule}},
 		{"internal/backtest", []string{".", "internal/present", "internal/sliding", "internal/rules", "internal/ledger"}, nil},
+		{"internal/audit", []string{".", "internal/ledger"}, nil},
 		{"docs", nil, nil},
 		{"internal/starter", []string{".", "docs", "internal/ledger"}, nil},
 		{"internal/reference", []string{".", "internal/postgres"}, nil},
 		{"internal/prove", []string{".", "internal/ledger", "internal/reference"}, nil},
-		{"internal/kafka", []string{".", "internal/failpoint"}, []string{saramaModule, gokaModule, franzModule, "github.com/rcrowley/go-metrics", "github.com/xdg-go/scram"}},
+		{"internal/kafka", []string{".", "internal/failpoint"}, []string{saramaModule, gokaModule, franzModule, "github.com/xdg-go/scram"}},
 		{"internal/table", []string{".", "internal/failpoint"}, []string{gokaModule, leveldbModule}},
 		{"internal/capture", []string{".", "internal/postgres"}, []string{pgxModule, "github.com/jackc/pglogrepl"}},
-		{"internal/capture/kafkasink", []string{"internal/capture"}, []string{saramaModule}},
+		{"internal/capture/kafkasink", []string{"internal/capture", "internal/kafka"}, []string{franzModule + "/pkg/kgo"}},
 		{"internal/embedded", []string{"."}, []string{franzModule + "/pkg/kfake", "github.com/fergusstrange/embedded-postgres", pgxModule}},
 		{"processors", []string{".", "codecs"}, []string{gokaModule}},
 		{"processors/route", routing, []string{gokaModule, franzModule + "/pkg/kgo", franzModule + "/pkg/kerr", franzModule + "/pkg/kmsg", franzModule + "/pkg/kversion", metricsModule}},
@@ -84,7 +85,7 @@ func layers() []layer {
 			"processors/index", "views",
 			"internal/sliding", "internal/rules", "internal/ledger", "internal/kafka", "internal/table", "internal/capture", "internal/capture/kafkasink",
 			"internal/preflight", "internal/feed", "internal/httpapi", "internal/config", "internal/failpoint", "internal/starter",
-			"internal/backtest", "internal/explain", "internal/present", "internal/reference", "internal/prove",
+			"internal/backtest", "internal/audit", "internal/explain", "internal/present", "internal/reference", "internal/prove",
 		}, []string{gokaModule, metricsModule, leveldbModule, "github.com/dustin/go-humanize"}},
 		{"internal/demo", []string{".", "codecs", "internal/embedded", "internal/kafka", "internal/config", "internal/app"}, []string{pgxModule}},
 		{"internal/leaks", nil, []string{"go.uber.org/goleak"}},
@@ -103,7 +104,7 @@ func layers() []layer {
 		{"cmd/brimline", []string{
 			".", "codecs", "processors", "views", "internal/body", "internal/present", "internal/sliding", "internal/rules", "internal/kafka", "internal/preflight",
 			"internal/httpapi", "internal/config", "internal/app", "internal/demo", "internal/reference", "internal/rulestest",
-			"internal/starter", "internal/backtest", "internal/feed", "internal/explain", "internal/prove",
+			"internal/starter", "internal/backtest", "internal/feed", "internal/explain", "internal/prove", "internal/audit",
 		}, []string{kongModule, "golang.org/x/term"}},
 	}
 }

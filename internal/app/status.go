@@ -60,7 +60,7 @@ func (g *gokaPartitions) of(ctx context.Context, p *httpapi.PartitionStatus) boo
 	return true
 }
 
-// memberPartitions is what the brokers last said about our membership.
+// memberPartitions are the partitions that the brokers last assigned to us.
 type memberPartitions struct {
 	mu       sync.Mutex
 	assigned map[string][]int32
@@ -146,7 +146,9 @@ func (a *App) Status(ctx context.Context) httpapi.Status {
 	if p := a.reports.newest(); p != nil {
 		s.Proof = proofStatus(p)
 	}
+	s.Audit = auditStatus(a.reports.audited())
 	s.Notices = append(s.Notices, a.proofNotices(a.clock())...)
+	s.Notices = append(s.Notices, a.auditNotices(a.clock())...)
 	if a.verified != nil {
 		s.Verification = a.verified.status(time.Now(), a.groupLag())
 		if n := s.Verification.Notice(a.streams.Dismissed); n != nil {
@@ -197,7 +199,7 @@ func (a *App) closed() error {
 	return a.gate.Closed()
 }
 
-// disputed is who applies other rules while the stages run; nil where that is nobody.
+// disputed names the members that apply other rules while the stages run; nil for none.
 func (a *App) disputed() error {
 	if a.gate == nil {
 		return nil

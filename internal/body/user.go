@@ -66,7 +66,9 @@ type UserRule struct {
 type With struct {
 	Total  *string `json:"total"` // null while the user is distrusted
 	Counts bool    `json:"counts"`
-	Alerts *bool   `json:"alerts"` // an alert would be raised; null while the user is distrusted
+	// Alerts: an alert would be raised; null while the user is distrusted, and where PostgreSQL alone can say whether the
+	// crossing is silent.
+	Alerts *bool `json:"alerts"`
 }
 
 // Ahead are the figures at the user's newest row, where that is dated in the future.
@@ -103,6 +105,8 @@ type Rule struct {
 	Limit         string `json:"limit"`
 	Mode          string `json:"mode,omitempty"`
 	Quiet         string `json:"quiet,omitempty"`
+	Rearm         string `json:"rearm,omitempty"`
+	MinCount      int64  `json:"min_count,omitempty"`
 }
 
 // RuleOf gives a rule over amounts with that many decimals.
@@ -115,8 +119,12 @@ func RuleOf(r *brimline.Rule, amountScale int) Rule {
 	if r.Quiet != 0 {
 		quiet = present.Duration(r.Quiet)
 	}
+	rearm := ""
+	if r.Rearms {
+		rearm = r.Rearm.Format(r.Measure.Scale(amountScale))
+	}
 	return Rule{
-		Mode: mode, Quiet: quiet,
+		Mode: mode, Quiet: quiet, Rearm: rearm, MinCount: r.MinCount,
 		ID: r.ID, Description: r.Description, Severity: r.Severity,
 		Window: present.Duration(r.Window), WindowSeconds: int64(r.Window.Seconds()),
 		Measure: r.Measure.String(), Where: r.Where, Limit: r.Limit.Format(r.Measure.Scale(amountScale)),

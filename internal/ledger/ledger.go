@@ -62,10 +62,12 @@ type Ledger struct {
 	o      Options
 	where  string // for errors: servers, database and table
 	layout atomic.Pointer[layout]
-	// settled is what a primary said last; nil while none was asked.
+	// settled is the last answer of a primary; nil while none was asked.
 	settled atomic.Pointer[settled]
 	sizes   sizes
 	slow    *pgxpool.Pool // for questions in pieces
+	// userByUser says that an index has the rows of each user, see Index.
+	userByUser atomic.Bool
 	// pause is called before each statement of a question in pieces, for tests that change something there. Its error
 	// is the statement's.
 	pause func(*postgres.Snapshot) error
@@ -184,7 +186,10 @@ func (l *Ledger) Figures(
 			var before, total string
 			var read int
 			f = brimline.Figures{}
-			_, err := pgx.ForEachRow(rows, []any{&before, &total, &f.Count, &read}, func() (err error) {
+			_, err := pgx.ForEachRow(rows, []any{&before, &total, &f.Count, &f.Earlier, &read}, func() (err error) {
+				if rule.Measure != brimline.Avg {
+					f.Earlier = 0
+				}
 				if read >= l.sizes.summed {
 					return sliding.ErrManyRows
 				}
@@ -211,13 +216,18 @@ func (l *Ledger) AsOf(ctx context.Context, user string, rule *sliding.Rule, at b
 func (l *Ledger) Crossing(
 	ctx context.Context, user string, rule *sliding.Rule, at brimline.Time, after ...brimline.Source,
 ) (f brimline.Figures, silent bool, lsn uint64, err error) {
-	rows, lsn, err := l.taken(ctx, user, rule, at.Add(-rule.Reach()), at, after)
-	if err != nil {
-		return f, false, 0, err
-	}
 	taken := withoutTakes(rule)
-	f = sliding.FiguresAt(rows, taken, at)
-	return f, f.IsEdge(rule.Limit) && len(edgesIn(rows, rule, at, at)) == 0, lsn, nil
+	for tried := 0; ; tried++ {
+		since := rule.Since(at, tried)
+		rows, lsn, err := l.taken(ctx, user, rule, since.Add(-rule.Window), at, after)
+		if err != nil {
+			return f, false, 0, err
+		}
+		f = sliding.FiguresAt(rows, taken, at)
+		if alerts, sure := sliding.Alerts(rows, taken, since, at, at); sure || !rule.IsEdge(f) {
+			return f, rule.IsEdge(f) && len(alerts) == 0, lsn, nil
+		}
+	}
 }
 
 // Edges are the times of all edges of user in [from, to] that raise alerts, and the server's
@@ -230,19 +240,16 @@ func (l *Ledger) Edges(
 	from, to brimline.Time,
 	after ...brimline.Source,
 ) ([]brimline.Time, uint64, error) {
-	rows, lsn, err := l.taken(ctx, user, rule, from.Add(-rule.Reach()), to, after)
-	if err != nil {
-		return nil, 0, err
+	for tried := 0; ; tried++ {
+		since := rule.Since(from, tried)
+		rows, lsn, err := l.taken(ctx, user, rule, since.Add(-rule.Window), to, after)
+		if err != nil {
+			return nil, 0, err
+		}
+		if alerts, sure := sliding.Alerts(rows, withoutTakes(rule), since, from, to); sure {
+			return alerts, lsn, nil
+		}
 	}
-	return edgesIn(rows, rule, from, to), lsn, nil
-}
-
-// edgesIn are the times of the edges that raise alerts in rows that the rule takes.
-func edgesIn(rows []brimline.Transaction, rule *sliding.Rule, from, to brimline.Time) (times []brimline.Time) {
-	for _, e := range sliding.Edges(rows, withoutTakes(rule), from.Add(-rule.Quiet), to) {
-		times = append(times, e.Time)
-	}
-	return sliding.Loud(times, rule, from)
 }
 
 // withoutTakes is the rule for rows that it takes.

@@ -23,6 +23,7 @@ type reading struct {
 	sizes    sizes
 	end      time.Time // after which no further statement is sent
 	edges    []brimline.Time
+	arming   *sliding.Arming // of a rule that rearms
 }
 
 func (r *reading) read(sql string, args []any, take func(pgx.Rows) error) error {
@@ -35,13 +36,13 @@ func (r *reading) read(sql string, args []any, take func(pgx.Rows) error) error 
 	return r.snapshot.Read(r.ctx, sql, args, take)
 }
 
-// total is what rows add up to, as PostgreSQL writes it: their sum may have more decimals than it will have in the end.
+// total is the sum of rows as PostgreSQL writes it: their sum may have more decimals than it will have in the end.
 type total struct {
 	text  string
 	count int64
 }
 
-// part is what PostgreSQL says of the first rows of a span.
+// part is PostgreSQL's answer about the first rows of a span.
 type part struct {
 	rows, counts int64
 	total        string // with what was there before
@@ -113,7 +114,7 @@ func (r *reading) addTaken(sum *total, lo, hi brimline.Time) error {
 			sum.text = all.Format(scale)
 			return nil
 		}
-		all, sum.count = all.Add(m.weight), sum.count+m.counts
+		all, sum.count = r.rule.Measure.Join(all, m.weight), sum.count+m.counts
 	}
 }
 
@@ -129,6 +130,9 @@ func (r *reading) figures(at brimline.Time) (f brimline.Figures, err error) {
 	if f.Before, err = r.q.l.total(sum.text, scale); err != nil {
 		return f, err
 	}
+	if r.rule.Measure == brimline.Avg {
+		f.Earlier = sum.count
+	}
 	if err := r.add(&sum, at, at, false); err != nil {
 		return f, err
 	}
@@ -137,10 +141,30 @@ func (r *reading) figures(at brimline.Time) (f brimline.Figures, err error) {
 	return f, err
 }
 
+// alerts are the edges in [from, to] that are not silent.
+func (r *reading) alerts(from, to brimline.Time) ([]brimline.Time, error) {
+	if !r.rule.Rearms {
+		r.edges = nil
+		err := r.look(r.rule.Since(from, 0), to)
+		return sliding.Loud(r.edges, r.rule, from), err
+	}
+	for tried := 0; ; tried++ {
+		since := r.rule.Since(from, tried)
+		start := since.Add(-r.rule.Window)
+		r.arming = sliding.NewArming(r.rule, since, from)
+		if err := r.walk(brimline.Total{}, since, r.sift(start, to), r.sift(start, to)); err != nil {
+			return nil, err
+		}
+		if alerts, sure := r.arming.Alerts(); sure {
+			return alerts, nil
+		}
+	}
+}
+
 // look finds the edges in [from, to].
 func (r *reading) look(from, to brimline.Time) error {
 	start := from.Add(-r.rule.Window)
-	if r.rule.Takes != nil {
+	if r.rule.Takes != nil || r.rule.Measure == brimline.Max || r.rule.Measure == brimline.Avg { // no sum of many rows tells
 		return r.walk(brimline.Total{}, from, r.sift(start, to), r.sift(start, to))
 	}
 	sum := total{text: "0"}
@@ -198,7 +222,7 @@ func (r *reading) look(from, to brimline.Time) error {
 	return nil
 }
 
-// bounds are what the positive and the negative weights of rows add up to.
+// bounds are the sums of the positive and of the negative weights of rows.
 func (r *reading) bounds(p *part) (up, down brimline.Total, err error) {
 	scale := r.rule.Measure.Scale(r.q.l.o.Scale)
 	if down, err = r.q.l.total(p.negative, scale); err != nil {
@@ -208,7 +232,7 @@ func (r *reading) bounds(p *part) (up, down brimline.Total, err error) {
 	return all.Sub(down), down, err
 }
 
-// span is what the rows from lo to before end add up to, and the negative ones of them.
+// span gives the sum of the rows from lo to before end, and of the negative ones among them.
 func (r *reading) span(lo, end brimline.Time) (all, negative brimline.Total, err error) {
 	for lo < end {
 		p, err := r.part("0", lo, end-1, r.sizes.piece)
@@ -229,7 +253,8 @@ func (r *reading) span(lo, end brimline.Time) (all, negative brimline.Total, err
 }
 
 // walk goes from row to row: of those that come, the ones from a time on may be edges.
-func (r *reading) walk(inside brimline.Total, from brimline.Time, come, leave *sifter) error {
+func (r *reading) walk(before brimline.Total, from brimline.Time, come, leave *sifter) error {
+	inside := content{rule: r.rule, sum: before}
 	for {
 		m, err := come.next()
 		if err != nil || m == nil {
@@ -243,11 +268,15 @@ func (r *reading) walk(inside brimline.Total, from brimline.Time, come, leave *s
 			if gone == nil {
 				break
 			}
-			inside = inside.Sub(gone.weight)
+			inside.take(gone, -1)
 		}
-		f := brimline.Figures{Before: inside, Total: inside.Add(m.weight)}
-		inside = f.Total
-		if m.at < from || !f.IsEdge(r.rule.Limit) {
+		f := brimline.Figures{Before: inside.total(), Earlier: inside.counts}
+		inside.take(m, 1)
+		f.Total, f.Count = inside.total(), inside.counts
+		if r.arming != nil && m.at >= from {
+			r.arming.Take(m.at, f)
+		}
+		if r.arming != nil || m.at < from || !r.rule.IsEdge(f) {
 			continue
 		}
 		if len(r.edges) == mostEdges {
@@ -261,7 +290,7 @@ func (r *reading) walk(inside brimline.Total, from brimline.Time, come, leave *s
 	}
 }
 
-// moment is what the rows of one time add.
+// moment is the sum of the rows of one time.
 type moment struct {
 	at     brimline.Time
 	weight brimline.Total
@@ -332,7 +361,7 @@ func (m *sifter) page() error {
 				m.buffer = append(m.buffer, moment{at: row.Time})
 			}
 			of := &m.buffer[len(m.buffer)-1]
-			of.weight = of.weight.AddAmount(weight)
+			of.weight = r.rule.Measure.Join(of.weight, weight.Total())
 			if counts {
 				of.counts++
 			}
@@ -342,4 +371,41 @@ func (m *sifter) page() error {
 	m.ahead, m.over = m.buffer, read < r.sizes.page || last >= m.hi
 	m.lo = last + 1
 	return err
+}
+
+// content is what the rows of a window come to, as far as it decides edges. Of a largest amount it is how many moments
+// are above the limit, and how many others above the rearm: that takes no room however many rows there are.
+type content struct {
+	rule           *sliding.Rule
+	sum            brimline.Total
+	counts         int64
+	above, between int
+}
+
+// take takes what a moment adds, or with n -1 takes that back.
+func (c *content) take(m *moment, n int) {
+	c.counts += int64(n) * m.counts
+	switch weight := m.weight; {
+	case c.rule.Measure != brimline.Max && n > 0:
+		c.sum = c.sum.Add(weight)
+	case c.rule.Measure != brimline.Max:
+		c.sum = c.sum.Sub(weight)
+	case weight.Cmp(c.rule.Limit) > 0:
+		c.above += n
+	case weight.Cmp(c.rule.Rearm) > 0:
+		c.between += n
+	}
+}
+
+// total is the total, or one that stands to limit and rearm as the total does.
+func (c *content) total() brimline.Total {
+	switch {
+	case c.rule.Measure != brimline.Max:
+		return c.sum
+	case c.above > 0:
+		return c.rule.Limit.Add(brimline.Count(1))
+	case c.between > 0:
+		return c.rule.Limit
+	}
+	return brimline.Total{}
 }

@@ -117,8 +117,16 @@ func TestReferencesAgree(t *testing.T) {
 			if m == brimline.CountAll {
 				rule.Limit = brimline.Count(r.Int64N(6))
 			}
+			if m == brimline.Avg {
+				rule.Limit, rule.MinCount = brimline.Amount(r.Int64N(40000)).Total(), r.Int64N(4)
+			}
+			if m == brimline.Max {
+				rule.Limit = brimline.Amount(r.Int64N(60000)).Total()
+			}
 			if r.IntN(2) == 0 {
 				rule.Quiet = time.Duration(1+r.IntN(20)) * time.Hour
+			} else if limit, _ := rule.Limit.Int64(); !m.Shrinks() {
+				rule.Rearms, rule.Rearm = true, brimline.Count(r.Int64N(limit+1))
 			}
 			for _, takes := range []func(*brimline.Transaction) bool{
 				nil,

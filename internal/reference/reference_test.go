@@ -77,7 +77,7 @@ func random(t *testing.T) *rand.Rand {
 }
 
 // history draws rows, many of them at the same times and at the ends of windows.
-func history(r *rand.Rand) (table reference.Table, rows []brimline.Transaction) {
+func randomTable(r *rand.Rand) (table reference.Table, rows []brimline.Transaction) {
 	const hour = 3600 * 1000000
 	start := brimline.TimeOf(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
 	for i := range 120 {
@@ -104,8 +104,16 @@ func drawRules(r *rand.Rand) (all []reference.Rule) {
 		if m == brimline.CountAll {
 			rule.Limit = brimline.Count(r.Int64N(6))
 		}
+		if m == brimline.Avg {
+			rule.Limit, rule.MinCount = brimline.Amount(r.Int64N(50000)).Total(), r.Int64N(5)
+		}
+		if m == brimline.Max {
+			rule.Limit = brimline.Amount(r.Int64N(60000)).Total()
+		}
 		if r.IntN(2) == 0 {
 			rule.Quiet = time.Duration(1+r.IntN(30)) * time.Hour
+		} else if limit, _ := rule.Limit.Int64(); !m.Shrinks() && r.IntN(2) == 0 {
+			rule.Rearms, rule.Rearm = true, brimline.Count(r.Int64N(limit+1))
 		}
 		if r.IntN(2) == 0 {
 			rule.Takes = func(row *brimline.Transaction) bool { return row.Amount%5 != 0 }
@@ -135,7 +143,7 @@ func text(e reference.Edge) string {
 }
 
 // documented is the SQL that docs/semantics.md shows, and its table of measures.
-func documented(t *testing.T) (variables map[string]string, sql string, measures map[string][2]string) {
+func documented(t *testing.T) (variables map[string]string, sql string, measures map[string][3]string) {
 	t.Helper()
 	page, err := os.ReadFile("../../docs/semantics.md")
 	if err != nil {
@@ -152,10 +160,10 @@ func documented(t *testing.T) (variables map[string]string, sql string, measures
 		variables[m[1]] = m[2]
 		block = block[len(m[0]):]
 	}
-	measures = map[string][2]string{}
-	line := regexp.MustCompile("(?m)^\\| `(\\w+)` \\| `(.*)` \\| `(.*)` \\|$")
+	measures = map[string][3]string{}
+	line := regexp.MustCompile("(?m)^\\| `(\\w+)` \\| `(\\w+)` \\| `(.*)` \\| `(.*)` \\|$")
 	for _, m := range line.FindAllStringSubmatch(string(page), -1) {
-		measures[m[1]] = [2]string{m[2], m[3]}
+		measures[m[1]] = [3]string{m[2], m[3], m[4]}
 	}
 	return variables, block, measures
 }
@@ -163,19 +171,21 @@ func documented(t *testing.T) (variables map[string]string, sql string, measures
 // What docs/semantics.md shows is what judges, and says of random rows what the definition says.
 func (s *server) documentedSQL(t *testing.T) {
 	variables, sql, measures := documented(t)
-	if page, err := os.ReadFile("../../docs/semantics.md"); err != nil ||
-		!strings.Contains(string(page), "```sql\n"+reference.LoudSQL+"```") {
-		t.Errorf("docs/semantics.md does not show internal/reference/loud.sql, %v", err)
+	page, err := os.ReadFile("../../docs/semantics.md")
+	for name, shown := range map[string]string{"loud.sql": reference.LoudSQL, "avg.sql": reference.AvgSQL, "rearm.sql": reference.RearmSQL} {
+		if err != nil || !strings.Contains(string(page), "```sql\n"+shown+"```") {
+			t.Errorf("docs/semantics.md does not show internal/reference/%s, %v", name, err)
+		}
 	}
 	if sql != reference.EdgesSQL {
 		t.Errorf("docs/semantics.md does not show internal/reference/edges.sql, but\n%s", sql)
 	}
-	weight, counts := reference.MeasureSQL(brimline.SumAbs)
-	if variables["weight"] != weight || variables["counts"] != counts || variables["where"] != "true" {
+	aggregate, weight, counts := reference.MeasureSQL(brimline.SumAbs)
+	if variables["aggregate"] != aggregate || variables["weight"] != weight || variables["counts"] != counts || variables["where"] != "true" {
 		t.Errorf("its variables are %v", variables)
 	}
 	r := random(t)
-	table, rows := history(r)
+	table, rows := randomTable(r)
 	s.exec(t, `CREATE SCHEMA streaming`)
 	s.exec(
 		t,
@@ -190,23 +200,33 @@ func (s *server) documentedSQL(t *testing.T) {
 	conn := s.connect(t, s.url)
 	found := 0
 	for _, rule := range drawRules(r) {
-		weight, counts := reference.MeasureSQL(rule.Measure)
+		aggregate, weight, counts := reference.MeasureSQL(rule.Measure)
 		shown, ok := measures[rule.Measure.String()]
-		if !ok || shown != [2]string{weight, counts} {
+		if !ok || shown != [3]string{aggregate, weight, counts} {
 			t.Errorf("docs/semantics.md has %q for %s", shown, rule.Measure)
 		}
 		scale := rule.Measure.Scale(2)
 		variables["window"] = fmt.Sprintf("%d microseconds", rule.Window.Microseconds())
 		variables["limit"] = rule.Limit.Format(scale)
-		variables["weight"], variables["counts"], variables["where"] = shown[0], shown[1], "true"
+		variables["aggregate"], variables["weight"], variables["counts"] = shown[0], shown[1], shown[2]
+		variables["where"] = "true"
 		if rule.Takes != nil {
 			variables["where"] = "amount * 100 % 5 <> 0"
 		}
-		shownSQL := sql
+		sql, shownSQL := sql, sql
+		if rule.Measure == brimline.Avg {
+			variables["min_count"] = strconv.FormatInt(max(1, rule.MinCount), 10)
+			sql, shownSQL = reference.AvgSQL, reference.AvgSQL
+		}
 		if rule.Quiet > 0 {
 			variables["quiet"] = fmt.Sprintf("%d microseconds", rule.Quiet.Microseconds())
 			variables["edges"] = strings.TrimSuffix(strings.TrimSpace(interpolated(sql, variables)), ";")
 			shownSQL = reference.LoudSQL
+		}
+		if rule.Rearms {
+			variables["rearm"] = rule.Rearm.Format(scale)
+			variables["totals"], _, _ = strings.Cut(interpolated(sql, variables), " WHERE total > ")
+			shownSQL = reference.RearmSQL
 		}
 		rows, err := conn.Query(t.Context(), interpolated(shownSQL, variables))
 		if err != nil {
@@ -312,7 +332,7 @@ func (s *server) session(t *testing.T) {
 	defer session.Close()
 	found := 0
 	for range 5 {
-		table, rows := history(r)
+		table, rows := randomTable(r)
 		all := drawRules(r)
 		edges, err := session.Edges(t.Context(), rows, all, 2)
 		if err != nil {

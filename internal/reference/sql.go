@@ -2,6 +2,7 @@ package reference
 
 import (
 	_ "embed"
+	"strconv"
 	"strings"
 
 	"github.com/brimline/brimline"
@@ -9,10 +10,16 @@ import (
 
 // EdgesSQL gives all edges of one rule: user, time, total before, total and the
 // transactions in it. It is written for psql; docs/semantics.md shows it with
-// what its variables mean: :table, :where, :weight and :counts are SQL, :limit is a number, :'window' an interval.
+// what its variables mean: :table, :where, :aggregate, :weight and :counts are SQL, :limit is a number, :'window' an
+// interval.
 //
 //go:embed edges.sql
 var EdgesSQL string
+
+// AvgSQL is EdgesSQL for the measure avg, whose limit is multiplied by the number of rows; :min_count is a number.
+//
+//go:embed avg.sql
+var AvgSQL string
 
 // LoudSQL gives of the edges of one rule, which EdgesSQL gives as :edges, those that raise alerts, where the rule is
 // quiet for the interval :'quiet'.
@@ -20,19 +27,36 @@ var EdgesSQL string
 //go:embed loud.sql
 var LoudSQL string
 
-// MeasureSQL is what a row adds to a measure's total, and whether it counts as one of the window's transactions.
-func MeasureSQL(m brimline.Measure) (weight, counts string) {
+// RearmSQL gives the edges of one rule that raise alerts, where the rule rearms at or below :rearm. :totals is EdgesSQL
+// without its condition on totals.
+//
+//go:embed rearm.sql
+var RearmSQL string
+
+// totals is EdgesSQL, or what was made of it, for all row times.
+func totals(sql string) string {
+	at, _, _ := strings.Cut(sql, " WHERE total > ")
+	return at
+}
+
+// MeasureSQL is the aggregate that is a measure's total, of which weight of each row, and whether a row counts as one of
+// the window's transactions.
+func MeasureSQL(m brimline.Measure) (aggregate, weight, counts string) {
 	switch m {
 	case brimline.SumAbs:
-		return "ABS(amount)", "true"
+		return "SUM", "ABS(amount)", "true"
 	case brimline.Sum:
-		return "amount", "true"
+		return "SUM", "amount", "true"
 	case brimline.SumIn:
-		return "GREATEST(amount, 0)", "amount > 0"
+		return "SUM", "GREATEST(amount, 0)", "amount > 0"
 	case brimline.SumOut:
-		return "GREATEST(-amount, 0)", "amount < 0"
+		return "SUM", "GREATEST(-amount, 0)", "amount < 0"
 	case brimline.CountAll:
-		return "1", "true"
+		return "SUM", "1", "true"
+	case brimline.Max:
+		return "MAX", "ABS(amount)", "true"
+	case brimline.Avg:
+		return "SUM", "ABS(amount)", "true"
 	}
 	panic("no SQL for measure " + m.String())
 }
@@ -43,13 +67,25 @@ func loud(edges string) string {
 	return strings.TrimSuffix(strings.TrimSpace(sql), ";")
 }
 
-// edges is EdgesSQL over a table for a measure, as a subquery: $1 is the window, $2 the limit. where may have further
-// parameters.
-func edges(m brimline.Measure, table, where string) string {
-	weight, counts := MeasureSQL(m)
+// rearmed is RearmSQL of edges: $2 is the limit, $4 the rearm.
+func rearmed(edges string) string {
 	sql := strings.NewReplacer(
-		":table", table, ":where", where, ":weight", weight, ":counts", counts,
+		":totals", totals(edges), ":rearm", "$4::text::numeric", ":limit", "$2::text::numeric").Replace(RearmSQL)
+	return strings.TrimSuffix(strings.TrimSpace(sql), ";")
+}
+
+// edges is EdgesSQL, or AvgSQL, over a table for a rule's measure, as a subquery: $1 is the window, $2 the limit. where may have further
+// parameters.
+func edges(r *brimline.Rule, table, where string) string {
+	aggregate, weight, counts := MeasureSQL(r.Measure)
+	text := EdgesSQL
+	if r.Measure == brimline.Avg {
+		text = AvgSQL
+	}
+	sql := strings.NewReplacer(
+		":table", table, ":where", where, ":aggregate", aggregate, ":weight", weight, ":counts", counts,
 		"INTERVAL :'window'", "$1::text::interval", ":limit", "$2::text::numeric",
-	).Replace(EdgesSQL)
+		":min_count", strconv.FormatInt(max(1, r.MinCount), 10),
+	).Replace(text)
 	return strings.TrimSuffix(strings.TrimSpace(sql), ";")
 }

@@ -89,12 +89,15 @@ func (l *life) figures(user string, r *brimline.Rule, at brimline.Time) (f briml
 			continue
 		}
 		weight, counts := r.Measure.Weigh(row.Amount)
-		f.Total = f.Total.AddAmount(weight)
+		f.Total = totalWith(r.Measure, f.Total, weight)
 		if counts {
 			f.Count++
+			if r.Measure == brimline.Avg && row.Time < at {
+				f.Earlier++
+			}
 		}
 		if row.Time < at {
-			f.Before = f.Before.AddAmount(weight)
+			f.Before = totalWith(r.Measure, f.Before, weight)
 		} else {
 			there = true
 		}
@@ -111,12 +114,12 @@ func (l *life) edges(user string, r *brimline.Rule, from, to brimline.Time) (tim
 		if row.bad {
 			return nil, errors.New("NaN")
 		}
-		if f, there, _ := l.figures(user, r, row.Time); row.Time >= from.Add(-r.Quiet) && there && f.IsEdge(r.Limit) &&
-			!slices.Contains(times, row.Time) {
-			times = append(times, row.Time)
-		}
+		times = append(times, row.Time)
 	}
-	return loudOf(times, r, from, to), nil
+	return loudOf(times, r, from, to, func(t brimline.Time) brimline.Figures {
+		f, _, _ := l.figures(user, r, t)
+		return f
+	}), nil
 }
 
 // memory is the table's storage.
@@ -175,7 +178,7 @@ func (c *lived) Emit(to goka.Stream, key string, value any, _ ...goka.ContextOpt
 }
 
 func (c *lived) SetValue(value any, _ ...goka.ContextOption) {
-	b, err := codecs.WindowPart{}.Encode(value)
+	b, err := codecs.WindowTable{}.Encode(value)
 	if err == nil {
 		err = c.l.task.States.partition(0).table.Set(c.key, b)
 	}
@@ -209,7 +212,7 @@ func (l *life) forgets(user string, offset int64) {
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	if idle, before := l.task.Markers.get(0).sweepBefore(offset); !isForgotten(whole, idle, before) {
+	if idle, before := l.task.Markers.swept(0, offset); !isForgotten(whole, idle, before) {
 		return
 	}
 	for i, r := range whole.Rules {
@@ -246,7 +249,7 @@ func (l *life) repaired(m *message) {
 		m.change.Kind != brimline.Delete {
 		return
 	}
-	_, floor := l.task.Markers.get(0).sweepBefore(int64(l.next))
+	_, floor := l.task.Markers.swept(0, int64(l.next))
 	if raw := l.table[m.key]; raw != nil {
 		floor = (&lived{l: l, key: m.key}).Value().(*brimline.Window).Floor
 	}
@@ -361,8 +364,8 @@ func (l *life) verify(way, most int) {
 			var there bool
 			f, there, err = l.figures(c.User, &c.Rule, c.Edge)
 			answer.Kind = brimline.Dismissal
-			is := err == nil && there && f.IsEdge(c.Rule.Limit)
-			if is && c.Rule.Quiet > 0 {
+			is := err == nil && there && c.Rule.IsEdge(f)
+			if is && c.Rule.Silences() {
 				answer.Edges, err = l.edges(c.User, &c.Rule, c.Edge, c.Edge)
 			}
 			if is && err == nil && len(answer.Edges) > 0 {
@@ -429,7 +432,7 @@ func (l *life) reAsk(n int) {
 		return
 	}
 	switch {
-	case there && f.IsEdge(c.Rule.Limit):
+	case there && c.Rule.IsEdge(f):
 		change.Kind, change.Reason, change.Row = brimline.Restored, "", c.Trigger
 	case rapid.Bool().Draw(l.t, "first"):
 		change.Kind, change.Reason, change.Row = brimline.StillDismissed, "", c.Trigger
@@ -479,8 +482,8 @@ func (l *life) check(mayRepeat bool) {
 func (l *life) String() string {
 	var b strings.Builder
 	for _, r := range l.set.Rules {
-		fmt.Fprintf(&b, "rule %s: %v %s > %s, quiet %v, fingerprint %x\n", r.ID, r.Window, r.Measure,
-			r.Limit.Format(0), r.Quiet, r.Fingerprint())
+		fmt.Fprintf(&b, "rule %s: %v %s > %s, quiet %v, rearms %v at %s, fingerprint %x\n", r.ID, r.Window,
+			r.Measure, r.Limit.Format(0), r.Quiet, r.Rearms, r.Rearm.Format(0), r.Fingerprint())
 	}
 	fmt.Fprintf(&b, "history %v, edges %v longer\n", l.set.Retention(), l.keep)
 	hours := func(t brimline.Time) string { return fmt.Sprint(int64(t / hour)) }
@@ -505,11 +508,12 @@ func drawLife(t *rapid.T, inOrder bool) *life {
 	for i := range rapid.IntRange(1, 3).Draw(t, "rules") {
 		r := brimline.Rule{ID: "r" + strconv.Itoa(i),
 			Window:  time.Duration(rapid.IntRange(1, 12).Draw(t, "window")) * time.Hour,
-			Measure: brimline.Measure(rapid.IntRange(0, 4).Draw(t, "measure")),
-			Limit:   brimline.Count(rapid.Int64Range(0, 50).Draw(t, "limit")), Quiet: drawQuiet(t)}
+			Measure: rapid.SampledFrom(brimline.Measures()).Draw(t, "measure"),
+			Limit:   brimline.Count(rapid.Int64Range(0, 50).Draw(t, "limit"))}
 		if r.Measure == brimline.CountAll {
 			r.Limit = brimline.Count(rapid.Int64Range(0, 3).Draw(t, "count"))
 		}
+		drawSilences(t, &r)
 		l.set.Rules = append(l.set.Rules, r)
 		l.compiled = append(l.compiled, sliding.Rule{Rule: r, Fingerprint: r.Fingerprint()})
 	}
