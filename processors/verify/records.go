@@ -1,7 +1,6 @@
 package verify
 
 import (
-
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/brimline/brimline"
