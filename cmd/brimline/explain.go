@@ -184,7 +184,8 @@ func (c *explainCmd) explain(w *world, r *explain.Report) {
 		for _, row := range r.Rows {
 			list = append(
 				list,
-				[]string{"  " + present.ExactTime(row.Time), row.Amount.Format(r.AmountScale), present.Word(row.ID), counted(row.Why)},
+				[]string{"  " + present.ExactTime(row.Time), row.Amount.Format(r.AmountScale), present.Word(row.ID),
+					counted(row.Why)},
 			)
 		}
 		table(w.out, []bool{false, true}, list...)
