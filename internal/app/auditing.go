@@ -128,7 +128,7 @@ func auditStatus(a *codecs.AuditReport) *httpapi.Audit {
 	}
 }
 
-// auditNotices are what an operator should know of.
+// auditNotices tell an operator of rows that differ, and of an audit that is late.
 func (a *App) auditNotices(now time.Time) (all []httpapi.Notice) {
 	last := a.reports.audited()
 	if last != nil && last.Missing+last.Phantom+last.Different > 0 {

@@ -64,7 +64,7 @@ func (p *Proof) Sentence(now time.Time) string {
 	return s + "; compared by PostgreSQL " + present.About(max(0, now.Sub(p.At.Std()).Truncate(time.Second))) + " ago"
 }
 
-// Audit is what a comparison of the windows' rows with the table has found (docs/proof.md).
+// Audit says what a comparison of the windows' rows with the table has found (docs/proof.md).
 type Audit struct {
 	At        brimline.Time `json:"at"`  // when the table was looked at first
 	LSN       string        `json:"lsn"` // up to which it holds
