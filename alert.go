@@ -85,6 +85,7 @@ const (
 	ReasonNotAbove     = "not_above"     // the total at the edge is not above the limit: rows were changed or removed since
 	ReasonNoDatabase   = "no_database"   // a late candidate while verification is off
 	ReasonQuiet        = "quiet"         // another edge came before, and the rule is quiet for longer
+	ReasonNotRearmed   = "not_rearmed"   // the total was not at or below the rule's rearm since it was above the limit
 
 	// ReasonBeforeAlertsFrom is of an edge that was confirmed, and lies before the time from which the group alerts.
 	ReasonBeforeAlertsFrom = "before_alerts_from"

@@ -242,17 +242,19 @@ func anyCause() *rapid.Generator[brimline.Cause] {
 
 func anyRule() *rapid.Generator[brimline.Rule] {
 	return rapid.Custom(func(t *rapid.T) brimline.Rule {
-		return brimline.Rule{
-			ID: rapid.String().
-				Draw(t, "id"),
+		r := brimline.Rule{
+			ID:     rapid.String().Draw(t, "id"),
 			Window: time.Duration(rapid.Int64Range(0, math.MaxInt64/1000).Draw(t, "window")) * time.Microsecond,
-			Limit:  anyTotal().Draw(t, "limit"), Measure: brimline.Measure(rapid.IntRange(0, 4).Draw(t, "measure")),
-			Where: rapid.String().
-				Draw(t, "where"),
-			Severity: rapid.String().Draw(t, "severity"), Description: rapid.String().Draw(t, "description"),
-			Quiet:  time.Duration(rapid.Int64Range(0, math.MaxInt64/1000).Draw(t, "quiet")) * time.Microsecond,
-			Shadow: rapid.Bool().Draw(t, "shadow"),
+			Limit:  anyTotal().Draw(t, "limit"), Measure: rapid.SampledFrom(brimline.Measures()).Draw(t, "measure"),
+			Where: rapid.String().Draw(t, "where"), Severity: rapid.String().Draw(t, "severity"),
+			Description: rapid.String().Draw(t, "description"),
+			Quiet:       time.Duration(rapid.Int64Range(0, math.MaxInt64/1000).Draw(t, "quiet")) * time.Microsecond,
+			Shadow:      rapid.Bool().Draw(t, "shadow"),
 		}
+		if r.Rearms = rapid.Bool().Draw(t, "rearms"); r.Rearms {
+			r.Rearm = anyTotal().Draw(t, "rearm")
+		}
+		return r
 	})
 }
 

@@ -7,7 +7,7 @@ import (
 	"github.com/brimline/brimline"
 )
 
-// ProofReport is what the newest comparison of a group's alerts with the table has found, in numbers: it names no user,
+// ProofReport has the numbers of the newest comparison of a group's alerts with the table: it names no user,
 // so that it has nothing to forget.
 type ProofReport struct {
 	From, To brimline.Time // of the edges, both closed
@@ -18,8 +18,7 @@ type ProofReport struct {
 	Alerts   int           // of these
 	Missing  int           // edges without one
 	// Alerts without an edge, by what is known of them: an alert for the edge of the same crossing names it, PostgreSQL
-	// had
-	// the edge when it was asked, or the alert does not show that.
+	// had the edge when it was asked, or the alert does not show that.
 	Superseded, Outdated, False int
 	By                          string // the instance that compared
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/brimline/brimline"
 )
 
-// Kinds of failure of brimline's own records, which nobody else writes.
+// Kinds of failure of brimline's own records, which no other program writes.
 const (
 	KindCorruptRecord = "corrupt_record" // not what this codec writes
 	KindNewerFormat   = "newer_format"   // written by a newer brimline

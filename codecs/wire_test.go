@@ -177,6 +177,15 @@ func exampleQuiet(t testing.TB) *brimline.Alert {
 	return a
 }
 
+// exampleUnarmed is an edge of a rule that is not armed.
+func exampleUnarmed(t testing.TB) *brimline.Alert {
+	a := exampleAlert(t)
+	rule := &a.Candidate.Rule
+	rule.Rearms, rule.Rearm = true, brimline.Amount(270050).Total()
+	a.Reason, a.AsOfNow, a.Verification.Status = brimline.ReasonNotRearmed, nil, brimline.Dismissed
+	return a
+}
+
 func exampleQuestions(t testing.TB) []brimline.Candidate {
 	first := exampleDismissed(t).Candidate
 	second := first
@@ -431,6 +440,7 @@ func TestGoldenBytes(t *testing.T) {
 		{"alert-v1/verified.json", codecs.Alert{}, alert},
 		{"alert-v1/dismissed.json", codecs.Alert{}, exampleDismissed(t)},
 		{"alert-v1/quiet.json", codecs.Alert{}, exampleQuiet(t)},
+		{"alert-v1/rearm.json", codecs.Alert{}, exampleUnarmed(t)},
 		{"again-v1/again.json", codecs.Again{}, &brimline.Again{Candidate: alert.Candidate,
 			Database: brimline.Figures{Before: total("0"), Total: total("441.50"), Count: 1},
 			First:    alert.Verification.At, Since: alert.Verification.At + 10_000_000}},

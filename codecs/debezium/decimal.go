@@ -16,7 +16,7 @@ const (
 	// maxUnscaled bounds the bytes of an unscaled integer: 3,082 digits. Turning
 	// longer ones into digits costs more than a hostile record is worth.
 	maxUnscaled = 1280
-	// scaleMask is what Debezium and PostgreSQL's JDBC driver take for the largest scale and one: a scale of -2 is
+	// scaleMask is the largest scale and one to Debezium and PostgreSQL's JDBC driver: a scale of -2 is
 	// 2046 to them, and a numeric(5,-2) comes with that many decimals, all zero.
 	scaleMask = 2048
 )

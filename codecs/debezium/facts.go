@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// ColumnFacts is what PostgreSQL's catalog says of a column; a domain is resolved to its base type.
+// ColumnFacts describes a column as PostgreSQL's catalog has it; a domain is resolved to its base type.
 type ColumnFacts struct {
 	// Type is pg_type.typname of the base type: int8, numeric, timestamp, timestamptz, date, bpchar, float8, …
 	// It is "enum" for every enum, and begins with an underscore for arrays, as in the catalog.
@@ -21,7 +21,7 @@ type ColumnFacts struct {
 	NotNull bool
 }
 
-// Identity is what the catalog says of the table's replica identity: of which columns the stream holds a row's earlier
+// Identity is the table's replica identity in the catalog: of which columns the stream holds a row's earlier
 // contents. The zero Identity says nothing.
 type Identity struct {
 	Known   bool
@@ -194,7 +194,7 @@ func (i *Identity) holds(names []string) bool {
 // ownVersion is how source.version of our own capture begins.
 const ownVersion = "brimline"
 
-// reading is what a record itself says of how its values are written.
+// reading tells, by a record's own words, how its values are written.
 type reading struct {
 	schema *inlineSchema
 	own    bool // by our own capture: decimals are digits

@@ -131,9 +131,9 @@ type Options struct {
 	// default mode. A number that looks like a time in another unit is refused.
 	DecidedUnit TimeUnit
 
-	// Facts are what PostgreSQL's catalog says of columns, by name. Of a column that is not there nothing is known.
+	// Facts describe columns as PostgreSQL's catalog has them, by name. Of a column that is not there nothing is known.
 	Facts map[string]ColumnFacts
-	// Identity is what it says of the table's replica identity.
+	// Identity is the table's replica identity in the catalog.
 	Identity Identity
 
 	// OtherTables says what becomes of records of other tables. Empty means OtherTablesDeadLetter.

@@ -70,7 +70,7 @@ func (w *work) clear() {
 		extra: &w.extra}
 }
 
-// origin is what a record says about where it is from.
+// origin is the source that a record names.
 type origin struct {
 	connector, version, snapshot, schema, table, lsn, txID, tsMs, tsUs jsonValue
 }

@@ -6,7 +6,7 @@ import (
 	"strconv"
 )
 
-// inlineSchema is what the schema of a JsonConverter message says about the
+// inlineSchema has the facts of a JsonConverter message's schema about the
 // configured columns, by slot.
 type inlineSchema struct {
 	raw     []byte

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// shape is what a record is that is neither an envelope nor a whole row.
+// shape names the form of a record that is neither an envelope nor a whole row.
 type shape struct {
 	passed  Passed // a record of a connector that is about no row
 	foreign string // the format of another program

@@ -8,7 +8,7 @@ import (
 	"github.com/brimline/brimline"
 )
 
-// Use is what a column is taken for: one of the four below, or, for a further column, its brimline.ColumnType.
+// Use is the role of a column: one of the four below, or, for a further column, its brimline.ColumnType.
 type Use string
 
 // The uses that every watched table has.

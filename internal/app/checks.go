@@ -310,7 +310,7 @@ func loadRules(c *config.Config) (*rules.Set, error) {
 	}
 	var quiet []string
 	for i := range set.Rules {
-		if set.Rules[i].Quiet != 0 {
+		if set.Rules[i].Silences() {
 			quiet = append(quiet, strconv.Quote(set.Rules[i].ID))
 		}
 	}
@@ -319,11 +319,9 @@ func loadRules(c *config.Config) (*rules.Set, error) {
 	}
 	return nil, &brimline.Error{
 		Class: brimline.ClassInput, Kind: "quiet_without_verification", Where: c.Rules,
-		Remedy: "give --verify=on and --database-url, or take `quiet` out of these rules",
-		Err: fmt.Errorf(
-			"rules %s are quiet for a while after an alert, which PostgreSQL alone can judge, and --verify is off",
-			strings.Join(quiet, ", "),
-		),
+		Remedy: "give --verify=on and --database-url, or take `quiet` and `rearm` out of these rules",
+		Err: fmt.Errorf("rules %s are quiet for a while, or rearm, which PostgreSQL alone can judge, and --verify is off",
+			strings.Join(quiet, ", ")),
 	}
 }
 

@@ -3,6 +3,7 @@ package backtest
 import (
 	"context"
 	"errors"
+	"math"
 	"slices"
 	"sort"
 	"time"
@@ -57,7 +58,7 @@ type RuleReport struct {
 	Alerts, Users int64 // of Rule
 	Days          []Day // with alerts, by day
 	Most          []UserAlerts
-	Curve         *Curve // nil of a rule that is quiet: what a limit silences depends on all its edges
+	Curve         *Curve // nil of a rule that silences edges: which, depends on all its edges
 
 	compared bool
 	// With another file: Old's alerts, those that both have, those that only Rule has, only Old, and those of
@@ -142,11 +143,17 @@ var errBudget = &brimline.Error{
 	Err:    errors.New("the time is over, and not all rows are read"),
 }
 
-// longest are the longest window, and the longest time that a rule is quiet.
+// forEver is before any row.
+const forEver = math.MaxInt64
+
+// longest are the longest window, and for how long before Options.From edges may silence later ones.
 func longest(o *Options) (window, quiet time.Duration) {
 	for _, rules := range [][]sliding.Rule{o.Rules, o.Against} {
 		for i := range rules {
 			window, quiet = max(window, rules[i].Window), max(quiet, rules[i].Quiet)
+			if rules[i].Rearms { // all rows from the first on decide
+				quiet = forEver
+			}
 		}
 	}
 	return window, quiet
@@ -174,24 +181,36 @@ type course struct {
 	now, old *sliding.Rule
 	same     bool // old finds the edges of now
 	days     map[brimline.Time]int64
-	curve    *Curve // nil of a rule that is quiet
+	curve    *Curve // nil of a rule that silences edges
 	// Of the user: all alerts' number, and where rules are compared the edges; and what silences the next ones.
 	alerts           int64
 	edges, oldOnes   []sliding.Edge
 	nowSaid, oldSaid said
 }
 
-// said is the latest edge of a user and rule.
+// said is the latest edge of a user and rule, and what has come of a rule that rearms.
 type said struct {
-	at  brimline.Time
-	any bool
+	at       brimline.Time
+	any      bool
+	disarmed bool
 }
 
-// silences takes the next edge, and says whether it is silent.
-func (s *said) silences(rule *sliding.Rule, at brimline.Time) (silent bool) {
-	silent = s.any && s.at >= at.Add(-rule.Quiet)
-	*s = said{at, true}
-	return silent
+// alerts takes the figures of the next row time, and says whether that raises an alert.
+func (s *said) alerts(rule *sliding.Rule, at brimline.Time, f brimline.Figures) bool {
+	if rule.Rearms {
+		if f.Before.Cmp(rule.Rearm) <= 0 {
+			s.disarmed = false
+		}
+		above, disarmed := f.Total.Cmp(rule.Limit) > 0, s.disarmed
+		s.disarmed = disarmed || above
+		return above && !disarmed
+	}
+	if !f.IsEdge(rule.Limit) {
+		return false
+	}
+	silent := s.any && s.at >= at.Add(-rule.Quiet)
+	s.at, s.any = at, true
+	return !silent
 }
 
 func newFold(o *Options) *fold {
@@ -202,7 +221,7 @@ func newFold(o *Options) *fold {
 	add := func(now, old *sliding.Rule) {
 		c := &course{RuleReport: &RuleReport{compared: o.Compare}, now: now, old: old}
 		if now != nil {
-			if c.Rule, c.days = &now.Rule, map[brimline.Time]int64{}; now.Quiet == 0 {
+			if c.Rule, c.days = &now.Rule, map[brimline.Time]int64{}; !now.Silences() {
 				c.curve = newCurve(mostChanges)
 			}
 		}
@@ -271,7 +290,7 @@ func (f *fold) look(c *course, to brimline.Time) (err error) {
 			if c.curve != nil && t >= f.o.From {
 				c.curve.add(figures)
 			}
-			if err != nil || !figures.IsEdge(c.now.Limit) || c.nowSaid.silences(c.now, t) || t < f.o.From {
+			if err != nil || !c.nowSaid.alerts(c.now, t, figures) || t < f.o.From {
 				return
 			}
 			edge := sliding.Edge{Time: t, Figures: figures}
@@ -287,11 +306,11 @@ func (f *fold) look(c *course, to brimline.Time) (err error) {
 		})
 	}
 	if c.old != nil && !c.same {
-		for _, e := range sliding.Edges(f.rows, c.old, f.next, to) {
-			if !c.oldSaid.silences(c.old, e.Time) && e.Time >= f.o.From {
-				c.oldOnes = append(c.oldOnes, e)
+		sliding.Walk(f.rows, c.old, f.next, to, func(t brimline.Time, figures brimline.Figures) {
+			if c.oldSaid.alerts(c.old, t, figures) && t >= f.o.From {
+				c.oldOnes = append(c.oldOnes, sliding.Edge{Time: t, Figures: figures})
 			}
-		}
+		})
 	}
 	return err
 }

@@ -98,6 +98,9 @@ func (g *wholeGround) together() string {
 			if r.Quiet != 0 {
 				fmt.Fprintf(&b, ", quiet: %s", rules.FormatWindow(r.Quiet))
 			}
+			if r.Rearms && r.ID == r.Of() {
+				fmt.Fprintf(&b, ", rearm: %q", r.Rearm.Format(r.Measure.Scale(2)))
+			}
 			if r.ID == r.Of() {
 				fmt.Fprintf(&b, ", limit: %q, severity: %q}\n", r.Limit.Format(r.Measure.Scale(2)), r.Severity)
 			} else {

@@ -212,7 +212,7 @@ func (j *job) judge(t *testing.T) {
 	t.Logf("%d edges, %d alerts, all alike", len(want), len(got))
 }
 
-// drawRules makes a rules file with every measure, some of which are quiet as well, in YAML.
+// drawRules makes a rules file with every measure, some of which are quiet or rearm as well, in YAML.
 func drawRules(r *rand.Rand, mean int64) (yaml string) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "lateness: %dh\nrules:\n", 1+r.IntN(48))
@@ -222,7 +222,14 @@ func drawRules(r *rand.Rand, mean int64) (yaml string) {
 		if measure == brimline.CountAll {
 			limit = fmt.Sprint(r.IntN(8))
 		}
+		if measure == brimline.Max {
+			limit = brimline.Amount(r.Int64N(mean * 3)).Format(2)
+		}
 		fmt.Fprintf(&b, "  - {id: r%d, window: %dh, limit: %q, measure: %s}\n", i, hours, limit, measure)
+		if !measure.Shrinks() && r.IntN(2) == 0 {
+			fmt.Fprintf(&b, "  - {id: a%d, window: %dh, limit: %q, measure: %s, rearm: %d%%}\n", i, hours, limit, measure,
+				r.IntN(101))
+		}
 		if r.IntN(2) == 0 {
 			fmt.Fprintf(
 				&b,

@@ -124,6 +124,8 @@ func (e *Evidence) above(r *Report, stream *views.RuleFigures) Reason {
 	}
 	start := r.Edge.Add(-e.Rule.Window)
 	switch {
+	case r.Silent && e.Rule.Rearms:
+		return NotArmed
 	case r.Silent:
 		return Silent
 	case stream.Quiet != 0 && r.Edge <= stream.Quiet:
@@ -190,6 +192,8 @@ func (r *Report) dismissed(dismissal *brimline.Alert) Reason {
 		return BeforeAlertsFrom
 	case brimline.ReasonQuiet:
 		return Silent
+	case brimline.ReasonNotRearmed:
+		return NotArmed
 	}
 	return Dismissed
 }

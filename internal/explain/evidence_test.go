@@ -129,14 +129,23 @@ func drawRules(r *rand.Rand) *rules.Set {
 		if m == brimline.CountAll {
 			limit = brimline.Count(int64(2 + r.IntN(6)))
 		}
+		if m == brimline.Max {
+			limit = brimline.Amount(5_000 + r.IntN(12_000)).Total()
+		}
 		rule := brimline.Rule{
 			ID: m.String(), Measure: m, Limit: limit, Window: time.Duration(2+r.IntN(7)) * day, Shadow: r.IntN(6) == 0,
 		}
 		if i%2 == 0 {
 			rule.Where = `description == "x"`
 		}
-		if r.IntN(3) == 0 {
+		switch n := r.IntN(3); {
+		case n == 0:
 			rule.Quiet = time.Duration(1+r.IntN(6)) * day
+		case n == 1 && !m.Shrinks():
+			rule.Rearms, rule.Rearm = true, limit
+			if m != brimline.CountAll {
+				rule.Rearm = brimline.Amount(r.IntN(20_000)).Total()
+			}
 		}
 		set.Rules = append(set.Rules, rule)
 	}
@@ -283,6 +292,8 @@ func (w *scene) became(user string, rule *sliding.Rule, asked []brimline.Candida
 			w.refuse(key, c, brimline.ReasonBeforeAlertsFrom)
 		case n < 66 && rule.Quiet != 0:
 			w.refuse(key, c, brimline.ReasonQuiet)
+		case n < 66 && rule.Rearms:
+			w.refuse(key, c, brimline.ReasonNotRearmed)
 		case n < 80:
 			w.refuse(key, c, brimline.ReasonAlreadyAbove)
 			edge.Status = brimline.EdgeDismissed
@@ -362,7 +373,8 @@ func (w *scene) write() {
 	w.table.Exec(w.t, `DROP SCHEMA IF EXISTS seen CASCADE`)
 	for _, sql := range []string{
 		`CREATE SCHEMA seen`,
-		`CREATE TABLE seen.rules (rule text, span interval, lim numeric, measure text, only_x boolean, shadow boolean, quiet_for interval)`,
+		`CREATE TABLE seen.rules (rule text, span interval, lim numeric, measure text, only_x boolean, shadow boolean, quiet_for interval,
+			rearm numeric)`,
 		`CREATE TABLE seen.stream (user_id text, id text, amount numeric, ts timestamptz, description text)`,
 		`CREATE TABLE seen.users (user_id text, floor timestamptz, doubt timestamptz, cut boolean)`,
 		`CREATE TABLE seen.edges (user_id text, rule text, ts timestamptz, status int, cause bigint)`,
@@ -376,6 +388,10 @@ func (w *scene) write() {
 		w.table.Exec(w.t, sql)
 	}
 	for _, r := range w.set.Rules {
+		var rearm any
+		if r.Rearms {
+			rearm = r.Rearm.Format(r.Measure.Scale(2))
+		}
 		w.insert(
 			"rules",
 			r.ID,
@@ -385,6 +401,7 @@ func (w *scene) write() {
 			r.Where != "",
 			r.Shadow,
 			r.Quiet,
+			rearm,
 		)
 	}
 	for user, v := range w.windows {
@@ -480,11 +497,18 @@ func (w *scene) points() (all []point) {
 	w.table.Exec(w.t, `CREATE INDEX ON seen.weighed (user_id, rule, db, ts)`)
 	w.table.Exec(
 		w.t,
-		`CREATE TABLE seen.crossings (db boolean, user_id text, rule text, ts timestamptz, span interval)`,
+		`CREATE TABLE seen.figures (db boolean, user_id text, rule text, ts timestamptz, span interval, lim numeric,
+			total numeric, before numeric)`,
 	)
 	for _, rule := range w.set.Rules {
-		w.table.Exec(w.t, fmt.Sprintf(crossingsSQL, rule.ID, fmt.Sprintf("%d hours", int(rule.Window.Hours()))))
+		aggregate := "sum"
+		if rule.Measure == brimline.Max {
+			aggregate = "max"
+		}
+		w.table.Exec(w.t, fmt.Sprintf(figuresSQL, rule.ID, fmt.Sprintf("%d hours", int(rule.Window.Hours())), aggregate))
 	}
+	w.table.Exec(w.t, `CREATE TABLE seen.crossings AS SELECT * FROM seen.figures WHERE before <= lim AND total > lim`)
+	w.table.Exec(w.t, `CREATE INDEX ON seen.figures (user_id, rule, db, ts)`)
 	w.table.Exec(w.t, `ANALYZE`)
 	rows, err := w.table.Conn.Query(w.t.Context(), judgeSQL)
 	must(w.t, err)
@@ -519,32 +543,34 @@ const weighedSQL = `
 CREATE TABLE seen.weighed AS
 	SELECT h.db, h.user_id, h.id, h.ts, r.rule, r.span, r.lim, NOT r.only_x OR h.description = 'x' AS taken,
 		CASE r.measure WHEN 'sum_abs' THEN abs(amount) WHEN 'sum' THEN amount WHEN 'sum_in' THEN greatest(amount, 0)
-			WHEN 'sum_out' THEN greatest(-amount, 0) ELSE 1 END AS weight,
+			WHEN 'sum_out' THEN greatest(-amount, 0) WHEN 'max' THEN abs(amount) ELSE 1 END AS weight,
 		CASE r.measure WHEN 'sum_in' THEN amount > 0 WHEN 'sum_out' THEN amount < 0 ELSE true END AS counts
 	FROM (SELECT true AS db, user_id::text, id::text, amount, "timestamp" AS ts, description FROM %s
 		UNION ALL SELECT false, user_id, id, amount, ts, description FROM seen.stream) h CROSS JOIN seen.rules r`
 
-// crossingsSQL is the definition of an edge. A frame takes no column, so each rule has a query of its own.
-const crossingsSQL = `
-INSERT INTO seen.crossings SELECT DISTINCT db, user_id, rule, ts, span FROM (
-	SELECT *, sum(weight) OVER w AS total, coalesce(sum(weight) OVER b, 0) AS before FROM seen.weighed
+// figuresSQL gives the figures that the definition of an edge compares. A frame takes no column, so each rule has a
+// query of its own.
+const figuresSQL = `
+INSERT INTO seen.figures SELECT DISTINCT db, user_id, rule, ts, span, lim, total, before FROM (
+	SELECT *, %[3]s(weight) OVER w AS total, coalesce(%[3]s(weight) OVER b, 0) AS before FROM seen.weighed
 	WHERE taken AND rule = '%[1]s'
 	WINDOW w AS (PARTITION BY db, user_id ORDER BY ts RANGE BETWEEN INTERVAL '%[2]s' PRECEDING AND CURRENT ROW),
 		b AS (PARTITION BY db, user_id ORDER BY ts RANGE BETWEEN INTERVAL '%[2]s' PRECEDING AND CURRENT ROW EXCLUDE GROUP)
-) x WHERE before <= lim AND total > lim`
+) x`
 
 // judgeSQL says the same as docs/explain.md, by other means: a total by a join, edges by the definition's query.
 const judgeSQL = `
 WITH p AS MATERIALIZED (
-	SELECT p.*, r.span, r.lim, r.shadow, r.measure, r.quiet_for, u.user_id IS NOT NULL AS found, u.floor, u.doubt, u.cut,
+	SELECT p.*, r.span, r.lim, r.shadow, r.measure, r.quiet_for, r.rearm, u.user_id IS NOT NULL AS found, u.floor, u.doubt, u.cut,
 		p.db OR (coalesce(u.floor, '-infinity') < p.at - r.span AND coalesce(u.doubt, '-infinity') < p.at - r.span) AS known
 	FROM seen.points p JOIN seen.rules r USING (rule) LEFT JOIN seen.users u USING (user_id)
 ), f AS MATERIALIZED (
-	SELECT p.*, s.*, (SELECT coalesce(sum(weight), 0) FROM seen.weighed w WHERE NOT w.db AND w.user_id = p.user_id
+	SELECT p.*, s.*, (SELECT coalesce(CASE p.measure WHEN 'max' THEN max(weight) ELSE sum(weight) END, 0) FROM seen.weighed w WHERE NOT w.db AND w.user_id = p.user_id
 			AND w.rule = p.rule AND w.taken AND w.ts BETWEEN p.at - p.span AND p.at) AS streamed
 	FROM p CROSS JOIN LATERAL (
-		SELECT coalesce(sum(weight) FILTER (WHERE taken), 0) AS total, count(*) FILTER (WHERE taken AND counts) AS counted,
-			coalesce(sum(weight), 0) AS withall, count(*) FILTER (WHERE NOT taken AND counts) AS others,
+		SELECT coalesce(CASE p.measure WHEN 'max' THEN max(weight) FILTER (WHERE taken)
+				ELSE sum(weight) FILTER (WHERE taken) END, 0) AS total, count(*) FILTER (WHERE taken AND counts) AS counted,
+			coalesce(CASE p.measure WHEN 'max' THEN max(weight) ELSE sum(weight) END, 0) AS withall, count(*) FILTER (WHERE NOT taken AND counts) AS others,
 			max(ts) FILTER (WHERE taken) AS newest, count(*) FILTER (WHERE db) AS there
 		FROM seen.weighed w WHERE w.db = p.db AND w.user_id = p.user_id AND w.rule = p.rule
 		AND w.ts BETWEEN p.at - p.span AND p.at) s
@@ -562,7 +588,7 @@ WITH p AS MATERIALIZED (
 		WHEN e.status = 3 THEN 'dead_letter'
 		WHEN d.reason IS NOT NULL AND (e.ts IS NULL OR e.status = 2 OR d.cause >= e.cause)
 			THEN CASE d.reason WHEN 'before_alerts_from' THEN 'before_alerts_from'
-			WHEN 'quiet' THEN 'silent' ELSE 'dismissed' END
+			WHEN 'quiet' THEN 'silent' WHEN 'not_rearmed' THEN 'not_armed' ELSE 'dismissed' END
 		WHEN e.status = 2 THEN 'dismissed'
 		WHEN e.ts IS NOT NULL AND g.cut THEN 'alert_not_kept'
 		WHEN e.ts IS NOT NULL THEN 'in_question' END AS verdict
@@ -574,7 +600,11 @@ WITH p AS MATERIALIZED (
 	SELECT g.*,
 		EXISTS (SELECT FROM seen.crossings c WHERE c.db = g.db AND c.user_id = g.user_id AND c.rule = g.rule
 			AND c.ts >= g.edge - g.quiet_for AND c.ts < g.edge
-			AND (g.db OR g.floor IS NULL OR c.ts - c.span > g.floor)) AS silent,
+			AND (g.db OR g.floor IS NULL OR c.ts - c.span > g.floor)) AS hushed,
+		(SELECT coalesce(max(c.ts) FILTER (WHERE c.total > c.lim AND c.ts < g.edge)
+				>= coalesce(max(c.ts) FILTER (WHERE c.before <= g.rearm), '-infinity'), false)
+			FROM seen.figures c WHERE g.rearm IS NOT NULL AND c.db = g.db AND c.user_id = g.user_id AND c.rule = g.rule
+			AND c.ts <= g.edge AND (g.db OR g.floor IS NULL OR c.ts - c.span > g.floor)) AS unarmed,
 		EXISTS (SELECT FROM seen.alerts a WHERE a.user_id = g.user_id AND a.rule = g.rule AND a.ts = g.at) AS sent_at,
 		EXISTS (SELECT FROM seen.alerts a WHERE a.user_id = g.user_id AND a.rule = g.rule AND a.ts = g.edge) AS sent_edge,
 		EXISTS (SELECT FROM seen.alerts a WHERE a.user_id = g.user_id AND a.rule = g.rule AND a.ts = g.theirs) AS sent_theirs,
@@ -593,7 +623,7 @@ WITH p AS MATERIALIZED (
 )
 SELECT n, CASE
 	WHEN sent_at THEN CASE
-		WHEN edge = at AND NOT silent OR NOT known THEN CASE WHEN shadow THEN 'shadow' ELSE 'alerted' END
+		WHEN edge = at AND NOT hushed AND NOT unarmed OR NOT known THEN CASE WHEN shadow THEN 'shadow' ELSE 'alerted' END
 		WHEN taken_over THEN 'superseded' ELSE 'outdated' END
 	WHEN NOT found AND there = 0 THEN 'unknown_user'
 	WHEN at_state IS NOT NULL THEN at_state
@@ -606,7 +636,8 @@ SELECT n, CASE
 	WHEN edge IS NULL THEN CASE measure WHEN 'sum' THEN 'above_without_edge' ELSE 'above_since' END
 	WHEN sent_edge THEN CASE WHEN shadow THEN 'shadow' WHEN edge = newest THEN 'alerted' ELSE 'above_since' END
 	WHEN edge_state IS NOT NULL THEN edge_state
-	WHEN silent THEN 'silent'
+	WHEN hushed THEN 'silent'
+	WHEN unarmed THEN 'not_armed'
 	WHEN quiet >= edge THEN 'before_rule'
 	WHEN EXISTS (SELECT FROM seen.letters l WHERE l.user_id = h.user_id AND l.row_id = ANY (missing)) THEN 'dead_letter'
 	WHEN doubt >= edge - span THEN 'distrusted'

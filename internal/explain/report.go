@@ -25,7 +25,7 @@ type Report struct {
 	Edge           brimline.Time // that the reason is about, 0 for none; HasEdge tells where it is an edge by the totals
 	HasEdge        bool
 	Newest         brimline.Time // newest row that the rule takes up to At, 0 for none
-	Silent         bool          // another edge lies in the rule's quiet before it
+	Silent         bool          // another edge lies in the rule's quiet before it, or the rule is not armed
 	State          *brimline.EdgeStatus
 	Dismissal      *brimline.Alert // the newest dismissal of the edge
 	Quiet          brimline.Time
@@ -92,10 +92,13 @@ func (e *Evidence) figures() *Report {
 	}
 	if d := e.Database; d != nil {
 		r.Total, r.Count, rows, from = d.Figures.Total, d.Figures.Count, d.Rows, d.From.Add(-e.Rule.Quiet)
+		if e.Rule.Rearms { // they are all up to the time
+			from = brimline.MinTime
+		}
 	}
 	if t, ok := lastEdge(rows, e.Rule, from, u.Now); ok && r.Total.Cmp(e.Rule.Limit) > 0 {
 		r.Edge, r.HasEdge = t, true
-		r.Silent = e.silent(rows, max(from, t.Add(-e.Rule.Quiet)), t)
+		r.Silent = e.silent(rows, from, t)
 	}
 	start := u.Now.Add(-e.Rule.Window)
 	r.WithAll = r.Total
@@ -109,7 +112,7 @@ func (e *Evidence) figures() *Report {
 			r.Newest = row.Time
 		} else if w, counts := e.Rule.Measure.Weigh(row.Amount); counts {
 			r.NotCounted++
-			r.WithAll = r.WithAll.AddAmount(w)
+			r.WithAll = e.Rule.Measure.Join(r.WithAll, w.Total())
 		}
 		r.Rows = append(r.Rows, Row{*row, why})
 	}
@@ -123,13 +126,14 @@ func (e *Evidence) figures() *Report {
 	return r
 }
 
-// silent says whether there is an edge from a time on and before another one.
-func (e *Evidence) silent(rows []brimline.Transaction, from, before brimline.Time) bool {
-	if e.Rule.Quiet == 0 {
-		return false
+// silent says whether an edge is known to raise no alert, by figures from a time on.
+func (e *Evidence) silent(rows []brimline.Transaction, from, edge brimline.Time) bool {
+	if !e.Rule.Rearms {
+		_, ok := lastEdge(rows, e.Rule, max(from, edge.Add(-e.Rule.Quiet)), edge-1)
+		return e.Rule.Quiet != 0 && ok
 	}
-	_, ok := lastEdge(rows, e.Rule, from, before-1)
-	return ok
+	alerts, sure := sliding.Alerts(rows, e.Rule, from, edge, edge)
+	return sure && len(alerts) == 0
 }
 
 // compare notes what stream and PostgreSQL have differently from a time on.

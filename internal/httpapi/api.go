@@ -87,6 +87,7 @@ type ruleBody struct {
 	Limit         string `json:"limit"`
 	Mode          string `json:"mode,omitempty"`
 	Quiet         string `json:"quiet,omitempty"`
+	Rearm         string `json:"rearm,omitempty"`
 }
 
 func ruleOf(r *brimline.Rule, amountScale int) ruleBody {
@@ -98,8 +99,12 @@ func ruleOf(r *brimline.Rule, amountScale int) ruleBody {
 	if r.Quiet != 0 {
 		quiet = rules.FormatWindow(r.Quiet)
 	}
+	rearm := ""
+	if r.Rearms {
+		rearm = r.Rearm.Format(r.Measure.Scale(amountScale))
+	}
 	return ruleBody{
-		Mode: mode, Quiet: quiet,
+		Mode: mode, Quiet: quiet, Rearm: rearm,
 		ID: r.ID, Description: r.Description, Severity: r.Severity,
 		Window: rules.FormatWindow(r.Window), WindowSeconds: int64(r.Window.Seconds()),
 		Measure: r.Measure.String(), Where: r.Where, Limit: r.Limit.Format(r.Measure.Scale(amountScale)),

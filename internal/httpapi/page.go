@@ -19,7 +19,7 @@ const (
 	pageRows   = 200
 )
 
-// page is what the template is given.
+// page is the template's input.
 type page struct {
 	Now      brimline.Time
 	Status   Status
@@ -107,6 +107,8 @@ func measureText(name string) string {
 		return "sum of amounts below zero"
 	case brimline.CountAll:
 		return "number of transactions"
+	case brimline.Max:
+		return "largest absolute amount"
 	}
 	return name
 }

@@ -110,7 +110,7 @@ func (o Options) consume(c *sarama.Config) {
 // partitionsEvery is how often a member of a group looks for partitions that were added to what it reads.
 const partitionsEvery = 15 * time.Second
 
-// Group is what one consumer group adds to the options.
+// Group has the options of one consumer group.
 type Group struct {
 	// Strategy shares out partitions. goka groups need goka.CopartitioningStrategy. Nil: sarama's range strategy.
 	Strategy sarama.BalanceStrategy
@@ -162,7 +162,7 @@ func (g Group) strategy() sarama.BalanceStrategy {
 func (o Options) ProducerConfig() (*sarama.Config, error) { return o.Config() }
 
 // Probe is Config for first contact and for commands that a person waits for:
-// the same protocol, but an answer within ten seconds, be it "nobody there".
+// the same protocol, but an answer within ten seconds, be it that no member is there.
 func (o Options) Probe() (*sarama.Config, error) {
 	c, err := o.Config()
 	if err != nil {

@@ -29,7 +29,7 @@ type PartitionLag struct {
 }
 
 // Up to here, lag is worth a look at whether there is any record in it: every transaction leaves one marker
-// behind that nobody commits.
+// behind that no stage commits.
 const lookInto = 128
 
 // Lag reports every partition of topics for group, in the order of topics.

@@ -30,7 +30,8 @@ const (
 	busy = 100
 	// patience of a busy stream, in FlushEverys.
 	busyPatience = 4
-	// batchOverhead is what a batch and its only record take besides key, value and headers. Cluster.Ensure allows for it.
+	// batchOverhead is the size of a batch and its only record besides key, value and headers. Cluster.Ensure allows for
+	// it.
 	batchOverhead = 1 << 10
 )
 
@@ -208,7 +209,8 @@ func (p *producer) Close() error {
 	return nil
 }
 
-// inWordsOfSarama gives a broker's refusal sarama's text, by which Explain knows it after goka broke the chain of errors.
+// inWordsOfSarama gives a broker's refusal sarama's text, by which Explain knows it after goka broke the chain of
+// errors.
 func inWordsOfSarama(err error) error {
 	if e, ok := errors.AsType[*kerr.Error](err); ok {
 		return fmt.Errorf("%w (%w)", sarama.KError(e.Code), err)

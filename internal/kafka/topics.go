@@ -15,7 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// Kind is what a topic is for, and with it the settings that it must have.
+// Kind is the purpose of a topic, which decides the settings that it must have.
 type Kind int
 
 const (
@@ -45,7 +45,7 @@ type Durability struct {
 	MinISR int
 }
 
-// TopicReport is what Ensure found or made of a topic.
+// TopicReport describes a topic as Ensure found or made it.
 type TopicReport struct {
 	Name        string
 	ID          string

@@ -254,10 +254,10 @@ func (o *Options) unpromised(e *Edge) string {
 	return ""
 }
 
-// whole reports whether the table has the whole window that ends with the edge, and, where the rule is quiet, those of
-// the edges that could make it silent.
+// whole reports whether the table has the whole window that ends with the edge, and what could make it silent: of a
+// rule that rearms that is all there ever was.
 func (o *Options) whole(e *Edge) bool {
-	return o.TableFrom == 0 || e.At.Add(-e.Rule.Window-e.Rule.Quiet) >= o.TableFrom
+	return o.TableFrom == 0 || e.At.Add(-e.Rule.Reach()) >= o.TableFrom
 }
 
 // most bounds what is held of a span in memory: some hundred MiB.
@@ -334,8 +334,8 @@ func EdgeOf(a *brimline.Alert) Edge {
 	}
 }
 
-// Edges asks the judge for all edges of the rules in a span that raise alerts: by SQL, or, where a rule has a
-// condition, by a walk through the rows. asking may be nil, else see Options.
+// Edges asks PostgreSQL for all edges of the rules in a span that raise alerts: by SQL, or, where a rule has a
+// condition or rearms, by a walk through the rows. asking may be nil, else see Options.
 func Edges(
 	ctx context.Context, k *ledger.Look, rules []Rule, span ledger.Span, asking func(n, of int), found func(Edge),
 ) error {
@@ -356,9 +356,11 @@ func Edges(
 			}
 		}
 		begin := span.From.Add(-rule.Quiet)
-		if rule.Takes != nil {
+		if rule.Takes != nil || rule.Rearms {
 			sweeps = append(sweeps, reference.NewSweep(&rule.Rule, begin, span.To, edge))
-			from = min(from, begin.Add(-rule.Window))
+			if from = min(from, begin.Add(-rule.Window)); rule.Rearms {
+				from = brimline.MinTime
+			}
 			continue
 		}
 		asking(i+1, len(rules))

@@ -32,8 +32,8 @@ func random(t *testing.T) *rand.Rand {
 	return rand.New(rand.NewPCG(seed, 0))
 }
 
-// TestReferencesAgree: SQL and the walk through the rows say of random rows what the definition says, whatever the columns'
-// types are.
+// TestReferencesAgree: SQL and the walk through the rows say of random rows what the definition says, whatever the
+// columns' types are.
 func TestReferencesAgree(t *testing.T) {
 	pg, err := embedded.StartPostgres(t.Context(), embedded.PostgresOptions{NoSync: true})
 	if err != nil {
@@ -117,8 +117,13 @@ func TestReferencesAgree(t *testing.T) {
 			if m == brimline.CountAll {
 				rule.Limit = brimline.Count(r.Int64N(6))
 			}
+			if m == brimline.Max {
+				rule.Limit = brimline.Amount(r.Int64N(60000)).Total()
+			}
 			if r.IntN(2) == 0 {
 				rule.Quiet = time.Duration(1+r.IntN(20)) * time.Hour
+			} else if limit, _ := rule.Limit.Int64(); !m.Shrinks() {
+				rule.Rearms, rule.Rearm = true, brimline.Count(r.Int64N(limit+1))
 			}
 			for _, takes := range []func(*brimline.Transaction) bool{
 				nil,

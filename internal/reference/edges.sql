@@ -1,7 +1,7 @@
 SELECT DISTINCT user_id, ts, before, total, transactions FROM (
   SELECT user_id, ts,
-         SUM(weight) OVER w AS total,
-         COALESCE(SUM(weight) OVER b, 0) AS before,
+         :aggregate(weight) OVER w AS total,
+         COALESCE(:aggregate(weight) OVER b, 0) AS before,
          COUNT(*) FILTER (WHERE counts) OVER w AS transactions
   FROM (
     SELECT user_id::text COLLATE "C" AS user_id, "timestamp" AS ts, :weight AS weight, :counts AS counts

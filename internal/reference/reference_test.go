@@ -104,8 +104,13 @@ func drawRules(r *rand.Rand) (all []reference.Rule) {
 		if m == brimline.CountAll {
 			rule.Limit = brimline.Count(r.Int64N(6))
 		}
+		if m == brimline.Max {
+			rule.Limit = brimline.Amount(r.Int64N(60000)).Total()
+		}
 		if r.IntN(2) == 0 {
 			rule.Quiet = time.Duration(1+r.IntN(30)) * time.Hour
+		} else if limit, _ := rule.Limit.Int64(); !m.Shrinks() && r.IntN(2) == 0 {
+			rule.Rearms, rule.Rearm = true, brimline.Count(r.Int64N(limit+1))
 		}
 		if r.IntN(2) == 0 {
 			rule.Takes = func(row *brimline.Transaction) bool { return row.Amount%5 != 0 }
@@ -135,7 +140,7 @@ func text(e reference.Edge) string {
 }
 
 // documented is the SQL that docs/semantics.md shows, and its table of measures.
-func documented(t *testing.T) (variables map[string]string, sql string, measures map[string][2]string) {
+func documented(t *testing.T) (variables map[string]string, sql string, measures map[string][3]string) {
 	t.Helper()
 	page, err := os.ReadFile("../../docs/semantics.md")
 	if err != nil {
@@ -152,10 +157,10 @@ func documented(t *testing.T) (variables map[string]string, sql string, measures
 		variables[m[1]] = m[2]
 		block = block[len(m[0]):]
 	}
-	measures = map[string][2]string{}
-	line := regexp.MustCompile("(?m)^\\| `(\\w+)` \\| `(.*)` \\| `(.*)` \\|$")
+	measures = map[string][3]string{}
+	line := regexp.MustCompile("(?m)^\\| `(\\w+)` \\| `(\\w+)` \\| `(.*)` \\| `(.*)` \\|$")
 	for _, m := range line.FindAllStringSubmatch(string(page), -1) {
-		measures[m[1]] = [2]string{m[2], m[3]}
+		measures[m[1]] = [3]string{m[2], m[3], m[4]}
 	}
 	return variables, block, measures
 }
@@ -163,15 +168,17 @@ func documented(t *testing.T) (variables map[string]string, sql string, measures
 // What docs/semantics.md shows is what judges, and says of random rows what the definition says.
 func (s *server) documentedSQL(t *testing.T) {
 	variables, sql, measures := documented(t)
-	if page, err := os.ReadFile("../../docs/semantics.md"); err != nil ||
-		!strings.Contains(string(page), "```sql\n"+reference.LoudSQL+"```") {
-		t.Errorf("docs/semantics.md does not show internal/reference/loud.sql, %v", err)
+	page, err := os.ReadFile("../../docs/semantics.md")
+	for name, shown := range map[string]string{"loud.sql": reference.LoudSQL, "rearm.sql": reference.RearmSQL} {
+		if err != nil || !strings.Contains(string(page), "```sql\n"+shown+"```") {
+			t.Errorf("docs/semantics.md does not show internal/reference/%s, %v", name, err)
+		}
 	}
 	if sql != reference.EdgesSQL {
 		t.Errorf("docs/semantics.md does not show internal/reference/edges.sql, but\n%s", sql)
 	}
-	weight, counts := reference.MeasureSQL(brimline.SumAbs)
-	if variables["weight"] != weight || variables["counts"] != counts || variables["where"] != "true" {
+	aggregate, weight, counts := reference.MeasureSQL(brimline.SumAbs)
+	if variables["aggregate"] != aggregate || variables["weight"] != weight || variables["counts"] != counts || variables["where"] != "true" {
 		t.Errorf("its variables are %v", variables)
 	}
 	r := random(t)
@@ -190,15 +197,16 @@ func (s *server) documentedSQL(t *testing.T) {
 	conn := s.connect(t, s.url)
 	found := 0
 	for _, rule := range drawRules(r) {
-		weight, counts := reference.MeasureSQL(rule.Measure)
+		aggregate, weight, counts := reference.MeasureSQL(rule.Measure)
 		shown, ok := measures[rule.Measure.String()]
-		if !ok || shown != [2]string{weight, counts} {
+		if !ok || shown != [3]string{aggregate, weight, counts} {
 			t.Errorf("docs/semantics.md has %q for %s", shown, rule.Measure)
 		}
 		scale := rule.Measure.Scale(2)
 		variables["window"] = fmt.Sprintf("%d microseconds", rule.Window.Microseconds())
 		variables["limit"] = rule.Limit.Format(scale)
-		variables["weight"], variables["counts"], variables["where"] = shown[0], shown[1], "true"
+		variables["aggregate"], variables["weight"], variables["counts"] = shown[0], shown[1], shown[2]
+		variables["where"] = "true"
 		if rule.Takes != nil {
 			variables["where"] = "amount * 100 % 5 <> 0"
 		}
@@ -207,6 +215,11 @@ func (s *server) documentedSQL(t *testing.T) {
 			variables["quiet"] = fmt.Sprintf("%d microseconds", rule.Quiet.Microseconds())
 			variables["edges"] = strings.TrimSuffix(strings.TrimSpace(interpolated(sql, variables)), ";")
 			shownSQL = reference.LoudSQL
+		}
+		if rule.Rearms {
+			variables["rearm"] = rule.Rearm.Format(scale)
+			variables["totals"], _, _ = strings.Cut(interpolated(sql, variables), " WHERE total > ")
+			shownSQL = reference.RearmSQL
 		}
 		rows, err := conn.Query(t.Context(), interpolated(shownSQL, variables))
 		if err != nil {

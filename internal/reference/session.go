@@ -102,6 +102,9 @@ func (s *Session) edges(ctx context.Context, r *Rule, scale int) (found []Edge, 
 	if r.Quiet > 0 {
 		all, args = loud(all), append(args, fmt.Sprintf("%d microseconds", r.Quiet.Microseconds()))
 	}
+	if r.Rearms {
+		all, args = rearmed(all), append(args, r.Rearm.Format(scale))
+	}
 	sql := "SELECT user_id, ts, before::text, total::text, transactions FROM (" + all + ") AS edges"
 	var (
 		user, before, total string

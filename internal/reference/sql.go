@@ -9,7 +9,8 @@ import (
 
 // EdgesSQL gives all edges of one rule: user, time, total before, total and the
 // transactions in it. It is written for psql; docs/semantics.md shows it with
-// what its variables mean: :table, :where, :weight and :counts are SQL, :limit is a number, :'window' an interval.
+// what its variables mean: :table, :where, :aggregate, :weight and :counts are SQL, :limit is a number, :'window' an
+// interval.
 //
 //go:embed edges.sql
 var EdgesSQL string
@@ -20,20 +21,34 @@ var EdgesSQL string
 //go:embed loud.sql
 var LoudSQL string
 
-// MeasureSQL gives two expressions: the weight that a row adds to a measure's total, and whether the row counts as
-// one of the window's transactions.
-func MeasureSQL(m brimline.Measure) (weight, counts string) {
+// RearmSQL gives the edges of one rule that raise alerts, where the rule rearms at or below :rearm. :totals is EdgesSQL
+// without its condition on totals.
+//
+//go:embed rearm.sql
+var RearmSQL string
+
+// totals is EdgesSQL, or what was made of it, for all row times.
+func totals(sql string) string {
+	at, _, _ := strings.Cut(sql, " WHERE total > ")
+	return at
+}
+
+// MeasureSQL gives a measure's aggregate, the weight of each row in it, and whether a row counts as one
+// of the window's transactions.
+func MeasureSQL(m brimline.Measure) (aggregate, weight, counts string) {
 	switch m {
 	case brimline.SumAbs:
-		return "ABS(amount)", "true"
+		return "SUM", "ABS(amount)", "true"
 	case brimline.Sum:
-		return "amount", "true"
+		return "SUM", "amount", "true"
 	case brimline.SumIn:
-		return "GREATEST(amount, 0)", "amount > 0"
+		return "SUM", "GREATEST(amount, 0)", "amount > 0"
 	case brimline.SumOut:
-		return "GREATEST(-amount, 0)", "amount < 0"
+		return "SUM", "GREATEST(-amount, 0)", "amount < 0"
 	case brimline.CountAll:
-		return "1", "true"
+		return "SUM", "1", "true"
+	case brimline.Max:
+		return "MAX", "ABS(amount)", "true"
 	}
 	panic("no SQL for measure " + m.String())
 }
@@ -44,12 +59,19 @@ func loud(edges string) string {
 	return strings.TrimSuffix(strings.TrimSpace(sql), ";")
 }
 
+// rearmed is RearmSQL of edges: $2 is the limit, $4 the rearm.
+func rearmed(edges string) string {
+	sql := strings.NewReplacer(
+		":totals", totals(edges), ":rearm", "$4::text::numeric", ":limit", "$2::text::numeric").Replace(RearmSQL)
+	return strings.TrimSuffix(strings.TrimSpace(sql), ";")
+}
+
 // edges is EdgesSQL over a table for a measure, as a subquery: $1 is the window, $2 the limit. where may have further
 // parameters.
 func edges(m brimline.Measure, table, where string) string {
-	weight, counts := MeasureSQL(m)
+	aggregate, weight, counts := MeasureSQL(m)
 	sql := strings.NewReplacer(
-		":table", table, ":where", where, ":weight", weight, ":counts", counts,
+		":table", table, ":where", where, ":aggregate", aggregate, ":weight", weight, ":counts", counts,
 		"INTERVAL :'window'", "$1::text::interval", ":limit", "$2::text::numeric",
 	).Replace(EdgesSQL)
 	return strings.TrimSuffix(strings.TrimSpace(sql), ";")

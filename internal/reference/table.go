@@ -96,9 +96,13 @@ func (t *Table) At(r *Rule, user string, at brimline.Time) Figures {
 			continue
 		}
 		weight, counts := weigh(r.Measure, int64(row.Amount))
-		f.Total.Add(f.Total, weight)
+		join := (*big.Int).Add
+		if r.Measure == brimline.Max {
+			join = largest
+		}
+		join(f.Total, f.Total, weight)
 		if row.Time < at {
-			f.Before.Add(f.Before, weight)
+			join(f.Before, f.Before, weight)
 		}
 		if counts {
 			f.Count++
@@ -107,10 +111,18 @@ func (t *Table) At(r *Rule, user string, at brimline.Time) Figures {
 	return f
 }
 
+// largest sets to to the larger one of two.
+func largest(to, a, b *big.Int) *big.Int {
+	if a.Cmp(b) < 0 {
+		a = b
+	}
+	return to.Set(a)
+}
+
 func weigh(m brimline.Measure, amount int64) (weight *big.Int, counts bool) {
 	a := big.NewInt(amount)
 	switch m {
-	case brimline.SumAbs:
+	case brimline.SumAbs, brimline.Max:
 		return a.Abs(a), true
 	case brimline.Sum:
 		return a, true
@@ -134,8 +146,20 @@ func weigh(m brimline.Measure, amount int64) (weight *big.Int, counts bool) {
 // are left out.
 func (t *Table) Edges(r *Rule, user string, from, to brimline.Time) (edges []Edge) {
 	var last *brimline.Time // of an edge, silent ones too
+	armed := true
 	for _, at := range t.Times(user) {
+		if !t.takenAt(r, user, at) {
+			continue
+		}
 		f := t.At(r, user, at)
+		if r.Rearms {
+			armed = armed || f.Before.Cmp(units10(r.Rearm)) <= 0
+			if alerts := armed && f.Total.Cmp(units10(r.Limit)) > 0; alerts && from <= at && at <= to {
+				edges = append(edges, Edge{user, at, f})
+			}
+			armed = armed && f.Total.Cmp(units10(r.Limit)) <= 0
+			continue
+		}
 		if !f.IsEdge(r.Limit) {
 			continue
 		}
@@ -145,4 +169,19 @@ func (t *Table) Edges(r *Rule, user string, from, to brimline.Time) (edges []Edg
 		}
 	}
 	return edges
+}
+
+// takenAt says whether the user has a row at a time that the rule takes.
+func (t *Table) takenAt(r *Rule, user string, at brimline.Time) bool {
+	for _, row := range t.rows {
+		if row.User == user && row.Time == at && (r.Takes == nil || r.Takes(&row)) {
+			return true
+		}
+	}
+	return false
+}
+
+func units10(t brimline.Total) *big.Int {
+	n, _ := new(big.Int).SetString(t.Format(0), 10)
+	return n
 }

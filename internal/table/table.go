@@ -115,7 +115,7 @@ func (w watched) MarkRecovered() error {
 	return w.watch.Recovered(w.Partition)
 }
 
-// Iterator is what goka's visits go over.
+// Iterator is walked by goka's visits.
 func (w watched) Iterator() (storage.Iterator, error) {
 	all, err := w.Partition.Iterator()
 	if err != nil || w.watch.Visited == nil {

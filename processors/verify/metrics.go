@@ -120,7 +120,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		m.candidates.WithLabelValues(string(kind))
 	}
 	for _, reason := range []string{brimline.ReasonAlreadyAbove, brimline.ReasonNotAbove, brimline.ReasonNoDatabase,
-		brimline.ReasonBeforeAlertsFrom, brimline.ReasonQuiet} {
+		brimline.ReasonBeforeAlertsFrom, brimline.ReasonQuiet, brimline.ReasonNotRearmed} {
 		m.dismissed.WithLabelValues(reason)
 	}
 	return m

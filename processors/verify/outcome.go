@@ -184,6 +184,8 @@ func decideEdge(c *brimline.Candidate, rule *sliding.Rule, q *question) outcome 
 	}
 	a.Verification.Status = brimline.Dismissed
 	switch {
+	case q.silent && rule.Rearms:
+		a.Reason = brimline.ReasonNotRearmed
 	case q.silent:
 		a.Reason = brimline.ReasonQuiet
 	case figures.Before.Cmp(rule.Limit) > 0:

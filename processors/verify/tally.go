@@ -37,7 +37,7 @@ func (t *tally) add(it *item) {
 	defer t.mu.Unlock()
 	t.sum.Edges++
 	switch d := it.out.dismissed; {
-	case d == nil || d.Reason == brimline.ReasonQuiet: // PostgreSQL has the edge
+	case d == nil || d.Reason == brimline.ReasonQuiet || d.Reason == brimline.ReasonNotRearmed: // PostgreSQL has the edge
 	case d.Reason == brimline.ReasonBeforeAlertsFrom:
 		t.sum.Early++
 	default:

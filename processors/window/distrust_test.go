@@ -103,22 +103,22 @@ func (d *doubts) rows(after int) map[string]brimline.Transaction {
 
 // edgesOf are the edges that raise alerts.
 func edgesOf(rows map[string]brimline.Transaction, r *brimline.Rule) (edges []brimline.Time) {
-	for _, at := range rows {
-		var f brimline.Figures
+	var times []brimline.Time
+	for _, row := range rows {
+		times = append(times, row.Time)
+	}
+	return loudOf(times, r, brimline.MinTime, brimline.MaxTime, func(at brimline.Time) (f brimline.Figures) {
 		for _, row := range rows {
 			weight, _ := r.Measure.Weigh(row.Amount)
-			if row.Time < at.Time.Add(-r.Window) || row.Time > at.Time {
+			if row.Time < at.Add(-r.Window) || row.Time > at {
 				continue
 			}
-			if f.Total = f.Total.AddAmount(weight); row.Time < at.Time {
-				f.Before = f.Before.AddAmount(weight)
+			if f.Total = totalWith(r.Measure, f.Total, weight); row.Time < at {
+				f.Before = totalWith(r.Measure, f.Before, weight)
 			}
 		}
-		if f.IsEdge(r.Limit) && !slices.Contains(edges, at.Time) {
-			edges = append(edges, at.Time)
-		}
-	}
-	return loudOf(edges, r, brimline.MinTime, brimline.MaxTime)
+		return f
+	})
 }
 
 // move is something that may happen next; nil where it cannot.
@@ -243,8 +243,8 @@ func (d *doubts) figures(c *brimline.Candidate) (f brimline.Figures) {
 		if row.Time < c.Edge.Add(-c.Rule.Window) || row.Time > c.Edge {
 			continue
 		}
-		if f.Total = f.Total.AddAmount(weight); row.Time < c.Edge {
-			f.Before = f.Before.AddAmount(weight)
+		if f.Total = totalWith(c.Rule.Measure, f.Total, weight); row.Time < c.Edge {
+			f.Before = totalWith(c.Rule.Measure, f.Before, weight)
 		}
 		if counts {
 			f.Count++
@@ -425,8 +425,9 @@ func TestDistrustRepairs(t *testing.T) {
 		for i := range rapid.IntRange(1, 2).Draw(t, "rules") {
 			rules = append(rules, brimline.Rule{ID: fmt.Sprint("r", i),
 				Window:  time.Duration(rapid.IntRange(1, 8).Draw(t, "window")) * time.Hour,
-				Measure: brimline.Measure(rapid.IntRange(0, 4).Draw(t, "measure")),
-				Limit:   brimline.Count(rapid.Int64Range(0, 12).Draw(t, "limit")), Quiet: drawQuiet(t)})
+				Measure: rapid.SampledFrom(brimline.Measures()).Draw(t, "measure"),
+				Limit:   brimline.Count(rapid.Int64Range(0, 12).Draw(t, "limit"))})
+			drawSilences(t, &rules[i])
 		}
 		d := newDoubts(t, drawWrites(t), rules...)
 		d.live(t)

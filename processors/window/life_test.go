@@ -89,12 +89,12 @@ func (l *life) figures(user string, r *brimline.Rule, at brimline.Time) (f briml
 			continue
 		}
 		weight, counts := r.Measure.Weigh(row.Amount)
-		f.Total = f.Total.AddAmount(weight)
+		f.Total = totalWith(r.Measure, f.Total, weight)
 		if counts {
 			f.Count++
 		}
 		if row.Time < at {
-			f.Before = f.Before.AddAmount(weight)
+			f.Before = totalWith(r.Measure, f.Before, weight)
 		} else {
 			there = true
 		}
@@ -111,12 +111,12 @@ func (l *life) edges(user string, r *brimline.Rule, from, to brimline.Time) (tim
 		if row.bad {
 			return nil, errors.New("NaN")
 		}
-		if f, there, _ := l.figures(user, r, row.Time); row.Time >= from.Add(-r.Quiet) && there && f.IsEdge(r.Limit) &&
-			!slices.Contains(times, row.Time) {
-			times = append(times, row.Time)
-		}
+		times = append(times, row.Time)
 	}
-	return loudOf(times, r, from, to), nil
+	return loudOf(times, r, from, to, func(t brimline.Time) brimline.Figures {
+		f, _, _ := l.figures(user, r, t)
+		return f
+	}), nil
 }
 
 // memory is the table's storage.
@@ -362,7 +362,7 @@ func (l *life) verify(way, most int) {
 			f, there, err = l.figures(c.User, &c.Rule, c.Edge)
 			answer.Kind = brimline.Dismissal
 			is := err == nil && there && f.IsEdge(c.Rule.Limit)
-			if is && c.Rule.Quiet > 0 {
+			if is && c.Rule.Silences() {
 				answer.Edges, err = l.edges(c.User, &c.Rule, c.Edge, c.Edge)
 			}
 			if is && err == nil && len(answer.Edges) > 0 {
@@ -479,8 +479,8 @@ func (l *life) check(mayRepeat bool) {
 func (l *life) String() string {
 	var b strings.Builder
 	for _, r := range l.set.Rules {
-		fmt.Fprintf(&b, "rule %s: %v %s > %s, quiet %v, fingerprint %x\n", r.ID, r.Window, r.Measure,
-			r.Limit.Format(0), r.Quiet, r.Fingerprint())
+		fmt.Fprintf(&b, "rule %s: %v %s > %s, quiet %v, rearms %v at %s, fingerprint %x\n", r.ID, r.Window,
+			r.Measure, r.Limit.Format(0), r.Quiet, r.Rearms, r.Rearm.Format(0), r.Fingerprint())
 	}
 	fmt.Fprintf(&b, "history %v, edges %v longer\n", l.set.Retention(), l.keep)
 	hours := func(t brimline.Time) string { return fmt.Sprint(int64(t / hour)) }
@@ -505,11 +505,12 @@ func drawLife(t *rapid.T, inOrder bool) *life {
 	for i := range rapid.IntRange(1, 3).Draw(t, "rules") {
 		r := brimline.Rule{ID: "r" + strconv.Itoa(i),
 			Window:  time.Duration(rapid.IntRange(1, 12).Draw(t, "window")) * time.Hour,
-			Measure: brimline.Measure(rapid.IntRange(0, 4).Draw(t, "measure")),
-			Limit:   brimline.Count(rapid.Int64Range(0, 50).Draw(t, "limit")), Quiet: drawQuiet(t)}
+			Measure: rapid.SampledFrom(brimline.Measures()).Draw(t, "measure"),
+			Limit:   brimline.Count(rapid.Int64Range(0, 50).Draw(t, "limit"))}
 		if r.Measure == brimline.CountAll {
 			r.Limit = brimline.Count(rapid.Int64Range(0, 3).Draw(t, "count"))
 		}
+		drawSilences(t, &r)
 		l.set.Rules = append(l.set.Rules, r)
 		l.compiled = append(l.compiled, sliding.Rule{Rule: r, Fingerprint: r.Fingerprint()})
 	}
