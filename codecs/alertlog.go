@@ -11,8 +11,7 @@ type alertLogRecord struct {
 	Alerts  []*alertRecord `json:"alerts"`
 }
 
-// ForgetAlerts is the message in the index stage's loop, under a user's key, that has the user's list of alerts
-// deleted.
+// ForgetAlerts is a value of the index stage's loop: under a user's key it deletes the user's list of alerts.
 const ForgetAlerts = `{"version":1,"forget":true}`
 
 const anAlertLog = "a value of the index table"

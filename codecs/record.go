@@ -34,6 +34,7 @@ type ruleRecord struct {
 	Description string           `json:"description,omitempty"`
 	Quiet       string           `json:"quiet,omitempty"`
 	Rearm       string           `json:"rearm,omitempty"`
+	MinCount    int64            `json:"min_count,omitempty"`
 	Mode        string           `json:"mode,omitempty"`
 }
 
@@ -60,6 +61,8 @@ type figuresRecord struct {
 	Before string `json:"before"`
 	Total  string `json:"total"`
 	Count  int64  `json:"count"`
+	// Earlier are the transactions in before, of an average.
+	Earlier int64 `json:"count_before,omitempty"`
 }
 
 type sourceRecord struct {
@@ -124,7 +127,8 @@ func (b *candidateBody) candidate() (c brimline.Candidate, err error) {
 		return c, fmt.Errorf("kind %q", b.Kind)
 	}
 	c = brimline.Candidate{
-		Kind: b.Kind, User: b.UserID, Scale: b.Scale, Edge: b.EdgeTime, Until: timeOrZero(b.Until), Cause: brimline.Cause(b.Cause),
+		Kind: b.Kind, User: b.UserID, Scale: b.Scale, Edge: b.EdgeTime, Until: timeOrZero(b.Until),
+		Cause:    brimline.Cause(b.Cause),
 		ClearsAt: timeOrZero(b.ClearsAt),
 		Source: brimline.Source{Topic: b.Source.Topic, Partition: b.Source.Partition, Offset: b.Source.Offset,
 			TxID: b.Source.TxID, Commit: timeOrZero(b.Source.CommitTime)},
@@ -155,7 +159,7 @@ func (b *candidateBody) candidate() (c brimline.Candidate, err error) {
 func ruleOf(r *brimline.Rule, scale int) (ruleRecord, error) {
 	window, err := formatDuration(r.Window)
 	record := ruleRecord{ID: r.ID, Window: window, Limit: r.Limit.Format(r.Measure.Scale(scale)), Measure: r.Measure,
-		Where: r.Where, Severity: r.Severity, Description: r.Description}
+		Where: r.Where, Severity: r.Severity, Description: r.Description, MinCount: r.MinCount}
 	if r.Rearms {
 		record.Rearm = r.Rearm.Format(r.Measure.Scale(scale))
 	}
@@ -170,7 +174,7 @@ func ruleOf(r *brimline.Rule, scale int) (ruleRecord, error) {
 
 func (r *ruleRecord) rule(scale int) (out brimline.Rule, err error) {
 	out = brimline.Rule{ID: r.ID, Measure: r.Measure, Where: r.Where, Severity: r.Severity, Description: r.Description,
-		Shadow: r.Mode == modeShadow}
+		Shadow: r.Mode == modeShadow, MinCount: r.MinCount}
 	if r.Mode != "" && !out.Shadow {
 		return out, fmt.Errorf("a rule of mode %q", r.Mode)
 	}
@@ -254,11 +258,11 @@ func (c *columnRecord) value() (any, error) {
 }
 
 func figuresOf(f *brimline.Figures, scale int) figuresRecord {
-	return figuresRecord{Before: f.Before.Format(scale), Total: f.Total.Format(scale), Count: f.Count}
+	return figuresRecord{Before: f.Before.Format(scale), Total: f.Total.Format(scale), Count: f.Count, Earlier: f.Earlier}
 }
 
 func (r *figuresRecord) figures(scale int) (f brimline.Figures, err error) {
-	f.Count = r.Count
+	f.Count, f.Earlier = r.Count, r.Earlier
 	if f.Before, err = brimline.ParseTotal(r.Before, scale); err != nil {
 		return f, err
 	}
@@ -288,7 +292,7 @@ func optionalLSN(lsn uint64) string {
 	return brimline.FormatLSN(lsn)
 }
 
-// parseLSN reads what brimline.FormatLSN writes; the empty text is 0.
+// parseLSN reads the text of brimline.FormatLSN; the empty text is 0.
 func parseLSN(s string) (uint64, error) {
 	if s == "" {
 		return 0, nil
@@ -347,8 +351,8 @@ func parseDuration(s string) (time.Duration, error) {
 	}
 }
 
-// marshal writes JSON in which no text can act on a terminal, a web page or the
-// direction of writing: invisible characters that encoding/json leaves as they are are escaped too.
+// marshal writes JSON in which no text can act on a terminal, a web page or the direction of writing. It escapes the
+// invisible characters as well, which encoding/json leaves as they are.
 func marshal(record any) ([]byte, error) {
 	b, err := json.Marshal(record)
 	if err != nil {

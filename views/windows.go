@@ -38,7 +38,8 @@ type RuleFigures struct {
 	Scale int              // decimals of the totals, the limit and the distance
 	At    brimline.Figures // of the window that ends at User.Now
 	// Distance is Limit - At.Total: how much more the user can move before the
-	// next alert. Below zero the user is above the limit.
+	// next alert. Below zero the user is above the limit. Of an average it is Limit × At.Count - At.Total: the excess over
+	// the limit of all transactions together, below zero.
 	Distance brimline.Total
 	// Complete is false when the window reaches down to rows that are not
 	// retained any more, so that the figures may be too low.
@@ -64,7 +65,7 @@ type RuleFigures struct {
 }
 
 // Above reports whether the total is above the limit, as far as it is known.
-func (r *RuleFigures) Above() bool { return !r.Distrusted && r.Distance.Sign() < 0 }
+func (r *RuleFigures) Above() bool { return !r.Distrusted && r.Rule.Above(r.At) }
 
 // Future are the retained rows dated later than Now, which do not count yet: how many, and the times of the first and
 // the last.
@@ -90,7 +91,7 @@ func (u *User) With(amount brimline.Amount) []WithRow {
 		rule, without := &u.compiled[i], u.Rules[i].At
 		_, all[i].Counts = rule.Weigh(&row)
 		all[i].At = sliding.FiguresAt(rows, rule, u.Now)
-		all[i].Alerts = without.Total.Cmp(rule.Limit) <= 0 && all[i].At.Total.Cmp(rule.Limit) > 0
+		all[i].Alerts = !rule.Above(without) && rule.Above(all[i].At)
 	}
 	return all
 }
@@ -162,22 +163,23 @@ func (w *Windows) User(ctx context.Context, id string, now brimline.Time) (User,
 		return User{}, in.err
 	}
 	partition := w.partition(id)
-	var window, truncated *brimline.Window
+	var window *brimline.Window
+	var marker *brimline.Marker
 	err := w.read(func() (err error) {
 		if window, err = w.whole(id); err != nil {
 			return err
 		}
-		truncated, err = w.window(processors.MarkerKey(max(0, partition), len(w.copies)))
+		marker, err = w.marker(max(0, partition))
 		return err
 	})
 	if err != nil {
 		return User{}, err
 	}
-	u := UserAt(id, Truncated(window, truncated), in.rules, now)
+	u := UserAt(id, Truncated(window, marker), in.rules, now)
 	u.AsOf.Partition = partition
 	if partition >= 0 {
 		// Read after the values, so that the answer is never older than it says.
-		p := Progress{Offset: w.copies[partition].Offset(), End: w.ends.of(ctx, partition)}
+		p := Progress{Offset: w.parts[partition].offset(), End: w.ends.of(ctx, partition)}
 		u.AsOf.Table, u.AsOf.Lag = p.Offset, p.Lag()
 	}
 	return u, nil
@@ -194,8 +196,11 @@ func (w *Windows) whole(id string) (whole *brimline.Window, err error) {
 			return nil, err
 		}
 		whole, _, err = codecs.AssembleWindow(value, func(n uint64) ([]byte, error) {
-			return w.copies[w.partition(id)].Get(processors.SegmentKey(id, n))
+			return w.parts[w.partition(id)].get(processors.SegmentKey(id, n))
 		})
+		if isUnread(err) {
+			return nil, w.failed(err)
+		}
 		if !errors.Is(err, codecs.ErrTorn) {
 			return whole, err
 		}
@@ -211,24 +216,38 @@ func (w *Windows) window(key string) (*brimline.Window, error) {
 	return v.(*brimline.Window), nil
 }
 
-// Truncated applies the truncation that a partition's marker records to a
-// user's window: rows folded before it are gone, but for newer ones. Either may be nil. What was
-// announced stays.
-func Truncated(window, marker *brimline.Window) *brimline.Window {
-	if window == nil || marker == nil || window.Last > marker.Last {
+// marker reads a partition's marker, nil where there is none.
+func (w *Windows) marker(partition int32) (*brimline.Marker, error) {
+	raw, err := w.parts[partition].get(processors.MarkerKey(partition, len(w.parts)))
+	if err != nil {
+		return nil, w.failed(err)
+	}
+	if raw == nil {
+		return nil, nil
+	}
+	v, err := codecs.Marker{}.Decode(raw)
+	if err != nil {
+		return nil, readError(w.name, err)
+	}
+	return v.(*brimline.Marker), nil
+}
+
+// Truncated applies the TRUNCATE of a partition's marker to a user's window: rows that were folded before it are gone,
+// but for newer ones. Either may be nil. What was announced stays.
+func Truncated(window *brimline.Window, marker *brimline.Marker) *brimline.Window {
+	if window == nil || marker == nil || window.Last > marker.TruncatedAt {
 		return window
 	}
 	emptied := *window
 	emptied.Rows = nil
 	all := true
-	if len(marker.Changed) > 0 { // its place in the source
-		t := &marker.Changed[0]
+	if t := marker.Truncation; t != nil {
 		for i := range window.Rows {
 			if t.Spares(&window.Rows[i], window.Changed) {
 				emptied.Rows = append(emptied.Rows, window.Rows[i])
 			}
 		}
-		all = t.From == 1 && len(emptied.Rows) == 0 // nothing newer may have come and lie below the floor
+		all = t.Whole && len(emptied.Rows) == 0 // nothing newer may have come and lie below the floor
 	}
 	if all {
 		emptied.Floor, emptied.Doubt = brimline.MinTime, brimline.Doubt{}
@@ -263,7 +282,7 @@ func (u *User) figures(rule *sliding.Rule, window *brimline.Window) RuleFigures 
 	at := sliding.FiguresAt(u.Rows, rule, u.Now)
 	f := RuleFigures{
 		Rule: rule.Rule, Scale: rule.Measure.Scale(u.Scale),
-		At: at, Distance: rule.Limit.Sub(at.Total),
+		At: at, Distance: rule.Bar(at.Count).Sub(at.Total),
 		Complete: u.Floor < u.Now.Add(-rule.Window),
 	}
 	f.Distrusted = u.Doubt != nil && u.Doubt.Floor >= u.Now.Add(-rule.Window)

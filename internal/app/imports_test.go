@@ -27,7 +27,7 @@ const (
 	pgxModule     = "github.com/jackc/pgx/v5"
 	metricsModule = "github.com/prometheus/client_golang"
 	leveldbModule = "github.com/syndtr/goleveldb"
-	yamlModule    = "gopkg.in/yaml.v3"
+	yamlModule    = "go.yaml.in/yaml/v3"
 	kongModule    = "github.com/alecthomas/kong"
 	franzModule   = "github.com/twmb/franz-go"
 )
@@ -40,47 +40,52 @@ func layers() []layer {
 	return []layer{
 		{".", nil, nil},
 		{"internal/failpoint", nil, nil},
-		{"internal/plain", nil, nil},
 		{"internal/urls", nil, nil},
+		{"internal/present", []string{"."}, nil},
+		{"internal/present", []string{"."}, nil},
 		{"internal/sliding", []string{"."}, nil},
 		{"codecs/debezium", []string{"."}, nil},
 		{"codecs", []string{".", "codecs/debezium"}, nil},
-		{"internal/rules", []string{".", "internal/sliding"}, []string{yamlModule, "github.com/expr-lang/expr"}},
+		{"internal/rules", []string{".", "internal/present", "internal/sliding"}, []string{yamlModule, "github.com/expr-lang/expr"}},
 		{"internal/postgres", []string{".", "internal/urls"}, []string{pgxModule}},
 		{"internal/ledger", []string{".", "internal/sliding", "internal/postgres", "internal/failpoint"}, []string{pgxModule}},
-		{"internal/backtest", []string{".", "internal/sliding", "internal/rules", "internal/ledger"}, nil},
+		{"internal/backtest", []string{".", "internal/present", "internal/sliding", "internal/rules", "internal/ledger"}, nil},
+		{"internal/audit", []string{".", "internal/ledger"}, nil},
 		{"docs", nil, nil},
 		{"internal/starter", []string{".", "docs", "internal/ledger"}, nil},
 		{"internal/reference", []string{".", "internal/postgres"}, nil},
 		{"internal/prove", []string{".", "internal/ledger", "internal/reference"}, nil},
-		{"internal/kafka", []string{".", "internal/failpoint"}, []string{saramaModule, gokaModule, franzModule, "github.com/rcrowley/go-metrics", "github.com/xdg-go/scram"}},
+		{"internal/kafka", []string{".", "internal/failpoint"}, []string{saramaModule, gokaModule, franzModule, "github.com/xdg-go/scram"}},
 		{"internal/table", []string{".", "internal/failpoint"}, []string{gokaModule, leveldbModule}},
 		{"internal/capture", []string{".", "internal/postgres"}, []string{pgxModule, "github.com/jackc/pglogrepl"}},
-		{"internal/capture/kafkasink", []string{"internal/capture"}, []string{saramaModule}},
+		{"internal/capture/kafkasink", []string{"internal/capture", "internal/kafka"}, []string{franzModule + "/pkg/kgo"}},
 		{"internal/embedded", []string{"."}, []string{franzModule + "/pkg/kfake", "github.com/fergusstrange/embedded-postgres", pgxModule}},
 		{"processors", []string{".", "codecs"}, []string{gokaModule}},
 		{"processors/route", routing, []string{gokaModule, franzModule + "/pkg/kgo", franzModule + "/pkg/kerr", franzModule + "/pkg/kmsg", franzModule + "/pkg/kversion", metricsModule}},
 		{"processors/window", keeping, []string{gokaModule, metricsModule}},
 		{"processors/verify", stage, []string{franzModule + "/pkg/kgo", franzModule + "/pkg/kerr", franzModule + "/pkg/kmsg", franzModule + "/pkg/kversion", metricsModule}},
 		{"processors/index", keeping, []string{gokaModule, metricsModule}},
-		{"internal/rulestest", []string{".", "internal/reference", "internal/rules", "processors/window"}, nil},
+		{"internal/rulestest", []string{".", "internal/present", "internal/reference", "internal/rules", "processors/window"}, nil},
 		{"views", []string{
 			".", "codecs", "processors", "internal/sliding", "internal/rules", "internal/kafka", "internal/table",
 		}, []string{gokaModule}},
 		{"internal/preflight", []string{".", "codecs/debezium", "processors", "internal/kafka", "internal/postgres",
-			"internal/rules", "internal/urls"},
+			"internal/present", "internal/rules", "internal/urls"},
 			[]string{pgxModule, "github.com/dustin/go-humanize"}},
 		{"internal/feed", []string{".", "internal/kafka"}, nil},
-		{"internal/explain", []string{".", "codecs", "processors", "internal/sliding", "internal/rules", "internal/feed", "views"}, nil},
-		{"internal/httpapi", []string{".", "docs", "codecs", "processors", "internal/plain", "internal/feed", "internal/rules", "internal/explain", "views"}, []string{metricsModule}},
-		{"internal/config", []string{".", "processors", "internal/urls"}, []string{kongModule, yamlModule,
+		{"internal/body", []string{".", "internal/present", "views"}, nil},
+		{"internal/explain", []string{".", "codecs", "processors", "internal/body", "internal/present", "internal/sliding",
+			"internal/rules", "internal/feed", "views"}, nil},
+		{"internal/httpapi", []string{".", "docs", "codecs", "processors", "internal/body", "internal/present", "internal/feed",
+			"internal/rules", "internal/explain", "views"}, []string{metricsModule}},
+		{"internal/config", []string{".", "processors", "internal/present", "internal/urls"}, []string{kongModule, yamlModule,
 			"github.com/dustin/go-humanize"}},
 		{"internal/app", []string{
 			".", "codecs", "codecs/debezium", "processors", "processors/route", "processors/window", "processors/verify",
 			"processors/index", "views",
 			"internal/sliding", "internal/rules", "internal/ledger", "internal/kafka", "internal/table", "internal/capture", "internal/capture/kafkasink",
 			"internal/preflight", "internal/feed", "internal/httpapi", "internal/config", "internal/failpoint", "internal/starter",
-			"internal/backtest", "internal/explain", "internal/reference", "internal/prove",
+			"internal/backtest", "internal/audit", "internal/explain", "internal/present", "internal/reference", "internal/prove",
 		}, []string{gokaModule, metricsModule, leveldbModule, "github.com/dustin/go-humanize"}},
 		{"internal/demo", []string{".", "codecs", "internal/embedded", "internal/kafka", "internal/config", "internal/app"}, []string{pgxModule}},
 		{"internal/leaks", nil, []string{"go.uber.org/goleak"}},
@@ -97,9 +102,9 @@ func layers() []layer {
 		{"examples/total", []string{".", "views"}, nil},
 		{"examples/consumer", []string{".", "codecs"}, []string{pgxModule, franzModule + "/pkg/kgo"}},
 		{"cmd/brimline", []string{
-			".", "codecs", "processors", "views", "internal/plain", "internal/sliding", "internal/rules", "internal/kafka", "internal/preflight",
+			".", "codecs", "processors", "views", "internal/body", "internal/present", "internal/sliding", "internal/rules", "internal/kafka", "internal/preflight",
 			"internal/httpapi", "internal/config", "internal/app", "internal/demo", "internal/reference", "internal/rulestest",
-			"internal/starter", "internal/backtest", "internal/feed", "internal/explain", "internal/prove",
+			"internal/starter", "internal/backtest", "internal/feed", "internal/explain", "internal/prove", "internal/audit",
 		}, []string{kongModule, "golang.org/x/term"}},
 	}
 }

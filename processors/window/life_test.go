@@ -92,6 +92,9 @@ func (l *life) figures(user string, r *brimline.Rule, at brimline.Time) (f briml
 		f.Total = totalWith(r.Measure, f.Total, weight)
 		if counts {
 			f.Count++
+			if r.Measure == brimline.Avg && row.Time < at {
+				f.Earlier++
+			}
 		}
 		if row.Time < at {
 			f.Before = totalWith(r.Measure, f.Before, weight)
@@ -175,7 +178,7 @@ func (c *lived) Emit(to goka.Stream, key string, value any, _ ...goka.ContextOpt
 }
 
 func (c *lived) SetValue(value any, _ ...goka.ContextOption) {
-	b, err := codecs.WindowPart{}.Encode(value)
+	b, err := codecs.WindowTable{}.Encode(value)
 	if err == nil {
 		err = c.l.task.States.partition(0).table.Set(c.key, b)
 	}
@@ -209,7 +212,7 @@ func (l *life) forgets(user string, offset int64) {
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	if idle, before := l.task.Markers.get(0).sweepBefore(offset); !isForgotten(whole, idle, before) {
+	if idle, before := l.task.Markers.swept(0, offset); !isForgotten(whole, idle, before) {
 		return
 	}
 	for i, r := range whole.Rules {
@@ -246,7 +249,7 @@ func (l *life) repaired(m *message) {
 		m.change.Kind != brimline.Delete {
 		return
 	}
-	_, floor := l.task.Markers.get(0).sweepBefore(int64(l.next))
+	_, floor := l.task.Markers.swept(0, int64(l.next))
 	if raw := l.table[m.key]; raw != nil {
 		floor = (&lived{l: l, key: m.key}).Value().(*brimline.Window).Floor
 	}
@@ -361,7 +364,7 @@ func (l *life) verify(way, most int) {
 			var there bool
 			f, there, err = l.figures(c.User, &c.Rule, c.Edge)
 			answer.Kind = brimline.Dismissal
-			is := err == nil && there && f.IsEdge(c.Rule.Limit)
+			is := err == nil && there && c.Rule.IsEdge(f)
 			if is && c.Rule.Silences() {
 				answer.Edges, err = l.edges(c.User, &c.Rule, c.Edge, c.Edge)
 			}
@@ -429,7 +432,7 @@ func (l *life) reAsk(n int) {
 		return
 	}
 	switch {
-	case there && f.IsEdge(c.Rule.Limit):
+	case there && c.Rule.IsEdge(f):
 		change.Kind, change.Reason, change.Row = brimline.Restored, "", c.Trigger
 	case rapid.Bool().Draw(l.t, "first"):
 		change.Kind, change.Reason, change.Row = brimline.StillDismissed, "", c.Trigger

@@ -19,7 +19,7 @@ func (s *step) order(held *brimline.Row) brimline.Order {
 		return brimline.Newer
 	}
 	c := s.in.Change
-	if t := s.in.Truncate; t != nil && t.Order(&c.Source) == brimline.Older {
+	if t := s.in.Truncation; t != nil && t.Order(&c.Source) == brimline.Older {
 		return brimline.Older
 	}
 	v, known := s.rowVersion()
@@ -112,8 +112,8 @@ func (s *step) rowVersion() (v brimline.RowVersion, known bool) {
 	return s.versions.get(s.in.Change.Row.ID)
 }
 
-// fewRowVersions are kept in a list, which costs nothing to begin with. What is done with more of them must not cost more
-// where there are very many: they have an index by id and one by time.
+// fewRowVersions are kept in a list, which costs nothing to begin with. What is done with more of them must not cost
+// more where there are very many: they have an index by id and one by time.
 const fewRowVersions = 32
 
 // rowVersions are those of one user's changed rows.
