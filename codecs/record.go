@@ -79,7 +79,7 @@ type causeRecord struct {
 	Index  int   `json:"index"`
 }
 
-// candidateBody has the members that candidates and alerts share.
+// candidateBody is the part that candidates and alerts have in common.
 type candidateBody struct {
 	UserID      string                 `json:"user_id"`
 	Rule        ruleRecord             `json:"rule"`

@@ -56,29 +56,26 @@ func (w *Windows) Users(ctx context.Context, most int, visit func(ids []string) 
 	if most < 1 {
 		return fmt.Errorf("%d users at once", most)
 	}
-	for _, c := range w.copies {
-		for from, over := []byte{}, false; !over; {
+	for _, p := range w.parts {
+		for from, over := "", false; !over; {
 			var ids []string
 			err := w.read(func() error {
-				i, err := c.Iterator()
-				if err != nil {
-					return readError(w.name, err)
-				}
-				defer i.Release()
+				over = true
 				// Not held open while others work: a view that ends waits for its readers.
-				more := i.Seek(from)
-				if more && string(from) == string(i.Key())+"\x00" { // it stands elsewhere than its name
-					more = i.Next()
-				}
-				for ; more && len(ids) < most; more = i.Next() {
-					key := string(i.Key())
+				err := p.each(from, func(key string, _ []byte) bool {
+					if ctx.Err() != nil {
+						return false
+					}
+					if len(ids) == most {
+						from, over = key, false
+						return false
+					}
 					if _, _, segment := processors.ParseSegmentKey(key); !segment && !processors.IsMarker(key) {
 						ids = append(ids, key)
 					}
-					from = append([]byte(key), 0)
-				}
-				over = len(ids) < most
-				return errors.Join(i.Err(), ctx.Err())
+					return true
+				})
+				return errors.Join(err, ctx.Err())
 			})
 			if err == nil && len(ids) > 0 {
 				err = visit(ids)

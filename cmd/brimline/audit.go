@@ -149,7 +149,7 @@ func (c *auditCmd) progress(w *world) func(users, rows int64) {
 	return func(users, rows int64) {
 		if now := time.Now(); now.Sub(last) >= pace {
 			last = now
-			w.note(&c.Logging, fmt.Sprintf("%s of %s compared", plural(rows, "row"), plural(users, "user")))
+			w.note(&c.Logging, fmt.Sprintf("%s of %s compared", present.Plural(rows, "row"), present.Plural(users, "user")))
 		}
 	}
 }
@@ -201,10 +201,10 @@ func (c *auditCmd) repair(w *world, r *audit.Result) error {
 	}
 	if !c.JSON {
 		fmt.Fprintf(w.out, "%s distrusted up to %s: PostgreSQL answers until their windows have filled again\n",
-			plural(int64(users), "user"), now.Std().Format("2006-01-02 15:04:05 MST"))
+			present.Plural(int64(users), "user"), present.TimeUTC(now))
 	}
 	if ahead > 0 {
-		w.note(&c.Logging, plural(int64(ahead), "row")+
+		w.note(&c.Logging, present.Plural(int64(ahead), "row")+
 			" dated ahead stay as they are: run it again when their time has come")
 	}
 	return nil
@@ -268,10 +268,10 @@ func (c *auditCmd) show(w *world, r *audit.Result) error {
 		})
 	}
 	fmt.Fprintf(w.out, "%s of %s up to LSN %s at %s: %d missing, %d phantom, %d different\n",
-		plural(r.Rows, "row"), plural(r.Users, "user"), brimline.FormatLSN(r.LSN),
-		r.At.Std().Format("2006-01-02 15:04:05 MST"), by[audit.Missing], by[audit.Phantom], by[audit.Different])
+		present.Plural(r.Rows, "row"), present.Plural(r.Users, "user"), brimline.FormatLSN(r.LSN),
+		present.TimeUTC(r.At), by[audit.Missing], by[audit.Phantom], by[audit.Different])
 	if r.Unknown > 0 {
-		fmt.Fprintf(w.out, "%s of PostgreSQL whom the window table does not know\n", plural(int64(r.Unknown), "user"))
+		fmt.Fprintf(w.out, "%s of PostgreSQL whom the window table does not know\n", present.Plural(int64(r.Unknown), "user"))
 	}
 	for _, kind := range audit.Kinds() {
 		told := 0
@@ -296,7 +296,7 @@ func (c *auditCmd) show(w *world, r *audit.Result) error {
 			"what the stream has"},
 	} {
 		if n := int64(len(of.rows)); n > 0 {
-			fmt.Fprintf(w.out, "%s %s\n", plural(n, "row"), of.what)
+			fmt.Fprintf(w.out, "%s %s\n", present.Plural(n, "row"), of.what)
 		}
 	}
 	return nil
@@ -309,9 +309,9 @@ var kindNames = map[audit.Kind]string{
 // findingLine is a finding on a line.
 func findingLine(f *audit.Finding) string {
 	side := func(name string, r audit.Row) string {
-		return fmt.Sprintf("%s %s at %s", name, text(r.Amount), moment(r.Time))
+		return fmt.Sprintf("%s %s at %s", name, present.Text(r.Amount), present.ExactTime(r.Time))
 	}
-	s := fmt.Sprintf("%-9s user %s, row %s: ", kindNames[f.Kind], shown(f.User), shown(f.ID))
+	s := fmt.Sprintf("%-9s user %s, row %s: ", kindNames[f.Kind], present.Word(f.User), present.Word(f.ID))
 	switch f.Kind {
 	case audit.Missing:
 		s += side("PostgreSQL has", f.Table)
@@ -321,10 +321,10 @@ func findingLine(f *audit.Finding) string {
 		s += side("PostgreSQL has", f.Table) + ", " + side("the window", f.Stream)
 	}
 	if f.Columns != "" {
-		s += "; other values of " + text(f.Columns)
+		s += "; other values of " + present.Text(f.Columns)
 	}
 	if f.Why != "" {
-		s += "; no stream can hold it: " + text(f.Why)
+		s += "; no stream can hold it: " + present.Text(f.Why)
 	}
 	return s
 }

@@ -310,7 +310,7 @@ func (c *statusCmd) show(w *world, all *groupStatus) error {
 		fmt.Fprintf(&b, "\n%s\n", present.Text(all.Proof.Sentence(time.Now())))
 	}
 	if all.Audit != nil {
-		fmt.Fprintf(&b, "\n%s\n", text(all.Audit.Sentence(time.Now())))
+		fmt.Fprintf(&b, "\n%s\n", present.Text(all.Audit.Sentence(time.Now())))
 	}
 	all.Asked.describe(&b)
 	_, err := io.WriteString(w.out, b.String())

@@ -10,6 +10,7 @@ import (
 	"github.com/brimline/brimline/codecs"
 	"github.com/brimline/brimline/internal/audit"
 	"github.com/brimline/brimline/internal/httpapi"
+	"github.com/brimline/brimline/internal/present"
 	"github.com/brimline/brimline/views"
 )
 
@@ -134,7 +135,7 @@ func (a *App) auditNotices(now time.Time) (all []httpapi.Notice) {
 		all = append(all, httpapi.Notice{
 			Kind: "rows_differ", Level: httpapi.Warning,
 			Message: fmt.Sprintf("compared with the table at %s, windows lack %d rows, have %d that it does not have, and %d "+
-				"are not alike", clock(last.At.Std()), last.Missing, last.Phantom, last.Different),
+				"are not alike", present.TimeUTC(last.At), last.Missing, last.Phantom, last.Different),
 			Remedy: "`brimline audit` lists them, and `brimline audit --repair` has PostgreSQL answer for their users; see " +
 				"docs/proof.md",
 		})
@@ -149,7 +150,7 @@ func (a *App) auditNotices(now time.Time) (all []httpapi.Notice) {
 	if now.Sub(at) > lateProofs*a.config.AuditEvery+proofGrace+proofWait {
 		all = append(all, httpapi.Notice{
 			Kind: "audit_late", Level: httpapi.Warning,
-			Message: "the windows' rows have not been compared with the table since " + clock(at),
+			Message: "the windows' rows have not been compared with the table since " + present.TimeUTC(brimline.TimeOf(at)),
 			Remedy:  "the log of the instance that verifies partition 0 says why; `brimline audit` does as well",
 		})
 	}
