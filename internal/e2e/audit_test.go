@@ -23,7 +23,7 @@ import (
 	"github.com/brimline/brimline/processors"
 )
 
-// audited is the answer of brimline audit as JSON.
+// audited is the JSON of brimline audit.
 type audited struct {
 	True     bool
 	Looks    int

@@ -146,8 +146,8 @@ func BenchmarkStage(b *testing.B) {
 	takeThrough(b, drawChanges(b, 1_000_000), rule)
 }
 
-// BenchmarkRules is BenchmarkStage, shorter, for more rules than one: of sums of amounts, ten windows by ten limits, and
-// of a hundred expressions, beside one rule of the longest window. BenchmarkWindow is so for longer windows.
+// BenchmarkRules is BenchmarkStage, shorter, for more rules than one: of sums of amounts, ten windows by ten limits,
+// and of a hundred expressions, beside one rule of the longest window. BenchmarkWindow is so for longer windows.
 func BenchmarkRules(b *testing.B) {
 	all := drawChanges(b, 200_000)
 	rule := func(id string, hours, limit int) brimline.Rule {
