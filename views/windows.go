@@ -38,7 +38,8 @@ type RuleFigures struct {
 	Scale int              // decimals of the totals, the limit and the distance
 	At    brimline.Figures // of the window that ends at User.Now
 	// Distance is Limit - At.Total: how much more the user can move before the
-	// next alert. Below zero the user is above the limit.
+	// next alert. Below zero the user is above the limit. Of an average it is Limit × At.Count - At.Total: the excess over
+	// the limit of all transactions together, below zero.
 	Distance brimline.Total
 	// Complete is false when the window reaches down to rows that are not
 	// retained any more, so that the figures may be too low.
@@ -64,7 +65,7 @@ type RuleFigures struct {
 }
 
 // Above reports whether the total is above the limit, as far as it is known.
-func (r *RuleFigures) Above() bool { return !r.Distrusted && r.Distance.Sign() < 0 }
+func (r *RuleFigures) Above() bool { return !r.Distrusted && r.Rule.Above(r.At) }
 
 // Future are the retained rows dated later than Now, which do not count yet: how many, and the times of the first and
 // the last.
@@ -90,7 +91,7 @@ func (u *User) With(amount brimline.Amount) []WithRow {
 		rule, without := &u.compiled[i], u.Rules[i].At
 		_, all[i].Counts = rule.Weigh(&row)
 		all[i].At = sliding.FiguresAt(rows, rule, u.Now)
-		all[i].Alerts = without.Total.Cmp(rule.Limit) <= 0 && all[i].At.Total.Cmp(rule.Limit) > 0
+		all[i].Alerts = !rule.Above(without) && rule.Above(all[i].At)
 	}
 	return all
 }
@@ -178,7 +179,7 @@ func (w *Windows) User(ctx context.Context, id string, now brimline.Time) (User,
 	u.AsOf.Partition = partition
 	if partition >= 0 {
 		// Read after the values, so that the answer is never older than it says.
-		p := Progress{Offset: w.copies[partition].Offset(), End: w.ends.of(ctx, partition)}
+		p := Progress{Offset: w.parts[partition].offset(), End: w.ends.of(ctx, partition)}
 		u.AsOf.Table, u.AsOf.Lag = p.Offset, p.Lag()
 	}
 	return u, nil
@@ -195,8 +196,11 @@ func (w *Windows) whole(id string) (whole *brimline.Window, err error) {
 			return nil, err
 		}
 		whole, _, err = codecs.AssembleWindow(value, func(n uint64) ([]byte, error) {
-			return w.copies[w.partition(id)].Get(processors.SegmentKey(id, n))
+			return w.parts[w.partition(id)].get(processors.SegmentKey(id, n))
 		})
+		if isUnread(err) {
+			return nil, w.failed(err)
+		}
 		if !errors.Is(err, codecs.ErrTorn) {
 			return whole, err
 		}
@@ -214,9 +218,9 @@ func (w *Windows) window(key string) (*brimline.Window, error) {
 
 // marker reads a partition's marker, nil where there is none.
 func (w *Windows) marker(partition int32) (*brimline.Marker, error) {
-	raw, err := w.copies[partition].Get(processors.MarkerKey(partition, len(w.copies)))
+	raw, err := w.parts[partition].get(processors.MarkerKey(partition, len(w.parts)))
 	if err != nil {
-		return nil, readError(w.name, err)
+		return nil, w.failed(err)
 	}
 	if raw == nil {
 		return nil, nil
@@ -278,7 +282,7 @@ func (u *User) figures(rule *sliding.Rule, window *brimline.Window) RuleFigures 
 	at := sliding.FiguresAt(u.Rows, rule, u.Now)
 	f := RuleFigures{
 		Rule: rule.Rule, Scale: rule.Measure.Scale(u.Scale),
-		At: at, Distance: rule.Limit.Sub(at.Total),
+		At: at, Distance: rule.Bar(at.Count).Sub(at.Total),
 		Complete: u.Floor < u.Now.Add(-rule.Window),
 	}
 	f.Distrusted = u.Doubt != nil && u.Doubt.Floor >= u.Now.Add(-rule.Window)

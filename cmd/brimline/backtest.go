@@ -154,6 +154,9 @@ func (c *backtestCmd) condition(r *brimline.Rule, scale int) string {
 	if r.Where != "" {
 		text += " where " + r.Where
 	}
+	if r.MinCount != 0 {
+		text += fmt.Sprintf(", with %d transactions or more", r.MinCount)
+	}
 	if r.Quiet != 0 {
 		text += ", quiet for " + present.Duration(r.Quiet)
 	}
@@ -235,7 +238,7 @@ func days(all []backtest.Day) string {
 func (c *backtestCmd) curve(w io.Writer, r *backtest.RuleReport, scale int) {
 	steps, known := r.Curve.Steps()
 	if r.Curve == nil {
-		fmt.Fprintln(w, "  with other limits: not known of a rule that is quiet or rearms; give it another limit")
+		fmt.Fprintln(w, "  with other limits: not known of an average, and of a rule that is quiet or rearms; give it another limit")
 		return
 	}
 	if !known {

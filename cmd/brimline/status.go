@@ -67,6 +67,7 @@ type groupStatus struct {
 	Partitions []partitionStatus `json:"partitions"`
 	AlertsFrom *brimline.Time    `json:"alerts_from,omitempty"` // nil: always
 	Proof      *httpapi.Proof    `json:"proof,omitempty"`       // nil: none in the topic of reports
+	Audit      *httpapi.Audit    `json:"audit,omitempty"`       // likewise
 	Asked      *askedInstance    `json:"asked,omitempty"`       // the instance at --listen; nil with off
 }
 
@@ -127,7 +128,7 @@ func (c *statusCmd) Run(w *world) error {
 		if from != 0 {
 			all.AlertsFrom = &from
 		}
-		if all.Proof, err = app.LastProof(w, cluster, c.streams().Reports); err != nil {
+		if all.Proof, all.Audit, err = app.LastReports(w, cluster, c.streams().Reports); err != nil {
 			return ended(w, err)
 		}
 		all.place()
@@ -307,6 +308,9 @@ func (c *statusCmd) show(w *world, all *groupStatus) error {
 	}
 	if all.Proof != nil {
 		fmt.Fprintf(&b, "\n%s\n", present.Text(all.Proof.Sentence(time.Now())))
+	}
+	if all.Audit != nil {
+		fmt.Fprintf(&b, "\n%s\n", present.Text(all.Audit.Sentence(time.Now())))
 	}
 	all.Asked.describe(&b)
 	_, err := io.WriteString(w.out, b.String())

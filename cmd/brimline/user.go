@@ -317,6 +317,18 @@ func (c *userCmd) print(w *world, u views.User, with []views.WithRow) {
 		if f.Distrusted {
 			total, count, distance = "-", "-", "only PostgreSQL knows"
 		}
+		if f.Rule.Measure == brimline.Avg {
+			distance = "not above"
+			if f.Above() {
+				distance = "above"
+			}
+			if !f.Complete {
+				distance += " (older rows are not retained)"
+			}
+			if f.Distrusted {
+				distance = "only PostgreSQL knows"
+			}
+		}
 		if f.Rule.Quiet != 0 {
 			distance += ", quiet for " + present.Duration(f.Rule.Quiet)
 		}

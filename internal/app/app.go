@@ -19,6 +19,7 @@
 //	catalog.go   columns that change while it runs
 //	serve.go     views and HTTP                    verified.go    what PostgreSQL dismissed lately
 //	profile.go   profiles                           prove.go, reports.go  the alerts compared with the table
+//	audit.go, auditing.go  the windows' rows compared with the table    settle.go  what is on its way is waited for
 package app
 
 import (
@@ -90,7 +91,8 @@ type App struct {
 	place      *place
 	kafka      kafka.Options
 	cluster    *kafka.Cluster
-	cache      *table.ReadCache // of all tables
+	cache      *table.ReadCache                       // of all tables
+	shared     map[processors.StageName]*table.Shared // tables of stages of this instance that its views read; set once
 	partitions partitionCounts
 	most       bounds
 	// sourcePartitions is the number of the source topic's when it was last looked at.
@@ -249,6 +251,9 @@ func (a *App) conduct(ctx context.Context) error {
 	beside.Go(func() { a.watchGroup(ctx, every) })
 	beside.Go(func() { a.watchLetters(ctx) })
 	beside.Go(func() { a.watchReports(ctx) })
+	if a.config.AuditEvery > 0 {
+		beside.Go(func() { a.watchAudits(ctx) })
+	}
 	if a.verified != nil {
 		beside.Go(func() { a.watchVerified(ctx) })
 	}

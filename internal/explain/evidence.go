@@ -52,7 +52,7 @@ func (e *Evidence) stream() *views.RuleFigures {
 
 func (e *Evidence) reason(r *Report) Reason {
 	at, stream := e.User.Now, e.stream()
-	above, isEdge := r.Total.Cmp(e.Rule.Limit) > 0, r.Edge == at && r.HasEdge && !r.Silent
+	above, isEdge := r.above(), r.Edge == at && r.HasEdge && !r.Silent
 	if e.sent(at) != nil {
 		switch {
 		case isEdge || !r.Known:
@@ -93,7 +93,7 @@ func (e *Evidence) reason(r *Report) Reason {
 // below is why a total is not above the limit.
 func (e *Evidence) below(r *Report, stream *views.RuleFigures) Reason {
 	r.Edge = 0
-	if e.Database != nil && stream.At.Total.Cmp(e.Rule.Limit) > 0 {
+	if e.Database != nil && e.Rule.Above(stream.At) {
 		// The stream has more, and may have found an edge by it.
 		if t, ok := lastEdge(e.User.Rows, e.Rule, brimline.MinTime, e.User.Now); ok && e.sent(t) == nil {
 			if state := e.state(r, stream, t); state != "" {
@@ -103,7 +103,7 @@ func (e *Evidence) below(r *Report, stream *views.RuleFigures) Reason {
 		}
 	}
 	switch {
-	case r.NotCounted > 0 && r.WithAll.Cmp(e.Rule.Limit) > 0:
+	case r.NotCounted > 0 && e.Rule.Above(brimline.Figures{Total: r.WithAll, Count: r.Count + r.NotCounted}):
 		return RowNotCounted
 	case e.Database == nil && e.untaken(r) > 0:
 		return DeadLetter

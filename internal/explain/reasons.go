@@ -56,23 +56,28 @@ func (r *Report) Sentence(w Writing) string {
 	rule, limit := &r.Rule, w.Amount(r.Rule.Limit)
 	window := present.Duration(rule.Window)
 	total, edge := w.Amount(r.Total), w.Time(r.Edge)
+	sum := fmt.Sprintf("the total of %s in %s", total, window)
+	left := "a negative amount left the window, which raises no alert"
+	if rule.Measure == brimline.Avg {
+		sum = fmt.Sprintf("the average of %s by %s in %s", total, present.Plural(r.Count, "transaction"), window)
+		left = "smaller amounts left the window, which raises no alert"
+	}
 	crossed := "it went over " + limit + " at " + edge
 	if r.Edge == 0 {
 		crossed = "it went over " + limit + " before what is known"
 	}
 	switch r.Reason {
 	case Alerted:
-		return fmt.Sprintf("an alert was sent: the total of %s in %s went over %s at %s", total, window, limit, edge)
+		return fmt.Sprintf("an alert was sent: %s went over %s at %s", sum, limit, edge)
 	case AboveSince:
 		if r.Edge == 0 {
-			return fmt.Sprintf("the total of %s in %s is above %s, and was so before the rows that were looked at: %s",
-				total, window, limit, "who stays above raises no further alert")
+			return fmt.Sprintf("%s is above %s, and was so before the rows that were looked at: %s",
+				sum, limit, "who stays above raises no further alert")
 		}
-		return fmt.Sprintf("the total of %s in %s has been above %s since %s, for which an alert was sent: %s",
-			total, window, limit, edge, "who stays above raises no further alert")
+		return fmt.Sprintf("%s has been above %s since %s, for which an alert was sent: %s",
+			sum, limit, edge, "who stays above raises no further alert")
 	case AboveWithoutEdge:
-		return fmt.Sprintf("the total of %s in %s is above %s, and no row lifted it there: %s", total, window, limit,
-			"a negative amount left the window, which raises no alert")
+		return fmt.Sprintf("%s is above %s, and no row lifted it there: %s", sum, limit, left)
 	case Shadow:
 		return fmt.Sprintf(
 			"the rule is on trial (mode: shadow): %s, and its alert stands in the topic of shadow alerts",
@@ -90,18 +95,17 @@ func (r *Report) Sentence(w Writing) string {
 			"by those of now it is no edge",
 		)
 	case ShortBy:
-		return fmt.Sprintf(
-			"the total of %s in %s is not above %s: %s to go",
-			total,
-			window,
-			limit,
-			w.Amount(r.Distance()),
-		)
+		if rule.Measure == brimline.Avg {
+			if r.Count < rule.MinCount {
+				return fmt.Sprintf("%s is not above %s: it takes %d", sum, limit, rule.MinCount)
+			}
+			return fmt.Sprintf("%s is not above %s", sum, limit)
+		}
+		return fmt.Sprintf("%s is not above %s: %s to go", sum, limit, w.Amount(r.Distance()))
 	case RowNotCounted:
 		return fmt.Sprintf(
-			"the total of %s in %s is not above %s; with the %s that the rule does not count it would be %s",
-			total,
-			window,
+			"%s is not above %s; with the %s that the rule does not count it would be %s",
+			sum,
 			limit,
 			present.Plural(r.NotCounted, "row"),
 			w.Amount(r.WithAll),

@@ -74,8 +74,10 @@ func WhyOf(rule *sliding.Rule, row *brimline.Transaction) Why {
 	return Counted
 }
 
-// Distance is limit less total.
-func (r *Report) Distance() brimline.Total { return r.Rule.Limit.Sub(r.Total) }
+// Distance is limit less total, of an average what all transactions together are below the limit.
+func (r *Report) Distance() brimline.Total { return r.Rule.Bar(r.Count).Sub(r.Total) }
+
+func (r *Report) above() bool { return r.Rule.Above(brimline.Figures{Total: r.Total, Count: r.Count}) }
 
 // figures are a report without its reason.
 func (e *Evidence) figures() *Report {
@@ -97,7 +99,7 @@ func (e *Evidence) figures() *Report {
 			from = brimline.MinTime
 		}
 	}
-	if t, ok := lastEdge(rows, e.Rule, from, u.Now); ok && r.Total.Cmp(e.Rule.Limit) > 0 {
+	if t, ok := lastEdge(rows, e.Rule, from, u.Now); ok && r.above() {
 		r.Edge, r.HasEdge = t, true
 		r.Silent = e.silent(rows, from, t)
 	}

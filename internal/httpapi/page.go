@@ -27,6 +27,7 @@ type page struct {
 	NotReady []string
 	Stalled  []string // stages that do not work although the instance is ready
 	Proven   string   // the newest comparison with the table in a sentence
+	Audited  string   // the newest comparison of the windows' rows, likewise
 	Stages   []stageCell
 	Rules    []body.Rule
 
@@ -109,6 +110,8 @@ func measureText(name string) string {
 		return "sum of amounts below zero"
 	case brimline.CountAll:
 		return "number of transactions"
+	case brimline.Avg:
+		return "average absolute amount"
 	case brimline.Max:
 		return "largest absolute amount"
 	}
@@ -128,6 +131,9 @@ func (h *handler) index(w http.ResponseWriter, r *http.Request) {
 	p := page{Now: h.now(), Status: h.Status(r.Context()), Asked: r.URL.Query().Get("user")}
 	if p.Status.Proof != nil {
 		p.Proven = p.Status.Proof.Sentence(p.Now.Std())
+	}
+	if p.Status.Audit != nil {
+		p.Audited = p.Status.Audit.Sentence(p.Now.Std())
 	}
 	p.NotReady, p.Stalled = p.Status.NotReady(), p.Status.stalled()
 	for _, s := range p.Status.Stages {

@@ -52,7 +52,7 @@ func (q *Long) Crossing(
 ) (f brimline.Figures, silent bool, lsn uint64, err error) {
 	lsn, err = q.ask(ctx, "asking for a crossing in pieces", user, rule, after, func(r *reading) (err error) {
 		silent = false
-		if f, err = r.figures(at); err != nil || !f.IsEdge(rule.Limit) {
+		if f, err = r.figures(at); err != nil || !rule.IsEdge(f) {
 			return err
 		}
 		alerts, err := r.alerts(at, at)

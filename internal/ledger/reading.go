@@ -130,6 +130,9 @@ func (r *reading) figures(at brimline.Time) (f brimline.Figures, err error) {
 	if f.Before, err = r.q.l.total(sum.text, scale); err != nil {
 		return f, err
 	}
+	if r.rule.Measure == brimline.Avg {
+		f.Earlier = sum.count
+	}
 	if err := r.add(&sum, at, at, false); err != nil {
 		return f, err
 	}
@@ -161,7 +164,7 @@ func (r *reading) alerts(from, to brimline.Time) ([]brimline.Time, error) {
 // look finds the edges in [from, to].
 func (r *reading) look(from, to brimline.Time) error {
 	start := from.Add(-r.rule.Window)
-	if r.rule.Takes != nil || r.rule.Measure == brimline.Max { // no sum of many rows tells
+	if r.rule.Takes != nil || r.rule.Measure == brimline.Max || r.rule.Measure == brimline.Avg { // no sum of many rows tells
 		return r.walk(brimline.Total{}, from, r.sift(start, to), r.sift(start, to))
 	}
 	sum := total{text: "0"}
@@ -265,15 +268,15 @@ func (r *reading) walk(before brimline.Total, from brimline.Time, come, leave *s
 			if gone == nil {
 				break
 			}
-			inside.take(gone.weight, -1)
+			inside.take(gone, -1)
 		}
-		f := brimline.Figures{Before: inside.total()}
-		inside.take(m.weight, 1)
-		f.Total = inside.total()
+		f := brimline.Figures{Before: inside.total(), Earlier: inside.counts}
+		inside.take(m, 1)
+		f.Total, f.Count = inside.total(), inside.counts
 		if r.arming != nil && m.at >= from {
 			r.arming.Take(m.at, f)
 		}
-		if r.arming != nil || m.at < from || !f.IsEdge(r.rule.Limit) {
+		if r.arming != nil || m.at < from || !r.rule.IsEdge(f) {
 			continue
 		}
 		if len(r.edges) == mostEdges {
@@ -375,12 +378,14 @@ func (m *sifter) page() error {
 type content struct {
 	rule           *sliding.Rule
 	sum            brimline.Total
+	counts         int64
 	above, between int
 }
 
 // take takes what a moment adds, or with n -1 takes that back.
-func (c *content) take(weight brimline.Total, n int) {
-	switch {
+func (c *content) take(m *moment, n int) {
+	c.counts += int64(n) * m.counts
+	switch weight := m.weight; {
 	case c.rule.Measure != brimline.Max && n > 0:
 		c.sum = c.sum.Add(weight)
 	case c.rule.Measure != brimline.Max:

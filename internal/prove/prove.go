@@ -80,8 +80,9 @@ type Result struct {
 	Without map[string]int
 }
 
-// True reports whether each edge has its alert, and each alert its edge or one that takes its place.
-func (r *Result) True() bool { return len(r.Missing)+len(r.Outdated)+len(r.False) == 0 }
+// True reports whether each edge has its alert, and each alert has its edge, or had it when PostgreSQL was asked: an
+// outdated alert is told, and is no fault of who sent it.
+func (r *Result) True() bool { return len(r.Missing)+len(r.False) == 0 }
 
 // key is an alert's id and the rule's fingerprint.
 type key struct {
@@ -364,7 +365,7 @@ func Edges(
 			continue
 		}
 		asking(i+1, len(rules))
-		sql := reference.TableSQL(rule.Measure, k.Relation(span.User), k.TimeType())
+		sql := reference.TableSQL(&rule.Rule.Rule, k.Relation(span.User), k.TimeType())
 		of := ledger.Span{From: begin, To: span.To, User: span.User}
 		if err := k.Edges(ctx, sql, reference.Interval(rule.Window), &rule.Rule.Rule, of, edge); err != nil {
 			return err
@@ -417,7 +418,7 @@ func verdict(e Edge) Verdict {
 	switch {
 	case e.By != "":
 		return Superseded
-	case e.Alert != nil && e.Alert.IsEdge(e.Rule.Limit):
+	case e.Alert != nil && e.Rule.IsEdge(*e.Alert):
 		return Outdated
 	}
 	return False

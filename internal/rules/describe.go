@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"strconv"
 	"strings"
 	"text/tabwriter"
 
@@ -20,6 +21,9 @@ func Describe(s *Set) string {
 		}
 		if rule.Shadow {
 			cells = append(cells, "shadow")
+		}
+		if rule.MinCount != 0 {
+			cells = append(cells, "min_count "+strconv.FormatInt(rule.MinCount, 10))
 		}
 		if rule.Rearms {
 			cells = append(cells, "rearms at "+rule.Rearm.Format(rule.Measure.Scale(s.Scale)))

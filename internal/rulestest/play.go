@@ -317,7 +317,7 @@ func (p *player) course(k edgeKey) {
 			}
 		}
 		f := p.table.At(r, k.user, t)
-		point.Figures, point.Edge = asFigures(f), f.IsEdge(r.Limit)
+		point.Figures, point.Edge = asFigures(f), f.IsEdge(&r.Rule)
 		point.Silent = point.Edge && len(p.table.Edges(r, k.user, t, t)) == 0
 		point.Sent = slices.ContainsFunc(p.sent, func(a Alert) bool { return a.key() == edgeKey{k.rule, k.user, t} })
 		c.Points = append(c.Points, point)

@@ -123,8 +123,11 @@ func (r *Result) course(w io.Writer, c *Course) {
 	if c.Rule.Quiet != 0 {
 		quiet = ", quiet " + present.Duration(c.Rule.Quiet)
 	}
+	if c.Rule.MinCount != 0 {
+		quiet += fmt.Sprintf(", min_count %d", c.Rule.MinCount)
+	}
 	if c.Rule.Rearms {
-		quiet = ", rearm " + c.Rule.Rearm.Format(scale)
+		quiet += ", rearm " + c.Rule.Rearm.Format(scale)
 	}
 	fmt.Fprintf(w, "  the total of %s for %s: %s over %s, limit %s%s\n", present.Word(c.User), c.Rule.ID, c.Rule.Measure,
 		present.Duration(c.Rule.Window), c.Rule.Limit.Format(scale), quiet)

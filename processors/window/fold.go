@@ -352,8 +352,7 @@ func (s *step) upsert() bool {
 		case doubted:
 			s.revise(i, first, last.Add(s.rules[i].Reach()), true, true)
 		}
-		weight, _ := s.rules[i].Weigh(row)
-		counts := weight != 0 || removed != nil || unseen
+		counts := s.rules[i].Moves(row) || removed != nil || unseen
 		s.reviseRow(i, row.Time, counts, removed != nil || unseen || counts && s.rules[i].Unsteady())
 	}
 	return true
@@ -516,7 +515,7 @@ func (s *step) dismissed() bool {
 	t := s.in.Change.Edges[0]
 	if t < s.wholeFrom(i) {
 		s.ask(i, t, t, t)
-	} else if figures := s.rows.FiguresAt(i, t); figures.IsEdge(s.rules[i].Limit) {
+	} else if figures := s.rows.FiguresAt(i, t); s.rules[i].IsEdge(figures) {
 		s.announce(i, t, figures)
 	}
 	return true

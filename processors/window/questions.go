@@ -140,7 +140,7 @@ func (s *step) askLate(i int, row, before *brimline.Transaction, unseen bool) {
 		if r == nil || r.Time >= first {
 			continue
 		}
-		if weight, _ := s.rules[i].Weigh(r); weight != 0 || before != nil || unseen {
+		if s.rules[i].Moves(r) || before != nil || unseen {
 			from, last = min(from, r.Time), max(last, r.Time)
 		}
 	}
