@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"sync"
 	"testing"
 	"time"
@@ -13,7 +12,7 @@ import (
 	"github.com/lovoo/goka/storage"
 )
 
-// shared is a table of one process, whose state is in a directory of its own.
+// sharedTable is a table of one process, whose state is in a directory of its own.
 type sharedTable struct {
 	*testing.T
 	log   *fakeLog
@@ -305,9 +304,21 @@ func TestStateIsOpenedWhileTheLogIsAway(t *testing.T) {
 	if id, err := known.TopicID("t"); id != "one" || err != nil {
 		t.Errorf("%q, %v while it is away", id, err)
 	}
-	if next, err := known.NextOffset("t", 0); next != math.MaxInt64 || err != nil {
+	if next, err := known.NextOffset("t", 0); next != unknownNext || err != nil {
 		t.Errorf("%d, %v while it is away", next, err)
 	}
+	local := NewLocal(LocalOptions{Dir: t.TempDir(), Log: known})
+	st, err := local.Build("t", 0)
+	must(t, err)
+	put(t, local, st, 7, "k") // more than the log was known to have
+	must(t, st.Close())
+	st, err = local.Build("t", 0)
+	must(t, err)
+	must(t, st.MarkRecovered())
+	if at := st.(*guard).newest(); at != 7 || !holds(t, st, "k") {
+		t.Errorf("up to %d, k there: %v", at, holds(t, st, "k"))
+	}
+	must(t, st.Close())
 	log.away = false
 	if id, err := known.TopicID("t"); id != "two" || err != nil {
 		t.Errorf("%q, %v when it is back", id, err)
