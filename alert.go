@@ -58,10 +58,9 @@ type Figures struct {
 	Before Total // over t-Window ≤ time < t
 	Total  Total // over t-Window ≤ time ≤ t
 	Count  int64 // transactions in Total
+	// Earlier are the transactions in Before; of Avg only, 0 of all others.
+	Earlier int64
 }
-
-// IsEdge reports whether the figures are those of an edge.
-func (f Figures) IsEdge(limit Total) bool { return f.Before.Cmp(limit) <= 0 && f.Total.Cmp(limit) > 0 }
 
 // HaveMore reports whether the figures have what others have not, and not the other way round. Of a measure that
 // shrinks a total is also higher where rows are missing; then the others may not have more rows.

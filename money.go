@@ -72,6 +72,17 @@ func (t Total) Sub(o Total) Total {
 	return Total{hi: t.hi - o.hi - int64(borrow), lo: lo}
 }
 
+// times returns t×n; neither is below zero. What does not fit is the highest total.
+func (t Total) times(n int64) Total {
+	over, lo := bits.Mul64(t.lo, uint64(n))
+	most, hi := bits.Mul64(uint64(t.hi), uint64(n))
+	hi, carry := bits.Add64(hi, over, 0)
+	if most != 0 || carry != 0 || hi > math.MaxInt64 {
+		return Total{hi: math.MaxInt64, lo: math.MaxUint64}
+	}
+	return Total{hi: int64(hi), lo: lo}
+}
+
 // AddAmount returns t+a.
 func (t Total) AddAmount(a Amount) Total { return t.Add(a.Total()) }
 

@@ -21,9 +21,10 @@ const (
 	SumOut                  // sum_out: amounts below zero, as positive figures
 	CountAll                // count: rows
 	Max                     // max: the largest |amount|, 0 where there is no row
+	Avg                     // avg: the sum of |amount|, which is above a limit where it is more than limit × rows
 )
 
-var measureNames = [...]string{"sum_abs", "sum", "sum_in", "sum_out", "count", "max"}
+var measureNames = [...]string{"sum_abs", "sum", "sum_in", "sum_out", "count", "max", "avg"}
 
 func (m Measure) String() string {
 	if int(m) < len(measureNames) {
@@ -88,8 +89,8 @@ func (m Measure) Join(a, b Total) Total {
 	return a
 }
 
-// Shrinks reports whether adding a row can lower the total.
-func (m Measure) Shrinks() bool { return m == Sum }
+// Shrinks reports whether adding a row can lower the total, or with it the average.
+func (m Measure) Shrinks() bool { return m == Sum || m == Avg }
 
 // Scale is the number of decimals of the measure's totals, given that of the amounts.
 func (m Measure) Scale(amounts int) int {
@@ -119,6 +120,29 @@ type Rule struct {
 	// below Rearm, which is at Limit's scale, not below zero and not above Limit. Of measures that cannot shrink only.
 	Rearms bool
 	Rearm  Total
+	// MinCount, of Avg, is with how many rows at least an average is above the limit; 0 is 1.
+	MinCount int64
+}
+
+// Above reports whether the figures are above the limit.
+func (r *Rule) Above(f Figures) bool { return r.exceeds(f.Total, f.Count) }
+
+// WasAbove reports whether the figures were above the limit before.
+func (r *Rule) WasAbove(f Figures) bool { return r.exceeds(f.Before, f.Earlier) }
+
+// IsEdge reports whether the figures are those of an edge.
+func (r *Rule) IsEdge(f Figures) bool { return !r.WasAbove(f) && r.Above(f) }
+
+func (r *Rule) exceeds(total Total, count int64) bool {
+	return total.Cmp(r.Bar(count)) > 0 && (r.Measure != Avg || count >= max(1, r.MinCount))
+}
+
+// Bar is what a total of so many transactions must be above to be above the limit: with Avg so many times the limit.
+func (r *Rule) Bar(count int64) Total {
+	if r.Measure == Avg {
+		return r.Limit.times(count)
+	}
+	return r.Limit
 }
 
 // TierID is the ID of the tier of a rule with a limit, whose scale is that of the measure: the limit is written without
@@ -138,7 +162,7 @@ func (r *Rule) Of() string {
 }
 
 // Fingerprint identifies what decides a rule's edges, and where they go: id, window, limit, measure, where, that it
-// is a shadow, quiet and rearm. Severity and description may change without it.
+// is a shadow, quiet, rearm and min_count. Severity and description may change without it.
 func (r *Rule) Fingerprint() uint64 {
 	h := fnv.New64a()
 	hi, lo := r.Limit.Words()
@@ -152,6 +176,9 @@ func (r *Rule) Fingerprint() uint64 {
 	if r.Rearms {
 		hi, lo := r.Rearm.Words()
 		decides = append(decides, "rearm", fmt.Sprint(hi, lo))
+	}
+	if r.MinCount != 0 {
+		decides = append(decides, "min_count", strconv.FormatInt(r.MinCount, 10))
 	}
 	for _, s := range decides {
 		_ = binary.Write(h, binary.BigEndian, uint32(len(s)))

@@ -266,6 +266,7 @@ func anyRule() *rapid.Generator[brimline.Rule] {
 			Quiet:       time.Duration(rapid.Int64Range(0, math.MaxInt64/1000).Draw(t, "quiet")) * time.Microsecond,
 			Shadow:      rapid.Bool().Draw(t, "shadow"),
 		}
+		r.MinCount = rapid.Int64Range(0, 1000).Draw(t, "min count")
 		if r.Rearms = rapid.Bool().Draw(t, "rearms"); r.Rearms {
 			r.Rearm = anyTotal().Draw(t, "rearm")
 		}
@@ -276,9 +277,10 @@ func anyRule() *rapid.Generator[brimline.Rule] {
 func anyFigures() *rapid.Generator[brimline.Figures] {
 	return rapid.Custom(func(t *rapid.T) brimline.Figures {
 		return brimline.Figures{
-			Before: anyTotal().Draw(t, "before"),
-			Total:  anyTotal().Draw(t, "total"),
-			Count:  rapid.Int64().Draw(t, "count"),
+			Before:  anyTotal().Draw(t, "before"),
+			Total:   anyTotal().Draw(t, "total"),
+			Earlier: rapid.Int64Range(0, math.MaxInt64).Draw(t, "earlier"),
+			Count:   rapid.Int64().Draw(t, "count"),
 		}
 	})
 }
@@ -474,5 +476,18 @@ func anyProof() *rapid.Generator[*codecs.ProofReport] {
 		}
 		p.From, p.To = min(p.From, p.To), max(p.From, p.To)
 		return p
+	})
+}
+
+func anyAudit() *rapid.Generator[*codecs.AuditReport] {
+	return rapid.Custom(func(t *rapid.T) *codecs.AuditReport {
+		n := rapid.IntRange(0, 1<<40)
+		return &codecs.AuditReport{
+			At: anyTime().Draw(t, "at"), LSN: rapid.Uint64().Draw(t, "lsn"),
+			Took:  time.Duration(rapid.IntRange(0, 1e9).Draw(t, "took")) * time.Microsecond,
+			Users: int64(n.Draw(t, "users")), Rows: int64(n.Draw(t, "rows")), Unknown: n.Draw(t, "unknown"),
+			Missing: n.Draw(t, "missing"), Phantom: n.Draw(t, "phantom"), Different: n.Draw(t, "different"),
+			Unsettled: n.Draw(t, "unsettled"), By: rapid.String().Draw(t, "by"),
+		}
 	})
 }

@@ -34,6 +34,7 @@ type ruleRecord struct {
 	Description string           `json:"description,omitempty"`
 	Quiet       string           `json:"quiet,omitempty"`
 	Rearm       string           `json:"rearm,omitempty"`
+	MinCount    int64            `json:"min_count,omitempty"`
 	Mode        string           `json:"mode,omitempty"`
 }
 
@@ -60,6 +61,8 @@ type figuresRecord struct {
 	Before string `json:"before"`
 	Total  string `json:"total"`
 	Count  int64  `json:"count"`
+	// Earlier are the transactions in before, of an average.
+	Earlier int64 `json:"count_before,omitempty"`
 }
 
 type sourceRecord struct {
@@ -76,7 +79,7 @@ type causeRecord struct {
 	Index  int   `json:"index"`
 }
 
-// candidateBody is what candidates and alerts have in common.
+// candidateBody is the part that candidates and alerts have in common.
 type candidateBody struct {
 	UserID      string                 `json:"user_id"`
 	Rule        ruleRecord             `json:"rule"`
@@ -156,7 +159,7 @@ func (b *candidateBody) candidate() (c brimline.Candidate, err error) {
 func ruleOf(r *brimline.Rule, scale int) (ruleRecord, error) {
 	window, err := formatDuration(r.Window)
 	record := ruleRecord{ID: r.ID, Window: window, Limit: r.Limit.Format(r.Measure.Scale(scale)), Measure: r.Measure,
-		Where: r.Where, Severity: r.Severity, Description: r.Description}
+		Where: r.Where, Severity: r.Severity, Description: r.Description, MinCount: r.MinCount}
 	if r.Rearms {
 		record.Rearm = r.Rearm.Format(r.Measure.Scale(scale))
 	}
@@ -171,7 +174,7 @@ func ruleOf(r *brimline.Rule, scale int) (ruleRecord, error) {
 
 func (r *ruleRecord) rule(scale int) (out brimline.Rule, err error) {
 	out = brimline.Rule{ID: r.ID, Measure: r.Measure, Where: r.Where, Severity: r.Severity, Description: r.Description,
-		Shadow: r.Mode == modeShadow}
+		Shadow: r.Mode == modeShadow, MinCount: r.MinCount}
 	if r.Mode != "" && !out.Shadow {
 		return out, fmt.Errorf("a rule of mode %q", r.Mode)
 	}
@@ -255,11 +258,11 @@ func (c *columnRecord) value() (any, error) {
 }
 
 func figuresOf(f *brimline.Figures, scale int) figuresRecord {
-	return figuresRecord{Before: f.Before.Format(scale), Total: f.Total.Format(scale), Count: f.Count}
+	return figuresRecord{Before: f.Before.Format(scale), Total: f.Total.Format(scale), Count: f.Count, Earlier: f.Earlier}
 }
 
 func (r *figuresRecord) figures(scale int) (f brimline.Figures, err error) {
-	f.Count = r.Count
+	f.Count, f.Earlier = r.Count, r.Earlier
 	if f.Before, err = brimline.ParseTotal(r.Before, scale); err != nil {
 		return f, err
 	}

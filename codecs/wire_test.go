@@ -72,6 +72,7 @@ func TestRoundTrips(t *testing.T) {
 	roundTrip(t, codecs.RuleSet{}, anyRuleSet())
 	roundTrip(t, codecs.Settings{}, anySettings())
 	roundTrip(t, codecs.Proof{}, anyProof())
+	roundTrip(t, codecs.Audit{}, anyAudit())
 	roundTrip(t, codecs.AlertLog{}, rapid.Custom(func(t *rapid.T) []*brimline.Alert {
 		return none(rapid.SliceOfN(anyAlert(), 0, 2).Draw(t, "alerts"))
 	}))
@@ -184,6 +185,14 @@ func exampleUnarmed(t testing.TB) *brimline.Alert {
 	rule := &a.Candidate.Rule
 	rule.Rearms, rule.Rearm = true, brimline.Amount(270050).Total()
 	a.Reason, a.AsOfNow, a.Verification.Status = brimline.ReasonNotRearmed, nil, brimline.Dismissed
+	return a
+}
+
+// exampleAverage is an edge of an average.
+func exampleAverage(t testing.TB) *brimline.Alert {
+	a := exampleAlert(t)
+	a.Candidate.Rule.Measure, a.Candidate.Rule.MinCount = brimline.Avg, 3
+	a.Candidate.Stream.Earlier, a.Database.Earlier = a.Candidate.Stream.Count-1, a.Database.Count-1
 	return a
 }
 
@@ -457,6 +466,7 @@ func TestGoldenBytes(t *testing.T) {
 		{"alert-v1/dismissed.json", codecs.Alert{}, exampleDismissed(t)},
 		{"alert-v1/quiet.json", codecs.Alert{}, exampleQuiet(t)},
 		{"alert-v1/rearm.json", codecs.Alert{}, exampleUnarmed(t)},
+		{"alert-v1/average.json", codecs.Alert{}, exampleAverage(t)},
 		{"again-v1/again.json", codecs.Again{}, &brimline.Again{Candidate: alert.Candidate,
 			Database: brimline.Figures{Before: total("0"), Total: total("441.50"), Count: 1},
 			First:    alert.Verification.At, Since: alert.Verification.At + 10_000_000}},
@@ -470,6 +480,9 @@ func TestGoldenBytes(t *testing.T) {
 			From: alert.Candidate.Edge.Add(-24 * time.Hour), To: alert.Candidate.Edge, At: alert.Candidate.Edge + 1,
 			LSN:  0x16B374D848,
 			Took: 1500 * time.Millisecond, Edges: 1308, Alerts: 1307, Missing: 1, Superseded: 4, Outdated: 3, False: 2, By: "host-1"}},
+		{"audit-v1/found.json", codecs.Audit{}, &codecs.AuditReport{
+			At: alert.Candidate.Edge + 1, LSN: 0x16B374D848, Took: 1500 * time.Millisecond, Users: 4000, Rows: 1234567,
+			Unknown: 1, Missing: 5, Phantom: 4, Different: 3, Unsettled: 2, By: "host-1"}},
 		{"settings-v1/unknown.json", codecs.Settings{}, &codecs.GroupSettings{
 			Source: "t", Table: "public.t", ID: []string{"id"}, User: "u", Amount: "a", Time: "at", Format: debezium.FormatFlat, TimeUnit: debezium.UnitUs, Decimals: debezium.DecimalsAuto, AmountMinorUnits: 2, AllowFloatAmounts: true}},
 		{"deadletter-v1/text.json", codecs.DeadLetter{}, &brimline.DeadLetter{Topic: "postgres.streaming.transactions", Partition: 1, Offset: 2,
@@ -587,7 +600,7 @@ func TestContradictionsAreRefused(t *testing.T) {
 		{`"window":"7d"`, `"window":"7x"`},
 		{`"window":"7d"`, `"window":"1h7d"`},
 		{`"window":"7d"`, `"window":"99999999999d"`},
-		{`"measure":"sum_abs"`, `"measure":"avg"`},
+		{`"measure":"sum_abs"`, `"measure":"median"`},
 		{`"lsn":"16/B374D848"`, `"lsn":"16-B374D848"`},
 		{`"scale":2`, `"scale":19`},
 		{`"type":"integer","value":"1152921504606846976"`, `"type":"integer","value":1152921504606846976`},

@@ -26,7 +26,7 @@ type Streams struct {
 	IndexGroup  string
 
 	WindowTable string // goka tables, named by goka after their group
-	// WindowSegments is what the window stage calls its table where it writes segments of users' states: goka has no
+	// WindowSegments is the window stage's name of its own table where it writes segments of users' states: goka has no
 	// other way to write a key that is not the message's. It is no topic; producers send its records to WindowTable.
 	WindowSegments string
 	IndexTable     string
@@ -47,6 +47,9 @@ const SettingsKey = "settings"
 
 // ProofKey is the key of the record, in the topic of reports, of the newest comparison of the alerts with the table.
 const ProofKey = "proof"
+
+// AuditKey is the key of that of the newest comparison of the windows' rows with the table.
+const AuditKey = "audit"
 
 // NewStreams names the parts of group; source and alerts are topics that others share.
 func NewStreams(group, source, alerts string) Streams {

@@ -21,7 +21,7 @@ func (u *User) Course(rule int, from, to brimline.Time) []Point {
 	}
 	r := &u.compiled[rule]
 	total := sliding.NewGauge(r) // of the rows that have entered and not left
-	in, out := 0, 0 // rows that have entered, and left
+	in, out := 0, 0              // rows that have entered, and left
 	points := []Point{}
 	put := func(t brimline.Time) {
 		t = max(t, from)

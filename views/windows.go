@@ -15,7 +15,7 @@ import (
 	"github.com/brimline/brimline/processors"
 )
 
-// User is what the window table says about one user, evaluated at one time.
+// User has the window table's figures of one user, evaluated at one time.
 type User struct {
 	ID    string
 	Found bool                   // the table holds something about the user; a user whose rows have all aged out may be gone from it
@@ -38,7 +38,8 @@ type RuleFigures struct {
 	Scale int              // decimals of the totals, the limit and the distance
 	At    brimline.Figures // of the window that ends at User.Now
 	// Distance is Limit - At.Total: how much more the user can move before the
-	// next alert. Below zero the user is above the limit.
+	// next alert. Below zero the user is above the limit. Of an average it is Limit × At.Count - At.Total: the excess over
+	// the limit of all transactions together, below zero.
 	Distance brimline.Total
 	// Complete is false when the window reaches down to rows that are not
 	// retained any more, so that the figures may be too low.
@@ -52,8 +53,7 @@ type RuleFigures struct {
 	// User.Now (a clock that is ahead, a payment dated forward); nil otherwise.
 	Ahead *brimline.Figures
 	// ClearsAt is when the total is at or below the limit if nothing more comes; nil where it is not above, or where
-	// that
-	// is not known.
+	// that is not known.
 	ClearsAt *brimline.Time
 	// Edges are those announced to the user, oldest first.
 	Edges []brimline.Edge
@@ -65,7 +65,7 @@ type RuleFigures struct {
 }
 
 // Above reports whether the total is above the limit, as far as it is known.
-func (r *RuleFigures) Above() bool { return !r.Distrusted && r.Distance.Sign() < 0 }
+func (r *RuleFigures) Above() bool { return !r.Distrusted && r.Rule.Above(r.At) }
 
 // Future are the retained rows dated later than Now, which do not count yet: how many, and the times of the first and
 // the last.
@@ -79,10 +79,9 @@ func (u *User) Future() (n int, first, last brimline.Time) {
 	return n, first, last
 }
 
-// With is what one more row would do, which came now and had no columns: the figures of each rule with it, in the order
-// of the rules, and whether it would raise an alert. Figures of a distrusted user, and of a window that is not
-// complete,
-// are of the rows that are retained.
+// With has the figures of each rule after one more row, which comes now and has no columns, in the order of the
+// rules, and whether it would raise an alert. Figures of a distrusted user, and of a window that is not complete, are
+// of the rows that are retained.
 func (u *User) With(amount brimline.Amount) []WithRow {
 	row := brimline.Transaction{User: u.ID, Amount: amount, Time: u.Now}
 	at := sort.Search(len(u.Rows), func(i int) bool { return u.Rows[i].Time > u.Now })
@@ -92,12 +91,12 @@ func (u *User) With(amount brimline.Amount) []WithRow {
 		rule, without := &u.compiled[i], u.Rules[i].At
 		_, all[i].Counts = rule.Weigh(&row)
 		all[i].At = sliding.FiguresAt(rows, rule, u.Now)
-		all[i].Alerts = without.Total.Cmp(rule.Limit) <= 0 && all[i].At.Total.Cmp(rule.Limit) > 0
+		all[i].Alerts = !rule.Above(without) && rule.Above(all[i].At)
 	}
 	return all
 }
 
-// WithRow is what one more row would do by a rule.
+// WithRow has the figures of a rule after one more row.
 type WithRow struct {
 	At     brimline.Figures
 	Counts bool // the rule takes the row
@@ -283,7 +282,7 @@ func (u *User) figures(rule *sliding.Rule, window *brimline.Window) RuleFigures 
 	at := sliding.FiguresAt(u.Rows, rule, u.Now)
 	f := RuleFigures{
 		Rule: rule.Rule, Scale: rule.Measure.Scale(u.Scale),
-		At: at, Distance: rule.Limit.Sub(at.Total),
+		At: at, Distance: rule.Bar(at.Count).Sub(at.Total),
 		Complete: u.Floor < u.Now.Add(-rule.Window),
 	}
 	f.Distrusted = u.Doubt != nil && u.Doubt.Floor >= u.Now.Add(-rule.Window)

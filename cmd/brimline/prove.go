@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/internal/app"
 	"github.com/brimline/brimline/internal/config"
+	"github.com/brimline/brimline/internal/present"
 	"github.com/brimline/brimline/internal/prove"
 	"github.com/brimline/brimline/internal/rules"
 )
@@ -23,12 +25,14 @@ type proveCmd struct {
 	JSON         bool          `help:"As JSON."                                                                                                                                                           name:"json"`
 	WholeHistory bool          `help:"The change stream had all rows of before the group began: edges before that need their alerts as well."`
 	TableFrom    time.Time     `help:"The table has no rows of before this time any more: windows that reach below are not judged. ISO 8601 with an offset."               placeholder:"TIME"`
+	Outdated     bool          `help:"Outdated alerts are findings as well: the exit code is 1 where there is one."`
 	AnyPlan      bool          `help:"Read the table whole where no index finds the rows of a time, however large it is."`
 	Timeout      time.Duration `help:"How long PostgreSQL may take for one statement."                                                                       default:"10m"                                name:"statement-timeout"`
 	Grace        time.Duration `help:"How long a stream is waited for that shows nothing newer, before an edge without an alert counts."                     default:"1m"`
 	Wait         time.Duration `help:"How long the group may take to handle what its stream has, before an edge without an alert counts."                    default:"5m"`
 
 	config.Database `group:"PostgreSQL"`
+	config.Replica  `group:"PostgreSQL"`
 	Money           `group:"Output"`
 	Group
 }
@@ -36,17 +40,17 @@ type proveCmd struct {
 func (proveCmd) Help() string {
 	return `Asks PostgreSQL for all edges of a time, by SQL that no stage uses, and compares
 them with the topic of alerts. Missing is an edge without an alert; outdated is an
-alert whose edge the table no longer has, because rows came or went since. What is
-amiss counts only if it still is after the group has handled all that its stream
-has. Whoever can read the table, a replica of it and the topics can run it; nothing
+alert whose edge the table no longer has, because rows came or went since: that is
+told, and a finding with --outdated only. What is amiss counts only if it still is
+after the group has handled all that its stream has. Whoever can read the table, a replica of it and the topics can run it; nothing
 is written. docs/proof.md explains the answer.
 
-Exit code 0 when all is as it must be, 1 when something is missing or outdated, 2
-when the question cannot be put like that, 3 when it cannot be answered now.
+Exit code 0 when all is as it must be, 1 when something is missing or false, 2 when
+the question cannot be put like that, 3 when it cannot be answered now.
 
 Examples:
 
-	brimline prove --since 24h --database-url postgres://auditor@replica/app
+	brimline prove --since 24h --replica-url postgres://auditor@replica/app
 	brimline prove --alert 27956157/weekly/2026-01-02T03:04:05.000000Z`
 }
 
@@ -58,23 +62,24 @@ func (c *proveCmd) Run(w *world) error {
 	}
 	for name, d := range map[string]time.Duration{"statement-timeout": c.Timeout, "wait": c.Wait} {
 		if d < time.Millisecond {
-			return usage("--"+name, "write a duration such as 5m", fmt.Errorf("%v is too short", d))
+			return usage("--"+name, "write a duration such as 5m", fmt.Errorf("%s is too short", present.Duration(d)))
 		}
 	}
 	if c.Grace < 0 {
-		return usage("--grace", "write a duration such as 1m", fmt.Errorf("%v is below 0", c.Grace))
+		return usage("--grace", "write a duration such as 1m", fmt.Errorf("%s is below 0", present.Duration(c.Grace)))
 	}
-	all := config.Config{Database: c.Database}
-	if err := config.Check(&all.Database); err != nil {
+	all := config.Config{Database: c.Database, Replica: c.Replica}
+	if err := config.Check(&all.Database, &all.Replica); err != nil {
 		return err
 	}
 	if err := all.ReadSecrets(); err != nil {
 		return err
 	}
-	if all.DatabaseURL == "" {
+	url := cmp.Or(all.ReplicaURL, all.DatabaseURL)
+	if url == "" {
 		return usage(
 			"--database-url",
-			"set it; a replica will do",
+			"set it, or --replica-url",
 			errors.New("PostgreSQL is what alerts are compared with"),
 		)
 	}
@@ -84,7 +89,7 @@ func (c *proveCmd) Run(w *world) error {
 	}
 	defer cluster.Close()
 	o := app.ProofOptions{
-		Streams: c.streams(), DatabaseURL: all.DatabaseURL, Timeout: c.Timeout, Rules: c.Rule,
+		Streams: c.streams(), DatabaseURL: url, Timeout: c.Timeout, Rules: c.Rule,
 		WholeHistory: c.WholeHistory, AnyPlan: c.AnyPlan, Grace: c.Grace, Wait: c.Wait, Clock: time.Now,
 		Tell: func(doing string) { w.note(&c.Logging, doing) },
 	}
@@ -103,13 +108,18 @@ func (c *proveCmd) Run(w *world) error {
 	if err != nil {
 		return halted(w, err)
 	}
-	if err := c.show(w, r, proof.Scale()); err != nil || r.True() {
+	if err := c.show(w, r, proof.Scale()); err != nil || c.proven(r) {
 		return err
 	}
 	return &brimline.Error{
 		Class: brimline.ClassRuntime, Kind: "not_proven", Remedy: "see docs/proof.md: what to do about each",
 		Err: fmt.Errorf("%d missing, %d outdated, %d false", len(r.Missing), len(r.Outdated), len(r.False)),
 	}
+}
+
+// proven says whether the command ends well.
+func (c *proveCmd) proven(r *prove.Result) bool {
+	return r.True() && !(c.Outdated && len(r.Outdated) > 0)
 }
 
 // halted is err, or what is said where the person stopped the command: nothing was proven.
@@ -195,14 +205,14 @@ const mostFindings = 20
 func (c *proveCmd) show(w *world, r *prove.Result, scale int) error {
 	if c.JSON {
 		return c.encode(w, proofRecord{
-			Kind: "prove", True: r.True(), From: r.From, To: r.To, At: r.At, LSN: brimline.FormatLSN(r.LSN), Looks: r.Looks,
+			Kind: "prove", True: c.proven(r), From: r.From, To: r.To, At: r.At, LSN: brimline.FormatLSN(r.LSN), Looks: r.Looks,
 			Edges: r.Edges, Alerts: r.Alerts, Missing: records(r.Missing, scale), Outdated: records(r.Outdated, scale),
 			False: records(r.False, scale), Superseded: records(r.Superseded, scale), Without: r.Without,
 		})
 	}
 	fmt.Fprintf(w.out, "%s up to LSN %s at %s: %s, %d with an alert, %d missing, %d outdated, %d false\n",
-		rules.FormatWindow(r.To.Std().Sub(r.From.Std()).Round(time.Second)), brimline.FormatLSN(r.LSN),
-		r.At.Std().Format("2006-01-02 15:04:05 MST"), plural(int64(r.Edges), "edge"), r.Alerts,
+		present.Duration(r.To.Std().Sub(r.From.Std()).Round(time.Second)), brimline.FormatLSN(r.LSN),
+		present.TimeUTC(r.At), present.Plural(r.Edges, "edge"), r.Alerts,
 		len(r.Missing), len(r.Outdated), len(r.False))
 	for _, kind := range []struct {
 		name  string
@@ -221,15 +231,15 @@ func (c *proveCmd) show(w *world, r *prove.Result, scale int) error {
 					c.Money.amount(f.Before, e.Rule, scale),
 				)
 			}
-			fmt.Fprintf(w.out, "%-8s %s  user %s, rule %s: %s, limit %s\n", kind.name, shown(e.ID), shown(e.User),
-				shown(e.Rule.ID), figures, c.Money.amount(e.Rule.Limit, e.Rule, scale))
+			fmt.Fprintf(w.out, "%-8s %s  user %s, rule %s: %s, limit %s\n", kind.name, present.Word(e.ID), present.Word(e.User),
+				present.Word(e.Rule.ID), figures, c.Money.amount(e.Rule.Limit, e.Rule, scale))
 		}
 		if more := len(kind.edges) - mostFindings; more > 0 {
 			fmt.Fprintf(w.out, "%-8s and %d more; --json has all\n", kind.name, more)
 		}
 	}
 	if n := len(r.Superseded); n > 0 {
-		fmt.Fprintf(w.out, "superseded by alerts for edges before them, and no fault: %s\n", plural(int64(n), "alert"))
+		fmt.Fprintf(w.out, "superseded by alerts for edges before them, and no fault: %s\n", present.Plural(n, "alert"))
 	}
 	for _, reason := range slices.Sorted(maps.Keys(r.Without)) {
 		fmt.Fprintf(w.out, "not promised and not counted: %d %s\n", r.Without[reason], reasons[reason])
@@ -283,20 +293,20 @@ func (c *proveCmd) one(w *world, proof *app.Proof) error {
 		}{{"when it was sent", e.Alert}, {"now", e.Table}} {
 			if of.f != nil {
 				fmt.Fprintf(w.out, "%s: %s before, %s with it, %s\n", of.whose, c.Money.amount(of.f.Before, e.Rule, scale),
-					c.Money.amount(of.f.Total, e.Rule, scale), plural(of.f.Count, "transaction"))
+					c.Money.amount(of.f.Total, e.Rule, scale), present.Plural(of.f.Count, "transaction"))
 			}
 		}
 		if e.By != "" {
-			fmt.Fprintf(w.out, "in its place: alert %s\n", shown(e.By))
+			fmt.Fprintf(w.out, "in its place: alert %s\n", present.Word(e.By))
 		}
-		fmt.Fprintf(w.out, "as of LSN %s at %s\n", brimline.FormatLSN(j.LSN), j.At.Std().Format("2006-01-02 15:04:05 MST"))
+		fmt.Fprintf(w.out, "as of LSN %s at %s\n", brimline.FormatLSN(j.LSN), present.TimeUTC(j.At))
 	}
 	if err != nil || j.Verdict == prove.StillTrue {
 		return err
 	}
 	why, _, _ := strings.Cut(verdicts[j.Verdict], ":")
 	return &brimline.Error{
-		Class: brimline.ClassRuntime, Kind: "alert_" + string(j.Verdict), Where: "alert " + shown(j.Alert.Candidate.ID()),
+		Class: brimline.ClassRuntime, Kind: "alert_" + string(j.Verdict), Where: "alert " + present.Word(j.Alert.Candidate.ID()),
 		Remedy: "see docs/proof.md: what to do about each", Err: fmt.Errorf("the alert is %s", why),
 	}
 }

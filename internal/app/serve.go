@@ -19,7 +19,7 @@ import (
 	"github.com/lovoo/goka"
 )
 
-// serving is what answers questions: HTTP, and under it views of the two
+// serving answers questions: HTTP, and under it views of the two
 // tables. HTTP is up from the start, so that /readyz can tell what an instance
 // waits for; the views come when their tables are there.
 type serving struct {
@@ -164,7 +164,7 @@ func (a *App) stateDir(stage processors.StageName) string {
 	return filepath.Join(a.place.Dir, string(stage))
 }
 
-// view is what both views have in common.
+// view has the methods that both views share.
 type view interface {
 	Run(context.Context) error
 	WaitRecovered(context.Context) error

@@ -40,7 +40,7 @@ type Alert struct {
 // ID is the alert's id.
 func (a *Alert) ID() string { return brimline.AlertID(a.User, a.Rule.ID, a.Time) }
 
-// Report is what a backtest found.
+// Report is the result of a backtest.
 type Report struct {
 	From, To    brimline.Time
 	Oldest      brimline.Time // of the rows that were read, those before From included; MaxTime where there are none
@@ -50,7 +50,7 @@ type Report struct {
 	Rules       []*RuleReport // of Options.Rules, then those that only Options.Against has
 }
 
-// RuleReport is what one rule would have done.
+// RuleReport counts the alerts that one rule would have sent.
 type RuleReport struct {
 	Rule *brimline.Rule // nil where only the other file has it
 	Old  *brimline.Rule // nil where the other file does not have it, or there is none
@@ -181,7 +181,7 @@ type course struct {
 	now, old *sliding.Rule
 	same     bool // old finds the edges of now
 	days     map[brimline.Time]int64
-	curve    *Curve // nil of a rule that silences edges
+	curve    *Curve // nil of a rule that silences edges, or is about an average
 	// Of the user: all alerts' number, and where rules are compared the edges; and what silences the next ones.
 	alerts           int64
 	edges, oldOnes   []sliding.Edge
@@ -201,11 +201,11 @@ func (s *said) alerts(rule *sliding.Rule, at brimline.Time, f brimline.Figures) 
 		if f.Before.Cmp(rule.Rearm) <= 0 {
 			s.disarmed = false
 		}
-		above, disarmed := f.Total.Cmp(rule.Limit) > 0, s.disarmed
+		above, disarmed := rule.Above(f), s.disarmed
 		s.disarmed = disarmed || above
 		return above && !disarmed
 	}
-	if !f.IsEdge(rule.Limit) {
+	if !rule.IsEdge(f) {
 		return false
 	}
 	silent := s.any && s.at >= at.Add(-rule.Quiet)
@@ -221,7 +221,7 @@ func newFold(o *Options) *fold {
 	add := func(now, old *sliding.Rule) {
 		c := &course{RuleReport: &RuleReport{compared: o.Compare}, now: now, old: old}
 		if now != nil {
-			if c.Rule, c.days = &now.Rule, map[brimline.Time]int64{}; !now.Silences() {
+			if c.Rule, c.days = &now.Rule, map[brimline.Time]int64{}; !now.Silences() && now.Measure != brimline.Avg {
 				c.curve = newCurve(mostChanges)
 			}
 		}

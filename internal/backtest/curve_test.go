@@ -27,7 +27,7 @@ func TestCurveIsMerged(t *testing.T) {
 	for limit := int64(-20); limit < 80; limit++ {
 		var want int64
 		for _, f := range all {
-			if f.IsEdge(brimline.Count(limit)) {
+			if (&brimline.Rule{Limit: brimline.Count(limit)}).IsEdge(f) {
 				want++
 			}
 		}

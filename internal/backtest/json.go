@@ -5,7 +5,7 @@ import (
 	"io"
 
 	"github.com/brimline/brimline"
-	"github.com/brimline/brimline/internal/rules"
+	"github.com/brimline/brimline/internal/present"
 )
 
 // mostShownSteps is how many steps of a curve are written.
@@ -29,17 +29,18 @@ type ruleJSON struct {
 	Users   int64          `json:"users"`
 	Days    []dayJSON      `json:"days"`
 	Most    []userJSON     `json:"most_alerts"`
-	Curve   *curveJSON     `json:"curve"`             // null: too many steps, or edges are silent
+	Curve   *curveJSON     `json:"curve"`             // null: too many steps, edges are silent, or an average
 	Against *againstJSON   `json:"against,omitempty"` // where another file was given
 }
 
 type conditionJSON struct {
-	Window  string           `json:"window"`
-	Limit   string           `json:"limit"`
-	Measure brimline.Measure `json:"measure"`
-	Where   string           `json:"where,omitempty"`
-	Quiet   string           `json:"quiet,omitempty"`
-	Rearm   string           `json:"rearm,omitempty"`
+	Window   string           `json:"window"`
+	Limit    string           `json:"limit"`
+	Measure  brimline.Measure `json:"measure"`
+	Where    string           `json:"where,omitempty"`
+	Quiet    string           `json:"quiet,omitempty"`
+	Rearm    string           `json:"rearm,omitempty"`
+	MinCount int64            `json:"min_count,omitempty"`
 }
 
 type dayJSON struct {
@@ -157,15 +158,15 @@ func conditionOf(r *brimline.Rule, scale int) *conditionJSON {
 	}
 	quiet := ""
 	if r.Quiet != 0 {
-		quiet = rules.FormatWindow(r.Quiet)
+		quiet = present.Duration(r.Quiet)
 	}
 	rearm := ""
 	if r.Rearms {
 		rearm = r.Rearm.Format(r.Measure.Scale(scale))
 	}
 	return &conditionJSON{
-		Window: rules.FormatWindow(r.Window), Limit: r.Limit.Format(r.Measure.Scale(scale)),
-		Measure: r.Measure, Where: r.Where, Quiet: quiet, Rearm: rearm,
+		Window: present.Duration(r.Window), Limit: r.Limit.Format(r.Measure.Scale(scale)),
+		Measure: r.Measure, Where: r.Where, Quiet: quiet, Rearm: rearm, MinCount: r.MinCount,
 	}
 }
 

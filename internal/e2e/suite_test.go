@@ -217,7 +217,7 @@ func drawRules(r *rand.Rand, mean int64) (yaml string) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "lateness: %dh\nrules:\n", 1+r.IntN(48))
 	for i, measure := range append(brimline.Measures(), brimline.SumAbs) {
-		hours := 1 + r.IntN(96)
+		hours, of := 1+r.IntN(96), measure.String()
 		limit := brimline.Amount(r.Int64N(mean * 6)).Format(2)
 		if measure == brimline.CountAll {
 			limit = fmt.Sprint(r.IntN(8))
@@ -225,9 +225,13 @@ func drawRules(r *rand.Rand, mean int64) (yaml string) {
 		if measure == brimline.Max {
 			limit = brimline.Amount(r.Int64N(mean * 3)).Format(2)
 		}
-		fmt.Fprintf(&b, "  - {id: r%d, window: %dh, limit: %q, measure: %s}\n", i, hours, limit, measure)
+		if measure == brimline.Avg {
+			limit = brimline.Amount(r.Int64N(mean * 3 / 2)).Format(2)
+			of += fmt.Sprintf(", min_count: %d", 1+r.IntN(4))
+		}
+		fmt.Fprintf(&b, "  - {id: r%d, window: %dh, limit: %q, measure: %s}\n", i, hours, limit, of)
 		if !measure.Shrinks() && r.IntN(2) == 0 {
-			fmt.Fprintf(&b, "  - {id: a%d, window: %dh, limit: %q, measure: %s, rearm: %d%%}\n", i, hours, limit, measure,
+			fmt.Fprintf(&b, "  - {id: a%d, window: %dh, limit: %q, measure: %s, rearm: %d%%}\n", i, hours, limit, of,
 				r.IntN(101))
 		}
 		if r.IntN(2) == 0 {
@@ -237,7 +241,7 @@ func drawRules(r *rand.Rand, mean int64) (yaml string) {
 				i,
 				hours,
 				limit,
-				measure,
+				of,
 				1+r.IntN(96),
 			)
 		}

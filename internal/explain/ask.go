@@ -188,7 +188,7 @@ func consult(ctx context.Context, db Ledger, user string, rule *sliding.Rule, at
 			return nil, many(err, user)
 		}
 		_, found := lastEdge(d.Rows, rule, d.From, at)
-		if found || d.Figures.Total.Cmp(rule.Limit) <= 0 || reach == reaches[len(reaches)-1] {
+		if found || !rule.Above(d.Figures) || reach == reaches[len(reaches)-1] {
 			return d, nil
 		}
 	}

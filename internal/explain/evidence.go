@@ -8,7 +8,7 @@ import (
 	"github.com/brimline/brimline/views"
 )
 
-// Evidence is what is known about a user and a rule.
+// Evidence collects the facts about a user and a rule.
 type Evidence struct {
 	Rule *sliding.Rule
 	// User is as the window table has it, evaluated at the time that is asked about, User.Now.
@@ -22,11 +22,11 @@ type Evidence struct {
 	// nil: none is.
 	Letters []*brimline.DeadLetter
 	Asks    func(topic string) bool
-	// Database is what PostgreSQL says; nil where it was not asked, or could not tell.
+	// Database is PostgreSQL's answer; nil where it was not asked, or had none.
 	Database *Database
 }
 
-// Database is what PostgreSQL says about the user and the rule.
+// Database is PostgreSQL's answer about the user and the rule.
 type Database struct {
 	Figures brimline.Figures       // of the window that ends at the time, by its own aggregate
 	From    brimline.Time          // from when on edges were looked for
@@ -52,7 +52,7 @@ func (e *Evidence) stream() *views.RuleFigures {
 
 func (e *Evidence) reason(r *Report) Reason {
 	at, stream := e.User.Now, e.stream()
-	above, isEdge := r.Total.Cmp(e.Rule.Limit) > 0, r.Edge == at && r.HasEdge && !r.Silent
+	above, isEdge := r.above(), r.Edge == at && r.HasEdge && !r.Silent
 	if e.sent(at) != nil {
 		switch {
 		case isEdge || !r.Known:
@@ -93,7 +93,7 @@ func (e *Evidence) reason(r *Report) Reason {
 // below is why a total is not above the limit.
 func (e *Evidence) below(r *Report, stream *views.RuleFigures) Reason {
 	r.Edge = 0
-	if e.Database != nil && stream.At.Total.Cmp(e.Rule.Limit) > 0 {
+	if e.Database != nil && e.Rule.Above(stream.At) {
 		// The stream has more, and may have found an edge by it.
 		if t, ok := lastEdge(e.User.Rows, e.Rule, brimline.MinTime, e.User.Now); ok && e.sent(t) == nil {
 			if state := e.state(r, stream, t); state != "" {
@@ -103,7 +103,7 @@ func (e *Evidence) below(r *Report, stream *views.RuleFigures) Reason {
 		}
 	}
 	switch {
-	case r.NotCounted > 0 && r.WithAll.Cmp(e.Rule.Limit) > 0:
+	case r.NotCounted > 0 && e.Rule.Above(brimline.Figures{Total: r.WithAll, Count: r.Count + r.NotCounted}):
 		return RowNotCounted
 	case e.Database == nil && e.untaken(r) > 0:
 		return DeadLetter
@@ -111,7 +111,7 @@ func (e *Evidence) below(r *Report, stream *views.RuleFigures) Reason {
 	return ShortBy
 }
 
-// above is what became of the edge from which on the total has been above the limit.
+// above explains the edge since which the total has been above the limit.
 func (e *Evidence) above(r *Report, stream *views.RuleFigures) Reason {
 	if e.sent(r.Edge) != nil {
 		if r.Edge == r.Newest {
@@ -150,7 +150,8 @@ func (e *Evidence) told(reason Reason) Reason {
 	return reason
 }
 
-// state is what the window table and the dismissed topic say about an edge whose alert was not sent; "" for nothing.
+// state explains, by the window table and the dismissed topic, why the alert of an edge was not sent; "" where they
+// have nothing.
 func (e *Evidence) state(r *Report, stream *views.RuleFigures, t brimline.Time) Reason {
 	dismissal := e.dismissal(t)
 	i := slices.IndexFunc(stream.Edges, func(edge brimline.Edge) bool { return edge.Time == t })

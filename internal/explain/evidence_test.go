@@ -129,11 +129,17 @@ func drawRules(r *rand.Rand) *rules.Set {
 		if m == brimline.CountAll {
 			limit = brimline.Count(int64(2 + r.IntN(6)))
 		}
+		if m == brimline.Avg {
+			limit = brimline.Amount(2_000 + r.IntN(10_000)).Total()
+		}
 		if m == brimline.Max {
 			limit = brimline.Amount(5_000 + r.IntN(12_000)).Total()
 		}
 		rule := brimline.Rule{
 			ID: m.String(), Measure: m, Limit: limit, Window: time.Duration(2+r.IntN(7)) * day, Shadow: r.IntN(6) == 0,
+		}
+		if m == brimline.Avg {
+			rule.MinCount = int64(r.IntN(4))
 		}
 		if i%2 == 0 {
 			rule.Where = `description == "x"`
@@ -374,7 +380,7 @@ func (w *scene) write() {
 	for _, sql := range []string{
 		`CREATE SCHEMA seen`,
 		`CREATE TABLE seen.rules (rule text, span interval, lim numeric, measure text, only_x boolean, shadow boolean, quiet_for interval,
-			rearm numeric)`,
+			rearm numeric, fewest int)`,
 		`CREATE TABLE seen.stream (user_id text, id text, amount numeric, ts timestamptz, description text)`,
 		`CREATE TABLE seen.users (user_id text, floor timestamptz, doubt timestamptz, cut boolean)`,
 		`CREATE TABLE seen.edges (user_id text, rule text, ts timestamptz, status int, cause bigint)`,
@@ -402,6 +408,7 @@ func (w *scene) write() {
 			r.Shadow,
 			r.Quiet,
 			rearm,
+			r.MinCount,
 		)
 	}
 	for user, v := range w.windows {
@@ -498,7 +505,7 @@ func (w *scene) points() (all []point) {
 	w.table.Exec(
 		w.t,
 		`CREATE TABLE seen.figures (db boolean, user_id text, rule text, ts timestamptz, span interval, lim numeric,
-			total numeric, before numeric)`,
+			total numeric, before numeric, is_above boolean, was_above boolean)`,
 	)
 	for _, rule := range w.set.Rules {
 		aggregate := "sum"
@@ -507,8 +514,9 @@ func (w *scene) points() (all []point) {
 		}
 		w.table.Exec(w.t, fmt.Sprintf(figuresSQL, rule.ID, fmt.Sprintf("%d hours", int(rule.Window.Hours())), aggregate))
 	}
-	w.table.Exec(w.t, `CREATE TABLE seen.crossings AS SELECT * FROM seen.figures WHERE before <= lim AND total > lim`)
+	w.table.Exec(w.t, `CREATE TABLE seen.crossings AS SELECT * FROM seen.figures WHERE is_above AND NOT was_above`)
 	w.table.Exec(w.t, `CREATE INDEX ON seen.figures (user_id, rule, db, ts)`)
+	w.table.Exec(w.t, `CREATE INDEX ON seen.crossings (user_id, rule, db, ts)`)
 	w.table.Exec(w.t, `ANALYZE`)
 	rows, err := w.table.Conn.Query(w.t.Context(), judgeSQL)
 	must(w.t, err)
@@ -538,20 +546,23 @@ func (w *scene) points() (all []point) {
 	return all
 }
 
-// weighedSQL is what each row adds to each rule, in the table (db) and in the stream.
+// weighedSQL gives the weight that each row adds to each rule, in the table (db) and in the stream.
 const weighedSQL = `
 CREATE TABLE seen.weighed AS
-	SELECT h.db, h.user_id, h.id, h.ts, r.rule, r.span, r.lim, NOT r.only_x OR h.description = 'x' AS taken,
+	SELECT h.db, h.user_id, h.id, h.ts, r.rule, r.span, r.lim, r.measure, r.fewest, NOT r.only_x OR h.description = 'x' AS taken,
 		CASE r.measure WHEN 'sum_abs' THEN abs(amount) WHEN 'sum' THEN amount WHEN 'sum_in' THEN greatest(amount, 0)
-			WHEN 'sum_out' THEN greatest(-amount, 0) WHEN 'max' THEN abs(amount) ELSE 1 END AS weight,
+			WHEN 'sum_out' THEN greatest(-amount, 0) WHEN 'max' THEN abs(amount) WHEN 'avg' THEN abs(amount) ELSE 1 END AS weight,
 		CASE r.measure WHEN 'sum_in' THEN amount > 0 WHEN 'sum_out' THEN amount < 0 ELSE true END AS counts
 	FROM (SELECT true AS db, user_id::text, id::text, amount, "timestamp" AS ts, description FROM %s
 		UNION ALL SELECT false, user_id, id, amount, ts, description FROM seen.stream) h CROSS JOIN seen.rules r`
 
 // figuresSQL is what the definition of an edge compares. A frame takes no column, so each rule has a query of its own.
 const figuresSQL = `
-INSERT INTO seen.figures SELECT DISTINCT db, user_id, rule, ts, span, lim, total, before FROM (
-	SELECT *, %[3]s(weight) OVER w AS total, coalesce(%[3]s(weight) OVER b, 0) AS before FROM seen.weighed
+INSERT INTO seen.figures SELECT DISTINCT db, user_id, rule, ts, span, lim, total, before,
+	CASE measure WHEN 'avg' THEN total > lim * n AND n >= fewest ELSE total > lim END,
+	CASE measure WHEN 'avg' THEN before > lim * nb AND nb >= fewest ELSE before > lim END FROM (
+	SELECT *, %[3]s(weight) OVER w AS total, coalesce(%[3]s(weight) OVER b, 0) AS before,
+		count(*) OVER w AS n, count(*) OVER b AS nb FROM seen.weighed
 	WHERE taken AND rule = '%[1]s'
 	WINDOW w AS (PARTITION BY db, user_id ORDER BY ts RANGE BETWEEN INTERVAL '%[2]s' PRECEDING AND CURRENT ROW),
 		b AS (PARTITION BY db, user_id ORDER BY ts RANGE BETWEEN INTERVAL '%[2]s' PRECEDING AND CURRENT ROW EXCLUDE GROUP)
@@ -560,11 +571,17 @@ INSERT INTO seen.figures SELECT DISTINCT db, user_id, rule, ts, span, lim, total
 // judgeSQL says the same as docs/explain.md, by other means: a total by a join, edges by the definition's query.
 const judgeSQL = `
 WITH p AS MATERIALIZED (
-	SELECT p.*, r.span, r.lim, r.shadow, r.measure, r.quiet_for, r.rearm, u.user_id IS NOT NULL AS found, u.floor, u.doubt, u.cut,
+	SELECT p.*, r.span, r.lim, r.shadow, r.measure, r.quiet_for, r.rearm, r.fewest, u.user_id IS NOT NULL AS found, u.floor, u.doubt, u.cut,
 		p.db OR (coalesce(u.floor, '-infinity') < p.at - r.span AND coalesce(u.doubt, '-infinity') < p.at - r.span) AS known
 	FROM seen.points p JOIN seen.rules r USING (rule) LEFT JOIN seen.users u USING (user_id)
 ), f AS MATERIALIZED (
-	SELECT p.*, s.*, (SELECT coalesce(CASE p.measure WHEN 'max' THEN max(weight) ELSE sum(weight) END, 0) FROM seen.weighed w WHERE NOT w.db AND w.user_id = p.user_id
+	SELECT p.*, s.*, s.total > p.lim * CASE p.measure WHEN 'avg' THEN s.counted ELSE 1 END
+			AND (p.measure <> 'avg' OR s.counted >= p.fewest) AS over,
+		s.withall > p.lim * CASE p.measure WHEN 'avg' THEN s.counted + s.others ELSE 1 END
+			AND (p.measure <> 'avg' OR s.counted + s.others >= p.fewest) AS over_all,
+		(SELECT count(*) FROM seen.weighed w WHERE NOT w.db AND w.user_id = p.user_id
+			AND w.rule = p.rule AND w.taken AND w.ts BETWEEN p.at - p.span AND p.at) AS streamed_n,
+		(SELECT coalesce(CASE p.measure WHEN 'max' THEN max(weight) ELSE sum(weight) END, 0) FROM seen.weighed w WHERE NOT w.db AND w.user_id = p.user_id
 			AND w.rule = p.rule AND w.taken AND w.ts BETWEEN p.at - p.span AND p.at) AS streamed
 	FROM p CROSS JOIN LATERAL (
 		SELECT coalesce(CASE p.measure WHEN 'max' THEN max(weight) FILTER (WHERE taken)
@@ -574,10 +591,11 @@ WITH p AS MATERIALIZED (
 		FROM seen.weighed w WHERE w.db = p.db AND w.user_id = p.user_id AND w.rule = p.rule
 		AND w.ts BETWEEN p.at - p.span AND p.at) s
 ), g AS MATERIALIZED (
-	SELECT f.*, CASE WHEN f.total > f.lim THEN (SELECT max(c.ts) FROM seen.crossings c
+	SELECT f.*, CASE WHEN f.over THEN (SELECT max(c.ts) FROM seen.crossings c
 		WHERE c.db = f.db AND c.user_id = f.user_id
 			AND c.rule = f.rule AND c.ts <= f.at AND (f.db OR f.floor IS NULL OR c.ts - c.span > f.floor)) END AS edge,
-		CASE WHEN f.db AND f.streamed > f.lim THEN (SELECT max(c.ts) FROM seen.crossings c WHERE NOT c.db
+		CASE WHEN f.db AND f.streamed > f.lim * CASE f.measure WHEN 'avg' THEN f.streamed_n ELSE 1 END
+			AND (f.measure <> 'avg' OR f.streamed_n >= f.fewest) THEN (SELECT max(c.ts) FROM seen.crossings c WHERE NOT c.db
 			AND c.user_id = f.user_id AND c.rule = f.rule AND c.ts <= f.at) END AS theirs
 	FROM f
 ), state AS (
@@ -600,7 +618,7 @@ WITH p AS MATERIALIZED (
 		EXISTS (SELECT FROM seen.crossings c WHERE c.db = g.db AND c.user_id = g.user_id AND c.rule = g.rule
 			AND c.ts >= g.edge - g.quiet_for AND c.ts < g.edge
 			AND (g.db OR g.floor IS NULL OR c.ts - c.span > g.floor)) AS hushed,
-		(SELECT coalesce(max(c.ts) FILTER (WHERE c.total > c.lim AND c.ts < g.edge)
+		(SELECT coalesce(max(c.ts) FILTER (WHERE c.is_above AND c.ts < g.edge)
 				>= coalesce(max(c.ts) FILTER (WHERE c.before <= g.rearm), '-infinity'), false)
 			FROM seen.figures c WHERE g.rearm IS NOT NULL AND c.db = g.db AND c.user_id = g.user_id AND c.rule = g.rule
 			AND c.ts <= g.edge AND (g.db OR g.floor IS NULL OR c.ts - c.span > g.floor)) AS unarmed,
@@ -627,12 +645,12 @@ SELECT n, CASE
 	WHEN NOT found AND there = 0 THEN 'unknown_user'
 	WHEN at_state IS NOT NULL THEN at_state
 	WHEN NOT known THEN CASE WHEN doubt >= at - span THEN 'distrusted' ELSE 'not_retained' END
-	WHEN total <= lim THEN CASE
+	WHEN NOT over THEN CASE
 		WHEN theirs IS NOT NULL AND NOT sent_theirs AND their_state IS NOT NULL THEN their_state
-		WHEN others > 0 AND withall > lim THEN 'row_not_counted'
+		WHEN others > 0 AND over_all THEN 'row_not_counted'
 		WHEN NOT db AND letter THEN 'dead_letter'
 		ELSE 'short_by' END
-	WHEN edge IS NULL THEN CASE measure WHEN 'sum' THEN 'above_without_edge' ELSE 'above_since' END
+	WHEN edge IS NULL THEN CASE WHEN measure IN ('sum', 'avg') THEN 'above_without_edge' ELSE 'above_since' END
 	WHEN sent_edge THEN CASE WHEN shadow THEN 'shadow' WHEN edge = newest THEN 'alerted' ELSE 'above_since' END
 	WHEN edge_state IS NOT NULL THEN edge_state
 	WHEN hushed THEN 'silent'

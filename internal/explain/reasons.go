@@ -4,7 +4,7 @@ import (
 	"fmt"
 
 	"github.com/brimline/brimline"
-	"github.com/brimline/brimline/internal/rules"
+	"github.com/brimline/brimline/internal/present"
 )
 
 // Reason says why there was an alert, or none. The list is closed: whoever reads it as a program may rely on that.
@@ -54,25 +54,30 @@ type Writing struct {
 // Sentence says the reason to people.
 func (r *Report) Sentence(w Writing) string {
 	rule, limit := &r.Rule, w.Amount(r.Rule.Limit)
-	window := rules.FormatWindow(rule.Window)
+	window := present.Duration(rule.Window)
 	total, edge := w.Amount(r.Total), w.Time(r.Edge)
+	sum := fmt.Sprintf("the total of %s in %s", total, window)
+	left := "a negative amount left the window, which raises no alert"
+	if rule.Measure == brimline.Avg {
+		sum = fmt.Sprintf("the average of %s by %s in %s", total, present.Plural(r.Count, "transaction"), window)
+		left = "smaller amounts left the window, which raises no alert"
+	}
 	crossed := "it went over " + limit + " at " + edge
 	if r.Edge == 0 {
 		crossed = "it went over " + limit + " before what is known"
 	}
 	switch r.Reason {
 	case Alerted:
-		return fmt.Sprintf("an alert was sent: the total of %s in %s went over %s at %s", total, window, limit, edge)
+		return fmt.Sprintf("an alert was sent: %s went over %s at %s", sum, limit, edge)
 	case AboveSince:
 		if r.Edge == 0 {
-			return fmt.Sprintf("the total of %s in %s is above %s, and was so before the rows that were looked at: %s",
-				total, window, limit, "who stays above raises no further alert")
+			return fmt.Sprintf("%s is above %s, and was so before the rows that were looked at: %s",
+				sum, limit, "who stays above raises no further alert")
 		}
-		return fmt.Sprintf("the total of %s in %s has been above %s since %s, for which an alert was sent: %s",
-			total, window, limit, edge, "who stays above raises no further alert")
+		return fmt.Sprintf("%s has been above %s since %s, for which an alert was sent: %s",
+			sum, limit, edge, "who stays above raises no further alert")
 	case AboveWithoutEdge:
-		return fmt.Sprintf("the total of %s in %s is above %s, and no row lifted it there: %s", total, window, limit,
-			"a negative amount left the window, which raises no alert")
+		return fmt.Sprintf("%s is above %s, and no row lifted it there: %s", sum, limit, left)
 	case Shadow:
 		return fmt.Sprintf(
 			"the rule is on trial (mode: shadow): %s, and its alert stands in the topic of shadow alerts",
@@ -90,20 +95,19 @@ func (r *Report) Sentence(w Writing) string {
 			"by those of now it is no edge",
 		)
 	case ShortBy:
-		return fmt.Sprintf(
-			"the total of %s in %s is not above %s: %s to go",
-			total,
-			window,
-			limit,
-			w.Amount(r.Distance()),
-		)
+		if rule.Measure == brimline.Avg {
+			if r.Count < rule.MinCount {
+				return fmt.Sprintf("%s is not above %s: it takes %d", sum, limit, rule.MinCount)
+			}
+			return fmt.Sprintf("%s is not above %s", sum, limit)
+		}
+		return fmt.Sprintf("%s is not above %s: %s to go", sum, limit, w.Amount(r.Distance()))
 	case RowNotCounted:
 		return fmt.Sprintf(
-			"the total of %s in %s is not above %s; with the %s that the rule does not count it would be %s",
-			total,
-			window,
+			"%s is not above %s; with the %s that the rule does not count it would be %s",
+			sum,
 			limit,
-			plural(r.NotCounted, "row"),
+			present.Plural(r.NotCounted, "row"),
 			w.Amount(r.WithAll),
 		)
 	case Dismissed:
@@ -118,10 +122,10 @@ func (r *Report) Sentence(w Writing) string {
 		return fmt.Sprintf("the edge at %s was found, and PostgreSQL has not confirmed or dismissed it yet", edge)
 	case NotInStream:
 		return fmt.Sprintf("%s by PostgreSQL's rows, of which the change stream has not brought %s: %s", crossed,
-			plural(int64(len(r.OnlyInDatabase)), "row"), "it is behind, or has lost changes")
+			present.Plural(len(r.OnlyInDatabase), "row"), "it is behind, or has lost changes")
 	case Silent:
 		return fmt.Sprintf("%s, and another crossing came at most %s before: for so long the rule is quiet", crossed,
-			rules.FormatWindow(rule.Quiet))
+			present.Duration(rule.Quiet))
 	case NotArmed:
 		return fmt.Sprintf("%s, and since the crossing before the total was never at or below %s, where the rule is rearmed",
 			crossed, w.Amount(rule.Rearm))
@@ -167,11 +171,4 @@ func (r *Report) why() string {
 		return r.Dismissal.Reason
 	}
 	return brimline.ReasonNotAbove
-}
-
-func plural(n int64, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprint(n) + " " + what + "s"
 }

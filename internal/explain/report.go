@@ -4,7 +4,8 @@ import (
 	"slices"
 
 	"github.com/brimline/brimline"
-	"github.com/brimline/brimline/internal/rules"
+	"github.com/brimline/brimline/internal/body"
+	"github.com/brimline/brimline/internal/present"
 	"github.com/brimline/brimline/internal/sliding"
 	"github.com/brimline/brimline/views"
 )
@@ -19,7 +20,7 @@ type Report struct {
 	At          brimline.Time
 	Reason      Reason
 
-	Known          bool // Total is what the table has: PostgreSQL was asked, or the stream's window is whole
+	Known          bool // Total is the table's: PostgreSQL was asked, or the stream's window is whole
 	Total          brimline.Total
 	Count          int64
 	Edge           brimline.Time // that the reason is about, 0 for none; HasEdge tells where it is an edge by the totals
@@ -73,8 +74,10 @@ func WhyOf(rule *sliding.Rule, row *brimline.Transaction) Why {
 	return Counted
 }
 
-// Distance is limit less total.
-func (r *Report) Distance() brimline.Total { return r.Rule.Limit.Sub(r.Total) }
+// Distance is limit less total, of an average what all transactions together are below the limit.
+func (r *Report) Distance() brimline.Total { return r.Rule.Bar(r.Count).Sub(r.Total) }
+
+func (r *Report) above() bool { return r.Rule.Above(brimline.Figures{Total: r.Total, Count: r.Count}) }
 
 // figures are a report without its reason.
 func (e *Evidence) figures() *Report {
@@ -96,7 +99,7 @@ func (e *Evidence) figures() *Report {
 			from = brimline.MinTime
 		}
 	}
-	if t, ok := lastEdge(rows, e.Rule, from, u.Now); ok && r.Total.Cmp(e.Rule.Limit) > 0 {
+	if t, ok := lastEdge(rows, e.Rule, from, u.Now); ok && r.above() {
 		r.Edge, r.HasEdge = t, true
 		r.Silent = e.silent(rows, from, t)
 	}
@@ -163,20 +166,6 @@ func (e *Evidence) compare(r *Report, from brimline.Time) {
 		}
 	}
 	slices.SortFunc(r.OnlyInStream, func(a, b brimline.Transaction) int { return a.Compare(&b) })
-}
-
-// StateName is what the window table says of an announced edge, as in the API.
-func StateName(s brimline.EdgeStatus) string {
-	switch s {
-	case brimline.Disturbed:
-		return "disturbed"
-	case brimline.EdgeDismissed:
-		return "disproved"
-	case brimline.Unjudged:
-		return "unjudged"
-	default:
-		return "announced"
-	}
 }
 
 // Body is a report as JSON. Amounts are decimal strings.
@@ -297,7 +286,7 @@ func (r *Report) Body(rowsMost int) Body {
 	b := Body{
 		User: r.User, Found: r.Found, At: r.At, Reason: r.Reason, Sentence: r.Sentence(plainly),
 		Rule: ruleBody{
-			ID: r.Rule.ID, Window: rules.FormatWindow(r.Rule.Window), Measure: r.Rule.Measure, Where: r.Rule.Where,
+			ID: r.Rule.ID, Window: present.Duration(r.Rule.Window), Measure: r.Rule.Measure, Where: r.Rule.Where,
 			Limit: plainly.Amount(r.Rule.Limit),
 		},
 		Stream: streamBody{
@@ -316,7 +305,7 @@ func (r *Report) Body(rowsMost int) Body {
 	if r.Edge != 0 {
 		b.Edge = &edgeBody{Time: r.Edge, ID: brimline.AlertID(r.User, r.Rule.ID, r.Edge)}
 		if r.State != nil {
-			b.Edge.State = StateName(*r.State)
+			b.Edge.State = body.EdgeStatus(*r.State)
 		}
 		for _, a := range r.Alerts {
 			if a.Candidate.Edge == r.Edge {

@@ -36,11 +36,26 @@ func TestSilentUntilRearmed(t *testing.T) {
 		"not known":            {hovering[1:], 11 * hour, 11 * hour, false},
 	} {
 		e := &Evidence{Rule: rule}
-		if f := sliding.FiguresAt(c.rows, rule, c.edge); !f.IsEdge(rule.Limit) {
+		if f := sliding.FiguresAt(c.rows, rule, c.edge); !rule.IsEdge(f) {
 			t.Fatalf("%s: no edge: %+v", name, f)
 		}
 		if got := e.silent(c.rows, c.from, c.edge); got != c.silent {
 			t.Errorf("%s: silent %v", name, got)
+		}
+	}
+}
+
+// An average is told by its sum and its transactions, since nothing is divided.
+func TestSentencesOfAnAverage(t *testing.T) {
+	for reason, want := range map[Reason]string{
+		Alerted:          "an alert was sent: the average of $3,441.50 by 3 transactions in 7d went over $3,000.00 at 2026-03-08 11:17:00",
+		ShortBy:          "the average of $2,557.64 by 3 transactions in 7d is not above $3,000.00: it takes 4",
+		AboveWithoutEdge: "the average of $3,100.00 by 3 transactions in 7d is above $3,000.00, and no row lifted it there: smaller amounts left the window, which raises no alert",
+	} {
+		r := example(reason)
+		r.Rule.Measure, r.Rule.MinCount, r.Count = brimline.Avg, 4, 3
+		if got := r.Sentence(written); got != want {
+			t.Errorf("%s: %s", reason, got)
 		}
 	}
 }

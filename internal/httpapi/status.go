@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/internal/present"
 	"github.com/brimline/brimline/processors"
 )
 
@@ -27,6 +28,8 @@ type Status struct {
 	Verification *Verification `json:"verification,omitempty"`
 	// Proof is the group's newest comparison of the alerts with the table; nil where there was none.
 	Proof *Proof `json:"proof,omitempty"`
+	// Audit is the newest comparison of the rows of the group's windows with the table; nil where there was none.
+	Audit *Audit `json:"audit,omitempty"`
 	// Notices are what an operator should know of, whether the instance is ready or not.
 	Notices []Notice `json:"notices"`
 }
@@ -48,24 +51,49 @@ type Proof struct {
 
 // Sentence says it to people, at a time.
 func (p *Proof) Sentence(now time.Time) string {
-	s := fmt.Sprintf("%s up to LSN %s: %s, %s with an alert", span(p.To.Std().Sub(p.From.Std())), p.LSN,
-		plural(p.Edges, "edge"), count(int64(p.Alerts)))
+	s := fmt.Sprintf("%s up to LSN %s: %s, %s with an alert", present.About(p.To.Std().Sub(p.From.Std())), p.LSN,
+		present.Plural(p.Edges, "edge"), present.Count(p.Alerts))
 	for _, of := range []struct {
 		n    int
 		what string
 	}{{p.Missing, "missing"}, {p.False, "false"}, {p.Outdated, "outdated"}} {
 		if of.n > 0 {
-			s += ", " + count(int64(of.n)) + " " + of.what
+			s += ", " + present.Count(of.n) + " " + of.what
 		}
 	}
-	return s + "; compared by PostgreSQL " + span(max(0, now.Sub(p.At.Std()).Truncate(time.Second))) + " ago"
+	return s + "; compared by PostgreSQL " + present.About(max(0, now.Sub(p.At.Std()).Truncate(time.Second))) + " ago"
 }
 
-func plural(n int, noun string) string {
-	if n != 1 {
-		noun += "s"
+// Audit is what a comparison of the windows' rows with the table has found (docs/proof.md).
+type Audit struct {
+	At        brimline.Time `json:"at"`  // when the table was looked at first
+	LSN       string        `json:"lsn"` // up to which it holds
+	Users     int64         `json:"users"`
+	Rows      int64         `json:"rows"`
+	Unknown   int           `json:"unknown_users"`
+	Missing   int           `json:"missing"`
+	Phantom   int           `json:"phantom"`
+	Different int           `json:"different"`
+	Unsettled int           `json:"unsettled"`
+	Instance  string        `json:"instance"` // that compared
+}
+
+// Sentence says it to people, at a time.
+func (a *Audit) Sentence(now time.Time) string {
+	s := fmt.Sprintf("%s rows of %s users up to LSN %s:", present.Count(a.Rows), present.Count(a.Users), a.LSN)
+	some := false
+	for _, of := range []struct {
+		n    int
+		what string
+	}{{a.Missing, "missing"}, {a.Phantom, "phantom"}, {a.Different, "different"}} {
+		if of.n > 0 {
+			s, some = s+" "+present.Count(of.n)+" "+of.what+",", true
+		}
 	}
-	return count(int64(n)) + " " + noun
+	if !some {
+		s += " all as PostgreSQL has them,"
+	}
+	return s + " compared " + present.About(max(0, now.Sub(a.At.Std()).Truncate(time.Second))) + " ago"
 }
 
 // Notice is one such thing.
@@ -129,10 +157,10 @@ func (v *Verification) Notice(dismissed string) *Notice {
 		if of == 0 {
 			continue
 		}
-		part := reason + " " + count(of)
+		part := reason + " " + present.Count(of)
 		if steady := v.LastHour.Steady[reason]; reason == brimline.ReasonNotAbove && steady > 0 {
 			part += fmt.Sprintf(" (%s of them while the group had caught up: the stream held what PostgreSQL does not)",
-				count(steady))
+				present.Count(steady))
 			n.Level = Warning
 			n.Remedy = "see both figures in topic " + dismissed +
 				", and what `brimline doctor` says of the change stream; a row that was deleted at once explains one of them"
@@ -145,7 +173,7 @@ func (v *Verification) Notice(dismissed string) *Notice {
 	}
 	n.Message = fmt.Sprintf("PostgreSQL's figures differ from the stream's for %s of %s %s in the last %s: %s; "+
 		"many are normal while the group catches up",
-		count(total), count(v.LastHour.Candidates), noun, v.span(), strings.Join(parts, ", "))
+		present.Count(total), present.Count(v.LastHour.Candidates), noun, v.span(), strings.Join(parts, ", "))
 	return n
 }
 
@@ -156,7 +184,7 @@ func (v *Verification) span() string {
 	case minutes == 1:
 		return "minute"
 	}
-	return span(v.Span)
+	return present.About(v.Span)
 }
 
 // Level says how much a notice matters.

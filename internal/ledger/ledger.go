@@ -62,10 +62,12 @@ type Ledger struct {
 	o      Options
 	where  string // for errors: servers, database and table
 	layout atomic.Pointer[layout]
-	// settled is what a primary said last; nil while none was asked.
+	// settled is the last answer of a primary; nil while none was asked.
 	settled atomic.Pointer[settled]
 	sizes   sizes
 	slow    *pgxpool.Pool // for questions in pieces
+	// userByUser says that an index has the rows of each user, see Index.
+	userByUser atomic.Bool
 	// pause is called before each statement of a question in pieces, for tests that change something there. Its error
 	// is the statement's.
 	pause func(*postgres.Snapshot) error
@@ -184,7 +186,10 @@ func (l *Ledger) Figures(
 			var before, total string
 			var read int
 			f = brimline.Figures{}
-			_, err := pgx.ForEachRow(rows, []any{&before, &total, &f.Count, &read}, func() (err error) {
+			_, err := pgx.ForEachRow(rows, []any{&before, &total, &f.Count, &f.Earlier, &read}, func() (err error) {
+				if rule.Measure != brimline.Avg {
+					f.Earlier = 0
+				}
 				if read >= l.sizes.summed {
 					return sliding.ErrManyRows
 				}
@@ -219,8 +224,8 @@ func (l *Ledger) Crossing(
 			return f, false, 0, err
 		}
 		f = sliding.FiguresAt(rows, taken, at)
-		if alerts, sure := sliding.Alerts(rows, taken, since, at, at); sure || !f.IsEdge(rule.Limit) {
-			return f, f.IsEdge(rule.Limit) && len(alerts) == 0, lsn, nil
+		if alerts, sure := sliding.Alerts(rows, taken, since, at, at); sure || !rule.IsEdge(f) {
+			return f, rule.IsEdge(f) && len(alerts) == 0, lsn, nil
 		}
 	}
 }

@@ -44,6 +44,7 @@ func TestLedger(t *testing.T) {
 	t.Run("many together", func(t *testing.T) { manyTogether(t, s) })
 	t.Run("rows of a user", func(t *testing.T) { rowsOfAUser(t, s) })
 	t.Run("walks", func(t *testing.T) { walks(t, s) })
+	t.Run("comparisons", func(t *testing.T) { comparisons(t, s) })
 	t.Run("looks again", func(t *testing.T) { looksAgain(t, s) })
 	t.Run("walks again", func(t *testing.T) { walksAgain(t, s) })
 	t.Run("indexes", func(t *testing.T) { indexes(t, s) })
@@ -60,7 +61,7 @@ func judged(t *testing.T, s *server, o Options) {
 	pieces := s.open(t, o)
 	start := brimline.TimeOf(time.Date(2026, 3, 29, 0, 30, 0, 0, time.UTC)) // near a change of clocks in many zones
 	measures := map[brimline.Measure]string{
-		brimline.SumAbs: "abs(a)", brimline.Max: "abs(a)", brimline.Sum: "a", brimline.CountAll: "1",
+		brimline.SumAbs: "abs(a)", brimline.Max: "abs(a)", brimline.Avg: "abs(a)", brimline.Sum: "a", brimline.CountAll: "1",
 		brimline.SumIn: "CASE WHEN a > 0 THEN a ELSE 0 END", brimline.SumOut: "CASE WHEN a < 0 THEN -a ELSE 0 END",
 	}
 	for _, m := range brimline.Measures() {
@@ -116,6 +117,14 @@ func judged(t *testing.T, s *server, o Options) {
 		if rule.Measure == brimline.Max {
 			aggregate, limit = "max", (limit+5)%11
 		}
+		bar, earlier := "$3::text::numeric", "$3::text::numeric"
+		if rule.Measure == brimline.Avg {
+			limit = (limit + 5) % 8
+			rule.MinCount = rapid.SampledFrom([]int64{0, 2, 3}).Draw(t, "min count")
+			bar, earlier = bar+" * n", bar+" * before_n"
+		}
+		above := fmt.Sprintf("(total > %s AND n >= %d)", bar, rule.MinCount)
+		edge := fmt.Sprintf("(%s AND NOT (before > %s AND before_n >= %d))", above, earlier, rule.MinCount)
 		rule.Limit, _ = brimline.ParseTotal(fmt.Sprint(limit), rule.Measure.Scale(2))
 		rule.Rearm = rule.Limit
 		if rule.Quiet == 0 && limit >= 0 && !rule.Measure.Shrinks() && rapid.Bool().Draw(t, "rearms") {
@@ -128,16 +137,18 @@ func judged(t *testing.T, s *server, o Options) {
 			rule.Takes = func(row *brimline.Transaction) bool { v, _ := row.Column(o.Extra[0].Name); return v == "card" }
 		}
 		judge := fmt.Sprintf(
-			`SELECT at, total::text, before::text, total > $3::text::numeric AND before <= $3::text::numeric
+			`SELECT at, total::text, before::text, before_n, %[8]s
 			  AND (NOT $5 OR total > $3::text::numeric AND low IS NOT NULL AND (high IS NULL OR low > high))
-			  AND count(*) FILTER (WHERE total > $3::text::numeric AND before <= $3::text::numeric)
+			  AND count(*) FILTER (WHERE %[8]s)
 			    OVER (ORDER BY at RANGE BETWEEN $4::interval PRECEDING AND CURRENT ROW EXCLUDE CURRENT ROW) = 0
 			FROM (SELECT *, max(at) FILTER (WHERE before <= $6::text::numeric) OVER (ORDER BY at) AS low,
 			  max(at) FILTER (WHERE total > $3::text::numeric)
 			    OVER (ORDER BY at ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS high
-			FROM (SELECT DISTINCT at, total, before FROM (
+			FROM (SELECT DISTINCT at, total, before, n, before_n FROM (
 			SELECT at, %[6]s(m) OVER (ORDER BY at RANGE BETWEEN $2::interval PRECEDING AND CURRENT ROW) AS total,
-			  coalesce(%[6]s(m) OVER (ORDER BY at RANGE BETWEEN $2::interval PRECEDING AND CURRENT ROW EXCLUDE GROUP), 0) AS before
+			  coalesce(%[6]s(m) OVER (ORDER BY at RANGE BETWEEN $2::interval PRECEDING AND CURRENT ROW EXCLUDE GROUP), 0) AS before,
+			  count(*) OVER (ORDER BY at RANGE BETWEEN $2::interval PRECEDING AND CURRENT ROW) AS n,
+			  count(*) OVER (ORDER BY at RANGE BETWEEN $2::interval PRECEDING AND CURRENT ROW EXCLUDE GROUP) AS before_n
 			FROM (SELECT %[1]s::timestamptz AS at, %[2]s AS m FROM (SELECT *, %[3]s::numeric AS a FROM %[4]s) r
 			WHERE %[5]s::text = $1 AND %[7]s) w) x) tb) tb ORDER BY at`,
 			quote(
@@ -149,6 +160,7 @@ func judged(t *testing.T, s *server, o Options) {
 			quote(o.Columns.User),
 			aggregate,
 			filter,
+			edge,
 		)
 		rows, err := s.admin.Query(context.Background(), judge, user, rule.Window,
 			rule.Limit.Format(rule.Measure.Scale(2)), rule.Quiet, rule.Rearms, rule.Rearm.Format(rule.Measure.Scale(2)))
@@ -162,8 +174,9 @@ func judged(t *testing.T, s *server, o Options) {
 		for rows.Next() {
 			var at time.Time
 			var total, before string
+			var earlier int64
 			var loud bool
-			if err := rows.Scan(&at, &total, &before, &loud); err != nil {
+			if err := rows.Scan(&at, &total, &before, &earlier, &loud); err != nil {
 				t.Fatal(err)
 			}
 			var f brimline.Figures
@@ -175,6 +188,9 @@ func judged(t *testing.T, s *server, o Options) {
 				t.Fatal(lsn, err)
 			}
 			f.Count = got.Count
+			if rule.Measure == brimline.Avg {
+				f.Earlier = earlier
+			}
 			if got != f {
 				t.Fatalf("figures at %v: %v, PostgreSQL says %v", at, got, f)
 			}
@@ -188,7 +204,7 @@ func judged(t *testing.T, s *server, o Options) {
 					brimline.Figures, bool, uint64, error)
 			}{l, long} {
 				got, silent, lsn, err := d.Crossing(context.Background(), user, rule, brimline.TimeOf(at))
-				if err != nil || lsn == 0 || got != f || silent != (f.IsEdge(rule.Limit) && !loud) {
+				if err != nil || lsn == 0 || got != f || silent != (rule.IsEdge(f) && !loud) {
 					t.Fatalf(
 						"%T: crossing at %v: %v, silent %v; PostgreSQL says %v, an alert %v; %v",
 						d,

@@ -52,7 +52,7 @@ func (q *Long) Crossing(
 ) (f brimline.Figures, silent bool, lsn uint64, err error) {
 	lsn, err = q.ask(ctx, "asking for a crossing in pieces", user, rule, after, func(r *reading) (err error) {
 		silent = false
-		if f, err = r.figures(at); err != nil || !f.IsEdge(rule.Limit) {
+		if f, err = r.figures(at); err != nil || !rule.IsEdge(f) {
 			return err
 		}
 		alerts, err := r.alerts(at, at)
@@ -152,8 +152,8 @@ func (q *Long) hopeless(doing string, err error) error {
 	}
 }
 
-// ground is what an answer rests on. Its files change whenever a table is rewritten or truncated, which empties it for
-// a snapshot that is older.
+// ground identifies the table's files that an answer rests on. They change whenever a table is rewritten or
+// truncated, which empties it for a snapshot that is older.
 type ground struct{ signature, server, files, position string }
 
 const groundSQL = `SELECT ` + signatureSQL + `, pg_catalog.pg_postmaster_start_time()::pg_catalog.text,

@@ -36,13 +36,13 @@ func (r *reading) read(sql string, args []any, take func(pgx.Rows) error) error 
 	return r.snapshot.Read(r.ctx, sql, args, take)
 }
 
-// total is what rows add up to, as PostgreSQL writes it: their sum may have more decimals than it will have in the end.
+// total is the sum of rows as PostgreSQL writes it: their sum may have more decimals than it will have in the end.
 type total struct {
 	text  string
 	count int64
 }
 
-// part is what PostgreSQL says of the first rows of a span.
+// part is PostgreSQL's answer about the first rows of a span.
 type part struct {
 	rows, counts int64
 	total        string // with what was there before
@@ -130,6 +130,9 @@ func (r *reading) figures(at brimline.Time) (f brimline.Figures, err error) {
 	if f.Before, err = r.q.l.total(sum.text, scale); err != nil {
 		return f, err
 	}
+	if r.rule.Measure == brimline.Avg {
+		f.Earlier = sum.count
+	}
 	if err := r.add(&sum, at, at, false); err != nil {
 		return f, err
 	}
@@ -161,7 +164,7 @@ func (r *reading) alerts(from, to brimline.Time) ([]brimline.Time, error) {
 // look finds the edges in [from, to].
 func (r *reading) look(from, to brimline.Time) error {
 	start := from.Add(-r.rule.Window)
-	if r.rule.Takes != nil || r.rule.Measure == brimline.Max { // no sum of many rows tells
+	if r.rule.Takes != nil || r.rule.Measure == brimline.Max || r.rule.Measure == brimline.Avg { // no sum of many rows tells
 		return r.walk(brimline.Total{}, from, r.sift(start, to), r.sift(start, to))
 	}
 	sum := total{text: "0"}
@@ -219,7 +222,7 @@ func (r *reading) look(from, to brimline.Time) error {
 	return nil
 }
 
-// bounds are what the positive and the negative weights of rows add up to.
+// bounds are the sums of the positive and of the negative weights of rows.
 func (r *reading) bounds(p *part) (up, down brimline.Total, err error) {
 	scale := r.rule.Measure.Scale(r.q.l.o.Scale)
 	if down, err = r.q.l.total(p.negative, scale); err != nil {
@@ -229,7 +232,7 @@ func (r *reading) bounds(p *part) (up, down brimline.Total, err error) {
 	return all.Sub(down), down, err
 }
 
-// span is what the rows from lo to before end add up to, and the negative ones of them.
+// span gives the sum of the rows from lo to before end, and of the negative ones among them.
 func (r *reading) span(lo, end brimline.Time) (all, negative brimline.Total, err error) {
 	for lo < end {
 		p, err := r.part("0", lo, end-1, r.sizes.piece)
@@ -265,15 +268,15 @@ func (r *reading) walk(before brimline.Total, from brimline.Time, come, leave *s
 			if gone == nil {
 				break
 			}
-			inside.take(gone.weight, -1)
+			inside.take(gone, -1)
 		}
-		f := brimline.Figures{Before: inside.total()}
-		inside.take(m.weight, 1)
-		f.Total = inside.total()
+		f := brimline.Figures{Before: inside.total(), Earlier: inside.counts}
+		inside.take(m, 1)
+		f.Total, f.Count = inside.total(), inside.counts
 		if r.arming != nil && m.at >= from {
 			r.arming.Take(m.at, f)
 		}
-		if r.arming != nil || m.at < from || !f.IsEdge(r.rule.Limit) {
+		if r.arming != nil || m.at < from || !r.rule.IsEdge(f) {
 			continue
 		}
 		if len(r.edges) == mostEdges {
@@ -287,7 +290,7 @@ func (r *reading) walk(before brimline.Total, from brimline.Time, come, leave *s
 	}
 }
 
-// moment is what the rows of one time add.
+// moment is the sum of the rows of one time.
 type moment struct {
 	at     brimline.Time
 	weight brimline.Total
@@ -375,12 +378,14 @@ func (m *sifter) page() error {
 type content struct {
 	rule           *sliding.Rule
 	sum            brimline.Total
+	counts         int64
 	above, between int
 }
 
 // take takes what a moment adds, or with n -1 takes that back.
-func (c *content) take(weight brimline.Total, n int) {
-	switch {
+func (c *content) take(m *moment, n int) {
+	c.counts += int64(n) * m.counts
+	switch weight := m.weight; {
 	case c.rule.Measure != brimline.Max && n > 0:
 		c.sum = c.sum.Add(weight)
 	case c.rule.Measure != brimline.Max:

@@ -45,7 +45,7 @@ type statements struct {
 	exact string // the amount in whole units
 }
 
-const measures = 6
+const measures = 7
 
 func figures(by *[measures]string, m brimline.Measure) (string, error) {
 	if int(m) >= len(by) {
@@ -75,6 +75,7 @@ func build(o *Options, kind string, found *layout) (s statements) {
 	// The same as Measure.Weigh: what is summed, and which rows count.
 	weighs := [measures]struct{ weight, unit, counts string }{
 		brimline.Max:      {"pg_catalog.abs(" + amount + ")", unit, "true"},
+		brimline.Avg:      {"pg_catalog.abs(" + amount + ")", unit, "true"},
 		brimline.SumAbs:   {"pg_catalog.abs(" + amount + ")", unit, "true"},
 		brimline.Sum:      {amount, unit, "true"},
 		brimline.SumIn:    {"greatest(" + amount + ", 0)", unit, amount + " > 0"},
@@ -89,7 +90,7 @@ func build(o *Options, kind string, found *layout) (s statements) {
 		s.sums[m] = fmt.Sprintf(`SELECT
 			(coalesce(%[7]s(weight) FILTER (WHERE moment < $3::pg_catalog.%[1]s), 0)%[2]s)::pg_catalog.text,
 			(coalesce(%[7]s(weight), 0)%[2]s)::pg_catalog.text, pg_catalog.count(*) FILTER (WHERE counts),
-			pg_catalog.count(*)
+			pg_catalog.count(*) FILTER (WHERE counts AND moment < $3::pg_catalog.%[1]s), pg_catalog.count(*)
 			FROM (SELECT %[3]s AS moment, %[4]s AS weight, %[5]s AS counts %[6]s LIMIT $4::pg_catalog.int8) AS rows`,
 			found.time, w.unit, stamp, w.weight, w.counts, from, aggregate)
 		// What a row's amount may not be is looked for, since sums hide it: one is given back as an example.

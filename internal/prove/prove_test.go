@@ -117,6 +117,9 @@ func TestReferencesAgree(t *testing.T) {
 			if m == brimline.CountAll {
 				rule.Limit = brimline.Count(r.Int64N(6))
 			}
+			if m == brimline.Avg {
+				rule.Limit, rule.MinCount = brimline.Amount(r.Int64N(40000)).Total(), r.Int64N(4)
+			}
 			if m == brimline.Max {
 				rule.Limit = brimline.Amount(r.Int64N(60000)).Total()
 			}

@@ -77,7 +77,7 @@ func random(t *testing.T) *rand.Rand {
 }
 
 // history draws rows, many of them at the same times and at the ends of windows.
-func history(r *rand.Rand) (table reference.Table, rows []brimline.Transaction) {
+func randomTable(r *rand.Rand) (table reference.Table, rows []brimline.Transaction) {
 	const hour = 3600 * 1000000
 	start := brimline.TimeOf(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
 	for i := range 120 {
@@ -103,6 +103,9 @@ func drawRules(r *rand.Rand) (all []reference.Rule) {
 		rule.Limit = brimline.Amount(r.Int64N(200000)).Total()
 		if m == brimline.CountAll {
 			rule.Limit = brimline.Count(r.Int64N(6))
+		}
+		if m == brimline.Avg {
+			rule.Limit, rule.MinCount = brimline.Amount(r.Int64N(50000)).Total(), r.Int64N(5)
 		}
 		if m == brimline.Max {
 			rule.Limit = brimline.Amount(r.Int64N(60000)).Total()
@@ -169,7 +172,7 @@ func documented(t *testing.T) (variables map[string]string, sql string, measures
 func (s *server) documentedSQL(t *testing.T) {
 	variables, sql, measures := documented(t)
 	page, err := os.ReadFile("../../docs/semantics.md")
-	for name, shown := range map[string]string{"loud.sql": reference.LoudSQL, "rearm.sql": reference.RearmSQL} {
+	for name, shown := range map[string]string{"loud.sql": reference.LoudSQL, "avg.sql": reference.AvgSQL, "rearm.sql": reference.RearmSQL} {
 		if err != nil || !strings.Contains(string(page), "```sql\n"+shown+"```") {
 			t.Errorf("docs/semantics.md does not show internal/reference/%s, %v", name, err)
 		}
@@ -182,7 +185,7 @@ func (s *server) documentedSQL(t *testing.T) {
 		t.Errorf("its variables are %v", variables)
 	}
 	r := random(t)
-	table, rows := history(r)
+	table, rows := randomTable(r)
 	s.exec(t, `CREATE SCHEMA streaming`)
 	s.exec(
 		t,
@@ -210,7 +213,11 @@ func (s *server) documentedSQL(t *testing.T) {
 		if rule.Takes != nil {
 			variables["where"] = "amount * 100 % 5 <> 0"
 		}
-		shownSQL := sql
+		sql, shownSQL := sql, sql
+		if rule.Measure == brimline.Avg {
+			variables["min_count"] = strconv.FormatInt(max(1, rule.MinCount), 10)
+			sql, shownSQL = reference.AvgSQL, reference.AvgSQL
+		}
 		if rule.Quiet > 0 {
 			variables["quiet"] = fmt.Sprintf("%d microseconds", rule.Quiet.Microseconds())
 			variables["edges"] = strings.TrimSuffix(strings.TrimSpace(interpolated(sql, variables)), ";")
@@ -325,7 +332,7 @@ func (s *server) session(t *testing.T) {
 	defer session.Close()
 	found := 0
 	for range 5 {
-		table, rows := history(r)
+		table, rows := randomTable(r)
 		all := drawRules(r)
 		edges, err := session.Edges(t.Context(), rows, all, 2)
 		if err != nil {

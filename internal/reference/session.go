@@ -97,7 +97,7 @@ func (s *Session) Edges(
 }
 
 func (s *Session) edges(ctx context.Context, r *Rule, scale int) (found []Edge, err error) {
-	all := edges(r.Measure, "pg_temp.transactions", "$3::text = ANY (takes)")
+	all := edges(&r.Rule, "pg_temp.transactions", "$3::text = ANY (takes)")
 	args := []any{fmt.Sprintf("%d microseconds", r.Window.Microseconds()), r.Limit.Format(scale), r.ID}
 	if r.Quiet > 0 {
 		all, args = loud(all), append(args, fmt.Sprintf("%d microseconds", r.Quiet.Microseconds()))
@@ -120,7 +120,7 @@ func (s *Session) edges(ctx context.Context, r *Rule, scale int) (found []Edge, 
 				return err
 			}
 			t, err := units(total, scale)
-			found = append(found, Edge{user, brimline.TimeOf(at), Figures{b, t, count}})
+			found = append(found, Edge{user, brimline.TimeOf(at), Figures{Before: b, Total: t, Count: count}})
 			return err
 		})
 	return found, err

@@ -2,6 +2,7 @@ package reference
 
 import (
 	_ "embed"
+	"strconv"
 	"strings"
 
 	"github.com/brimline/brimline"
@@ -14,6 +15,11 @@ import (
 //
 //go:embed edges.sql
 var EdgesSQL string
+
+// AvgSQL is EdgesSQL for the measure avg, whose limit is multiplied by the number of rows; :min_count is a number.
+//
+//go:embed avg.sql
+var AvgSQL string
 
 // LoudSQL gives of the edges of one rule, which EdgesSQL gives as :edges, those that raise alerts, where the rule is
 // quiet for the interval :'quiet'.
@@ -49,6 +55,8 @@ func MeasureSQL(m brimline.Measure) (aggregate, weight, counts string) {
 		return "SUM", "1", "true"
 	case brimline.Max:
 		return "MAX", "ABS(amount)", "true"
+	case brimline.Avg:
+		return "SUM", "ABS(amount)", "true"
 	}
 	panic("no SQL for measure " + m.String())
 }
@@ -66,13 +74,18 @@ func rearmed(edges string) string {
 	return strings.TrimSuffix(strings.TrimSpace(sql), ";")
 }
 
-// edges is EdgesSQL over a table for a measure, as a subquery: $1 is the window, $2 the limit. where may have further
+// edges is EdgesSQL, or AvgSQL, over a table for a rule's measure, as a subquery: $1 is the window, $2 the limit. where may have further
 // parameters.
-func edges(m brimline.Measure, table, where string) string {
-	aggregate, weight, counts := MeasureSQL(m)
+func edges(r *brimline.Rule, table, where string) string {
+	aggregate, weight, counts := MeasureSQL(r.Measure)
+	text := EdgesSQL
+	if r.Measure == brimline.Avg {
+		text = AvgSQL
+	}
 	sql := strings.NewReplacer(
 		":table", table, ":where", where, ":aggregate", aggregate, ":weight", weight, ":counts", counts,
 		"INTERVAL :'window'", "$1::text::interval", ":limit", "$2::text::numeric",
-	).Replace(EdgesSQL)
+		":min_count", strconv.FormatInt(max(1, r.MinCount), 10),
+	).Replace(text)
 	return strings.TrimSuffix(strings.TrimSpace(sql), ";")
 }

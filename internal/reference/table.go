@@ -17,12 +17,20 @@ type Rule struct {
 type Figures struct {
 	Before, Total *big.Int
 	Count         int64
+	Earlier       int64 // transactions in Before
 }
 
-// IsEdge is the definition: total before ≤ limit < total.
-func (f Figures) IsEdge(limit brimline.Total) bool {
-	l := whole(limit)
-	return f.Before.Cmp(l) <= 0 && f.Total.Cmp(l) > 0
+// IsEdge is the definition: total before ≤ limit < total. Of an average it is total before ≤ limit × count before, or
+// too few before, and limit × count < total, with enough.
+func (f Figures) IsEdge(r *brimline.Rule) bool {
+	above := func(total *big.Int, n int64) bool {
+		limit := whole(r.Limit)
+		if r.Measure == brimline.Avg {
+			limit.Mul(limit, big.NewInt(n))
+		}
+		return total.Cmp(limit) > 0 && (r.Measure != brimline.Avg || n >= max(1, r.MinCount))
+	}
+	return above(f.Total, f.Count) && !above(f.Before, f.Earlier)
 }
 
 // whole is a total as a number of units.
@@ -106,6 +114,9 @@ func (t *Table) At(r *Rule, user string, at brimline.Time) Figures {
 		}
 		if counts {
 			f.Count++
+			if row.Time < at {
+				f.Earlier++
+			}
 		}
 	}
 	return f
@@ -122,7 +133,7 @@ func largest(to, a, b *big.Int) *big.Int {
 func weigh(m brimline.Measure, amount int64) (weight *big.Int, counts bool) {
 	a := big.NewInt(amount)
 	switch m {
-	case brimline.SumAbs, brimline.Max:
+	case brimline.SumAbs, brimline.Max, brimline.Avg:
 		return a.Abs(a), true
 	case brimline.Sum:
 		return a, true
@@ -160,7 +171,7 @@ func (t *Table) Edges(r *Rule, user string, from, to brimline.Time) (edges []Edg
 			armed = armed && f.Total.Cmp(units10(r.Limit)) <= 0
 			continue
 		}
-		if !f.IsEdge(r.Limit) {
+		if !f.IsEdge(&r.Rule) {
 			continue
 		}
 		silent := last != nil && int64(at)-int64(*last) <= r.Quiet.Microseconds()

@@ -19,13 +19,15 @@ import (
 const (
 	maxSeverity    = 64 // characters
 	maxDescription = 1000
+	maxCount       = 1_000_000
 )
 
 func fileFields() []string { return []string{"scale", "lateness", "columns", "rules"} }
 
 func ruleFields() []string {
 	return []string{
-		"id", "window", "limit", "limits", "measure", "where", "severity", "description", "mode", "quiet", "rearm", "enabled",
+		"id", "window", "limit", "limits", "measure", "where", "severity", "description", "mode", "quiet", "rearm", "min_count",
+		"enabled",
 	}
 }
 
@@ -260,6 +262,7 @@ func (r *reader) rule(
 	rule.Severity = r.label(fields["severity"], "severity", maxSeverity)
 	rule.Description = r.label(fields["description"], "description", maxDescription)
 	rule.Quiet = r.duration(fields["quiet"], "quiet")
+	rule.MinCount = r.minCount(fields["min_count"], rule.Measure, measured)
 	rule.Shadow = r.word(fields["mode"], "mode", modeLive, modeShadow) == modeShadow
 	enabled = r.word(fields["enabled"], "enabled", "true", "false") != "false"
 	tiers = []brimline.Rule{rule}
@@ -268,6 +271,27 @@ func (r *reader) rule(
 	}
 	r.rearm(fields["rearm"], tiers, tiered, s.Scale, sure && measured)
 	return tiers, p, enabled
+}
+
+// minCount reads with how many rows at least an average is above the limit; 1 is what it is without.
+func (r *reader) minCount(n *yaml.Node, m brimline.Measure, measured bool) int64 {
+	text, ok := r.scalar(n, "min_count")
+	if !ok {
+		return 0
+	}
+	if measured && m != brimline.Avg {
+		r.problemAt(n, "min_count is for the measure avg, and the rule's is %v; leave it out", m)
+		return 0
+	}
+	count, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || count < 1 || count > maxCount {
+		r.problemAt(n, "min_count %q is not a whole number from 1 to %d", text, maxCount)
+		return 0
+	}
+	if count == 1 {
+		return 0
+	}
+	return count
 }
 
 // rearm reads at or below which total a rule alerts again: a total, or so many hundredths of each limit.

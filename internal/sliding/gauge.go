@@ -60,15 +60,21 @@ func (g *Gauge) Leave(row *brimline.Transaction) {
 }
 
 // lift is what a row adds to what decides where the rule has edges, which crosses bar there. Of a sum that is the total
-// itself. A largest amount is above the limit where the number of rows that are above it is not 0, and a number can be
-// kept: a row that leaves takes back what it added.
+// itself. A largest amount is above the limit where the number of rows that are above it is not 0, an average where the
+// sum of what the rows have more than the limit is; and a sum can be kept: a row that leaves takes back what it added.
 func (r *Rule) lift(row *brimline.Transaction) (brimline.Amount, bool) {
 	w, counts := r.Weigh(row)
-	return r.lifted(w), counts
+	return r.lifted(w, counts), counts
 }
 
-func (r *Rule) lifted(w brimline.Amount) brimline.Amount {
+func (r *Rule) lifted(w brimline.Amount, counts bool) brimline.Amount {
 	switch {
+	case r.Measure == brimline.Avg && counts:
+		limit, fits := r.Limit.Int64()
+		if !fits { // no amount is above it
+			return -1
+		}
+		return w - brimline.Amount(limit)
 	case r.Measure != brimline.Max:
 		return w
 	case w.Total().Cmp(r.Limit) > 0:
@@ -79,8 +85,22 @@ func (r *Rule) lifted(w brimline.Amount) brimline.Amount {
 
 // bar is what an edge's lifts cross: what is before it is at or below, with it above.
 func (r *Rule) bar() brimline.Total {
-	if r.Measure == brimline.Max {
+	if r.Measure == brimline.Max || r.Measure == brimline.Avg {
 		return brimline.Total{}
 	}
 	return r.Limit
+}
+
+// fewest is with how many transactions at least a rule is above its limit.
+func (r *Rule) fewest() int64 {
+	if r.Measure == brimline.Avg {
+		return max(1, r.MinCount)
+	}
+	return 0
+}
+
+// Moves reports whether a row that comes or goes may move the edges of the rule.
+func (r *Rule) Moves(row *brimline.Transaction) bool {
+	w, counts := r.Weigh(row)
+	return w != 0 || counts && r.Measure == brimline.Avg
 }

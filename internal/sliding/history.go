@@ -20,7 +20,7 @@ const blockRows = 256
 // that are no sums: of their lifts, see Rule.lift): a
 // block whose windows all stay below the limit, or all begin above it, holds no edge and is not looked into. A
 // change of weight w at t moves the totals of all windows that end in [t, t+Window] by w, so bounds
-// are moved along and become exact again when somebody has to look.
+// are moved along and become exact again when a caller needs them.
 //
 // It is not safe for concurrent use, and must not be copied.
 type History struct {
@@ -32,7 +32,7 @@ type History struct {
 	bytes  int // in records
 	memory int
 	times  *brimline.IDs[brimline.Time] // nil while all rows have always been in one block
-	tags   []uint32                     // of the ids of the only block's rows; nil while nobody has looked for one
+	tags   []uint32                     // of the ids of the only block's rows; nil until one is looked up
 	asked  *brimline.Transaction        // what rules with an expression are shown; nil until there is one
 	one    block                        // what blocks begins with
 	only   [1]*block                    // to one; most users never need another slice for blocks
@@ -51,6 +51,7 @@ type blockRule struct {
 	// whose window is retained has a total of at most most, and before it of at least least.
 	known       bool
 	most, least brimline.Total
+	fewest      int64 // as least, of the transactions before
 }
 
 // NewHistory takes over a user's rows, which are in time order.
@@ -414,22 +415,26 @@ func (h *History) weighed(b *block, row *brimline.Row, sign int64) {
 		weight, counts := h.lift(r, row)
 		w := weight.Total()
 		b.rules[r].add(w, counts, sign)
-		if weight == 0 {
+		if weight == 0 && !(counts && h.rules[r].Measure == brimline.Avg) {
 			continue // what does not weigh makes no edge, and moves none
 		}
 		if sign < 0 {
 			w = brimline.Total{}.Sub(w)
 		}
-		h.shift(r, row.Time, w)
+		n := int64(0)
+		if counts {
+			n = sign
+		}
+		h.shift(r, row.Time, w, n)
 		if sign > 0 && b.rules[r].known { // its time may be one that the block did not have
 			f := h.liftAt(r, row.Time)
-			b.rules[r].include(f.Before, f.Total)
+			b.rules[r].include(&f)
 		}
 	}
 }
 
-// shift moves the bounds of rule r for a row at t whose weight changed by w.
-func (h *History) shift(r int, t brimline.Time, w brimline.Total) {
+// shift moves the bounds of rule r for a row at t whose weight changed by w, and the transactions by n.
+func (h *History) shift(r int, t brimline.Time, w brimline.Total, n int64) {
 	end := t.Add(h.rules[r].Window)
 	for _, b := range h.blocks[h.blockAt(t):] {
 		if b.first() > end {
@@ -446,6 +451,9 @@ func (h *History) shift(r int, t brimline.Time, w brimline.Total) {
 		if falls := w.Sign() < 0; falls || all {
 			rule.least = rule.least.Add(w)
 		}
+		if n < 0 || all {
+			rule.fewest += n
+		}
 	}
 }
 
@@ -459,21 +467,29 @@ func (r *blockRule) add(w brimline.Total, counts bool, sign int64) {
 	}
 }
 
-func (r *blockRule) include(before, total brimline.Total) {
-	if total.Cmp(r.most) > 0 {
-		r.most = total
+func (r *blockRule) include(f *brimline.Figures) {
+	if f.Total.Cmp(r.most) > 0 {
+		r.most = f.Total
 	}
-	if before.Cmp(r.least) < 0 {
-		r.least = before
+	if f.Before.Cmp(r.least) < 0 {
+		r.least = f.Before
 	}
+	r.fewest = min(r.fewest, f.Earlier)
 }
 
 // FiguresAt are the figures of rule r at time t.
 func (h *History) FiguresAt(r int, t brimline.Time) brimline.Figures {
-	if rule := &h.rules[r]; rule.Measure == brimline.Max {
+	rule := &h.rules[r]
+	if rule.Measure == brimline.Max {
 		return h.largestAt(r, t)
 	}
-	return h.liftAt(r, t)
+	f := h.liftAt(r, t)
+	if rule.Measure == brimline.Avg { // what the limit took away
+		f.Before, f.Total = f.Before.Add(rule.Bar(f.Earlier)), f.Total.Add(rule.Bar(f.Count))
+		return f
+	}
+	f.Earlier = 0
+	return f
 }
 
 // largestAt is FiguresAt of the measure Max, which looks at all rows of the window.
@@ -498,11 +514,11 @@ func (h *History) largestAt(r int, t brimline.Time) (f brimline.Figures) {
 	return f
 }
 
-// liftAt are the lifts before t and at t in place of totals.
+// liftAt are the lifts before t and at t in place of totals, and always the transactions before.
 func (h *History) liftAt(r int, t brimline.Time) brimline.Figures {
 	before, n := h.between(r, t.Add(-h.rules[r].Window), t)
 	at, m := h.between(r, t, t+1)
-	return brimline.Figures{Before: before, Total: before.Add(at), Count: n + m}
+	return brimline.Figures{Before: before, Total: before.Add(at), Count: n + m, Earlier: n}
 }
 
 // between sums up rule r over the rows from from on and before to.
@@ -547,7 +563,7 @@ func (h *History) sum(r int, rows []brimline.Row) (sum brimline.Total, counts in
 // lift is Rule.lift of rule r.
 func (h *History) lift(r int, row *brimline.Row) (brimline.Amount, bool) {
 	w, counts := h.weigh(r, row)
-	return h.rules[r].lifted(w), counts
+	return h.rules[r].lifted(w, counts), counts
 }
 
 // weigh is Rule.Weigh of rule r.
@@ -567,12 +583,12 @@ func (h *History) weigh(r int, row *brimline.Row) (brimline.Amount, bool) {
 // there is none because the total had been above the limit before; MaxTime where there is no such time.
 // retained is the first time whose window is retained whole; from is not before it.
 func (h *History) Edges(r int, retained, from, to brimline.Time) (found []Edge, above brimline.Time) {
-	limit := h.rules[r].bar()
+	limit, fewest := h.rules[r].bar(), h.rules[r].fewest()
 	above = brimline.MaxTime
 	look := func(t brimline.Time, f brimline.Figures) {
 		switch {
-		case t < from || t > to || f.Total.Cmp(limit) <= 0:
-		case f.Before.Cmp(limit) <= 0:
+		case t < from || t > to || f.Total.Cmp(limit) <= 0 || f.Count < fewest:
+		case f.Before.Cmp(limit) <= 0 || f.Earlier < fewest:
 			found = append(found, Edge{t, f})
 		default:
 			above = min(above, t)
@@ -586,7 +602,7 @@ func (h *History) Edges(r int, retained, from, to brimline.Time) (found []Edge, 
 		}
 		switch rule := &b.rules[r]; {
 		case rule.known && rule.most.Cmp(limit) <= 0:
-		case rule.known && rule.least.Cmp(limit) > 0:
+		case rule.known && rule.least.Cmp(limit) > 0 && rule.fewest >= fewest:
 			if at := firstFrom(b.rows, from); at < len(b.rows) && b.rows[at].Time <= to {
 				above = min(above, b.rows[at].Time)
 			}
@@ -595,8 +611,11 @@ func (h *History) Edges(r int, retained, from, to brimline.Time) (found []Edge, 
 		}
 	}
 	for i := range found {
-		if h.rules[r].Measure == brimline.Max {
+		switch h.rules[r].Measure {
+		case brimline.Max, brimline.Avg:
 			found[i].Figures = h.FiguresAt(r, found[i].Time)
+		default:
+			found[i].Figures.Earlier = 0
 		}
 	}
 	return found, above
@@ -608,9 +627,9 @@ func (h *History) look(n, r int, retained brimline.Time, each func(t brimline.Ti
 	bounds := blockRule{sum: b.rules[r].sum, counts: b.rules[r].counts}
 	h.walk(n, r, retained, brimline.MaxTime, func(t brimline.Time, f brimline.Figures) {
 		if !bounds.known {
-			bounds.known, bounds.most, bounds.least = true, f.Total, f.Before
+			bounds.known, bounds.most, bounds.least, bounds.fewest = true, f.Total, f.Before, f.Earlier
 		}
-		bounds.include(f.Before, f.Total)
+		bounds.include(&f)
 		each(t, f)
 	})
 	if bounds.known {
@@ -636,7 +655,7 @@ func (h *History) walk(n, r int, from, to brimline.Time, each func(t brimline.Ti
 				count--
 			}
 		}
-		before := sum
+		before, earlier := sum, count
 		for ; high < len(rows) && rows[high].Time == t; high++ {
 			w, counts := h.lift(r, &rows[high])
 			sum = sum.AddAmount(w)
@@ -644,7 +663,7 @@ func (h *History) walk(n, r int, from, to brimline.Time, each func(t brimline.Ti
 				count++
 			}
 		}
-		each(t, brimline.Figures{Before: before, Total: sum, Count: count})
+		each(t, brimline.Figures{Before: before, Total: sum, Count: count, Earlier: earlier})
 	}
 }
 

@@ -42,12 +42,15 @@ func FiguresAt(rows []brimline.Transaction, rule *Rule, t brimline.Time) brimlin
 	for i := lowerBound(rows, t.Add(-rule.Window)); i < len(rows) && rows[i].Time <= t; i++ {
 		w, counts := rule.Weigh(&rows[i])
 		f.Total = rule.Measure.Join(f.Total, w.Total())
-		if rows[i].Time < t {
-			f.Before = f.Total
-		}
 		if counts {
 			f.Count++
 		}
+		if rows[i].Time < t {
+			f.Before, f.Earlier = f.Total, f.Count
+		}
+	}
+	if rule.Measure != brimline.Avg {
+		f.Earlier = 0
 	}
 	return f
 }
@@ -62,7 +65,7 @@ type Edge struct {
 // rows must be in time order and hold everything from from-Window on.
 func Edges(rows []brimline.Transaction, rule *Rule, from, to brimline.Time) (found []Edge) {
 	Walk(rows, rule, from, to, func(t brimline.Time, f brimline.Figures) {
-		if f.IsEdge(rule.Limit) {
+		if rule.IsEdge(f) {
 			found = append(found, Edge{t, f})
 		}
 	})
@@ -179,11 +182,14 @@ func Walk(
 		for start := t.Add(-rule.Window); rows[low].Time < start; {
 			leave()
 		}
-		before := sum.Total()
+		before, earlier := sum.Total(), int64(0)
+		if rule.Measure == brimline.Avg {
+			earlier = sum.Count()
+		}
 		for high < len(rows) && rows[high].Time == t {
 			enter()
 		}
-		each(t, brimline.Figures{Before: before, Total: sum.Total(), Count: sum.Count()})
+		each(t, brimline.Figures{Before: before, Total: sum.Total(), Count: sum.Count(), Earlier: earlier})
 	}
 }
 

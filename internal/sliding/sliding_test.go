@@ -33,6 +33,9 @@ func drawRule(t *rapid.T) *Rule {
 		Limit:   brimline.Amount(rapid.Int64Range(-5, 60).Draw(t, "limit")).Total(),
 		Measure: rapid.SampledFrom(brimline.Measures()).Draw(t, "measure"),
 	}}
+	if r.Measure == brimline.Avg {
+		r.Limit, r.MinCount = brimline.Count(rapid.Int64Range(0, 20).Draw(t, "average")), rapid.Int64Range(0, 4).Draw(t, "min count")
+	}
 	if r.Measure == brimline.Max && r.Limit.Sign() < 0 { // no rules file has it
 		r.Limit = brimline.Total{}
 	}
@@ -65,6 +68,9 @@ func literal(rows []brimline.Transaction, r *Rule, t brimline.Time) (f brimline.
 		}
 		if counts {
 			f.Count++
+			if r.Measure == brimline.Avg && row.Time != t {
+				f.Earlier++
+			}
 		}
 	}
 	return f
@@ -82,7 +88,7 @@ func TestFiguresAndEdgesFollowTheDefinition(t *testing.T) {
 			if got := FiguresAt(rows, rule, at); got != f {
 				t.Fatalf("at %d: %+v, want %+v", at, got, f)
 			}
-			if from <= at && at <= to && f.IsEdge(rule.Limit) && (i == 0 || rows[i-1].Time != at) {
+			if from <= at && at <= to && rule.IsEdge(f) && (i == 0 || rows[i-1].Time != at) {
 				want = append(want, Edge{at, f})
 			}
 		}

@@ -208,7 +208,7 @@ func TestAWalkEndsWhenAPartitionMoves(t *testing.T) {
 	}
 	must(t, view.state.MarkRecovered())
 	var opened chan storage.Storage
-	err := s.Each(3, func(string, []byte) bool {
+	err := s.Each(3, "", func(string, []byte) bool {
 		if opened == nil {
 			opened = make(chan storage.Storage)
 			go func() { _, st := s.stage(); opened <- st }()
@@ -224,7 +224,7 @@ func TestAWalkEndsWhenAPartitionMoves(t *testing.T) {
 	must(t, (<-opened).Close())
 	<-turns
 	n := 0
-	must(t, s.Each(3, func(string, []byte) bool { n++; return n < 3 }))
+	must(t, s.Each(3, "", func(string, []byte) bool { n++; return n < 3 }))
 	if n != 3 {
 		t.Errorf("%d of 3 values", n)
 	}

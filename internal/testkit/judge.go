@@ -119,10 +119,19 @@ func beforeSQL(m brimline.Measure, weight string) string {
 	return `SUM(` + weight + `) OVER w - SUM(` + weight + `) OVER (PARTITION BY user_id, "timestamp")`
 }
 
+// edgeSQL is the condition of an edge; the limit is $2.
+func edgeSQL(r brimline.Rule) string {
+	if r.Measure != brimline.Avg {
+		return "total > $2::text::numeric AND before <= $2::text::numeric"
+	}
+	return fmt.Sprintf(`total > $2::text::numeric * count AND count >= %[1]d
+		AND NOT (before > $2::text::numeric * earlier AND earlier >= %[1]d)`, r.MinCount)
+}
+
 // measureSQL is what a row adds, and whether it counts.
 func measureSQL(m brimline.Measure) (weight, counts string) {
 	switch m {
-	case brimline.SumAbs, brimline.Max:
+	case brimline.SumAbs, brimline.Max, brimline.Avg:
 		return "ABS(amount)", "true"
 	case brimline.Sum:
 		return "amount", "true"
@@ -155,13 +164,14 @@ func (tb Table) Edges(t testing.TB, r brimline.Rule, where string) map[string]Ve
 		  SELECT user_id, "timestamp" AS ts,
 		         %[5]s(%[1]s) OVER w AS total,
 		         %[6]s AS before,
-		         COUNT(*) FILTER (WHERE %[2]s) OVER w AS count
+		         COUNT(*) FILTER (WHERE %[2]s) OVER w AS count,
+		         COUNT(*) OVER w - COUNT(*) OVER (PARTITION BY user_id, "timestamp") AS earlier
 		  FROM %[3]s WHERE %[4]s
 		  WINDOW w AS (PARTITION BY user_id ORDER BY "timestamp" RANGE BETWEEN $1::interval PRECEDING AND CURRENT ROW)
-		) x WHERE total > $2::text::numeric AND before <= $2::text::numeric
+		) x WHERE %[7]s
 		) edges) followed WHERE earlier IS NULL OR $3::interval = '0' OR ts - earlier > $3::interval`,
-		weight, counts, tb.Name.Sanitize(), where, aggregateSQL(r.Measure), beforeSQL(r.Measure, weight)),
-		interval(r.Window), r.Limit.Format(r.Measure.Scale(2)), interval(r.Quiet))
+		weight, counts, tb.Name.Sanitize(), where, aggregateSQL(r.Measure), beforeSQL(r.Measure, weight),
+		edgeSQL(r)), interval(r.Window), r.Limit.Format(r.Measure.Scale(2)), interval(r.Quiet))
 	if err != nil {
 		t.Fatalf("the judge: %v", err)
 	}
@@ -269,7 +279,7 @@ func Compare(t testing.TB, got []*brimline.Alert, want map[string]Verdict) {
 	}
 }
 
-// Story is what alerts say about each other, of which some are no edge any more.
+// Story compares the links between alerts, of which some are no edge any more.
 type Story struct {
 	Told       int      // alerts that are an edge
 	Superseded int      // alerts that are none, and that another supersedes

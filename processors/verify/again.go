@@ -116,10 +116,10 @@ func (s *Stage) conclude(it *item, a *brimline.Again) {
 		a.Database, a.Since = figures, now
 	}
 	switch {
-	case figures.IsEdge(it.rule.Limit):
+	case it.rule.IsEdge(figures):
 		answer.Kind, answer.Row = brimline.Restored, c.Trigger
 		it.reask, it.out.answers = reaskEdge, []*brimline.Change{answer}
-	case figures.Before.Cmp(it.rule.Limit) > 0 || !c.Stream.HaveMore(figures, it.rule.Measure):
+	case it.rule.WasAbove(figures) || !c.Stream.HaveMore(figures, it.rule.Measure):
 		it.reask = reaskSettled
 	case !c.Doubted && !s.over(a, now.Std()):
 		it.reask, it.out.again = reaskWaits, a

@@ -508,7 +508,7 @@ func (l *fakeLedger) Crossing(
 	silent := slices.ContainsFunc(l.edges, func(t brimline.Time) bool {
 		return t < at && (rule.Rearms || t >= at.Add(-rule.Quiet))
 	})
-	return f, silent && f.IsEdge(rule.Limit), lsn, err
+	return f, silent && rule.IsEdge(f), lsn, err
 }
 
 func (l *fakeLedger) Edges(

@@ -10,7 +10,7 @@ import (
 	"github.com/brimline/brimline/internal/sliding"
 )
 
-// outcome is what one candidate becomes; nothing at all is an outcome too.
+// outcome is the output of one candidate, which may be nothing.
 type outcome struct {
 	alert     *brimline.Alert
 	dismissed *brimline.Alert
@@ -169,7 +169,7 @@ func settle(it *item) {
 }
 
 // confirms says whether the answer to a question about an edge is that it raises an alert.
-func (q *question) confirms() bool { return q.figures.IsEdge(q.rule.Limit) && !q.silent }
+func (q *question) confirms() bool { return q.rule.IsEdge(q.figures) && !q.silent }
 
 // decideEdge confirms an edge only if PostgreSQL's figures make it one.
 func decideEdge(c *brimline.Candidate, rule *sliding.Rule, q *question) outcome {
@@ -188,7 +188,7 @@ func decideEdge(c *brimline.Candidate, rule *sliding.Rule, q *question) outcome 
 		a.Reason = brimline.ReasonNotRearmed
 	case q.silent:
 		a.Reason = brimline.ReasonQuiet
-	case figures.Before.Cmp(rule.Limit) > 0:
+	case rule.WasAbove(figures):
 		a.Reason = brimline.ReasonAlreadyAbove
 	default:
 		a.Reason = brimline.ReasonNotAbove

@@ -113,8 +113,10 @@ func edgesOf(rows map[string]brimline.Transaction, r *brimline.Rule) (edges []br
 			if row.Time < at.Add(-r.Window) || row.Time > at {
 				continue
 			}
+			f.Count++
 			if f.Total = totalWith(r.Measure, f.Total, weight); row.Time < at {
 				f.Before = totalWith(r.Measure, f.Before, weight)
+				f.Earlier++
 			}
 		}
 		return f
@@ -204,7 +206,7 @@ func (d *doubts) reAsk() {
 	r := d.again[0]
 	d.again = d.again[1:]
 	switch f := d.figures(&r.Candidate); {
-	case f.IsEdge(r.Rule.Limit):
+	case r.Rule.IsEdge(f):
 		d.stream = append(d.stream, brimline.Change{Kind: brimline.Restored, User: "u", Rule: r.Rule.Fingerprint(),
 			Row: r.Trigger, Source: r.Source, Edges: []brimline.Time{r.Edge}, Cause: r.Cause.Offset})
 	case r.Stream.HaveMore(f, r.Rule.Measure):
@@ -245,6 +247,9 @@ func (d *doubts) figures(c *brimline.Candidate) (f brimline.Figures) {
 		}
 		if f.Total = totalWith(c.Rule.Measure, f.Total, weight); row.Time < c.Edge {
 			f.Before = totalWith(c.Rule.Measure, f.Before, weight)
+			if c.Rule.Measure == brimline.Avg {
+				f.Earlier++
+			}
 		}
 		if counts {
 			f.Count++
@@ -276,7 +281,7 @@ func (d *doubts) count(kind brimline.ChangeKind) (n int) {
 	return n
 }
 
-// askAgain is what the clock says. An hour later PostgreSQL shows what was committed before the distrust.
+// askAgain is the clock's message. An hour later PostgreSQL shows what was committed before the distrust.
 func (d *doubts) askAgain() {
 	doubt := &d.state.w.Doubt
 	if doubt.Asked == 2 {
@@ -286,7 +291,7 @@ func (d *doubts) askAgain() {
 		Index: doubt.Asked + 1})
 }
 
-// askAbove is what the clock says of a user above a limit. It may say so twice.
+// askAbove is the clock's message about a user above a limit. It may come twice.
 func (d *doubts) askAbove() {
 	d.stream = append(d.stream, brimline.Change{Kind: brimline.AskAbove, User: "u", Cause: d.state.w.Above.Asked})
 }
@@ -343,7 +348,7 @@ func (d *doubts) verify(kind brimline.CandidateKind) {
 		return
 	default:
 		answer.Kind, answer.Edges = brimline.Dismissal, []brimline.Time{c.Edge}
-		if f := d.figures(&c); d.byItself && !f.IsEdge(c.Rule.Limit) && f.Before.Cmp(c.Rule.Limit) <= 0 &&
+		if f := d.figures(&c); d.byItself && !c.Rule.IsEdge(f) && !c.Rule.WasAbove(f) &&
 			c.Stream.HaveMore(f, c.Rule.Measure) {
 			d.again = append(d.again, dismissal{Candidate: c})
 		}
@@ -368,7 +373,7 @@ func (d *doubts) drain(wait bool) {
 	}
 }
 
-// wrong is what is missing of the edges of the table at rest, or too often there; "" for nothing.
+// wrong names the edges of the table at rest that are missing or there too often; "" for none.
 func (d *doubts) wrong() (all string) {
 	count := map[string]int{}
 	for _, id := range d.alerts {

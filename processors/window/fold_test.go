@@ -45,6 +45,9 @@ func (w *world) figures(r *brimline.Rule, at brimline.Time) (f brimline.Figures,
 		f.Total = totalWith(r.Measure, f.Total, weight)
 		if counts {
 			f.Count++
+			if r.Measure == brimline.Avg && row.Time < at {
+				f.Earlier++
+			}
 		}
 		if row.Time < at {
 			f.Before = totalWith(r.Measure, f.Before, weight)
@@ -86,13 +89,13 @@ func loudOf(
 	var edges, low, high []brimline.Time
 	for _, t := range slices.Compact(times) {
 		f := at(t)
-		if f.IsEdge(r.Limit) {
+		if r.IsEdge(f) {
 			edges = append(edges, t)
 		}
 		if f.Before.Cmp(r.Rearm) <= 0 {
 			low = append(low, t)
 		}
-		if f.Total.Cmp(r.Limit) > 0 {
+		if r.Above(f) {
 			high = append(high, t)
 		}
 	}
@@ -115,8 +118,12 @@ func loudOf(
 	return loud
 }
 
-// drawSilences makes a third of the rules quiet, and a third rearm.
+// drawSilences makes a third of the rules quiet, and a third rearm. Averages have a limit that rows cross.
 func drawSilences(t *rapid.T, r *brimline.Rule) {
+	if r.Measure == brimline.Avg {
+		r.Limit = brimline.Count(rapid.Int64Range(0, 15).Draw(t, "average"))
+		r.MinCount = rapid.SampledFrom([]int64{0, 2, 3}).Draw(t, "min count")
+	}
 	switch limit, _ := r.Limit.Int64(); rapid.IntRange(0, 2).Draw(t, "silences") {
 	case 1:
 		r.Quiet = time.Duration(rapid.IntRange(1, 24).Draw(t, "quiet")) * time.Hour

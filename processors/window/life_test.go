@@ -92,6 +92,9 @@ func (l *life) figures(user string, r *brimline.Rule, at brimline.Time) (f briml
 		f.Total = totalWith(r.Measure, f.Total, weight)
 		if counts {
 			f.Count++
+			if r.Measure == brimline.Avg && row.Time < at {
+				f.Earlier++
+			}
 		}
 		if row.Time < at {
 			f.Before = totalWith(r.Measure, f.Before, weight)
@@ -361,7 +364,7 @@ func (l *life) verify(way, most int) {
 			var there bool
 			f, there, err = l.figures(c.User, &c.Rule, c.Edge)
 			answer.Kind = brimline.Dismissal
-			is := err == nil && there && f.IsEdge(c.Rule.Limit)
+			is := err == nil && there && c.Rule.IsEdge(f)
 			if is && c.Rule.Silences() {
 				answer.Edges, err = l.edges(c.User, &c.Rule, c.Edge, c.Edge)
 			}
@@ -429,7 +432,7 @@ func (l *life) reAsk(n int) {
 		return
 	}
 	switch {
-	case there && f.IsEdge(c.Rule.Limit):
+	case there && c.Rule.IsEdge(f):
 		change.Kind, change.Reason, change.Row = brimline.Restored, "", c.Trigger
 	case rapid.Bool().Draw(l.t, "first"):
 		change.Kind, change.Reason, change.Row = brimline.StillDismissed, "", c.Trigger

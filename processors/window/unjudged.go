@@ -51,7 +51,7 @@ func (s *step) unjudgeable() bool {
 	s.forget(i, at) // rows have come since, perhaps those that can be judged
 	if t < s.wholeFrom(i) {
 		s.askSpan(i, brimline.Span{From: t, Until: t})
-	} else if figures := s.rows.FiguresAt(i, t); figures.IsEdge(s.rules[i].Limit) {
+	} else if figures := s.rows.FiguresAt(i, t); s.rules[i].IsEdge(figures) {
 		s.announce(i, t, figures)
 	}
 	return true
@@ -64,7 +64,7 @@ func (s *step) diedUnknown(i int, t brimline.Time) bool {
 		return true
 	}
 	figures := s.rows.FiguresAt(i, t)
-	if figures.IsEdge(s.rules[i].Limit) {
+	if s.rules[i].IsEdge(figures) {
 		s.announce(i, t, figures)
 	}
 	return len(s.out) > 0
@@ -122,7 +122,7 @@ func (s *step) retry() bool {
 	if at, known := s.edge(i, from); len(c.Edges) == 1 && known && s.w.Rules[i].Edges[at].Status == brimline.Unjudged {
 		changed = true
 		s.forget(i, at)
-		if figures := s.rows.FiguresAt(i, from); from >= s.wholeFrom(i) && figures.IsEdge(s.rules[i].Limit) {
+		if figures := s.rows.FiguresAt(i, from); from >= s.wholeFrom(i) && s.rules[i].IsEdge(figures) {
 			s.announce(i, from, figures)
 		} else {
 			s.askSpan(i, brimline.Span{From: from, Until: from})
