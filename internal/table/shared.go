@@ -267,7 +267,8 @@ func (s *Shared) Each(partition int32, from string, visit func(key string, value
 			return err
 		}
 		defer i.Release()
-		for more := i.Seek([]byte(from)); more; more = i.Next() {
+		i.Seek([]byte(from)) // Next gives what it found
+		for i.Next() {
 			if t.closing.Load() {
 				return ErrUnread
 			}

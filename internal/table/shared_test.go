@@ -223,6 +223,14 @@ func TestAWalkEndsWhenAPartitionMoves(t *testing.T) {
 	}
 	must(t, (<-opened).Close())
 	<-turns
+	walked := func(from string) string {
+		var keys []string
+		must(t, s.Each(3, from, func(key string, _ []byte) bool { keys = append(keys, key); return true }))
+		return fmt.Sprint(keys)
+	}
+	if got := walked("") + walked("3") + walked("31") + walked("5"); got != "[0 1 2 3 4][3 4][4][]" {
+		t.Errorf("walks give %s", got)
+	}
 	n := 0
 	must(t, s.Each(3, "", func(string, []byte) bool { n++; return n < 3 }))
 	if n != 3 {
