@@ -204,5 +204,11 @@ func (f *File) Run(ctx context.Context) { f.watched.run(ctx, f.first, LookEvery)
 // Tokens are those of now.
 func (f *File) Tokens() *Tokens { return f.watched.now.Load() }
 
+// Open tells whether every user of this machine may read the file, which then holds hashes alone.
+func (f *File) Open() bool {
+	info, err := os.Stat(f.watched.paths[0])
+	return err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&readOthers != 0
+}
+
 // Wrong is why the file as it is now cannot be used; nil where it is.
 func (f *File) Wrong() error { return f.watched.wrong() }

@@ -17,7 +17,8 @@
 //	health.go    what an operator should know of while it runs
 //	checks.go    what is looked at before           settings.go   what the group's rows mean
 //	catalog.go   columns that change while it runs
-//	serve.go     views and HTTP                    judged.go      what PostgreSQL refuted lately
+//	serve.go     views and HTTP                    operate.go  what takes the role operate
+//	judged.go      what PostgreSQL refuted lately
 //	profile.go   profiles                           prove.go, reports.go  the alerts compared with the table
 package app
 
@@ -96,6 +97,7 @@ type App struct {
 	alertsFrom       brimline.Time // 0: always
 	gate             *gate
 	serving          *serving
+	probing          *probing
 	profiling        *profiling
 
 	mu      sync.Mutex
@@ -241,7 +243,7 @@ func (a *App) conduct(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	every := lagEvery
-	if a.serving == nil { // then it is for the log alone
+	if a.serving == nil && a.probing == nil { // then it is for the log alone
 		every = lagUnasked
 	}
 	beside.Go(func() { a.watchGroup(ctx, every) })
@@ -421,6 +423,7 @@ func (a *App) stillBusy() error {
 // abandon closes what Start opened, in reverse.
 func (a *App) abandon() {
 	a.serving.close()
+	a.probing.close()
 	a.profiling.close()
 	if a.cluster != nil {
 		_ = a.cluster.Close()

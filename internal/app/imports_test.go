@@ -70,13 +70,14 @@ func layers() []layer {
 			[]string{pgxModule, "github.com/dustin/go-humanize"}},
 		{"internal/feed", []string{".", "internal/kafka"}, []string{franzModule}},
 		{"internal/explain", []string{".", "codecs", "processors", "internal/sliding", "internal/rules", "internal/feed", "views"}, nil},
-		{"internal/httpapi", []string{".", "docs", "codecs", "processors", "internal/plain", "internal/feed", "internal/rules", "internal/explain", "views"}, []string{metricsModule}},
+		{"internal/access", []string{"."}, nil},
+		{"internal/httpapi", []string{".", "docs", "internal/access", "codecs", "processors", "internal/plain", "internal/feed", "internal/rules", "internal/explain", "views"}, []string{metricsModule}},
 		{"internal/config", []string{".", "processors", "internal/urls"}, []string{kongModule, yamlModule,
 			"github.com/dustin/go-humanize"}},
 		{"internal/app", []string{
 			".", "codecs", "processors", "processors/route", "processors/window", "processors/verify", "processors/index", "views",
 			"internal/sliding", "internal/rules", "internal/ledger", "internal/kafka", "internal/table", "internal/capture", "internal/capture/kafkasink",
-			"internal/preflight", "internal/feed", "internal/httpapi", "internal/config", "internal/failpoint", "internal/starter",
+			"internal/preflight", "internal/feed", "internal/access", "internal/httpapi", "internal/config", "internal/failpoint", "internal/starter",
 			"internal/backtest", "internal/explain", "internal/judge", "internal/prove",
 		}, []string{gokaModule, metricsModule, leveldbModule, "github.com/dustin/go-humanize"}},
 		{"internal/demo", []string{".", "codecs", "internal/embedded", "internal/kafka", "internal/config", "internal/app"}, []string{pgxModule}},
@@ -95,7 +96,7 @@ func layers() []layer {
 		{"examples/consumer", []string{".", "codecs"}, []string{pgxModule, franzModule + "/pkg/kgo"}},
 		{"cmd/brimline", []string{
 			".", "codecs", "processors", "views", "internal/plain", "internal/sliding", "internal/rules", "internal/kafka", "internal/preflight",
-			"internal/httpapi", "internal/config", "internal/app", "internal/demo", "internal/judge", "internal/rulestest",
+			"internal/access", "internal/httpapi", "internal/config", "internal/app", "internal/demo", "internal/judge", "internal/rulestest",
 			"internal/starter", "internal/backtest", "internal/feed", "internal/explain", "internal/prove",
 		}, []string{kongModule, "golang.org/x/term"}},
 	}

@@ -3,10 +3,13 @@ package app
 import (
 	"context"
 	"errors"
+	"log/slog"
+	"net/http"
 	"sync"
 	"sync/atomic"
 
 	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/internal/access"
 	"github.com/brimline/brimline/internal/feed"
 	"github.com/brimline/brimline/internal/httpapi"
 	"github.com/brimline/brimline/processors"
@@ -17,7 +20,10 @@ import (
 // tables. HTTP is up from the start, so that /readyz can tell what an instance
 // waits for; the views come when their tables are there.
 type serving struct {
-	server  *httpapi.Server
+	server      *httpapi.Server
+	tokens      *access.File        // nil: none
+	certificate *access.Certificate // nil: no TLS
+
 	windows atomic.Pointer[views.Windows]
 	alerts  atomic.Pointer[views.Alerts]
 	reader  *feed.Reader
@@ -28,37 +34,152 @@ type serving struct {
 	running sync.WaitGroup
 }
 
-// listen opens the HTTP port and begins to answer.
+// listen opens the HTTP ports and begins to answer.
 func (a *App) listen() error {
-	if a.config.Listen == "off" {
-		return nil
+	o := httpapi.Options{
+		Status: a.Status, Rules: a.rules.RuleSet, Streams: a.streams, Metrics: a.registry, Now: a.clock,
+		Events: a.log, LogRequests: a.config.LogRequests, Apart: a.config.MetricsListen != "", Base: a.config.BasePath,
 	}
-	server, err := httpapi.Listen(a.config.Listen, a.config.AllowedHosts, a.log)
-	if err != nil {
+	if err := a.listenApart(); err != nil {
 		return err
 	}
-	reader, err := feed.Open(a.kafka)
-	if err != nil {
-		return errors.Join(err, server.Close())
+	if a.config.Listen != "off" {
+		if err := a.listenHere(o); err != nil {
+			return err
+		}
 	}
-	s := &serving{server: server, reader: reader, explain: newExplainer(a)}
+	a.probing.begin(httpapi.Probes(o), a.log) // last: its status is that of the API as well
+	return nil
+}
+
+// listenHere opens the port of the API.
+func (a *App) listenHere(o httpapi.Options) error {
+	door := httpapi.Door{
+		Address: a.config.Listen, Hosts: a.config.AllowedHosts, Base: a.config.BasePath,
+	}
+	if !o.Apart {
+		door.Probes = httpapi.ProbePaths(door.Base)
+	}
+	s := &serving{}
+	var err error
+	if a.config.TokensFile != "" {
+		if s.tokens, err = access.OpenFile(a.config.TokensFile, a.log); err != nil {
+			return err
+		}
+		o.Admission.Tokens = s.tokens.Tokens
+	}
+	if a.config.TLSCert != "" {
+		if s.certificate, err = access.OpenCertificate(a.config.TLSCert, a.config.TLSKey, a.log); err != nil {
+			return err
+		}
+		door.Certificate, o.Admission.TLS = s.certificate.Get, true
+	}
+	o.Admission.Anonymous = a.config.AllowAnonymous
+	if s.server, err = httpapi.Listen(door, a.log); err != nil {
+		return err
+	}
+	if !s.server.Loopback() && s.tokens == nil && !a.config.AllowAnonymous { // a name that stands for another address here
+		return errors.Join(&brimline.Error{
+			Class: brimline.ClassInput, Kind: "settings", Where: "--listen",
+			Remedy: "give --tokens-file, or --allow-anonymous where something in front asks who is there",
+			Err:    errors.New("other machines can reach it, and it would answer whoever asks"),
+		}, s.server.Close())
+	}
+	if s.reader, err = feed.Open(a.kafka); err != nil {
+		return errors.Join(err, s.server.Close())
+	}
+	s.explain = newExplainer(a)
 	a.serving = s
-	handler := httpapi.New(httpapi.Options{
-		Users: usersNow{s}, Alerts: alertsNow{s}, Explain: s.explain, Log: reader, Live: s.live.Load, Status: a.Status,
-		Rules: a.rules.RuleSet, Streams: a.streams, Metrics: a.registry, Now: a.clock,
-	})
+	o.Users, o.Alerts, o.Explain, o.Log, o.Live = usersNow{s}, alertsNow{s}, s.explain, s.reader, s.live.Load
+	o.Operator = &operator{app: a, reader: s.reader}
 	var ctx context.Context
 	ctx, s.cancel = context.WithCancel(context.Background())
 	s.running.Go(func() {
-		if err := server.Serve(ctx, handler); err != nil {
+		if err := s.server.Serve(ctx, httpapi.New(o)); err != nil {
 			a.log.Error("HTTP has ended", "error", err)
 		}
 	})
-	if !server.Loopback() {
-		a.log.Warn("HTTP is open beyond this machine, and asks nobody who they are", "url", server.URL())
+	if s.tokens != nil {
+		s.running.Go(func() { s.tokens.Run(ctx) })
+		if s.tokens.Open() {
+			a.log.Warn("every user of this machine may read the hashes in the file of tokens", "remedy", "chmod 600 it")
+		}
 	}
-	a.log.Info("listening", "url", server.URL())
+	if s.certificate != nil {
+		s.running.Go(func() { s.certificate.Run(ctx) })
+	}
+	if !s.server.Loopback() {
+		a.warnOpen(o.Admission)
+	}
+	a.log.Info("listening", "url", s.server.URL())
 	return nil
+}
+
+// warnOpen says what a listener lets through that other machines can reach.
+func (a *App) warnOpen(o httpapi.Admission) {
+	switch {
+	case a.config.AllowAnonymous:
+		a.log.Warn("HTTP is open beyond this machine, and whoever reaches it may read", "url", a.URL())
+	case !o.TLS:
+		a.log.Warn("HTTP is open beyond this machine without TLS: tokens can be read on the way", "url", a.URL(),
+			"remedy", "give --tls-cert and --tls-key, unless something in front has TLS")
+	}
+}
+
+// listenApart opens the port of metrics and probes, where they have one of their own.
+func (a *App) listenApart() error {
+	if a.config.MetricsListen == "" {
+		return nil
+	}
+	server, err := httpapi.Listen(httpapi.Door{
+		Flag: "--metrics-listen", Address: a.config.MetricsListen, Hosts: a.config.AllowedHosts, Probes: httpapi.ProbePaths(""),
+	}, a.log)
+	if err == nil {
+		a.probing = &probing{server: server}
+	}
+	return err
+}
+
+// probing is the listener of metrics and probes.
+type probing struct {
+	server *httpapi.Server
+	cancel context.CancelFunc // nil until it has begun
+	done   chan struct{}
+}
+
+func (p *probing) begin(handler http.Handler, log *slog.Logger) {
+	if p == nil {
+		return
+	}
+	var ctx context.Context
+	ctx, p.cancel = context.WithCancel(context.Background())
+	p.done = make(chan struct{})
+	go func() {
+		defer close(p.done)
+		if err := p.server.Serve(ctx, handler); err != nil {
+			log.Error("metrics and probes have ended", "error", err)
+		}
+	}()
+	log.Info("listening for metrics and probes", "url", p.server.URL())
+}
+
+func (p *probing) close() {
+	switch {
+	case p == nil:
+	case p.cancel == nil:
+		_ = p.server.Close()
+	default:
+		p.cancel()
+		<-p.done
+	}
+}
+
+// MetricsURL is where metrics and probes answer apart from the API; empty where they do not.
+func (a *App) MetricsURL() string {
+	if a.probing == nil {
+		return ""
+	}
+	return a.probing.server.URL()
 }
 
 // URL is where HTTP answers; empty when it is off or not yet on.

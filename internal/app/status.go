@@ -142,6 +142,7 @@ func (a *App) Status(ctx context.Context) httpapi.Status {
 	if n := a.letters.notice(time.Now()); n != nil {
 		s.Notices = append(s.Notices, *n)
 	}
+	s.Notices = append(s.Notices, a.serving.notices(time.Now())...)
 	if p := a.reports.newest(); p != nil {
 		s.Proof = proofStatus(p)
 	}

@@ -21,6 +21,10 @@ const (
 
 // page is what the template is given.
 type page struct {
+	Base     string
+	Metrics  bool   // are served here
+	Who      string // has logged in; empty where that is not so
+	Form     string // what a form of this login brings along
 	Now      brimline.Time
 	Status   Status
 	NotReady []string
@@ -121,7 +125,10 @@ func columnText(row rowBody, name string) string {
 }
 
 func (h *handler) index(w http.ResponseWriter, r *http.Request) {
-	p := page{Now: h.now(), Status: h.Status(r.Context()), Asked: r.URL.Query().Get("user")}
+	p := page{Base: h.Base, Now: h.now(), Status: h.Status(r.Context()), Asked: r.URL.Query().Get("user"), Metrics: !h.Apart}
+	if v := visitOf(r); v.session != "" {
+		p.Who, p.Form = v.name(), h.sessions.Form(v.session)
+	}
 	if p.Status.Proof != nil {
 		p.Proven = p.Status.Proof.Sentence(p.Now.Std())
 	}
@@ -150,8 +157,12 @@ func (h *handler) index(w http.ResponseWriter, r *http.Request) {
 	}
 	p.Recent = recent
 
+	h.render(w, status, "page.html", &p)
+}
+
+func (h *handler) render(w http.ResponseWriter, status int, name string, data any) {
 	var body bytes.Buffer
-	if err := h.page.Execute(&body, &p); err != nil {
+	if err := h.pages.ExecuteTemplate(&body, name, data); err != nil {
 		writeError(w, http.StatusInternalServerError, err)
 		return
 	}
