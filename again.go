@@ -1,11 +1,11 @@
 package brimline
 
-// Again is an edge that PostgreSQL refused because it has less than the window, on its way to be asked about again.
+// Again is an edge that PostgreSQL dismissed because it has less than the window, on its way to be asked about again.
 type Again struct {
-	// Candidate was refused. Its newest rows are left out.
+	// Candidate was dismissed. Its newest rows are left out.
 	Candidate Candidate
 	// Database is PostgreSQL's last answer.
 	Database Figures
-	// First is when PostgreSQL refused the edge, and Since is from when on its answers have been the same.
+	// First is when PostgreSQL dismissed the edge, and Since is from when on its answers have been the same.
 	First, Since Time
 }

@@ -37,7 +37,7 @@ type Candidate struct {
 	// After is a change that PostgreSQL must show as well, beside Source: the newest one to the user's rows. Zero where
 	// that is the message's own.
 	After Seen
-	// Doubted: PostgreSQL has gone on refusing this edge, and the window stands by it.
+	// Doubted: PostgreSQL has gone on dismissing this edge, and the window stands by it.
 	Doubted bool
 	// Apart says that it travels in the stream of questions, in which it is not among what live rows wait for. No codec
 	// writes it: the stream tells.
@@ -85,6 +85,7 @@ const (
 	ReasonNotAbove     = "not_above"     // the total at the edge is not above the limit: rows were changed or removed since
 	ReasonNoDatabase   = "no_database"   // a late candidate while verification is off
 	ReasonQuiet        = "quiet"         // another edge came before, and the rule is quiet for longer
+	ReasonNotRearmed   = "not_rearmed"   // the total was not at or below the rule's rearm since it was above the limit
 
 	// ReasonBeforeAlertsFrom is of an edge that was confirmed, and lies before the time from which the group alerts.
 	ReasonBeforeAlertsFrom = "before_alerts_from"

@@ -3,8 +3,8 @@ package brimline
 // ChangeKind says what a Change does to a user's window.
 type ChangeKind uint8
 
-// The kinds of change. The first three come from the table's change stream, EdgesFound, Refuted and Unjudgeable from
-// the verify stage, as answers to candidates, and so do Restored, StillRefuted and Disbelieved, as answers to what it
+// The kinds of change. The first three come from the table's change stream, EdgesFound, Dismissal and Unjudgeable from
+// the verify stage, as answers to candidates, and so do Restored, StillDismissed and Disbelieved, as answers to what it
 // asked again; Sweep, AskAgain and AskAbove come from the clock, Retry from `brimline deadletter retry`, Distrust from
 // `brimline distrust`, and Forget from `brimline forget`.
 const (
@@ -12,7 +12,7 @@ const (
 	Delete     ChangeKind = 2 // the row is gone; Row.ID says which, Row.Time when it was
 	Truncate   ChangeKind = 3 // all rows of all users in this partition are gone
 	EdgesFound ChangeKind = 4 // PostgreSQL's edges in a span the window could not judge alone
-	Refuted    ChangeKind = 5 // PostgreSQL did not confirm an announced edge
+	Dismissal  ChangeKind = 5 // PostgreSQL did not confirm an announced edge
 	Sweep      ChangeKind = 6 // users of this partition who have nothing from Row.Time on are about to be forgotten
 	// Unjudgeable: PostgreSQL's rows could not be judged, and the candidate became a dead letter.
 	Unjudgeable ChangeKind = 7
@@ -25,12 +25,12 @@ const (
 	AskAgain ChangeKind = 10
 	// Forget: what is kept of the user, who asked for that or is no more, is to be deleted; Row.Time is when it was said.
 	Forget ChangeKind = 11
-	// Restored: PostgreSQL, asked again, has the edge that it refuted.
+	// Restored: PostgreSQL, asked again, has the edge that it dismissed.
 	Restored ChangeKind = 12
-	// StillRefuted: asked again for a while, it still has less than the window had. If the window has it still, the edge
+	// StillDismissed: asked again for a while, it still has less than the window had. If the window has it still, the edge
 	// is put once more, as Candidate.Doubted.
-	StillRefuted ChangeKind = 13
-	// Disbelieved: such a candidate was refuted, too. The user is to be distrusted. Row.Time is when that was known.
+	StillDismissed ChangeKind = 13
+	// Disbelieved: such a candidate was dismissed, too. The user is to be distrusted. Row.Time is when that was known.
 	Disbelieved ChangeKind = 14
 	// AskAbove: PostgreSQL is to be asked about a user who is above a limit, as Above.Next says.
 	AskAbove ChangeKind = 15
@@ -60,7 +60,7 @@ type Change struct {
 	Whole bool
 
 	Rule uint64 // answers and Retry: fingerprint of the rule; 0 of an answer that only says that it is complete
-	// Edges are all edges of the span for EdgesFound and the one edge for Refuted and what comes of asking again. For
+	// Edges are all edges of the span for EdgesFound and the one edge for Dismissal and what comes of asking again. For
 	// Unjudgeable and Retry they are the edge, or the first and the last time of the span that was asked about.
 	Edges []Time
 	// Cause is the Cause.Offset of the candidate that is answered or retried. For EdgesFound it is that of the user's

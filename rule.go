@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Measure says what of a row is summed. The zero value is SumAbs.
+// Measure says what of a row is totalled: summed, counted, or the largest. The zero value is SumAbs.
 type Measure uint8
 
 // The measures, with their names in rules files. Shrinking measures are those
@@ -20,9 +20,10 @@ const (
 	SumIn                   // sum_in: amounts above zero
 	SumOut                  // sum_out: amounts below zero, as positive figures
 	CountAll                // count: rows
+	Max                     // max: the largest |amount|, 0 where there is no row
 )
 
-var measureNames = [...]string{"sum_abs", "sum", "sum_in", "sum_out", "count"}
+var measureNames = [...]string{"sum_abs", "sum", "sum_in", "sum_out", "count", "max"}
 
 func (m Measure) String() string {
 	if int(m) < len(measureNames) {
@@ -59,7 +60,8 @@ func (m *Measure) UnmarshalText(b []byte) (err error) {
 	return err
 }
 
-// Weigh gives what a row adds to the total, and whether it counts as one of the window's transactions.
+// Weigh gives what a row adds to the total, or of Max what it lifts it to, and whether it counts as one of the window's
+// transactions.
 func (m Measure) Weigh(a Amount) (weight Amount, counts bool) {
 	switch m {
 	case Sum:
@@ -73,6 +75,17 @@ func (m Measure) Weigh(a Amount) (weight Amount, counts bool) {
 	default:
 		return a.Abs(), true
 	}
+}
+
+// Join is the total of two sets of rows that have nothing in common, given the total of each.
+func (m Measure) Join(a, b Total) Total {
+	switch {
+	case m != Max:
+		return a.Add(b)
+	case b.Cmp(a) > 0:
+		return b
+	}
+	return a
 }
 
 // Shrinks reports whether adding a row can lower the total.
@@ -102,6 +115,10 @@ type Rule struct {
 	// Quiet is for how long after an edge the next ones raise no alert, whole microseconds, 0 for not at all: an edge at t
 	// is silent if another edge of the user, silent ones too, lies in [t-Quiet, t).
 	Quiet time.Duration
+	// Rearms says that after an edge further ones raise no alert until the total before some row of the user is at or
+	// below Rearm, which is at Limit's scale, not below zero and not above Limit. Of measures that cannot shrink only.
+	Rearms bool
+	Rearm  Total
 }
 
 // TierID is the ID of the tier of a rule with a limit, whose scale is that of the measure: the limit is written without
@@ -121,7 +138,7 @@ func (r *Rule) Of() string {
 }
 
 // Fingerprint identifies what decides a rule's edges, and where they go: id, window, limit, measure, where, that it
-// is a shadow, and quiet. Severity and description may change without it.
+// is a shadow, quiet and rearm. Severity and description may change without it.
 func (r *Rule) Fingerprint() uint64 {
 	h := fnv.New64a()
 	hi, lo := r.Limit.Words()
@@ -132,6 +149,10 @@ func (r *Rule) Fingerprint() uint64 {
 	if r.Quiet != 0 {
 		decides = append(decides, "quiet", r.Quiet.String())
 	}
+	if r.Rearms {
+		hi, lo := r.Rearm.Words()
+		decides = append(decides, "rearm", fmt.Sprint(hi, lo))
+	}
 	for _, s := range decides {
 		_ = binary.Write(h, binary.BigEndian, uint32(len(s)))
 		h.Write([]byte(s))
@@ -139,12 +160,20 @@ func (r *Rule) Fingerprint() uint64 {
 	return h.Sum64()
 }
 
-// Reach is for how long after its time a row may decide about alerts.
-func (r *Rule) Reach() time.Duration { return r.Window + r.Quiet }
+// Reach is for how long after its time a row may decide about alerts. Of a rule that rearms there is no bound but this.
+func (r *Rule) Reach() time.Duration {
+	if r.Rearms {
+		return 250 * 365 * 24 * time.Hour
+	}
+	return r.Window + r.Quiet
+}
+
+// Silences reports whether some edges of the rule raise no alert.
+func (r *Rule) Silences() bool { return r.Quiet != 0 || r.Rearms }
 
 // Unsteady reports whether a row that is added can make an alert of what was none although the total is as high without
 // it: it lowers the total before an edge, or another edge, after which this one was silent, is one no more.
-func (r *Rule) Unsteady() bool { return r.Measure.Shrinks() || r.Quiet != 0 }
+func (r *Rule) Unsteady() bool { return r.Measure.Shrinks() || r.Silences() }
 
 // RuleSet is everything that instances of one group must agree on.
 type RuleSet struct {
@@ -163,11 +192,11 @@ func (s *RuleSet) Longest() time.Duration {
 	return d
 }
 
-// Furthest is the furthest reach of the rules.
+// Furthest is the longest window of the rules, with the time for which its rule is quiet.
 func (s *RuleSet) Furthest() time.Duration {
 	var d time.Duration
 	for i := range s.Rules {
-		d = max(d, s.Rules[i].Reach())
+		d = max(d, s.Rules[i].Window+s.Rules[i].Quiet)
 	}
 	return d
 }

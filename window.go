@@ -114,8 +114,8 @@ type DistrustReason string
 
 // The reasons.
 const (
-	ByCommand  DistrustReason = "command" // of `brimline distrust`
-	ByRefusals DistrustReason = "refuted" // PostgreSQL has refuted an edge of the user, and has done so again for a while
+	ByCommand    DistrustReason = "command" // of `brimline distrust`
+	ByDismissals DistrustReason = "refuted" // PostgreSQL has dismissed an edge of the user, and has done so again for a while
 )
 
 // asksAfter is after how long PostgreSQL is asked about a distrusted user's rows once more. What it did not show yet at
@@ -214,9 +214,9 @@ type EdgeStatus uint8
 
 // The states of an announced edge.
 const (
-	Announced EdgeStatus = iota // PostgreSQL has not refuted it
-	Disturbed                   // announced, and rows of its window were removed or lowered since
-	Disproved                   // PostgreSQL refuted it; rows of its window may bring it back
-	Unjudged                    // its candidate became a dead letter; any change to rows of its window has it judged again
-	Touched                     // announced, and rows came into its window since
+	Announced     EdgeStatus = iota // PostgreSQL has not dismissed it
+	Disturbed                       // announced, and rows of its window were removed or lowered since
+	EdgeDismissed                   // PostgreSQL dismissed it; rows of its window may bring it back
+	Unjudged                        // its candidate became a dead letter; any change to rows of its window has it judged again
+	Touched                         // announced, and rows came into its window since
 )

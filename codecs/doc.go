@@ -1,12 +1,26 @@
-// Package codecs holds every byte layout that brimline reads or writes.
+// Package codecs holds every byte layout that brimline writes.
 //
-// Change events come in through [Debezium]. Between the stages, [Change] and
-// [Window] are compact binary, because they are written once per row; what
-// people and other programs read ([Alert], [Candidate], [DeadLetter],
-// [AlertLog], [RuleSet]) is JSON. Both kinds carry a version: the first byte,
-// or the member "version". A decoder reads every version ever released;
-// testdata/wire keeps bytes of each.
+// Between the stages, [Change], [Window] and [Candidates] are compact, because they are written once per row. Records
+// that people and other programs read ([Alert], [DeadLetter], [AlertLog], [RuleSet], [Settings], [Proof]) are JSON.
+// Both kinds carry a version: the first byte, or the member "version". A decoder reads every version ever released;
+// testdata/wire keeps bytes of each. Change events of connectors, which others write, are read by package debezium.
 //
-// The codecs have the shape of goka's Codec without importing it. They hold no
-// state, may be used concurrently, and never panic on input.
+// The codecs have the shape of goka's Codec without importing it. They hold no state, may be used concurrently, and
+// never panic on input.
+//
+// # Files
+//
+//   - change.go: changes of rows, and answers, from route and verify to window.
+//   - window.go: the values of the window table, part by part; window_rows.go, window_stamps.go, window_rules.go,
+//     window_versions.go, window_log.go and window_asked.go: how each part lies.
+//   - segments.go: a user's state put together from such values.
+//   - candidate.go, again.go: candidates and questions from window to verify, and questions that verify asks again.
+//   - alert.go, alertlog.go, deadletter.go: alerts, the newest of a user, records that could not be taken.
+//   - rules.go, settings.go, report.go: the rules of a group, what its rows mean, and its newest proof.
+//   - fit.go: bounds in bytes on records that may be large.
+//   - wire.go, record.go: what binary layouts share, and what JSON records share.
+//   - raw.go: bytes as they are.
+//
+// settings.go alone imports package debezium: its record says in which units and types the decoder reads rows, and is
+// in the decoder's words. Package debezium knows nothing of this one.
 package codecs

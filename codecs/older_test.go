@@ -98,7 +98,7 @@ func TestOlderLayoutsSayWhatTheySaid(t *testing.T) {
 		"window-v2/tail.hex":        exampleTail(t),
 		"window-v2/asked.hex":       exampleAsked(t),
 		"window-v2/empty.hex":       &brimline.Window{Floor: brimline.MinTime},
-		"change-v2/refuted.hex":     exampleChange(t, brimline.Refuted),
+		"change-v2/refuted.hex":     exampleChange(t, brimline.Dismissal),
 		"change-v2/unjudgeable.hex": exampleChange(t, brimline.Unjudgeable),
 		"change-v2/retry.hex":       exampleChange(t, brimline.Retry),
 		// What only commits between two releases wrote.

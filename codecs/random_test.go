@@ -8,6 +8,7 @@ import (
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/codecs"
+	"github.com/brimline/brimline/codecs/debezium"
 )
 
 // Random values of the domain, for round trips.
@@ -121,11 +122,11 @@ func anyChange() *rapid.Generator[*brimline.Change] {
 			c.Reason = brimline.DistrustReason(rapid.String().Draw(t, "reason"))
 			c.Edges, c.Rule = []brimline.Time{anyTime().Draw(t, "edge")}, rapid.Uint64().Draw(t, "rule")
 			c.Cause = rapid.Int64().Draw(t, "cause")
-		case brimline.Restored, brimline.StillRefuted:
+		case brimline.Restored, brimline.StillDismissed:
 			c.Row = anyRow(c.User).Draw(t, "row")
 			c.Edges, c.Rule = []brimline.Time{anyTime().Draw(t, "edge")}, rapid.Uint64().Draw(t, "rule")
 			c.Cause = rapid.Int64().Draw(t, "cause")
-		case brimline.Refuted:
+		case brimline.Dismissal:
 			c.Edges, c.Rule, c.Cause = []brimline.Time{
 				anyTime().Draw(t, "edge"),
 			}, rapid.Uint64().
@@ -241,17 +242,19 @@ func anyCause() *rapid.Generator[brimline.Cause] {
 
 func anyRule() *rapid.Generator[brimline.Rule] {
 	return rapid.Custom(func(t *rapid.T) brimline.Rule {
-		return brimline.Rule{
-			ID: rapid.String().
-				Draw(t, "id"),
+		r := brimline.Rule{
+			ID:     rapid.String().Draw(t, "id"),
 			Window: time.Duration(rapid.Int64Range(0, math.MaxInt64/1000).Draw(t, "window")) * time.Microsecond,
-			Limit:  anyTotal().Draw(t, "limit"), Measure: brimline.Measure(rapid.IntRange(0, 4).Draw(t, "measure")),
-			Where: rapid.String().
-				Draw(t, "where"),
-			Severity: rapid.String().Draw(t, "severity"), Description: rapid.String().Draw(t, "description"),
-			Quiet:  time.Duration(rapid.Int64Range(0, math.MaxInt64/1000).Draw(t, "quiet")) * time.Microsecond,
-			Shadow: rapid.Bool().Draw(t, "shadow"),
+			Limit:  anyTotal().Draw(t, "limit"), Measure: rapid.SampledFrom(brimline.Measures()).Draw(t, "measure"),
+			Where: rapid.String().Draw(t, "where"), Severity: rapid.String().Draw(t, "severity"),
+			Description: rapid.String().Draw(t, "description"),
+			Quiet:       time.Duration(rapid.Int64Range(0, math.MaxInt64/1000).Draw(t, "quiet")) * time.Microsecond,
+			Shadow:      rapid.Bool().Draw(t, "shadow"),
 		}
+		if r.Rearms = rapid.Bool().Draw(t, "rearms"); r.Rearms {
+			r.Rearm = anyTotal().Draw(t, "rearm")
+		}
+		return r
 	})
 }
 
@@ -406,14 +409,14 @@ func anySettings() *rapid.Generator[*codecs.GroupSettings] {
 				names.Draw(t, "id"),
 			), User: rapid.String().Draw(t, "user"), Amount: rapid.String().Draw(t, "amount"),
 			Time: rapid.String().Draw(t, "time"), Scale: rapid.IntRange(0, brimline.MaxScale).Draw(t, "scale"),
-			Format: rapid.SampledFrom([]codecs.Format{codecs.FormatAuto, codecs.FormatFlat}).
+			Format: rapid.SampledFrom([]debezium.Format{debezium.FormatAuto, debezium.FormatFlat}).
 				Draw(t, "format"),
 			AllowFloatAmounts: rapid.Bool().Draw(t, "floats"),
-			TimeUnit:          rapid.SampledFrom([]codecs.TimeUnit{codecs.UnitAuto, codecs.UnitNs}).Draw(t, "unit"),
-			Decimals: rapid.SampledFrom([]codecs.Decimals{codecs.DecimalsAuto, codecs.DecimalsNumeric}).Draw(t,
+			TimeUnit:          rapid.SampledFrom([]debezium.TimeUnit{debezium.UnitAuto, debezium.UnitNs}).Draw(t, "unit"),
+			Decimals: rapid.SampledFrom([]debezium.Decimals{debezium.DecimalsAuto, debezium.DecimalsNumeric}).Draw(t,
 				"decimals"),
-			DecidedUnit: rapid.SampledFrom([]codecs.TimeUnit{"", codecs.UnitMs}).Draw(t, "decided unit"),
-			DecidedDecimals: rapid.SampledFrom([]codecs.Decimals{"", codecs.DecimalsString}).
+			DecidedUnit: rapid.SampledFrom([]debezium.TimeUnit{"", debezium.UnitMs}).Draw(t, "decided unit"),
+			DecidedDecimals: rapid.SampledFrom([]debezium.Decimals{"", debezium.DecimalsString}).
 				Draw(t, "decided decimals"),
 			AmountColumnScale: scale.Draw(t, "column scale"),
 			AmountMinorUnits:  rapid.IntRange(0, brimline.MaxScale).Draw(t, "minor units"),
@@ -421,7 +424,7 @@ func anySettings() *rapid.Generator[*codecs.GroupSettings] {
 			Program: rapid.String().Draw(t, "program"), At: anyTime().Draw(t, "at"),
 		}
 		if rapid.Bool().Draw(t, "identity") {
-			s.Identity = codecs.Identity{
+			s.Identity = debezium.Identity{
 				Known:   true,
 				Full:    rapid.Bool().Draw(t, "full"),
 				Columns: none(names.Draw(t, "of")),
@@ -429,9 +432,9 @@ func anySettings() *rapid.Generator[*codecs.GroupSettings] {
 		}
 		for _, name := range names.Draw(t, "columns") {
 			if s.Facts == nil {
-				s.Facts = map[string]codecs.ColumnFacts{}
+				s.Facts = map[string]debezium.ColumnFacts{}
 			}
-			s.Facts[name] = codecs.ColumnFacts{
+			s.Facts[name] = debezium.ColumnFacts{
 				Type: "t" + rapid.String().Draw(t, "type"), Precision: rapid.IntRange(0, 6).Draw(t, "precision"),
 				Scale: rapid.Ptr(rapid.IntRange(-1000, 1000), true).
 					Draw(t, "decimals"),

@@ -33,6 +33,7 @@ type ruleRecord struct {
 	Severity    string           `json:"severity,omitempty"`
 	Description string           `json:"description,omitempty"`
 	Quiet       string           `json:"quiet,omitempty"`
+	Rearm       string           `json:"rearm,omitempty"`
 	Mode        string           `json:"mode,omitempty"`
 }
 
@@ -155,6 +156,9 @@ func ruleOf(r *brimline.Rule, scale int) (ruleRecord, error) {
 	window, err := formatDuration(r.Window)
 	record := ruleRecord{ID: r.ID, Window: window, Limit: r.Limit.Format(r.Measure.Scale(scale)), Measure: r.Measure,
 		Where: r.Where, Severity: r.Severity, Description: r.Description}
+	if r.Rearms {
+		record.Rearm = r.Rearm.Format(r.Measure.Scale(scale))
+	}
 	if r.Quiet != 0 && err == nil {
 		record.Quiet, err = formatDuration(r.Quiet)
 	}
@@ -175,6 +179,12 @@ func (r *ruleRecord) rule(scale int) (out brimline.Rule, err error) {
 	}
 	if r.Quiet != "" {
 		if out.Quiet, err = parseDuration(r.Quiet); err != nil {
+			return out, err
+		}
+	}
+	if r.Rearm != "" {
+		out.Rearms = true
+		if out.Rearm, err = brimline.ParseTotal(r.Rearm, r.Measure.Scale(scale)); err != nil {
 			return out, err
 		}
 	}

@@ -37,6 +37,7 @@ func TestAlertsMatchTheirSchema(t *testing.T) {
 		"verified":         encode(t, codecs.Alert{}, exampleAlert(t)),
 		"dismissed":        encode(t, codecs.Alert{}, exampleDismissed(t)),
 		"quiet":            encode(t, codecs.Alert{}, exampleQuiet(t)),
+		"unarmed":          encode(t, codecs.Alert{}, exampleUnarmed(t)),
 		"unverified":       encode(t, codecs.Alert{}, exampleUnverified(t)),
 		"superseding":      encode(t, codecs.Alert{}, exampleSuperseded(t)),
 		"other years":      encode(t, codecs.Alert{}, old),

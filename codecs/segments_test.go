@@ -25,7 +25,7 @@ func log(t *testing.T) (value *brimline.Window, segments map[uint64][]byte, whol
 			Changed: []brimline.RowVersion{{ID: "a", Offset: 1, Time: 12}, {ID: "b", Offset: 2, Time: 30}}}),
 		4: encode(t, codecs.WindowPart{}, &brimline.Window{Last: 20, Floor: brimline.MinTime,
 			Rows: []brimline.Row{row("2", 22, 25), row("4", 4, 40)}, Gone: []string{"2", "3"},
-			Rules:   []brimline.RuleState{{Rule: 7, Edges: []brimline.Edge{edge(20, brimline.Disproved)}, Forgotten: []brimline.Time{30}}},
+			Rules:   []brimline.RuleState{{Rule: 7, Edges: []brimline.Edge{edge(20, brimline.EdgeDismissed)}, Forgotten: []brimline.Time{30}}},
 			Changed: []brimline.RowVersion{{ID: "b", Offset: 9, Time: 31}}}),
 	}
 	older := brimline.Segments{First: 3, Next: 5, Check: codecs.SegmentCheck(segments[3]) ^ codecs.SegmentCheck(segments[4])}
@@ -33,7 +33,7 @@ func log(t *testing.T) (value *brimline.Window, segments map[uint64][]byte, whol
 	value = &brimline.Window{Last: 30, Floor: 15, Scale: 2, Older: older, Rules: rules, Gone: []string{"4"}, Rows: []brimline.Row{row("5", 5, 50)}}
 	whole = &brimline.Window{Last: 30, Floor: 15, Scale: 2, Older: older,
 		Rows:    []brimline.Row{row("2", 22, 25), row("5", 5, 50)},
-		Rules:   []brimline.RuleState{{Rule: 8, Quiet: 5}, {Rule: 7, Edges: []brimline.Edge{edge(20, brimline.Disproved), edge(50, 0)}}},
+		Rules:   []brimline.RuleState{{Rule: 8, Quiet: 5}, {Rule: 7, Edges: []brimline.Edge{edge(20, brimline.EdgeDismissed), edge(50, 0)}}},
 		Changed: []brimline.RowVersion{{ID: "b", Offset: 9, Time: 31}}}
 	return value, segments, whole
 }

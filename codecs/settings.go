@@ -6,10 +6,11 @@ import (
 	"slices"
 
 	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/codecs/debezium"
 )
 
-// GroupSettings is what the rows of a group mean, as its first instance wrote it down: which table's they are, and in
-// which units and types they are read. Members with another meaning must not share a table.
+// GroupSettings says what the rows of a group mean, as its first instance wrote it down: the table that they are of, and
+// the units and types in which debezium.Decoder reads them. Members with another meaning must not share a table.
 type GroupSettings struct {
 	Source string // topic of the change stream
 	Table  string
@@ -18,23 +19,24 @@ type GroupSettings struct {
 	Amount string
 	Time   string
 	Scale  int // decimals of amounts
-	Format Format
-	// TimeUnit, Decimals, AmountColumnScale, AmountMinorUnits and AllowFloatAmounts are the settings (DebeziumOptions).
-	TimeUnit          TimeUnit
-	Decimals          Decimals
+	Format debezium.Format
+	// TimeUnit, Decimals, AmountColumnScale, AmountMinorUnits and AllowFloatAmounts are the settings, as in
+	// debezium.Options.
+	TimeUnit          debezium.TimeUnit
+	Decimals          debezium.Decimals
 	AmountColumnScale *int
 	AmountMinorUnits  int
 	AllowFloatAmounts bool
 
-	// DecidedUnit and DecidedDecimals are what was found out where the settings leave it open (DebeziumOptions); empty
-	// where nothing had to be, or no record has shown it yet.
-	DecidedUnit     TimeUnit
-	DecidedDecimals Decimals
+	// DecidedUnit and DecidedDecimals are what the checks at the start found where the settings leave it open, as in
+	// debezium.Options. They are empty where nothing had to be found, or no record has shown it yet.
+	DecidedUnit     debezium.TimeUnit
+	DecidedDecimals debezium.Decimals
 
 	// TableOID is the table's in PostgreSQL; 0, like no Facts, where the catalog has not been read yet.
 	TableOID uint32
-	Facts    map[string]ColumnFacts // of the columns above and of those of the rules
-	Identity Identity
+	Facts    map[string]debezium.ColumnFacts // of the columns above and of those of the rules
+	Identity debezium.Identity
 
 	// Flow is the version of the streams between the stages, from 2 on; 0 is the first. Records of the second have a
 	// version of their own: a program that knows the first alone would leave a stream unread.
@@ -46,37 +48,33 @@ type GroupSettings struct {
 	At      brimline.Time
 }
 
-// UnitAdaptive is the unit of Debezium's default mode: milliseconds for columns of at most three fraction digits,
-// else microseconds.
-const UnitAdaptive TimeUnit = "adaptive"
-
 // Settings is the codec of *GroupSettings, a record of the rules topic.
 type Settings struct{}
 
 type settingsRecord struct {
-	Version           int             `json:"version"`
-	By                string          `json:"by"`
-	Program           string          `json:"program"`
-	At                *brimline.Time  `json:"at,omitempty"`
-	Source            string          `json:"source"`
-	Table             string          `json:"table"`
-	ID                []string        `json:"id_columns"`
-	User              string          `json:"user_column"`
-	Amount            string          `json:"amount_column"`
-	Time              string          `json:"time_column"`
-	Scale             int             `json:"scale"`
-	Format            Format          `json:"format"`
-	AllowFloatAmounts bool            `json:"allow_float_amounts"`
-	TimeUnit          TimeUnit        `json:"time_unit"`
-	Decimals          Decimals        `json:"decimals"`
-	AmountColumnScale *int            `json:"amount_column_scale,omitempty"`
-	AmountMinorUnits  int             `json:"amount_minor_units"`
-	Flow              int             `json:"flow,omitempty"`
-	DecidedUnit       TimeUnit        `json:"decided_unit,omitempty"`
-	DecidedDecimals   Decimals        `json:"decided_decimals,omitempty"`
-	TableOID          uint32          `json:"table_oid,omitempty"`
-	Columns           []factsRecord   `json:"columns,omitempty"`
-	Identity          *identityRecord `json:"replica_identity,omitempty"`
+	Version           int               `json:"version"`
+	By                string            `json:"by"`
+	Program           string            `json:"program"`
+	At                *brimline.Time    `json:"at,omitempty"`
+	Source            string            `json:"source"`
+	Table             string            `json:"table"`
+	ID                []string          `json:"id_columns"`
+	User              string            `json:"user_column"`
+	Amount            string            `json:"amount_column"`
+	Time              string            `json:"time_column"`
+	Scale             int               `json:"scale"`
+	Format            debezium.Format   `json:"format"`
+	AllowFloatAmounts bool              `json:"allow_float_amounts"`
+	TimeUnit          debezium.TimeUnit `json:"time_unit"`
+	Decimals          debezium.Decimals `json:"decimals"`
+	AmountColumnScale *int              `json:"amount_column_scale,omitempty"`
+	AmountMinorUnits  int               `json:"amount_minor_units"`
+	Flow              int               `json:"flow,omitempty"`
+	DecidedUnit       debezium.TimeUnit `json:"decided_unit,omitempty"`
+	DecidedDecimals   debezium.Decimals `json:"decided_decimals,omitempty"`
+	TableOID          uint32            `json:"table_oid,omitempty"`
+	Columns           []factsRecord     `json:"columns,omitempty"`
+	Identity          *identityRecord   `json:"replica_identity,omitempty"`
 }
 
 type factsRecord struct {
@@ -150,16 +148,17 @@ func (Settings) Decode(b []byte) (any, error) {
 		s.ID = nil
 	}
 	if len(r.Columns) > 0 {
-		s.Facts = make(map[string]ColumnFacts, len(r.Columns))
+		s.Facts = make(map[string]debezium.ColumnFacts, len(r.Columns))
 	}
 	for _, c := range r.Columns {
 		if _, twice := s.Facts[c.Name]; twice || c.Type == "" {
 			return nil, corrupt(aSettings, fmt.Errorf("column %q", c.Name))
 		}
-		s.Facts[c.Name] = ColumnFacts{c.Type, c.Precision, c.Scale, c.Default, c.NotNull}
+		s.Facts[c.Name] = debezium.ColumnFacts{Type: c.Type, Precision: c.Precision, Scale: c.Scale, Default: c.Default,
+			NotNull: c.NotNull}
 	}
 	if i := r.Identity; i != nil {
-		s.Identity = Identity{Known: true, Full: i.Full, Columns: i.Columns}
+		s.Identity = debezium.Identity{Known: true, Full: i.Full, Columns: i.Columns}
 	}
 	if err := s.check(); err != nil {
 		return nil, corrupt(aSettings, err)
@@ -173,17 +172,17 @@ func (s *GroupSettings) check() error {
 		return fmt.Errorf("flow %d", s.Flow)
 	case s.Scale < 0 || s.Scale > brimline.MaxScale:
 		return fmt.Errorf("scale %d", s.Scale)
-	case !slices.Contains([]Format{FormatAuto, FormatEnvelope, FormatFlat}, s.Format):
+	case !s.Format.Valid():
 		return fmt.Errorf("format %q", s.Format)
-	case !slices.Contains([]TimeUnit{UnitAuto, UnitMs, UnitUs, UnitNs}, s.TimeUnit):
+	case !s.TimeUnit.Valid():
 		return fmt.Errorf("time unit %q", s.TimeUnit)
-	case !slices.Contains([]TimeUnit{"", UnitMs, UnitUs, UnitNs}, s.DecidedUnit):
+	case !s.DecidedUnit.ValidDecided():
 		return fmt.Errorf("decided time unit %q", s.DecidedUnit)
-	case !slices.Contains([]Decimals{DecimalsAuto, DecimalsPrecise, DecimalsString, DecimalsNumeric}, s.Decimals):
+	case !s.Decimals.Valid():
 		return fmt.Errorf("decimals %q", s.Decimals)
-	case !slices.Contains([]Decimals{"", DecimalsPrecise, DecimalsString}, s.DecidedDecimals):
+	case !s.DecidedDecimals.ValidDecided():
 		return fmt.Errorf("decided decimals %q", s.DecidedDecimals)
-	case s.AmountColumnScale != nil && (*s.AmountColumnScale < 0 || *s.AmountColumnScale > maxDecimalScale):
+	case s.AmountColumnScale != nil && (*s.AmountColumnScale < 0 || *s.AmountColumnScale > debezium.MaxColumnScale):
 		return fmt.Errorf("amount column scale %d", *s.AmountColumnScale)
 	case s.AmountMinorUnits < 0 || s.AmountMinorUnits > brimline.MaxScale:
 		return fmt.Errorf("amount minor units %d", s.AmountMinorUnits)
@@ -194,11 +193,11 @@ func (s *GroupSettings) check() error {
 // Known reports whether the record says what the columns are.
 func (s *GroupSettings) Known() bool { return len(s.Facts) > 0 }
 
-// Unit is the unit of times that are bare numbers: as it was set or found out, UnitAdaptive where it follows from each
-// column's precision, empty where that is not known.
-func (s *GroupSettings) Unit() TimeUnit {
+// Unit is the unit of times that are bare numbers: the one that was set or found; else the adaptive mode's for the
+// precision of the time column; empty where that is not known.
+func (s *GroupSettings) Unit() debezium.TimeUnit {
 	switch {
-	case s.TimeUnit != UnitAuto:
+	case s.TimeUnit != debezium.UnitAuto:
 		return s.TimeUnit
 	case s.DecidedUnit != "":
 		return s.DecidedUnit
@@ -208,16 +207,16 @@ func (s *GroupSettings) Unit() TimeUnit {
 	return ""
 }
 
-func (s *GroupSettings) adaptiveUnit() TimeUnit {
+func (s *GroupSettings) adaptiveUnit() debezium.TimeUnit {
 	if f, ok := s.Facts[s.Time]; ok && f.Type == "timestamp" {
-		return adaptiveUnit(&f)
+		return f.AdaptiveUnit()
 	}
 	return ""
 }
 
 // DecimalsKnown is how decimals come as text: as it was set or found out, else empty.
-func (s *GroupSettings) DecimalsKnown() Decimals {
-	if s.Decimals != DecimalsAuto {
+func (s *GroupSettings) DecimalsKnown() debezium.Decimals {
+	if s.Decimals != debezium.DecimalsAuto {
 		return s.Decimals
 	}
 	return s.DecidedDecimals

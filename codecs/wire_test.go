@@ -19,6 +19,7 @@ import (
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/codecs"
+	"github.com/brimline/brimline/codecs/debezium"
 )
 
 // codec is goka's Codec.
@@ -176,6 +177,15 @@ func exampleQuiet(t testing.TB) *brimline.Alert {
 	return a
 }
 
+// exampleUnarmed is an edge of a rule that is not armed.
+func exampleUnarmed(t testing.TB) *brimline.Alert {
+	a := exampleAlert(t)
+	rule := &a.Candidate.Rule
+	rule.Rearms, rule.Rearm = true, brimline.Amount(270050).Total()
+	a.Reason, a.AsOfNow, a.Verification.Status = brimline.ReasonNotRearmed, nil, brimline.Dismissed
+	return a
+}
+
 func exampleQuestions(t testing.TB) []brimline.Candidate {
 	first := exampleDismissed(t).Candidate
 	second := first
@@ -203,7 +213,7 @@ func exampleWindow(t testing.TB) *brimline.Window {
 			},
 		),
 		Rules: []brimline.RuleState{{Rule: 0xdeadbeefcafe, Edges: []brimline.Edge{
-			{Time: edge - 5_000_000, Cause: brimline.Cause{Offset: 12}, Status: brimline.Disproved},
+			{Time: edge - 5_000_000, Cause: brimline.Cause{Offset: 12}, Status: brimline.EdgeDismissed},
 			{Time: edge, Cause: brimline.Cause{Offset: 4711, Index: 1}}}}, {Rule: math.MaxUint64}},
 	}
 }
@@ -338,7 +348,7 @@ func exampleChange(t testing.TB, kind brimline.ChangeKind) *brimline.Change {
 		c.Row, c.Source, c.Cause = brimline.Transaction{}, brimline.Source{}, 4711
 	case brimline.AskAgain:
 		c.Row, c.Source, c.Cause, c.Index = brimline.Transaction{}, brimline.Source{}, 4711, 2
-	case brimline.Refuted:
+	case brimline.Dismissal:
 		c.Rule, c.Edges, c.Cause, c.Row = 0xdeadbeefcafe, []brimline.Time{a.Edge}, 4711, brimline.Transaction{}
 	}
 	return c
@@ -374,18 +384,18 @@ func exampleSettings(t testing.TB) *codecs.GroupSettings {
 	return &codecs.GroupSettings{
 		Source: "postgres.streaming.transactions", Table: "streaming.transactions", ID: []string{"id", "booked"},
 		User:   "user_id",
-		Amount: "amount", Time: "booked", Scale: 2, Format: codecs.FormatAuto, TimeUnit: codecs.UnitAuto,
-		Decimals: codecs.DecimalsPrecise, AmountColumnScale: &one, DecidedUnit: codecs.UnitMs,
-		DecidedDecimals: codecs.DecimalsString,
+		Amount: "amount", Time: "booked", Scale: 2, Format: debezium.FormatAuto, TimeUnit: debezium.UnitAuto,
+		Decimals: debezium.DecimalsPrecise, AmountColumnScale: &one, DecidedUnit: debezium.UnitMs,
+		DecidedDecimals: debezium.DecimalsString,
 		TableOID:        16384,
-		Facts: map[string]codecs.ColumnFacts{
+		Facts: map[string]debezium.ColumnFacts{
 			"id": {
 				Type:    "int8",
 				NotNull: true,
 			}, "booked": {Type: "timestamp", Precision: 3, NotNull: true, Default: &preset},
 			"amount": {Type: "numeric", Scale: &one},
 		},
-		Identity: codecs.Identity{Known: true, Columns: []string{"id", "booked"}}, By: "host-1", Program: "v0.1.0",
+		Identity: debezium.Identity{Known: true, Columns: []string{"id", "booked"}}, By: "host-1", Program: "v0.1.0",
 		At: at(t, "2026-01-08T12:00:00.123456Z"),
 	}
 }
@@ -403,7 +413,7 @@ func TestGoldenBytes(t *testing.T) {
 		{"change-v3/truncate.hex", codecs.Change{}, exampleChange(t, brimline.Truncate)},
 		{"change-v3/edges-found.hex", codecs.Change{}, exampleChange(t, brimline.EdgesFound)},
 		{"change-v3/edges-found-apart.hex", codecs.Change{}, exampleFoundApart(t)},
-		{"change-v3/refuted.hex", codecs.Change{}, exampleChange(t, brimline.Refuted)},
+		{"change-v3/refuted.hex", codecs.Change{}, exampleChange(t, brimline.Dismissal)},
 		{"change-v3/unjudgeable.hex", codecs.Change{}, exampleChange(t, brimline.Unjudgeable)},
 		{"change-v3/retry.hex", codecs.Change{}, exampleChange(t, brimline.Retry)},
 		{"change-v3/insert.hex", codecs.Change{}, exampleInsert(t)},
@@ -430,6 +440,7 @@ func TestGoldenBytes(t *testing.T) {
 		{"alert-v1/verified.json", codecs.Alert{}, alert},
 		{"alert-v1/dismissed.json", codecs.Alert{}, exampleDismissed(t)},
 		{"alert-v1/quiet.json", codecs.Alert{}, exampleQuiet(t)},
+		{"alert-v1/rearm.json", codecs.Alert{}, exampleUnarmed(t)},
 		{"again-v1/again.json", codecs.Again{}, &brimline.Again{Candidate: alert.Candidate,
 			Database: brimline.Figures{Before: total("0"), Total: total("441.50"), Count: 1},
 			First:    alert.Verification.At, Since: alert.Verification.At + 10_000_000}},
@@ -444,7 +455,7 @@ func TestGoldenBytes(t *testing.T) {
 			LSN:  0x16B374D848,
 			Took: 1500 * time.Millisecond, Edges: 1308, Alerts: 1307, Missing: 1, Superseded: 4, Outdated: 3, False: 2, By: "host-1"}},
 		{"settings-v1/unknown.json", codecs.Settings{}, &codecs.GroupSettings{
-			Source: "t", Table: "public.t", ID: []string{"id"}, User: "u", Amount: "a", Time: "at", Format: codecs.FormatFlat, TimeUnit: codecs.UnitUs, Decimals: codecs.DecimalsAuto, AmountMinorUnits: 2, AllowFloatAmounts: true}},
+			Source: "t", Table: "public.t", ID: []string{"id"}, User: "u", Amount: "a", Time: "at", Format: debezium.FormatFlat, TimeUnit: debezium.UnitUs, Decimals: debezium.DecimalsAuto, AmountMinorUnits: 2, AllowFloatAmounts: true}},
 		{"deadletter-v1/text.json", codecs.DeadLetter{}, &brimline.DeadLetter{Topic: "postgres.streaming.transactions", Partition: 1, Offset: 2,
 			Key: []byte(`{"id":1}`), Value: []byte("{\"user_id\":\"\x1b[31m<b>\"}"), Headers: []brimline.Header{{Key: "h", Value: []byte{0, 255}}, {Key: "\xff"}},
 			Kind: "broken_json", Error: "not JSON", Remedy: "find out who writes", At: alert.Candidate.Edge, User: "27956157", Row: "200"}},

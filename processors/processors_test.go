@@ -29,10 +29,10 @@ func TestEveryStreamIsInTheTopology(t *testing.T) {
 	s := NewStreams("g", "source", "alerts")
 	seen := map[string]bool{s.Rules: true, s.Reports: true} // no part of the flow
 	for _, st := range Topology(s) {
-		for _, e := range append(append([]Edge{}, st.In...), st.Out...) {
+		for _, e := range append(append([]Stream{}, st.In...), st.Out...) {
 			seen[e.Topic] = true
 		}
-		for _, e := range []*Edge{st.Table, st.Loop} {
+		for _, e := range []*Stream{st.Table, st.Loop} {
 			if e != nil {
 				seen[e.Topic] = true
 			}

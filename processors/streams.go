@@ -13,7 +13,7 @@ type Streams struct {
 	DeadLetters string // records that could not be taken in
 	Candidates  string // edges, and what else live rows ask of PostgreSQL
 	Questions   string // what old rows ask of PostgreSQL, which nothing live waits for
-	Again       string // edges that PostgreSQL refused, to be asked about again
+	Again       string // edges that PostgreSQL dismissed, to be asked about again
 	Dismissed   string // candidates that PostgreSQL did not confirm
 	Shadow      string // alerts of rules that are on trial
 	Alerts      string // what it is all for

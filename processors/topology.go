@@ -16,15 +16,15 @@ func StageNames() []StageName { return []StageName{Route, Window, Verify, Index}
 
 // FlowVersion says which streams there are between stages and what is in them. Members of a group with different ones
 // would leave something unread, so they never share it. 1: all candidates in one stream; 2: questions about old rows
-// travel apart; 3: the questions of a message are one record; 4: refused edges are asked about again; 5: changes and
+// travel apart; 3: the questions of a message are one record; 4: dismissed edges are asked about again; 5: changes and
 // windows say where they stand in the source, and window writes to changes; 6: verify's position names users who are
 // kept back, and candidates name later edges; 7: PostgreSQL is asked about users above a limit, rules may be shadows,
 // and
 // windows note their newest change.
 const FlowVersion = 7
 
-// Edge is one stream that a stage reads or writes.
-type Edge struct {
+// Stream is one stream that a stage reads or writes.
+type Stream struct {
 	Topic string
 	Key   string // what its records are keyed by
 	What  string // what its records are
@@ -34,47 +34,47 @@ type Edge struct {
 type Stage struct {
 	Name  StageName
 	Group string
-	In    []Edge
-	Out   []Edge
-	Table *Edge // goka table, nil for a stateless stage
-	Loop  *Edge // goka loop, nil where there is none
+	In    []Stream
+	Out   []Stream
+	Table *Stream // goka table, nil for a stateless stage
+	Loop  *Stream // goka loop, nil where there is none
 }
 
 // Topology is the flow as data. `brimline topology` prints it, the app creates
 // topics from it, and a golden file guards it.
 func Topology(s Streams) []Stage {
-	changes := Edge{s.Changes, "user", "changes to a user's rows, and verify's answers"}
-	candidates := Edge{s.Candidates, "user", "edges to be asked of PostgreSQL"}
-	questions := Edge{s.Questions, "user", "what old rows ask of PostgreSQL, which nothing live waits for"}
-	again := Edge{s.Again, "user", "edges that PostgreSQL refused, to be asked about again"}
-	dead := Edge{s.DeadLetters, "as it came", "records that could not be taken in"}
-	alerts := Edge{s.Alerts, "user/rule/edge-time", "verified alerts, each once"}
-	shadow := Edge{s.Shadow, "user/rule/edge-time", "the same of rules that are on trial"}
+	changes := Stream{s.Changes, "user", "changes to a user's rows, and verify's answers"}
+	candidates := Stream{s.Candidates, "user", "edges to be asked of PostgreSQL"}
+	questions := Stream{s.Questions, "user", "what old rows ask of PostgreSQL, which nothing live waits for"}
+	again := Stream{s.Again, "user", "edges that PostgreSQL dismissed, to be asked about again"}
+	dead := Stream{s.DeadLetters, "as it came", "records that could not be taken in"}
+	alerts := Stream{s.Alerts, "user/rule/edge-time", "verified alerts, each once"}
+	shadow := Stream{s.Shadow, "user/rule/edge-time", "the same of rules that are on trial"}
 	return []Stage{
 		{
 			Name: Route, Group: s.RouteGroup,
-			In:  []Edge{{s.Source, "primary key", "change events as Debezium writes them"}},
-			Out: []Edge{changes, dead},
+			In:  []Stream{{s.Source, "primary key", "change events as Debezium writes them"}},
+			Out: []Stream{changes, dead},
 		},
 		{
 			Name: Window, Group: s.WindowGroup,
-			In: []Edge{changes},
-			Out: []Edge{candidates, questions, dead,
+			In: []Stream{changes},
+			Out: []Stream{candidates, questions, dead,
 				{s.Changes, "user", "that a TRUNCATE took some of a user's rows, and not all"}},
-			Table: &Edge{s.WindowTable, "user", "retained rows and announced edges"},
+			Table: &Stream{s.WindowTable, "user", "retained rows and announced edges"},
 		},
 		{
 			Name: Verify, Group: s.VerifyGroup,
-			In: []Edge{candidates, questions, again},
-			Out: []Edge{
-				alerts, shadow, {s.Dismissed, "user/rule/edge-time", "candidates that PostgreSQL refuted"}, again, changes, dead,
+			In: []Stream{candidates, questions, again},
+			Out: []Stream{
+				alerts, shadow, {s.Dismissed, "user/rule/edge-time", "candidates that PostgreSQL dismissed"}, again, changes, dead,
 			},
 		},
 		{
 			Name: Index, Group: s.IndexGroup,
-			In:    []Edge{alerts},
-			Table: &Edge{s.IndexTable, "user", "newest alerts"},
-			Loop:  &Edge{s.IndexLoop, "user", "alerts on their way to the user's partition"},
+			In:    []Stream{alerts},
+			Table: &Stream{s.IndexTable, "user", "newest alerts"},
+			Loop:  &Stream{s.IndexLoop, "user", "alerts on their way to the user's partition"},
 		},
 	}
 }

@@ -14,21 +14,21 @@ type Point struct {
 // Course is how the total of u.Rules[rule] went from from to to: at each time
 // t the total over [t-Window, t] of the retained rows. The first point is at
 // from; equal neighbours are left out. Nil when from is after to, or when u
-// was not made by Judge.
+// was not made by UserAt.
 func (u *User) Course(rule int, from, to brimline.Time) []Point {
 	if rule < 0 || rule >= len(u.compiled) || from > to {
 		return nil
 	}
 	r := &u.compiled[rule]
-	var total brimline.Total
+	total := sliding.NewGauge(r) // of the rows that have entered and not left
 	in, out := 0, 0 // rows that have entered, and left
 	points := []Point{}
 	put := func(t brimline.Time) {
 		t = max(t, from)
 		if n := len(points); n > 0 && points[n-1].Time == t {
-			points[n-1].Total = total
-		} else if n == 0 || points[n-1].Total != total {
-			points = append(points, Point{t, total})
+			points[n-1].Total = total.Total()
+		} else if n == 0 || points[n-1].Total != total.Total() {
+			points = append(points, Point{t, total.Total()})
 		}
 	}
 	put(from)
@@ -43,7 +43,7 @@ func (u *User) Course(rule int, from, to brimline.Time) []Point {
 			if t > to {
 				break
 			}
-			total = total.AddAmount(weight(r, &u.Rows[in]))
+			total.Enter(&u.Rows[in])
 			in++
 			put(t)
 			continue
@@ -51,14 +51,9 @@ func (u *User) Course(rule int, from, to brimline.Time) []Point {
 		if leaves > to || leaves == brimline.MaxTime {
 			break
 		}
-		total = total.Sub(weight(r, &u.Rows[out]).Total())
+		total.Leave(&u.Rows[out])
 		out++
 		put(leaves)
 	}
 	return points
-}
-
-func weight(r *sliding.Rule, row *brimline.Transaction) brimline.Amount {
-	w, _ := r.Weigh(row)
-	return w
 }

@@ -59,7 +59,7 @@ func ExampleOpenAlerts() {
 }
 
 // Both ends of a window count: the row that is exactly a day old is in.
-func ExampleJudge() {
+func ExampleUserAt() {
 	now := brimline.TimeOf(time.Date(2026, 3, 8, 12, 0, 0, 0, time.UTC))
 	limit, _ := brimline.ParseTotal("30.00", 2)
 	rules, err := views.CompileRules(&brimline.RuleSet{
@@ -73,7 +73,7 @@ func ExampleJudge() {
 		{ID: "2", Amount: -1950, Time: now.Add(-24 * time.Hour)},
 		{ID: "3", Amount: 825, Time: now},
 	})}
-	user := views.Judge("27956157", window, rules, now)
+	user := views.UserAt("27956157", window, rules, now)
 	daily := user.Rules[0]
 	fmt.Println(daily.At.Total.Format(daily.Scale), "of", daily.At.Count, "rows")
 	fmt.Println(daily.Distance.Format(daily.Scale), "to go")

@@ -15,7 +15,7 @@ import (
 	"github.com/brimline/brimline/processors"
 )
 
-// User is what the window table says about one user, judged at one time.
+// User is what the window table says about one user, evaluated at one time.
 type User struct {
 	ID    string
 	Found bool                   // the table holds something about the user; a user whose rows have all aged out may be gone from it
@@ -175,7 +175,7 @@ func (w *Windows) User(ctx context.Context, id string, now brimline.Time) (User,
 	if err != nil {
 		return User{}, err
 	}
-	u := Judge(id, Truncated(window, truncated), in.rules, now)
+	u := UserAt(id, Truncated(window, truncated), in.rules, now)
 	u.AsOf.Partition = partition
 	if partition >= 0 {
 		// Read after the values, so that the answer is never older than it says.
@@ -238,8 +238,8 @@ func Truncated(window, marker *brimline.Window) *brimline.Window {
 	return &emptied
 }
 
-// Judge gives the figures of a window as of now; nil is a user who is not in the table.
-func Judge(id string, window *brimline.Window, rules *Rules, now brimline.Time) User {
+// UserAt gives the figures of a window as of now; nil is a user who is not in the table.
+func UserAt(id string, window *brimline.Window, rules *Rules, now brimline.Time) User {
 	u := User{
 		ID: id, Scale: rules.scale, Now: now, Floor: brimline.MinTime,
 		AsOf: AsOf{Input: -1, Table: -1, Lag: -1}, compiled: rules.compiled,

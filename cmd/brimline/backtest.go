@@ -157,6 +157,9 @@ func (c *backtestCmd) condition(r *brimline.Rule, scale int) string {
 	if r.Quiet != 0 {
 		text += ", quiet for " + rules.FormatWindow(r.Quiet)
 	}
+	if r.Rearms {
+		text += ", rearmed at " + c.amount(r.Rearm, r, scale)
+	}
 	return text
 }
 
@@ -232,7 +235,7 @@ func days(all []backtest.Day) string {
 func (c *backtestCmd) curve(w io.Writer, r *backtest.RuleReport, scale int) {
 	steps, known := r.Curve.Steps()
 	if r.Curve == nil {
-		fmt.Fprintln(w, "  with other limits: not known of a rule that is quiet; give it another limit")
+		fmt.Fprintln(w, "  with other limits: not known of a rule that is quiet or rearms; give it another limit")
 		return
 	}
 	if !known {

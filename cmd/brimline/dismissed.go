@@ -19,7 +19,7 @@ type dismissedCmd struct {
 type dismissedListCmd struct {
 	User   string    `help:"Only of this user."                                                                      placeholder:"ID"`
 	Rule   string    `help:"Only of this rule, or of one of its limits: weekly-spend, weekly-spend@5000."            placeholder:"ID"`
-	Reason string    `help:"Only for this reason: already_above, not_above, quiet, no_database, before_alerts_from." placeholder:"REASON"`
+	Reason string    `help:"Only for this reason: already_above, not_above, quiet, not_rearmed, no_database, before_alerts_from." placeholder:"REASON"`
 	Since  time.Time `help:"Only what was dismissed at this time or later, ISO 8601 with an offset."                 placeholder:"TIME"`
 	Limit  *int      `help:"The newest so many; 0: all. Where it is not given, 20 on a terminal, else all."          placeholder:"N"`
 	JSON   bool      `help:"One JSON record a line, as in the topic."                                                                     name:"json"`
@@ -33,8 +33,9 @@ Each line is one that it did not confirm, with what PostgreSQL had at the edge a
 what the stream had: already_above (the total was above the limit before; the true
 edge is an earlier one), not_above (it is not above; rows were changed or removed,
 or the stream has what PostgreSQL has not), quiet (another crossing came before, and
-the rule is quiet for longer), no_database (verification is off), before_alerts_from
-(it was confirmed, and lies before the group's --alerts-from).
+the rule is quiet for longer), not_rearmed (another crossing came before, and since
+then the total was not down to the rule's rearm), no_database (verification is off),
+before_alerts_from (it was confirmed, and lies before the group's --alerts-from).
 The newest are last. The same edge may be dismissed, and be alerted later.
 
 Examples:
@@ -108,8 +109,8 @@ func (c *dismissedListCmd) Run(w *world) error {
 
 func checkReason(reason string) error {
 	known := []string{
-		brimline.ReasonAlreadyAbove, brimline.ReasonNotAbove, brimline.ReasonQuiet, brimline.ReasonNoDatabase,
-		brimline.ReasonBeforeAlertsFrom,
+		brimline.ReasonAlreadyAbove, brimline.ReasonNotAbove, brimline.ReasonQuiet, brimline.ReasonNotRearmed,
+		brimline.ReasonNoDatabase, brimline.ReasonBeforeAlertsFrom,
 	}
 	if reason == "" || slices.Contains(known, reason) {
 		return nil

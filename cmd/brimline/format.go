@@ -56,6 +56,9 @@ func (m Money) alert(a *brimline.Alert) string {
 	if c.Rule.Measure == brimline.CountAll {
 		what = fmt.Sprintf("%s in %s (limit %s)", plural(f.Count, "transaction"), rules.FormatWindow(c.Rule.Window), limit)
 	}
+	if c.Rule.Measure == brimline.Max {
+		what = "one of " + what
+	}
 	text := fmt.Sprintf("ALERT user %s %s %s  [%s, %s]", shown(c.User), what, a.Verification.Status,
 		shown(c.Rule.ID), c.Edge.Std().Format(edgeLayout))
 	for i, edge := range a.Supersedes {

@@ -250,7 +250,7 @@ func (c *proveCmd) encode(w *world, record any) error {
 	return enc.Encode(record)
 }
 
-type judgedRecord struct {
+type fateRecord struct {
 	Kind    string        `json:"kind"`
 	Verdict prove.Verdict `json:"verdict"`
 	At      brimline.Time `json:"at"`
@@ -273,7 +273,7 @@ func (c *proveCmd) one(w *world, proof *app.Proof) error {
 	e := *j.Edge
 	scale := j.Alert.Candidate.Scale
 	if c.JSON {
-		err = c.encode(w, judgedRecord{"alert", j.Verdict, j.At, brimline.FormatLSN(j.LSN),
+		err = c.encode(w, fateRecord{"alert", j.Verdict, j.At, brimline.FormatLSN(j.LSN),
 			records([]prove.Edge{e}, scale)[0]})
 	} else {
 		fmt.Fprintf(w.out, "%s\n%s\n", c.Money.alert(j.Alert), verdicts[j.Verdict])

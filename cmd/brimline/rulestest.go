@@ -8,7 +8,7 @@ import (
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/internal/config"
-	"github.com/brimline/brimline/internal/judge"
+	"github.com/brimline/brimline/internal/reference"
 	"github.com/brimline/brimline/internal/rules"
 	"github.com/brimline/brimline/internal/rulestest"
 )
@@ -63,7 +63,7 @@ func (c *rulesTestCmd) Run(w *world) error {
 	}
 	options := rulestest.Options{Courses: c.Verbose}
 	if c.Against != "" {
-		if options.Judge, err = judge.Open(w, c.Against.Reveal()); err != nil {
+		if options.Judge, err = reference.Open(w, c.Against.Reveal()); err != nil {
 			return err
 		}
 		defer options.Judge.Close()

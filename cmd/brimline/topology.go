@@ -39,7 +39,7 @@ func (c *topologyCmd) Run(w *world) error {
 		}
 		fmt.Fprintf(w.out, "%s (group %s)\n", s.Name, s.Group)
 		var rows [][]string
-		add := func(kind string, e processors.Edge) {
+		add := func(kind string, e processors.Stream) {
 			rows = append(rows, []string{"  " + kind, e.Topic, "key: " + e.Key, e.What})
 		}
 		for _, e := range s.In {

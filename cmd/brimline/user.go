@@ -235,6 +235,12 @@ func (c *userCmd) printWith(w *world, u views.User, with []views.WithRow) {
 		switch {
 		case f.Distrusted:
 			total, what = "-", "only PostgreSQL knows"
+		case with[i].Alerts && f.Rule.Quiet != 0:
+			what = "crosses the limit: an alert, unless another crossing came within " +
+				rules.FormatWindow(f.Rule.Quiet) + " before"
+		case with[i].Alerts && f.Rule.Rearms:
+			what = "crosses the limit: an alert, if the total was at or below " +
+				c.Money.amount(f.Rule.Rearm, &f.Rule, u.Scale) + " since the crossing before"
 		case with[i].Alerts:
 			what = "raises an alert"
 		case !with[i].Counts:
@@ -305,6 +311,12 @@ func (c *userCmd) print(w *world, u views.User, with []views.WithRow) {
 		total, count := money(f.At.Total), fmt.Sprint(f.At.Count)
 		if f.Distrusted {
 			total, count, distance = "-", "-", "only PostgreSQL knows"
+		}
+		if f.Rule.Quiet != 0 {
+			distance += ", quiet for " + rules.FormatWindow(f.Rule.Quiet)
+		}
+		if f.Rule.Rearms {
+			distance += ", rearms at " + money(f.Rule.Rearm)
 		}
 		rows = append(rows, []string{
 			shown(f.Rule.ID), rules.FormatWindow(f.Rule.Window), total, money(f.Rule.Limit), count, distance,

@@ -44,6 +44,8 @@ type userRule struct {
 	Window   string           `json:"window"`
 	Measure  brimline.Measure `json:"measure"`
 	Limit    string           `json:"limit"`
+	Quiet    string           `json:"quiet,omitempty"`
+	Rearm    string           `json:"rearm,omitempty"`
 	Total    *string          `json:"total"` // null, as count and distance, while the user is distrusted
 	Count    *int64           `json:"count"`
 	Distance *string          `json:"distance"` // limit less total
@@ -58,7 +60,9 @@ type userRule struct {
 type userWith struct {
 	Total  *string `json:"total"` // null while the user is distrusted
 	Counts bool    `json:"counts"`
-	Alerts *bool   `json:"alerts"` // an alert would be raised; null while the user is distrusted
+	// Alerts: an alert would be raised; null while the user is distrusted, and where PostgreSQL alone can say whether the
+	// crossing is silent.
+	Alerts *bool `json:"alerts"`
 }
 
 type userAhead struct {
@@ -91,10 +95,19 @@ func userRecord(u views.User, with []views.WithRow) userJSON {
 			Limit: f.Rule.Limit.Format(f.Scale), Above: f.Above(), Complete: f.Complete,
 			ClearsAt: f.ClearsAt,
 		}
+		if f.Rule.Quiet != 0 {
+			rule.Quiet = rules.FormatWindow(f.Rule.Quiet)
+		}
+		if f.Rule.Rearms {
+			rule.Rearm = f.Rule.Rearm.Format(f.Scale)
+		}
 		if with != nil {
 			rule.With = &userWith{Counts: with[i].Counts}
 			if !f.Distrusted {
-				rule.With.Total, rule.With.Alerts = new(with[i].At.Total.Format(f.Scale)), &with[i].Alerts
+				rule.With.Total = new(with[i].At.Total.Format(f.Scale))
+			}
+			if !f.Distrusted && !(with[i].Alerts && f.Rule.Silences()) {
+				rule.With.Alerts = &with[i].Alerts
 			}
 		}
 		if !f.Distrusted {

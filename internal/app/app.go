@@ -18,7 +18,7 @@
 //	checks.go    what is looked at before           settings.go   what the group's rows mean
 //	catalog.go   columns that change while it runs
 //	serve.go     views and HTTP                    operate.go  what takes the role operate
-//	judged.go      what PostgreSQL refuted lately
+//	verified.go  what PostgreSQL dismissed lately
 //	profile.go   profiles                           prove.go, reports.go  the alerts compared with the table
 package app
 
@@ -35,6 +35,7 @@ import (
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/codecs"
+	"github.com/brimline/brimline/codecs/debezium"
 	"github.com/brimline/brimline/internal/config"
 	"github.com/brimline/brimline/internal/failpoint"
 	"github.com/brimline/brimline/internal/httpapi"
@@ -69,7 +70,8 @@ type App struct {
 	metrics      *Metrics
 	stageMetrics stageMetrics
 	distrusted   atomic.Pointer[window.States] // of the window stage; nil while it does not run here
-	judged       *judged                       // nil where this instance asks PostgreSQL nothing
+	visited      atomic.Pointer[visits]        // of the same attempt of the window stage
+	verified     *verified                     // nil where this instance asks PostgreSQL nothing
 	budget       *verify.Budget                // of users who are distrusted by themselves
 	folded       *folded
 	outage       outage
@@ -82,7 +84,7 @@ type App struct {
 	compiled    []sliding.Rule
 	fingerprint []byte
 
-	decoder  atomic.Pointer[codecs.Debezium]      // of stage route; nil until the group knows what rows mean
+	decoder  atomic.Pointer[debezium.Decoder]     // of stage route; nil until the group knows what rows mean
 	settings atomic.Pointer[codecs.GroupSettings] // by which it reads
 	catalog  *catalogWatch
 
@@ -133,7 +135,7 @@ func New(_ context.Context, o Options) (*App, error) {
 		return nil, err
 	}
 	a.fingerprint = fingerprint(&a.rules.RuleSet)
-	if _, err = codecs.NewDebezium(DecoderOptions(&a.config, &a.rules.RuleSet)); err != nil {
+	if _, err = debezium.New(DecoderOptions(&a.config, &a.rules.RuleSet)); err != nil {
 		return nil, err
 	}
 	a.catalog = newCatalogWatch()
@@ -146,7 +148,7 @@ func New(_ context.Context, o Options) (*App, error) {
 	a.unread = newUnread(a.log, a.metrics)
 	a.letters = newLetters(time.Now(), a.stageMetrics.deadLetters, a.log)
 	if a.config.Runs(processors.Verify) && a.config.Verify != "off" {
-		a.judged = newJudged(time.Now(), a.stageMetrics.verify.Tally, a.streams.Dismissed, a.log)
+		a.verified = newVerified(time.Now(), a.stageMetrics.verify.Tally, a.streams.Dismissed, a.log)
 	}
 	return a, nil
 }
@@ -249,8 +251,8 @@ func (a *App) conduct(ctx context.Context) error {
 	beside.Go(func() { a.watchGroup(ctx, every) })
 	beside.Go(func() { a.watchLetters(ctx) })
 	beside.Go(func() { a.watchReports(ctx) })
-	if a.judged != nil {
-		beside.Go(func() { a.watchJudged(ctx) })
+	if a.verified != nil {
+		beside.Go(func() { a.watchVerified(ctx) })
 	}
 	if err := a.awaitSettings(ctx); err != nil {
 		if ctx.Err() != nil {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/codecs"
+	"github.com/brimline/brimline/codecs/debezium"
 	"github.com/brimline/brimline/internal/config"
 	"github.com/brimline/brimline/internal/kafka"
 	"github.com/brimline/brimline/internal/preflight"
@@ -222,7 +223,7 @@ func (e *examination) records(c *config.Config, set *rules.Set, newest *prefligh
 	} else if e.recorded != nil {
 		o.Facts, o.Identity = e.recorded.Facts, e.recorded.Identity
 	}
-	if _, err := codecs.NewDebezium(o); err != nil {
+	if _, err := debezium.New(o); err != nil {
 		if !e.failed() { // else the columns' own findings say it, and better
 			f := preflight.Failed("settings_wrong", err)
 			f.Remedy = cmp.Or(f.Remedy, "correct the settings, or take out what is said to have no effect")
@@ -309,7 +310,7 @@ func loadRules(c *config.Config) (*rules.Set, error) {
 	}
 	var quiet []string
 	for i := range set.Rules {
-		if set.Rules[i].Quiet != 0 {
+		if set.Rules[i].Silences() {
 			quiet = append(quiet, strconv.Quote(set.Rules[i].ID))
 		}
 	}
@@ -318,11 +319,9 @@ func loadRules(c *config.Config) (*rules.Set, error) {
 	}
 	return nil, &brimline.Error{
 		Class: brimline.ClassInput, Kind: "quiet_without_verification", Where: c.Rules,
-		Remedy: "give --verify=on and --database-url, or take `quiet` out of these rules",
-		Err: fmt.Errorf(
-			"rules %s are quiet for a while after an alert, which PostgreSQL alone can judge, and --verify is off",
-			strings.Join(quiet, ", "),
-		),
+		Remedy: "give --verify=on and --database-url, or take `quiet` and `rearm` out of these rules",
+		Err: fmt.Errorf("rules %s are quiet for a while, or rearm, which PostgreSQL alone can judge, and --verify is off",
+			strings.Join(quiet, ", ")),
 	}
 }
 

@@ -21,16 +21,25 @@ const looksForDue = time.Second
 // are above a limit.
 func (a *App) askAgain(ctx context.Context, p *goka.Processor, v *visits, states *window.States) {
 	defer a.distrusted.Store(nil)
+	defer a.visited.Store(nil)
 	defer func() {
 		a.stageMetrics.window.Distrusted(0)
 		a.stageMetrics.window.Above(0)
 	}()
 	a.distrusted.Store(states)
+	a.visited.Store(v)
 	tick := time.NewTicker(looksForDue)
 	defer tick.Stop()
 	for {
 		if p.Recovered() {
-			if err := v.visit(ctx, states.Recall); err != nil { // a rebalance ends it; the next look makes up for it
+			err := v.visit(ctx, func(ctx context.Context) error {
+				if err := states.Recall(ctx); err != nil {
+					return err
+				}
+				v.setRecalled(true)
+				return nil
+			})
+			if err != nil { // a rebalance ends it; the next look makes up for it
 				a.log.Debug("looking for users to ask about ended early", "error", err)
 			}
 			n, _, _ := states.Distrusted(brimline.TimeOf(a.clock()), a.longest())
@@ -103,8 +112,8 @@ func (a *App) allAsked() bool {
 	if !a.asksAbove() || !a.config.Runs(processors.Window) {
 		return true
 	}
-	states := a.distrusted.Load()
-	return states != nil && states.Recalled() && states.Above() == 0
+	states, v := a.distrusted.Load(), a.visited.Load()
+	return states != nil && v != nil && v.isRecalled() && states.Recalled() && states.Above() == 0
 }
 
 // longest is the longest window of a rule.
@@ -146,7 +155,7 @@ func budgetNotice(starved, now time.Time) *httpapi.Notice {
 	}
 	return &httpapi.Notice{
 		Kind: "distrusts_wait", Level: httpapi.Warning,
-		Message: fmt.Sprintf("PostgreSQL has less than the stream for more than %d users, and goes on refusing their edges: "+
+		Message: fmt.Sprintf("PostgreSQL has less than the stream for more than %d users, and goes on dismissing their edges: "+
 			"further ones are distrusted one by one, every %v", verify.DistrustsAtOnce, verify.DistrustEvery),
 		Remedy: "so many have one cause: a publication without deletes or with a row filter, row-level security of the " +
 			"login, a wrong unit of amounts or times, a slot that was lost; `brimline doctor` looks for them",

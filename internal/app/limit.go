@@ -5,7 +5,7 @@ import (
 	"sync/atomic"
 
 	"github.com/brimline/brimline"
-	"github.com/brimline/brimline/codecs"
+	"github.com/brimline/brimline/codecs/debezium"
 	"github.com/brimline/brimline/processors/route"
 )
 
@@ -21,15 +21,15 @@ type limited struct {
 
 // current is the decoder that holds now: what is known of the columns may change while the stage runs.
 type current struct {
-	*atomic.Pointer[codecs.Debezium]
+	*atomic.Pointer[debezium.Decoder]
 }
 
-func (c current) Read(key, value []byte) (codecs.Decoded, error) { return c.Load().Read(key, value) }
+func (c current) Read(key, value []byte) (debezium.Decoded, error) { return c.Load().Read(key, value) }
 
 // mostRead bounds the records that are looked into at all. Brokers let none through that come near.
 const mostRead = 64 << 20
 
-func (d limited) Read(key, value []byte) (codecs.Decoded, error) {
+func (d limited) Read(key, value []byte) (debezium.Decoded, error) {
 	n := len(key) + len(value)
 	if n <= d.bytes {
 		return d.Decoder.Read(key, value)
@@ -38,7 +38,7 @@ func (d limited) Read(key, value []byte) (codecs.Decoded, error) {
 		"leave large columns out of the change stream (column.exclude.list), or raise --max-record-bytes",
 		"a record of %d bytes; at most %d are looked into", n, d.bytes)
 	if n > mostRead {
-		return codecs.Decoded{}, tooLarge
+		return debezium.Decoded{}, tooLarge
 	}
 	read, err := d.Decoder.Read(key, value)
 	if err == nil && !slices.ContainsFunc(read.Changes,

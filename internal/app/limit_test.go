@@ -7,14 +7,14 @@ import (
 	"testing"
 
 	"github.com/brimline/brimline"
-	"github.com/brimline/brimline/codecs"
+	"github.com/brimline/brimline/codecs/debezium"
 )
 
 // A record that is too large to be taken still says which row is no longer what it was.
 func TestLargeRecords(t *testing.T) {
-	decoder, err := codecs.NewDebezium(codecs.DebeziumOptions{
+	decoder, err := debezium.New(debezium.Options{
 		Table: "streaming.transactions", ID: []string{"id"}, User: "user_id", Amount: "amount", Time: "timestamp",
-		Scale: 2, OtherTables: codecs.OtherTablesSkip,
+		Scale: 2, OtherTables: debezium.OtherTablesSkip,
 	})
 	if err != nil {
 		t.Fatal(err)

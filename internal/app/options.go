@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/brimline/brimline"
-	"github.com/brimline/brimline/codecs"
+	"github.com/brimline/brimline/codecs/debezium"
 	"github.com/brimline/brimline/internal/config"
 	"github.com/brimline/brimline/internal/kafka"
 	"github.com/brimline/brimline/internal/ledger"
@@ -60,14 +60,14 @@ func ViewConfig(o kafka.Options, group string) (views.Config, error) {
 }
 
 // DecoderOptions translate a configuration for the decoder of change records.
-func DecoderOptions(c *config.Config, rules *brimline.RuleSet) codecs.DebeziumOptions {
-	o := codecs.DebeziumOptions{
+func DecoderOptions(c *config.Config, rules *brimline.RuleSet) debezium.Options {
+	o := debezium.Options{
 		Table: c.Table, ID: c.IDColumn, User: c.UserColumn, Amount: c.AmountColumn, Time: c.TimeColumn,
 		Columns: rules.Columns, Scale: rules.Scale,
-		AllowFloatAmounts: c.AllowFloatAmounts, Decimals: codecs.Decimals(c.Decimals),
+		AllowFloatAmounts: c.AllowFloatAmounts, Decimals: debezium.Decimals(c.Decimals),
 		AmountMinorUnits: minorUnits(c),
-		Format:           codecs.Format(c.Format), TimeUnit: codecs.TimeUnit(c.TimeUnit),
-		OtherTables: codecs.OtherTables(c.OtherTables),
+		Format:           debezium.Format(c.Format), TimeUnit: debezium.TimeUnit(c.TimeUnit),
+		OtherTables: debezium.OtherTables(c.OtherTables),
 	}
 	if c.AmountColumnScale >= 0 {
 		o.AmountColumnScale = &c.AmountColumnScale

@@ -11,10 +11,10 @@ import (
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/codecs"
 	"github.com/brimline/brimline/internal/config"
-	"github.com/brimline/brimline/internal/judge"
 	"github.com/brimline/brimline/internal/kafka"
 	"github.com/brimline/brimline/internal/ledger"
 	"github.com/brimline/brimline/internal/prove"
+	"github.com/brimline/brimline/internal/reference"
 	"github.com/brimline/brimline/internal/rules"
 	"github.com/brimline/brimline/processors"
 )
@@ -142,7 +142,7 @@ func (p *Proof) readRules(ctx context.Context) error {
 			return err
 		}
 		p.rules = append(p.rules, prove.Rule{
-			Rule: judge.Rule{Rule: rule, Takes: takes}, Since: since[rule.Fingerprint()],
+			Rule: reference.Rule{Rule: rule, Takes: takes}, Since: since[rule.Fingerprint()],
 		})
 	}
 	for _, id := range p.o.Rules {
@@ -332,8 +332,8 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// Judged is what has become of one alert.
-type Judged struct {
+// Fate is what has become of one alert.
+type Fate struct {
 	Alert   *brimline.Alert
 	Verdict prove.Verdict
 	Edge    *prove.Edge
@@ -341,9 +341,9 @@ type Judged struct {
 	At      brimline.Time
 }
 
-// Alert judges the newest alert that has an id.
-func (p *Proof) Alert(ctx context.Context, id string) (*Judged, error) {
-	j := &Judged{}
+// Alert compares the newest alert that has an id with the table.
+func (p *Proof) Alert(ctx context.Context, id string) (*Fate, error) {
+	j := &Fate{}
 	var linked []*brimline.Alert
 	if err := p.alerts(ctx, func(a *brimline.Alert) error {
 		if a.Candidate.ID() == id {
@@ -371,7 +371,7 @@ func (p *Proof) Alert(ctx context.Context, id string) (*Judged, error) {
 	}
 	err = p.ledger.Look(ctx, func(k *ledger.Look) (err error) {
 		j.LSN, j.At = k.LSN, brimline.TimeOf(p.o.Clock())
-		j.Verdict, j.Edge, err = prove.Judge(ctx, k, j.Alert, takes, linked)
+		j.Verdict, j.Edge, err = prove.Fate(ctx, k, j.Alert, takes, linked)
 		return err
 	})
 	return j, err

@@ -10,6 +10,7 @@ import (
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/codecs"
+	"github.com/brimline/brimline/codecs/debezium"
 	"github.com/brimline/brimline/internal/config"
 	"github.com/brimline/brimline/internal/kafka"
 	"github.com/brimline/brimline/internal/preflight"
@@ -122,14 +123,14 @@ var kinds = map[string]string{"int2": "integer", "int4": "integer", "int8": "int
 
 // sameKind reports whether rows that were read as was mean the same as is: a wider integer or text does, another scale
 // of a numeric or precision of a time does not.
-func sameKind(was, is codecs.ColumnFacts) bool {
+func sameKind(was, is debezium.ColumnFacts) bool {
 	kind := func(t string) string {
 		if k, ok := kinds[t]; ok {
 			return k
 		}
 		return t
 	}
-	scale := func(f codecs.ColumnFacts) string {
+	scale := func(f debezium.ColumnFacts) string {
 		if f.Scale == nil {
 			return ""
 		}
@@ -216,17 +217,17 @@ func learned(recorded, ours *codecs.GroupSettings) *codecs.GroupSettings {
 	if next.DecidedDecimals == "" && ours.DecidedDecimals != "" {
 		next.DecidedDecimals, more = ours.DecidedDecimals, true
 	}
-	if next.Unit() == "" && ours.TimeUnit != codecs.UnitAuto && next.TimeUnit != ours.TimeUnit {
+	if next.Unit() == "" && ours.TimeUnit != debezium.UnitAuto && next.TimeUnit != ours.TimeUnit {
 		next.TimeUnit, more = ours.TimeUnit, true
 	}
-	if next.DecimalsKnown() == "" && ours.Decimals != codecs.DecimalsAuto && next.Decimals != ours.Decimals {
+	if next.DecimalsKnown() == "" && ours.Decimals != debezium.DecimalsAuto && next.Decimals != ours.Decimals {
 		next.Decimals, more = ours.Decimals, true
 	}
 	facts := maps.Clone(next.Facts)
 	for name, f := range ours.Facts {
 		if was, known := facts[name]; !known || was.String() != f.String() {
 			if facts == nil {
-				facts = map[string]codecs.ColumnFacts{}
+				facts = map[string]debezium.ColumnFacts{}
 			}
 			facts[name], more = f, true
 		}
@@ -251,12 +252,12 @@ func (a *App) read(s *codecs.GroupSettings) error {
 	o := DecoderOptions(&a.config, &a.rules.RuleSet)
 	o.Facts, o.Identity, o.OnSurprise = s.Facts, s.Identity, a.surprised
 	o.DecidedUnit, o.DecidedDecimals = s.DecidedUnit, s.DecidedDecimals
-	var next *codecs.Debezium
+	var next *debezium.Decoder
 	var err error
 	if before := a.decoder.Load(); before != nil {
 		next, err = before.With(o)
 	} else {
-		next, err = codecs.NewDebezium(o)
+		next, err = debezium.New(o)
 	}
 	if err != nil {
 		return err

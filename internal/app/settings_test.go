@@ -10,6 +10,7 @@ import (
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/codecs"
+	"github.com/brimline/brimline/codecs/debezium"
 	"github.com/brimline/brimline/internal/config"
 	"github.com/brimline/brimline/internal/httpapi"
 	"github.com/brimline/brimline/internal/preflight"
@@ -21,9 +22,9 @@ func exampleSettings() *codecs.GroupSettings {
 	two := 2
 	return &codecs.GroupSettings{
 		Source: "src", Table: "s.t", ID: []string{"id"}, User: "u", Amount: "a", Time: "at", Scale: 2,
-		Format:   codecs.FormatAuto,
-		TimeUnit: codecs.UnitAuto, Decimals: codecs.DecimalsAuto, TableOID: 7,
-		Facts: map[string]codecs.ColumnFacts{
+		Format:   debezium.FormatAuto,
+		TimeUnit: debezium.UnitAuto, Decimals: debezium.DecimalsAuto, TableOID: 7,
+		Facts: map[string]debezium.ColumnFacts{
 			"id": {Type: "int8"}, "a": {Type: "numeric", Scale: &two}, "at": {Type: "timestamp", Precision: 3}, "w": {Type: "varchar"},
 		},
 	}
@@ -31,7 +32,7 @@ func exampleSettings() *codecs.GroupSettings {
 
 // TestDifferences: what another start must not say otherwise, and what it may.
 func TestDifferences(t *testing.T) {
-	fact := func(s *codecs.GroupSettings, name string, f codecs.ColumnFacts) { s.Facts[name] = f }
+	fact := func(s *codecs.GroupSettings, name string, f debezium.ColumnFacts) { s.Facts[name] = f }
 	three := 3
 	for name, c := range map[string]struct {
 		change func(*codecs.GroupSettings)
@@ -43,15 +44,15 @@ func TestDifferences(t *testing.T) {
 		"id":                {func(s *codecs.GroupSettings) { s.ID = []string{"id", "b"} }, "--id-column was id, and is id,b"},
 		"scale":             {func(s *codecs.GroupSettings) { s.Scale = 4 }, "scale was 2, and is 4"},
 		"cents":             {func(s *codecs.GroupSettings) { s.AmountMinorUnits = 2 }, "--amount-minor-units was 0, and is 2"},
-		"unit as it was":    {func(s *codecs.GroupSettings) { s.TimeUnit = codecs.UnitMs }, ""},
-		"another unit":      {func(s *codecs.GroupSettings) { s.TimeUnit = codecs.UnitUs }, "--time-unit was ms, and is us"},
-		"found another":     {func(s *codecs.GroupSettings) { s.DecidedUnit = codecs.UnitNs }, "--time-unit was ms, and is ns"},
-		"decimals, at last": {func(s *codecs.GroupSettings) { s.Decimals = codecs.DecimalsString }, ""},
-		"precision":         {func(s *codecs.GroupSettings) { fact(s, "at", codecs.ColumnFacts{Type: "timestamp", Precision: 6}) }, "--time-unit was ms, and is us"},
-		"decimals of a":     {func(s *codecs.GroupSettings) { fact(s, "a", codecs.ColumnFacts{Type: "numeric", Scale: &three}) }, "the decimals of column a was 2, and is 3"},
-		"wider text":        {func(s *codecs.GroupSettings) { fact(s, "w", codecs.ColumnFacts{Type: "text"}) }, ""},
-		"narrower integer":  {func(s *codecs.GroupSettings) { fact(s, "id", codecs.ColumnFacts{Type: "int4", NotNull: true}) }, ""},
-		"another type":      {func(s *codecs.GroupSettings) { fact(s, "w", codecs.ColumnFacts{Type: "bpchar"}) }, "column w was varchar, and is bpchar"},
+		"unit as it was":    {func(s *codecs.GroupSettings) { s.TimeUnit = debezium.UnitMs }, ""},
+		"another unit":      {func(s *codecs.GroupSettings) { s.TimeUnit = debezium.UnitUs }, "--time-unit was ms, and is us"},
+		"found another":     {func(s *codecs.GroupSettings) { s.DecidedUnit = debezium.UnitNs }, "--time-unit was ms, and is ns"},
+		"decimals, at last": {func(s *codecs.GroupSettings) { s.Decimals = debezium.DecimalsString }, ""},
+		"precision":         {func(s *codecs.GroupSettings) { fact(s, "at", debezium.ColumnFacts{Type: "timestamp", Precision: 6}) }, "--time-unit was ms, and is us"},
+		"decimals of a":     {func(s *codecs.GroupSettings) { fact(s, "a", debezium.ColumnFacts{Type: "numeric", Scale: &three}) }, "the decimals of column a was 2, and is 3"},
+		"wider text":        {func(s *codecs.GroupSettings) { fact(s, "w", debezium.ColumnFacts{Type: "text"}) }, ""},
+		"narrower integer":  {func(s *codecs.GroupSettings) { fact(s, "id", debezium.ColumnFacts{Type: "int4", NotNull: true}) }, ""},
+		"another type":      {func(s *codecs.GroupSettings) { fact(s, "w", debezium.ColumnFacts{Type: "bpchar"}) }, "column w was varchar, and is bpchar"},
 		"a column unknown":  {func(s *codecs.GroupSettings) { delete(s.Facts, "w") }, ""},
 		"nothing known":     {func(s *codecs.GroupSettings) { s.Facts, s.TableOID = nil, 0 }, ""},
 	} {
@@ -67,7 +68,7 @@ func TestDifferences(t *testing.T) {
 		}
 	}
 	other := exampleSettings()
-	other.TableOID, other.Facts["w"] = 8, codecs.ColumnFacts{Type: "varchar", NotNull: true}
+	other.TableOID, other.Facts["w"] = 8, debezium.ColumnFacts{Type: "varchar", NotNull: true}
 	findings := changes(exampleSettings(), other)
 	if len(findings) != 2 || findings[0].Check != "group_table_replaced" || findings[1].Check != "group_columns_changed" {
 		t.Errorf("%+v", findings)
@@ -85,9 +86,9 @@ func TestLearned(t *testing.T) {
 		t.Errorf("who knows less changes %+v", next)
 	}
 	more := exampleSettings()
-	more.Facts["w"], more.DecidedDecimals = codecs.ColumnFacts{Type: "varchar", NotNull: true}, codecs.DecimalsString
+	more.Facts["w"], more.DecidedDecimals = debezium.ColumnFacts{Type: "varchar", NotNull: true}, debezium.DecimalsString
 	next := learned(exampleSettings(), more)
-	if next == nil || !next.Facts["w"].NotNull || next.DecidedDecimals != codecs.DecimalsString || next.TableOID != 7 {
+	if next == nil || !next.Facts["w"].NotNull || next.DecidedDecimals != debezium.DecimalsString || next.TableOID != 7 {
 		t.Errorf("%+v", next)
 	}
 	if next := learned(bare, exampleSettings()); next == nil || !next.Known() || next.TableOID != 7 {
@@ -248,7 +249,7 @@ func TestGuard(t *testing.T) {
 // TestUnread: a column that is read no more may go.
 func TestUnread(t *testing.T) {
 	s := exampleSettings()
-	s.Facts["old"] = codecs.ColumnFacts{Type: "text"}
+	s.Facts["old"] = debezium.ColumnFacts{Type: "text"}
 	a := &App{rules: &rules.Set{RuleSet: brimline.RuleSet{
 		Columns: []brimline.Column{{Name: "w", Type: brimline.Text}}}}}
 	a.config.Table, a.config.IDColumn, a.config.UserColumn = "s.t", s.ID, s.User
@@ -262,7 +263,7 @@ func TestUnread(t *testing.T) {
 	if err := l.broken(c); err != nil {
 		t.Error(err)
 	}
-	c.Columns["old"] = preflight.Column{ColumnFacts: codecs.ColumnFacts{Type: "int8"}}
+	c.Columns["old"] = preflight.Column{ColumnFacts: debezium.ColumnFacts{Type: "int8"}}
 	if err := l.broken(c); err != nil {
 		t.Error(err)
 	}
@@ -275,7 +276,7 @@ func TestUnread(t *testing.T) {
 // TestInherited: what nothing new has shown is as the group has it, and what the records show is not.
 func TestInherited(t *testing.T) {
 	recorded := exampleSettings()
-	recorded.DecidedUnit = codecs.UnitUs // of a timestamp(3)
+	recorded.DecidedUnit = debezium.UnitUs // of a timestamp(3)
 	c := config.Config{}
 	c.Source, c.Table, c.IDColumn, c.UserColumn, c.AmountColumn, c.TimeColumn = "src", "s.t", recorded.ID, "u", "a", "at"
 	c.Format, c.TimeUnit, c.Decimals, c.AmountColumnScale, c.AmountMinorUnits = "auto", "auto", "auto", -1, -1

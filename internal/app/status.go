@@ -147,8 +147,8 @@ func (a *App) Status(ctx context.Context) httpapi.Status {
 		s.Proof = proofStatus(p)
 	}
 	s.Notices = append(s.Notices, a.proofNotices(a.clock())...)
-	if a.judged != nil {
-		s.Verification = a.judged.status(time.Now(), a.groupLag())
+	if a.verified != nil {
+		s.Verification = a.verified.status(time.Now(), a.groupLag())
 		if n := s.Verification.Notice(a.streams.Dismissed); n != nil {
 			s.Notices = append(s.Notices, *n)
 		}

@@ -13,6 +13,8 @@ type visits struct {
 	allowed context.Context // ends with the generation; nil between generations
 	cancel  context.CancelFunc
 	running sync.WaitGroup
+	// recalled says that the table of all partitions of the generation was looked through for users to ask about.
+	recalled bool
 }
 
 var errNoPartitions = errors.New("partitions are being shared out")
@@ -33,6 +35,20 @@ func (v *visits) end() {
 	}
 	v.mu.Unlock()
 	v.running.Wait()
+	v.setRecalled(false)
+}
+
+func (v *visits) setRecalled(to bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.recalled = to
+}
+
+// isRecalled is false between generations, and before the first: which partitions there are is not known then.
+func (v *visits) isRecalled() bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.allowed != nil && v.recalled
 }
 
 // visit calls f, whose context ends with ctx and with the generation.

@@ -3,6 +3,7 @@ package backtest
 import (
 	"context"
 	"errors"
+	"math"
 	"slices"
 	"sort"
 	"time"
@@ -12,7 +13,7 @@ import (
 	"github.com/brimline/brimline/internal/sliding"
 )
 
-// Options say what is judged.
+// Options say which rows and rules a run evaluates.
 type Options struct {
 	Rules []sliding.Rule
 	// Against are other rules, compared with Rules by their id, if Compare is set.
@@ -57,7 +58,7 @@ type RuleReport struct {
 	Alerts, Users int64 // of Rule
 	Days          []Day // with alerts, by day
 	Most          []UserAlerts
-	Curve         *Curve // nil of a rule that is quiet: what a limit silences depends on all its edges
+	Curve         *Curve // nil of a rule that silences edges: which, depends on all its edges
 
 	compared bool
 	// With another file: Old's alerts, those that both have, those that only Rule has, only Old, and those of
@@ -88,8 +89,8 @@ const (
 	mostExamples = 5
 )
 
-// judgedAtLeast is how many rows are judged at once.
-const judgedAtLeast = 4096
+// evaluatedAtLeast is how many rows are evaluated at once.
+const evaluatedAtLeast = 4096
 
 // errAgain says that alerts were given out that would come a second time.
 var errAgain = &brimline.Error{
@@ -98,7 +99,7 @@ var errAgain = &brimline.Error{
 	Err:    errors.New("the reading was cut off after alerts had been written, and would write them again"),
 }
 
-// Run judges all rows. An error of a row that cannot be added up, a bound that is reached, or the database's
+// Run evaluates all rows. An error of a row that cannot be added up, a bound that is reached, or the database's
 // is as package ledger gives it.
 func Run(ctx context.Context, l *ledger.Ledger, o Options) (*Report, error) {
 	if o.Budget > 0 {
@@ -142,17 +143,23 @@ var errBudget = &brimline.Error{
 	Err:    errors.New("the time is over, and not all rows are read"),
 }
 
-// longest are the longest window, and the longest time that a rule is quiet.
+// forEver is before any row.
+const forEver = math.MaxInt64
+
+// longest are the longest window, and for how long before Options.From edges may silence later ones.
 func longest(o *Options) (window, quiet time.Duration) {
 	for _, rules := range [][]sliding.Rule{o.Rules, o.Against} {
 		for i := range rules {
 			window, quiet = max(window, rules[i].Window), max(quiet, rules[i].Quiet)
+			if rules[i].Rearms { // all rows from the first on decide
+				quiet = forEver
+			}
 		}
 	}
 	return window, quiet
 }
 
-// fold takes rows by user and time, and judges them.
+// fold takes rows by user and time, and evaluates them.
 type fold struct {
 	o       *Options
 	begin   brimline.Time // from which edges are looked for: those before Options.From may make later ones silent
@@ -163,9 +170,9 @@ type fold struct {
 
 	user string
 	rows []brimline.Transaction // of the user; those that no window to come reaches are gone
-	next brimline.Time          // row times before it are judged
+	next brimline.Time          // row times before it are evaluated
 	few  int                    // rows are judged so many at once, or more
-	due  int                    // length of rows at which they are judged
+	due  int                    // length of rows at which they are evaluated
 }
 
 // course is one rule on its way through the rows.
@@ -174,35 +181,47 @@ type course struct {
 	now, old *sliding.Rule
 	same     bool // old finds the edges of now
 	days     map[brimline.Time]int64
-	curve    *Curve // nil of a rule that is quiet
+	curve    *Curve // nil of a rule that silences edges
 	// Of the user: all alerts' number, and where rules are compared the edges; and what silences the next ones.
 	alerts           int64
 	edges, oldOnes   []sliding.Edge
 	nowSaid, oldSaid said
 }
 
-// said is the latest edge of a user and rule.
+// said is the latest edge of a user and rule, and what has come of a rule that rearms.
 type said struct {
-	at  brimline.Time
-	any bool
+	at       brimline.Time
+	any      bool
+	disarmed bool
 }
 
-// silences takes the next edge, and says whether it is silent.
-func (s *said) silences(rule *sliding.Rule, at brimline.Time) (silent bool) {
-	silent = s.any && s.at >= at.Add(-rule.Quiet)
-	*s = said{at, true}
-	return silent
+// alerts takes the figures of the next row time, and says whether that raises an alert.
+func (s *said) alerts(rule *sliding.Rule, at brimline.Time, f brimline.Figures) bool {
+	if rule.Rearms {
+		if f.Before.Cmp(rule.Rearm) <= 0 {
+			s.disarmed = false
+		}
+		above, disarmed := f.Total.Cmp(rule.Limit) > 0, s.disarmed
+		s.disarmed = disarmed || above
+		return above && !disarmed
+	}
+	if !f.IsEdge(rule.Limit) {
+		return false
+	}
+	silent := s.any && s.at >= at.Add(-rule.Quiet)
+	s.at, s.any = at, true
+	return !silent
 }
 
 func newFold(o *Options) *fold {
 	window, quiet := longest(o)
-	f := &fold{o: o, longest: window, begin: o.From.Add(-quiet), few: judgedAtLeast}
+	f := &fold{o: o, longest: window, begin: o.From.Add(-quiet), few: evaluatedAtLeast}
 	f.next = f.begin
 	f.report = Report{From: o.From, To: o.To, Oldest: brimline.MaxTime, Newest: brimline.MinTime}
 	add := func(now, old *sliding.Rule) {
 		c := &course{RuleReport: &RuleReport{compared: o.Compare}, now: now, old: old}
 		if now != nil {
-			if c.Rule, c.days = &now.Rule, map[brimline.Time]int64{}; now.Quiet == 0 {
+			if c.Rule, c.days = &now.Rule, map[brimline.Time]int64{}; !now.Silences() {
 				c.curve = newCurve(mostChanges)
 			}
 		}
@@ -242,13 +261,13 @@ func (f *fold) take(row *brimline.Transaction) error {
 	f.report.Oldest, f.report.Newest = min(f.report.Oldest, row.Time), max(f.report.Newest, row.Time)
 	f.rows = append(f.rows, *row)
 	if len(f.rows) >= f.due {
-		return f.judge(row.Time - 1)
+		return f.evaluate(row.Time - 1)
 	}
 	return nil
 }
 
-// judge looks at row times that are not judged yet, up to a time at which no further row can come.
-func (f *fold) judge(to brimline.Time) error {
+// evaluate looks at row times that are not evaluated yet, up to a time at which no further row can come.
+func (f *fold) evaluate(to brimline.Time) error {
 	for _, c := range f.courses {
 		if err := f.look(c, to); err != nil {
 			return err
@@ -271,7 +290,7 @@ func (f *fold) look(c *course, to brimline.Time) (err error) {
 			if c.curve != nil && t >= f.o.From {
 				c.curve.add(figures)
 			}
-			if err != nil || !figures.IsEdge(c.now.Limit) || c.nowSaid.silences(c.now, t) || t < f.o.From {
+			if err != nil || !c.nowSaid.alerts(c.now, t, figures) || t < f.o.From {
 				return
 			}
 			edge := sliding.Edge{Time: t, Figures: figures}
@@ -287,11 +306,11 @@ func (f *fold) look(c *course, to brimline.Time) (err error) {
 		})
 	}
 	if c.old != nil && !c.same {
-		for _, e := range sliding.Edges(f.rows, c.old, f.next, to) {
-			if !c.oldSaid.silences(c.old, e.Time) && e.Time >= f.o.From {
-				c.oldOnes = append(c.oldOnes, e)
+		sliding.Walk(f.rows, c.old, f.next, to, func(t brimline.Time, figures brimline.Figures) {
+			if c.oldSaid.alerts(c.old, t, figures) && t >= f.o.From {
+				c.oldOnes = append(c.oldOnes, sliding.Edge{Time: t, Figures: figures})
 			}
-		}
+		})
 	}
 	return err
 }
@@ -303,7 +322,7 @@ func (f *fold) finish() error {
 	if f.report.Rows == 0 {
 		return nil
 	}
-	if err := f.judge(f.o.To); err != nil {
+	if err := f.evaluate(f.o.To); err != nil {
 		return err
 	}
 	f.report.Users++

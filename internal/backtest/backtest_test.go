@@ -17,8 +17,8 @@ import (
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/internal/backtest"
 	"github.com/brimline/brimline/internal/embedded"
-	"github.com/brimline/brimline/internal/judge"
 	"github.com/brimline/brimline/internal/ledger"
+	"github.com/brimline/brimline/internal/reference"
 	"github.com/brimline/brimline/internal/rules"
 	"github.com/brimline/brimline/internal/testkit"
 )
@@ -96,17 +96,16 @@ func everyMeasure(r *rand.Rand) string {
 		if m == brimline.CountAll {
 			limit = fmt.Sprint(r.IntN(8))
 		}
+		if m == brimline.Max {
+			limit = brimline.Amount(r.Int64N(10_000)).Format(2)
+		}
 		window := 1 + r.IntN(96)
 		fmt.Fprintf(&b, "  - {id: r%d, window: %dh, limit: %q, measure: %s}\n", i, window, limit, m)
-		fmt.Fprintf(
-			&b,
-			"  - {id: q%d, window: %dh, limit: %q, measure: %s, quiet: %dh}\n",
-			i,
-			window,
-			limit,
-			m,
-			1+r.IntN(200),
-		)
+		same := fmt.Sprintf("window: %dh, limit: %q, measure: %s", window, limit, m)
+		fmt.Fprintf(&b, "  - {id: q%d, %s, quiet: %dh}\n", i, same, 1+r.IntN(200))
+		if !m.Shrinks() {
+			fmt.Fprintf(&b, "  - {id: a%d, %s, rearm: %d%%}\n", i, same, r.IntN(101))
+		}
 	}
 	fmt.Fprintf(&b, "  - {id: w, window: 50h, limit: \"200\", where: 'description endsWith \"1\"'}\n")
 	return b.String()
@@ -155,7 +154,7 @@ func (w *world) judged(t testing.TB, set *rules.Set) map[string]testkit.Verdict 
 }
 
 // TestAlertsAreTheEdges: a backtest finds PostgreSQL's edges, with its figures, of all measures; its heavy user has
-// more rows than are judged at once. What it counts by rule, user and day is what it found.
+// more rows than are evaluated at once. What it counts by rule, user and day is what it found.
 func TestAlertsAreTheEdges(t *testing.T) {
 	r := testkit.Rand(testkit.Seed(t))
 	set := parse(t, everyMeasure(r))
@@ -241,9 +240,9 @@ func TestCurve(t *testing.T) {
 	compared := 0
 	for _, rule := range report.Rules {
 		steps, known := rule.Curve.Steps()
-		if rule.Rule.Quiet != 0 {
+		if rule.Rule.Silences() {
 			if known {
-				t.Errorf("rule %s is quiet and has a curve", rule.Rule.ID)
+				t.Errorf("rule %s silences edges and has a curve", rule.Rule.ID)
 			}
 			continue
 		}
@@ -282,6 +281,7 @@ func TestAgainst(t *testing.T) {
   - {id: new, window: 24h, limit: "150"}
   - {id: quiet, window: 24h, limit: "150", quiet: 40h}
   - {id: quieter, window: 24h, limit: "150", quiet: 90h}
+  - {id: rearm, window: 24h, limit: "150", rearm: 50%}
 `)
 	old := parse(t, `rules:
   - {id: same, window: 24h, limit: "150"}
@@ -290,12 +290,13 @@ func TestAgainst(t *testing.T) {
   - {id: gone, window: 24h, limit: "100"}
   - {id: quiet, window: 24h, limit: "150"}
   - {id: quieter, window: 24h, limit: "150", quiet: 60h}
+  - {id: rearm, window: 24h, limit: "150", rearm: 80%}
 `)
 	w := newWorld(t, now)
 	w.table.Insert(t, draw(t, r, 3_000, 6))
 	o := all(func(o *backtest.Options) { o.Compare, o.Against = true, old.Compiled() })
 	report, _ := w.edges(t, now, o)
-	if len(report.Rules) != 7 {
+	if len(report.Rules) != 8 {
 		t.Fatalf("%d rules", len(report.Rules))
 	}
 	for _, rule := range report.Rules {
@@ -366,15 +367,15 @@ func TestAgainst(t *testing.T) {
 	if err := json.Unmarshal(out.Bytes(), &read); err != nil {
 		t.Fatal(err)
 	}
-	last := read.Rules[6]
-	if last.ID != "gone" || last.Against == nil || last.Against.Lost != report.Rules[6].Lost || last.Curve != nil ||
+	last := read.Rules[7]
+	if last.ID != "gone" || last.Against == nil || last.Against.Lost != report.Rules[7].Lost || last.Curve != nil ||
 		len(read.Rules[0].Curve.Steps) == 0 || len(read.Rules[0].Curve.Steps) > 1000 ||
 		read.Rules[4].ID != "quiet" || read.Rules[4].Curve != nil {
 		t.Errorf("as JSON: %s", out.Bytes())
 	}
 }
 
-// TestManyRowsOfOneTime: rows of one time that are more than are judged at once make one edge.
+// TestManyRowsOfOneTime: rows of one time that are more than are evaluated at once make one edge.
 func TestManyRowsOfOneTime(t *testing.T) {
 	set := parse(t, `rules: [{id: r, window: 1h, limit: "100"}]`)
 	w := newWorld(t, set)
@@ -468,7 +469,7 @@ func TestByTheDefinition(t *testing.T) {
 	w := newWorld(t, set)
 	rows := draw(t, r, 800, 4)
 	w.table.Insert(t, rows)
-	var table judge.Table
+	var table reference.Table
 	users := map[string]bool{}
 	for _, row := range rows {
 		user := fmt.Sprint(row.User)
@@ -481,7 +482,7 @@ func TestByTheDefinition(t *testing.T) {
 	var want []string
 	for _, rule := range set.Compiled() {
 		for user := range users {
-			judged := &judge.Rule{Rule: rule.Rule, Takes: rule.Takes}
+			judged := &reference.Rule{Rule: rule.Rule, Takes: rule.Takes}
 			for _, e := range table.Edges(judged, user, brimline.MinTime, brimline.MaxTime) {
 				want = append(want, brimline.AlertID(user, rule.ID, e.At))
 			}

@@ -29,7 +29,7 @@ type ruleJSON struct {
 	Users   int64          `json:"users"`
 	Days    []dayJSON      `json:"days"`
 	Most    []userJSON     `json:"most_alerts"`
-	Curve   *curveJSON     `json:"curve"`             // null where it has too many steps, and of a rule that is quiet
+	Curve   *curveJSON     `json:"curve"`             // null: too many steps, or edges are silent
 	Against *againstJSON   `json:"against,omitempty"` // where another file was given
 }
 
@@ -39,6 +39,7 @@ type conditionJSON struct {
 	Measure brimline.Measure `json:"measure"`
 	Where   string           `json:"where,omitempty"`
 	Quiet   string           `json:"quiet,omitempty"`
+	Rearm   string           `json:"rearm,omitempty"`
 }
 
 type dayJSON struct {
@@ -158,9 +159,13 @@ func conditionOf(r *brimline.Rule, scale int) *conditionJSON {
 	if r.Quiet != 0 {
 		quiet = rules.FormatWindow(r.Quiet)
 	}
+	rearm := ""
+	if r.Rearms {
+		rearm = r.Rearm.Format(r.Measure.Scale(scale))
+	}
 	return &conditionJSON{
 		Window: rules.FormatWindow(r.Window), Limit: r.Limit.Format(r.Measure.Scale(scale)),
-		Measure: r.Measure, Where: r.Where, Quiet: quiet,
+		Measure: r.Measure, Where: r.Where, Quiet: quiet, Rearm: rearm,
 	}
 }
 

@@ -62,17 +62,17 @@ type publication struct {
 	generated bool     // it publishes generated columns, which PostgreSQL 18 can
 }
 
-// settled looks until judge says the same of two looks in a row, or nothing
+// settled looks until find says the same of two looks in a row, or nothing
 // against one: a look is several statements, and a table that is being exchanged
 // is half the one and half the other.
-func (c *Capture) settled(ctx context.Context, conn *pgx.Conn, judge func(*look) error) (*look, error) {
+func (c *Capture) settled(ctx context.Context, conn *pgx.Conn, find func(*look) error) (*look, error) {
 	said := ""
 	for {
 		l, err := c.look(ctx, conn)
 		if err != nil {
 			return nil, err
 		}
-		fault := judge(l)
+		fault := find(l)
 		if fault == nil || fault.Error() == said {
 			return l, fault
 		}

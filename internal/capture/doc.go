@@ -25,7 +25,7 @@
 //
 // Which table had the name, how it was published, which life of the topic the
 // rows went to: that is in a Memory, and compared at every start and every
-// CheckInterval (watch.go, judge.go). A difference that keeps rows from the topic
+// CheckInterval (watch.go, faults.go). A difference that keeps rows from the topic
 // ends the capture, and makes the next start take a new snapshot beside the slot.
 //
 // # Differences from Debezium, all intended
@@ -45,7 +45,7 @@
 // # Files
 //
 //	capture.go   options, the life of a capture    setup.go    first checks, slots
-//	catalog.go   what the catalog says             judge.go    what of it is a fault
+//	catalog.go   what the catalog says             faults.go   what of it is a fault
 //	watch.go     the looks while it streams        mark.go     what is remembered
 //	snapshot.go  every row, once                   stream.go   every change since
 //	pgoutput.go  its messages                      tracker.go  what is acknowledged

@@ -72,7 +72,7 @@ func (c *Capture) prepare(ctx context.Context, conn *pgx.Conn) (*look, error) {
 	if err := c.stayConnected(ctx, conn); err != nil {
 		return nil, err
 	}
-	l, err := c.settled(ctx, conn, c.judgeTable)
+	l, err := c.settled(ctx, conn, c.tableFault)
 	if err != nil {
 		return nil, c.fault(ctx, err)
 	}
@@ -81,7 +81,7 @@ func (c *Capture) prepare(ctx context.Context, conn *pgx.Conn) (*look, error) {
 			return nil, err
 		}
 	}
-	if l, err = c.settled(ctx, conn, c.judge); err != nil {
+	if l, err = c.settled(ctx, conn, c.anyFault); err != nil {
 		return nil, c.fault(ctx, err)
 	}
 	c.knowKey(l.key)

@@ -165,10 +165,10 @@ type Judging struct {
 	// after waiting until the replica has replayed the row) or off (alerts carry
 	// the stream's figures and the status unverified; no database needed).
 	Verify string `help:"on, replica (wait until it has replayed the row), or off." default:"on" env:"BRIMLINE_VERIFY"`
-	// DistrustAfter is how long PostgreSQL must go on refusing an edge, because it has less than the stream, until the
+	// DistrustAfter is how long PostgreSQL must go on dismissing an edge, because it has less than the stream, until the
 	// user's rows are no longer believed, and PostgreSQL answers in their place. It is asked again six times within it,
 	// and only once the group has caught up. 0: never.
-	DistrustAfter time.Duration `help:"How long PostgreSQL must go on refusing an edge of a user until the stream's rows of that user are no longer believed; 0: never." default:"1m" env:"BRIMLINE_DISTRUST_AFTER"`
+	DistrustAfter time.Duration `help:"How long PostgreSQL must go on dismissing an edge of a user until the stream's rows of that user are no longer believed; 0: never." default:"1m" env:"BRIMLINE_DISTRUST_AFTER"`
 	// AsOf is none, or now: alerts also carry the total of the last window up to the time of asking.
 	AsOf string `help:"now: alerts also carry the total up to now; none." default:"none" env:"BRIMLINE_AS_OF"`
 	// AlertsFrom is the time from which a new group alerts, in ISO 8601 with an offset, or now, which is the moment at

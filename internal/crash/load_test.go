@@ -35,10 +35,11 @@ func drawRules(r *rand.Rand) string {
 rules:
   - {id: week, window: 7d, limit: "%d.00"}
   - {id: calm, window: 48h, limit: "%d.00", quiet: %dh}
+  - {id: hover, window: 72h, limit: "%d.00", rearm: %d%%}
   - {id: often, window: 30h, limit: %d, measure: count}
   - {id: signed, window: 24h, limit: "%d.00", measure: sum}
   - {id: out, window: 96h, limit: "%d.00", measure: sum_out}
-`, 6+r.IntN(42), 300+r.IntN(900), 100+r.IntN(300), 1+r.IntN(96), 3+r.IntN(6),
+`, 6+r.IntN(42), 300+r.IntN(900), 100+r.IntN(300), 1+r.IntN(96), 150+r.IntN(400), 50+r.IntN(51), 3+r.IntN(6),
 		80+r.IntN(300), 40+r.IntN(250))
 }
 
@@ -221,7 +222,7 @@ func (r *round) withoutUnseen(rows []testkit.Row) (left []testkit.Row) {
 	return left
 }
 
-// distrustUnseen does what operators do who know of whom rows were lost. Those whose edge PostgreSQL has refused were
+// distrustUnseen does what operators do who know of whom rows were lost. Those whose edge PostgreSQL has dismissed were
 // distrusted without that; rows that hide an edge and make none show no sign.
 func distrustUnseen(r *round) {
 	args := []string{

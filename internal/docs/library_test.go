@@ -19,7 +19,9 @@ import (
 const module = "github.com/brimline/brimline"
 
 // library are the packages for programs outside this module; CHANGELOG.md says that they are versioned.
-func library() []string { return []string{module, module + "/codecs", module + "/views"} }
+func library() []string {
+	return []string{module, module + "/codecs", module + "/codecs/debezium", module + "/views"}
+}
 
 // load reads packages as the compiler exports them.
 func load(t *testing.T, dir string, paths ...string) []*types.Package {

@@ -37,7 +37,7 @@ func TestEveryMeasureIsInEveryList(t *testing.T) {
 	) {
 		t.Errorf("the first rules file does not offer %s", list)
 	}
-	// A table of each page has a row for each.
+	// Each table of a page that has one of them has a row for each.
 	for _, page := range []string{"docs/rules.md", "docs/semantics.md"} {
 		var rows []string
 		begun := false
@@ -48,8 +48,13 @@ func TestEveryMeasureIsInEveryList(t *testing.T) {
 				rows = append(rows, name)
 			}
 		}
-		if !slices.Equal(rows, names) {
-			t.Errorf("the table of measures in %s has %q, want %q", page, rows, names)
+		if len(rows) == 0 {
+			t.Errorf("%s has no table of measures", page)
+		}
+		for table := range slices.Chunk(rows, len(names)) {
+			if !slices.Equal(table, names) {
+				t.Errorf("a table of measures in %s has %q, want %q", page, table, names)
+			}
 		}
 	}
 }

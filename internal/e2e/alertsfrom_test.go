@@ -55,6 +55,7 @@ func (j *job) caughtUp(t *testing.T, args ...string) *testkit.Process {
 // judged all the same, and is in the dismissed topic with PostgreSQL's figures; an edge at that very time is an
 // alert. Late rows, too.
 func TestAlertsFrom(t *testing.T) {
+	t.Parallel()
 	seed := testkit.Seed(t)
 	r := testkit.Rand(seed)
 	j := newJob(t, parts(t), 3, "lateness: 12h\nrules: [{id: r, window: 2d, limit: 900}, {id: n, window: 1d, limit: 6, "+
@@ -144,6 +145,7 @@ func TestAlertsFrom(t *testing.T) {
 // TestAlertsFromNow: now is the moment at which the group began, whoever asks for it later; what came before it is
 // no alert.
 func TestAlertsFromNow(t *testing.T) {
+	t.Parallel()
 	j := newJob(t, parts(t), 1, "rules: [{id: r, window: 7d, limit: 1000}]")
 	began := time.Now()
 	row := func(id int64, at time.Time) testkit.Row {
@@ -183,6 +185,7 @@ func TestAlertsFromNow(t *testing.T) {
 
 // TestAlertsFromIsOfANewGroup: a group that began without it takes none later, in any form.
 func TestAlertsFromIsOfANewGroup(t *testing.T) {
+	t.Parallel()
 	j := newJob(t, parts(t), 1, "rules: [{id: r, window: 7d, limit: 1000}]")
 	j.finish(t)
 	for _, value := range []string{"now", "2026-01-01T00:00:00Z"} {
@@ -194,6 +197,7 @@ func TestAlertsFromIsOfANewGroup(t *testing.T) {
 // TestAlertsFromOfSeveralAtOnce: of instances that begin a group at the same moment, each with a time of its own,
 // one sets it, and those that name another are refused.
 func TestAlertsFromOfSeveralAtOnce(t *testing.T) {
+	t.Parallel()
 	j := newJob(t, parts(t), 1, "rules: [{id: r, window: 7d, limit: 1000}]")
 	row := testkit.Row{ID: 1, User: 1, Amount: 2000_00, Time: brimline.TimeOf(time.Date(2026, 1, 1, 0, 0, 2, 0, time.UTC))}
 	j.table.Insert(t, []testkit.Row{row})

@@ -33,6 +33,7 @@ func (j *job) backtest(t *testing.T, code int, args ...string) string {
 // TestBacktestIsLive: of a table at rest a backtest finds the alerts that a group sends: id, limit, edge, and the
 // database's figures. It writes nothing to Kafka.
 func TestBacktestIsLive(t *testing.T) {
+	t.Parallel()
 	r := testkit.Rand(testkit.Seed(t))
 	j := newJob(t, parts(t), 3, drawRules(r, 5000))
 	rows := testkit.History{
@@ -107,6 +108,7 @@ func TestBacktestIsLive(t *testing.T) {
 
 // TestBacktestRefuses: a column that the table has not, and a large table without an index, before rows are read.
 func TestBacktestRefuses(t *testing.T) {
+	t.Parallel()
 	j := newJob(t, parts(t), 1, "rules: [{id: r, window: 7d, limit: 1000}]")
 	unknown := filepath.Join(t.TempDir(), "unknown.yaml")
 	const yaml = "columns: {nothing: text}\nrules: [{id: r, window: 7d, limit: 1, where: 'nothing == \"\"'}]"

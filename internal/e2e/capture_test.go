@@ -90,6 +90,7 @@ func (o *own) alerts(t *testing.T, rules string, args ...string) string {
 // TestCaptureOfMilliseconds: a table as Prisma makes it, with times to the
 // millisecond, read by the stages without a word about units.
 func TestCaptureOfMilliseconds(t *testing.T) {
+	t.Parallel()
 	o := newOwn(t, "public.payments", `CREATE TABLE payments (id text PRIMARY KEY, "userId" text NOT NULL, amount
 		numeric(12,2) NOT NULL, "createdAt" timestamp(3) NOT NULL);
 		ALTER TABLE payments REPLICA IDENTITY FULL; CREATE INDEX ON payments ("userId", "createdAt");
@@ -108,6 +109,7 @@ func TestCaptureOfMilliseconds(t *testing.T) {
 // TestCaptureOfDomains: rows of the snapshot and of the stream are read alike,
 // whatever domains the columns are of.
 func TestCaptureOfDomains(t *testing.T) {
+	t.Parallel()
 	o := newOwn(t, "public.payments", `CREATE DOMAIN event_time AS timestamptz; CREATE DOMAIN flag AS boolean;
 		CREATE TABLE payments (id bigint PRIMARY KEY, user_id bigint NOT NULL, amount numeric(12,2) NOT NULL, timestamp
 			event_time NOT NULL, card flag NOT NULL);
@@ -127,6 +129,7 @@ func TestCaptureOfDomains(t *testing.T) {
 // ends with exit code 3 within its interval, and its remedy, followed to the
 // letter, brings what was in the new table.
 func TestCaptureOfASwappedTable(t *testing.T) {
+	t.Parallel()
 	const ddl = `(id bigint PRIMARY KEY, user_id bigint NOT NULL, amount numeric(12,2) NOT NULL,
 		timestamp timestamptz NOT NULL)`
 	o := newOwn(t, "public.payments", `CREATE TABLE payments `+ddl+`; ALTER TABLE payments REPLICA IDENTITY FULL;
@@ -164,6 +167,7 @@ func TestCaptureOfASwappedTable(t *testing.T) {
 // TestCaptureKilledInItsSnapshot by kill -9, several times, while rows go and
 // come: in the end the topic's rows are the table's.
 func TestCaptureKilledInItsSnapshot(t *testing.T) {
+	t.Parallel()
 	seed := testkit.Seed(t)
 	r := testkit.Rand(seed)
 	o := newOwn(t, "public.payments", `CREATE TABLE payments (id bigint PRIMARY KEY, n bigint NOT NULL, filler text);

@@ -15,6 +15,7 @@ import (
 // users and deleted, in any order over the partitions but that of each row. In
 // the end every user's totals in the window table are those of SQL over the table.
 func TestTableFollowsUpdatesAndDeletes(t *testing.T) {
+	t.Parallel()
 	seed := testkit.Seed(t)
 	r := testkit.Rand(seed)
 	partitions := 1 + r.IntN(8)
@@ -83,6 +84,7 @@ func (j *job) compareTotals(t *testing.T) {
 
 // TestTruncateEmptiesEveryWindow: after a TRUNCATE nobody has rows, and later rows count from nothing.
 func TestTruncateEmptiesEveryWindow(t *testing.T) {
+	t.Parallel()
 	j := newJob(t, parts(t), 2, "rules: [{id: r, window: 7d, limit: 100}]")
 	at := brimline.TimeOf(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
 	row := func(id, user int64, amount brimline.Amount) testkit.Row {
@@ -118,6 +120,7 @@ func TestTruncateEmptiesEveryWindow(t *testing.T) {
 // TestTruncateAmongPartitions: the place of a TRUNCATE among the rows of other partitions is that of its LSN, in
 // whatever order a topic is read from its beginning.
 func TestTruncateAmongPartitions(t *testing.T) {
+	t.Parallel()
 	for first := range int32(3) { // the rows before, those after and the TRUNCATE change places
 		j := newJob(t, parts(t), 3, "rules: [{id: r, window: 7d, limit: 100}]")
 		at := brimline.TimeOf(time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC))
@@ -149,6 +152,7 @@ func TestTruncateAmongPartitions(t *testing.T) {
 // TestTruncateWithoutLSN: the place of a TRUNCATE that does not say it is not known. That is said, because rows may be
 // missing from the totals; with one partition it is not.
 func TestTruncateWithoutLSN(t *testing.T) {
+	t.Parallel()
 	const said = "a TRUNCATE came whose place among the rows of other partitions is not known"
 	for _, test := range []struct {
 		partitions int

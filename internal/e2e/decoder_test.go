@@ -7,20 +7,21 @@ import (
 	"time"
 
 	"github.com/brimline/brimline"
-	"github.com/brimline/brimline/codecs"
+	"github.com/brimline/brimline/codecs/debezium"
 	"github.com/brimline/brimline/internal/testkit"
 )
 
 // TestUpdateThatCannotBeTaken: the row is no longer what it was, and so must not hide the edge that a later row makes.
 func TestUpdateThatCannotBeTaken(t *testing.T) {
+	t.Parallel()
 	day := func(n int) brimline.Time { return brimline.TimeOf(time.Date(2026, 1, n, 0, 0, 0, 0, time.UTC)) }
 	first, second := testkit.Row{ID: 1, User: 7, Amount: 15000, Time: day(1)}, testkit.Row{ID: 2, User: 7,
 		Amount: 12000, Time: day(2)}
 	update := string(testkit.Envelope("transactions", "u", &first, &first, 2).Value)
 	for name, after := range map[string][2]string{ // what is changed in after, which comes first
-		codecs.KindEmptyUser:    {`"user_id":7`, `"user_id":null`},
-		codecs.KindAmountNaN:    {`"amount":"150.00"`, `"amount":"NAN"`},
-		codecs.KindInfiniteTime: {`"timestamp":"2026-01-01T00:00:00.000000Z"`, `"timestamp":"infinity"`},
+		debezium.KindEmptyUser:    {`"user_id":7`, `"user_id":null`},
+		debezium.KindAmountNaN:    {`"amount":"150.00"`, `"amount":"NAN"`},
+		debezium.KindInfiniteTime: {`"timestamp":"2026-01-01T00:00:00.000000Z"`, `"timestamp":"infinity"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			j := newJob(t, parts(t), 1, "rules: [{id: r, window: 7d, limit: 100}]")
@@ -48,6 +49,7 @@ func TestUpdateThatCannotBeTaken(t *testing.T) {
 // TestPassedOver: with --other-tables=skip a topic of several tables and of a connector's own records has no dead
 // letters.
 func TestPassedOver(t *testing.T) {
+	t.Parallel()
 	row := testkit.Row{ID: 1, User: 7, Amount: 15000, Time: brimline.TimeOf(time.Date(2026, 1, 1, 0, 0, 0, 0,
 		time.UTC))}
 	j := newJob(t, parts(t), 1, "rules: [{id: r, window: 7d, limit: 100}]")
@@ -71,6 +73,7 @@ func TestPassedOver(t *testing.T) {
 
 // TestAmountsInCents: a bigint of cents is read as such by the stream and by PostgreSQL, with limits in whole units.
 func TestAmountsInCents(t *testing.T) {
+	t.Parallel()
 	at := brimline.TimeOf(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
 	first := testkit.Row{ID: 1, User: 7, Amount: 30000, Time: at}
 	second := testkit.Row{ID: 2, User: 7, Amount: 20050, Time: at.Add(24 * time.Hour)}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -49,8 +50,8 @@ func (m *misled) insert(r testkit.Row) {
 type healer int
 
 const (
-	byRefusal  healer = iota // an edge that PostgreSQL refuses, and goes on refusing
-	byQuestion               // the question about a user above a limit; an alert for 3,500 came before
+	byDismissal healer = iota // an edge that PostgreSQL dismisses, and goes on dismissing
+	byQuestion                // the question about a user above a limit; an alert for 3,500 came before
 	byNothing
 )
 
@@ -63,14 +64,14 @@ var losses = []struct {
 	lose func(m *misled)
 }{
 	// A partition of the table is detached and dropped, and made anew: nothing tells of its rows.
-	{"fixed partition", "week 3300.00", byRefusal, func(m *misled) {
+	{"fixed partition", "week 3300.00", byDismissal, func(m *misled) {
 		m.insert(m.at(30, 2500_00, 0))
 		m.table.Delete(m.t, 30)
 		m.insert(m.at(31, 2600_00, 24))
 		m.insert(m.at(32, 700_00, 25))
 	}},
 	// The slot is lost, a row deleted, and the snapshot that follows has only what is left.
-	{"lost slot", "week 3300.00", byRefusal, func(m *misled) {
+	{"lost slot", "week 3300.00", byDismissal, func(m *misled) {
 		m.insert(m.at(1, 2500_00, 0))
 		m.table.Delete(m.t, 1)
 		left := m.at(2, 2600_00, 24)
@@ -79,7 +80,7 @@ var losses = []struct {
 		m.insert(m.at(3, 700_00, 25))
 	}},
 	// A connector's substitutes are all that a deletion says of the row: it is another user's, and of another time.
-	{"before of defaults", "week 3300.00", byRefusal, func(m *misled) {
+	{"before of defaults", "week 3300.00", byDismissal, func(m *misled) {
 		m.insert(m.at(1, 2500_00, 0))
 		m.table.Delete(m.t, 1)
 		was := testkit.Row{ID: 1, User: 77, Amount: 10_00,
@@ -91,7 +92,7 @@ var losses = []struct {
 		m.insert(m.at(3, 700_00, 25))
 	}},
 	// A flattened record does not say whose the row was.
-	{"flat move", "week 3100.00", byRefusal, func(m *misled) {
+	{"flat move", "week 3100.00", byDismissal, func(m *misled) {
 		m.flat = true
 		m.insert(m.at(1, 2900_00, 0))
 		moved := m.at(1, 2900_00, 0)
@@ -190,7 +191,7 @@ func TestDistrustRefuses(t *testing.T) {
 }
 
 // TestWhatTheStreamLostIsRepairedByItself: PostgreSQL's no is asked again, and when it stands the user is distrusted.
-// Where nothing is refused, because the rows that it does not have hide the edge, it is asked about who is above a
+// Where nothing is dismissed, because the rows that it does not have hide the edge, it is asked about who is above a
 // limit. No command is given.
 func TestWhatTheStreamLostIsRepairedByItself(t *testing.T) {
 	t.Parallel()
@@ -219,8 +220,32 @@ func TestWhatTheStreamLostIsRepairedByItself(t *testing.T) {
 	}
 }
 
+// TestARunWithNothingNewAsks: a run was killed between the row that a lost deletion hides from the window and the question
+// about its user. The next one finds nothing new in the stream, and ends when PostgreSQL was asked nonetheless.
+func TestARunWithNothingNewAsks(t *testing.T) {
+	t.Parallel()
+	m := &misled{job: newJob(t, parts(t), 1, "rules: [{id: week, window: 7d, limit: 3000}]"), t: t,
+		began: brimline.TimeOf(time.Now().Add(-72 * time.Hour).Truncate(time.Hour))}
+	m.insert(m.at(1, 3500_00, 0))
+	m.table.Delete(t, 1)
+	hidden := m.at(2, 3200_00, 24)
+	m.table.Insert(t, []testkit.Row{hidden})
+	before, err := m.Committed(t.Context(), m.names.WindowGroup, m.names.Changes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.lsn++
+	m.Produce(t, m.names.Source, []testkit.Event{testkit.Envelope("transactions", "c", nil, &hidden, m.lsn)})
+	killed := m.start(t, 0)
+	m.waitHandled(t, before+1)
+	killed.Signal(syscall.SIGKILL)
+	m.expect(t, "killed before it asked", "week 3500.00")
+	m.finish(t)
+	m.expect(t, "asked by the next", "week 3200.00", "week 3500.00")
+}
+
 // TestACatchUpDistrustsNobody: a tenth of the rows are deleted long after they were written. While the group catches up
-// PostgreSQL refuses their edges. The deletions explain that, and come before it is asked again. All rows are retained:
+// PostgreSQL dismisses their edges. The deletions explain that, and come before it is asked again. All rows are retained:
 // what the deletion of a row below the history makes an edge is not looked for.
 func TestACatchUpDistrustsNobody(t *testing.T) {
 	t.Parallel()
@@ -249,7 +274,7 @@ func TestACatchUpDistrustsNobody(t *testing.T) {
 	again, distrusted := len(j.Records(t, j.names.Again)), j.distrusts(t)
 	t.Logf("%d deletions, %d edges put to be asked again, %d users distrusted", len(deletions), again, distrusted)
 	if again == 0 {
-		t.Error("PostgreSQL refused nothing: nothing to see")
+		t.Error("PostgreSQL dismissed nothing: nothing to see")
 	}
 	if distrusted > 0 {
 		t.Errorf("%d users are distrusted although the stream lost nothing", distrusted)

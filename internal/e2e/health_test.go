@@ -17,6 +17,7 @@ import (
 // TestDatabaseAwayIsTold: an outage of PostgreSQL stands in /readyz, page, status and log before there is any
 // candidate, by an instance that stays ready, and goes when PostgreSQL answers.
 func TestDatabaseAwayIsTold(t *testing.T) {
+	t.Parallel()
 	j := newJob(t, parts(t), 1, "rules: [{id: r, window: 7d, limit: 1000}]")
 	to, err := url.Parse(j.url)
 	if err != nil {

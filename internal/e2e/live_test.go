@@ -15,6 +15,7 @@ import (
 // for rows that have only just become visible, and users are swept meanwhile.
 // Row times follow the commits, so the edges are final when they are met.
 func TestLiveAlertsAreExactlyTheEdges(t *testing.T) {
+	t.Parallel()
 	seed := testkit.Seed(t)
 	r := testkit.Rand(seed)
 	j := newJob(t, parts(t), 4, drawRules(r, 5000))

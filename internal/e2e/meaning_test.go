@@ -84,6 +84,7 @@ const (
 // TestMeaning: two rows, 2000 and 1500.25, pass the limit of 3000. Where the total is empty the run must not start, and
 // must say the word.
 func TestMeaning(t *testing.T) {
+	t.Parallel()
 	const zoned = `"timestamp" timestamptz NOT NULL`
 	stamp := func(p int) string { return fmt.Sprintf(`"timestamp" timestamp(%d) NOT NULL`, p) }
 	us, ms, iso := [2]string{usMonday, usTuesday}, [2]string{msMonday, msTuesday}, [2]string{isoMonday, isoTuesday}
@@ -172,6 +173,7 @@ func TestMeaning(t *testing.T) {
 
 // TestGroupKeepsItsMeaning: what changes the meaning of rows belongs to the group, whoever starts it.
 func TestGroupKeepsItsMeaning(t *testing.T) {
+	t.Parallel()
 	j := newJob(t, parts(t), 1, "rules: [{id: r, window: 7d, limit: 3000}]")
 	j.redefine(t, `amount numeric(12,2) NOT NULL, "timestamp" timestamp(3) NOT NULL, other bigint`)
 	j.table.Exec(t, "INSERT INTO streaming.transactions VALUES (1, 5, 2000, '2026-11-23 09:00'), (2, 5, 1500, "+
@@ -208,6 +210,7 @@ func TestGroupKeepsItsMeaning(t *testing.T) {
 // TestColumnsThatChange: a watched column of another type stops stage route, which goes on when it is back; what
 // leaves the meaning as it is does not.
 func TestColumnsThatChange(t *testing.T) {
+	t.Parallel()
 	j := newJob(t, parts(t), 1, "columns: {country: text}\nrules: [{id: r, window: 7d, limit: 3000, where: 'country != "+
 		"nil'}]")
 	j.redefine(t, `amount numeric(12,2) NOT NULL, "timestamp" timestamptz NOT NULL, country text, other text`)
@@ -257,6 +260,7 @@ func waitTimes(t *testing.T, p *testkit.Process, text string, n int) {
 
 // TestInstancesWithoutDatabase: they wait for what the columns are, and read by it.
 func TestInstancesWithoutDatabase(t *testing.T) {
+	t.Parallel()
 	j := newJob(t, parts(t), 1, "rules: [{id: r, window: 7d, limit: 3000}]")
 	j.redefine(t, `amount numeric(12,4) NOT NULL, "timestamp" timestamp(3) NOT NULL`)
 	j.table.Exec(t, "INSERT INTO streaming.transactions VALUES (1, 5, 2000, '2026-11-23 09:00'), (2, 5, 1500.25, "+
@@ -286,6 +290,7 @@ func TestInstancesWithoutDatabase(t *testing.T) {
 
 // TestNothingIsKnown: without a database, a connector to ask and a schema, a bare number or base64 is refused.
 func TestNothingIsKnown(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct{ amount, time, flags, word string }{
 		{`"2000.00"`, usMonday, "", "--time-unit"},
 		{precise(200000), isoMonday, "", "--amount-column-scale"},

@@ -16,6 +16,7 @@ import (
 // TestTopicMadeAnew: the source topic is deleted and made anew, while the group is stopped or while it runs. It is read
 // from its beginning, and what it says counts although its offsets, and here its LSNs, are no higher.
 func TestTopicMadeAnew(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name    string
 		running bool
@@ -82,6 +83,7 @@ func TestTopicMadeAnew(t *testing.T) {
 // TestRowsInSeveralPartitions: the changes of one row lie in any partition, and some of them come a second time, as
 // after a restart of the connector. In the end every user's totals are those of SQL over the table.
 func TestRowsInSeveralPartitions(t *testing.T) {
+	t.Parallel()
 	r := testkit.Rand(testkit.Seed(t))
 	const partitions = 3
 	j := newJob(t, parts(t), partitions, "lateness: 60d\nrules: [{id: r, window: 7d, limit: 300}]")

@@ -26,6 +26,7 @@ func seeds(t *testing.T, n int) int {
 // zero amounts; its change events in any order over 1 to 8 partitions, some of
 // them twice; stages stopped in the middle. The alerts are PostgreSQL's edges.
 func TestAlertsAreExactlyTheEdges(t *testing.T) {
+	t.Parallel()
 	first := testkit.Seed(t)
 	for n := range seeds(t, 4) {
 		seed := first + uint64(n)

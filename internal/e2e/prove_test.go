@@ -144,6 +144,7 @@ rules:
   - {id: steps, window: 2d, limits: [1000, 2000]}
   - {id: trial, window: 1d, limit: 700, mode: shadow}
   - {id: hush, window: 1d, limit: 500, quiet: 2d}
+  - {id: armed, window: 1d, limit: 500, rearm: 70%}
 `
 
 // TestProve: of a random history each edge has its alert, by the judge; and exactly the faults that are then made

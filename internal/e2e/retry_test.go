@@ -100,6 +100,7 @@ const threeRules = `rules:
 // TestDeadCandidateIsJudgedAfterTheRepair: PostgreSQL has a NaN, so the candidate becomes a dead letter. Once the
 // row is repaired the alert comes, whether the stream tells of the repair or `deadletter retry` does, and once.
 func TestDeadCandidateIsJudgedAfterTheRepair(t *testing.T) {
+	t.Parallel()
 	alerts := []string{"day 3510.00", "in 3510.00", "sum 3510.00"}
 	t.Run("retried", func(t *testing.T) {
 		t.Parallel()
@@ -149,6 +150,7 @@ func TestDeadCandidateIsJudgedAfterTheRepair(t *testing.T) {
 
 // TestDeadQuestionIsJudgedAfterTheRepair is the same for a question about a late row, below the retained history.
 func TestDeadQuestionIsJudgedAfterTheRepair(t *testing.T) {
+	t.Parallel()
 	j := newJob(t, parts(t), 1, "lateness: 1h\nrules: [{id: r, window: 1d, limit: 3000}]")
 	at := brimline.TimeOf(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
 	rows := []testkit.Row{
@@ -180,6 +182,7 @@ func TestDeadQuestionIsJudgedAfterTheRepair(t *testing.T) {
 // TestRetryLeavesAloneWhatItCannotRead: who cannot be understood is not sent anywhere, and is told with the reason; nor
 // is anything sent without a yes.
 func TestRetryLeavesAloneWhatItCannotRead(t *testing.T) {
+	t.Parallel()
 	j, rows := badRow(t, "rules: [{id: r, window: 7d, limit: 3000}]", 1)
 	whole, err := codecs.Change{}.Encode(&brimline.Change{Kind: brimline.Upsert, User: "8",
 		Row: brimline.Transaction{ID: "9", User: "8", Amount: 1, Time: 1}})
@@ -222,6 +225,7 @@ func TestRetryLeavesAloneWhatItCannotRead(t *testing.T) {
 // TestRetriedChangeIsFolded: a message of the changes stream that could not be read, and can by now, is folded as it
 // is.
 func TestRetriedChangeIsFolded(t *testing.T) {
+	t.Parallel()
 	j := newJob(t, parts(t), 1, "rules: [{id: r, window: 7d, limit: 3000}]")
 	j.finish(t)
 	at := brimline.TimeOf(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))

@@ -25,6 +25,7 @@ func waitOutput(t *testing.T, p *testkit.Process, text string) {
 // waits while the old ones live. A new rule starts from the retained history
 // and does not alert for edges before the change.
 func TestChangedRulesTakeEffectByRestart(t *testing.T) {
+	t.Parallel()
 	const (
 		before = "rules: [{id: old, window: 7d, limit: 100}]"
 		after  = "rules: [{id: old, window: 7d, limit: 100}, {id: new, window: 1d, limit: 50}]"

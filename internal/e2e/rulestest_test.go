@@ -98,6 +98,9 @@ func (g *wholeGround) together() string {
 			if r.Quiet != 0 {
 				fmt.Fprintf(&b, ", quiet: %s", rules.FormatWindow(r.Quiet))
 			}
+			if r.Rearms && r.ID == r.Of() {
+				fmt.Fprintf(&b, ", rearm: %q", r.Rearm.Format(r.Measure.Scale(2)))
+			}
 			if r.ID == r.Of() {
 				fmt.Fprintf(&b, ", limit: %q, severity: %q}\n", r.Limit.Format(r.Measure.Scale(2)), r.Severity)
 			} else {
@@ -312,6 +315,7 @@ func ruleScenarios(t *testing.T) (cases []*rulestest.Case) {
 
 // TestRuleScenarios plays the scenarios on the embedded parts, with brimline's own capture.
 func TestRuleScenarios(t *testing.T) {
+	t.Parallel()
 	j := newJob(t, parts(t), 3, "rules: [{id: none, window: 1d, limit: 1}]")
 	table := testkit.Table{Conn: j.table.Conn, Name: pgx.Identifier{"scenarios", "transactions"}}
 	g := newWholeGround(t, j, table, ruleScenarios(t))

@@ -176,6 +176,7 @@ func deleteGroup(ts *testscript.TestScript, _ bool, args []string) {
 
 // TestScenarios runs the scripts on the embedded parts, with brimline's own capture.
 func TestScenarios(t *testing.T) {
+	t.Parallel()
 	p := parts(t)
 	scenarios(t, func(t testing.TB, name string) ground {
 		g := ground{Parts: p, url: p.Database(t, "scenario_"+name)}

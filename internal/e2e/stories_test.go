@@ -15,6 +15,7 @@ import (
 // was an edge may be none afterwards. At rest each edge has its alert, no alert that is an edge is superseded, and from
 // the others links lead to the edge of which they are a part, but where a row joined two alerts that had been sent.
 func TestLateRowsTellOneStory(t *testing.T) {
+	t.Parallel()
 	first := testkit.Seed(t)
 	for n := range seeds(t, 1) {
 		seed := first + uint64(n)

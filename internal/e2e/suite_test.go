@@ -2,11 +2,14 @@ package e2e
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -53,6 +56,11 @@ func TestMain(m *testing.M) {
 			return 1
 		}
 		defer func() { stopAll() }()
+		// The tests wait for programs most of the time: more of them at once than there are cores.
+		if err := flag.Set("test.parallel", strconv.Itoa(2*runtime.GOMAXPROCS(0))); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
 		return m.Run()
 	}())
 }
@@ -204,7 +212,7 @@ func (j *job) judge(t *testing.T) {
 	t.Logf("%d edges, %d alerts, all alike", len(want), len(got))
 }
 
-// drawRules makes a rules file with every measure, some of which are quiet as well, in YAML.
+// drawRules makes a rules file with every measure, some of which are quiet or rearm as well, in YAML.
 func drawRules(r *rand.Rand, mean int64) (yaml string) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "lateness: %dh\nrules:\n", 1+r.IntN(48))
@@ -214,7 +222,14 @@ func drawRules(r *rand.Rand, mean int64) (yaml string) {
 		if measure == brimline.CountAll {
 			limit = fmt.Sprint(r.IntN(8))
 		}
+		if measure == brimline.Max {
+			limit = brimline.Amount(r.Int64N(mean * 3)).Format(2)
+		}
 		fmt.Fprintf(&b, "  - {id: r%d, window: %dh, limit: %q, measure: %s}\n", i, hours, limit, measure)
+		if !measure.Shrinks() && r.IntN(2) == 0 {
+			fmt.Fprintf(&b, "  - {id: a%d, window: %dh, limit: %q, measure: %s, rearm: %d%%}\n", i, hours, limit, measure,
+				r.IntN(101))
+		}
 		if r.IntN(2) == 0 {
 			fmt.Fprintf(
 				&b,

@@ -98,7 +98,7 @@ func TestDistrustsAreTold(t *testing.T) {
 			t.Errorf("doctor lacks %s: %v\n%s", want, err, out)
 		}
 	}
-	said := regexp.MustCompile(`level=WARN msg="PostgreSQL goes on refusing an edge, .*rule=week edge=\S+ ` +
+	said := regexp.MustCompile(`level=WARN msg="PostgreSQL goes on dismissing an edge, .*rule=week edge=\S+ ` +
 		`stream=5000.00 postgresql=2500.00 rows_stream=2 rows_postgresql=1 remedy=`)
 	if n := len(said.FindAllString(p.Output(), -1)); n == 0 || n > 3 {
 		t.Errorf("the log has %d examples:\n%s", n, p.Output())

@@ -62,7 +62,7 @@ func (m *mendable) mend(how, at string) {
 
 // TestAMendedRowBringsItsEdge: a row that PostgreSQL cannot add up (NaN), or that it can and the stream cannot take
 // in, is in the way of an edge until it is updated, deleted, or deleted and inserted again: before the edge is found,
-// after it was refused, or at once, while the program runs. Then the edge is alerted by itself, once for each rule,
+// after it was dismissed, or at once, while the program runs. Then the edge is alerted by itself, once for each rule,
 // whatever the window.
 func TestAMendedRowBringsItsEdge(t *testing.T) {
 	t.Parallel()
@@ -102,7 +102,7 @@ rules:
 					case "at once":
 						p := m.start(t, 0)
 						waitOutput(t, p, "verify: partition 0 starts at offset")
-						m.refusedAll(3)
+						m.dismissedAll(3)
 						m.mend(how, at)
 						m.waitAlerts(3)
 						p.Signal(syscall.SIGTERM)
@@ -136,8 +136,8 @@ rules:
 	}
 }
 
-// refusedAll waits until n candidates were dismissed, or became dead letters.
-func (m *mendable) refusedAll(n int) {
+// dismissedAll waits until n candidates were dismissed, or became dead letters.
+func (m *mendable) dismissedAll(n int) {
 	m.t.Helper()
 	m.wait(func() (bool, error) {
 		return len(m.Records(m.t, m.names.Dismissed))+len(m.deadLetters(m.t)) >= n+1, nil // the row itself is one, too

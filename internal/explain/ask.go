@@ -89,7 +89,7 @@ func (a *Asker) Explain(ctx context.Context, q Question) ([]*Report, error) {
 		if db != nil {
 			e.Database, failed = consult(ctx, db, q.User, rule, at)
 		}
-		r := e.Judge()
+		r := e.Report()
 		r.DatabaseError = failed
 		reports = append(reports, r)
 	}

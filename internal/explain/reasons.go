@@ -25,6 +25,7 @@ const (
 	InQuestion       Reason = "in_question"        // the edge was put to PostgreSQL, and nothing has become of it yet
 	NotInStream      Reason = "not_in_stream"      // PostgreSQL has rows that the change stream has not brought
 	Silent           Reason = "silent"             // another edge came before, and the rule is quiet for longer
+	NotArmed         Reason = "not_armed"          // another edge came before, and the total was not down to the rule's rearm since
 	BeforeRule       Reason = "before_rule"        // the edge lies before the rule, or before the user was forgotten
 	BeforeAlertsFrom Reason = "before_alerts_from" // the edge lies before the time from which the group alerts
 	Distrusted       Reason = "distrusted"         // the stream's rows were forgotten, and PostgreSQL answers
@@ -38,8 +39,8 @@ const (
 func Reasons() []Reason {
 	return []Reason{
 		Alerted, AboveSince, AboveWithoutEdge, Shadow, Superseded, Outdated, ShortBy, RowNotCounted, Dismissed, DeadLetter,
-		InQuestion, NotInStream, Silent, BeforeRule, BeforeAlertsFrom, Distrusted, NotRetained, AlertNotKept, UnknownUser,
-		Unexplained,
+		InQuestion, NotInStream, Silent, NotArmed, BeforeRule, BeforeAlertsFrom, Distrusted, NotRetained, AlertNotKept,
+		UnknownUser, Unexplained,
 	}
 }
 
@@ -114,13 +115,16 @@ func (r *Report) Sentence(w Writing) string {
 		}
 		return fmt.Sprintf("%s, but a row of the window, or the question about it, became a dead letter", crossed)
 	case InQuestion:
-		return fmt.Sprintf("the edge at %s was found, and PostgreSQL has not confirmed or refused it yet", edge)
+		return fmt.Sprintf("the edge at %s was found, and PostgreSQL has not confirmed or dismissed it yet", edge)
 	case NotInStream:
 		return fmt.Sprintf("%s by PostgreSQL's rows, of which the change stream has not brought %s: %s", crossed,
 			plural(int64(len(r.OnlyInDatabase)), "row"), "it is behind, or has lost changes")
 	case Silent:
 		return fmt.Sprintf("%s, and another crossing came at most %s before: for so long the rule is quiet", crossed,
 			rules.FormatWindow(rule.Quiet))
+	case NotArmed:
+		return fmt.Sprintf("%s, and since the crossing before the total was never at or below %s, where the rule is rearmed",
+			crossed, w.Amount(rule.Rearm))
 	case BeforeRule:
 		return fmt.Sprintf(
 			"%s, before the rule was there, or before the user was forgotten: edges up to %s raise no alert",
@@ -159,8 +163,8 @@ func (r *Report) Sentence(w Writing) string {
 }
 
 func (r *Report) why() string {
-	if r.Refusal != nil {
-		return r.Refusal.Reason
+	if r.Dismissal != nil {
+		return r.Dismissal.Reason
 	}
 	return brimline.ReasonNotAbove
 }

@@ -75,6 +75,8 @@ func example(reason Reason) *Report {
 		r.Edge = 0
 	case Silent:
 		r.Rule.Quiet = 3 * 24 * time.Hour
+	case NotArmed:
+		r.Rule.Rearms, r.Rule.Rearm = true, total(270_000)
 	case AlertNotKept:
 		r.Edge = at(1, 8, 11, 17)
 	}

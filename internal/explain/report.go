@@ -25,9 +25,9 @@ type Report struct {
 	Edge           brimline.Time // that the reason is about, 0 for none; HasEdge tells where it is an edge by the totals
 	HasEdge        bool
 	Newest         brimline.Time // newest row that the rule takes up to At, 0 for none
-	Silent         bool          // another edge lies in the rule's quiet before it
+	Silent         bool          // another edge lies in the rule's quiet before it, or the rule is not armed
 	State          *brimline.EdgeStatus
-	Refusal        *brimline.Alert // the newest dismissal of the edge
+	Dismissal      *brimline.Alert // the newest dismissal of the edge
 	Quiet          brimline.Time
 	NotCounted     int64          // rows of the window that only the rule's where leaves out
 	WithAll        brimline.Total // what the total would be with them
@@ -92,10 +92,13 @@ func (e *Evidence) figures() *Report {
 	}
 	if d := e.Database; d != nil {
 		r.Total, r.Count, rows, from = d.Figures.Total, d.Figures.Count, d.Rows, d.From.Add(-e.Rule.Quiet)
+		if e.Rule.Rearms { // they are all up to the time
+			from = brimline.MinTime
+		}
 	}
 	if t, ok := lastEdge(rows, e.Rule, from, u.Now); ok && r.Total.Cmp(e.Rule.Limit) > 0 {
 		r.Edge, r.HasEdge = t, true
-		r.Silent = e.silent(rows, max(from, t.Add(-e.Rule.Quiet)), t)
+		r.Silent = e.silent(rows, from, t)
 	}
 	start := u.Now.Add(-e.Rule.Window)
 	r.WithAll = r.Total
@@ -109,7 +112,7 @@ func (e *Evidence) figures() *Report {
 			r.Newest = row.Time
 		} else if w, counts := e.Rule.Measure.Weigh(row.Amount); counts {
 			r.NotCounted++
-			r.WithAll = r.WithAll.AddAmount(w)
+			r.WithAll = e.Rule.Measure.Join(r.WithAll, w.Total())
 		}
 		r.Rows = append(r.Rows, Row{*row, why})
 	}
@@ -123,13 +126,14 @@ func (e *Evidence) figures() *Report {
 	return r
 }
 
-// silent says whether there is an edge from a time on and before another one.
-func (e *Evidence) silent(rows []brimline.Transaction, from, before brimline.Time) bool {
-	if e.Rule.Quiet == 0 {
-		return false
+// silent says whether an edge is known to raise no alert, by figures from a time on.
+func (e *Evidence) silent(rows []brimline.Transaction, from, edge brimline.Time) bool {
+	if !e.Rule.Rearms {
+		_, ok := lastEdge(rows, e.Rule, max(from, edge.Add(-e.Rule.Quiet)), edge-1)
+		return e.Rule.Quiet != 0 && ok
 	}
-	_, ok := lastEdge(rows, e.Rule, from, before-1)
-	return ok
+	alerts, sure := sliding.Alerts(rows, e.Rule, from, edge, edge)
+	return sure && len(alerts) == 0
 }
 
 // compare notes what stream and PostgreSQL have differently from a time on.
@@ -166,7 +170,7 @@ func StateName(s brimline.EdgeStatus) string {
 	switch s {
 	case brimline.Disturbed:
 		return "disturbed"
-	case brimline.Disproved:
+	case brimline.EdgeDismissed:
 		return "disproved"
 	case brimline.Unjudged:
 		return "unjudged"
@@ -177,25 +181,25 @@ func StateName(s brimline.EdgeStatus) string {
 
 // Body is a report as JSON. Amounts are decimal strings.
 type Body struct {
-	User        string         `json:"user_id"`
-	Found       bool           `json:"found"`
-	Rule        ruleBody       `json:"rule"`
-	At          brimline.Time  `json:"at"`
-	Reason      Reason         `json:"reason"`
-	Sentence    string         `json:"sentence"`
-	Edge        *edgeBody      `json:"edge,omitempty"`
-	Distance    *string        `json:"distance"` // limit less total; null where the total is not known
-	Stream      streamBody     `json:"stream"`
-	Database    *databaseBody  `json:"database"` // null: PostgreSQL was not asked, or could not tell
-	Unasked     string         `json:"database_error,omitempty"`
-	Rows        []rowBody      `json:"rows"` // of the window, newest first
-	RowsTotal   int            `json:"rows_total"`
-	NotCounted  int            `json:"rows_not_counted"`
-	Differences *differBody    `json:"differences,omitempty"`
-	Letters     []letterBody   `json:"dead_letters"`
-	Dismissed   []refusalBody  `json:"dismissed"`
-	Distrusted  *distrustBody  `json:"distrusted,omitempty"`
-	QuietUpTo   *brimline.Time `json:"no_alerts_up_to,omitempty"`
+	User        string          `json:"user_id"`
+	Found       bool            `json:"found"`
+	Rule        ruleBody        `json:"rule"`
+	At          brimline.Time   `json:"at"`
+	Reason      Reason          `json:"reason"`
+	Sentence    string          `json:"sentence"`
+	Edge        *edgeBody       `json:"edge,omitempty"`
+	Distance    *string         `json:"distance"` // limit less total; null where the total is not known
+	Stream      streamBody      `json:"stream"`
+	Database    *databaseBody   `json:"database"` // null: PostgreSQL was not asked, or could not tell
+	Unasked     string          `json:"database_error,omitempty"`
+	Rows        []rowBody       `json:"rows"` // of the window, newest first
+	RowsTotal   int             `json:"rows_total"`
+	NotCounted  int             `json:"rows_not_counted"`
+	Differences *differBody     `json:"differences,omitempty"`
+	Letters     []letterBody    `json:"dead_letters"`
+	Dismissed   []dismissalBody `json:"dismissed"`
+	Distrusted  *distrustBody   `json:"distrusted,omitempty"`
+	QuietUpTo   *brimline.Time  `json:"no_alerts_up_to,omitempty"`
 }
 
 type ruleBody struct {
@@ -267,7 +271,7 @@ type letterBody struct {
 	Remedy    string        `json:"remedy,omitempty"`
 }
 
-type refusalBody struct {
+type dismissalBody struct {
 	Edge     brimline.Time `json:"edge"`
 	Reason   string        `json:"reason"`
 	At       brimline.Time `json:"at,omitzero"`
@@ -301,7 +305,7 @@ func (r *Report) Body(rowsMost int) Body {
 				&r.Stream.At,
 			), r.Stream.Complete, r.Stream.Distrusted, r.AsOf.Input, r.AsOf.Partition, r.AsOf.Lag,
 		},
-		Rows: []rowBody{}, RowsTotal: len(r.Rows), Letters: []letterBody{}, Dismissed: []refusalBody{},
+		Rows: []rowBody{}, RowsTotal: len(r.Rows), Letters: []letterBody{}, Dismissed: []dismissalBody{},
 	}
 	if r.Rule.Shadow {
 		b.Rule.Mode = "shadow"
@@ -344,13 +348,13 @@ func (r *Report) Body(rowsMost int) Body {
 		)
 	}
 	for _, d := range r.Dismissed[:min(len(r.Dismissed), most)] {
-		refusal := refusalBody{
+		dismissal := dismissalBody{
 			Edge: d.Candidate.Edge, Reason: d.Reason, At: d.Verification.At, Stream: r.figuresBody(&d.Candidate.Stream),
 		}
 		if d.Database != nil {
-			refusal.Database = new(r.figuresBody(d.Database))
+			dismissal.Database = new(r.figuresBody(d.Database))
 		}
-		b.Dismissed = append(b.Dismissed, refusal)
+		b.Dismissed = append(b.Dismissed, dismissal)
 	}
 	if d := r.Doubt; d != nil {
 		b.Distrusted = &distrustBody{d.Reason, d.At, d.Floor}

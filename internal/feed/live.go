@@ -8,8 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kgo"
-
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/internal/kafka"
 )
@@ -57,6 +55,7 @@ const (
 	batch      = 64
 	batchBytes = 256 << 10
 	lookAgain  = 10 * time.Second
+	placeAgain = 200 * time.Millisecond
 )
 
 // Live follows a topic once for as many followers as there are. It keeps the newest records, so that followers read at
@@ -91,48 +90,20 @@ func (l *Live) Run(ctx context.Context) error {
 	if err != nil {
 		return unless(ctx, err)
 	}
-	settings, err := l.reader.options.ClientSettings()
-	if err != nil {
-		return err
-	}
-	from := map[int32]kgo.Offset{}
-	for p, end := range extent.End {
-		from[int32(p)] = kgo.NewOffset().At(end)
-	}
-	client, err := kgo.NewClient(append(settings,
-		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{l.topic: from}),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.ConsumeResetOffset(kgo.NoResetOffset()),
-		kgo.FetchMaxBytes(4<<20), kgo.FetchMaxPartitionBytes(1<<20), kgo.MaxConcurrentFetches(2),
-	)...)
-	if err != nil {
-		return kafka.Explain(err, "opening a client of Kafka")
-	}
-	defer client.Close()
 	l.begin(extent)
-	looked := time.Now()
-	for {
-		within, cancel := context.WithTimeout(ctx, lookAgain)
-		fetched := client.PollFetches(within)
-		cancel()
-		if ctx.Err() != nil {
-			return nil
-		}
-		for _, e := range fetched.Errors() {
-			if !errors.Is(e.Err, context.DeadlineExceeded) {
-				return kafka.Explain(e.Err, fmt.Sprintf("following topic %q", l.topic))
-			}
-		}
-		l.add(fetched.Records())
-		if time.Since(looked) > lookAgain {
-			if err := l.same(ctx); err != nil {
-				return unless(ctx, err)
-			}
-			looked = time.Now()
-		}
-		if len(fetched.Records()) > 0 && pause(ctx, gather) != nil {
-			return nil
-		}
+	following, stop := context.WithCancelCause(ctx)
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	defer stop(nil) // before Wait
+	watching.Go(func() { stop(l.watch(following)) })
+	err = l.reader.cluster.Follow(following, l.topic, extent.End, func(records []*kafka.Message) error {
+		l.add(records)
+		return kafka.Pause(following, gather)
+	})
+	if following.Err() != nil {
+		err = context.Cause(following)
 	}
+	return unless(ctx, err)
 }
 
 func unless(ctx context.Context, err error) error {
@@ -142,22 +113,26 @@ func unless(ctx context.Context, err error) error {
 	return err
 }
 
-// same finds out whether the topic is still the one that is followed.
-func (l *Live) same(ctx context.Context) error {
-	now, err := l.reader.Extent(ctx, l.topic)
-	if err != nil {
+// watch waits until the topic is not any more the one that is followed, or ctx ends.
+func (l *Live) watch(ctx context.Context) error {
+	for {
+		if err := kafka.Pause(ctx, lookAgain); err != nil {
+			return err
+		}
+		now, err := l.reader.Extent(ctx, l.topic)
 		if e, ok := errors.AsType[*brimline.Error](err); ok && e.Kind == kafka.KindTopicMissing {
 			return err
 		}
-		return nil // the brokers are away, which the client outlasts
-	}
-	if now.ID != l.extent.ID || len(now.End) != len(l.extent.End) {
-		return &brimline.Error{
-			Class: brimline.ClassEnvironment, Kind: "topic_changed", Where: fmt.Sprintf("following topic %q", l.topic),
-			Err: errors.New("it was created anew, or given partitions"),
+		if err != nil {
+			continue // the brokers are away, which the client outlasts
+		}
+		if now.ID != l.extent.ID || len(now.End) != len(l.extent.End) {
+			return &brimline.Error{
+				Class: brimline.ClassEnvironment, Kind: "topic_changed", Where: fmt.Sprintf("following topic %q", l.topic),
+				Err: errors.New("it was created anew, or given partitions"),
+			}
 		}
 	}
-	return nil
 }
 
 func (l *Live) begin(e *Extent) {
@@ -175,17 +150,14 @@ func (l *Live) end() {
 }
 
 // add puts records where followers find them.
-func (l *Live) add(records []*kgo.Record) {
-	if len(records) == 0 {
-		return
-	}
+func (l *Live) add(records []*kafka.Message) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, m := range records {
 		l.now = slices.Clone(l.now)
 		l.now[m.Partition] = m.Offset + 1
 		e := Event{
-			Record: Record{m.Partition, m.Offset, m.Timestamp, m.Key, m.Value},
+			Record: recordOf(m),
 			After:  l.extent.Position(l.now).String(), after: l.now,
 		}
 		e.Frame = l.frame(&e)
@@ -331,7 +303,7 @@ func (l *Live) place(ctx context.Context, from *Position) (e *Extent, known bool
 			return e, true, nil
 		}
 		// A broker that has just become leader may know less than the one before for a moment.
-		if err := pause(ctx, retryAfter); err != nil {
+		if err := kafka.Pause(ctx, placeAgain); err != nil {
 			return nil, false, err
 		}
 	}

@@ -88,6 +88,7 @@ type ruleBody struct {
 	Limit         string `json:"limit"`
 	Mode          string `json:"mode,omitempty"`
 	Quiet         string `json:"quiet,omitempty"`
+	Rearm         string `json:"rearm,omitempty"`
 }
 
 func ruleOf(r *brimline.Rule, amountScale int) ruleBody {
@@ -99,8 +100,12 @@ func ruleOf(r *brimline.Rule, amountScale int) ruleBody {
 	if r.Quiet != 0 {
 		quiet = rules.FormatWindow(r.Quiet)
 	}
+	rearm := ""
+	if r.Rearms {
+		rearm = r.Rearm.Format(r.Measure.Scale(amountScale))
+	}
 	return ruleBody{
-		Mode: mode, Quiet: quiet,
+		Mode: mode, Quiet: quiet, Rearm: rearm,
 		ID: r.ID, Description: r.Description, Severity: r.Severity,
 		Window: rules.FormatWindow(r.Window), WindowSeconds: int64(r.Window.Seconds()),
 		Measure: r.Measure.String(), Where: r.Where, Limit: r.Limit.Format(r.Measure.Scale(amountScale)),
@@ -111,7 +116,7 @@ func edgeStatus(s brimline.EdgeStatus) string {
 	switch s {
 	case brimline.Disturbed:
 		return "disturbed"
-	case brimline.Disproved:
+	case brimline.EdgeDismissed:
 		return "disproved"
 	default:
 		return "announced"
@@ -280,14 +285,14 @@ func (h *handler) topology(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, http.StatusOK, map[string]any{"stages": stages})
 }
 
-func topicOf(e *processors.Edge) *topicBody {
+func topicOf(e *processors.Stream) *topicBody {
 	if e == nil {
 		return nil
 	}
 	return &topicBody{e.Topic, e.Key, e.What}
 }
 
-func topicsOf(edges []processors.Edge) []topicBody {
+func topicsOf(edges []processors.Stream) []topicBody {
 	out := []topicBody{}
 	for i := range edges {
 		out = append(out, *topicOf(&edges[i]))

@@ -17,7 +17,7 @@ func judged(limit string, hours ...int) views.User {
 		w.Rows = append(w.Rows, brimline.RowOf(&brimline.Transaction{ID: strconv.Itoa(i), Amount: amountOf("1000.00"), Time: noon.Add(time.Duration(h) * time.Hour)}))
 	}
 	r := brimline.Rule{ID: "r", Window: 24 * time.Hour, Limit: total(limit)}
-	return views.Judge("u", w, compiled(&brimline.RuleSet{Scale: 2, Rules: []brimline.Rule{r}}), noon)
+	return views.UserAt("u", w, compiled(&brimline.RuleSet{Scale: 2, Rules: []brimline.Rule{r}}), noon)
 }
 
 func TestChart(t *testing.T) {

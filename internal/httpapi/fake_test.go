@@ -33,7 +33,7 @@ func compiled(set *brimline.RuleSet) *views.Rules {
 }
 
 func (f *fakes) User(_ context.Context, id string, now brimline.Time) (views.User, error) {
-	u := views.Judge(id, f.windows[id], compiled(&f.rules), now)
+	u := views.UserAt(id, f.windows[id], compiled(&f.rules), now)
 	u.AsOf.Partition, u.AsOf.Table, u.AsOf.Lag = 3, 412, f.lag
 	return u, f.err
 }

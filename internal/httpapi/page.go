@@ -111,6 +111,8 @@ func measureText(name string) string {
 		return "sum of amounts below zero"
 	case brimline.CountAll:
 		return "number of transactions"
+	case brimline.Max:
+		return "largest absolute amount"
 	}
 	return name
 }

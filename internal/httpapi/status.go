@@ -78,13 +78,13 @@ type Notice struct {
 
 // Verification is what PostgreSQL made of candidates.
 type Verification struct {
-	SinceStart Judged        `json:"since_start"`
-	LastHour   Judged        `json:"last_hour"`
+	SinceStart Tally         `json:"since_start"`
+	LastHour   Tally         `json:"last_hour"`
 	Span       time.Duration `json:"-"` // of LastHour: less than an hour after a start
 }
 
-// Judged are sums over a time.
-type Judged struct {
+// Tally are sums over a time.
+type Tally struct {
 	Candidates int64            `json:"candidates"` // edges that PostgreSQL was asked about
 	Dismissed  map[string]int64 `json:"dismissed"`  // of them, those that it refuted, by reason
 	// Early are those that it confirmed, before the time from which the group alerts: they are no alerts either.
@@ -94,7 +94,7 @@ type Judged struct {
 }
 
 // Since are the sums less those of a moment before.
-func (j Judged) Since(before Judged) Judged {
+func (j Tally) Since(before Tally) Tally {
 	less := func(a, b map[string]int64) map[string]int64 {
 		d := map[string]int64{}
 		for reason, n := range a {
@@ -102,7 +102,7 @@ func (j Judged) Since(before Judged) Judged {
 		}
 		return d
 	}
-	return Judged{
+	return Tally{
 		Candidates: j.Candidates - before.Candidates, Early: j.Early - before.Early,
 		Dismissed: less(j.Dismissed, before.Dismissed), Steady: less(j.Steady, before.Steady),
 	}

@@ -1,14 +1,15 @@
 package kafka
 
 import (
+	"context"
 	"errors"
 	"net"
 	"strconv"
 	"testing"
 	"time"
 
-	"github.com/IBM/sarama"
 	"github.com/brimline/brimline"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 )
 
@@ -38,31 +39,59 @@ func TestNoAnswer(t *testing.T) {
 	must(t, err)
 	defer l.Close()
 	o := Options{Brokers: []string{l.Addr().String()}}
-	config, err := o.Probe()
-	must(t, err)
-	_, err = dial(deadline(t), o, config, 200*time.Millisecond)
+	_, err = dial(deadline(t), o, Lasting, 200*time.Millisecond)
 	if kindOf(err) != KindUnreachable {
 		t.Fatalf("got %v", err)
 	}
 }
 
-func TestPasswords(t *testing.T) {
+// TestOutlastsARestart: a Cluster that lasts waits for a broker that is away, with a question and with a tail.
+func TestOutlastsARestart(t *testing.T) {
 	t.Parallel()
-	_, o := broker(t, kfake.EnableSASL(), kfake.Superuser(SASLPlain, "plain", "secret"),
-		kfake.Superuser(SASLScramSHA256, "short", "secret"), kfake.Superuser(SASLScramSHA512, "long", "secret"))
-	for mechanism, user := range map[string]string{SASLPlain: "plain", SASLScramSHA256: "short", SASLScramSHA512: "long"} {
-		o.SASL = SASL{Mechanism: mechanism, User: user, Password: "secret"}
-		c, err := Dial(deadline(t), o, Quick)
-		if err != nil {
-			t.Errorf("%s: %v", mechanism, err)
-			continue
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	port, dir := l.Addr().(*net.TCPAddr).Port, t.TempDir()
+	must(t, l.Close())
+	opts := []kfake.Opt{kfake.Ports(port), kfake.DataDir(dir), kfake.SeedTopics(1, "t")}
+	k, o := broker(t, opts...)
+	c, err := Dial(t.Context(), o, Lasting)
+	must(t, err)
+	defer c.Close()
+	impatient := dialled(t, o)
+	produce(t, o, "t", 0, 0, 1)
+	got := make(chan string, 8)
+	ctx, cancel := context.WithCancel(deadline(t))
+	tailed := make(chan error, 1)
+	go func() {
+		tailed <- c.Tail(ctx, "t", Oldest, true, func(m *Message) error {
+			got <- string(m.Value)
+			return nil
+		})
+	}()
+	expect(t, "record", <-got, "0")
+
+	k.Close()
+	if _, err := impatient.Facts(t.Context(), "t"); kindOf(err) != KindUnreachable {
+		t.Errorf("one that is quick: %v", err)
+	}
+	next := make(chan int64, 1)
+	go func() {
+		lags, err := c.Lag(deadline(t), "g", []string{"t"})
+		if err != nil || len(lags) != 1 {
+			t.Errorf("%+v, %v", lags, err)
+			next <- -1
+			return
 		}
-		must(t, c.Close())
-		o.SASL.Password = "wrong"
-		// Kafka says so (KindAuth, see TestExplain); kfake hangs up without a word.
-		if _, err := Dial(deadline(t), o, Quick); kindOf(err) != KindAuth && kindOf(err) != KindUnreachable {
-			t.Errorf("%s with a wrong password: %v", mechanism, err)
-		}
+		next <- lags[0].High
+	}()
+	time.Sleep(2 * time.Second) // longer than franz-go itself tries a broker that refuses
+	_, _ = broker(t, opts...)
+	expect(t, "end", <-next, 1)
+	produce(t, o, "t", 0, 1, 1)
+	expect(t, "record", <-got, "1")
+	cancel()
+	if err := <-tailed; !errors.Is(err, context.Canceled) {
+		t.Errorf("the tail ended with %v", err)
 	}
 }
 
@@ -88,7 +117,7 @@ func TestEnsureCreatesAndChecks(t *testing.T) {
 		"changes": {"cleanup.policy": "delete", "retention.ms": "60000", "min.insync.replicas": "2", "max.message.bytes": strconv.Itoa(16<<20 + 64<<10)},
 		"table":   {"cleanup.policy": "compact", "min.compaction.lag.ms": "3600000", "max.compaction.lag.ms": "604800000"},
 	} {
-		have, err := c.settingsOf(topic)
+		have, err := c.settingsOf(t.Context(), topic)
 		must(t, err)
 		for k, v := range want {
 			expect(t, topic+" "+k, have[k], v)
@@ -154,9 +183,17 @@ func TestTopicCreatedAnewHasAnotherID(t *testing.T) {
 
 func commit(t *testing.T, c *Cluster, group, topic string, partition int32, offset int64, metadata string) {
 	t.Helper()
-	_, err := c.admin.AlterConsumerGroupOffsets(group, map[string]map[int32]sarama.OffsetAndMetadata{
-		topic: {partition: {Offset: offset, Metadata: metadata, LeaderEpoch: -1}},
-	}, nil)
+	var offsets kadm.Offsets
+	offsets.Add(kadm.Offset{Topic: topic, Partition: partition, At: offset, Metadata: metadata, LeaderEpoch: -1})
+	must(t, c.admin.CommitAllOffsets(t.Context(), group, offsets))
+}
+
+// trim deletes the records of a partition before an offset.
+func trim(t *testing.T, c *Cluster, topic string, partition int32, before int64) {
+	t.Helper()
+	var offsets kadm.Offsets
+	offsets.AddOffset(topic, partition, before, -1)
+	_, err := c.admin.DeleteRecords(t.Context(), offsets)
 	must(t, err)
 }
 
@@ -166,7 +203,7 @@ func TestLag(t *testing.T) {
 	c := dialled(t, o)
 	produce(t, o, "in", 0, 0, 5)
 	produce(t, o, "in", 1, 0, 2)
-	must(t, c.admin.DeleteRecords("in", map[int32]int64{0: 3}))
+	trim(t, c, "in", 0, 3)
 	commit(t, c, "g", "in", 0, 1, "")
 	commit(t, c, "g", "in", 1, 2, "watermark")
 	transact(t, o, "alerts", 0, 2, true)

@@ -2,11 +2,13 @@ package kafka
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,6 +17,8 @@ import (
 
 	"github.com/IBM/sarama"
 	"github.com/brimline/brimline"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"gopkg.in/yaml.v3"
 )
 
@@ -134,11 +138,17 @@ func TestTLSFilesAreExplained(t *testing.T) {
 }
 
 func TestExplain(t *testing.T) {
+	// Go says of it that it is the end of a context.
+	_, late := (&net.Dialer{Timeout: time.Nanosecond}).Dial("tcp", "127.0.0.1:1")
 	for _, c := range []struct {
 		err  error
 		kind string
 	}{
 		{sarama.Wrap(sarama.ErrOutOfBrokers, io.EOF), KindUnreachable},
+		{fmt.Errorf("unable to dial: %w", late), KindUnreachable},
+		{fmt.Errorf("unable to dial: %w", context.DeadlineExceeded), KindUnreachable}, // in TLS, franz-go
+		{kerr.SaslAuthenticationFailed, KindAuth},
+		{&kadm.AuthError{Err: kerr.GroupAuthorizationFailed}, KindPermission},
 		{sarama.Wrap(sarama.ErrOutOfBrokers, errors.New("tls: first record does not look like a TLS handshake")), KindTLS},
 		{sarama.Wrap(sarama.ErrOutOfBrokers, sarama.ErrSASLAuthenticationFailed), KindAuth},
 		{&sarama.ConsumerError{Topic: "t", Err: sarama.ErrOffsetOutOfRange}, KindOffsetLost},

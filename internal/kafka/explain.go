@@ -32,7 +32,7 @@ const (
 // says what can be done. where names what was being done and to what. What is
 // already explained, and the end of a context, are returned as they are.
 func Explain(err error, where string) error {
-	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+	if err == nil || ended(err) {
 		return err
 	}
 	if _, ok := errors.AsType[*brimline.Error](err); ok {
@@ -46,11 +46,20 @@ func Explain(err error, where string) error {
 	return e
 }
 
+// ended says whether err is the end of a context. Go takes a connection that was not made in time for one, too, and so
+// does franz-go with its own words.
+func ended(err error) bool {
+	if _, dialled := errors.AsType[*net.OpError](err); dialled || strings.Contains(err.Error(), "unable to dial: ") {
+		return errors.Is(err, context.Canceled)
+	}
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+}
+
 // diagnose asks for the most telling cause first: sarama wraps "wrong password"
 // and "unknown authority" in "run out of brokers".
 func diagnose(err error) (kind, remedy string) {
 	if isTLS(err) {
-		return KindTLS, "check that the port speaks TLS, the CA file (the authority of the brokers' certificates), and the server name"
+		return KindTLS, "check whether the port wants TLS, the CA file (the authority of the brokers' certificates), and the server name"
 	}
 	for _, s := range symptoms() {
 		if s.matches(err) {
@@ -167,7 +176,7 @@ func isTLS(err error) bool {
 		return true
 	}
 	text := err.Error()
-	return strings.Contains(text, "tls: ") || strings.Contains(text, "x509: ")
+	return strings.Contains(text, "tls: ") || strings.Contains(text, "x509: ") || strings.Contains(text, "tls alert record")
 }
 
 func isNetwork(err error) bool {

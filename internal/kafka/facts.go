@@ -2,10 +2,10 @@ package kafka
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
-	"github.com/IBM/sarama"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 )
 
 // Facts are what the brokers say about a topic as it is.
@@ -25,10 +25,7 @@ type Facts struct {
 // Facts looks at a topic and changes nothing. A topic that is not there is an
 // error of KindTopicMissing.
 func (c *Cluster) Facts(ctx context.Context, topic string) (Facts, error) {
-	if err := ctx.Err(); err != nil {
-		return Facts{}, err
-	}
-	t, err := c.describe(topic)
+	t, err := c.describe(ctx, topic)
 	if err != nil {
 		return Facts{}, err
 	}
@@ -37,48 +34,49 @@ func (c *Cluster) Facts(ctx context.Context, topic string) (Facts, error) {
 		if i == 0 || len(p.Replicas) < f.Replication {
 			f.Replication = len(p.Replicas)
 		}
-		if p.Leader < 0 || errors.Is(p.Err, sarama.ErrLeaderNotAvailable) {
+		if p.Leader < 0 || p.ErrorCode == kerr.LeaderNotAvailable.Code {
 			f.Offline++
-		} else if len(p.Isr) < len(p.Replicas) {
+		} else if len(p.ISR) < len(p.Replicas) {
 			f.UnderReplicated++
 		}
 	}
-	if settings, err := c.settingsOf(topic); err == nil {
+	if settings, err := c.settingsOf(ctx, topic); err == nil {
 		f.Settings = settings
 	}
 	if f.Offline > 0 {
 		return f, nil // offsets cannot be had
 	}
-	ranges, err := c.ranges(ctx, []string{topic})
+	e, err := c.Extent(ctx, topic)
 	if err != nil {
 		return f, err
 	}
-	for _, r := range ranges {
-		f.Removed += r.low
-		f.Records += r.high - r.low
+	for p, low := range e.Low {
+		f.Removed += low
+		f.Records += e.High[p] - low
 	}
 	return f, nil
 }
 
 // BrokerCount is the number of brokers that are up.
 func (c *Cluster) BrokerCount(ctx context.Context) (int, error) {
-	if err := ctx.Err(); err != nil {
-		return 0, err
-	}
-	brokers, _, err := c.admin.DescribeCluster()
+	var brokers kadm.BrokerDetails
+	err := c.try(ctx, func() (err error) {
+		brokers, err = c.admin.ListBrokers(ctx)
+		return err
+	})
 	return len(brokers), Explain(err, "counting brokers")
 }
 
 // Last gives committed records from the end of topic, at most n of each
 // partition, in the order of offsets; fewer where offsets hold no records.
-func (c *Cluster) Last(ctx context.Context, topic string, n int64) ([]*sarama.ConsumerMessage, error) {
-	ranges, err := c.ranges(ctx, []string{topic})
+func (c *Cluster) Last(ctx context.Context, topic string, n int64) ([]*Message, error) {
+	e, err := c.Extent(ctx, topic)
 	if err != nil {
 		return nil, err
 	}
-	var last []*sarama.ConsumerMessage
-	for _, r := range ranges {
-		_, err := c.scan(ctx, topic, r.partition, max(r.low, r.stable-n), r.stable, func(m *sarama.ConsumerMessage) error {
+	var last []*Message
+	for p, end := range e.Stable {
+		_, err := c.Read(ctx, e, int32(p), max(e.Low[p], end-n), end, func(m *Message) error {
 			last = append(last, m)
 			return nil
 		})

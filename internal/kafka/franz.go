@@ -83,6 +83,21 @@ func (o Options) ReaderSettings() ([]kgo.Opt, error) {
 	), nil
 }
 
+// FollowSettings are those of a client that waits for the next records of partitions that it is told.
+func (o Options) FollowSettings() ([]kgo.Opt, error) {
+	settings, err := o.ClientSettings()
+	if err != nil {
+		return nil, err
+	}
+	return append(settings,
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
+		// Of each broker: one that has nothing new holds up no other.
+		kgo.FetchMaxPartitionBytes(256<<10),
+		kgo.FetchMaxBytes(2<<20),
+	), nil
+}
+
 // TransactionSettings are those of a producer whose records are all there at once and are waited for together. Who
 // uses them names the transactional id: of two producers with the same one the newer fences the older.
 func (o Options) TransactionSettings() ([]kgo.Opt, error) {

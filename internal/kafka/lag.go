@@ -1,13 +1,15 @@
 package kafka
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
-	"github.com/IBM/sarama"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 )
 
 // PartitionLag says how far a group is behind in one partition.
@@ -32,75 +34,72 @@ const lookInto = 128
 
 // Lag reports every partition of topics for group, in the order of topics.
 func (c *Cluster) Lag(ctx context.Context, group string, topics []string) ([]PartitionLag, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	ranges, err := c.ranges(ctx, topics)
-	if err != nil || len(ranges) == 0 {
+	extents, err := c.extents(ctx, topics...)
+	if err != nil {
 		return nil, err
 	}
 	where := fmt.Sprintf("offsets of group %q", group)
-	asked := make(map[string][]int32)
-	for _, r := range ranges {
-		asked[r.topic] = append(asked[r.topic], r.partition)
-	}
-	offsets, err := c.admin.ListConsumerGroupOffsets(group, asked)
-	if errors.Is(err, sarama.ErrGroupIDNotFound) {
-		offsets, err = &sarama.OffsetFetchResponse{}, nil // nothing committed yet; Kafka itself says so without an error
-	}
-	if err != nil {
+	var committed kadm.OffsetResponses
+	err = c.try(ctx, func() (err error) {
+		committed, err = c.admin.FetchOffsets(ctx, group)
+		return err
+	})
+	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) { // nothing committed yet; Kafka itself says so without an error
 		return nil, Explain(err, where)
 	}
-	lags, ids := make([]PartitionLag, 0, len(ranges)), map[string]string{}
-	for _, r := range ranges {
-		l := PartitionLag{Topic: r.topic, Partition: r.partition, Low: r.low, High: r.high, Stable: r.stable, Committed: -1}
-		if b := offsets.GetBlock(r.topic, r.partition); b != nil {
-			if b.Err != sarama.ErrNoError {
-				return nil, Explain(b.Err, where)
+	var lags []PartitionLag
+	for _, e := range extents {
+		for p := range e.Low {
+			l := PartitionLag{
+				Topic: e.Topic, Partition: int32(p), Low: e.Low[p], High: e.High[p], Stable: e.Stable[p], Committed: -1,
 			}
-			l.Committed, l.Metadata = b.Offset, b.Metadata
-		}
-		if strings.HasPrefix(l.Metadata, boundTo) {
-			if _, known := ids[r.topic]; !known {
-				if ids[r.topic], err = c.TopicID(r.topic); err != nil {
-					return nil, err
+			if o, ok := committed.Lookup(e.Topic, int32(p)); ok {
+				if o.Err != nil {
+					return nil, Explain(o.Err, where)
 				}
+				l.Committed, l.Metadata = o.At, o.Metadata
 			}
-			if ofAnother(l.Metadata, ids[r.topic]) { // of a topic that is no more: see Binding
+			if ofAnother(l.Metadata, idOf(e.ID)) { // of a topic that is no more: see Binding
 				l.Committed = -1
 			}
-		}
-		from := max(l.Committed, l.Low)
-		if l.Committed >= 0 {
-			l.Lost = from - l.Committed
-		}
-		l.Lag = max(0, l.High-from)
-		if l.Lag > 0 && l.Lag <= lookInto && l.Stable == l.High {
-			unread, err := c.scan(ctx, r.topic, r.partition, from, l.High, func(m *sarama.ConsumerMessage) error {
-				from = m.Offset
-				return ErrStop
-			})
-			switch {
-			case errors.Is(err, ErrStop):
-				l.Lag = l.High - from
-			case err != nil:
+			if err := c.lag(ctx, e, &l); err != nil {
 				return nil, Explain(err, where)
-			default:
-				l.Lag = l.High - unread
 			}
+			lags = append(lags, l)
 		}
-		lags = append(lags, l)
 	}
 	return lags, nil
+}
+
+// lag works out what the offsets of a partition mean.
+func (c *Cluster) lag(ctx context.Context, e *Extent, l *PartitionLag) error {
+	from := max(l.Committed, l.Low)
+	if l.Committed >= 0 {
+		l.Lost = from - l.Committed
+	}
+	l.Lag = max(0, l.High-from)
+	if l.Lag == 0 || l.Lag > lookInto || l.Stable != l.High {
+		return nil
+	}
+	unread, err := c.Read(ctx, e, l.Partition, from, l.High, func(m *Message) error {
+		from = m.Offset
+		return ErrStop
+	})
+	if errors.Is(err, ErrStop) {
+		unread, err = from, nil
+	}
+	l.Lag = l.High - unread
+	return err
 }
 
 // GroupsThere are those of the consumer groups that the brokers know, in the order given: with members, or with offsets
 // of members that have gone.
 func (c *Cluster) GroupsThere(ctx context.Context, groups ...string) (there []string, err error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	known, err := c.admin.ListConsumerGroups()
+	var known kadm.ListedGroups
+	err = c.try(ctx, func() (err error) {
+		known, err = c.admin.ListGroups(ctx)
+		return err
+	})
 	if err != nil {
 		return nil, Explain(err, "listing consumer groups")
 	}
@@ -124,42 +123,37 @@ type Member struct {
 
 // Members lists who takes part in group, by client id and id. A group that does not exist has none.
 func (c *Cluster) Members(ctx context.Context, group string) ([]Member, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	where := fmt.Sprintf("group %q", group)
-	found, err := c.admin.DescribeConsumerGroups([]string{group})
-	if err != nil {
-		return nil, Explain(err, where)
+	var described kadm.DescribedGroup
+	err := c.try(ctx, func() error {
+		answer, err := c.admin.DescribeGroups(ctx, group)
+		if err == nil {
+			described, err = answer[group], answer[group].Err
+		}
+		return err
+	})
+	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
+		return nil, Explain(err, fmt.Sprintf("group %q", group))
 	}
 	var members []Member
-	for _, g := range found {
-		if g.Err == sarama.ErrGroupIDNotFound {
-			continue
+	for _, d := range described.Members {
+		m := Member{ID: d.MemberID, ClientID: d.ClientID, Host: d.ClientHost}
+		if d.InstanceID != nil {
+			m.InstanceID = *d.InstanceID
 		}
-		if g.Err != sarama.ErrNoError {
-			return nil, Explain(g.Err, where)
+		// What another program stored there is not ours to judge: it is left out.
+		if joined, ok := d.Join.AsConsumer(); ok {
+			m.UserData = joined.UserData
 		}
-		for _, d := range g.Members {
-			m := Member{ID: d.MemberId, ClientID: d.ClientId, Host: d.ClientHost}
-			if d.GroupInstanceId != nil {
-				m.InstanceID = *d.GroupInstanceId
+		if assigned, ok := d.Assigned.AsConsumer(); ok {
+			m.Assigned = make(map[string][]int32, len(assigned.Topics))
+			for _, t := range assigned.Topics {
+				m.Assigned[t.Topic] = slices.Sorted(slices.Values(t.Partitions))
 			}
-			// What another program stored there is not ours to judge: it is left out.
-			if meta, err := d.GetMemberMetadata(); err == nil && meta != nil {
-				m.UserData = meta.UserData
-			}
-			if a, err := d.GetMemberAssignment(); err == nil && a != nil {
-				m.Assigned = a.Topics
-				for _, partitions := range m.Assigned {
-					slices.Sort(partitions)
-				}
-			}
-			members = append(members, m)
 		}
+		members = append(members, m)
 	}
 	slices.SortFunc(members, func(a, b Member) int {
-		return strings.Compare(a.ClientID+"\x00"+a.ID, b.ClientID+"\x00"+b.ID)
+		return cmp.Or(strings.Compare(a.ClientID, b.ClientID), strings.Compare(a.ID, b.ID))
 	})
 	return members, nil
 }

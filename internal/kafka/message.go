@@ -1,14 +1,13 @@
 package kafka
 
 import (
-	"github.com/IBM/sarama"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // Names of the clients' types for packages that wire clients without importing them.
 type (
 	// Message is a record as Tail hands it on.
-	Message = sarama.ConsumerMessage
+	Message = kgo.Record
 	// Setting is one of those that Options make and franz-go's clients take.
 	Setting = kgo.Opt
 )

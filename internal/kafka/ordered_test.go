@@ -134,7 +134,7 @@ func TestLostInputSurfaces(t *testing.T) {
 	c := dialled(t, o)
 	produce(t, o, "t", 0, 0, 5)
 	commit(t, c, "g", "t", 0, 1, "")
-	must(t, c.admin.DeleteRecords("t", map[int32]int64{0: 3}))
+	trim(t, c, "t", 0, 3)
 	_, result := join(t, o, Group{}, handler{claim: wait})
 	if err := <-result; kindOf(err) != KindOffsetLost {
 		t.Fatalf("got %v", err)

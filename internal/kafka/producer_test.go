@@ -117,7 +117,7 @@ func TestProducerKeepsOrderThroughFaults(t *testing.T) {
 	wg.Wait()
 	last := map[string]int{}
 	read := 0
-	must(t, c.Tail(deadline(t), "t", Oldest, false, func(m *sarama.ConsumerMessage) error {
+	must(t, c.Tail(deadline(t), "t", Oldest, false, func(m *Message) error {
 		var i int
 		_, err := fmt.Sscan(string(m.Value), &i)
 		if before, ok := last[string(m.Key)]; ok && i != before+7 {
@@ -189,9 +189,9 @@ func TestProducerStopsAtTheFirstLoss(t *testing.T) {
 				}
 			}
 			must(t, p.Close())
-			ranges, err := c.ranges(t.Context(), []string{"t"})
+			e, err := c.Extent(t.Context(), "t")
 			must(t, err)
-			expect(t, "records written", ranges[0].high, 1)
+			expect(t, "records written", e.High[0], 1)
 		})
 	}
 }
@@ -278,7 +278,8 @@ func TestProducerLearnsOfTopicsAtOnce(t *testing.T) {
 	must(t, settled(t, p.Emit("second", "k", nil)).err)
 	late := p.Emit("third", "k", nil)
 	time.Sleep(300 * time.Millisecond) // the producer asks for the topic some times in vain
-	must(t, c.admin.CreateTopic("third", &sarama.TopicDetail{NumPartitions: 1, ReplicationFactor: 1}, false))
+	_, err := c.admin.CreateTopic(t.Context(), 1, 1, nil, "third")
+	must(t, err)
 	must(t, settled(t, late).err)
 	if took := time.Since(start); took > 2*time.Second {
 		t.Errorf("it took %v", took)
@@ -296,7 +297,7 @@ func TestEmitterOverTheProducer(t *testing.T) {
 	must(t, e.EmitSync("", nil))
 	must(t, e.Finish())
 	var got []string
-	must(t, c.Tail(deadline(t), "t", Oldest, false, func(m *sarama.ConsumerMessage) error {
+	must(t, c.Tail(deadline(t), "t", Oldest, false, func(m *Message) error {
 		h := ""
 		for _, header := range m.Headers {
 			h += fmt.Sprintf("%s=%s", header.Key, header.Value)

@@ -2,61 +2,65 @@ package kafka
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
-	"github.com/IBM/sarama"
+	"github.com/brimline/brimline"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // ErrStop, returned by the function that gets a topic's records, ends the reading without an error.
 var ErrStop = errors.New("kafka: stop reading")
 
 const (
-	scanFetch   = 4 << 20
-	scanRetries = 25
-	scanBackoff = 200 * time.Millisecond
+	readBytes = 1 << 20
+	// shownWithin is how soon a broker shows what it has said is there.
+	shownWithin = time.Second
 )
 
-// scan reads one partition's committed records in [from, until) and returns the
-// offset to go on from. It ends also when the last offsets hold nothing to be
-// read (transaction markers, aborted or compacted records), where a consumer
-// that waits for "the record before the end" would wait for ever; sarama's
-// consumer does not tell how far it has come, so the fetches are made here.
-func (c *Cluster) scan(ctx context.Context, topic string, partition int32, from, until int64, fn func(*sarama.ConsumerMessage) error) (next int64, err error) {
-	next = from
-	size := int32(scanFetch)
-	for failures := 0; next < until; {
-		if err := ctx.Err(); err != nil {
-			return next, err
-		}
-		block, err := c.fetch(topic, partition, next, size)
-		if err != nil {
-			if errors.Is(err, sarama.ErrOffsetOutOfRange) {
-				// Retention may have removed what was to be read next; then what is left is read.
-				oldest, oldestErr := c.client.GetOffset(topic, partition, sarama.OffsetOldest)
-				if oldestErr == nil && oldest > next {
-					next = oldest
-					continue
+// Read calls fn for the committed records of one partition with offsets in [from, until), in order, and returns the
+// offset to go on from: until, or after the record at which fn returned an error, which is returned as it is. What is
+// not there any more is left out. It ends also where the last offsets hold nothing to be read (transaction markers,
+// aborted or compacted records); a consumer that waits for "the record before the end" would wait for ever.
+func (c *Cluster) Read(
+	ctx context.Context, e *Extent, partition int32, from, until int64, fn func(*Message) error,
+) (next int64, err error) {
+	where := fmt.Sprintf("topic %q, partition %d", e.Topic, partition)
+	leader := e.leaders[partition]
+	for moved := time.Now(); from < until; {
+		fetched, after, err := c.fetch(ctx, e, leader, partition, from)
+		switch {
+		case errors.Is(err, kerr.OffsetOutOfRange) && fetched.LogStartOffset > from:
+			from = min(fetched.LogStartOffset, until) // retention was faster
+			continue
+		case err != nil:
+			if ctx.Err() == nil && !c.worthwhile(err, moved) {
+				return from, Explain(err, where)
+			}
+			if err := Pause(ctx, tryAgain); err != nil {
+				return from, err
+			}
+			if t, err := c.ask(ctx, e.Topic); err == nil && t.TopicID == e.ID && int(partition) < len(t.Partitions) {
+				leader = t.Partitions[partition].Leader
+			}
+			continue
+		case after <= from:
+			// Below the end there is something: the broker has not heard yet that it is committed.
+			if time.Since(moved) > shownWithin {
+				return from, &brimline.Error{
+					Class: brimline.ClassRuntime, Kind: KindOther, Where: where, Remedy: "ask again in a moment",
+					Err: fmt.Errorf("the broker shows nothing from offset %d on", from),
 				}
 			}
-			if failures++; failures > scanRetries || !passing(err) {
-				return next, err
+			if err := Pause(ctx, tryAgain/10); err != nil {
+				return from, err
 			}
-			if err := pause(ctx, scanBackoff); err != nil {
-				return next, err
-			}
-			_ = c.client.RefreshMetadata(topic)
 			continue
 		}
-		failures = 0
-		messages, after, err := visible(block, topic, partition, next)
-		if err != nil {
-			return next, err
-		}
-		for _, m := range messages {
+		for _, m := range fetched.Records {
 			if m.Offset >= until {
 				return until, nil
 			}
@@ -64,59 +68,51 @@ func (c *Cluster) scan(ctx context.Context, topic string, partition int32, from,
 				return m.Offset + 1, err
 			}
 		}
-		switch {
-		case after > next:
-			next = after
-		case block.Partial && size < sarama.MaxResponseSize/2:
-			size *= 2 // a broker that cuts batches at the limit
-		default:
-			next++ // a batch that compaction emptied: sarama shows neither it nor its length
-		}
+		from, moved = min(after, until), time.Now()
 	}
-	return next, nil
+	return from, nil
 }
 
 // fetch asks the leader once. It hardly waits: below the end there is always something to answer with.
-func (c *Cluster) fetch(topic string, partition int32, offset int64, size int32) (*sarama.FetchResponseBlock, error) {
-	leader, err := c.client.Leader(topic, partition)
+func (c *Cluster) fetch(
+	ctx context.Context, e *Extent, leader, partition int32, from int64,
+) (fetched kgo.FetchPartition, after int64, err error) {
+	p := kmsg.NewFetchRequestTopicPartition()
+	p.Partition, p.FetchOffset, p.PartitionMaxBytes, p.CurrentLeaderEpoch = partition, from, readBytes, -1
+	topic := kmsg.NewFetchRequestTopic()
+	topic.Topic, topic.TopicID, topic.Partitions = e.Topic, e.ID, append(topic.Partitions, p)
+	request := kmsg.NewPtrFetchRequest()
+	request.MaxWaitMillis, request.MinBytes, request.MaxBytes = 100, 1, readBytes
+	request.IsolationLevel, request.SessionEpoch = 1, -1 // committed records only; no fetch session
+	request.Topics = append(request.Topics, topic)
+	// Without the client's own retries: they go to the same broker, and the leader may be another one by then.
+	answer, err := c.client.Broker(int(leader)).Request(ctx, request)
 	if err != nil {
-		return nil, err
+		return fetched, from, err
 	}
-	request := &sarama.FetchRequest{
-		Version: 11, Isolation: sarama.ReadCommitted, SessionEpoch: -1, // -1: no fetch session
-		MinBytes: 1, MaxBytes: size, MaxWaitTime: 1,
+	response := answer.(*kmsg.FetchResponse)
+	if err := kerr.ErrorForCode(response.ErrorCode); err != nil {
+		return fetched, from, err
 	}
-	request.AddBlock(topic, partition, offset, size, -1)
-	response, err := leader.Fetch(request)
-	if err != nil {
-		_ = leader.Close() // the client opens it again
-		return nil, err
+	if len(response.Topics) != 1 || len(response.Topics[0].Partitions) != 1 {
+		return fetched, from, errors.New("the broker's answer is not about what was asked")
 	}
-	block := response.GetBlock(topic, partition)
-	if block == nil {
-		return nil, sarama.ErrIncompleteResponse
-	}
-	if block.Err != sarama.ErrNoError {
-		return nil, block.Err
-	}
-	return block, nil
+	fetched, after = kgo.ProcessFetchPartition(kgo.ProcessFetchPartitionOpts{
+		Offset: from, IsolationLevel: kgo.ReadCommitted(), Topic: e.Topic, Partition: partition,
+	}, &response.Topics[0].Partitions[0], kgo.DefaultDecompressor(), nil)
+	return fetched, after, fetched.Err
 }
 
 // passing says whether an error may be gone at the next try.
 func passing(err error) bool {
-	for _, e := range []error{
-		sarama.ErrNotLeaderForPartition, sarama.ErrLeaderNotAvailable, sarama.ErrReplicaNotAvailable,
-		sarama.ErrFencedLeaderEpoch, sarama.ErrUnknownLeaderEpoch, sarama.ErrOffsetNotAvailable,
-		sarama.ErrNotConnected, sarama.ErrKafkaStorageError,
-	} {
-		if errors.Is(err, e) {
-			return true
-		}
+	if isTLS(err) || errors.Is(err, kerr.UnknownTopicOrPartition) {
+		return false
 	}
-	return isNetwork(err)
+	return kerr.IsRetriable(err) || kgo.IsRetryableBrokerErr(err) || isNetwork(err)
 }
 
-func pause(ctx context.Context, d time.Duration) error {
+// Pause waits. It ends early, with ctx's error, when ctx ends.
+func Pause(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
@@ -125,56 +121,4 @@ func pause(ctx context.Context, d time.Duration) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-}
-
-// visible are the records of a block at or after from that a read_committed
-// consumer sees, and the offset after everything in the block.
-func visible(block *sarama.FetchResponseBlock, topic string, partition int32, from int64) ([]*sarama.ConsumerMessage, int64, error) {
-	aborted := slices.Clone(block.AbortedTransactions)
-	slices.SortFunc(aborted, func(a, b *sarama.AbortedTransaction) int { return int(a.FirstOffset - b.FirstOffset) })
-	aborting := make(map[int64]bool) // producers within an aborted transaction
-	var messages []*sarama.ConsumerMessage
-	next := from
-	for _, set := range block.RecordsSet {
-		batch := set.RecordBatch
-		if batch == nil {
-			return nil, next, fmt.Errorf("offset %d is in a message format older than Kafka 0.11", next)
-		}
-		if batch.PartialTrailingRecord {
-			break
-		}
-		next = max(next, batch.LastOffset()+1)
-		for len(aborted) > 0 && aborted[0].FirstOffset <= batch.LastOffset() {
-			aborting[aborted[0].ProducerID] = true
-			aborted = aborted[1:]
-		}
-		if batch.Control {
-			if isAbort(batch) {
-				delete(aborting, batch.ProducerID)
-			}
-			continue
-		}
-		if batch.IsTransactional && aborting[batch.ProducerID] {
-			continue
-		}
-		for _, r := range batch.Records {
-			m := &sarama.ConsumerMessage{
-				Topic: topic, Partition: partition, Offset: batch.FirstOffset + r.OffsetDelta,
-				Timestamp: batch.FirstTimestamp.Add(r.TimestampDelta),
-				Key:       r.Key, Value: r.Value, Headers: r.Headers,
-			}
-			if batch.LogAppendTime {
-				m.Timestamp = batch.MaxTimestamp
-			}
-			if m.Offset >= from {
-				messages = append(messages, m)
-			}
-		}
-	}
-	return messages, next, nil
-}
-
-// isAbort reads a control record's key: version and type, two bytes each; type 0 is an abort.
-func isAbort(batch *sarama.RecordBatch) bool {
-	return len(batch.Records) == 1 && len(batch.Records[0].Key) >= 4 && binary.BigEndian.Uint16(batch.Records[0].Key[2:]) == 0
 }

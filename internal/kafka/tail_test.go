@@ -7,7 +7,6 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/IBM/sarama"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -27,19 +26,19 @@ func TestTailFindsTheEnd(t *testing.T) {
 	transact(t, o, "mixed", 2, 2, true)
 	transact(t, o, "mixed", 4, 1, false)
 	produce(t, o, "trimmed", 0, 0, 3)
-	must(t, c.admin.DeleteRecords("trimmed", map[int32]int64{0: 3}))
+	trim(t, c, "trimmed", 0, 3)
 	for topic, want := range map[string][]string{
 		"plain": {"0", "1", "2"}, "committed": {"0", "1", "2"}, "aborted": nil, "mixed": {"0", "2", "3"}, "empty": nil, "trimmed": nil,
 	} {
 		var got []string
-		err := c.Tail(deadline(t), topic, Oldest, false, func(m *sarama.ConsumerMessage) error {
+		err := c.Tail(deadline(t), topic, Oldest, false, func(m *Message) error {
 			got = append(got, string(m.Value))
 			return nil
 		})
 		if must(t, err); !slices.Equal(got, want) {
 			t.Errorf("%s: got %q, want %q", topic, got, want)
 		}
-		if err := c.Tail(deadline(t), topic, Newest, false, func(*sarama.ConsumerMessage) error {
+		if err := c.Tail(deadline(t), topic, Newest, false, func(*Message) error {
 			return errors.New("a record after the end")
 		}); err != nil {
 			t.Errorf("%s from its end: %v", topic, err)
@@ -60,7 +59,7 @@ func TestTailOfACompactedTopic(t *testing.T) {
 	k.Compact()
 	var last string
 	n := 0
-	err = c.Tail(deadline(t), "table", Oldest, false, func(m *sarama.ConsumerMessage) error {
+	err = c.Tail(deadline(t), "table", Oldest, false, func(m *Message) error {
 		last = string(m.Value)
 		n++
 		return nil
@@ -79,7 +78,7 @@ func TestTailFollows(t *testing.T) {
 		ctx, cancel := context.WithCancel(deadline(t))
 		got, done := make(chan string, 8), make(chan error)
 		go func() {
-			done <- c.Tail(ctx, "t", from, true, func(m *sarama.ConsumerMessage) error {
+			done <- c.Tail(ctx, "t", from, true, func(m *Message) error {
 				got <- string(m.Value)
 				return nil
 			})
@@ -103,7 +102,7 @@ func TestTailStops(t *testing.T) {
 	produce(t, o, "t", 0, 0, 3)
 	for _, follow := range []bool{false, true} {
 		n := 0
-		err := c.Tail(deadline(t), "t", Oldest, follow, func(*sarama.ConsumerMessage) error {
+		err := c.Tail(deadline(t), "t", Oldest, follow, func(*Message) error {
 			n++
 			return ErrStop
 		})
@@ -145,17 +144,17 @@ func TestOffsetsWhileLeadersChange(t *testing.T) {
 		return answer, nil, true
 	})
 	refuse(4, kerr.NotLeaderForPartition.Code)
-	if ranges, err := c.ranges(t.Context(), []string{"t"}); err != nil || len(ranges) != 2 {
-		t.Errorf("%+v, %v", ranges, err)
+	if extent, err := c.Extent(t.Context(), "t"); err != nil || len(extent.Low) != 2 {
+		t.Errorf("%+v, %v", extent, err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), scanBackoff/2)
+	ctx, cancel := context.WithTimeout(t.Context(), tryAgain/2)
 	defer cancel()
 	refuse(1<<30, kerr.NotLeaderForPartition.Code)
-	if _, err := c.ranges(ctx, []string{"t"}); err == nil {
+	if _, err := c.Extent(ctx, "t"); err == nil {
 		t.Error("no error, though the leaders are never known")
 	}
 	refuse(1<<30, kerr.TopicAuthorizationFailed.Code)
-	if _, err := c.ranges(t.Context(), []string{"t"}); kindOf(err) != KindPermission {
+	if _, err := c.Extent(t.Context(), "t"); kindOf(err) != KindPermission {
 		t.Errorf("without the right to it: %v", err)
 	}
 	if n := asked.Load(); n > 2 {

@@ -11,7 +11,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/IBM/sarama"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // Kind is what a topic is for, and with it the settings that it must have.
@@ -95,11 +96,11 @@ func (t Topic) settings(minISR, maxMessage int) map[string]string {
 // Another instance doing the same at the same time does no harm. Every problem
 // is reported, not only the first; topics without one are ready when it returns.
 func (c *Cluster) Ensure(ctx context.Context, topics []Topic, d Durability) ([]TopicReport, error) {
-	brokers, _, err := c.admin.DescribeCluster()
+	brokers, err := c.BrokerCount(ctx)
 	if err != nil {
-		return nil, Explain(err, "counting brokers")
+		return nil, err
 	}
-	d.Replication = orElse(d.Replication, min(3, max(1, len(brokers))))
+	d.Replication = orElse(d.Replication, min(3, max(1, brokers)))
 	d.MinISR = orElse(d.MinISR, max(1, d.Replication-1))
 	var (
 		reports  []TopicReport
@@ -114,8 +115,8 @@ func (c *Cluster) Ensure(ctx context.Context, topics []Topic, d Durability) ([]T
 			problems = append(problems, err)
 			continue
 		}
-		if r.Replication < min(3, len(brokers)) {
-			r.Warnings = append(r.Warnings, fmt.Sprintf("%d of %d brokers hold a copy", r.Replication, len(brokers)))
+		if r.Replication < min(3, brokers) {
+			r.Warnings = append(r.Warnings, fmt.Sprintf("%d of %d brokers hold a copy", r.Replication, brokers))
 		}
 		reports = append(reports, r)
 	}
@@ -123,59 +124,66 @@ func (c *Cluster) Ensure(ctx context.Context, topics []Topic, d Durability) ([]T
 }
 
 func (c *Cluster) ensure(ctx context.Context, t Topic, d Durability) (TopicReport, error) {
-	where := fmt.Sprintf("topic %q", t.Name)
-	found, err := c.describe(t.Name)
+	found, err := c.describe(ctx, t.Name)
 	if err == nil {
-		return c.check(t, found)
+		return c.check(ctx, t, &found)
 	}
-	if !errors.Is(err, sarama.ErrUnknownTopicOrPartition) {
+	if !errors.Is(err, kerr.UnknownTopicOrPartition) {
 		return TopicReport{}, err
 	}
-	detail := &sarama.TopicDetail{
-		NumPartitions: int32(t.Partitions), ReplicationFactor: int16(d.Replication),
-		ConfigEntries: make(map[string]*string),
+	settings := make(map[string]*string)
+	for name, value := range t.settings(d.MinISR, c.options.MaxMessageBytes) {
+		settings[name] = &value
 	}
-	for name, value := range t.settings(d.MinISR, c.maxSize) {
-		detail.ConfigEntries[name] = &value
-	}
-	created := true
-	if err := c.admin.CreateTopic(t.Name, detail, false); errors.Is(err, sarama.ErrTopicAlreadyExists) {
-		created = false // another instance was faster
-	} else if err != nil {
-		return TopicReport{}, Explain(err, "creating "+where)
+	err = c.try(ctx, func() error {
+		answer, err := c.admin.CreateTopic(ctx, int32(t.Partitions), int16(d.Replication), settings, t.Name)
+		return said(err, answer.ErrMessage)
+	})
+	created := err == nil
+	if err != nil && !errors.Is(err, kerr.TopicAlreadyExists) { // another instance was faster
+		return TopicReport{}, Explain(err, fmt.Sprintf("creating topic %q", t.Name))
 	}
 	if found, err = c.awaitLeaders(ctx, t.Name); err != nil {
 		return TopicReport{}, err
 	}
-	r, err := c.check(t, found)
+	r, err := c.check(ctx, t, &found)
 	r.Created = created
 	return r, err
 }
 
+// said adds what a broker says about its error.
+func said(err error, message string) error {
+	if err == nil || message == "" {
+		return err
+	}
+	return fmt.Errorf("%w: %s", err, message)
+}
+
 // awaitLeaders waits until a new topic can be used: goka fails on one that its broker does not know yet.
-func (c *Cluster) awaitLeaders(ctx context.Context, topic string) (*sarama.TopicMetadata, error) {
+func (c *Cluster) awaitLeaders(ctx context.Context, topic string) (kmsg.MetadataResponseTopic, error) {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	for {
-		found, err := c.describe(topic)
-		if err == nil && len(found.Partitions) > 0 && !slices.ContainsFunc(found.Partitions, func(p *sarama.PartitionMetadata) bool {
-			return p.Err != sarama.ErrNoError || p.Leader < 0
-		}) {
+		found, err := c.describe(ctx, topic)
+		if err == nil && len(found.Partitions) > 0 &&
+			!slices.ContainsFunc(found.Partitions, func(p kmsg.MetadataResponseTopicPartition) bool {
+				return p.ErrorCode != 0 || p.Leader < 0
+			}) {
 			return found, nil
 		}
-		if pause(ctx, 50*time.Millisecond) != nil {
+		if Pause(ctx, 50*time.Millisecond) != nil {
 			if err == nil {
-				err = Explain(sarama.ErrLeaderNotAvailable, fmt.Sprintf("topic %q", topic))
+				err = Explain(kerr.LeaderNotAvailable, fmt.Sprintf("topic %q", topic))
 			}
-			return nil, err
+			return found, err
 		}
 	}
 }
 
 // check compares an existing topic with what is needed.
-func (c *Cluster) check(t Topic, found *sarama.TopicMetadata) (TopicReport, error) {
+func (c *Cluster) check(ctx context.Context, t Topic, found *kmsg.MetadataResponseTopic) (TopicReport, error) {
 	where := fmt.Sprintf("topic %q", t.Name)
-	r := TopicReport{Name: t.Name, ID: idOf(found), Partitions: len(found.Partitions)}
+	r := TopicReport{Name: t.Name, ID: idOf(found.TopicID), Partitions: len(found.Partitions)}
 	if len(found.Partitions) > 0 {
 		r.Replication = len(found.Partitions[0].Replicas)
 	}
@@ -185,12 +193,12 @@ func (c *Cluster) check(t Topic, found *sarama.TopicMetadata) (TopicReport, erro
 			"keep the number of partitions that the group began with, or start a new --group",
 			"it has %d partitions, %d are wanted", r.Partitions, t.Partitions))
 	}
-	have, err := c.settingsOf(t.Name)
+	have, err := c.settingsOf(ctx, t.Name)
 	if err != nil {
 		r.Warnings = append(r.Warnings, "its settings could not be read: "+err.Error())
 		return r, errors.Join(problems...)
 	}
-	want := t.settings(1, c.maxSize)
+	want := t.settings(1, c.options.MaxMessageBytes)
 	if h, w := have["cleanup.policy"], want["cleanup.policy"]; h != w {
 		problems = append(problems, environment(KindTopicDiffers, where,
 			fmt.Sprintf("set cleanup.policy=%s on it (kafka-configs.sh --alter --entity-type topics), or delete it if nothing else uses it", w),
@@ -235,9 +243,9 @@ type Keeping struct {
 
 // Keeps says for how long a topic keeps a record.
 func (c *Cluster) Keeps(topic string) (k Keeping, err error) {
-	s, err := c.settingsOf(topic)
+	s, err := c.Settings(context.Background(), topic)
 	if err != nil {
-		return k, Explain(err, fmt.Sprintf("reading the settings of topic %q", topic))
+		return k, err
 	}
 	span := func(name string) time.Duration {
 		ms, err := strconv.ParseInt(s[name], 10, 64)
@@ -255,39 +263,43 @@ func (c *Cluster) Keeps(topic string) (k Keeping, err error) {
 	}, nil
 }
 
-func (c *Cluster) settingsOf(topic string) (map[string]string, error) {
-	results, err := c.admin.DescribeConfigs([]*sarama.ConfigResource{{Type: sarama.TopicResource, Name: topic}}, sarama.DescribeConfigsOptions{})
-	if err != nil {
-		return nil, err
-	}
+// Settings are those of a topic, by Kafka's names.
+func (c *Cluster) Settings(ctx context.Context, topic string) (map[string]string, error) {
+	settings, err := c.settingsOf(ctx, topic)
+	return settings, Explain(err, fmt.Sprintf("reading the settings of topic %q", topic))
+}
+
+func (c *Cluster) settingsOf(ctx context.Context, topic string) (map[string]string, error) {
 	settings := make(map[string]string)
-	for _, r := range results {
-		if r.ErrorCode != sarama.ErrNoError {
-			return nil, fmt.Errorf("%w %s", r.ErrorCode, r.ErrorMsg)
+	err := c.try(ctx, func() error {
+		resources, err := c.admin.DescribeTopicConfigs(ctx, topic)
+		for _, r := range resources {
+			err = errors.Join(err, said(r.Err, r.ErrMessage))
+			for _, s := range r.Configs {
+				settings[s.Key] = s.MaybeValue()
+			}
 		}
-		for _, e := range r.Configs {
-			settings[e.Name] = e.Value
-		}
-	}
-	return settings, nil
+		return err
+	})
+	return settings, err
 }
 
 // Delete deletes topics and waits until they are gone; one that is not there is no error.
 func (c *Cluster) Delete(ctx context.Context, topics ...string) error {
 	var problems []error
 	for _, topic := range topics {
-		if err := ctx.Err(); err != nil {
-			return errors.Join(append(problems, err)...)
+		err := c.try(ctx, func() error {
+			answer, err := c.admin.DeleteTopic(ctx, topic)
+			return said(err, answer.ErrMessage)
+		})
+		if err == nil {
+			err = c.awaitGone(ctx, topic)
 		}
-		err := c.admin.DeleteTopic(topic)
-		switch {
-		case errors.Is(err, sarama.ErrUnknownTopicOrPartition):
-		case err != nil:
+		if err != nil && !errors.Is(err, kerr.UnknownTopicOrPartition) {
 			problems = append(problems, Explain(err, fmt.Sprintf("deleting topic %q", topic)))
-		default:
-			if err := c.awaitGone(ctx, topic); err != nil {
-				problems = append(problems, err)
-			}
+		}
+		if ctx.Err() != nil {
+			break
 		}
 	}
 	return errors.Join(problems...)
@@ -297,10 +309,10 @@ func (c *Cluster) awaitGone(ctx context.Context, topic string) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	for {
-		if _, err := c.describe(topic); errors.Is(err, sarama.ErrUnknownTopicOrPartition) {
+		if _, err := c.describe(ctx, topic); errors.Is(err, kerr.UnknownTopicOrPartition) {
 			return nil
 		}
-		if err := pause(ctx, 50*time.Millisecond); err != nil {
+		if err := Pause(ctx, 50*time.Millisecond); err != nil {
 			return fmt.Errorf("waiting for topic %q to be gone: %w", topic, err)
 		}
 	}
@@ -310,11 +322,15 @@ func (c *Cluster) awaitGone(ctx context.Context, topic string) error {
 func (c *Cluster) DeleteGroups(ctx context.Context, groups ...string) error {
 	var problems []error
 	for _, group := range groups {
-		if err := ctx.Err(); err != nil {
-			return errors.Join(append(problems, err)...)
-		}
-		if err := c.admin.DeleteConsumerGroup(group); err != nil && !errors.Is(err, sarama.ErrGroupIDNotFound) {
+		err := c.try(ctx, func() error {
+			_, err := c.admin.DeleteGroup(ctx, group)
+			return err
+		})
+		if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
 			problems = append(problems, Explain(err, fmt.Sprintf("deleting group %q", group)))
+		}
+		if ctx.Err() != nil {
+			break
 		}
 	}
 	return errors.Join(problems...)

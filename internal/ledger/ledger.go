@@ -211,13 +211,18 @@ func (l *Ledger) AsOf(ctx context.Context, user string, rule *sliding.Rule, at b
 func (l *Ledger) Crossing(
 	ctx context.Context, user string, rule *sliding.Rule, at brimline.Time, after ...brimline.Source,
 ) (f brimline.Figures, silent bool, lsn uint64, err error) {
-	rows, lsn, err := l.taken(ctx, user, rule, at.Add(-rule.Reach()), at, after)
-	if err != nil {
-		return f, false, 0, err
-	}
 	taken := withoutTakes(rule)
-	f = sliding.FiguresAt(rows, taken, at)
-	return f, f.IsEdge(rule.Limit) && len(edgesIn(rows, rule, at, at)) == 0, lsn, nil
+	for tried := 0; ; tried++ {
+		since := rule.Since(at, tried)
+		rows, lsn, err := l.taken(ctx, user, rule, since.Add(-rule.Window), at, after)
+		if err != nil {
+			return f, false, 0, err
+		}
+		f = sliding.FiguresAt(rows, taken, at)
+		if alerts, sure := sliding.Alerts(rows, taken, since, at, at); sure || !f.IsEdge(rule.Limit) {
+			return f, f.IsEdge(rule.Limit) && len(alerts) == 0, lsn, nil
+		}
+	}
 }
 
 // Edges are the times of all edges of user in [from, to] that raise alerts, and the server's
@@ -230,19 +235,16 @@ func (l *Ledger) Edges(
 	from, to brimline.Time,
 	after ...brimline.Source,
 ) ([]brimline.Time, uint64, error) {
-	rows, lsn, err := l.taken(ctx, user, rule, from.Add(-rule.Reach()), to, after)
-	if err != nil {
-		return nil, 0, err
+	for tried := 0; ; tried++ {
+		since := rule.Since(from, tried)
+		rows, lsn, err := l.taken(ctx, user, rule, since.Add(-rule.Window), to, after)
+		if err != nil {
+			return nil, 0, err
+		}
+		if alerts, sure := sliding.Alerts(rows, withoutTakes(rule), since, from, to); sure {
+			return alerts, lsn, nil
+		}
 	}
-	return edgesIn(rows, rule, from, to), lsn, nil
-}
-
-// edgesIn are the times of the edges that raise alerts in rows that the rule takes.
-func edgesIn(rows []brimline.Transaction, rule *sliding.Rule, from, to brimline.Time) (times []brimline.Time) {
-	for _, e := range sliding.Edges(rows, withoutTakes(rule), from.Add(-rule.Quiet), to) {
-		times = append(times, e.Time)
-	}
-	return sliding.Loud(times, rule, from)
 }
 
 // withoutTakes is the rule for rows that it takes.

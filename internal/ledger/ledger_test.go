@@ -60,7 +60,7 @@ func judged(t *testing.T, s *server, o Options) {
 	pieces := s.open(t, o)
 	start := brimline.TimeOf(time.Date(2026, 3, 29, 0, 30, 0, 0, time.UTC)) // near a change of clocks in many zones
 	measures := map[brimline.Measure]string{
-		brimline.SumAbs: "abs(a)", brimline.Sum: "a", brimline.CountAll: "1",
+		brimline.SumAbs: "abs(a)", brimline.Max: "abs(a)", brimline.Sum: "a", brimline.CountAll: "1",
 		brimline.SumIn: "CASE WHEN a > 0 THEN a ELSE 0 END", brimline.SumOut: "CASE WHEN a < 0 THEN -a ELSE 0 END",
 	}
 	for _, m := range brimline.Measures() {
@@ -106,13 +106,22 @@ func judged(t *testing.T, s *server, o Options) {
 		}
 		rule := &sliding.Rule{Rule: brimline.Rule{
 			Window:  time.Duration(rapid.IntRange(1, 12).Draw(t, "window")) * time.Hour,
-			Measure: brimline.Measure(rapid.IntRange(0, 4).Draw(t, "measure")),
+			Measure: rapid.SampledFrom(brimline.Measures()).Draw(t, "measure"),
 		}}
 		if rapid.Bool().Draw(t, "is quiet") {
 			rule.Quiet = time.Duration(rapid.IntRange(1, 12).Draw(t, "quiet")) * time.Hour
 		}
 		limit := rapid.Int64Range(-5, 40).Draw(t, "limit")
+		aggregate := "sum"
+		if rule.Measure == brimline.Max {
+			aggregate, limit = "max", (limit+5)%11
+		}
 		rule.Limit, _ = brimline.ParseTotal(fmt.Sprint(limit), rule.Measure.Scale(2))
+		rule.Rearm = rule.Limit
+		if rule.Quiet == 0 && limit >= 0 && !rule.Measure.Shrinks() && rapid.Bool().Draw(t, "rearms") {
+			rule.Rearms = true
+			rule.Rearm, _ = brimline.ParseTotal(fmt.Sprint(rapid.Int64Range(0, limit).Draw(t, "rearm")), rule.Measure.Scale(2))
+		}
 		filter := "true"
 		if rapid.Bool().Draw(t, "where") {
 			filter = quote(o.Extra[0].Name) + " = 'card'"
@@ -120,14 +129,17 @@ func judged(t *testing.T, s *server, o Options) {
 		}
 		judge := fmt.Sprintf(
 			`SELECT at, total::text, before::text, total > $3::text::numeric AND before <= $3::text::numeric
+			  AND (NOT $5 OR total > $3::text::numeric AND low IS NOT NULL AND (high IS NULL OR low > high))
 			  AND count(*) FILTER (WHERE total > $3::text::numeric AND before <= $3::text::numeric)
 			    OVER (ORDER BY at RANGE BETWEEN $4::interval PRECEDING AND CURRENT ROW EXCLUDE CURRENT ROW) = 0
+			FROM (SELECT *, max(at) FILTER (WHERE before <= $6::text::numeric) OVER (ORDER BY at) AS low,
+			  max(at) FILTER (WHERE total > $3::text::numeric)
+			    OVER (ORDER BY at ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS high
 			FROM (SELECT DISTINCT at, total, before FROM (
-			SELECT at, sum(m) OVER (ORDER BY at RANGE BETWEEN $2::interval PRECEDING AND CURRENT ROW) AS total,
-			  coalesce(sum(m) OVER (ORDER BY at RANGE BETWEEN $2::interval PRECEDING AND CURRENT ROW EXCLUDE GROUP), 0) AS before
-			FROM (SELECT %s::timestamptz AS at, %s AS m FROM (SELECT *, %s::numeric AS a FROM %s) r
-			WHERE %s::text = $1 AND %s) w) x) tb
-			ORDER BY at`,
+			SELECT at, %[6]s(m) OVER (ORDER BY at RANGE BETWEEN $2::interval PRECEDING AND CURRENT ROW) AS total,
+			  coalesce(%[6]s(m) OVER (ORDER BY at RANGE BETWEEN $2::interval PRECEDING AND CURRENT ROW EXCLUDE GROUP), 0) AS before
+			FROM (SELECT %[1]s::timestamptz AS at, %[2]s AS m FROM (SELECT *, %[3]s::numeric AS a FROM %[4]s) r
+			WHERE %[5]s::text = $1 AND %[7]s) w) x) tb) tb ORDER BY at`,
 			quote(
 				o.Columns.Time,
 			),
@@ -135,10 +147,11 @@ func judged(t *testing.T, s *server, o Options) {
 			quote(o.Columns.Amount),
 			quoteTable(o.Table),
 			quote(o.Columns.User),
+			aggregate,
 			filter,
 		)
 		rows, err := s.admin.Query(context.Background(), judge, user, rule.Window,
-			rule.Limit.Format(rule.Measure.Scale(2)), rule.Quiet)
+			rule.Limit.Format(rule.Measure.Scale(2)), rule.Quiet, rule.Rearms, rule.Rearm.Format(rule.Measure.Scale(2)))
 		if err != nil {
 			t.Fatal(err)
 		}

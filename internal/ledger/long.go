@@ -51,12 +51,12 @@ func (q *Long) Crossing(
 	ctx context.Context, user string, rule *sliding.Rule, at brimline.Time, after ...brimline.Source,
 ) (f brimline.Figures, silent bool, lsn uint64, err error) {
 	lsn, err = q.ask(ctx, "asking for a crossing in pieces", user, rule, after, func(r *reading) (err error) {
-		silent, r.edges = false, nil
-		if f, err = r.figures(at); err != nil || !f.IsEdge(rule.Limit) || at == brimline.MinTime {
+		silent = false
+		if f, err = r.figures(at); err != nil || !f.IsEdge(rule.Limit) {
 			return err
 		}
-		err = r.look(at.Add(-rule.Quiet), at-1)
-		silent = len(r.edges) > 0
+		alerts, err := r.alerts(at, at)
+		silent = len(alerts) == 0
 		return err
 	})
 	return f, silent, lsn, err
@@ -72,10 +72,8 @@ func (q *Long) AsOf(ctx context.Context, user string, rule *sliding.Rule, at bri
 func (q *Long) Edges(
 	ctx context.Context, user string, rule *sliding.Rule, from, to brimline.Time, after ...brimline.Source,
 ) (edges []brimline.Time, lsn uint64, err error) {
-	lsn, err = q.ask(ctx, "looking for edges in pieces", user, rule, after, func(r *reading) error {
-		r.edges = nil
-		err := r.look(from.Add(-rule.Quiet), to)
-		edges = sliding.Loud(r.edges, rule, from)
+	lsn, err = q.ask(ctx, "looking for edges in pieces", user, rule, after, func(r *reading) (err error) {
+		edges, err = r.alerts(from, to)
 		return err
 	})
 	if err != nil {

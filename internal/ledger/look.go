@@ -124,9 +124,9 @@ type Span struct {
 	User     *string       // nil for all
 }
 
-// Judged asks a judge's SQL over History, with the window as an interval and the limit in $1 and $2, the edges' span in
+// Edges asks a statement of internal/reference about History, with the window as an interval and the limit in $1 and $2, the edges' span in
 // $5 and $6, and calls found for each edge.
-func (k *Look) Judged(
+func (k *Look) Edges(
 	ctx context.Context, sql, window string, rule *brimline.Rule, span Span,
 	found func(user string, at brimline.Time, f brimline.Figures),
 ) error {

@@ -23,6 +23,7 @@ type reading struct {
 	sizes    sizes
 	end      time.Time // after which no further statement is sent
 	edges    []brimline.Time
+	arming   *sliding.Arming // of a rule that rearms
 }
 
 func (r *reading) read(sql string, args []any, take func(pgx.Rows) error) error {
@@ -113,7 +114,7 @@ func (r *reading) addTaken(sum *total, lo, hi brimline.Time) error {
 			sum.text = all.Format(scale)
 			return nil
 		}
-		all, sum.count = all.Add(m.weight), sum.count+m.counts
+		all, sum.count = r.rule.Measure.Join(all, m.weight), sum.count+m.counts
 	}
 }
 
@@ -137,10 +138,30 @@ func (r *reading) figures(at brimline.Time) (f brimline.Figures, err error) {
 	return f, err
 }
 
+// alerts are the edges in [from, to] that are not silent.
+func (r *reading) alerts(from, to brimline.Time) ([]brimline.Time, error) {
+	if !r.rule.Rearms {
+		r.edges = nil
+		err := r.look(r.rule.Since(from, 0), to)
+		return sliding.Loud(r.edges, r.rule, from), err
+	}
+	for tried := 0; ; tried++ {
+		since := r.rule.Since(from, tried)
+		start := since.Add(-r.rule.Window)
+		r.arming = sliding.NewArming(r.rule, since, from)
+		if err := r.walk(brimline.Total{}, since, r.sift(start, to), r.sift(start, to)); err != nil {
+			return nil, err
+		}
+		if alerts, sure := r.arming.Alerts(); sure {
+			return alerts, nil
+		}
+	}
+}
+
 // look finds the edges in [from, to].
 func (r *reading) look(from, to brimline.Time) error {
 	start := from.Add(-r.rule.Window)
-	if r.rule.Takes != nil {
+	if r.rule.Takes != nil || r.rule.Measure == brimline.Max { // no sum of many rows tells
 		return r.walk(brimline.Total{}, from, r.sift(start, to), r.sift(start, to))
 	}
 	sum := total{text: "0"}
@@ -229,7 +250,8 @@ func (r *reading) span(lo, end brimline.Time) (all, negative brimline.Total, err
 }
 
 // walk goes from row to row: of those that come, the ones from a time on may be edges.
-func (r *reading) walk(inside brimline.Total, from brimline.Time, come, leave *sifter) error {
+func (r *reading) walk(before brimline.Total, from brimline.Time, come, leave *sifter) error {
+	inside := content{rule: r.rule, sum: before}
 	for {
 		m, err := come.next()
 		if err != nil || m == nil {
@@ -243,11 +265,15 @@ func (r *reading) walk(inside brimline.Total, from brimline.Time, come, leave *s
 			if gone == nil {
 				break
 			}
-			inside = inside.Sub(gone.weight)
+			inside.take(gone.weight, -1)
 		}
-		f := brimline.Figures{Before: inside, Total: inside.Add(m.weight)}
-		inside = f.Total
-		if m.at < from || !f.IsEdge(r.rule.Limit) {
+		f := brimline.Figures{Before: inside.total()}
+		inside.take(m.weight, 1)
+		f.Total = inside.total()
+		if r.arming != nil && m.at >= from {
+			r.arming.Take(m.at, f)
+		}
+		if r.arming != nil || m.at < from || !f.IsEdge(r.rule.Limit) {
 			continue
 		}
 		if len(r.edges) == mostEdges {
@@ -332,7 +358,7 @@ func (m *sifter) page() error {
 				m.buffer = append(m.buffer, moment{at: row.Time})
 			}
 			of := &m.buffer[len(m.buffer)-1]
-			of.weight = of.weight.AddAmount(weight)
+			of.weight = r.rule.Measure.Join(of.weight, weight.Total())
 			if counts {
 				of.counts++
 			}
@@ -342,4 +368,39 @@ func (m *sifter) page() error {
 	m.ahead, m.over = m.buffer, read < r.sizes.page || last >= m.hi
 	m.lo = last + 1
 	return err
+}
+
+// content is what the rows of a window come to, as far as it decides edges. Of a largest amount it is how many moments
+// are above the limit, and how many others above the rearm: that takes no room however many rows there are.
+type content struct {
+	rule           *sliding.Rule
+	sum            brimline.Total
+	above, between int
+}
+
+// take takes what a moment adds, or with n -1 takes that back.
+func (c *content) take(weight brimline.Total, n int) {
+	switch {
+	case c.rule.Measure != brimline.Max && n > 0:
+		c.sum = c.sum.Add(weight)
+	case c.rule.Measure != brimline.Max:
+		c.sum = c.sum.Sub(weight)
+	case weight.Cmp(c.rule.Limit) > 0:
+		c.above += n
+	case weight.Cmp(c.rule.Rearm) > 0:
+		c.between += n
+	}
+}
+
+// total is the total, or one that stands to limit and rearm as the total does.
+func (c *content) total() brimline.Total {
+	switch {
+	case c.rule.Measure != brimline.Max:
+		return c.sum
+	case c.above > 0:
+		return c.rule.Limit.Add(brimline.Count(1))
+	case c.between > 0:
+		return c.rule.Limit
+	}
+	return brimline.Total{}
 }

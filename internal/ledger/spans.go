@@ -21,9 +21,21 @@ type stretch struct{ low, high brimline.Time }
 func (l *Ledger) EdgesOf(
 	ctx context.Context, user string, spans []sliding.Span, after ...brimline.Source,
 ) (edges [][]brimline.Time, lsn uint64, err error) {
-	stretches := stretchesOf(spans)
+	for tried := 0; ; tried++ {
+		edges, sure, lsn, err := l.edgesOf(ctx, user, spans, tried, after)
+		if err != nil || sure {
+			return edges, lsn, err
+		}
+	}
+}
+
+// edgesOf is one try of EdgesOf.
+func (l *Ledger) edgesOf(
+	ctx context.Context, user string, spans []sliding.Span, tried int, after []brimline.Source,
+) (edges [][]brimline.Time, sure bool, lsn uint64, err error) {
+	stretches := stretchesOf(spans, tried)
 	if len(stretches) == 0 {
-		return make([][]brimline.Time, len(spans)), 0, nil
+		return make([][]brimline.Time, len(spans)), true, 0, nil
 	}
 	taken := map[*sliding.Rule][]brimline.Transaction{} // times and amounts of the rows that each rule takes
 	sql, newScan := func(s *statements) (string, error) { return s.amountsOf, nil }, l.newAmountScan
@@ -61,15 +73,19 @@ func (l *Ledger) EdgesOf(
 		},
 	})
 	if err != nil {
-		return nil, 0, err
+		return nil, false, 0, err
 	}
 	for _, rows := range taken {
 		slices.SortFunc(rows, func(a, b brimline.Transaction) int { return cmp.Compare(a.Time, b.Time) })
 	}
 	for _, s := range spans {
-		edges = append(edges, edgesIn(taken[s.Rule], s.Rule, s.From, s.To))
+		alerts, sure := sliding.Alerts(taken[s.Rule], withoutTakes(s.Rule), s.Rule.Since(s.From, tried), s.From, s.To)
+		if !sure {
+			return nil, false, 0, nil
+		}
+		edges = append(edges, alerts)
 	}
-	return edges, lsn, nil
+	return edges, true, lsn, nil
 }
 
 // Rows are the user's rows with from ≤ time ≤ to whose amount is not NULL, by time and then id, with key and further
@@ -107,10 +123,10 @@ func (l *Ledger) Rows(
 // togetherFactor is how many times the rows of one question a statement about several spans reads.
 const togetherFactor = 2
 
-// stretchesOf are the times of all rows that the spans need, ascending and apart from each other.
-func stretchesOf(spans []sliding.Span) (all []stretch) {
+// stretchesOf are the times of all rows that the spans need after so many tries, ascending and apart from each other.
+func stretchesOf(spans []sliding.Span, tried int) (all []stretch) {
 	for _, s := range spans {
-		all = append(all, stretch{s.From.Add(-s.Rule.Reach()), s.To})
+		all = append(all, stretch{s.Rule.Since(s.From, tried).Add(-s.Rule.Window), s.To})
 	}
 	slices.SortFunc(all, func(a, b stretch) int { return cmp.Compare(a.low, b.low) })
 	n := 0

@@ -78,7 +78,7 @@ func TestStretchesAreApart(t *testing.T) {
 	r := &sliding.Rule{Rule: brimline.Rule{Window: 10 * time.Microsecond}}
 	span := func(from, to brimline.Time) sliding.Span { return sliding.Span{Rule: r, From: from, To: to} }
 	got := stretchesOf(
-		[]sliding.Span{span(100, 110), span(20, 30), span(40, 45), span(25, 26), span(200, 200), span(121, 122)},
+		[]sliding.Span{span(100, 110), span(20, 30), span(40, 45), span(25, 26), span(200, 200), span(121, 122)}, 0,
 	)
 	if want := []stretch{{10, 45}, {90, 110}, {111, 122}, {190, 200}}; !slices.Equal(got, want) {
 		t.Errorf("stretches %v, want %v", got, want)

@@ -45,7 +45,7 @@ type statements struct {
 	exact string // the amount in whole units
 }
 
-const measures = 5
+const measures = 6
 
 func figures(by *[measures]string, m brimline.Measure) (string, error) {
 	if int(m) >= len(by) {
@@ -74,6 +74,7 @@ func build(o *Options, kind string, found *layout) (s statements) {
 
 	// The same as Measure.Weigh: what is summed, and which rows count.
 	weighs := [measures]struct{ weight, unit, counts string }{
+		brimline.Max:      {"pg_catalog.abs(" + amount + ")", unit, "true"},
 		brimline.SumAbs:   {"pg_catalog.abs(" + amount + ")", unit, "true"},
 		brimline.Sum:      {amount, unit, "true"},
 		brimline.SumIn:    {"greatest(" + amount + ", 0)", unit, amount + " > 0"},
@@ -81,12 +82,16 @@ func build(o *Options, kind string, found *layout) (s statements) {
 		brimline.CountAll: {"1::pg_catalog.numeric", "", "true"},
 	}
 	for m, w := range weighs {
+		aggregate, join := "pg_catalog.sum", "$5::pg_catalog.text::pg_catalog.numeric + %s"
+		if brimline.Measure(m) == brimline.Max {
+			aggregate, join = "pg_catalog.max", "greatest($5::pg_catalog.text::pg_catalog.numeric, %s)"
+		}
 		s.sums[m] = fmt.Sprintf(`SELECT
-			(coalesce(pg_catalog.sum(weight) FILTER (WHERE moment < $3::pg_catalog.%s), 0)%s)::pg_catalog.text,
-			(coalesce(pg_catalog.sum(weight), 0)%[2]s)::pg_catalog.text, pg_catalog.count(*) FILTER (WHERE counts),
+			(coalesce(%[7]s(weight) FILTER (WHERE moment < $3::pg_catalog.%[1]s), 0)%[2]s)::pg_catalog.text,
+			(coalesce(%[7]s(weight), 0)%[2]s)::pg_catalog.text, pg_catalog.count(*) FILTER (WHERE counts),
 			pg_catalog.count(*)
 			FROM (SELECT %[3]s AS moment, %[4]s AS weight, %[5]s AS counts %[6]s LIMIT $4::pg_catalog.int8) AS rows`,
-			found.time, w.unit, stamp, w.weight, w.counts, from)
+			found.time, w.unit, stamp, w.weight, w.counts, from, aggregate)
 		// What a row's amount may not be is looked for, since sums hide it: one is given back as an example.
 		negative := "'0'"
 		if brimline.Measure(m).Shrinks() {
@@ -94,12 +99,12 @@ func build(o *Options, kind string, found *layout) (s statements) {
 		}
 		s.pieces[m] = fmt.Sprintf(
 			`SELECT pg_catalog.count(*), pg_catalog.count(*) FILTER (WHERE counts),
-			($5::pg_catalog.text::pg_catalog.numeric + coalesce(pg_catalog.sum(weight), 0)%s)::pg_catalog.text, %s,
+			(%s)::pg_catalog.text, %s,
 			pg_catalog.min(moment), pg_catalog.max(moment), pg_catalog.min(exact::pg_catalog.text) FILTER (WHERE
 				exact <> pg_catalog.round(exact, %d) OR exact NOT BETWEEN -%s AND %[4]s)
 			FROM (SELECT %[5]s AS moment, %[6]s AS weight, %[7]s AS counts, %[8]s%[9]s AS exact %[10]s ORDER BY %[5]s
 				FETCH FIRST ($4::pg_catalog.int8) ROWS WITH TIES) AS rows`,
-			w.unit,
+			fmt.Sprintf(join, fmt.Sprintf("coalesce(%s(weight), 0)%s", aggregate, w.unit)),
 			negative,
 			o.Scale,
 			brimline.Amount(math.MaxInt64).Format(o.Scale),

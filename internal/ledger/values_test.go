@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/brimline/brimline"
-	"github.com/brimline/brimline/codecs"
+	"github.com/brimline/brimline/codecs/debezium"
 	"github.com/brimline/brimline/internal/capture"
 )
 
@@ -173,9 +173,9 @@ func columnValues(t *testing.T, s *server) {
 		if !c.stream {
 			continue
 		}
-		streamed := streamedRow(t, s, codecs.DebeziumOptions{
+		streamed := streamedRow(t, s, debezium.Options{
 			Table: o.Table, ID: o.Columns.ID, User: "u", Amount: "a", Time: "t", Scale: 2,
-			TimeUnit: codecs.UnitUs, Decimals: codecs.DecimalsString,
+			TimeUnit: debezium.UnitUs, Decimals: debezium.DecimalsString,
 			Columns: []brimline.Column{{Name: fmt.Sprintf("c%d", i), Type: c.declared}},
 		})
 		if got := streamed.Columns[0].Value; got != c.want {
@@ -208,7 +208,7 @@ var (
 )
 
 // streamedRow is what the decoder makes of our capture's record of row 1 of streaming.kinds.
-func streamedRow(t *testing.T, s *server, o codecs.DebeziumOptions) brimline.Transaction {
+func streamedRow(t *testing.T, s *server, o debezium.Options) brimline.Transaction {
 	t.Helper()
 	recordsOnce.Do(func() {
 		sink := &memory{more: make(chan struct{}, 16)}
@@ -230,7 +230,7 @@ func streamedRow(t *testing.T, s *server, o codecs.DebeziumOptions) brimline.Tra
 		<-done
 		recorded = sink.records
 	})
-	d, err := codecs.NewDebezium(o)
+	d, err := debezium.New(o)
 	if err != nil {
 		t.Fatal(err)
 	}

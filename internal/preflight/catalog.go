@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/brimline/brimline/codecs"
+	"github.com/brimline/brimline/codecs/debezium"
 	"github.com/brimline/brimline/internal/postgres"
 	"github.com/jackc/pgx/v5"
 )
@@ -19,22 +19,22 @@ type Catalog struct {
 	Kind string // pg_class.relkind
 	// Columns are all of them, with domains resolved.
 	Columns  map[string]Column
-	Identity codecs.Identity
+	Identity debezium.Identity
 	identity string // pg_class.relreplident; of a partitioned table the weakest of its leaves
 	foreign  []string
 }
 
 // Column is what it says of one.
 type Column struct {
-	codecs.ColumnFacts
+	debezium.ColumnFacts
 	Shown     string // its type, as PostgreSQL writes it
 	Generated bool
 	number    int16
 }
 
 // Facts are those of the named columns, as far as they are there.
-func (c *Catalog) Facts(names []string) map[string]codecs.ColumnFacts {
-	facts := map[string]codecs.ColumnFacts{}
+func (c *Catalog) Facts(names []string) map[string]debezium.ColumnFacts {
+	facts := map[string]debezium.ColumnFacts{}
 	for _, name := range names {
 		if column, ok := c.Columns[name]; ok {
 			facts[name] = column.ColumnFacts
@@ -117,7 +117,7 @@ func (d *database) readCatalog(ctx context.Context) error {
 		}
 		t.identity = weakest(identities, t.identity)
 	}
-	t.Identity = codecs.Identity{Known: true, Full: t.identity == "f"}
+	t.Identity = debezium.Identity{Known: true, Full: t.identity == "f"}
 	if err := d.conn.QueryRow(ctx, identitySQL, t.OID, t.identity).Scan(&t.Identity.Columns); err != nil {
 		return err
 	}

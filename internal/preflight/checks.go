@@ -105,7 +105,7 @@ var checks = []Check{
 		"see which broker is down or slow"},
 	{"kafka_topics_partitions", FromKafka, Error, "topics that are read together have different numbers of partitions",
 		"start a new --group, or `brimline reset` this one"},
-	{"kafka_topics_again", FromKafka, Warning, "many edges that PostgreSQL refused wait to be asked about again",
+	{"kafka_topics_again", FromKafka, Warning, "many edges that PostgreSQL dismissed wait to be asked about again",
 		"find what loses changes: deletes that are not published, a row filter, row-level security, a unit, a lost slot"},
 	{"kafka_topics_missing", FromKafka, Note, "topics of ours are not there yet",
 		"start `brimline run`, which creates them"},

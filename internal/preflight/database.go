@@ -220,11 +220,11 @@ func (d *database) checkServer(ctx context.Context) error {
 			return err
 		}
 	}
-	d.judgeServer(text)
+	d.serverFindings(text)
 	return nil
 }
 
-func (d *database) judgeServer(text string) {
+func (d *database) serverFindings(text string) {
 	if d.replica {
 		d.add("postgres_version_replica", "run with --verify=replica, which waits until it has replayed the row; run doctor "+
 			"against the primary as well",

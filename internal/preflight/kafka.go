@@ -65,7 +65,7 @@ func Kafka(ctx context.Context, c Cluster, o KafkaOptions) []Finding {
 	}
 	k.brokers = n
 	switch {
-	case o.Replication > n: // judged when it is known whether a topic is to be created
+	case o.Replication > n: // compared when it is known whether a topic is to be created
 	case n == 1:
 		k.add(
 			"kafka_brokers_one",
@@ -222,7 +222,7 @@ func (k *kafkaChecks) own(ctx context.Context) (creates bool) {
 			continue
 		}
 		there++
-		k.judge(t, f)
+		k.ownFindings(t, f)
 		if t.family == "" {
 			continue
 		}
@@ -274,7 +274,7 @@ func (k *kafkaChecks) again(ctx context.Context) {
 	}
 }
 
-func (k *kafkaChecks) judge(t ownTopic, f kafka.Facts) {
+func (k *kafkaChecks) ownFindings(t ownTopic, f kafka.Facts) {
 	k.offline("kafka_topics", f)
 	if f.Settings == nil {
 		k.add("kafka_topics_unreadable", "allow this user to describe topic configurations",

@@ -9,7 +9,7 @@ import (
 	"strings"
 
 	"github.com/brimline/brimline"
-	"github.com/brimline/brimline/codecs"
+	"github.com/brimline/brimline/codecs/debezium"
 )
 
 // Sample is one record of the source topic.
@@ -18,17 +18,17 @@ type Sample struct{ Key, Value []byte }
 // RecordsOptions say how records are read.
 type RecordsOptions struct {
 	// Debezium are the settings, with the catalog's facts where it was asked.
-	Debezium codecs.DebeziumOptions
+	Debezium debezium.Options
 	// Connector is what Kafka Connect says of who writes them; nil where it was not asked.
 	Connector *Connector
 }
 
 // Decided is how records are to be read where they do not say it themselves; empty where nothing had to be decided.
 type Decided struct {
-	Unit codecs.TimeUnit
+	Unit debezium.TimeUnit
 	// Adaptive says that records or the connector show the unit of Debezium's default mode, where Unit is empty.
 	Adaptive bool
-	Decimals codecs.Decimals
+	Decimals debezium.Decimals
 }
 
 // Newest are the newest records of the source topic, as the checks look at them.
@@ -101,14 +101,14 @@ type records struct {
 }
 
 // settingKinds are what a setting makes of a record, and not the record itself.
-var settingKinds = []string{codecs.KindFloatAmount, codecs.KindFloatColumn, codecs.KindAmountAmbiguous,
-	codecs.KindTimeUnit, codecs.KindTimeCut, codecs.KindAmountScaleUnknown}
+var settingKinds = []string{debezium.KindFloatAmount, debezium.KindFloatColumn, debezium.KindAmountAmbiguous,
+	debezium.KindTimeUnit, debezium.KindTimeCut, debezium.KindAmountScaleUnknown}
 
 // decode reads each sample as the route stage would.
 func (r *records) decode(samples []Sample, decided Decided) {
 	o := r.Debezium
 	o.DecidedUnit, o.DecidedDecimals = decided.Unit, decided.Decimals
-	d, err := codecs.NewDebezium(o)
+	d, err := debezium.New(o)
 	if err != nil {
 		return // settings_wrong says it
 	}

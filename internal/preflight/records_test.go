@@ -12,7 +12,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/brimline/brimline/codecs"
+	"github.com/brimline/brimline/codecs/debezium"
 )
 
 // captured are the row events of a real Debezium in one variant.
@@ -40,24 +40,24 @@ func captured(t *testing.T, variant string) (samples []Sample) {
 	return samples
 }
 
-func debezium() codecs.DebeziumOptions {
-	return codecs.DebeziumOptions{Table: "streaming.transactions", ID: []string{"id"}, User: "user_id", Amount: "amount",
+func options() debezium.Options {
+	return debezium.Options{Table: "streaming.transactions", ID: []string{"id"}, User: "user_id", Amount: "amount",
 		Time: "timestamp", Scale: 2}
 }
 
 // facts are those of the captured table's columns; a scale below 0 is any.
-func facts(scale int) map[string]codecs.ColumnFacts {
-	amount := codecs.ColumnFacts{Type: "numeric", Scale: &scale, NotNull: true}
+func facts(scale int) map[string]debezium.ColumnFacts {
+	amount := debezium.ColumnFacts{Type: "numeric", Scale: &scale, NotNull: true}
 	if scale < 0 {
 		amount.Scale = nil
 	}
-	return map[string]codecs.ColumnFacts{
+	return map[string]debezium.ColumnFacts{
 		"id": {Type: "int8", NotNull: true}, "user_id": {Type: "int8", NotNull: true}, "amount": amount,
 		"timestamp": {Type: "timestamptz", Precision: 6, NotNull: true},
 	}
 }
 
-func lookInto(samples []Sample, o codecs.DebeziumOptions, c *Connector) []Finding {
+func lookInto(samples []Sample, o debezium.Options, c *Connector) []Finding {
 	findings, _ := Records(Look(samples, o.Amount), RecordsOptions{Debezium: o, Connector: c})
 	return findings
 }
@@ -67,7 +67,7 @@ func TestRecordEncodings(t *testing.T) {
 	for _, c := range []struct {
 		variant  string
 		set      *int // --amount-column-scale
-		facts    map[string]codecs.ColumnFacts
+		facts    map[string]debezium.ColumnFacts
 		encoding string
 		level    Level // of the worst finding
 	}{
@@ -81,7 +81,7 @@ func TestRecordEncodings(t *testing.T) {
 		{"unwrap-rewrite-full", nil, facts(2), "flattened rows, amounts are string", Note},
 		{"double-full", nil, facts(2), "envelopes, amounts are double", Error},
 	} {
-		o := debezium()
+		o := options()
 		o.AmountColumnScale, o.Facts = c.set, c.facts
 		findings := lookInto(captured(t, c.variant), o, nil)
 		expectFinding(t, findings, OK, "record_encoding", c.encoding)
@@ -89,13 +89,13 @@ func TestRecordEncodings(t *testing.T) {
 			t.Errorf("%s: worst is %s, want %s: %+v", c.variant, got, c.level, findings)
 		}
 	}
-	expectFinding(t, lookInto(captured(t, "unwrap-full"), debezium(), nil), Note, "record_encoding_flat")
-	expectFinding(t, lookInto(captured(t, "schemas-full"), debezium(), nil), Note, "record_encoding_schemas",
+	expectFinding(t, lookInto(captured(t, "unwrap-full"), options(), nil), Note, "record_encoding_flat")
+	expectFinding(t, lookInto(captured(t, "schemas-full"), options(), nil), Note, "record_encoding_schemas",
 		"schemas.enable=false")
 }
 
 func TestRecords(t *testing.T) {
-	o := debezium()
+	o := options()
 	o.Facts = facts(2)
 	expectFinding(t, lookInto(captured(t, "double-full"), o, nil), Error, "records_unreadable", "float_amount",
 		"decimal.handling.mode=string")
@@ -141,58 +141,58 @@ const (
 
 // TestUnits: what a number means is known, or nothing starts.
 func TestUnits(t *testing.T) {
-	stamp := func(precision int) codecs.ColumnFacts {
-		return codecs.ColumnFacts{Type: "timestamp", Precision: precision}
+	stamp := func(precision int) debezium.ColumnFacts {
+		return debezium.ColumnFacts{Type: "timestamp", Precision: precision}
 	}
-	zoned := codecs.ColumnFacts{Type: "timestamptz", Precision: 6}
+	zoned := debezium.ColumnFacts{Type: "timestamptz", Precision: 6}
 	mode := func(m string) *Connector { return &Connector{Name: "tx", TimeMode: m, DecimalMode: "string"} }
 	for _, c := range []struct {
 		name      string
 		at        []string
-		column    *codecs.ColumnFacts
-		set       codecs.TimeUnit
+		column    *debezium.ColumnFacts
+		set       debezium.TimeUnit
 		connector *Connector
 		level     Level
 		check     string
 		words     []string
-		decided   codecs.TimeUnit
+		decided   debezium.TimeUnit
 	}{
 		{"default mode, coarse", []string{ms}, new(stamp(3)), "", nil, OK, "units", []string{"default mode", "2026-11-23"}, ""},
 		{"default mode, fine", []string{us, us}, new(stamp(6)), "", nil, OK, "units", []string{"default mode"}, ""},
 		{"default mode, whole seconds", []string{ms}, new(stamp(0)), "", nil, OK, "units", nil, ""},
-		{"microseconds", []string{us, us}, new(stamp(3)), "", nil, OK, "units", []string{"numbers of us"}, codecs.UnitUs},
-		{"nanoseconds", []string{ns}, new(stamp(6)), "", nil, OK, "units", []string{"numbers of ns"}, codecs.UnitNs},
-		{"cut", []string{ms}, new(stamp(6)), "", nil, Error, "records_unreadable", []string{"time_cut", "time.precision.mode"}, codecs.UnitMs},
+		{"microseconds", []string{us, us}, new(stamp(3)), "", nil, OK, "units", []string{"numbers of us"}, debezium.UnitUs},
+		{"nanoseconds", []string{ns}, new(stamp(6)), "", nil, OK, "units", []string{"numbers of ns"}, debezium.UnitNs},
+		{"cut", []string{ms}, new(stamp(6)), "", nil, Error, "records_unreadable", []string{"time_cut", "time.precision.mode"}, debezium.UnitMs},
 		{"mode changed", []string{us, ms}, new(stamp(6)), "", nil, Error, "units_contradict", []string{"different units", ms + " as ms is 2026-11-23"}, ""},
 		{"nothing known", []string{us}, nil, "", nil, Error, "units_unknown", []string{"--time-unit", "--connect-url"}, ""},
 		{"the end of time, coarse", []string{ms, "253402300799000"}, new(stamp(3)), "", nil, OK, "units",
 			[]string{"default mode"}, ""},
 		{"the end of time, fine", []string{us, "253402214400000000"}, new(stamp(6)), "", nil, OK, "units",
 			[]string{"default mode"}, ""},
-		{"the end of time, said", []string{"253402300799999999", us}, new(stamp(3)), codecs.UnitUs, nil, OK, "records", nil, ""},
+		{"the end of time, said", []string{"253402300799999999", us}, new(stamp(3)), debezium.UnitUs, nil, OK, "records", nil, ""},
 		{"the end of time, the connector says it", []string{us, "253402300799999999"}, new(stamp(6)), "",
-			mode("microseconds"), OK, "units", nil, codecs.UnitUs},
-		{"said", []string{us}, nil, codecs.UnitUs, nil, OK, "records", nil, ""},
-		{"said wrongly", []string{ms}, new(stamp(3)), codecs.UnitUs, nil, Error, "units_contradict", []string{"--time-unit is us", ms + " as ms is 2026-11-23", "1970-01-21"}, ""},
-		{"said of a column with zone", []string{iso}, &zoned, codecs.UnitMs, nil, Error, "settings_without_effect", []string{"--time-unit"}, ""},
+			mode("microseconds"), OK, "units", nil, debezium.UnitUs},
+		{"said", []string{us}, nil, debezium.UnitUs, nil, OK, "records", nil, ""},
+		{"said wrongly", []string{ms}, new(stamp(3)), debezium.UnitUs, nil, Error, "units_contradict", []string{"--time-unit is us", ms + " as ms is 2026-11-23", "1970-01-21"}, ""},
+		{"said of a column with zone", []string{iso}, &zoned, debezium.UnitMs, nil, Error, "settings_without_effect", []string{"--time-unit"}, ""},
 		{"the connector's unit, of which there is none", []string{iso}, &zoned, "", mode("microseconds"), OK, "records", nil, ""},
-		{"a transform made numbers", []string{us}, &zoned, codecs.UnitUs, nil, OK, "records", nil, ""},
+		{"a transform made numbers", []string{us}, &zoned, debezium.UnitUs, nil, OK, "records", nil, ""},
 		{"a transform, nothing said", []string{ms}, &zoned, "", nil, Error, "records_unreadable", []string{"transforms", "--time-unit"}, ""},
-		{"connector and records", []string{ns}, new(stamp(6)), "", mode("nanoseconds"), OK, "units", []string{"nanoseconds"}, codecs.UnitNs},
-		{"connector against records", []string{ms}, new(stamp(3)), "", mode("microseconds"), Error, "units_contradict", []string{`"tx"`, "microseconds", ms + " as ms"}, codecs.UnitUs},
+		{"connector and records", []string{ns}, new(stamp(6)), "", mode("nanoseconds"), OK, "units", []string{"nanoseconds"}, debezium.UnitNs},
+		{"connector against records", []string{ms}, new(stamp(3)), "", mode("microseconds"), Error, "units_contradict", []string{`"tx"`, "microseconds", ms + " as ms"}, debezium.UnitUs},
 		{"default mode against records", []string{ns}, new(stamp(6)), "", mode("adaptive"), Error, "units_contradict", []string{"adaptive", ns + " as ns"}, ""},
-		{"connector cuts", nil, new(stamp(6)), "", mode("connect"), Error, "connect_settings_cut", []string{"time.precision.mode", "6 digits"}, codecs.UnitMs},
-		{"connector, no records", nil, new(stamp(6)), "", mode("microseconds"), OK, "units", nil, codecs.UnitUs},
-		{"connector against the setting", nil, new(stamp(3)), codecs.UnitNs, mode("microseconds"), Error, "units_contradict", []string{"--time-unit is ns", "microseconds"}, ""},
+		{"connector cuts", nil, new(stamp(6)), "", mode("connect"), Error, "connect_settings_cut", []string{"time.precision.mode", "6 digits"}, debezium.UnitMs},
+		{"connector, no records", nil, new(stamp(6)), "", mode("microseconds"), OK, "units", nil, debezium.UnitUs},
+		{"connector against the setting", nil, new(stamp(3)), debezium.UnitNs, mode("microseconds"), Error, "units_contradict", []string{"--time-unit is ns", "microseconds"}, ""},
 		{"the end of all time, coarse", []string{ms, "253402214400000"}, new(stamp(3)), "", nil, OK, "units", nil, ""},
 		{"the end of all time, fine", []string{"253402300799999999", us}, new(stamp(6)), "", nil, OK, "units", nil, ""},
-		{"the end of all time, said", []string{ms, "253402214400000"}, new(stamp(3)), codecs.UnitMs, nil, OK, "records", nil, ""},
+		{"the end of all time, said", []string{ms, "253402214400000"}, new(stamp(3)), debezium.UnitMs, nil, OK, "records", nil, ""},
 		{"the end of all time, told", []string{"253370764800000000"}, new(stamp(6)), "", mode("adaptive"), OK, "records", nil, ""},
 		{"text", []string{iso}, new(stamp(6)), "", mode("isostring"), OK, "records", nil, ""},
 		{"objects", nil, new(stamp(6)), "", mode("structured"), Error, "connect_settings_structured", nil, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			o := debezium()
+			o := options()
 			o.TimeUnit = c.set
 			if c.column != nil {
 				o.Facts = facts(2)
@@ -227,34 +227,34 @@ func TestUnits(t *testing.T) {
 // TestDecimals: what a text means is known, or nothing starts.
 func TestDecimals(t *testing.T) {
 	mode := func(m string) *Connector { return &Connector{Name: "tx", TimeMode: "adaptive", DecimalMode: m} }
-	whole := codecs.ColumnFacts{Type: "int8"}
+	whole := debezium.ColumnFacts{Type: "int8"}
 	for _, c := range []struct {
 		name      string
 		amounts   []string
-		facts     map[string]codecs.ColumnFacts
-		set       codecs.Decimals
+		facts     map[string]debezium.ColumnFacts
+		set       debezium.Decimals
 		connector *Connector
 		level     Level
 		check     string
 		words     []string
-		decided   codecs.Decimals
+		decided   debezium.Decimals
 	}{
-		{"digits", []string{`"10.00"`}, facts(2), "", nil, OK, "records", nil, codecs.DecimalsString},
-		{"base64", []string{`"A+g="`}, facts(2), "", nil, OK, "records", nil, codecs.DecimalsPrecise},
-		{"whole, digits", []string{`"1500"`, `"160"`}, facts(0), "", nil, OK, "records", nil, codecs.DecimalsString},
-		{"whole, base64", []string{`"1500"`, `"Bdw="`}, facts(0), "", nil, OK, "records", nil, codecs.DecimalsPrecise},
+		{"digits", []string{`"10.00"`}, facts(2), "", nil, OK, "records", nil, debezium.DecimalsString},
+		{"base64", []string{`"A+g="`}, facts(2), "", nil, OK, "records", nil, debezium.DecimalsPrecise},
+		{"whole, digits", []string{`"1500"`, `"160"`}, facts(0), "", nil, OK, "records", nil, debezium.DecimalsString},
+		{"whole, base64", []string{`"1500"`, `"Bdw="`}, facts(0), "", nil, OK, "records", nil, debezium.DecimalsPrecise},
 		{"whole, either", []string{`"1500"`}, facts(0), "", nil, Error, "units_unknown", []string{"--decimals", "1500"}, ""},
 		{"whole, both", []string{`"160"`, `"Bdw="`}, facts(0), "", nil, Error, "units_contradict", []string{"160", "Bdw="}, ""},
 		{"both, told by their look", []string{`"10.00"`, `"A+g="`}, facts(2), "", nil, OK, "records", nil, ""},
-		{"whole, the connector says it", []string{`"1500"`}, facts(0), "", mode("string"), OK, "records", nil, codecs.DecimalsString},
-		{"the connector against records", []string{`"160"`}, facts(0), "", mode("precise"), Error, "units_contradict", []string{`"tx"`, "precise", "160"}, codecs.DecimalsPrecise},
-		{"said wrongly", []string{`"10.00"`}, facts(2), codecs.DecimalsPrecise, nil, Error, "units_contradict", []string{"--decimals is precise", "10.00"}, ""},
-		{"no decimals", []string{`10`}, map[string]codecs.ColumnFacts{"amount": whole}, codecs.DecimalsString, nil, Error, "settings_without_effect", []string{"--decimals"}, ""},
+		{"whole, the connector says it", []string{`"1500"`}, facts(0), "", mode("string"), OK, "records", nil, debezium.DecimalsString},
+		{"the connector against records", []string{`"160"`}, facts(0), "", mode("precise"), Error, "units_contradict", []string{`"tx"`, "precise", "160"}, debezium.DecimalsPrecise},
+		{"said wrongly", []string{`"10.00"`}, facts(2), debezium.DecimalsPrecise, nil, Error, "units_contradict", []string{"--decimals is precise", "10.00"}, ""},
+		{"no decimals", []string{`10`}, map[string]debezium.ColumnFacts{"amount": whole}, debezium.DecimalsString, nil, Error, "settings_without_effect", []string{"--decimals"}, ""},
 		{"floats", []string{`10.5`}, facts(2), "", mode("double"), Error, "connect_settings_floats", []string{"decimal.handling.mode=string"}, ""},
-		{"whole amounts as floats are numbers", []string{`10`}, map[string]codecs.ColumnFacts{"amount": whole}, "", mode("double"), OK, "records", nil, ""},
+		{"whole amounts as floats are numbers", []string{`10`}, map[string]debezium.ColumnFacts{"amount": whole}, "", mode("double"), OK, "records", nil, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			o := debezium()
+			o := options()
 			o.Decimals, o.Facts = c.set, c.facts
 			var samples []Sample
 			for _, amount := range c.amounts {

@@ -108,7 +108,7 @@ func (d *database) checkPublication(ctx context.Context) error {
 		return d.noPublication(ctx)
 	}
 	for _, p := range found {
-		d.judgePublication(p)
+		d.publicationFindings(p)
 	}
 	return nil
 }
@@ -155,7 +155,7 @@ func (d *database) oneOf(known, ours, maybe string) (id, condition string) {
 	return maybe, ", if it is the one that feeds the source topic (name ours with --publication)"
 }
 
-func (d *database) judgePublication(p publicationFacts) {
+func (d *database) publicationFindings(p publicationFacts) {
 	before := len(d.findings)
 	alter := fmt.Sprintf("ALTER PUBLICATION %s SET ", column(p.name))
 	partial, condition := d.oneOf(d.Publication, "postgres_publication_partial", "postgres_publication_maybe_partial")
@@ -233,7 +233,7 @@ func (d *database) checkSlots(ctx context.Context) error {
 	var lag int64
 	_, err = pgx.ForEachRow(rows, []any{&name, &active, &wal, &lag}, func() error {
 		n++
-		d.judgeSlot(name, wal, active, lag)
+		d.slotFindings(name, wal, active, lag)
 		return nil
 	})
 	switch {
@@ -248,8 +248,8 @@ func (d *database) checkSlots(ctx context.Context) error {
 	return err
 }
 
-// judgeSlot looks at one slot. Others than ours are other people's: what they need is not for us to say.
-func (d *database) judgeSlot(name, wal string, active bool, lag int64) {
+// slotFindings looks at one slot. Others than ours are other people's: what they need is not for us to say.
+func (d *database) slotFindings(name, wal string, active bool, lag int64) {
 	behind := humanize.IBytes(uint64(max(0, lag)))
 	if d.Slot == "" {
 		const which = "name ours with --slot; if it is this one, "

@@ -74,13 +74,13 @@ func TestWhatServersSay(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := &database{target: target, version: 110022, replica: true}
-	d.judgeServer("11.22")
+	d.serverFindings("11.22")
 	expectFinding(t, d.findings, Note, "postgres_version_replica", "--verify=replica")
 	expectFinding(t, d.findings, Warning, "postgres_version_old", "PostgreSQL 11.22")
 	d.connectFailed(&pgconn.PgError{Code: "53300", Message: "too many clients"})
 	expectFinding(t, d.findings, Error, "postgres_connection_full", "too many clients", "max_connections")
 	d.Slot = "ours"
-	d.judgeSlot("ours", "extended", true, 2<<30)
+	d.slotFindings("ours", "extended", true, 2<<30)
 	expectFinding(t, d.findings, Warning, "postgres_slot_behind", "2.0 GiB behind")
 	r := &report{}
 	r.encryption(kafka.Options{SASL: kafka.SASL{User: "u"}})

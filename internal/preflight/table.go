@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"github.com/brimline/brimline"
-	"github.com/brimline/brimline/codecs"
+	"github.com/brimline/brimline/codecs/debezium"
 	"github.com/jackc/pgx/v5"
 )
 
@@ -123,16 +123,16 @@ func (d *database) checkColumns(context.Context) error {
 	}
 	before := len(d.findings)
 	for _, id := range d.ID {
-		d.checkColumn(codecs.UseID, "--id-column", id)
+		d.checkColumn(debezium.UseID, "--id-column", id)
 	}
-	if c, ok := d.checkColumn(codecs.UseUser, "--user-column", d.User); ok {
+	if c, ok := d.checkColumn(debezium.UseUser, "--user-column", d.User); ok {
 		d.checkNull("user", d.User, c)
 	}
-	if c, ok := d.checkColumn(codecs.UseAmount, "--amount-column", d.Amount); ok {
+	if c, ok := d.checkColumn(debezium.UseAmount, "--amount-column", d.Amount); ok {
 		d.checkNull("amount", d.Amount, c)
 		d.checkAmount(c)
 	}
-	if c, ok := d.checkColumn(codecs.UseTime, "--time-column", d.Time); ok {
+	if c, ok := d.checkColumn(debezium.UseTime, "--time-column", d.Time); ok {
 		d.checkNull("time", d.Time, c)
 		if c.Type == "timestamp" {
 			d.add("postgres_columns_zone", "use timestamptz where writers are in several time zones",
@@ -140,7 +140,7 @@ func (d *database) checkColumns(context.Context) error {
 		}
 	}
 	for _, column := range d.Columns {
-		d.checkColumn(codecs.Use(column.Type), "columns of the rules file", column.Name)
+		d.checkColumn(debezium.Use(column.Type), "columns of the rules file", column.Name)
 	}
 	if len(d.findings) == before {
 		d.ok("postgres_columns", "all columns are there, with types that fit")
@@ -167,12 +167,12 @@ func (d *database) checkAmount(c Column) {
 }
 
 // isWhole reports whether a column is of an integer type, in which cents are as likely as whole units.
-func isWhole(f codecs.ColumnFacts) bool {
+func isWhole(f debezium.ColumnFacts) bool {
 	return f.Type == "int2" || f.Type == "int4" || f.Type == "int8"
 }
 
 // checkColumn reports a column that is missing or of a type that does not fit; ok tells that it is neither.
-func (d *database) checkColumn(use codecs.Use, setting, name string) (c Column, ok bool) {
+func (d *database) checkColumn(use debezium.Use, setting, name string) (c Column, ok bool) {
 	c, ok = d.table.Columns[name]
 	if !ok {
 		d.add("postgres_columns_missing",
@@ -185,23 +185,23 @@ func (d *database) checkColumn(use codecs.Use, setting, name string) (c Column, 
 			"column %s of %s is generated: PostgreSQL leaves it out of the change stream", name, d.Table)
 		return c, false
 	}
-	if isFloat(c.ColumnFacts) && use == codecs.UseAmount && d.FloatAmounts && d.Unverified {
+	if isFloat(c.ColumnFacts) && use == debezium.UseAmount && d.FloatAmounts && d.Unverified {
 		return c, true
 	}
-	err := codecs.Reads(use, name, c.ColumnFacts)
+	err := debezium.Reads(use, name, c.ColumnFacts)
 	if err == nil {
 		return c, true
 	}
 	e, _ := errors.AsType[*brimline.Error](err)
 	remedy := e.Remedy
-	if use == codecs.UseAmount && (isFloat(c.ColumnFacts) || c.Type == "money") {
+	if use == debezium.UseAmount && (isFloat(c.ColumnFacts) || c.Type == "money") {
 		remedy = fmt.Sprintf("ALTER TABLE %s ALTER COLUMN %s TYPE numeric(18,%d)", d.quoted(), column(name), d.Scale)
 	}
 	d.add("postgres_columns_type", remedy, "column %s of %s (%s) %s", name, d.Table, c.Shown, e.Err)
 	return c, false
 }
 
-func isFloat(f codecs.ColumnFacts) bool { return f.Type == "float4" || f.Type == "float8" }
+func isFloat(f debezium.ColumnFacts) bool { return f.Type == "float4" || f.Type == "float8" }
 
 func (d *database) checkNull(role, name string, c Column) {
 	if c.NotNull {

@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"github.com/brimline/brimline"
-	"github.com/brimline/brimline/codecs"
+	"github.com/brimline/brimline/codecs/debezium"
 )
 
 // What the numbers and texts of a record mean is decided from all that is known: the settings, the catalog, the
@@ -47,17 +47,17 @@ func (r *records) moments() (names []string) {
 type number struct {
 	column string
 	n      int64
-	unit   codecs.TimeUnit
+	unit   debezium.TimeUnit
 }
 
 func (n number) String() string {
-	t, _ := codecs.Epoch(n.n, n.unit)
+	t, _ := debezium.Epoch(n.n, n.unit)
 	return fmt.Sprintf("column %s: %d as %s is %s", n.column, n.n, n.unit, t)
 }
 
 // as shows what the number would be in another unit.
-func (n number) as(unit codecs.TimeUnit) string {
-	t, ok := codecs.Epoch(n.n, unit)
+func (n number) as(unit debezium.TimeUnit) string {
+	t, ok := debezium.Epoch(n.n, unit)
 	if !ok {
 		return fmt.Sprintf("%s, and as %s no time that fits", n, unit)
 	}
@@ -76,8 +76,8 @@ func (r *records) numbers() (all []number) {
 			if err != nil {
 				continue
 			}
-			switch unit := codecs.LooksLike(n); unit {
-			case codecs.UnitMs, codecs.UnitUs, codecs.UnitNs:
+			switch unit := debezium.LooksLike(n); unit {
+			case debezium.UnitMs, debezium.UnitUs, debezium.UnitNs:
 				all = append(all, number{name, n, unit})
 			}
 		}
@@ -86,36 +86,36 @@ func (r *records) numbers() (all []number) {
 }
 
 // modes are Debezium's time.precision.mode; isostring writes text.
-var modes = map[string]codecs.TimeUnit{
-	"adaptive": codecs.UnitAdaptive, "adaptive_time_microseconds": codecs.UnitAdaptive, "connect": codecs.UnitMs,
-	"microseconds": codecs.UnitUs, "nanoseconds": codecs.UnitNs,
+var modes = map[string]debezium.TimeUnit{
+	"adaptive": debezium.UnitAdaptive, "adaptive_time_microseconds": debezium.UnitAdaptive, "connect": debezium.UnitMs,
+	"microseconds": debezium.UnitUs, "nanoseconds": debezium.UnitNs,
 }
 
 // adaptive is the unit of Debezium's default mode; empty where the column's precision is not known.
-func (r *records) adaptive(column string) codecs.TimeUnit {
+func (r *records) adaptive(column string) debezium.TimeUnit {
 	f, known := r.Debezium.Facts[column]
 	switch {
 	case !known:
 		return ""
 	case f.Precision <= 3:
-		return codecs.UnitMs
+		return debezium.UnitMs
 	}
-	return codecs.UnitUs
+	return debezium.UnitUs
 }
 
 // unit decides the unit of times that are bare numbers. It is empty where no number comes, and where it follows from
 // each column's precision; adaptive says that this was shown.
-func (r *records) unit() (unit codecs.TimeUnit, adaptive bool) {
+func (r *records) unit() (unit debezium.TimeUnit, adaptive bool) {
 	numbers, moments := r.numbers(), r.moments()
 	set := r.Debezium.TimeUnit
-	if set == codecs.UnitAuto {
+	if set == debezium.UnitAuto {
 		set = ""
 	}
 	told := r.connectorUnit(moments)
 	switch {
 	case set != "":
 		r.isUnit(set, numbers, "--time-unit is "+string(set), remedyUnit)
-		if told == codecs.UnitMs || told == codecs.UnitUs || told == codecs.UnitNs {
+		if told == debezium.UnitMs || told == debezium.UnitUs || told == debezium.UnitNs {
 			if told != set {
 				r.add("units_contradict", remedyUnit, "--time-unit is %s, and connector %q has time.precision.mode=%s, whose "+
 					"unit is %s",
@@ -127,7 +127,7 @@ func (r *records) unit() (unit codecs.TimeUnit, adaptive bool) {
 				"timestamp without time zone: the connector writes the others as text", set, r.Debezium.Table)
 		}
 		return "", false
-	case told == codecs.UnitAdaptive:
+	case told == debezium.UnitAdaptive:
 		r.areAdaptive(numbers, fmt.Sprintf("connector %q has time.precision.mode=%s", r.Connector.Name, r.Connector.TimeMode))
 		return "", len(moments) > 0
 	case told != "" && len(moments) > 0:
@@ -144,7 +144,7 @@ func (r *records) unit() (unit codecs.TimeUnit, adaptive bool) {
 }
 
 // connectorUnit is the unit of the connector's mode, UnitAdaptive for Debezium's default, empty where it is not known.
-func (r *records) connectorUnit(moments []string) codecs.TimeUnit {
+func (r *records) connectorUnit(moments []string) debezium.TimeUnit {
 	if r.Connector == nil {
 		return ""
 	}
@@ -167,7 +167,7 @@ func (r *records) connectorUnit(moments []string) codecs.TimeUnit {
 }
 
 // isUnit reports numbers that are of another unit.
-func (r *records) isUnit(unit codecs.TimeUnit, numbers []number, because, remedy string) {
+func (r *records) isUnit(unit debezium.TimeUnit, numbers []number, because, remedy string) {
 	for _, n := range numbers {
 		if n.unit != unit {
 			r.add("units_contradict", remedy, "%s, and the newest records have another unit: %s", because, n.as(unit))
@@ -188,7 +188,7 @@ func (r *records) areAdaptive(numbers []number, because string) {
 }
 
 // shown decides by what the records show; the catalog must be known, because the size of a number proves nothing alone.
-func (r *records) shown(numbers []number) (unit codecs.TimeUnit, adaptive bool) {
+func (r *records) shown(numbers []number) (unit debezium.TimeUnit, adaptive bool) {
 	first := numbers[0]
 	isAdaptive, same := true, true
 	var odd number
@@ -249,10 +249,10 @@ func (r *records) exact() (names []string, unclear bool) {
 }
 
 // decimals decides what a decimal's text is where it could be either digits or base64.
-func (r *records) decimals() codecs.Decimals {
+func (r *records) decimals() debezium.Decimals {
 	names, unclear := r.exact()
 	set := r.Debezium.Decimals
-	if set == codecs.DecimalsAuto {
+	if set == debezium.DecimalsAuto {
 		set = ""
 	}
 	if len(names) == 0 {
@@ -262,7 +262,7 @@ func (r *records) decimals() codecs.Decimals {
 		}
 		return ""
 	}
-	told := codecs.Decimals("")
+	told := debezium.Decimals("")
 	if r.Connector != nil {
 		told = r.connectorDecimals(names)
 	}
@@ -271,7 +271,7 @@ func (r *records) decimals() codecs.Decimals {
 		if kind == "" {
 			continue
 		}
-		if want := set; want != "" && want != codecs.DecimalsNumeric && kind != want {
+		if want := set; want != "" && want != debezium.DecimalsNumeric && kind != want {
 			r.add("units_contradict", remedyDecimals, "--decimals is %s, and the newest records have decimals that are %s: %s",
 				want,
 				kind, text)
@@ -291,7 +291,7 @@ func (r *records) decimals() codecs.Decimals {
 	case len(seen) > 1 && unclear:
 		r.add("units_contradict", remedyDecimals, "the newest records have decimals of both kinds, digits (%s) and base64 "+
 			"(%s)",
-			example[codecs.DecimalsString], example[codecs.DecimalsPrecise])
+			example[debezium.DecimalsString], example[debezium.DecimalsPrecise])
 	case unclear && example[""] != "":
 		r.add("units_unknown", "set --decimals to string or precise (see decimal.handling.mode), or give --connect-url",
 			"nothing says whether decimals are digits or base64: %s is a number either way", example[""])
@@ -299,12 +299,12 @@ func (r *records) decimals() codecs.Decimals {
 	return ""
 }
 
-func (r *records) connectorDecimals(names []string) codecs.Decimals {
+func (r *records) connectorDecimals(names []string) debezium.Decimals {
 	switch mode := r.Connector.DecimalMode; mode {
 	case "string":
-		return codecs.DecimalsString
+		return debezium.DecimalsString
 	case "precise":
-		return codecs.DecimalsPrecise
+		return debezium.DecimalsPrecise
 	case "double":
 		if !r.Debezium.AllowFloatAmounts {
 			r.add("connect_settings_floats", "set decimal.handling.mode=string",
@@ -316,8 +316,8 @@ func (r *records) connectorDecimals(names []string) codecs.Decimals {
 
 // seenDecimals are the kinds of which a text was seen that cannot be the other, with a text of each; one that can is
 // under "".
-func (r *records) seenDecimals(names []string) (seen []codecs.Decimals, example map[codecs.Decimals]string) {
-	example = map[codecs.Decimals]string{}
+func (r *records) seenDecimals(names []string) (seen []debezium.Decimals, example map[debezium.Decimals]string) {
+	example = map[debezium.Decimals]string{}
 	for _, row := range r.rows {
 		if row.schema || row.own {
 			continue
@@ -332,9 +332,9 @@ func (r *records) seenDecimals(names []string) (seen []codecs.Decimals, example 
 				strings.HasSuffix(strings.ToLower(string(text)), "infinity") {
 				continue // a precise numeric without scale is an object
 			}
-			kind := codecs.DecimalsOf(text)
+			kind := debezium.DecimalsOf(text)
 			if f, known := r.Debezium.Facts[name]; kind == "" && known && *f.Scale > 0 {
-				kind = codecs.DecimalsPrecise // digits would have their decimals
+				kind = debezium.DecimalsPrecise // digits would have their decimals
 			}
 			if _, had := example[kind]; !had {
 				example[kind] = string(text)

@@ -11,13 +11,13 @@ import (
 	"slices"
 
 	"github.com/brimline/brimline"
-	"github.com/brimline/brimline/internal/judge"
 	"github.com/brimline/brimline/internal/ledger"
+	"github.com/brimline/brimline/internal/reference"
 )
 
 // Rule is a rule of the group.
 type Rule struct {
-	judge.Rule
+	reference.Rule
 	// Since is when the group took the rule up after it had begun: edges before it are not promised. 0: from the start.
 	Since brimline.Time
 }
@@ -254,10 +254,10 @@ func (o *Options) unpromised(e *Edge) string {
 	return ""
 }
 
-// whole reports whether the table has the whole window that ends with the edge, and, where the rule is quiet, those of
-// the edges that could make it silent.
+// whole reports whether the table has the whole window that ends with the edge, and what could make it silent: of a
+// rule that rearms that is all there ever was.
 func (o *Options) whole(e *Edge) bool {
-	return o.TableFrom == 0 || e.At.Add(-e.Rule.Window-e.Rule.Quiet) >= o.TableFrom
+	return o.TableFrom == 0 || e.At.Add(-e.Rule.Reach()) >= o.TableFrom
 }
 
 // most bounds what is held of a span in memory: some hundred MiB.
@@ -335,7 +335,7 @@ func EdgeOf(a *brimline.Alert) Edge {
 }
 
 // Edges asks the judge for all edges of the rules in a span that raise alerts: by SQL, or, where a rule has a
-// condition, by a walk through
+// condition or rearms, by a walk through
 // the rows. asking may be nil, else see Options.
 func Edges(
 	ctx context.Context, k *ledger.Look, rules []Rule, span ledger.Span, asking func(n, of int), found func(Edge),
@@ -343,7 +343,7 @@ func Edges(
 	if asking == nil {
 		asking = func(int, int) {}
 	}
-	var sweeps []*judge.Sweep
+	var sweeps []*reference.Sweep
 	from := span.From
 	heard := make([][]Edge, len(rules)) // of quiet rules, all edges that may make one of the span silent, and those
 	for i := range rules {
@@ -357,15 +357,17 @@ func Edges(
 			}
 		}
 		begin := span.From.Add(-rule.Quiet)
-		if rule.Takes != nil {
-			sweeps = append(sweeps, judge.NewSweep(&rule.Rule, begin, span.To, edge))
-			from = min(from, begin.Add(-rule.Window))
+		if rule.Takes != nil || rule.Rearms {
+			sweeps = append(sweeps, reference.NewSweep(&rule.Rule, begin, span.To, edge))
+			if from = min(from, begin.Add(-rule.Window)); rule.Rearms {
+				from = brimline.MinTime
+			}
 			continue
 		}
 		asking(i+1, len(rules))
-		sql := judge.HistorySQL(rule.Measure, k.History(span.User), k.TimeType())
+		sql := reference.HistorySQL(rule.Measure, k.History(span.User), k.TimeType())
 		of := ledger.Span{From: begin, To: span.To, User: span.User}
-		if err := k.Judged(ctx, sql, judge.Interval(rule.Window), &rule.Rule.Rule, of, edge); err != nil {
+		if err := k.Edges(ctx, sql, reference.Interval(rule.Window), &rule.Rule.Rule, of, edge); err != nil {
 			return err
 		}
 	}
@@ -422,21 +424,21 @@ func verdict(e Edge) Verdict {
 	return False
 }
 
-// Judge says what has become of an alert, with the table's figures where the edge is there. takes is the condition of
+// Fate says what has become of an alert, with the table's figures where the edge is there. takes is the condition of
 // the alert's rule, others are the alerts of the same user and rule.
-func Judge(
+func Fate(
 	ctx context.Context,
 	k *ledger.Look,
 	a *brimline.Alert,
 	takes func(*brimline.Transaction) bool,
 	others []*brimline.Alert,
 ) (Verdict, *Edge, error) {
-	judged := EdgeOf(a)
+	edge := EdgeOf(a)
 	p := &picture{edges: map[string]Edge{}, by: map[string][]Edge{}}
-	from := judged.At
+	from := edge.At
 	for _, other := range others {
 		e := EdgeOf(other)
-		if e.User != judged.User || e.Rule.Fingerprint() != judged.Rule.Fingerprint() {
+		if e.User != edge.User || e.Rule.Fingerprint() != edge.Rule.Fingerprint() {
 			continue
 		}
 		for _, id := range other.SupersededIDs() {
@@ -444,16 +446,16 @@ func Judge(
 			from = min(from, e.At)
 		}
 	}
-	rules := []Rule{{Rule: judge.Rule{Rule: a.Candidate.Rule, Takes: takes}}}
-	span := ledger.Span{From: from, To: judged.At, User: &a.Candidate.User}
+	rules := []Rule{{Rule: reference.Rule{Rule: a.Candidate.Rule, Takes: takes}}}
+	span := ledger.Span{From: from, To: edge.At, User: &a.Candidate.User}
 	err := Edges(ctx, k, rules, span, nil, func(e Edge) { p.edges[e.ID] = e })
 	if err != nil {
 		return "", nil, err
 	}
-	if e, there := p.edges[judged.ID]; there {
-		judged.Table = e.Table
-		return StillTrue, &judged, nil
+	if e, there := p.edges[edge.ID]; there {
+		edge.Table = e.Table
+		return StillTrue, &edge, nil
 	}
-	judged.By = p.successor(judged.ID, from)
-	return verdict(judged), &judged, nil
+	edge.By = p.successor(edge.ID, from)
+	return verdict(edge), &edge, nil
 }

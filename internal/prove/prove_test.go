@@ -15,8 +15,8 @@ import (
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/internal/embedded"
-	"github.com/brimline/brimline/internal/judge"
 	"github.com/brimline/brimline/internal/ledger"
+	"github.com/brimline/brimline/internal/reference"
 )
 
 func random(t *testing.T) *rand.Rand {
@@ -32,9 +32,9 @@ func random(t *testing.T) *rand.Rand {
 	return rand.New(rand.NewPCG(seed, 0))
 }
 
-// TestJudgesAgree: SQL and the walk through the rows say of random rows what the definition says, whatever the columns'
+// TestReferencesAgree: SQL and the walk through the rows say of random rows what the definition says, whatever the columns'
 // types are.
-func TestJudgesAgree(t *testing.T) {
+func TestReferencesAgree(t *testing.T) {
 	pg, err := embedded.StartPostgres(t.Context(), embedded.PostgresOptions{NoSync: true})
 	if err != nil {
 		t.Fatal(err)
@@ -81,7 +81,7 @@ func TestJudgesAgree(t *testing.T) {
 		if of.time == "timestamptz" {
 			exec(`SET timezone = 'UTC'`)
 		}
-		var table judge.Table
+		var table reference.Table
 		start := brimline.TimeOf(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
 		for n := range 150 {
 			row := brimline.Transaction{
@@ -117,15 +117,20 @@ func TestJudgesAgree(t *testing.T) {
 			if m == brimline.CountAll {
 				rule.Limit = brimline.Count(r.Int64N(6))
 			}
+			if m == brimline.Max {
+				rule.Limit = brimline.Amount(r.Int64N(60000)).Total()
+			}
 			if r.IntN(2) == 0 {
 				rule.Quiet = time.Duration(1+r.IntN(20)) * time.Hour
+			} else if limit, _ := rule.Limit.Int64(); !m.Shrinks() {
+				rule.Rearms, rule.Rearm = true, brimline.Count(r.Int64N(limit+1))
 			}
 			for _, takes := range []func(*brimline.Transaction) bool{
 				nil,
 				func(*brimline.Transaction) bool { return true },
 				func(row *brimline.Transaction) bool { return row.Amount%5 != 0 && row.User != "2" },
 			} {
-				judged := judge.Rule{Rule: rule, Takes: takes}
+				judged := reference.Rule{Rule: rule, Takes: takes}
 				for _, only := range []*string{nil, new("10")} {
 					var got, want []string
 					err := l.Look(t.Context(), func(k *ledger.Look) error {

@@ -20,6 +20,9 @@ func Describe(s *Set) string {
 		if rule.Shadow {
 			cells = append(cells, "shadow")
 		}
+		if rule.Rearms {
+			cells = append(cells, "rearms at "+rule.Rearm.Format(rule.Measure.Scale(s.Scale)))
+		}
 		if rule.Quiet != 0 {
 			cells = append(cells, "quiet "+FormatWindow(rule.Quiet))
 		}

@@ -2,6 +2,7 @@ package rules
 
 import (
 	"errors"
+	"math/big"
 	"regexp"
 	"slices"
 	"strconv"
@@ -24,17 +25,7 @@ func fileFields() []string { return []string{"scale", "lateness", "columns", "ru
 
 func ruleFields() []string {
 	return []string{
-		"id",
-		"window",
-		"limit",
-		"limits",
-		"measure",
-		"where",
-		"severity",
-		"description",
-		"mode",
-		"quiet",
-		"enabled",
+		"id", "window", "limit", "limits", "measure", "where", "severity", "description", "mode", "quiet", "rearm", "enabled",
 	}
 }
 
@@ -271,10 +262,62 @@ func (r *reader) rule(
 	rule.Quiet = r.duration(fields["quiet"], "quiet")
 	rule.Shadow = r.word(fields["mode"], "mode", modeLive, modeShadow) == modeShadow
 	enabled = r.word(fields["enabled"], "enabled", "true", "false") != "false"
-	if !tiered {
-		return []brimline.Rule{rule}, p, enabled
+	tiers = []brimline.Rule{rule}
+	if tiered {
+		tiers = r.tiers(limits, rule, s.Scale, sure && measured)
 	}
-	return r.tiers(limits, rule, s.Scale, sure && measured), p, enabled
+	r.rearm(fields["rearm"], tiers, tiered, s.Scale, sure && measured)
+	return tiers, p, enabled
+}
+
+// rearm reads at or below which total a rule alerts again: a total, or so many hundredths of each limit.
+func (r *reader) rearm(n *yaml.Node, tiers []brimline.Rule, tiered bool, amounts int, sure bool) {
+	text, ok := r.scalar(n, "rearm")
+	if !ok {
+		return
+	}
+	switch rule := &tiers[0]; {
+	case rule.Measure.Shrinks():
+		r.problemAt(n, "rearm is not possible with %v, whose total can fall when a row is added; "+
+			"use sum_abs, sum_in or sum_out", rule.Measure)
+		return
+	case rule.Quiet != 0:
+		r.problemAt(n, "rearm and quiet exclude each other; leave out one of them")
+		return
+	}
+	digits, percent := strings.CutSuffix(text, "%")
+	if percent {
+		hundredths, err := strconv.Atoi(digits)
+		if err != nil || hundredths < 0 || hundredths > 100 {
+			r.problemAt(n, "rearm %q is not a whole number from 0%% to 100%% of the limit", text)
+			return
+		}
+		for i := range tiers {
+			tiers[i].Rearms, tiers[i].Rearm = true, share(tiers[i].Limit, hundredths)
+		}
+		return
+	}
+	if tiered {
+		r.problemAt(n, "rearm %q of a rule with several limits must be a share of each, such as 90%%", text)
+		return
+	}
+	noted := len(r.problems.List)
+	rearm := r.total(n, "rearm", tiers[0].Measure, amounts, sure)
+	if len(r.problems.List) > noted {
+		return
+	}
+	if sure && rearm.Cmp(tiers[0].Limit) > 0 {
+		r.problemAt(n, "rearm %s is above the limit; write a total at or below it, or a share such as 90%%", text)
+	}
+	tiers[0].Rearms, tiers[0].Rearm = true, rearm
+}
+
+// share is so many hundredths of a total, rounded down: of whole units at its scale that is exact for what is compared.
+func share(t brimline.Total, hundredths int) brimline.Total {
+	n, _ := new(big.Int).SetString(t.Format(0), 10)
+	n.Div(n.Mul(n, big.NewInt(int64(hundredths))), big.NewInt(100))
+	part, _ := brimline.ParseTotal(n.String(), 0) // never above the total
+	return part
 }
 
 // word is the value of a field that is one of a few, "" where it is none.
@@ -343,9 +386,13 @@ func (r *reader) id(n *yaml.Node, ids map[string]int) string {
 	return id
 }
 
-// limit reads the node's text, which no float has touched.
 func (r *reader) limit(n *yaml.Node, m brimline.Measure, amounts int, sure bool) brimline.Total {
-	text, ok := r.scalar(n, "limit")
+	return r.total(n, "limit", m, amounts, sure)
+}
+
+// total reads the node's text, which no float has touched.
+func (r *reader) total(n *yaml.Node, name string, m brimline.Measure, amounts int, sure bool) brimline.Total {
+	text, ok := r.scalar(n, name)
 	if !ok {
 		return brimline.Total{}
 	}
@@ -356,21 +403,19 @@ func (r *reader) limit(n *yaml.Node, m brimline.Measure, amounts int, sure bool)
 	limit, err := brimline.ParseTotal(text, scale)
 	switch {
 	case errors.Is(err, brimline.ErrAmountScale) && m == brimline.CountAll:
-		r.problemAt(n, "limit %q: the limit of a count is a whole number", text)
+		r.problemAt(n, "%s %q: the %s of a count is a whole number", name, text, name)
 	case errors.Is(err, brimline.ErrAmountScale):
-		r.problemAt(n, "limit %q has more decimals than the scale of amounts, %d", text, amounts)
+		r.problemAt(n, "%s %q has more decimals than the scale of amounts, %d", name, text, amounts)
 	case errors.Is(err, brimline.ErrAmountSyntax) && regexp.MustCompile(`^[-+]?[0-9][0-9eE,_' +.-]*$`).MatchString(text):
-		r.problemAt(
-			n,
-			"limit %q is not a plain decimal; write it without exponent or separators, such as 3000.00",
-			text,
-		)
+		r.problemAt(n, "%s %q is not a plain decimal; write it without exponent or separators, such as 3000.00", name, text)
 	case errors.Is(err, brimline.ErrAmountSyntax):
-		r.problemAt(n, "limit %q is not a decimal number such as 3000.00", text)
+		r.problemAt(n, "%s %q is not a decimal number such as 3000.00", name, text)
 	case err != nil:
-		r.problemAt(n, "limit %q is too large", text)
-	case sure && limit.Sign() < 0 && m != brimline.Sum:
+		r.problemAt(n, "%s %q is too large", name, text)
+	case sure && limit.Sign() < 0 && m != brimline.Sum && name == "limit":
 		r.problemAt(n, "limit %q is below zero, where a total of %s never is; only the limit of sum can be", text, m)
+	case sure && limit.Sign() < 0 && m != brimline.Sum:
+		r.problemAt(n, "%s %q is below zero, where a total of %s never is", name, text, m)
 	}
 	return limit
 }

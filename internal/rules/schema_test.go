@@ -220,7 +220,7 @@ func TestSchemasRefuse(t *testing.T) {
 			{"scale: 2", "scale: 19"}, {"scale: 2", "scael: 2"}, {"lateness: 1d", "lateness: 1 day"},
 			{"lateness: 1d", "lateness: 1h1d"}, {"fee: numeric", "fee: decimal"}, {"{fee:", "{amount:"},
 			{"{fee:", "{not:"}, {"id: a, ", ""}, {"id: a", "id: -a"}, {"window: 7d", "window: 7"},
-			{"limit: 1.50", `limit: "1,000"`}, {"limit: 1.50", "limit: [1]"}, {"measure: sum_in", "measure: max"},
+			{"limit: 1.50", `limit: "1,000"`}, {"limit: 1.50", "limit: [1]"}, {"measure: sum_in", "measure: median"},
 			{"where: fee > 1", `where: ""`}, {"severity: high", "severity: {}"}, {"severity: high", "level: high"},
 			{"rules: [", "rules: []\nx: ["},
 		}},

@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/brimline/brimline"
-	"github.com/brimline/brimline/internal/judge"
+	"github.com/brimline/brimline/internal/reference"
 	"github.com/brimline/brimline/internal/rules"
 	"github.com/brimline/brimline/processors/window"
 )
@@ -134,14 +134,14 @@ func (f *folder) fold(c *brimline.Change, now brimline.Time) []brimline.Candidat
 
 // verifier stands in for the verify stage and PostgreSQL.
 type verifier struct {
-	table judge.Table
-	rules map[string]*judge.Rule
+	table reference.Table
+	rules map[string]*reference.Rule
 }
 
 func newVerifier(set *rules.Set) verifier {
-	v := verifier{rules: map[string]*judge.Rule{}}
+	v := verifier{rules: map[string]*reference.Rule{}}
 	for _, r := range set.Compiled() {
-		v.rules[r.ID] = &judge.Rule{Rule: r.Rule, Takes: r.Takes}
+		v.rules[r.ID] = &reference.Rule{Rule: r.Rule, Takes: r.Takes}
 	}
 	return v
 }
@@ -161,7 +161,7 @@ func (v *verifier) verify(c *brimline.Candidate) (*Alert, *brimline.Change) {
 		f := asFigures(edges[0].Figures)
 		return &Alert{Rule: rule.ID, User: c.User, At: c.Edge, Figures: f, Severity: c.Rule.Severity}, nil
 	}
-	answer.Kind, answer.Row = brimline.Refuted, brimline.Transaction{}
+	answer.Kind, answer.Row = brimline.Dismissal, brimline.Transaction{}
 	answer.Edges, answer.Cause = []brimline.Time{c.Edge}, c.Cause.Offset
 	return nil, answer
 }

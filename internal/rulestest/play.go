@@ -7,7 +7,7 @@ import (
 	"slices"
 
 	"github.com/brimline/brimline"
-	"github.com/brimline/brimline/internal/judge"
+	"github.com/brimline/brimline/internal/reference"
 	"github.com/brimline/brimline/internal/rules"
 )
 
@@ -55,7 +55,7 @@ func (k edgeKey) compare(o edgeKey) int {
 // Options of Play.
 type Options struct {
 	// Judge lets PostgreSQL say, after each step, which edges the rows have. Nil is without.
-	Judge *judge.Session
+	Judge *reference.Session
 	// Courses asks for the course of the totals of all tests; those of what failed are there anyway.
 	Courses bool
 }
@@ -102,21 +102,21 @@ type player struct {
 	*Case
 	Options
 	step     int // to be looked at next
-	rules    []judge.Rule
-	table    judge.Table // the rows as they are
-	users    []string    // who ever had rows, in order
+	rules    []reference.Rule
+	table    reference.Table // the rows as they are
+	users    []string        // who ever had rows, in order
 	now      *brimline.Time
 	sent     []Alert // all
 	expected int     // of sent: how many earlier expectations were about
-	judged   map[edgeKey]judge.Figures
+	judged   map[edgeKey]reference.Figures
 	result   Result
 	shown    map[edgeKey]bool // the courses that the result has, without their time
 }
 
 func newPlayer(c *Case, o Options) *player {
-	p := &player{Case: c, Options: o, judged: map[edgeKey]judge.Figures{}, shown: map[edgeKey]bool{}}
+	p := &player{Case: c, Options: o, judged: map[edgeKey]reference.Figures{}, shown: map[edgeKey]bool{}}
 	for _, r := range c.File.Rules.Compiled() {
-		p.rules = append(p.rules, judge.Rule{Rule: r.Rule, Takes: r.Takes})
+		p.rules = append(p.rules, reference.Rule{Rule: r.Rule, Takes: r.Takes})
 	}
 	p.result = Result{Case: c}
 	return p
@@ -154,7 +154,7 @@ func (p *player) done(ctx context.Context, s *rules.Step, sent []Alert) error {
 	return p.judge(ctx, s, sent)
 }
 
-func apply(t *judge.Table, c *rules.RowChange) {
+func apply(t *reference.Table, c *rules.RowChange) {
 	switch {
 	case c.After != nil:
 		t.Put(c.After)
@@ -173,7 +173,7 @@ func (p *player) judge(ctx context.Context, s *rules.Step, sent []Alert) error {
 	if err != nil {
 		return err
 	}
-	want := map[edgeKey]judge.Figures{}
+	want := map[edgeKey]reference.Figures{}
 	for rule, edges := range found {
 		for _, e := range edges {
 			k := edgeKey{rule, e.User, e.At}
@@ -212,7 +212,7 @@ func (p *player) judge(ctx context.Context, s *rules.Step, sent []Alert) error {
 }
 
 // asFigures gives the judge's numbers as totals. Those of a test's rows always fit.
-func asFigures(f judge.Figures) brimline.Figures {
+func asFigures(f reference.Figures) brimline.Figures {
 	if f.Total == nil {
 		return brimline.Figures{}
 	}
@@ -294,7 +294,7 @@ func (p *player) course(k edgeKey) {
 		return
 	}
 	p.shown[k] = true
-	at := slices.IndexFunc(p.rules, func(r judge.Rule) bool { return r.ID == k.rule })
+	at := slices.IndexFunc(p.rules, func(r reference.Rule) bool { return r.ID == k.rule })
 	if at < 0 {
 		return
 	}

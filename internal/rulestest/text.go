@@ -123,6 +123,9 @@ func (r *Result) course(w io.Writer, c *Course) {
 	if c.Rule.Quiet != 0 {
 		quiet = ", quiet " + rules.FormatWindow(c.Rule.Quiet)
 	}
+	if c.Rule.Rearms {
+		quiet = ", rearm " + c.Rule.Rearm.Format(scale)
+	}
 	fmt.Fprintf(w, "  the total of %s for %s: %s over %s, limit %s%s\n", shown(c.User), c.Rule.ID, c.Rule.Measure,
 		rules.FormatWindow(c.Rule.Window), c.Rule.Limit.Format(scale), quiet)
 	points := c.Points

@@ -9,9 +9,9 @@ import (
 // clearing follows a total that is above the limit from a window end on, as rows age out of the window and known later
 // ones come into it.
 type clearing struct {
-	limit  brimline.Total
+	limit  brimline.Total // Rule.bar
 	window time.Duration
-	total  brimline.Total
+	total  brimline.Total // of lifts
 }
 
 // mostCleared bounds the rows that are looked at. With more nothing is said.
@@ -50,11 +50,15 @@ func (c *clearing) until(
 // the rows, which are in time order and hold all of the window that ends at t. False where the total at t is not above
 // the limit, where the measure can shrink, or where it takes more than 10,000 rows.
 func ClearsAt(rows []brimline.Transaction, rule *Rule, t brimline.Time) (at brimline.Time, ok bool) {
-	c := clearing{rule.Limit, rule.Window, FiguresAt(rows, rule, t).Total}
-	if rule.Measure.Shrinks() || c.total.Cmp(rule.Limit) <= 0 {
+	c := clearing{limit: rule.bar(), window: rule.Window}
+	low, high := lowerBound(rows, t.Add(-rule.Window)), upperBound(rows, t)
+	for i := low; i < high; i++ {
+		w, _ := rule.lift(&rows[i])
+		c.total = c.total.AddAmount(w)
+	}
+	if rule.Measure.Shrinks() || c.total.Cmp(c.limit) <= 0 {
 		return 0, false
 	}
-	low, high := lowerBound(rows, t.Add(-rule.Window)), upperBound(rows, t)
 	step := func(n *int) func(bool) *brimline.Transaction {
 		return func(step bool) *brimline.Transaction {
 			if step {
@@ -67,7 +71,7 @@ func ClearsAt(rows []brimline.Transaction, rule *Rule, t brimline.Time) (at brim
 		}
 	}
 	return c.until(step(&low), step(&high), func(r *brimline.Transaction) brimline.Amount {
-		w, _ := rule.Weigh(r)
+		w, _ := rule.lift(r)
 		return w
 	})
 }
@@ -75,8 +79,8 @@ func ClearsAt(rows []brimline.Transaction, rule *Rule, t brimline.Time) (at brim
 // ClearsAt is ClearsAt of rule r, whose window that ends at t is retained whole.
 func (h *History) ClearsAt(r int, t brimline.Time) (at brimline.Time, ok bool) {
 	rule := &h.rules[r]
-	c := clearing{rule.Limit, rule.Window, h.FiguresAt(r, t).Total}
-	if rule.Measure.Shrinks() || c.total.Cmp(rule.Limit) <= 0 {
+	c := clearing{rule.bar(), rule.Window, h.liftAt(r, t).Total}
+	if rule.Measure.Shrinks() || c.total.Cmp(c.limit) <= 0 {
 		return 0, false
 	}
 	step := func(at cursor) func(bool) *brimline.Transaction {
@@ -93,7 +97,7 @@ func (h *History) ClearsAt(r int, t brimline.Time) (at brimline.Time, ok bool) {
 		}
 	}
 	return c.until(step(h.cursor(t.Add(-rule.Window))), step(h.after(t)), func(row *brimline.Transaction) brimline.Amount {
-		w, _ := rule.Weigh(row)
+		w, _ := rule.lift(row)
 		return w
 	})
 }

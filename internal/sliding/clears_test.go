@@ -17,7 +17,7 @@ func TestClearsAt(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		rule := Rule{Rule: brimline.Rule{
 			Window:  time.Duration(rapid.Int64Range(1, 12).Draw(t, "window")) * time.Microsecond,
-			Measure: brimline.Measure(rapid.IntRange(0, 4).Draw(t, "measure")),
+			Measure: rapid.SampledFrom(brimline.Measures()).Draw(t, "measure"),
 			Limit:   brimline.Count(rapid.Int64Range(0, 12).Draw(t, "limit")),
 		}}
 		rows := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) brimline.Transaction {

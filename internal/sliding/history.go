@@ -16,7 +16,8 @@ const blockRows = 256
 //
 // Putting in a row, taking one out and finding the edges around it take a time
 // that hardly depends on how many rows there are. Rows are kept in blocks. For
-// each block and rule there are the sum of its rows, and bounds of the totals of the windows that end in it: a
+// each block and rule there are the sum of its rows, and bounds of the totals of the windows that end in it (of measures
+// that are no sums: of their lifts, see Rule.lift): a
 // block whose windows all stay below the limit, or all begin above it, holds no edge and is not looked into. A
 // change of weight w at t moves the totals of all windows that end in [t, t+Window] by w, so bounds
 // are moved along and become exact again when somebody has to look.
@@ -336,7 +337,7 @@ func (h *History) drop(b *block, n int) {
 		}
 		h.times.Delete(row)
 		for r := range b.rules {
-			w, counts := h.weigh(r, row)
+			w, counts := h.lift(r, row)
 			b.rules[r].add(w.Total(), counts, -1)
 		}
 	}
@@ -400,7 +401,7 @@ func (h *History) measured(b *block) *block {
 	b.rules = make([]blockRule, len(h.rules))
 	for r := range b.rules {
 		for i := range b.rows {
-			w, counts := h.weigh(r, &b.rows[i])
+			w, counts := h.lift(r, &b.rows[i])
 			b.rules[r].add(w.Total(), counts, 1)
 		}
 	}
@@ -410,7 +411,7 @@ func (h *History) measured(b *block) *block {
 // weighed takes note of a row that was put into block b (sign 1) or taken out of it (-1).
 func (h *History) weighed(b *block, row *brimline.Row, sign int64) {
 	for r := range h.rules {
-		weight, counts := h.weigh(r, row)
+		weight, counts := h.lift(r, row)
 		w := weight.Total()
 		b.rules[r].add(w, counts, sign)
 		if weight == 0 {
@@ -421,7 +422,7 @@ func (h *History) weighed(b *block, row *brimline.Row, sign int64) {
 		}
 		h.shift(r, row.Time, w)
 		if sign > 0 && b.rules[r].known { // its time may be one that the block did not have
-			f := h.FiguresAt(r, row.Time)
+			f := h.liftAt(r, row.Time)
 			b.rules[r].include(f.Before, f.Total)
 		}
 	}
@@ -469,6 +470,36 @@ func (r *blockRule) include(before, total brimline.Total) {
 
 // FiguresAt are the figures of rule r at time t.
 func (h *History) FiguresAt(r int, t brimline.Time) brimline.Figures {
+	if rule := &h.rules[r]; rule.Measure == brimline.Max {
+		return h.largestAt(r, t)
+	}
+	return h.liftAt(r, t)
+}
+
+// largestAt is FiguresAt of the measure Max, which looks at all rows of the window.
+func (h *History) largestAt(r int, t brimline.Time) (f brimline.Figures) {
+	start := t.Add(-h.rules[r].Window)
+	for b := h.blockAt(start); b < len(h.blocks); b++ {
+		rows := h.blocks[b].rows
+		for i := firstFrom(rows, start); i < len(rows); i++ {
+			if rows[i].Time > t {
+				return f
+			}
+			w, counts := h.weigh(r, &rows[i])
+			f.Total = brimline.Max.Join(f.Total, w.Total())
+			if rows[i].Time < t {
+				f.Before = f.Total
+			}
+			if counts {
+				f.Count++
+			}
+		}
+	}
+	return f
+}
+
+// liftAt are the lifts before t and at t in place of totals.
+func (h *History) liftAt(r int, t brimline.Time) brimline.Figures {
 	before, n := h.between(r, t.Add(-h.rules[r].Window), t)
 	at, m := h.between(r, t, t+1)
 	return brimline.Figures{Before: before, Total: before.Add(at), Count: n + m}
@@ -504,13 +535,19 @@ func (h *History) between(r int, from, to brimline.Time) (sum brimline.Total, co
 // sum adds up rule r over rows.
 func (h *History) sum(r int, rows []brimline.Row) (sum brimline.Total, counts int64) {
 	for i := range rows {
-		w, c := h.weigh(r, &rows[i])
+		w, c := h.lift(r, &rows[i])
 		sum = sum.AddAmount(w)
 		if c {
 			counts++
 		}
 	}
 	return sum, counts
+}
+
+// lift is Rule.lift of rule r.
+func (h *History) lift(r int, row *brimline.Row) (brimline.Amount, bool) {
+	w, counts := h.weigh(r, row)
+	return h.rules[r].lifted(w), counts
 }
 
 // weigh is Rule.Weigh of rule r.
@@ -530,7 +567,7 @@ func (h *History) weigh(r int, row *brimline.Row) (brimline.Amount, bool) {
 // there is none because the total had been above the limit before; MaxTime where there is no such time.
 // retained is the first time whose window is retained whole; from is not before it.
 func (h *History) Edges(r int, retained, from, to brimline.Time) (found []Edge, above brimline.Time) {
-	limit := h.rules[r].Limit
+	limit := h.rules[r].bar()
 	above = brimline.MaxTime
 	look := func(t brimline.Time, f brimline.Figures) {
 		switch {
@@ -555,6 +592,11 @@ func (h *History) Edges(r int, retained, from, to brimline.Time) (found []Edge, 
 			}
 		default:
 			h.look(n, r, retained, look)
+		}
+	}
+	for i := range found {
+		if h.rules[r].Measure == brimline.Max {
+			found[i].Figures = h.FiguresAt(r, found[i].Time)
 		}
 	}
 	return found, above
@@ -588,7 +630,7 @@ func (h *History) walk(n, r int, from, to brimline.Time, each func(t brimline.Ti
 	for low := h.cursor(start); high < len(rows) && rows[high].Time <= to; {
 		t := rows[high].Time
 		for start = t.Add(-window); low.row().Time < start; low.next() {
-			w, counts := h.weigh(r, low.row())
+			w, counts := h.lift(r, low.row())
 			sum = sum.Sub(w.Total())
 			if counts {
 				count--
@@ -596,7 +638,7 @@ func (h *History) walk(n, r int, from, to brimline.Time, each func(t brimline.Ti
 		}
 		before := sum
 		for ; high < len(rows) && rows[high].Time == t; high++ {
-			w, counts := h.weigh(r, &rows[high])
+			w, counts := h.lift(r, &rows[high])
 			sum = sum.AddAmount(w)
 			if counts {
 				count++

@@ -28,7 +28,7 @@ type Span struct {
 	From, To brimline.Time
 }
 
-// Weigh gives what row adds to the rule's total, and whether it is one of its transactions.
+// Weigh gives what row adds to the rule's total, or lifts it to, and whether it is one of its transactions.
 func (r *Rule) Weigh(row *brimline.Transaction) (brimline.Amount, bool) {
 	if r.Takes != nil && !r.Takes(row) {
 		return 0, false
@@ -41,9 +41,9 @@ func FiguresAt(rows []brimline.Transaction, rule *Rule, t brimline.Time) brimlin
 	var f brimline.Figures
 	for i := lowerBound(rows, t.Add(-rule.Window)); i < len(rows) && rows[i].Time <= t; i++ {
 		w, counts := rule.Weigh(&rows[i])
-		f.Total = f.Total.AddAmount(w)
+		f.Total = rule.Measure.Join(f.Total, w.Total())
 		if rows[i].Time < t {
-			f.Before = f.Before.AddAmount(w)
+			f.Before = f.Total
 		}
 		if counts {
 			f.Count++
@@ -69,6 +69,75 @@ func Edges(rows []brimline.Transaction, rule *Rule, from, to brimline.Time) (fou
 	return found
 }
 
+// Since is from when on edges decide whether one at from is silent. Where that cannot be bounded, it is what is to be
+// tried after so many tries, and MinTime in the end.
+func (r *Rule) Since(from brimline.Time, tried int) brimline.Time {
+	switch {
+	case !r.Rearms:
+		return from.Add(-r.Quiet)
+	case tried >= lookbacks:
+		return brimline.MinTime
+	}
+	since := from
+	for range 1 << (2 * tried) {
+		since = since.Add(-r.Window)
+	}
+	return since
+}
+
+// lookbacks is how often a bounded time before an edge is tried: 1, 4, 16 and 64 windows.
+const lookbacks = 4
+
+// Alerts are the edges in [from, to] that are not silent. The rows are in time order, and hold everything from
+// since-Window on, where since is as Rule.Since gives it. sure is false where that does not suffice.
+func Alerts(rows []brimline.Transaction, rule *Rule, since, from, to brimline.Time) (times []brimline.Time, sure bool) {
+	if !rule.Rearms {
+		for _, e := range Edges(rows, rule, since, to) {
+			times = append(times, e.Time)
+		}
+		return Loud(times, rule, from), true
+	}
+	arming := NewArming(rule, since, from)
+	Walk(rows, rule, since, to, arming.Take)
+	return arming.Alerts()
+}
+
+// Arming goes through the row times of a user, in their order, and finds the edges of a rule that rearms which are not
+// silent.
+type Arming struct {
+	rule           *Rule
+	from           brimline.Time
+	armed, unknown bool
+	unsure         bool
+	alerts         []brimline.Time
+}
+
+// NewArming begins at the row times from since on, and looks for alerts from from on. Before all rows a rule is armed.
+func NewArming(rule *Rule, since, from brimline.Time) *Arming {
+	return &Arming{rule: rule, from: from, armed: since == brimline.MinTime, unknown: since != brimline.MinTime}
+}
+
+// Take takes the figures of the next row time.
+func (a *Arming) Take(t brimline.Time, f brimline.Figures) {
+	if f.Before.Cmp(a.rule.Rearm) <= 0 {
+		a.armed, a.unknown = true, false
+	}
+	if f.Total.Cmp(a.rule.Limit) <= 0 {
+		return
+	}
+	switch {
+	case t < a.from || f.Before.Cmp(a.rule.Limit) > 0:
+	case a.unknown:
+		a.unsure = true
+	case a.armed:
+		a.alerts = append(a.alerts, t)
+	}
+	a.armed, a.unknown = false, false
+}
+
+// Alerts are those found so far; sure is false where what came before since decides.
+func (a *Arming) Alerts() (times []brimline.Time, sure bool) { return a.alerts, !a.unsure }
+
 // Loud are those of a rule's edges at from and later that are not silent. They are in time order, and none from
 // from-Quiet on may be left out.
 func Loud(edges []brimline.Time, rule *Rule, from brimline.Time) []brimline.Time {
@@ -90,25 +159,16 @@ func Walk(
 	rows []brimline.Transaction, rule *Rule, from, to brimline.Time, each func(brimline.Time, brimline.Figures),
 ) {
 	var (
-		sum   brimline.Total // over [low, high)
-		count int64
-		low   = lowerBound(rows, from.Add(-rule.Window))
-		high  = low
+		sum  = NewGauge(rule) // over [low, high)
+		low  = lowerBound(rows, from.Add(-rule.Window))
+		high = low
 	)
 	enter := func() {
-		w, counts := rule.Weigh(&rows[high])
-		sum = sum.AddAmount(w)
-		if counts {
-			count++
-		}
+		sum.Enter(&rows[high])
 		high++
 	}
 	leave := func() {
-		w, counts := rule.Weigh(&rows[low])
-		sum = sum.Sub(w.Total())
-		if counts {
-			count--
-		}
+		sum.Leave(&rows[low])
 		low++
 	}
 	for high < len(rows) && rows[high].Time < from {
@@ -119,11 +179,11 @@ func Walk(
 		for start := t.Add(-rule.Window); rows[low].Time < start; {
 			leave()
 		}
-		before := sum
+		before := sum.Total()
 		for high < len(rows) && rows[high].Time == t {
 			enter()
 		}
-		each(t, brimline.Figures{Before: before, Total: sum, Count: count})
+		each(t, brimline.Figures{Before: before, Total: sum.Total(), Count: sum.Count()})
 	}
 }
 

@@ -31,12 +31,24 @@ func drawRule(t *rapid.T) *Rule {
 	r := &Rule{Rule: brimline.Rule{
 		Window:  time.Duration(rapid.IntRange(1, 15).Draw(t, "window")) * time.Microsecond,
 		Limit:   brimline.Amount(rapid.Int64Range(-5, 60).Draw(t, "limit")).Total(),
-		Measure: brimline.Measure(rapid.IntRange(0, 4).Draw(t, "measure")),
+		Measure: rapid.SampledFrom(brimline.Measures()).Draw(t, "measure"),
 	}}
+	if r.Measure == brimline.Max && r.Limit.Sign() < 0 { // no rules file has it
+		r.Limit = brimline.Total{}
+	}
 	if rapid.Bool().Draw(t, "where") {
 		r.Takes = func(row *brimline.Transaction) bool { return row.Amount%3 != 0 && row.ID[0] != '9' }
 	}
 	return r
+}
+
+// join is a total with one row more.
+func join(m brimline.Measure, total brimline.Total, w brimline.Amount) brimline.Total {
+	if m == brimline.Max {
+		a, _ := total.Int64()
+		return brimline.Count(max(a, int64(w)))
+	}
+	return total.AddAmount(w)
 }
 
 // literal is the definition, word by word.
@@ -47,9 +59,9 @@ func literal(rows []brimline.Transaction, r *Rule, t brimline.Time) (f brimline.
 			continue
 		}
 		w, counts := r.Measure.Weigh(row.Amount)
-		f.Total = f.Total.AddAmount(w)
+		f.Total = join(r.Measure, f.Total, w)
 		if row.Time != t {
-			f.Before = f.Before.AddAmount(w)
+			f.Before = join(r.Measure, f.Before, w)
 		}
 		if counts {
 			f.Count++

@@ -101,10 +101,28 @@ type Verdict struct {
 	Count         int64
 }
 
+// aggregateSQL is what is made of what measureSQL gives of each row.
+func aggregateSQL(m brimline.Measure) string {
+	if m == brimline.Max {
+		return "MAX"
+	}
+	return "SUM"
+}
+
+// beforeSQL is the total before a row's time: of a sum, the total without the rows of that time; EXCLUDE GROUP says the
+// same, but takes time with the square of a user's rows. The interval is $1.
+func beforeSQL(m brimline.Measure, weight string) string {
+	if m == brimline.Max {
+		return `COALESCE(MAX(` + weight + `) OVER (PARTITION BY user_id ORDER BY "timestamp"
+			RANGE BETWEEN $1::interval PRECEDING AND CURRENT ROW EXCLUDE GROUP), 0)`
+	}
+	return `SUM(` + weight + `) OVER w - SUM(` + weight + `) OVER (PARTITION BY user_id, "timestamp")`
+}
+
 // measureSQL is what a row adds, and whether it counts.
 func measureSQL(m brimline.Measure) (weight, counts string) {
 	switch m {
-	case brimline.SumAbs:
+	case brimline.SumAbs, brimline.Max:
 		return "ABS(amount)", "true"
 	case brimline.Sum:
 		return "amount", "true"
@@ -119,13 +137,15 @@ func measureSQL(m brimline.Measure) (weight, counts string) {
 }
 
 // Edges asks PostgreSQL's own window query for all edges of a rule that raise alerts: alert id to
-// verdict. where is the rule's expression in SQL, empty for none. What was there before is the total without the rows
-// of that time; EXCLUDE GROUP says the same, but takes time with the square of a user's rows.
+// verdict. where is the rule's expression in SQL, empty for none.
 func (tb Table) Edges(t testing.TB, r brimline.Rule, where string) map[string]Verdict {
 	t.Helper()
 	weight, counts := measureSQL(r.Measure)
 	if where == "" {
 		where = "true"
+	}
+	if r.Rearms {
+		return tb.rearmed(t, r, weight, counts, where)
 	}
 	tb.Exec(t, `SET work_mem = '1GB'`) // a frame that does not fit takes time with the square of its rows as well
 	rows, err := tb.Conn.Query(t.Context(), fmt.Sprintf(`
@@ -133,25 +153,57 @@ func (tb Table) Edges(t testing.TB, r brimline.Rule, where string) map[string]Ve
 		SELECT *, lag(ts) OVER (PARTITION BY user_id ORDER BY ts) AS earlier FROM (
 		SELECT DISTINCT user_id::text, ts, total::text, before::text, count FROM (
 		  SELECT user_id, "timestamp" AS ts,
-		         SUM(%[1]s) OVER w AS total,
-		         SUM(%[1]s) OVER w - SUM(%[1]s) OVER (PARTITION BY user_id, "timestamp") AS before,
+		         %[5]s(%[1]s) OVER w AS total,
+		         %[6]s AS before,
 		         COUNT(*) FILTER (WHERE %[2]s) OVER w AS count
 		  FROM %[3]s WHERE %[4]s
 		  WINDOW w AS (PARTITION BY user_id ORDER BY "timestamp" RANGE BETWEEN $1::interval PRECEDING AND CURRENT ROW)
 		) x WHERE total > $2::text::numeric AND before <= $2::text::numeric
 		) edges) followed WHERE earlier IS NULL OR $3::interval = '0' OR ts - earlier > $3::interval`,
-		weight, counts, tb.Name.Sanitize(), where),
+		weight, counts, tb.Name.Sanitize(), where, aggregateSQL(r.Measure), beforeSQL(r.Measure, weight)),
 		interval(r.Window), r.Limit.Format(r.Measure.Scale(2)), interval(r.Quiet))
 	if err != nil {
 		t.Fatalf("the judge: %v", err)
 	}
+	return verdicts(t, r, rows)
+}
+
+// rearmed is Edges of a rule that rearms: of the totals at all row times it takes those above the limit, with a total
+// at or below the rearm since the last of them.
+func (tb Table) rearmed(t testing.TB, r brimline.Rule, weight, counts, where string) map[string]Verdict {
+	t.Helper()
+	scale := r.Measure.Scale(2)
+	rows, err := tb.Conn.Query(t.Context(), fmt.Sprintf(`
+		SELECT user_id, ts, total::text, before::text, count FROM (
+		SELECT *, max(ts) FILTER (WHERE before <= $3::text::numeric) OVER (PARTITION BY user_id ORDER BY ts) AS low,
+		  max(ts) FILTER (WHERE total > $2::text::numeric) OVER (PARTITION BY user_id ORDER BY ts
+		    ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS high
+		FROM (
+		SELECT DISTINCT user_id::text, ts, total, before, count FROM (
+		  SELECT user_id, "timestamp" AS ts,
+		         %[5]s(%[1]s) OVER w AS total,
+		         %[6]s AS before,
+		         COUNT(*) FILTER (WHERE %[2]s) OVER w AS count
+		  FROM %[3]s WHERE %[4]s
+		  WINDOW w AS (PARTITION BY user_id ORDER BY "timestamp" RANGE BETWEEN $1::interval PRECEDING AND CURRENT ROW)
+		) x) tb) y WHERE total > $2::text::numeric AND low IS NOT NULL AND (high IS NULL OR low > high)`,
+		weight, counts, tb.Name.Sanitize(), where, aggregateSQL(r.Measure), beforeSQL(r.Measure, weight)),
+		interval(r.Window), r.Limit.Format(scale), r.Rearm.Format(scale))
+	if err != nil {
+		t.Fatalf("the judge: %v", err)
+	}
+	return verdicts(t, r, rows)
+}
+
+func verdicts(t testing.TB, r brimline.Rule, rows pgx.Rows) map[string]Verdict {
+	t.Helper()
 	edges := map[string]Verdict{}
 	var (
 		user string
 		ts   time.Time
 		v    Verdict
 	)
-	_, err = pgx.ForEachRow(rows, []any{&user, &ts, &v.Total, &v.Before, &v.Count}, func() error {
+	_, err := pgx.ForEachRow(rows, []any{&user, &ts, &v.Total, &v.Before, &v.Count}, func() error {
 		v.Before = normal(v.Before, r.Measure.Scale(2))
 		edges[brimline.AlertID(user, r.ID, brimline.TimeOf(ts))] = v
 		return nil
@@ -181,9 +233,9 @@ func (tb Table) Totals(t testing.TB, r brimline.Rule) map[string]Verdict {
 	t.Helper()
 	weight, counts := measureSQL(r.Measure)
 	rows, err := tb.Conn.Query(t.Context(), fmt.Sprintf(`
-		SELECT user_id::text, SUM(%[1]s)::text, COUNT(*) FILTER (WHERE %[2]s)
+		SELECT user_id::text, %[4]s(%[1]s)::text, COUNT(*) FILTER (WHERE %[2]s)
 		FROM (SELECT *, MAX("timestamp") OVER (PARTITION BY user_id) AS newest FROM %[3]s) x
-		WHERE "timestamp" >= newest - $1::interval GROUP BY user_id`, weight, counts, tb.Name.Sanitize()),
+		WHERE "timestamp" >= newest - $1::interval GROUP BY user_id`, weight, counts, tb.Name.Sanitize(), aggregateSQL(r.Measure)),
 		interval(r.Window))
 	if err != nil {
 		t.Fatalf("the judge: %v", err)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/codecs"
+	"github.com/brimline/brimline/codecs/debezium"
 )
 
 // FuzzRoute takes any record from its bytes to changes or a dead letter: nothing panics, what comes of it fits a record
@@ -37,7 +38,7 @@ func FuzzRoute(f *testing.F) {
 	)
 	f.Add([]byte("x"), []byte(`{"op":`), []byte("h"), uint16(3), uint16(50_000))
 	f.Add([]byte("x"), []byte("[[[[[[[["), []byte("h"), uint16(0), uint16(60_000))
-	d, err := codecs.NewDebezium(codecs.DebeziumOptions{
+	d, err := debezium.New(debezium.Options{
 		Table: "streaming.transactions", ID: []string{"id"}, User: "user_id", Amount: "amount", Time: "timestamp", Scale: 2,
 		Columns: []brimline.Column{{Name: "note", Type: brimline.Text}},
 	})

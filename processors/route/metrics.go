@@ -5,7 +5,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/brimline/brimline/codecs"
+	"github.com/brimline/brimline/codecs/debezium"
 	"github.com/brimline/brimline/processors"
 )
 
@@ -15,7 +15,7 @@ type Metrics struct {
 	dead                      *prometheus.CounterVec
 	cut                       prometheus.Counter
 	delay                     prometheus.Histogram
-	skipped                   map[codecs.Passed]prometheus.Counter // records that came to nothing, by why
+	skipped                   map[debezium.Passed]prometheus.Counter // records that came to nothing, by why
 
 	Letters processors.LetterCount // since the start
 }
@@ -41,17 +41,17 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Help:    "Time from a row's commit in PostgreSQL to its arrival at this stage.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 4, 10),
 		}),
-		skipped: map[codecs.Passed]prometheus.Counter{},
+		skipped: map[debezium.Passed]prometheus.Counter{},
 	}
 	skipped := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "brimline_route_skipped_total",
 		Help: "Records that say nothing about rows of the watched table, by why.",
 	}, []string{"reason"})
-	for _, reason := range codecs.PassedReasons() {
+	for _, reason := range debezium.PassedReasons() {
 		m.skipped[reason] = skipped.WithLabelValues(string(reason))
 	}
 	r.MustRegister(records, m.dead, m.cut, m.delay, skipped)
-	m.Expect(codecs.Kinds()...)
+	m.Expect(debezium.Kinds()...)
 	m.Expect(kindIDTooLong, kindColumnsTooLong, kindBadUser, kindUnknown)
 	return m
 }

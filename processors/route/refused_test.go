@@ -10,16 +10,16 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/brimline/brimline"
-	"github.com/brimline/brimline/codecs"
+	"github.com/brimline/brimline/codecs/debezium"
 	"github.com/brimline/brimline/processors"
 )
 
-func debezium(t *testing.T) Decoder {
+func decoder(t *testing.T) Decoder {
 	t.Helper()
-	d, err := codecs.NewDebezium(codecs.DebeziumOptions{
+	d, err := debezium.New(debezium.Options{
 		Table: "streaming.transactions", ID: []string{"id"}, User: "user_id", Amount: "amount", Time: "timestamp",
 		Scale:   2,
-		Columns: []brimline.Column{{Name: "note", Type: brimline.Text}}, OtherTables: codecs.OtherTablesSkip,
+		Columns: []brimline.Column{{Name: "note", Type: brimline.Text}}, OtherTables: debezium.OtherTablesSkip,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -67,7 +67,7 @@ func TestRefusedRecordsTakeTheirRowAway(t *testing.T) {
 		{"update of an endless user to NaN", "u", "null", row(tooLong, "NaN", ""), "amount_nan", "", "", "1"},
 		{"update", "u", row("a", "1.00", ""), row("b", "2.00", ""), "", "-1 a +1 b", "", ""},
 	} {
-		out := route(debezium(t), 4, record{source: source, key: []byte(`{"id":1}`), value: event(test.op,
+		out := route(decoder(t), 4, record{source: source, key: []byte(`{"id":1}`), value: event(test.op,
 			test.before, test.after),
 			headers: func() goka.Headers { return nil }})
 		got := ""
@@ -109,17 +109,17 @@ func TestPassedOverIsCounted(t *testing.T) {
 		}
 		return all
 	}
-	if n := counted("brimline_route_skipped_total"); len(n) != len(codecs.PassedReasons()) {
+	if n := counted("brimline_route_skipped_total"); len(n) != len(debezium.PassedReasons()) {
 		t.Errorf("reasons at the start: %v", n)
 	}
-	for value, reason := range map[string]codecs.Passed{
-		``: codecs.PassedTombstone, `{"ts_ms":1}`: codecs.PassedHeartbeat,
+	for value, reason := range map[string]debezium.Passed{
+		``: debezium.PassedTombstone, `{"ts_ms":1}`: debezium.PassedHeartbeat,
 		strings.Replace(string(event("c", "null", row("a", "1", ""))), "transactions", "refunds",
-			1): codecs.PassedOtherTable,
-		`{"op":"m","source":{},"message":{}}`:              codecs.PassedMessage,
-		`{"status":"BEGIN","id":"1:2","event_count":null}`: codecs.PassedMetadata,
+			1): debezium.PassedOtherTable,
+		`{"op":"m","source":{},"message":{}}`:              debezium.PassedMessage,
+		`{"status":"BEGIN","id":"1:2","event_count":null}`: debezium.PassedMetadata,
 	} {
-		out := route(debezium(t), 1, record{source: source, key: []byte(`{"serverName":"x"}`), value: []byte(value)})
+		out := route(decoder(t), 1, record{source: source, key: []byte(`{"serverName":"x"}`), value: []byte(value)})
 		if out.dead != nil || out.passed != reason {
 			t.Errorf("%s: %+v", value, out)
 		}

@@ -10,7 +10,7 @@ import (
 	"github.com/lovoo/goka"
 
 	"github.com/brimline/brimline"
-	"github.com/brimline/brimline/codecs"
+	"github.com/brimline/brimline/codecs/debezium"
 	"github.com/brimline/brimline/processors"
 )
 
@@ -18,7 +18,7 @@ import (
 // *brimline.Error of ClassInput. Changes beside an error are made all the same: a
 // row that cannot be taken as it is now must not stay as it was.
 type Decoder interface {
-	Read(key, value []byte) (codecs.Decoded, error)
+	Read(key, value []byte) (debezium.Decoded, error)
 }
 
 // record is one input message.
@@ -34,7 +34,7 @@ type record struct {
 type outcome struct {
 	changes []brimline.Change
 	dead    *brimline.DeadLetter
-	passed  codecs.Passed
+	passed  debezium.Passed
 }
 
 // route decides what becomes of a record. Partitions is the number of
@@ -55,7 +55,7 @@ func route(d Decoder, partitions int, r record) outcome {
 
 // fit takes out the changes that cannot be keyed or kept, and says why. A deletion that cannot is of a row that was not
 // kept either, and so is only worth mentioning where it is all that the record says.
-func (o *outcome) fit(read *codecs.Decoded) error {
+func (o *outcome) fit(read *debezium.Decoded) error {
 	bad := error(nil)
 	for i := range o.changes {
 		c := &o.changes[i]

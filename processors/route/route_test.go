@@ -8,7 +8,7 @@ import (
 	"github.com/lovoo/goka"
 
 	"github.com/brimline/brimline"
-	"github.com/brimline/brimline/codecs"
+	"github.com/brimline/brimline/codecs/debezium"
 	"github.com/brimline/brimline/processors"
 )
 
@@ -17,8 +17,8 @@ type decoded struct {
 	err     error
 }
 
-func (d decoded) Read([]byte, []byte) (codecs.Decoded, error) {
-	return codecs.Decoded{Changes: d.changes}, d.err
+func (d decoded) Read([]byte, []byte) (debezium.Decoded, error) {
+	return debezium.Decoded{Changes: d.changes}, d.err
 }
 
 var source = brimline.Source{Topic: "src", Partition: 3, Offset: 42}

@@ -23,6 +23,7 @@ import (
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/codecs"
+	"github.com/brimline/brimline/codecs/debezium"
 	"github.com/brimline/brimline/internal/kafka"
 	"github.com/brimline/brimline/internal/testkit"
 	"github.com/brimline/brimline/processors"
@@ -74,13 +75,13 @@ func must[T any](v T, err error) T {
 // numbered reads a record as the n-th change of its user, or refuses it. It counts what it is given.
 type numbered struct{ count *atomic.Int64 }
 
-func (d numbered) Read(key, value []byte) (codecs.Decoded, error) {
+func (d numbered) Read(key, value []byte) (debezium.Decoded, error) {
 	d.count.Add(1)
 	n, err := strconv.Atoi(string(value))
 	if err != nil {
-		return codecs.Decoded{}, brimline.BadInput("odd", "write a number", "%q is none", value)
+		return debezium.Decoded{}, brimline.BadInput("odd", "write a number", "%q is none", value)
 	}
-	return codecs.Decoded{Changes: []brimline.Change{{Kind: brimline.Upsert, User: string(key), Row: brimline.Transaction{
+	return debezium.Decoded{Changes: []brimline.Change{{Kind: brimline.Upsert, User: string(key), Row: brimline.Transaction{
 		User: string(key), ID: strconv.Itoa(n), Amount: brimline.Amount(n), Time: 1,
 	}}}}, nil
 }

@@ -13,13 +13,13 @@ import (
 	"github.com/brimline/brimline/processors"
 )
 
-// An edge that PostgreSQL refused although the window has more than it is asked about again. Either PostgreSQL did not
+// An edge that PostgreSQL dismissed although the window has more than it is asked about again. Either PostgreSQL did not
 // show yet what the stream already had, or the stream had not brought yet what PostgreSQL already showed, or the window
 // is wrong. They cannot be told apart at that moment, and need not be: time tells. When it has not, the window stage,
 // which alone knows whether anything has come of the edge since, puts the edge once more if it still stands. That one
-// is refused and asked about again as well, and then the user is distrusted.
+// is dismissed and asked about again as well, and then the user is distrusted.
 //
-// The refusal's transaction writes the edge to a topic of its own, and so does every asking that brings the same again,
+// The dismissal's transaction writes the edge to a topic of its own, and so does every asking that brings the same again,
 // each after the same delay: the topic is in the order in which its edges are due. Nothing else writes there, so each
 // record is there once, and is done with in the transaction that commits its offset. What PostgreSQL finally says goes
 // to the window stage, which alone knows what has become of the edge since.
@@ -36,7 +36,7 @@ const (
 	reaskSettled    = "settled"    // no edge, and no more in the window than in PostgreSQL: the stream goes on as usual
 	reaskWaits      = "waits"      // as before, and to be asked again
 	reaskWindow     = "window"     // it has been so for long enough: the window says whether the edge still stands
-	reaskDistrust   = "distrust"   // it does, and PostgreSQL has refused it once more
+	reaskDistrust   = "distrust"   // it does, and PostgreSQL has dismissed it once more
 	reaskNoBudget   = "no_budget"  // it has, and too many users are distrusted already
 	reaskUnjudged   = "unjudged"   // PostgreSQL's rows cannot be added up: whatever mends them judges again
 	reaskOutOfForce = "other_rule" // the rule or the scale is none that can be judged here, or verification is off
@@ -124,12 +124,12 @@ func (s *Stage) conclude(it *item, a *brimline.Again) {
 	case !c.Doubted && !s.over(a, now.Std()):
 		it.reask, it.out.again = reaskWaits, a
 	case !c.Doubted:
-		answer.Kind, answer.Row = brimline.StillRefuted, c.Trigger
+		answer.Kind, answer.Row = brimline.StillDismissed, c.Trigger
 		it.reask, it.out.answers = reaskWindow, []*brimline.Change{answer}
 	case !s.Budget.take(c.User, now.Std()):
 		it.reask, it.out.again = reaskNoBudget, a
 	default:
-		answer.Kind, answer.Reason = brimline.Disbelieved, brimline.ByRefusals
+		answer.Kind, answer.Reason = brimline.Disbelieved, brimline.ByDismissals
 		answer.Row = brimline.Transaction{User: c.User, Time: now}
 		it.reask, it.out.answers = reaskDistrust, []*brimline.Change{answer}
 		s.tellDistrust(it)
@@ -328,7 +328,7 @@ func (s *Stage) tellDistrust(it *item) {
 	}
 	c, f := it.candidate, it.question.figures
 	scale := it.rule.Measure.Scale(s.Scale)
-	s.Log.Warn("PostgreSQL goes on refusing an edge, for it has less than the stream: the user is distrusted, and "+
+	s.Log.Warn("PostgreSQL goes on dismissing an edge, for it has less than the stream: the user is distrusted, and "+
 		"PostgreSQL answers until the window has filled again", "rule", it.rule.ID, "edge", c.Edge,
 		"stream", c.Stream.Total.Format(scale), "postgresql", f.Total.Format(scale), "rows_stream", c.Stream.Count,
 		"rows_postgresql", f.Count, "remedy", "topic "+s.Streams.Dismissed+" has the user and the rows; `brimline doctor` "+

@@ -49,7 +49,7 @@ func (l *telling) asked(user string) int {
 // less is what PostgreSQL has of an edge candidate whose row before it is gone.
 var less = brimline.Figures{Total: total(60), Count: 1}
 
-// distrusting is a world in which PostgreSQL says so, and refusals last for a while.
+// distrusting is a world in which PostgreSQL says so, and dismissals last for a while.
 func distrusting(
 	t *testing.T, partitions int32, after time.Duration, tell func(user string, asking int) brimline.Figures,
 ) (*world, *telling) {
@@ -59,8 +59,8 @@ func distrusting(
 	return w, l
 }
 
-var kindNames = map[brimline.ChangeKind]string{brimline.Refuted: "refuted", brimline.Restored: "restored",
-	brimline.StillRefuted: "stands", brimline.Disbelieved: "disbelieved"}
+var kindNames = map[brimline.ChangeKind]string{brimline.Dismissal: "refuted", brimline.Restored: "restored",
+	brimline.StillDismissed: "stands", brimline.Disbelieved: "disbelieved"}
 
 // said are the answers to candidates, as kind and user, in the order of users.
 func (w *world) said(kinds ...brimline.ChangeKind) (all []string) {
@@ -104,9 +104,9 @@ func (w *world) settled() {
 	}
 }
 
-// TestRefusedEdgesAreAskedAgain: what PostgreSQL refuses with less than the window has is asked again, and what it says
-// then, or goes on saying, is told to the window stage, once. What it refuses otherwise is not.
-func TestRefusedEdgesAreAskedAgain(t *testing.T) {
+// TestDismissedEdgesAreAskedAgain: what PostgreSQL dismisses with less than the window has is asked again, and what it says
+// then, or goes on saying, is told to the window stage, once. What it dismisses otherwise is not.
+func TestDismissedEdgesAreAskedAgain(t *testing.T) {
 	edge := brimline.Figures{Before: total(60), Total: total(120), Count: 2}
 	w, l := distrusting(t, 2, 300*time.Millisecond, func(user string, asking int) brimline.Figures {
 		switch user {
@@ -139,10 +139,10 @@ func TestRefusedEdgesAreAskedAgain(t *testing.T) {
 	one := w.start("one")
 	w.settled()
 	one.stopped(t)
-	w.expectSaid("refused at first", []string{"refuted late 2 0 ", "refuted goes on 2 1 ", "refuted restless 2 2 ",
-		"refuted above 2 3 ", "refuted lost 2 5 ", "refuted more 2 99 "}, brimline.Refuted)
+	w.expectSaid("dismissed at first", []string{"refuted late 2 0 ", "refuted goes on 2 1 ", "refuted restless 2 2 ",
+		"refuted above 2 3 ", "refuted lost 2 5 ", "refuted more 2 99 "}, brimline.Dismissal)
 	w.expectSaid("at last", []string{"restored late 2 0 ", "stands restless 2 2 ", "stands lost 2 5 "},
-		brimline.Restored, brimline.StillRefuted, brimline.Disbelieved)
+		brimline.Restored, brimline.StillDismissed, brimline.Disbelieved)
 	for user, want := range map[string]int{"late": 3, "goes on": 3, "above": 1, "right": 1, "more": 1} {
 		if n := l.asked(user); n != want {
 			t.Errorf("%q was asked about %d times, want %d", user, n, want)
@@ -180,7 +180,7 @@ func TestRefusedEdgesAreAskedAgain(t *testing.T) {
 	}
 }
 
-// TestAskedAgainOnceInEveryLife: instances are stopped, killed in their transactions and thawed. Each refusal has one
+// TestAskedAgainOnceInEveryLife: instances are stopped, killed in their transactions and thawed. Each dismissal has one
 // last word, however often it was asked about.
 func TestAskedAgainOnceInEveryLife(t *testing.T) { inEachVersion(t, 2, askedAgainOnce) }
 
@@ -227,7 +227,7 @@ func askedAgainOnce(t *testing.T, w *world) {
 		close(f.thaw)
 	}
 	w.settled()
-	got := w.said(brimline.Restored, brimline.StillRefuted, brimline.Disbelieved)
+	got := w.said(brimline.Restored, brimline.StillDismissed, brimline.Disbelieved)
 	// Where all that was asked before is of transactions that were aborted, PostgreSQL has the edge at the first asking.
 	for _, a := range decoded[*brimline.Alert](t, codecs.Alert{}, w.read(w.streams.Alerts)) {
 		got = append(got, fmt.Sprint("restored ", a.Candidate.User, " 2 ", a.Candidate.Cause.Offset, " "))
@@ -239,7 +239,7 @@ func askedAgainOnce(t *testing.T, w *world) {
 	}
 }
 
-// TestNothingIsAskedAgainWhileCatchingUp: until the stream is folded up to the refusal, PostgreSQL is not asked again.
+// TestNothingIsAskedAgainWhileCatchingUp: until the stream is folded up to the dismissal, PostgreSQL is not asked again.
 func TestNothingIsAskedAgainWhileCatchingUp(t *testing.T) {
 	w, l := distrusting(t, 1, time.Millisecond, func(string, int) brimline.Figures { return less })
 	var mu sync.Mutex
@@ -270,7 +270,7 @@ func TestNothingIsAskedAgainWhileCatchingUp(t *testing.T) {
 	folded = time.Now().Add(time.Hour)
 	mu.Unlock()
 	w.settled()
-	w.expectSaid("once it has", []string{"stands u 2 1 "}, brimline.StillRefuted)
+	w.expectSaid("once it has", []string{"stands u 2 1 "}, brimline.StillDismissed)
 }
 
 // TestAConnectorWithoutDeletes: so many users at once have one cause. A few are distrusted, at once and then one by
@@ -399,7 +399,7 @@ func TestAskedAgainLess(t *testing.T) {
 	one = w.start("one")
 	w.settled()
 	one.stopped(t)
-	w.expectSaid("no user is distrusted", nil, brimline.StillRefuted, brimline.Restored, brimline.Disbelieved)
+	w.expectSaid("no user is distrusted", nil, brimline.StillDismissed, brimline.Restored, brimline.Disbelieved)
 	if n := len(w.read(w.streams.DeadLetters)); n != 1 {
 		t.Errorf("%d dead letters, want that of what cannot be read", n)
 	}
@@ -419,7 +419,7 @@ func TestHeavyUsersAreAskedAgain(t *testing.T) {
 	w.settled()
 	one.stopped(t)
 	w.expectSaid("at last", []string{"stands u 2 1 ", "disbelieved v 2 2 refuted"},
-		brimline.StillRefuted, brimline.Restored, brimline.Disbelieved)
+		brimline.StillDismissed, brimline.Restored, brimline.Disbelieved)
 }
 
 // TestWhatIsAskedAgainAgesAway: a topic in which nothing was written for a week is empty, and begins behind the marker
@@ -439,7 +439,7 @@ func TestWhatIsAskedAgainAgesAway(t *testing.T) {
 	one = w.start("one")
 	w.settled()
 	one.stopped(t)
-	w.expectSaid("at last", []string{"stands u 2 1 ", "stands v 2 2 "}, brimline.StillRefuted)
+	w.expectSaid("at last", []string{"stands u 2 1 ", "stands v 2 2 "}, brimline.StillDismissed)
 }
 
 // TestAClockThatIsBehindHoldsUpNothing: the edge was written by an instance whose clock is an hour ahead.
@@ -460,7 +460,7 @@ func TestAClockThatIsBehindHoldsUpNothing(t *testing.T) {
 	one := w.start("one")
 	w.settled()
 	one.stopped(t)
-	w.expectSaid("at last", []string{"stands u 2 1 "}, brimline.StillRefuted)
+	w.expectSaid("at last", []string{"stands u 2 1 "}, brimline.StillDismissed)
 }
 
 // TestNoStopWaitsForTheBrokers: whoever asks how far the stream is folded may wait for an answer; the partitions go

@@ -98,17 +98,17 @@ func TestADeadCandidateIsToldOf(t *testing.T) {
 	scale.Scale = 3
 	where.Rule.Where = "gone > 1"
 	large.Rule.Description = strings.Repeat("x", 5000)
-	refuted := edgeCandidate("refuted", hour, 4) // an odd hour
-	refuted.Rule.Description = large.Rule.Description
+	dismissed := edgeCandidate("dismissed", hour, 4) // an odd hour
+	dismissed.Rule.Description = large.Rule.Description
 	w.config = func(c *Config) { c.MaxAlertBytes = 4000 }
-	w.put(scale, where, large, refuted, edgeCandidate("amount", 101*hour, 5))
+	w.put(scale, where, large, dismissed, edgeCandidate("amount", 101*hour, 5))
 	w.putRaw(&kgo.Record{Topic: w.streams.Candidates, Key: []byte("broken"), Value: []byte("{")})
 	w.once()
 	w.expect(
 		fmt.Sprintf("scale: unjudgeable %v of 1", []brimline.Time{hour}),
 		fmt.Sprintf("where: unjudgeable %v of 2", []brimline.Time{hour}),
 		fmt.Sprintf("large: unjudgeable %v of 3", []brimline.Time{2 * hour}),
-		fmt.Sprintf("refuted: unjudgeable %v of 4", []brimline.Time{hour}),
+		fmt.Sprintf("dismissed: unjudgeable %v of 4", []brimline.Time{hour}),
 		fmt.Sprintf("amount: unjudgeable %v of 5", []brimline.Time{101 * hour}),
 	)
 	var kinds []string
@@ -116,7 +116,7 @@ func TestADeadCandidateIsToldOf(t *testing.T) {
 		kinds = append(kinds, d.Kind+" "+d.User+" "+d.Row)
 	}
 	want := []string{"changed_scale scale 1", "bad_rule where 2", "alert_too_large large 3",
-		"alert_too_large refuted 4", "postgres_amount amount 5", "corrupt_record  "}
+		"alert_too_large dismissed 4", "postgres_amount amount 5", "corrupt_record  "}
 	if !slices.Equal(kinds, want) {
 		t.Errorf("dead letters %q, want %q", kinds, want)
 	}
@@ -207,7 +207,7 @@ func TestAlertsFrom(t *testing.T) {
 		w.put(edgeCandidate("u", 2*hour, 1), edgeCandidate("u", from-1, 2), edgeCandidate("u", from, 3),
 			edgeCandidate("u", 6*hour, 4))
 		if !off {
-			w.put(edgeCandidate("u", hour, 5)) // refuted, whatever the time
+			w.put(edgeCandidate("u", hour, 5)) // dismissed, whatever the time
 		}
 		w.once()
 		status := brimline.Verified

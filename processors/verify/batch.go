@@ -270,7 +270,7 @@ func (s *Stage) put(ctx context.Context, b *batch, database Database, slots chan
 	start := s.Clock()
 	var lsn uint64
 	switch q := i.questions[0]; {
-	case !q.late && q.rule.Quiet > 0:
+	case !q.late && q.rule.Silences():
 		q.figures, q.silent, lsn, err = database.Crossing(ctx, q.user, q.rule, q.from, q.after.all...)
 	case !q.late:
 		q.figures, lsn, err = database.Figures(ctx, q.user, q.rule, q.from, q.after.all...)

@@ -95,7 +95,7 @@ type Config struct {
 	AlertsFrom brimline.Time
 	// AsOfNow adds the total of the last window up to the moment of asking.
 	AsOfNow bool
-	// DistrustAfter is for how long PostgreSQL must go on refusing an edge, with less than the window has, until the
+	// DistrustAfter is for how long PostgreSQL must go on dismissing an edge, with less than the window has, until the
 	// window stage is told to distrust the user. 0: never.
 	DistrustAfter time.Duration
 	// Budget bounds how many users that are; nil is one of the usual size.

@@ -8,7 +8,7 @@
 // from replays. The questions stream is the same for what is asked about old
 // rows. Each of the two is a lane, with queues, places with PostgreSQL and a
 // producer of its own, so that no live candidate waits for a question. So is
-// a third stream: edges that were refused, to be asked about again after a
+// a third stream: edges that were dismissed, to be asked about again after a
 // while. Only this stage writes there.
 //
 // # Out
@@ -16,9 +16,9 @@
 // Confirmed edges go to alerts, others to dismissed with the reason and both
 // figures; both are keyed by alert id and partitioned by the user alone, so
 // that one user's alerts stay in order. The window stage hears of edges that
-// were refuted, and of edges that PostgreSQL found in the span of a late
+// were dismissed, and of edges that PostgreSQL found in the span of a late
 // candidate, through the changes stream: it alone decides what is announced.
-// An edge that was refused although the window has more than PostgreSQL goes to
+// An edge that was dismissed although the window has more than PostgreSQL goes to
 // the stream of what is asked again, and what comes of that to the window stage.
 //
 // # State

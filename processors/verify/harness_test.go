@@ -398,7 +398,7 @@ func (w *world) metric(name string) (sum float64) {
 	return sum
 }
 
-// fakeLedger confirms every edge at an even hour, refutes the others, and finds an edge in every half hour.
+// fakeLedger confirms every edge at an even hour, dismisses the others, and finds an edge in every half hour.
 type fakeLedger struct {
 	mu    sync.Mutex
 	err   error
@@ -498,14 +498,16 @@ func (l *fakeLedger) Figures(
 	return f, 99, nil
 }
 
-// Crossing is Figures, with an edge silent where there is another one the rule's quiet before.
+// Crossing is Figures, with an edge silent where there is another one the rule's quiet before, or any if it rearms.
 func (l *fakeLedger) Crossing(
 	ctx context.Context, user string, rule *sliding.Rule, at brimline.Time, after ...brimline.Source,
 ) (brimline.Figures, bool, uint64, error) {
 	f, lsn, err := l.Figures(ctx, user, rule, at, after...)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	silent := slices.ContainsFunc(l.edges, func(t brimline.Time) bool { return t < at && t >= at.Add(-rule.Quiet) })
+	silent := slices.ContainsFunc(l.edges, func(t brimline.Time) bool {
+		return t < at && (rule.Rearms || t >= at.Add(-rule.Quiet))
+	})
 	return f, silent && f.IsEdge(rule.Limit), lsn, err
 }
 

@@ -324,7 +324,7 @@ func (m *member) problem(topic string, partition int32, err error) error {
 			Err: err,
 		}
 	case ok && !answer.Retriable && !isLostPartition(err):
-		return kafkaError(fmt.Sprintf("consuming in group %q", s.Streams.VerifyGroup), err)
+		return fmt.Errorf("consuming in group %q: %w", s.Streams.VerifyGroup, err)
 	}
 	s.Log.Warn("consuming candidates", "topic", topic, "partition", partition, "error", err)
 	return nil

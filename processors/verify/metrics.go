@@ -62,7 +62,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		),
 		reasked: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "brimline_verify_asked_again_total",
-			Help: "Edges that PostgreSQL refused, having less than the window, and that were due to be asked about again, " +
+			Help: "Edges that PostgreSQL dismissed, having less than the window, and that were due to be asked about again, " +
 				"by what came of it.",
 		}, []string{"outcome"}),
 		queries: prometheus.NewHistogram(prometheus.HistogramOpts{
@@ -120,7 +120,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		m.candidates.WithLabelValues(string(kind))
 	}
 	for _, reason := range []string{brimline.ReasonAlreadyAbove, brimline.ReasonNotAbove, brimline.ReasonNoDatabase,
-		brimline.ReasonBeforeAlertsFrom, brimline.ReasonQuiet} {
+		brimline.ReasonBeforeAlertsFrom, brimline.ReasonQuiet, brimline.ReasonNotRearmed} {
 		m.dismissed.WithLabelValues(reason)
 	}
 	return m

@@ -24,6 +24,8 @@ func TestQuiet(t *testing.T) {
 		c.Stream = brimline.Figures{Before: total(60), Total: total(1000), Count: 9} // more than PostgreSQL has
 		return c
 	}
+	rearming := of("unarmed", 0, 6*hour, 7)
+	rearming.Rule.Rearms, rearming.Rule.Rearm = true, total(90)
 	w.put(
 		of("silent", 2*time.Hour, 4*hour, 1, 8*hour), // exactly so far
 		of("loud", 2*time.Hour-time.Microsecond, 4*hour, 2),
@@ -31,6 +33,7 @@ func TestQuiet(t *testing.T) {
 		of("never", 0, 4*hour, 4),
 		of("silent", 2*time.Hour, 12*hour, 5), // long after
 		of("above", 2*time.Hour, 3*hour, 6),   // an odd hour: no edge at all
+		rearming,
 	)
 	w.config = func(c *Config) { c.AsOfNow = true }
 	w.once()
@@ -56,19 +59,20 @@ func TestQuiet(t *testing.T) {
 		), fmt.Sprint("silent", 12, "", true, 2*time.Hour, 0, true)}
 	dismissed := []string{fmt.Sprint("silent", 4, "quiet", true, 2*time.Hour, 0, false),
 		fmt.Sprint("silent", 6, "quiet", true, 2*time.Hour, 0, false),
-		fmt.Sprint("above", 3, "already_above", false, 2*time.Hour, 0, false)}
+		fmt.Sprint("above", 3, "already_above", false, 2*time.Hour, 0, false),
+		fmt.Sprint("unarmed", 6, "not_rearmed", true, time.Duration(0), 0, false)}
 	if got := said(w.streams.Alerts); !slices.Equal(got, alerts) {
 		t.Errorf("alerts\n %q\nwant\n %q", got, alerts)
 	}
 	if got := said(w.streams.Dismissed); !slices.Equal(got, dismissed) {
 		t.Errorf("dismissed\n %q\nwant\n %q", got, dismissed)
 	}
-	no := fmt.Sprintf("kind %d", brimline.Refuted)
-	w.expect("silent: "+no, "silent: "+no, "above: "+no)
+	no := fmt.Sprintf("kind %d", brimline.Dismissal)
+	w.expect("silent: "+no, "silent: "+no, "above: "+no, "unarmed: "+no)
 	if got := w.read(w.streams.Again); len(got) != 0 {
 		t.Errorf("%d edges are asked about again", len(got))
 	}
-	if tally := w.metric("dismissed_total"); tally != 3 {
+	if tally := w.metric("dismissed_total"); tally != 4 {
 		t.Errorf("%v dismissed", tally)
 	}
 }

@@ -23,7 +23,7 @@ type Stage struct {
 	outage     outage
 	near       *lane // candidates
 	apart      *lane // questions
-	again      *lane // refused edges
+	again      *lane // dismissed edges
 	flow       flow
 	long       chan struct{} // one for each question that may be with Long
 	client     *kgo.Client   // for partitions and committed offsets
@@ -70,7 +70,7 @@ func New(c Config) (*Stage, error) {
 
 // Run works until ctx ends, and then returns nil once the running transaction
 // is finished, within StopTimeout. Any error means that this Stage is done and
-// a new one may begin: what is open is taken up by its producer.
+// a new one may begin: what is open is taken up by its producer. Errors of Kafka are as the client reports them.
 func (s *Stage) Run(ctx context.Context) error {
 	ctx, s.end = context.WithCancel(ctx)
 	defer s.end()
@@ -110,7 +110,7 @@ func (s *Stage) run(ctx context.Context) (err error) {
 		version, err = transactionVersion(ctx, s.client)
 		return err
 	}); err != nil {
-		return kafkaError("connecting", err)
+		return fmt.Errorf("connecting: %w", err)
 	}
 	if err := s.countPartitions(ctx); err != nil {
 		return err
@@ -167,7 +167,7 @@ func (s *Stage) countPartitions(ctx context.Context) error {
 	}
 	answer, err := r.RequestWith(ctx, s.client)
 	if err != nil {
-		return kafkaError("looking up topics", err)
+		return fmt.Errorf("looking up topics: %w", err)
 	}
 	for _, t := range answer.Topics {
 		if t.Topic == nil {
@@ -218,15 +218,5 @@ func (s *Stage) close(what string, end func() error) {
 		}
 	case <-timer.C:
 		s.Log.Warn("did not end in time and is left behind", "part", what, "timeout", s.StopTimeout)
-	}
-}
-
-func kafkaError(doing string, err error) error {
-	return &brimline.Error{
-		Class:  brimline.ClassEnvironment,
-		Kind:   "kafka",
-		Where:  doing,
-		Remedy: "check that the brokers run and this login may use them",
-		Err:    err,
 	}
 }

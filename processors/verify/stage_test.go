@@ -21,10 +21,10 @@ import (
 // history is a candidate log as the window stage leaves it: in the order of
 // causes within a partition, with stretches written again.
 type history struct {
-	all     []*brimline.Candidate
-	alerts  map[string]int // by id, how many are expected
-	refuted map[string]int
-	found   map[string]int // edges that answers to questions bring
+	all       []*brimline.Candidate
+	alerts    map[string]int // by id, how many are expected
+	dismissed map[string]int
+	found     map[string]int // edges that answers to questions bring
 }
 
 // Some rows ask about others, too: of old ones, which travel apart. Every tenth user has many rows now and then.
@@ -38,7 +38,7 @@ func (w *world) newSteadyHistory(n int) history { return w.historyOf(n, false) }
 
 func (w *world) historyOf(n int, crashes bool) history {
 	rnd := seedOf(w.t)
-	h := history{alerts: map[string]int{}, refuted: map[string]int{}, found: map[string]int{}}
+	h := history{alerts: map[string]int{}, dismissed: map[string]int{}, found: map[string]int{}}
 	for i := range n {
 		user := fmt.Sprintf("user %d/ü", rnd.IntN(40))
 		if i == 0 {
@@ -57,7 +57,7 @@ func (w *world) historyOf(n int, crashes bool) history {
 		if i%2 == 0 {
 			h.alerts[c.ID()]++
 		} else {
-			h.refuted[c.ID()]++
+			h.dismissed[c.ID()]++
 		}
 		if crashes && rnd.IntN(20) == 0 { // a crash of the window stage: the last few again
 			again := h.all[max(0, len(h.all)-rnd.IntN(30)):]
@@ -71,7 +71,7 @@ func (w *world) historyOf(n int, crashes bool) history {
 func (w *world) check(h history) {
 	w.t.Helper()
 	n := w.count
-	for topic, want := range map[string]map[string]int{w.streams.Alerts: h.alerts, w.streams.Dismissed: h.refuted} {
+	for topic, want := range map[string]map[string]int{w.streams.Alerts: h.alerts, w.streams.Dismissed: h.dismissed} {
 		got := map[string]int{}
 		last := map[string]brimline.Time{}
 		records := w.read(topic)
@@ -88,7 +88,7 @@ func (w *world) check(h history) {
 		}
 		compare(w.t, topic, got, want)
 	}
-	answers := map[brimline.ChangeKind]map[string]int{brimline.Refuted: {}, brimline.EdgesFound: {}}
+	answers := map[brimline.ChangeKind]map[string]int{brimline.Dismissal: {}, brimline.EdgesFound: {}}
 	closed := map[string]int64{}
 	for _, c := range decoded[*brimline.Change](w.t, codecs.Change{}, w.read(w.streams.Changes)) {
 		for _, at := range c.Edges {
@@ -102,7 +102,7 @@ func (w *world) check(h history) {
 		}
 		closed[c.User] = c.Cause
 	}
-	compare(w.t, "answers", answers[brimline.Refuted], h.refuted)
+	compare(w.t, "answers", answers[brimline.Dismissal], h.dismissed)
 	compare(w.t, "answers to questions", answers[brimline.EdgesFound], h.found)
 	for _, c := range h.all {
 		if c.Kind == brimline.LateCandidate && closed[c.User] < c.Cause.Offset {

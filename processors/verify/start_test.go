@@ -8,6 +8,9 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/internal/kafka"
@@ -70,4 +73,24 @@ func TestNoBroker(t *testing.T) {
 	defer cancel()
 	<-ctx.Done()
 	one.stopped(t)
+}
+
+// TestDiagnosisIsKafkas: what a broker says of a login reaches the operator with its own remedy.
+func TestDiagnosisIsKafkas(t *testing.T) {
+	k := must(kfake.NewCluster(kfake.NumBrokers(1), kfake.EnableSASL(), kfake.Superuser(kafka.SASLPlain, "app", "secret")))
+	defer k.Close()
+	k.ControlKey(int16(kmsg.SASLAuthenticate), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		k.KeepControl()
+		answer := r.ResponseKind().(*kmsg.SASLAuthenticateResponse)
+		answer.ErrorCode = kerr.SaslAuthenticationFailed.Code
+		return answer, nil, true // as Kafka does; kfake hangs up
+	})
+	w := newWorld(t, 1)
+	w.options.Brokers = k.ListenAddrs()
+	w.options.SASL = kafka.SASL{Mechanism: kafka.SASLPlain, User: "app", Password: "wrong"}
+	err := kafka.Explain(w.start("one").end(t, false), "stage verify")
+	if e, ok := errors.AsType[*brimline.Error](err); !ok || e.Kind != kafka.KindAuth ||
+		e.Class != brimline.ClassEnvironment || !strings.Contains(e.Remedy, "password") {
+		t.Errorf("a wrong password: %v", err)
+	}
 }

@@ -41,7 +41,7 @@ func naming(user string, edge brimline.Time, offset int64, later ...brimline.Tim
 }
 
 // TestSupersedes: an alert names those that were sent before it, which are no edge any more by the rows that PostgreSQL
-// shows, as far as the next edge. A candidate that was refused was not sent.
+// shows, as far as the next edge. A candidate that was dismissed was not sent.
 func TestSupersedes(t *testing.T) {
 	w := newWorld(t, 1)
 	w.put(
@@ -67,12 +67,12 @@ func TestSupersedesInABatch(t *testing.T) {
 	w.put(
 		edgeCandidate("before", 4*hour, 1), edgeCandidate("before", 5*hour, 2), naming("before", 2*hour, 3, 4*hour, 5*hour),
 		edgeCandidate("after", 2*hour, 4), edgeCandidate("after", 4*hour, 5),
-		edgeCandidate("refused", 3*hour, 6), naming("refused", 2*hour, 7, 3*hour),
+		edgeCandidate("dismissed", 3*hour, 6), naming("dismissed", 2*hour, 7, 3*hour),
 		edgeCandidate("gone", 8*hour, 8), naming("gone", 4*hour, 9, 8*hour), // which is no edge any more when that is asked
 	)
 	w.once()
 	w.expectLinks(link("after", 2*hour, 4*hour), link("before", 2*hour, 4*hour))
-	// Of 9 candidates 2 are asked about once more, and "gone"; of "refused" nothing was sent.
+	// Of 9 candidates 2 are asked about once more, and "gone"; of "dismissed" nothing was sent.
 	if w.ledger.asked != 9+3 {
 		t.Errorf("%d questions, want %d", w.ledger.asked, 9+3)
 	}
@@ -95,7 +95,7 @@ func TestOneStatementForAUser(t *testing.T) {
 		w.put(naming("u", 34*hour, 4, 36*hour), naming("u", 4*hour, 5, 6*hour), naming("v", 4*hour, 6, 6*hour))
 		w.once()
 		w.expectLinks(want...)
-		if got := w.ledger.asked - before; got != 3+2 { // what is refused is not counted
+		if got := w.ledger.asked - before; got != 3+2 { // what is dismissed is not counted
 			t.Errorf("%d statements, want 5", got)
 		}
 	}

@@ -11,7 +11,7 @@ import (
 // metrics say, in numbers.
 type Tally struct {
 	Edges     int64            // candidates of kind edge
-	Dismissed map[string]int64 // of them, those that PostgreSQL refuted, by reason
+	Dismissed map[string]int64 // of them, those that PostgreSQL dismissed, by reason
 	Early     int64            // of them, those that it confirmed, before the time from which the group alerts
 }
 
@@ -37,7 +37,7 @@ func (t *tally) add(it *item) {
 	defer t.mu.Unlock()
 	t.sum.Edges++
 	switch d := it.out.dismissed; {
-	case d == nil || d.Reason == brimline.ReasonQuiet: // PostgreSQL has the edge
+	case d == nil || d.Reason == brimline.ReasonQuiet || d.Reason == brimline.ReasonNotRearmed: // PostgreSQL has the edge
 	case d.Reason == brimline.ReasonBeforeAlertsFrom:
 		t.sum.Early++
 	default:

@@ -10,8 +10,8 @@ import (
 	"github.com/brimline/brimline"
 )
 
-// TestTallyTellsRefutedFromEarly: an edge before the group's time was confirmed, so PostgreSQL's figures do not differ.
-func TestTallyTellsRefutedFromEarly(t *testing.T) {
+// TestTallyTellsDismissedFromEarly: an edge before the group's time was confirmed, so PostgreSQL's figures do not differ.
+func TestTallyTellsDismissedFromEarly(t *testing.T) {
 	m := NewMetrics(prometheus.NewRegistry())
 	edge := func(reason string) item {
 		it := item{candidate: &brimline.Candidate{Kind: brimline.EdgeCandidate}}

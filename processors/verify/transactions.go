@@ -77,7 +77,7 @@ func (s *Stage) openTransactions(ctx context.Context, id string, second bool) (*
 		return err
 	}); err != nil {
 		t.client.Close()
-		return nil, kafkaError("starting transactions of "+t.id, err)
+		return nil, fmt.Errorf("starting transactions of %s: %w", t.id, err)
 	}
 	return t, nil
 }

@@ -9,7 +9,7 @@ import (
 )
 
 // While a user's total is above a limit, no row makes an edge. Where rows that PostgreSQL does not have lift the total,
-// its edges are hidden, and nothing that is refused shows it. So the window notes where rows have changed under such a
+// its edges are hidden, and nothing that is dismissed shows it. So the window notes where rows have changed under such a
 // total, and PostgreSQL is asked for the edges there: at once, and then every ten minutes at most, with a last question
 // after the last change. The clock is the stage's instance, as with a distrust; it writes AskAbove.
 
@@ -33,7 +33,7 @@ func (s *step) lookAbove() bool {
 	since := a.From
 	*a, s.changed = brimline.Above{Asked: s.in.Offset + 1, At: s.in.At, Since: since}, true
 	for i := range s.rules {
-		if first := s.judgeable(i); since >= first {
+		if first := s.wholeFrom(i); since >= first {
 			if _, above := s.rows.Edges(i, first, since, brimline.MaxTime); above == brimline.MaxTime {
 				continue // what has come since explains it, and was judged by the window
 			}

@@ -11,42 +11,42 @@ import (
 	"github.com/brimline/brimline"
 )
 
-// stillRefuted is what verify says of a candidate after PostgreSQL has refuted it for a while.
-func stillRefuted(c *brimline.Candidate) brimline.Change {
-	answer := refuted(c)
-	answer.Kind = brimline.StillRefuted
+// stillDismissed is what verify says of a candidate after PostgreSQL has dismissed it for a while.
+func stillDismissed(c *brimline.Candidate) brimline.Change {
+	answer := dismissed(c)
+	answer.Kind = brimline.StillDismissed
 	return answer
 }
 
-// disbelieved is what it says at a minute when PostgreSQL has refuted what was put for that.
+// disbelieved is what it says at a minute when PostgreSQL has dismissed what was put for that.
 func disbelieved(c *brimline.Candidate, minute int) brimline.Change {
-	answer := refuted(c)
-	answer.Kind, answer.Reason, answer.Row.Time = brimline.Disbelieved, brimline.ByRefusals, minutes(minute)
+	answer := dismissed(c)
+	answer.Kind, answer.Reason, answer.Row.Time = brimline.Disbelieved, brimline.ByDismissals, minutes(minute)
 	return answer
 }
 
 func restored(c *brimline.Candidate) brimline.Change {
-	answer := refuted(c)
+	answer := dismissed(c)
 	answer.Kind = brimline.Restored
 	return answer
 }
 
-// refusedEdge is a user whose rows at 10 and 20 are above the limit together, of which PostgreSQL says no.
-func refusedEdge(t *testing.T, r brimline.Rule) (*bench, *brimline.Candidate) {
+// dismissedEdge is a user whose rows at 10 and 20 are above the limit together, of which PostgreSQL says no.
+func dismissedEdge(t *testing.T, r brimline.Rule) (*bench, *brimline.Candidate) {
 	b := newBench(t, r)
 	b.next(inserted(put("a", 100, 10)))
 	edge := b.next(inserted(put("b", 30, 20)))
 	b.expect("an edge", edge, "r edge 20")
-	b.expect("refused", b.next(refuted(&edge[0])))
+	b.expect("dismissed", b.next(dismissed(&edge[0])))
 	return b, &edge[0]
 }
 
-// An edge that PostgreSQL goes on refusing has its user distrusted: up to the newest row, as by a command.
-func TestARefusalThatLastsDistrusts(t *testing.T) {
+// An edge that PostgreSQL goes on dismissing has its user distrusted: up to the newest row, as by a command.
+func TestADismissalThatLastsDistrusts(t *testing.T) {
 	r := hourly("r", 120, brimline.SumAbs)
-	b, edge := refusedEdge(t, r)
+	b, edge := dismissedEdge(t, r)
 	b.next(inserted(put("c", 1, 30)))
-	word := stillRefuted(edge)
+	word := stillDismissed(edge)
 	once := b.next(word)
 	b.expect("put once more", once, "r edge 20")
 	if !once[0].Doubted {
@@ -56,13 +56,13 @@ func TestARefusalThatLastsDistrusts(t *testing.T) {
 		t.Errorf("replayed: %+v", again)
 	}
 	b.expect("the first word once more", b.next(word))
-	b.expect("refused", b.next(refuted(&once[0])))
+	b.expect("dismissed", b.next(dismissed(&once[0])))
 	no := disbelieved(&once[0], 50)
 	out := b.next(no)
 	b.expect("distrusted", out, "r late -31..90")
 	b.expect("replayed", b.at(b.offset-1, no), "r late -31..90")
 	d := b.st.w.Doubt
-	if d.Reason != brimline.ByRefusals || d.Offset != b.offset || d.Floor != minutes(30) || b.st.rows.Len() != 0 {
+	if d.Reason != brimline.ByDismissals || d.Offset != b.offset || d.Floor != minutes(30) || b.st.rows.Len() != 0 {
 		t.Errorf("doubt %+v, %d rows held", d, b.st.rows.Len())
 	}
 	b.expect("its answer", b.next(found(r, out[0].Cause)))
@@ -73,8 +73,8 @@ func TestARefusalThatLastsDistrusts(t *testing.T) {
 	b.expect("its edge", b.next(found(r, out[0].Cause, 40)), "r edge 40")
 }
 
-// Only an edge that is still refused, of rows that are still above the limit, has its user distrusted.
-func TestARefusalThatIsOverDistrustsNobody(t *testing.T) {
+// Only an edge that is still dismissed, of rows that are still above the limit, has its user distrusted.
+func TestADismissalThatIsOverDistrustsNobody(t *testing.T) {
 	r := hourly("r", 120, brimline.SumAbs)
 	for what, between := range map[string]func(b *bench, edge *brimline.Candidate){
 		"the row is deleted":   func(b *bench, _ *brimline.Candidate) { b.next(gone("a", 10)) },
@@ -93,10 +93,10 @@ func TestARefusalThatIsOverDistrustsNobody(t *testing.T) {
 		"the rule is not in force":   func(_ *bench, edge *brimline.Candidate) { edge.Rule.Limit = brimline.Count(1) },
 		"the history has moved past": func(b *bench, _ *brimline.Candidate) { b.st.forgetUpTo(minutes(5)) },
 	} {
-		b, edge := refusedEdge(t, r)
+		b, edge := dismissedEdge(t, r)
 		between(b, edge)
 		doubt := b.st.w.Doubt
-		b.expect(what, b.next(stillRefuted(edge)))
+		b.expect(what, b.next(stillDismissed(edge)))
 		b.expect(what, b.next(disbelieved(edge, 50)))
 		if b.st.w.Doubt != doubt {
 			t.Errorf("%s: distrusted all the same: %+v", what, b.st.w.Doubt)
@@ -104,7 +104,7 @@ func TestARefusalThatIsOverDistrustsNobody(t *testing.T) {
 	}
 	b := newBench(t, r)
 	edge := brimline.Candidate{Rule: r, Edge: minutes(20)}
-	b.expect("a user who is not in the table", b.next(stillRefuted(&edge)))
+	b.expect("a user who is not in the table", b.next(stillDismissed(&edge)))
 	b.expect("disbelieved", b.next(disbelieved(&edge, 50)))
 	b.expect("restored", b.next(restored(&edge)))
 	if b.st.w.Last != 0 {
@@ -113,7 +113,7 @@ func TestARefusalThatIsOverDistrustsNobody(t *testing.T) {
 }
 
 // A user whose rows are in segments is distrusted as others are: all of them are forgotten.
-func TestARefusalOfAHeavyUserDistrusts(t *testing.T) {
+func TestADismissalOfAHeavyUserDistrusts(t *testing.T) {
 	r := hourly("r", 120, brimline.SumAbs)
 	b := newBench(t, r)
 	for i := range 400 {
@@ -124,10 +124,10 @@ func TestARefusalOfAHeavyUserDistrusts(t *testing.T) {
 	if b.table.read(t).Older.Len() == 0 {
 		t.Fatal("the user has no segments")
 	}
-	b.expect("refused", b.next(refuted(&edge[0])))
-	once := b.next(stillRefuted(&edge[0]))
+	b.expect("dismissed", b.next(dismissed(&edge[0])))
+	once := b.next(stillDismissed(&edge[0]))
 	b.expect("put once more", once, "r edge 400")
-	b.expect("refused", b.next(refuted(&once[0])))
+	b.expect("dismissed", b.next(dismissed(&once[0])))
 	no := disbelieved(&once[0], 500)
 	out := shown(b.next(no))
 	w := b.table.read(t)
@@ -143,17 +143,17 @@ func TestARefusalOfAHeavyUserDistrusts(t *testing.T) {
 // An edge that PostgreSQL shows later than the stream is announced then, once.
 func TestAnEdgeThatPostgreSQLShowsLateIsAnnounced(t *testing.T) {
 	r := hourly("r", 120, brimline.SumAbs)
-	b, edge := refusedEdge(t, r)
+	b, edge := dismissedEdge(t, r)
 	yes := restored(edge)
 	again := b.next(yes)
 	b.expect("announced", again, "r edge 20")
 	b.expect("replayed", b.at(b.offset-1, yes), "r edge 20")
 	b.expect("the same answer once more", b.next(yes))
-	b.next(refuted(&again[0]))
+	b.next(dismissed(&again[0]))
 	b.expect("an answer to the first candidate", b.next(yes))
 	b.expect("and to the second", b.next(restored(&again[0])), "r edge 20")
 
-	// An edge that is not refused is none of these.
+	// An edge that is not dismissed is none of these.
 	b = newBench(t, r)
 	b.next(inserted(put("a", 100, 10)))
 	first := b.next(inserted(put("b", 30, 20)))
@@ -161,21 +161,21 @@ func TestAnEdgeThatPostgreSQLShowsLateIsAnnounced(t *testing.T) {
 	b.expect("a last no before the first", b.next(disbelieved(&first[0], 50)))
 
 	// An edge that is not known any more was announced and forgotten, for all that is known: it stays forgotten.
-	b, edge = refusedEdge(t, r)
+	b, edge = dismissedEdge(t, r)
 	b.st.forget(0, 0)
 	b.expect("forgotten", b.next(restored(edge)))
 }
 
 // A row that is dated ten years ahead and that PostgreSQL does not have: an edge of it has the window's rows forgotten
 // up to it, since nothing else would take it away, and PostgreSQL answers for the user.
-func TestARefusalInTheFutureDoesNotGoRound(t *testing.T) {
+func TestADismissalInTheFutureDoesNotGoRound(t *testing.T) {
 	r := hourly("r", 120, brimline.SumAbs)
 	b := newBench(t, r)
 	years := 10 * 365 * 24 * 60
 	b.written(10, inserted(put("a", 100, 10)))
 	edge := b.written(11, inserted(put("phantom", 200, years)))
 	b.expect("an edge", edge, "r edge 5256000")
-	b.written(12, refuted(&edge[0]))
+	b.written(12, dismissed(&edge[0]))
 	out := b.written(13, disbelieved(&edge[0], 13))
 	if len(out) != 1 || out[0].Kind != brimline.LateCandidate || b.st.w.Floor != edge[0].Edge {
 		t.Fatalf("%q up to %v", shown(out), b.st.w.Floor)
@@ -186,10 +186,10 @@ func TestARefusalInTheFutureDoesNotGoRound(t *testing.T) {
 	b.expect("have their edges", b.written(21, found(r, out[0].Cause, 20)), "r edge 20")
 }
 
-// TestRefusalsRepairByThemselves: the cases of kind B, in which the stream's loss makes an edge that PostgreSQL
-// refuses, with everything that happens on the way in every order that departs at most twice from the plain one. No
+// TestDismissalsRepairByThemselves: the cases of kind B, in which the stream's loss makes an edge that PostgreSQL
+// dismisses, with everything that happens on the way in every order that departs at most twice from the plain one. No
 // command is given.
-func TestRefusalsRepairByThemselves(t *testing.T) {
+func TestDismissalsRepairByThemselves(t *testing.T) {
 	rule := brimline.Rule{ID: "r", Window: 168 * time.Hour, Limit: brimline.Count(3000)}
 	for name, script := range map[string][]write{
 		"a row deleted unseen": {made("a", 2500, 0), unseen(removed("a")), made("b", 2600, 24), made("c", 700, 25)},
@@ -214,9 +214,9 @@ func TestRefusalsRepairByThemselves(t *testing.T) {
 			}
 			distrusts += d.count(brimline.Disbelieved)
 		})
-		t.Logf("%s: %d interleavings, %d refusals that lasted", name, n, distrusts)
+		t.Logf("%s: %d interleavings, %d dismissals that lasted", name, n, distrusts)
 		if distrusts == 0 {
-			t.Errorf("%s: only %d refusals that lasted in %d interleavings", name, distrusts, n)
+			t.Errorf("%s: only %d dismissals that lasted in %d interleavings", name, distrusts, n)
 		}
 	}
 }
@@ -237,10 +237,10 @@ func drawLosses(t *rapid.T) (all []write) {
 	return all
 }
 
-// TestRefusalsDisturbNothing: whatever the stream loses and PostgreSQL shows late, what is asked again and the
+// TestDismissalsDisturbNothing: whatever the stream loses and PostgreSQL shows late, what is asked again and the
 // distrusts that come of it lose and double no edge, beside a distrust by command at the end, which brings what no
-// refusal tells of.
-func TestRefusalsDisturbNothing(t *testing.T) {
+// dismissal tells of.
+func TestDismissalsDisturbNothing(t *testing.T) {
 	lasting, restored := 0, 0
 	rapid.Check(t, func(t *rapid.T) {
 		d := newDoubts(t, drawLosses(t), brimline.Rule{ID: "r", Window: 6 * time.Hour, Limit: brimline.Count(10)},
@@ -250,14 +250,14 @@ func TestRefusalsDisturbNothing(t *testing.T) {
 		lasting += d.count(brimline.Disbelieved)
 		restored += d.count(brimline.Restored)
 	})
-	t.Logf("%d refusals lasted, %d did not", lasting, restored)
+	t.Logf("%d dismissals lasted, %d did not", lasting, restored)
 	if lasting == 0 {
-		t.Error("no refusal lasted")
+		t.Error("no dismissal lasted")
 	}
 }
 
 // TestPostgreSQLThatIsBehindLosesNothing: the stream has all rows, and no place of theirs in PostgreSQL's log. A server
-// that is behind for less than it takes to be believed refuses edges; they are alerted all the same, each once.
+// that is behind for less than it takes to be believed dismisses edges; they are alerted all the same, each once.
 func TestPostgreSQLThatIsBehindLosesNothing(t *testing.T) {
 	restored := 0
 	rapid.Check(t, func(t *rapid.T) {
@@ -271,7 +271,7 @@ func TestPostgreSQLThatIsBehindLosesNothing(t *testing.T) {
 		d.live(t)
 		restored += d.count(brimline.Restored)
 	})
-	t.Logf("%d refusals did not last", restored)
+	t.Logf("%d dismissals did not last", restored)
 	if restored == 0 {
 		t.Error("no edge came late")
 	}

@@ -225,7 +225,7 @@ func BenchmarkVersions(b *testing.B) {
 	}
 }
 
-// BenchmarkReach takes back what PostgreSQL refuted of a user: a row goes, in whose window it all lies. Half of the
+// BenchmarkReach takes back what PostgreSQL dismissed of a user: a row goes, in whose window it all lies. Half of the
 // edges stay, between the others.
 func BenchmarkReach(b *testing.B) {
 	for _, n := range []int{1000, 100_000} {
@@ -245,7 +245,7 @@ func BenchmarkReach(b *testing.B) {
 					w := &brimline.Window{Last: 5, Floor: brimline.MinTime, Rules: []brimline.RuleState{{Rule: r.Fingerprint()}}}
 					w.Rows = append(w.Rows, brimline.RowOf(&row.Row))
 					for i := range n {
-						e := brimline.Edge{Time: minutes(i + 2), Status: brimline.Disproved}
+						e := brimline.Edge{Time: minutes(i + 2), Status: brimline.EdgeDismissed}
 						if i%2 == 1 {
 							e.Status = brimline.Disturbed
 						}

@@ -36,7 +36,7 @@ func (s *step) distrust(upTo brimline.Time) bool {
 	s.forgetUpTo(floor)
 	for i := range s.rules {
 		s.askDoubt(i)
-		s.judge(i, brimline.MinTime, brimline.MaxTime, true, true)
+		s.revise(i, brimline.MinTime, brimline.MaxTime, true, true)
 	}
 	return true
 }

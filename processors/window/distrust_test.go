@@ -41,17 +41,17 @@ type doubts struct {
 	alerts  []string
 	log     []string
 
-	byItself  bool      // refusals are asked again, as verify does
-	noCommand bool      // and there is no distrust by command
-	patient   bool      // nothing lasts
-	again     []refusal // in the order in which they are asked again
+	byItself  bool        // dismissals are asked again, as verify does
+	noCommand bool        // and there is no distrust by command
+	patient   bool        // nothing lasts
+	again     []dismissal // in the order in which they are asked again
 	// partitions: the source has several, so changes of different rows come in any order.
 	partitions bool
 	since      int // edges are promised whose row was written after so many
 }
 
-// refusal is a candidate that PostgreSQL has refuted, with less than the window had.
-type refusal struct {
+// dismissal is a candidate that PostgreSQL has dismissed, with less than the window had.
+type dismissal struct {
 	brimline.Candidate
 	asked int // again
 }
@@ -103,22 +103,22 @@ func (d *doubts) rows(after int) map[string]brimline.Transaction {
 
 // edgesOf are the edges that raise alerts.
 func edgesOf(rows map[string]brimline.Transaction, r *brimline.Rule) (edges []brimline.Time) {
-	for _, at := range rows {
-		var f brimline.Figures
+	var times []brimline.Time
+	for _, row := range rows {
+		times = append(times, row.Time)
+	}
+	return loudOf(times, r, brimline.MinTime, brimline.MaxTime, func(at brimline.Time) (f brimline.Figures) {
 		for _, row := range rows {
 			weight, _ := r.Measure.Weigh(row.Amount)
-			if row.Time < at.Time.Add(-r.Window) || row.Time > at.Time {
+			if row.Time < at.Add(-r.Window) || row.Time > at {
 				continue
 			}
-			if f.Total = f.Total.AddAmount(weight); row.Time < at.Time {
-				f.Before = f.Before.AddAmount(weight)
+			if f.Total = totalWith(r.Measure, f.Total, weight); row.Time < at {
+				f.Before = totalWith(r.Measure, f.Before, weight)
 			}
 		}
-		if f.IsEdge(r.Limit) && !slices.Contains(edges, at.Time) {
-			edges = append(edges, at.Time)
-		}
-	}
-	return loudOf(edges, r, brimline.MinTime, brimline.MaxTime)
+		return f
+	})
 }
 
 // move is something that may happen next; nil where it cannot.
@@ -151,7 +151,7 @@ func (d *doubts) moves() (all []move) {
 	_, above := d.state.w.Above.Next()
 	may("ask above", above && d.state.w.Apart == (brimline.Cause{}) && d.next == len(d.stream), d.askAbove)
 	may("distrust", d.unhealed() && !d.noCommand, d.distrust)
-	may("still refuted", d.lasting() && !d.patient, d.stillRefuted)
+	may("still dismissed", d.lasting() && !d.patient, d.stillDismissed)
 	may("re-ask", d.mayReAsk() && (d.patient && d.shown == len(d.committed) || d.again[0].asked < 3), d.reAsk)
 	may("commit", len(d.script) > 0, d.commit)
 	return all
@@ -199,7 +199,7 @@ func (d *doubts) distrust() {
 		Row: brimline.Transaction{Time: d.clock}})
 }
 
-// reAsk asks about the first refusal again, and puts it behind the others if it stands.
+// reAsk asks about the first dismissal again, and puts it behind the others if it stands.
 func (d *doubts) reAsk() {
 	r := d.again[0]
 	d.again = d.again[1:]
@@ -213,7 +213,7 @@ func (d *doubts) reAsk() {
 	}
 }
 
-// lasting says that the first refusal has stood for a while, for which PostgreSQL has shown all that the stream held
+// lasting says that the first dismissal has stood for a while, for which PostgreSQL has shown all that the stream held
 // then, and that everything of before is folded. Not all that it shows has come by the stream, and it never may.
 func (d *doubts) lasting() bool {
 	return d.mayReAsk() && (d.again[0].asked > 0 || d.again[0].Doubted) && d.next == len(d.stream)
@@ -224,14 +224,14 @@ func (d *doubts) mayReAsk() bool {
 	return len(d.again) > 0 && len(d.answers[brimline.EdgeCandidate]) == 0
 }
 
-func (d *doubts) stillRefuted() {
+func (d *doubts) stillDismissed() {
 	r := d.again[0]
 	d.again = d.again[1:]
-	c := brimline.Change{Kind: brimline.StillRefuted, User: "u", Row: r.Trigger, Rule: r.Rule.Fingerprint(),
+	c := brimline.Change{Kind: brimline.StillDismissed, User: "u", Row: r.Trigger, Rule: r.Rule.Fingerprint(),
 		Source: r.Source, Edges: []brimline.Time{r.Edge}, Cause: r.Cause.Offset}
 	if r.Doubted {
 		d.mustSee = max(d.mustSee, len(d.committed))
-		c.Kind, c.Reason, c.Row = brimline.Disbelieved, brimline.ByRefusals, brimline.Transaction{Time: d.clock}
+		c.Kind, c.Reason, c.Row = brimline.Disbelieved, brimline.ByDismissals, brimline.Transaction{Time: d.clock}
 	}
 	d.stream = append(d.stream, c)
 }
@@ -243,8 +243,8 @@ func (d *doubts) figures(c *brimline.Candidate) (f brimline.Figures) {
 		if row.Time < c.Edge.Add(-c.Rule.Window) || row.Time > c.Edge {
 			continue
 		}
-		if f.Total = f.Total.AddAmount(weight); row.Time < c.Edge {
-			f.Before = f.Before.AddAmount(weight)
+		if f.Total = totalWith(c.Rule.Measure, f.Total, weight); row.Time < c.Edge {
+			f.Before = totalWith(c.Rule.Measure, f.Before, weight)
 		}
 		if counts {
 			f.Count++
@@ -342,10 +342,10 @@ func (d *doubts) verify(kind brimline.CandidateKind) {
 		d.alerts = append(d.alerts, c.ID())
 		return
 	default:
-		answer.Kind, answer.Edges = brimline.Refuted, []brimline.Time{c.Edge}
+		answer.Kind, answer.Edges = brimline.Dismissal, []brimline.Time{c.Edge}
 		if f := d.figures(&c); d.byItself && !f.IsEdge(c.Rule.Limit) && f.Before.Cmp(c.Rule.Limit) <= 0 &&
 			c.Stream.HaveMore(f, c.Rule.Measure) {
-			d.again = append(d.again, refusal{Candidate: c})
+			d.again = append(d.again, dismissal{Candidate: c})
 		}
 	}
 	d.answers[kind] = append(d.answers[kind], answer)
@@ -425,8 +425,9 @@ func TestDistrustRepairs(t *testing.T) {
 		for i := range rapid.IntRange(1, 2).Draw(t, "rules") {
 			rules = append(rules, brimline.Rule{ID: fmt.Sprint("r", i),
 				Window:  time.Duration(rapid.IntRange(1, 8).Draw(t, "window")) * time.Hour,
-				Measure: brimline.Measure(rapid.IntRange(0, 4).Draw(t, "measure")),
-				Limit:   brimline.Count(rapid.Int64Range(0, 12).Draw(t, "limit")), Quiet: drawQuiet(t)})
+				Measure: rapid.SampledFrom(brimline.Measures()).Draw(t, "measure"),
+				Limit:   brimline.Count(rapid.Int64Range(0, 12).Draw(t, "limit"))})
+			drawSilences(t, &rules[i])
 		}
 		d := newDoubts(t, drawWrites(t), rules...)
 		d.live(t)

@@ -16,8 +16,8 @@ func (b *bench) askAgain(n int) []brimline.Candidate {
 	return b.next(brimline.Change{Kind: brimline.AskAgain, Cause: b.st.w.Doubt.Offset, Index: n})
 }
 
-func refuted(c *brimline.Candidate) brimline.Change {
-	return brimline.Change{Kind: brimline.Refuted, Rule: c.Rule.Fingerprint(), Edges: []brimline.Time{c.Edge},
+func dismissed(c *brimline.Candidate) brimline.Change {
+	return brimline.Change{Kind: brimline.Dismissal, Rule: c.Rule.Fingerprint(), Edges: []brimline.Time{c.Edge},
 		Cause: c.Cause.Offset}
 }
 
@@ -33,7 +33,7 @@ func distrusted(t *testing.T, r brimline.Rule) *bench {
 	b.next(put("a", 100, 10))
 	edge := b.next(put("b", 30, 20))
 	b.expect("before", edge, "r edge 20")
-	b.next(refuted(&edge[0]))
+	b.next(dismissed(&edge[0]))
 	out := b.next(upTo(50))
 	b.expect("at once", out, "r late -11..110")
 	b.next(found(r, out[0].Cause))
@@ -96,7 +96,7 @@ func TestAnswersOnTheirWayAreNotBelieved(t *testing.T) {
 		question := b.next(tc.c)
 		// The newer yes comes before the older no.
 		b.expect(tc.what+": known", b.next(found(r, question[0].Cause, 20)))
-		again := b.next(refuted(&out[0]))
+		again := b.next(dismissed(&out[0]))
 		b.expect(tc.what+": asked again", again, "r late 20..20")
 		b.expect(tc.what+": announced", b.next(found(r, again[0].Cause, 20)), "r edge 20")
 		if _, known := b.st.edge(0, edge); !known {

@@ -97,7 +97,7 @@ func (f *Folder) Fold(state *State, in Input) (candidates []brimline.Candidate, 
 	s.alignRules()
 	if mixed { // what was taken away has hidden edges of what is left
 		for i := range s.rules {
-			s.judge(i, brimline.MinTime, brimline.MaxTime, true, true)
+			s.revise(i, brimline.MinTime, brimline.MaxTime, true, true)
 		}
 	}
 	switch in.Change.Kind {
@@ -107,8 +107,8 @@ func (f *Folder) Fold(state *State, in Input) (candidates []brimline.Candidate, 
 		write = s.delete()
 	case brimline.EdgesFound:
 		write = s.edgesFound()
-	case brimline.Refuted:
-		write = s.refuted()
+	case brimline.Dismissal:
+		write = s.dismissed()
 	case brimline.Unjudgeable:
 		write = s.unjudgeable()
 	case brimline.Retry:
@@ -119,7 +119,7 @@ func (f *Folder) Fold(state *State, in Input) (candidates []brimline.Candidate, 
 		write = s.askOnceMore()
 	case brimline.Forget:
 		write = s.forgetUser()
-	case brimline.Restored, brimline.StillRefuted:
+	case brimline.Restored, brimline.StillDismissed:
 		write = s.putOnceMore()
 	case brimline.Disbelieved:
 		write = s.disbelieved()
@@ -210,7 +210,7 @@ func (s *step) doubtEdges() {
 	for i := range s.w.Rules {
 		s.eachEdge(i, brimline.MinTime, brimline.MaxTime, func(e brimline.Edge) (_ brimline.Edge, stays bool) {
 			switch e.Status {
-			case brimline.Disproved, brimline.Unjudged:
+			case brimline.EdgeDismissed, brimline.Unjudged:
 				return e, false
 			case brimline.Announced, brimline.Touched:
 				e.Status = brimline.Disturbed
@@ -261,7 +261,7 @@ func (s *step) alignRules() {
 			continue
 		}
 		rules[i].Quiet = s.quiet(i)
-		known, _ := s.rows.Edges(i, s.judgeable(i), s.judgeable(i), brimline.MaxTime)
+		known, _ := s.rows.Edges(i, s.wholeFrom(i), s.wholeFrom(i), brimline.MaxTime)
 		for _, e := range known {
 			rules[i].Edges = append(rules[i].Edges, brimline.Edge{Time: e.Time, Cause: brimline.Cause{Offset: -1}})
 		}
@@ -296,7 +296,7 @@ func (s *step) quiet(i int) brimline.Time {
 			quiet = min(now, c.Row.Time-1)
 		}
 	}
-	quiet = min(max(quiet, s.rows.NewestUntil(now)), s.judgeable(i)-1)
+	quiet = min(max(quiet, s.rows.NewestUntil(now)), s.wholeFrom(i)-1)
 	if quiet == 0 {
 		quiet = -1
 	}
@@ -348,13 +348,13 @@ func (s *step) upsert() bool {
 	for i := range s.rules {
 		switch {
 		case removed != nil:
-			s.judgeRow(i, removed.Time, true, true)
+			s.reviseRow(i, removed.Time, true, true)
 		case doubted:
-			s.judge(i, first, last.Add(s.rules[i].Reach()), true, true)
+			s.revise(i, first, last.Add(s.rules[i].Reach()), true, true)
 		}
 		weight, _ := s.rules[i].Weigh(row)
 		counts := weight != 0 || removed != nil || unseen
-		s.judgeRow(i, row.Time, counts, removed != nil || unseen || counts && s.rules[i].Unsteady())
+		s.reviseRow(i, row.Time, counts, removed != nil || unseen || counts && s.rules[i].Unsteady())
 	}
 	return true
 }
@@ -376,7 +376,7 @@ func (s *step) delete() bool {
 		s.askLate(i, gone, nil, false)
 	}
 	for i := range s.rules {
-		s.judgeRow(i, gone.Time, true, true)
+		s.reviseRow(i, gone.Time, true, true)
 	}
 	return true
 }
@@ -401,7 +401,7 @@ func (s *step) deleteUnknown() bool {
 		if doubted || above && s.rows.Len() > 0 { // edges are at the times of rows
 			s.askBelow(i, first, last)
 		}
-		write = s.judgeRow(i, t, above || doubted, above || doubted) || write
+		write = s.reviseRow(i, t, above || doubted, above || doubted) || write
 	}
 	return write
 }
@@ -426,26 +426,26 @@ func (s *step) take(found *brimline.Row) *brimline.Transaction {
 	return &was
 }
 
-// judgeRow is judge for the window ends about which a row at t decides, and for all where t is MinTime, not known.
-func (s *step) judgeRow(i int, t brimline.Time, counts, mayFall bool) (changed bool) {
+// reviseRow is revise for the window ends about which a row at t decides, and for all where t is MinTime, not known.
+func (s *step) reviseRow(i int, t brimline.Time, counts, mayFall bool) (changed bool) {
 	to := t.Add(s.rules[i].Reach())
 	if t == brimline.MinTime {
 		to = brimline.MaxTime
 	}
-	return s.judge(i, t, to, counts, mayFall)
+	return s.revise(i, t, to, counts, mayFall)
 }
 
-// judge takes a change to rows that decide about the window ends of rule i in [first, to] to these. Where the change
+// revise takes a change to rows that decide about the window ends of rule i in [first, to] to these. Where the change
 // counts for the rule, or concerns an edge that could not be judged, it looks for new edges. mayFall says that totals
 // may have become lower, or that edges which were silent may be so no more, so that what PostgreSQL said of announced
 // edges may no longer hold.
 // It gives whether it has changed what is known of an edge or a span.
-func (s *step) judge(i int, first, to brimline.Time, counts, mayFall bool) (changed bool) {
+func (s *step) revise(i int, first, to brimline.Time, counts, mayFall bool) (changed bool) {
 	changed, woken := s.reach(i, first, to, mayFall)
 	if !counts && !woken {
 		return changed
 	}
-	retained := s.judgeable(i)
+	retained := s.wholeFrom(i)
 	from := max(first, retained)
 	if from > to {
 		return changed
@@ -464,8 +464,8 @@ func (s *step) judge(i int, first, to brimline.Time, counts, mayFall bool) (chan
 	return changed
 }
 
-// judgeable is the first window end of rule i whose rows are all retained.
-func (s *step) judgeable(i int) brimline.Time {
+// wholeFrom is the first window end of rule i whose rows are all retained.
+func (s *step) wholeFrom(i int) brimline.Time {
 	if s.w.Floor == brimline.MinTime {
 		return brimline.MinTime
 	}
@@ -479,7 +479,7 @@ func (s *step) edgesFound() bool {
 		for _, t := range c.Edges {
 			at, known := s.edge(i, t)
 			switch {
-			case known && s.w.Rules[i].Edges[at].Status != brimline.Disproved &&
+			case known && s.w.Rules[i].Edges[at].Status != brimline.EdgeDismissed &&
 				s.w.Rules[i].Edges[at].Status != brimline.Unjudged:
 				continue
 			case known:
@@ -500,21 +500,21 @@ func (s *step) isQuiet(i int, t brimline.Time) bool {
 	return quiet != 0 && t <= quiet
 }
 
-// refuted takes PostgreSQL's no to an edge. If rows changed while the question
+// dismissed takes PostgreSQL's no to an edge. If rows changed while the question
 // was under way, the edge is judged once more on the rows as they are now.
-func (s *step) refuted() bool {
+func (s *step) dismissed() bool {
 	i, at := s.answeredEdge()
 	if i < 0 {
 		return false
 	}
 	if e := s.w.Rules[i].Edges[at]; e.Status == brimline.Announced || e.Status == brimline.Touched {
-		e.Status = brimline.Disproved
+		e.Status = brimline.EdgeDismissed
 		s.setEdge(i, e)
 		return true
 	}
 	s.forget(i, at)
 	t := s.in.Change.Edges[0]
-	if t < s.judgeable(i) {
+	if t < s.wholeFrom(i) {
 		s.ask(i, t, t, t)
 	} else if figures := s.rows.FiguresAt(i, t); figures.IsEdge(s.rules[i].Limit) {
 		s.announce(i, t, figures)
@@ -555,19 +555,19 @@ func (s *step) announcement(i int, t brimline.Time, figures brimline.Figures) br
 
 func (s *step) emit(i int, t brimline.Time, cause brimline.Cause, figures brimline.Figures) {
 	var clears brimline.Time
-	if t >= s.judgeable(i) {
+	if t >= s.wholeFrom(i) {
 		clears, _ = s.rows.ClearsAt(i, t)
 	}
 	s.out = append(s.out, brimline.Candidate{
 		Kind: brimline.EdgeCandidate, User: s.in.Change.User, Scale: s.scale, Rule: s.rules[i].Rule, Edge: t,
 		Trigger: s.in.Change.Row, Source: s.in.Change.Source, After: s.after(), Stream: figures,
 		Newest: s.rows.NewestAt(i, t, newestShown), Cause: cause,
-		Doubted: s.in.Change.Kind == brimline.StillRefuted, Later: s.later(i, t, cause),
+		Doubted: s.in.Change.Kind == brimline.StillDismissed, Later: s.later(i, t, cause),
 		ClearsAt: clears,
 	})
 }
 
-// mostLater is how many later edges a candidate names. Those that are refused or were never asked about are passed
+// mostLater is how many later edges a candidate names. Those that are dismissed or were never asked about are passed
 // over, as long as they are few.
 const (
 	mostLater  = 32
@@ -589,7 +589,7 @@ func (s *step) later(i int, t brimline.Time, cause brimline.Cause) (edges []brim
 		case len(edges) == mostLater:
 			return edges
 		case e.Cause.Offset < 0 || e.Cause.Compare(cause) >= 0:
-		case e.Status == brimline.Disproved || e.Status == brimline.Unjudged:
+		case e.Status == brimline.EdgeDismissed || e.Status == brimline.Unjudged:
 		default:
 			edges = append(edges, e.Time)
 		}

@@ -42,12 +42,12 @@ func (w *world) figures(r *brimline.Rule, at brimline.Time) (f brimline.Figures,
 		if row.Time < at.Add(-r.Window) || row.Time > at {
 			continue
 		}
-		f.Total = f.Total.AddAmount(weight)
+		f.Total = totalWith(r.Measure, f.Total, weight)
 		if counts {
 			f.Count++
 		}
 		if row.Time < at {
-			f.Before = f.Before.AddAmount(weight)
+			f.Before = totalWith(r.Measure, f.Before, weight)
 		} else {
 			rows++
 		}
@@ -55,36 +55,76 @@ func (w *world) figures(r *brimline.Rule, at brimline.Time) (f brimline.Figures,
 	return f, rows
 }
 
+// totalWith is a total with one row more.
+func totalWith(m brimline.Measure, total brimline.Total, weight brimline.Amount) brimline.Total {
+	if m == brimline.Max {
+		if weight.Total().Cmp(total) > 0 {
+			return weight.Total()
+		}
+		return total
+	}
+	return total.AddAmount(weight)
+}
+
 // edges are those that raise alerts.
 func (w *world) edges(r *brimline.Rule, from, to brimline.Time) []brimline.Time {
 	var all []brimline.Time
 	for i := range w.table {
-		t := w.table[i].Time
-		if f, _ := w.figures(r, t); f.IsEdge(r.Limit) && !slices.Contains(all, t) {
-			all = append(all, t)
-		}
+		all = append(all, w.table[i].Time)
 	}
-	return loudOf(all, r, from, to)
+	return loudOf(all, r, from, to, func(t brimline.Time) brimline.Figures {
+		f, _ := w.figures(r, t)
+		return f
+	})
 }
 
-// loudOf are those of all edges that raise alerts, in [from, to] and in order.
-func loudOf(all []brimline.Time, r *brimline.Rule, from, to brimline.Time) (loud []brimline.Time) {
-	for _, t := range all {
-		silent := slices.ContainsFunc(all, func(o brimline.Time) bool { return o < t && t <= o.Add(r.Quiet) })
+// loudOf are the edges that raise alerts, in [from, to] and in order. times are all row times.
+func loudOf(
+	times []brimline.Time, r *brimline.Rule, from, to brimline.Time, at func(brimline.Time) brimline.Figures,
+) (loud []brimline.Time) {
+	slices.Sort(times)
+	var edges, low, high []brimline.Time
+	for _, t := range slices.Compact(times) {
+		f := at(t)
+		if f.IsEdge(r.Limit) {
+			edges = append(edges, t)
+		}
+		if f.Before.Cmp(r.Rearm) <= 0 {
+			low = append(low, t)
+		}
+		if f.Total.Cmp(r.Limit) > 0 {
+			high = append(high, t)
+		}
+	}
+	for _, t := range edges {
+		silent := slices.ContainsFunc(edges, func(o brimline.Time) bool { return o < t && t <= o.Add(r.Quiet) })
+		if r.Rearms {
+			latest := func(in []brimline.Time, before brimline.Time) brimline.Time {
+				n, _ := slices.BinarySearch(in, before)
+				if n == 0 {
+					return brimline.MinTime
+				}
+				return in[n-1]
+			}
+			silent = latest(low, t+1) <= latest(high, t)
+		}
 		if from <= t && t <= to && !silent {
 			loud = append(loud, t)
 		}
 	}
-	slices.Sort(loud)
 	return loud
 }
 
-// drawQuiet makes half of the rules quiet.
-func drawQuiet(t *rapid.T) time.Duration {
-	if rapid.Bool().Draw(t, "is not quiet") {
-		return 0
+// drawSilences makes a third of the rules quiet, and a third rearm.
+func drawSilences(t *rapid.T, r *brimline.Rule) {
+	switch limit, _ := r.Limit.Int64(); rapid.IntRange(0, 2).Draw(t, "silences") {
+	case 1:
+		r.Quiet = time.Duration(rapid.IntRange(1, 24).Draw(t, "quiet")) * time.Hour
+	case 2:
+		if !r.Measure.Shrinks() {
+			r.Rearms, r.Rearm = true, brimline.Count(rapid.Int64Range(0, limit).Draw(t, "rearm"))
+		}
 	}
-	return time.Duration(rapid.IntRange(1, 24).Draw(t, "quiet")) * time.Hour
 }
 
 // folded folds a message and writes the state, which is read back from the table now and then.
@@ -147,7 +187,7 @@ func (w *world) verify() {
 				w.onAlert(c)
 			}
 		} else {
-			answer.Kind, answer.Edges, answer.Cause = brimline.Refuted, []brimline.Time{c.Edge}, c.Cause.Offset
+			answer.Kind, answer.Edges, answer.Cause = brimline.Dismissal, []brimline.Time{c.Edge}, c.Cause.Offset
 		}
 		if len(answer.Edges) > 0 {
 			w.stream = append(w.stream, answer)
@@ -172,12 +212,13 @@ func drawWorld(t *rapid.T) *world {
 	for i := range rapid.IntRange(1, 5).Draw(t, "rules") {
 		r := brimline.Rule{
 			ID: "r" + strconv.Itoa(i), Window: time.Duration(hours.Draw(t, "window")) * time.Hour,
-			Measure: brimline.Measure(rapid.IntRange(0, 4).Draw(t, "measure")), Quiet: drawQuiet(t),
+			Measure: rapid.SampledFrom(brimline.Measures()).Draw(t, "measure"),
 		}
 		r.Limit = brimline.Amount(rapid.Int64Range(0, 60).Draw(t, "limit")).Total()
 		if r.Measure == brimline.CountAll {
 			r.Limit = brimline.Count(rapid.Int64Range(0, 4).Draw(t, "count"))
 		}
+		drawSilences(t, &r)
 		w.set.Rules = append(w.set.Rules, r)
 		w.compiled = append(w.compiled, sliding.Rule{Rule: r, Fingerprint: r.Fingerprint()})
 	}
@@ -262,24 +303,24 @@ func TestFoldAppliesUpdatesAndDeletes(t *testing.T) {
 	})
 }
 
-func TestRefutedEdgeComesBack(t *testing.T) {
+func TestDismissedEdgeComesBack(t *testing.T) {
 	r := brimline.Rule{ID: "net", Window: time.Hour, Limit: brimline.Count(10), Measure: brimline.Sum}
 	f := NewFolder(&brimline.RuleSet{Rules: []brimline.Rule{r}}, []sliding.Rule{{Rule: r, Fingerprint: r.Fingerprint()}}, time.Hour)
 	at := brimline.TimeOf(time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC))
 	upsert := func(id string, amount brimline.Amount, t brimline.Time) brimline.Change {
 		return brimline.Change{Kind: brimline.Upsert, User: "u", Row: brimline.Transaction{ID: id, User: "u", Amount: amount, Time: t}}
 	}
-	refuted := brimline.Change{Kind: brimline.Refuted, User: "u", Rule: r.Fingerprint(), Edges: []brimline.Time{at}, Cause: 0}
+	dismissed := brimline.Change{Kind: brimline.Dismissal, User: "u", Rule: r.Fingerprint(), Edges: []brimline.Time{at}, Cause: 0}
 	changed := upsert("2", 1, at-1)
 	for _, tc := range []struct {
 		name   string
 		stream []brimline.Change
 		want   []int64 // offsets that raise the candidate
 	}{
-		{"a refuted edge stays quiet", []brimline.Change{upsert("1", 11, at), refuted, upsert("2", -1, at+1)}, []int64{0}},
-		{"the no comes first", []brimline.Change{upsert("1", 11, at), refuted, changed}, []int64{0, 2}},
-		{"the change comes first", []brimline.Change{upsert("1", 11, at), changed, refuted}, []int64{0, 2}},
-		{"an old no means nothing", []brimline.Change{upsert("1", 11, at), refuted, changed, refuted, upsert("3", 0, at-2)}, []int64{0, 2}},
+		{"a dismissed edge stays quiet", []brimline.Change{upsert("1", 11, at), dismissed, upsert("2", -1, at+1)}, []int64{0}},
+		{"the no comes first", []brimline.Change{upsert("1", 11, at), dismissed, changed}, []int64{0, 2}},
+		{"the change comes first", []brimline.Change{upsert("1", 11, at), changed, dismissed}, []int64{0, 2}},
+		{"an old no means nothing", []brimline.Change{upsert("1", 11, at), dismissed, changed, dismissed, upsert("3", 0, at-2)}, []int64{0, 2}},
 	} {
 		w, got := f.NewState("u", nil, nil, 0), []int64(nil)
 		for i := range tc.stream {

@@ -68,7 +68,7 @@ func TestForgetLeavesNothing(t *testing.T) {
 	// What PostgreSQL still says of the rows from before.
 	for _, late := range []brimline.Change{
 		found(r, brimline.Cause{Offset: asked, Index: -1}, 30, 60),
-		{Kind: brimline.Refuted, Rule: r.Fingerprint(), Edges: []brimline.Time{minutes(2)}, Cause: 3},
+		{Kind: brimline.Dismissal, Rule: r.Fingerprint(), Edges: []brimline.Time{minutes(2)}, Cause: 3},
 		{Kind: brimline.Unjudgeable, Rule: r.Fingerprint(), Edges: []brimline.Time{minutes(2)}, Cause: 3},
 		{Kind: brimline.Unjudgeable, Rule: r.Fingerprint(), Edges: []brimline.Time{minutes(2), minutes(62)}, Cause: asked},
 		{Kind: brimline.AskAgain, Cause: asked - 1, Index: 1},

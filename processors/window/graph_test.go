@@ -125,7 +125,7 @@ func TestGraphIsInTheTopology(t *testing.T) {
 		}
 		for what, of := range map[string]struct {
 			graph goka.Edges
-			data  []processors.Edge
+			data  []processors.Stream
 		}{"in": {graph.InputStreams(), stage.In}, "out": {graph.OutputStreams(), stage.Out}} {
 			var is, said []string
 			for _, e := range of.graph {

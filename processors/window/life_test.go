@@ -34,21 +34,21 @@ type life struct {
 
 	rows map[string]*fact // PostgreSQL's table, by id
 
-	sources [][]event // what is still to come of each partition of the source topic
-	heard   []bool    // what was heard of since the last start
-	stream  []message
-	next    int // offset of the next message to fold
-	task    *task
-	table   map[string][]byte
-	earlier []map[string][]byte // what the table was before each message
-	sweeps  []int               // offsets of the sweeps that were folded: no crash goes back beyond the last but one
-	sent    []brimline.Candidate
-	arrived [2][]brimline.Candidate // in the topics of candidates and of questions, not yet with verify
-	mark    [2]brimline.Cause       // of each
-	closed  [2]int                  // users' questions that were answered
-	letters []brimline.Candidate
-	refused []brimline.Candidate // and not yet asked about again for the last time
-	last    map[brimline.ChangeKind]int
+	sources   [][]event // what is still to come of each partition of the source topic
+	heard     []bool    // what was heard of since the last start
+	stream    []message
+	next      int // offset of the next message to fold
+	task      *task
+	table     map[string][]byte
+	earlier   []map[string][]byte // what the table was before each message
+	sweeps    []int               // offsets of the sweeps that were folded: no crash goes back beyond the last but one
+	sent      []brimline.Candidate
+	arrived   [2][]brimline.Candidate // in the topics of candidates and of questions, not yet with verify
+	mark      [2]brimline.Cause       // of each
+	closed    [2]int                  // users' questions that were answered
+	letters   []brimline.Candidate
+	dismissed []brimline.Candidate // and not yet asked about again for the last time
+	last      map[brimline.ChangeKind]int
 
 	alerts    []string
 	late      []*fact         // hidden rows that were repaired below the history
@@ -89,12 +89,12 @@ func (l *life) figures(user string, r *brimline.Rule, at brimline.Time) (f briml
 			continue
 		}
 		weight, counts := r.Measure.Weigh(row.Amount)
-		f.Total = f.Total.AddAmount(weight)
+		f.Total = totalWith(r.Measure, f.Total, weight)
 		if counts {
 			f.Count++
 		}
 		if row.Time < at {
-			f.Before = f.Before.AddAmount(weight)
+			f.Before = totalWith(r.Measure, f.Before, weight)
 		} else {
 			there = true
 		}
@@ -111,12 +111,12 @@ func (l *life) edges(user string, r *brimline.Rule, from, to brimline.Time) (tim
 		if row.bad {
 			return nil, errors.New("NaN")
 		}
-		if f, there, _ := l.figures(user, r, row.Time); row.Time >= from.Add(-r.Quiet) && there && f.IsEdge(r.Limit) &&
-			!slices.Contains(times, row.Time) {
-			times = append(times, row.Time)
-		}
+		times = append(times, row.Time)
 	}
-	return loudOf(times, r, from, to), nil
+	return loudOf(times, r, from, to, func(t brimline.Time) brimline.Figures {
+		f, _, _ := l.figures(user, r, t)
+		return f
+	}), nil
 }
 
 // memory is the table's storage.
@@ -360,9 +360,9 @@ func (l *life) verify(way, most int) {
 			var f brimline.Figures
 			var there bool
 			f, there, err = l.figures(c.User, &c.Rule, c.Edge)
-			answer.Kind = brimline.Refuted
+			answer.Kind = brimline.Dismissal
 			is := err == nil && there && f.IsEdge(c.Rule.Limit)
-			if is && c.Rule.Quiet > 0 {
+			if is && c.Rule.Silences() {
 				answer.Edges, err = l.edges(c.User, &c.Rule, c.Edge, c.Edge)
 			}
 			if is && err == nil && len(answer.Edges) > 0 {
@@ -371,7 +371,7 @@ func (l *life) verify(way, most int) {
 			}
 			answer.Edges = []brimline.Time{c.Edge}
 			if err == nil && !is {
-				l.refused = append(l.refused, *c)
+				l.dismissed = append(l.dismissed, *c)
 			}
 		}
 		if err != nil {
@@ -416,12 +416,12 @@ func (l *life) distrust(user string) {
 	l.stream = append(l.stream, message{user, change})
 }
 
-// reAsk says PostgreSQL's last word about an edge that it refused. That it comes too early, or that the window has no
+// reAsk says PostgreSQL's last word about an edge that it dismissed. That it comes too early, or that the window has no
 // more than PostgreSQL, costs questions, and nothing else.
 func (l *life) reAsk(n int) {
-	c := l.refused[n]
-	l.refused = slices.Delete(l.refused, n, n+1)
-	change := brimline.Change{Kind: brimline.Disbelieved, User: c.User, Reason: brimline.ByRefusals, Source: c.Source,
+	c := l.dismissed[n]
+	l.dismissed = slices.Delete(l.dismissed, n, n+1)
+	change := brimline.Change{Kind: brimline.Disbelieved, User: c.User, Reason: brimline.ByDismissals, Source: c.Source,
 		Row:  brimline.Transaction{Time: hour * brimline.Time(rapid.IntRange(0, 2000).Draw(l.t, "now"))},
 		Rule: c.Rule.Fingerprint(), Edges: []brimline.Time{c.Edge}, Cause: c.Cause.Offset}
 	f, there, err := l.figures(c.User, &c.Rule, c.Edge)
@@ -432,7 +432,7 @@ func (l *life) reAsk(n int) {
 	case there && f.IsEdge(c.Rule.Limit):
 		change.Kind, change.Reason, change.Row = brimline.Restored, "", c.Trigger
 	case rapid.Bool().Draw(l.t, "first"):
-		change.Kind, change.Reason, change.Row = brimline.StillRefuted, "", c.Trigger
+		change.Kind, change.Reason, change.Row = brimline.StillDismissed, "", c.Trigger
 	}
 	l.last[change.Kind]++
 	l.stream = append(l.stream, message{c.User, change})
@@ -479,8 +479,8 @@ func (l *life) check(mayRepeat bool) {
 func (l *life) String() string {
 	var b strings.Builder
 	for _, r := range l.set.Rules {
-		fmt.Fprintf(&b, "rule %s: %v %s > %s, quiet %v, fingerprint %x\n", r.ID, r.Window, r.Measure,
-			r.Limit.Format(0), r.Quiet, r.Fingerprint())
+		fmt.Fprintf(&b, "rule %s: %v %s > %s, quiet %v, rearms %v at %s, fingerprint %x\n", r.ID, r.Window,
+			r.Measure, r.Limit.Format(0), r.Quiet, r.Rearms, r.Rearm.Format(0), r.Fingerprint())
 	}
 	fmt.Fprintf(&b, "history %v, edges %v longer\n", l.set.Retention(), l.keep)
 	hours := func(t brimline.Time) string { return fmt.Sprint(int64(t / hour)) }
@@ -505,11 +505,12 @@ func drawLife(t *rapid.T, inOrder bool) *life {
 	for i := range rapid.IntRange(1, 3).Draw(t, "rules") {
 		r := brimline.Rule{ID: "r" + strconv.Itoa(i),
 			Window:  time.Duration(rapid.IntRange(1, 12).Draw(t, "window")) * time.Hour,
-			Measure: brimline.Measure(rapid.IntRange(0, 4).Draw(t, "measure")),
-			Limit:   brimline.Count(rapid.Int64Range(0, 50).Draw(t, "limit")), Quiet: drawQuiet(t)}
+			Measure: rapid.SampledFrom(brimline.Measures()).Draw(t, "measure"),
+			Limit:   brimline.Count(rapid.Int64Range(0, 50).Draw(t, "limit"))}
 		if r.Measure == brimline.CountAll {
 			r.Limit = brimline.Count(rapid.Int64Range(0, 3).Draw(t, "count"))
 		}
+		drawSilences(t, &r)
 		l.set.Rules = append(l.set.Rules, r)
 		l.compiled = append(l.compiled, sliding.Rule{Rule: r, Fingerprint: r.Fingerprint()})
 	}
@@ -662,8 +663,8 @@ func testLife(t *testing.T, inOrder bool) {
 					l.distrust(fmt.Sprint("u", rapid.IntRange(0, 3).Draw(t, "distrusted")))
 				}
 			case 14:
-				for range min(len(l.refused), rapid.IntRange(1, 4).Draw(t, "asked again")) * min(left, 1) {
-					l.reAsk(rapid.IntRange(0, len(l.refused)-1).Draw(t, "refused"))
+				for range min(len(l.dismissed), rapid.IntRange(1, 4).Draw(t, "asked again")) * min(left, 1) {
+					l.reAsk(rapid.IntRange(0, len(l.dismissed)-1).Draw(t, "dismissed"))
 				}
 			}
 		}
@@ -682,7 +683,7 @@ func testLife(t *testing.T, inOrder bool) {
 		rapid.Check(t, live)
 	}
 	seen := fmt.Sprintf("%d users were swept, %d candidates died, %d alerts, %d answers about rows near the newest, "+
-		"%d about older ones, %d refusals lasted, %d did not", swept, died, repeated, near, apart, lasting, restored)
+		"%d about older ones, %d dismissals lasted, %d did not", swept, died, repeated, near, apart, lasting, restored)
 	t.Log(seen)
 	if nothing() {
 		t.Errorf("nothing to see: %s", seen)

@@ -37,11 +37,11 @@ var effectNames = [effects]string{changed: "changed", nothing: "nothing", replay
 
 var changeKinds = map[brimline.ChangeKind]string{
 	brimline.Upsert: "upsert", brimline.Delete: "delete", brimline.Truncate: "truncate",
-	brimline.EdgesFound: "edges_found", brimline.Refuted: "refuted", brimline.Sweep: "sweep",
+	brimline.EdgesFound: "edges_found", brimline.Dismissal: "refuted", brimline.Sweep: "sweep",
 	brimline.Unjudgeable: "unjudgeable", brimline.Retry: "retry",
 	brimline.Distrust: "distrust", brimline.AskAgain: "ask_again", brimline.AskAbove: "ask_above",
 	brimline.Forget:   "forget",
-	brimline.Restored: "restored", brimline.StillRefuted: "still_refuted", brimline.Disbelieved: "disbelieved",
+	brimline.Restored: "restored", brimline.StillDismissed: "still_refuted", brimline.Disbelieved: "disbelieved",
 }
 
 // NewMetrics registers the stage's metrics with r, counters at zero.
@@ -93,8 +93,8 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		Help: "Users distrusted, by reason: their rows were forgotten, and PostgreSQL answers for them.",
 	}, []string{"reason"})
 	m.distrusts = map[brimline.DistrustReason]prometheus.Counter{
-		brimline.ByCommand:  distrusts.WithLabelValues(string(brimline.ByCommand)),
-		brimline.ByRefusals: distrusts.WithLabelValues(string(brimline.ByRefusals)),
+		brimline.ByCommand:    distrusts.WithLabelValues(string(brimline.ByCommand)),
+		brimline.ByDismissals: distrusts.WithLabelValues(string(brimline.ByDismissals)),
 	}
 	m.distrusted = prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "brimline_window_distrusted_users",

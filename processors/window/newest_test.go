@@ -13,7 +13,7 @@ import (
 // TestQuestionsWaitForAllThatIsFolded: the stream loses nothing, but rows come from several partitions in any order,
 // and
 // PostgreSQL shows a transaction long after the stream has told of it. An edge may be made by a row that is shown and
-// one that is not, whichever comes last. Each edge is alerted, once; what is refused is not asked again here.
+// one that is not, whichever comes last. Each edge is alerted, once; what is dismissed is not asked again here.
 func TestQuestionsWaitForAllThatIsFolded(t *testing.T) {
 	edges := 0
 	rapid.Check(t, func(t *rapid.T) {

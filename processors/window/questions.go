@@ -134,7 +134,7 @@ func (s *step) stirIfAsked() bool {
 // before, belongs to, whose rows are not all retained. Before is nil where there is none, unseen says that it is not
 // known.
 func (s *step) askLate(i int, row, before *brimline.Transaction, unseen bool) {
-	first := s.judgeable(i)
+	first := s.wholeFrom(i)
 	from, last := brimline.MaxTime, brimline.MinTime
 	for _, r := range []*brimline.Transaction{row, before} {
 		if r == nil || r.Time >= first {
@@ -150,7 +150,7 @@ func (s *step) askLate(i int, row, before *brimline.Transaction, unseen bool) {
 // askBelow asks for the edges at those window ends of rule i, among the ones about which rows from one time to another
 // decide, whose rows are not all retained.
 func (s *step) askBelow(i int, from, last brimline.Time) {
-	if first := s.judgeable(i); from < first && from <= last {
+	if first := s.wholeFrom(i); from < first && from <= last {
 		s.ask(i, from, min(last.Add(s.rules[i].Reach()), first-1), last)
 	}
 }
@@ -162,8 +162,8 @@ func (s *step) askAgain() {
 		switch c.Kind {
 		case brimline.Upsert, brimline.Delete:
 			s.askLateAgain(i)
-		case brimline.Refuted:
-			if s.rules[i].Fingerprint == c.Rule && len(c.Edges) == 1 && c.Edges[0] < s.judgeable(i) {
+		case brimline.Dismissal:
+			if s.rules[i].Fingerprint == c.Rule && len(c.Edges) == 1 && c.Edges[0] < s.wholeFrom(i) {
 				s.ask(i, c.Edges[0], c.Edges[0], c.Edges[0])
 			}
 		case brimline.Distrust, brimline.AskAgain:
@@ -214,7 +214,7 @@ func (s *step) askLateAgain(i int) {
 }
 
 // reach goes through what is known of rule i's edges in [from, to], whose windows a change to rows belongs to. Rows
-// were removed or lowered if mayFall: an edge that PostgreSQL refuted may have come back, and one that it is being
+// were removed or lowered if mayFall: an edge that PostgreSQL dismissed may have come back, and one that it is being
 // asked about may be judged on the old rows. woken says that an edge is forgotten, so that it is found if it is
 // there.
 //
@@ -226,8 +226,8 @@ func (s *step) reach(i int, from, to brimline.Time, mayFall bool) (changed, woke
 		s.eachEdge(i, from, to, func(e brimline.Edge) (_ brimline.Edge, stays bool) {
 			switch {
 			case e.Cause.Offset == s.in.Offset: // found by this message, on the rows as they are now
-			case e.Status == brimline.Disproved && mayFall || e.Status == brimline.Unjudged:
-				if e.Status == brimline.Unjudged && e.Time < s.judgeable(i) {
+			case e.Status == brimline.EdgeDismissed && mayFall || e.Status == brimline.Unjudged:
+				if e.Status == brimline.Unjudged && e.Time < s.wholeFrom(i) {
 					s.merge(i, brimline.Span{From: e.Time, Until: e.Time})
 				}
 				changed, woken = true, true

@@ -201,7 +201,7 @@ func TestAnswersMakeNoUsers(t *testing.T) {
 	}
 }
 
-// A question that is put again after a refusal waits for every change that reached its edge meanwhile, also where an
+// A question that is put again after a dismissal waits for every change that reached its edge meanwhile, also where an
 // earlier one had reached it already.
 func TestAQuestionPutAgainWaitsForTheNewestChange(t *testing.T) {
 	r := hourly("r", 100, brimline.SumAbs)
@@ -214,9 +214,9 @@ func TestAQuestionPutAgainWaitsForTheNewestChange(t *testing.T) {
 	b.expect("an edge", out, "r edge 30")
 	at(2, gone("a", 30))
 	at(3, put("b", 200, 30))
-	refuted := brimline.Change{Kind: brimline.Refuted, Rule: r.Fingerprint(), Edges: []brimline.Time{minutes(30)},
+	dismissed := brimline.Change{Kind: brimline.Dismissal, Rule: r.Fingerprint(), Edges: []brimline.Time{minutes(30)},
 		Cause: out[0].Cause.Offset}
-	out = at(1, refuted)
+	out = at(1, dismissed)
 	b.expect("once more", out, "r edge 30")
 	if lsn := out[0].After.LSN; lsn != 3 {
 		t.Errorf("PostgreSQL is asked once it shows LSN %d, want 3", lsn)

@@ -105,25 +105,25 @@ func TestReplayUnderMoreRulesKeepsCauses(t *testing.T) {
 	}
 }
 
-func TestReplayAsksAgainWhatARefusalAsked(t *testing.T) {
+func TestReplayAsksAgainWhatADismissalAsked(t *testing.T) {
 	r := hourly("r", 100, brimline.Sum)
 	b := newBench(t, r)
 	b.next(put("1", 110, 10))
 	b.next(put("2", -1, 5))  // disturbs the edge while it is being asked about
 	b.next(put("3", 1, 100)) // and moves the floor past its window
-	refuted := brimline.Change{Kind: brimline.Refuted, Rule: r.Fingerprint(), Edges: []brimline.Time{minutes(10)}, Cause: 0}
-	first := causes(b.next(refuted))
-	again := causes(b.at(b.offset-1, refuted))
+	dismissed := brimline.Change{Kind: brimline.Dismissal, Rule: r.Fingerprint(), Edges: []brimline.Time{minutes(10)}, Cause: 0}
+	first := causes(b.next(dismissed))
+	again := causes(b.at(b.offset-1, dismissed))
 	if first["late r"].Offset != 3 || again["late r"] != first["late r"] {
 		t.Errorf("first %v, again %v", first, again)
 	}
 }
 
-func TestTruncationMakesRefutedEdgesEligible(t *testing.T) {
+func TestTruncationMakesDismissedEdgesEligible(t *testing.T) {
 	r := hourly("r", 100, brimline.SumAbs)
 	b := newBench(t, r)
 	b.next(put("1", 110, 10))
-	b.next(brimline.Change{Kind: brimline.Refuted, Rule: r.Fingerprint(), Edges: []brimline.Time{minutes(10)}, Cause: 0})
+	b.next(brimline.Change{Kind: brimline.Dismissal, Rule: r.Fingerprint(), Edges: []brimline.Time{minutes(10)}, Cause: 0})
 	c := put("2", 110, 10)
 	out := b.input(Input{Change: &c, Offset: 5, TruncatedAt: 4})
 	if len(out) != 1 || out[0].Kind != brimline.EdgeCandidate {

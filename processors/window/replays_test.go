@@ -25,7 +25,7 @@ func TestReplaysAskWhatWasAskedFirst(t *testing.T) {
 		for i := range rapid.IntRange(1, 3).Draw(t, "rules") {
 			r := brimline.Rule{ID: "r" + strconv.Itoa(i),
 				Window:  time.Duration(rapid.IntRange(1, 8).Draw(t, "window")) * time.Hour,
-				Measure: brimline.Measure(rapid.IntRange(0, 4).Draw(t, "measure")),
+				Measure: rapid.SampledFrom(brimline.Measures()).Draw(t, "measure"),
 				Limit:   brimline.Count(rapid.Int64Range(0, 30).Draw(t, "limit"))}
 			h.set.Rules = append(h.set.Rules, r)
 			h.compiled = append(h.compiled, sliding.Rule{Rule: r, Fingerprint: r.Fingerprint()})
@@ -107,7 +107,7 @@ func (h *replays) answer(way int) *brimline.Change {
 	}
 	switch {
 	case c.Kind == brimline.EdgeCandidate:
-		a.Kind = brimline.Refuted
+		a.Kind = brimline.Dismissal
 	default:
 		a.Kind, a.Index, a.Edges, a.Apart = brimline.EdgesFound, c.Cause.Index, nil, c.Apart
 		for at := c.Edge; at <= c.Until; at += hour {

@@ -117,7 +117,7 @@ func TestTruncatesAmongPartitions(t *testing.T) {
 					alerts[e.Edge]++
 					continue
 				}
-				answers = append(answers, brimline.Change{Kind: brimline.Refuted, User: "u", Rule: e.Rule.Fingerprint(),
+				answers = append(answers, brimline.Change{Kind: brimline.Dismissal, User: "u", Rule: e.Rule.Fingerprint(),
 					Edges: []brimline.Time{e.Edge}, Cause: e.Cause.Offset})
 			}
 			if rapid.IntRange(0, 9).Draw(t, "reload") == 0 {

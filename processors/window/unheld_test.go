@@ -20,10 +20,10 @@ func updated(id string, amount brimline.Amount, minute int) brimline.Change {
 	return c
 }
 
-// refused is PostgreSQL's no to a candidate.
-func refused(c brimline.Candidate) brimline.Change {
+// dismissedWith is the dismissal of a candidate, with the row that brought it about.
+func dismissedWith(c brimline.Candidate) brimline.Change {
 	rule := c.Rule
-	return brimline.Change{Kind: brimline.Refuted, Rule: rule.Fingerprint(), Edges: []brimline.Time{c.Edge},
+	return brimline.Change{Kind: brimline.Dismissal, Rule: rule.Fingerprint(), Edges: []brimline.Time{c.Edge},
 		Cause: c.Cause.Offset, Row: c.Trigger}
 }
 
@@ -39,7 +39,7 @@ func TestARowThatWasNotTakenInHidesNoEdgeForLong(t *testing.T) {
 	} {
 		for _, race := range []bool{false, true} {
 			b, edges := nanCandidate(t, sum)
-			no := refused(only(t, edges))
+			no := dismissedWith(only(t, edges))
 			var got []brimline.Candidate
 			if race { // the repair is folded while the answer is on its way
 				b.expect(name+", in the race", b.next(repair))
@@ -75,7 +75,7 @@ func TestARowThatWasNotTakenInIsAskedAboutBelowTheHistory(t *testing.T) {
 		b.next(put("0", 1, 9))
 		b.next(put("2", 2000, 14))
 		edge := only(t, b.next(put("3", 1500, 30)))
-		b.next(refused(edge))
+		b.next(dismissedWith(edge))
 		b.next(put("4", 1, 75)) // the row at 9 falls out
 		if floor := b.table.read(t).Floor; floor != minutes(9) {
 			t.Fatalf("a floor at %v", floor)

@@ -49,7 +49,7 @@ func (s *step) unjudgeable() bool {
 		return true
 	}
 	s.forget(i, at) // rows have come since, perhaps those that can be judged
-	if t < s.judgeable(i) {
+	if t < s.wholeFrom(i) {
 		s.askSpan(i, brimline.Span{From: t, Until: t})
 	} else if figures := s.rows.FiguresAt(i, t); figures.IsEdge(s.rules[i].Limit) {
 		s.announce(i, t, figures)
@@ -59,7 +59,7 @@ func (s *step) unjudgeable() bool {
 
 // diedUnknown takes up the dead candidate of an edge that is not known any more.
 func (s *step) diedUnknown(i int, t brimline.Time) bool {
-	if t < s.judgeable(i) {
+	if t < s.wholeFrom(i) {
 		s.died(i, brimline.Span{From: t, Until: t})
 		return true
 	}
@@ -122,7 +122,7 @@ func (s *step) retry() bool {
 	if at, known := s.edge(i, from); len(c.Edges) == 1 && known && s.w.Rules[i].Edges[at].Status == brimline.Unjudged {
 		changed = true
 		s.forget(i, at)
-		if figures := s.rows.FiguresAt(i, from); from >= s.judgeable(i) && figures.IsEdge(s.rules[i].Limit) {
+		if figures := s.rows.FiguresAt(i, from); from >= s.wholeFrom(i) && figures.IsEdge(s.rules[i].Limit) {
 			s.announce(i, from, figures)
 		} else {
 			s.askSpan(i, brimline.Span{From: from, Until: from})

@@ -1,0 +1,86 @@
+package sliding
+
+import "github.com/brimline/brimline"
+
+// Gauge is a rule's total of rows that enter and leave in time order.
+type Gauge struct {
+	rule   *Rule
+	sum    brimline.Total
+	counts int64
+	// largest, of Max, are the weights that no later one is above, in their order: the first is the total.
+	largest []brimline.Amount
+}
+
+// NewGauge is a gauge without rows.
+func NewGauge(rule *Rule) *Gauge { return &Gauge{rule: rule} }
+
+// Total is the total of the rows that have entered and not left.
+func (g *Gauge) Total() brimline.Total {
+	switch {
+	case g.rule.Measure != brimline.Max:
+		return g.sum
+	case len(g.largest) == 0:
+		return brimline.Total{}
+	}
+	return g.largest[0].Total()
+}
+
+// Count is how many of the rows count.
+func (g *Gauge) Count() int64 { return g.counts }
+
+// Enter takes the next row in.
+func (g *Gauge) Enter(row *brimline.Transaction) {
+	w, counts := g.rule.Weigh(row)
+	if counts {
+		g.counts++
+	}
+	if g.rule.Measure != brimline.Max {
+		g.sum = g.sum.AddAmount(w)
+		return
+	}
+	n := len(g.largest)
+	for n > 0 && g.largest[n-1] < w {
+		n--
+	}
+	g.largest = append(g.largest[:n], w)
+}
+
+// Leave takes out the row that has been in for longest.
+func (g *Gauge) Leave(row *brimline.Transaction) {
+	w, counts := g.rule.Weigh(row)
+	if counts {
+		g.counts--
+	}
+	switch {
+	case g.rule.Measure != brimline.Max:
+		g.sum = g.sum.Sub(w.Total())
+	case g.largest[0] == w:
+		g.largest = g.largest[1:]
+	}
+}
+
+// lift is what a row adds to what decides where the rule has edges, which crosses bar there. Of a sum that is the total
+// itself. A largest amount is above the limit where the number of rows that are above it is not 0, and a number can be
+// kept: a row that leaves takes back what it added.
+func (r *Rule) lift(row *brimline.Transaction) (brimline.Amount, bool) {
+	w, counts := r.Weigh(row)
+	return r.lifted(w), counts
+}
+
+func (r *Rule) lifted(w brimline.Amount) brimline.Amount {
+	switch {
+	case r.Measure != brimline.Max:
+		return w
+	case w.Total().Cmp(r.Limit) > 0:
+		return 1
+	}
+	return 0
+}
+
+// bar is what an edge's lifts cross: what is before it is at or below, with it above.
+func (r *Rule) bar() brimline.Total {
+	if r.Measure == brimline.Max {
+		return brimline.Total{}
+	}
+	return r.Limit
+}
