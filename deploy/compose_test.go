@@ -248,6 +248,10 @@ func TestAddresses(t *testing.T) {
 	same(t, "EXPOSE", find(t, read(t, "../Dockerfile"), `^EXPOSE (\d+)`), listen)
 	image := find(t, read(t, "../Dockerfile"), `BRIMLINE_LISTEN=(\S+)`)
 	same(t, "the image listens at", image, c.Services["brimline"].Environment["BRIMLINE_LISTEN"])
+	brimline := c.Services["brimline"].Environment
+	if brimline["BRIMLINE_ALLOW_ANONYMOUS"] != "true" && brimline["BRIMLINE_TOKENS_FILE"] == "" {
+		t.Error("brimline listens on every interface and would not start: it knows no tokens, and is not told to need none")
+	}
 	help := read(t, "../cmd/brimline/testdata/help/run.txt")
 	same(t, "port of brimline", listen, find(t, help, `--listen="127\.0\.0\.1:(\d+)"`))
 	published := map[string]string{"kafka": "9092", "postgres": "5432", "connect": "8083", "brimline": listen}
