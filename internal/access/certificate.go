@@ -31,9 +31,9 @@ func OpenCertificate(certFile, keyFile string, log *slog.Logger) (*Certificate, 
 	}}
 	var err error
 	if c.first, err = c.watched.open(); err != nil {
-		for flag, path := range map[string]string{"--tls-cert": certFile, "--tls-key": keyFile} {
-			if _, bad := readOne(path); bad != nil {
-				return nil, unreadable(flag, path, bad)
+		for _, f := range []struct{ flag, path string }{{"--tls-cert", certFile}, {"--tls-key", keyFile}} {
+			if _, bad := readOne(f.path); bad != nil {
+				return nil, unreadable(f.flag, f.path, bad)
 			}
 		}
 		return nil, &brimline.Error{

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/big"
 	"net/http"
 	"os"
@@ -24,6 +25,7 @@ import (
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/internal/access"
 	"github.com/brimline/brimline/internal/httpapi"
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // writeFile replaces a file at once.
@@ -270,4 +272,67 @@ func TestAccessAtTheStart(t *testing.T) {
 	}
 	http.DefaultClient.CloseIdleConnections()
 	g.config.Listen = listen
+}
+
+// An instance without stages answers by what the group has written down, whichever comes first, and shows the alerts of
+// the instance that has the stages.
+func TestWithoutStages(t *testing.T) {
+	defer noLeaks(t)()
+	g := newGround(t)
+	defer g.close(t)
+	g.createSource(t)
+	stop := func(a *App) {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := a.Stop(ctx); err != nil {
+			t.Error(err)
+		}
+		http.DefaultClient.CloseIdleConnections()
+	}
+	c := g.config
+	c.Rules = "" // it needs none
+	desk := NewWithout(Options{Config: c, Log: slog.New(slog.NewTextHandler(g.log, nil)), Registry: prometheus.NewRegistry()})
+	if err := desk.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	defer stop(desk)
+	until := func(path, want string) {
+		t.Helper()
+		text := ""
+		for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+			if text = get(t, desk.URL()+path); strings.Contains(text, want) {
+				return
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("%s has not %s: %s", path, want, text)
+			}
+		}
+	}
+	until("/readyz", "the group has not written down its rules yet")
+	until("/api/v1/users/7", "view_not_recovered")
+	g.config.Listen = "off"
+	work := g.app(t)
+	if err := work.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	g.insert(t, 1, "60.00", "60.00")
+	until("/api/v1/alerts", `"user_id":"7"`)
+	until("/api/v1/users/7/alerts", `"user_id":"7"`)
+	until("/api/v1/users/7", `"rows_total":2`)
+	until("/readyz", `"ready":true`)
+	until("/api/v1/users/7/explain?at=2026-01-01T02:00:00Z", `"reason":"alerted"`)
+	stop(work)
+	if err := os.WriteFile(g.config.Rules, []byte("rules: [{id: r, window: 7d, limit: 50}]"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	work = g.app(t)
+	if err := work.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	defer stop(work)
+	until("/api/v1/rules", `"limit":"50.00"`)
+	until("/api/v1/users/7", `"limit":"50.00"`)
+	if text := get(t, desk.URL()+"/api/v1/status"); strings.Contains(text, `"here":true`) {
+		t.Errorf("it says that it has stages: %s", text)
+	}
 }

@@ -18,6 +18,7 @@ import (
 type operator struct {
 	app    *App
 	reader *feed.Reader
+	rules  *brimline.RuleSet
 	mu     sync.Mutex
 }
 
@@ -34,7 +35,7 @@ func (o *operator) Retry(ctx context.Context, partition int32, offset int64) (ht
 	if err != nil {
 		return httpapi.Retried{}, err
 	}
-	record, err := Again(letter, streams, len(changes.End), &o.app.rules.RuleSet)
+	record, err := Again(letter, streams, len(changes.End), o.rules)
 	if err != nil {
 		return httpapi.Retried{}, &brimline.Error{
 			Class: brimline.ClassInput, Kind: "letter_left_alone", Where: placeOfLetter(partition, offset),

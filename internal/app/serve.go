@@ -10,8 +10,10 @@ import (
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/internal/access"
+	"github.com/brimline/brimline/internal/config"
 	"github.com/brimline/brimline/internal/feed"
 	"github.com/brimline/brimline/internal/httpapi"
+	"github.com/brimline/brimline/internal/sliding"
 	"github.com/brimline/brimline/processors"
 	"github.com/brimline/brimline/views"
 )
@@ -28,23 +30,34 @@ type serving struct {
 	alerts  atomic.Pointer[views.Alerts]
 	reader  *feed.Reader
 	live    atomic.Pointer[feed.Live]
-	explain *explainer
+
+	options httpapi.Options // all but what goes by the rules
+	handler atomic.Pointer[http.Handler]
+	mu      sync.Mutex
+	explain *explainer // of the rules of now
 
 	cancel  context.CancelFunc
 	running sync.WaitGroup
 }
 
+// basis is what questions are answered by.
+type basis struct {
+	set      *brimline.RuleSet
+	compiled []sliding.Rule
+	config   config.Config // its database, table and columns
+}
+
 // listen opens the HTTP ports and begins to answer.
-func (a *App) listen() error {
+func (a *App) listen(by *basis) error {
 	o := httpapi.Options{
-		Status: a.Status, Rules: a.rules.RuleSet, Streams: a.streams, Metrics: a.registry, Now: a.clock,
+		Status: a.Status, Streams: a.streams, Metrics: a.registry, Now: a.clock,
 		Events: a.log, LogRequests: a.config.LogRequests, Apart: a.config.MetricsListen != "", Base: a.config.BasePath,
 	}
 	if err := a.listenApart(); err != nil {
 		return err
 	}
 	if a.config.Listen != "off" {
-		if err := a.listenHere(o); err != nil {
+		if err := a.listenHere(o, by); err != nil {
 			return err
 		}
 	}
@@ -53,7 +66,7 @@ func (a *App) listen() error {
 }
 
 // listenHere opens the port of the API.
-func (a *App) listenHere(o httpapi.Options) error {
+func (a *App) listenHere(o httpapi.Options, by *basis) error {
 	door := httpapi.Door{
 		Address: a.config.Listen, Hosts: a.config.AllowedHosts, Base: a.config.BasePath,
 	}
@@ -88,14 +101,18 @@ func (a *App) listenHere(o httpapi.Options) error {
 	if s.reader, err = feed.Open(a.kafka); err != nil {
 		return errors.Join(err, s.server.Close())
 	}
-	s.explain = newExplainer(a)
+	o.Users, o.Alerts, o.Log, o.Live = usersNow{s}, alertsNow{s}, s.reader, s.live.Load
+	o.Admission.Sessions = access.NewSessions()
+	s.options = o
 	a.serving = s
-	o.Users, o.Alerts, o.Explain, o.Log, o.Live = usersNow{s}, alertsNow{s}, s.explain, s.reader, s.live.Load
-	o.Operator = &operator{app: a, reader: s.reader}
+	a.answer(by)
 	var ctx context.Context
 	ctx, s.cancel = context.WithCancel(context.Background())
 	s.running.Go(func() {
-		if err := s.server.Serve(ctx, httpapi.New(o)); err != nil {
+		err := s.server.Serve(ctx, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			(*s.handler.Load()).ServeHTTP(w, r)
+		}))
+		if err != nil {
 			a.log.Error("HTTP has ended", "error", err)
 		}
 	})
@@ -113,6 +130,24 @@ func (a *App) listenHere(o httpapi.Options) error {
 	}
 	a.log.Info("listening", "url", s.server.URL())
 	return nil
+}
+
+// answer has questions answered by rules from now on.
+func (a *App) answer(by *basis) {
+	s := a.serving
+	if s == nil {
+		return
+	}
+	o, explain := s.options, newExplainer(a, by)
+	o.Rules, o.Explain = *by.set, explain
+	o.Operator = &operator{app: a, reader: s.reader, rules: by.set}
+	handler := httpapi.New(o)
+	s.handler.Store(&handler)
+	s.mu.Lock()
+	before := s.explain
+	s.explain = explain
+	s.mu.Unlock()
+	before.close()
 }
 
 // warnOpen says what a listener lets through that other machines can reach.
@@ -192,27 +227,33 @@ func (a *App) URL() string {
 
 // openViews starts to follow the tables, for HTTP alone.
 func (a *App) openViews(ctx context.Context) {
-	s := a.serving
-	if s == nil {
+	if a.serving == nil {
 		return
 	}
-	config := func() (views.Config, error) {
-		c, err := ViewConfig(a.kafka, a.streams.Group)
-		c.Dir, c.Rules, c.Log = a.place.Dir, &a.rules.RuleSet, a.log
-		return c, err
-	}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	stopHTTP := s.cancel
-	s.cancel = func() {
-		cancel()
+	stopHTTP := a.serving.cancel
+	stop, _ := a.follow(context.WithoutCancel(ctx), &a.rules.RuleSet)
+	a.serving.cancel = func() {
+		stop()
 		stopHTTP()
 	}
+}
+
+// follow follows the tables and the alerts, by rules, until stop; wait returns when that has been done.
+func (a *App) follow(ctx context.Context, set *brimline.RuleSet) (stop, wait func()) {
+	s := a.serving
+	view := func() (views.Config, error) {
+		c, err := ViewConfig(a.kafka, a.streams.Group)
+		c.Dir, c.Rules, c.Log = a.place.Dir, set, a.log
+		return c, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var all sync.WaitGroup
 	follow := func(name string, run attempt) {
 		part := newSupervised(name, a.log, a.metrics, run)
-		s.running.Go(func() { part.run(ctx) })
+		all.Go(func() { part.run(ctx) })
 	}
 	follow("windows-view", func(ctx context.Context, tell func(httpapi.State)) error {
-		c, err := config()
+		c, err := view()
 		if err != nil {
 			return err
 		}
@@ -224,7 +265,7 @@ func (a *App) openViews(ctx context.Context) {
 		return followView(ctx, v, tell)
 	})
 	follow("alerts-view", func(ctx context.Context, tell func(httpapi.State)) error {
-		c, err := config()
+		c, err := view()
 		if err != nil {
 			return err
 		}
@@ -241,6 +282,8 @@ func (a *App) openViews(ctx context.Context) {
 		tell(httpapi.Running)
 		return live.Run(ctx)
 	})
+	s.running.Go(all.Wait)
+	return cancel, all.Wait
 }
 
 // view is what both views have in common.
@@ -270,7 +313,9 @@ func (s *serving) close() {
 	}
 	s.cancel()
 	s.running.Wait()
+	s.mu.Lock()
 	s.explain.close()
+	s.mu.Unlock()
 	s.reader.Close()
 }
 

@@ -90,6 +90,7 @@ func (a *App) Status(ctx context.Context) httpapi.Status {
 	a.mu.Lock()
 	parts, lags := a.parts, a.lags
 	s.Stopping = a.stopped
+	s.Unanswered = a.without.waits()
 	if from := a.alertsFrom; from != 0 {
 		s.AlertsFrom = &from
 	}

@@ -22,6 +22,8 @@ type Admission struct {
 	Anonymous bool
 	// TLS says that the server is asked by TLS alone: cookies are then sent by nothing else.
 	TLS bool
+	// Sessions are those of logins; nil: of this handler alone.
+	Sessions *access.Sessions
 }
 
 func (a *Admission) open() bool { return a.Tokens == nil || a.Anonymous }

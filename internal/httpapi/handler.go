@@ -99,7 +99,11 @@ func newHandler(o Options) *handler {
 	if o.Events == nil {
 		o.Events = slog.New(slog.DiscardHandler)
 	}
-	return &handler{Options: o, sessions: access.NewSessions()}
+	h := &handler{Options: o, sessions: o.Admission.Sessions}
+	if h.sessions == nil {
+		h.sessions = access.NewSessions()
+	}
+	return h
 }
 
 // Probes makes the handler of metrics and probes alone, for a listener of their own.
