@@ -15,7 +15,7 @@ import (
 	"github.com/brimline/brimline/processors"
 )
 
-// User is what the window table says about one user, evaluated at one time.
+// User has the window table's figures of one user, evaluated at one time.
 type User struct {
 	ID    string
 	Found bool                   // the table holds something about the user; a user whose rows have all aged out may be gone from it
@@ -52,8 +52,7 @@ type RuleFigures struct {
 	// User.Now (a clock that is ahead, a payment dated forward); nil otherwise.
 	Ahead *brimline.Figures
 	// ClearsAt is when the total is at or below the limit if nothing more comes; nil where it is not above, or where
-	// that
-	// is not known.
+	// that is not known.
 	ClearsAt *brimline.Time
 	// Edges are those announced to the user, oldest first.
 	Edges []brimline.Edge
@@ -79,10 +78,9 @@ func (u *User) Future() (n int, first, last brimline.Time) {
 	return n, first, last
 }
 
-// With is what one more row would do, which came now and had no columns: the figures of each rule with it, in the order
-// of the rules, and whether it would raise an alert. Figures of a distrusted user, and of a window that is not
-// complete,
-// are of the rows that are retained.
+// With has the figures of each rule after one more row, which comes now and has no columns, in the order of the
+// rules, and whether it would raise an alert. Figures of a distrusted user, and of a window that is not complete, are
+// of the rows that are retained.
 func (u *User) With(amount brimline.Amount) []WithRow {
 	row := brimline.Transaction{User: u.ID, Amount: amount, Time: u.Now}
 	at := sort.Search(len(u.Rows), func(i int) bool { return u.Rows[i].Time > u.Now })
@@ -97,7 +95,7 @@ func (u *User) With(amount brimline.Amount) []WithRow {
 	return all
 }
 
-// WithRow is what one more row would do by a rule.
+// WithRow has the figures of a rule after one more row.
 type WithRow struct {
 	At     brimline.Figures
 	Counts bool // the rule takes the row
@@ -164,18 +162,19 @@ func (w *Windows) User(ctx context.Context, id string, now brimline.Time) (User,
 		return User{}, in.err
 	}
 	partition := w.partition(id)
-	var window, truncated *brimline.Window
+	var window *brimline.Window
+	var marker *brimline.Marker
 	err := w.read(func() (err error) {
 		if window, err = w.whole(id); err != nil {
 			return err
 		}
-		truncated, err = w.window(processors.MarkerKey(max(0, partition), len(w.copies)))
+		marker, err = w.marker(max(0, partition))
 		return err
 	})
 	if err != nil {
 		return User{}, err
 	}
-	u := UserAt(id, Truncated(window, truncated), in.rules, now)
+	u := UserAt(id, Truncated(window, marker), in.rules, now)
 	u.AsOf.Partition = partition
 	if partition >= 0 {
 		// Read after the values, so that the answer is never older than it says.
@@ -213,24 +212,38 @@ func (w *Windows) window(key string) (*brimline.Window, error) {
 	return v.(*brimline.Window), nil
 }
 
-// Truncated applies the truncation that a partition's marker records to a
-// user's window: rows folded before it are gone, but for newer ones. Either may be nil. What was
-// announced stays.
-func Truncated(window, marker *brimline.Window) *brimline.Window {
-	if window == nil || marker == nil || window.Last > marker.Last {
+// marker reads a partition's marker, nil where there is none.
+func (w *Windows) marker(partition int32) (*brimline.Marker, error) {
+	raw, err := w.copies[partition].Get(processors.MarkerKey(partition, len(w.copies)))
+	if err != nil {
+		return nil, readError(w.name, err)
+	}
+	if raw == nil {
+		return nil, nil
+	}
+	v, err := codecs.Marker{}.Decode(raw)
+	if err != nil {
+		return nil, readError(w.name, err)
+	}
+	return v.(*brimline.Marker), nil
+}
+
+// Truncated applies the TRUNCATE of a partition's marker to a user's window: rows that were folded before it are gone,
+// but for newer ones. Either may be nil. What was announced stays.
+func Truncated(window *brimline.Window, marker *brimline.Marker) *brimline.Window {
+	if window == nil || marker == nil || window.Last > marker.TruncatedAt {
 		return window
 	}
 	emptied := *window
 	emptied.Rows = nil
 	all := true
-	if len(marker.Changed) > 0 { // its place in the source
-		t := &marker.Changed[0]
+	if t := marker.Truncation; t != nil {
 		for i := range window.Rows {
 			if t.Spares(&window.Rows[i], window.Changed) {
 				emptied.Rows = append(emptied.Rows, window.Rows[i])
 			}
 		}
-		all = t.From == 1 && len(emptied.Rows) == 0 // nothing newer may have come and lie below the floor
+		all = t.Whole && len(emptied.Rows) == 0 // nothing newer may have come and lie below the floor
 	}
 	if all {
 		emptied.Floor, emptied.Doubt = brimline.MinTime, brimline.Doubt{}

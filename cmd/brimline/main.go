@@ -26,7 +26,7 @@ import (
 
 func main() { os.Exit(execute(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
 
-// commands are what can be said on the command line.
+// commands are the command line's commands.
 type commands struct {
 	ConfigFile string `name:"config" help:"Settings file; default ${file_here}, else ${file_demo} as written by demo." env:"BRIMLINE_CONFIG" placeholder:"FILE"`
 
@@ -86,7 +86,7 @@ func settings(n *kong.Node) config.Settings {
 	return all
 }
 
-// world is what a command has besides its flags.
+// world holds a command's inputs and outputs besides its flags.
 type world struct {
 	context.Context // ends at the first SIGINT or SIGTERM
 
@@ -109,11 +109,25 @@ func (w *world) note(l *config.Logging, message string) {
 	fmt.Fprintln(w.err, message)
 }
 
-// vars are what help texts and defaults are filled with.
+// vars fill help texts and defaults.
 func vars() kong.Vars {
 	return kong.Vars{
 		"file_here": config.FileHere, "file_demo": config.FileDemo, "stages": "route, window, verify, index",
 	}
+}
+
+// newParser reads command lines into c; exit is called once help was written.
+func newParser(c *commands, out, errOut io.Writer, exit func(int)) (*kong.Kong, error) {
+	return kong.New(c,
+		kong.Name("brimline"),
+		kong.Description("Watches a PostgreSQL table's change stream and raises an alert at the very transaction that "+
+			"lifts a user's rolling total over a limit."),
+		kong.Writers(out, errOut),
+		kong.Exit(exit),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, WrapUpperBound: 110}),
+		config.Durations(),
+		vars(),
+	)
 }
 
 func execute(args []string, in io.Reader, stdout, stderr io.Writer) int {
@@ -121,14 +135,7 @@ func execute(args []string, in io.Reader, stdout, stderr io.Writer) int {
 	exit := -1
 	c := &commands{}
 	last := func(err error) { report(errOut, c.jsonLogs(args), err) }
-	parser, err := kong.New(c,
-		kong.Name("brimline"),
-		kong.Description("Watches a PostgreSQL table's change stream and raises an alert at the very transaction that lifts a user's rolling total over a limit."),
-		kong.Writers(out, errOut),
-		kong.Exit(func(code int) { exit = code }),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, WrapUpperBound: 110}),
-		vars(),
-	)
+	parser, err := newParser(c, out, errOut, func(code int) { exit = code })
 	if err != nil {
 		last(err)
 		return int(brimline.ClassRuntime)
@@ -165,7 +172,7 @@ func execute(args []string, in io.Reader, stdout, stderr io.Writer) int {
 	return brimline.ExitCode(err)
 }
 
-// startDemo is what to do when the brokers do not answer and are those of a demo; empty where they are others.
+// startDemo is the remedy for brokers of a demo that do not answer; empty for other brokers.
 func (c *commands) startDemo(ctx *kong.Context) string {
 	if _, brokers := c.file.Value("brokers"); !brokers || !c.file.Demo {
 		return ""

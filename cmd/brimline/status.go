@@ -18,6 +18,7 @@ import (
 	"github.com/brimline/brimline/internal/config"
 	"github.com/brimline/brimline/internal/httpapi"
 	"github.com/brimline/brimline/internal/kafka"
+	"github.com/brimline/brimline/internal/present"
 )
 
 type statusCmd struct {
@@ -70,13 +71,13 @@ type groupStatus struct {
 	Asked      *askedInstance    `json:"asked,omitempty"`       // the instance at --listen; nil with off
 }
 
-// askedInstance is what the instance at --listen says about itself.
+// askedInstance is the answer of the instance at --listen about itself.
 type askedInstance struct {
 	Listen   string           `json:"listen"`
 	Instance string           `json:"instance,omitempty"`
 	Stages   []askedStage     `json:"stages,omitempty"` // those that should run there
 	Notices  []httpapi.Notice `json:"notices,omitempty"`
-	// Verification is what PostgreSQL made of the instance's candidates.
+	// Verification counts PostgreSQL's answers to the instance's candidates.
 	Verification *httpapi.Verification `json:"verification,omitempty"`
 	Problem      string                `json:"problem,omitempty"` // why nothing of it is shown
 
@@ -100,7 +101,8 @@ func (c *statusCmd) Run(w *world) error {
 	if c.Every < leastEvery {
 		return &brimline.Error{
 			Class: brimline.ClassInput, Kind: "settings", Where: "--every",
-			Remedy: fmt.Sprintf("choose %v or more", leastEvery), Err: fmt.Errorf("%v is too short to measure anything", c.Every),
+			Remedy: fmt.Sprintf("choose %s or more", present.Duration(leastEvery)),
+			Err:    fmt.Errorf("%s is too short to measure anything", present.Duration(c.Every)),
 		}
 	}
 	cluster, err := c.join(w)
@@ -189,7 +191,7 @@ func rate(before, now []partitionStatus, took time.Duration) {
 	}
 }
 
-// askInstance is what the instance at an address says about itself; nil where there is none to ask, with off. An answer
+// askInstance asks the instance at an address about itself; nil where there is none to ask, with off. An answer
 // of another group's instance is a Problem, as none is.
 func askInstance(ctx context.Context, how *config.Asking, group string) *askedInstance {
 	if how.Listen == "off" {
@@ -266,7 +268,7 @@ func (a *askedInstance) read(group string, response *http.Response) {
 	case err != nil || response.StatusCode != http.StatusOK || answer.Group == "":
 		a.Problem = "no answer of an instance of brimline"
 	case answer.Group != group:
-		a.Problem = fmt.Sprintf("an instance of group %s answers, whose state is not shown here", shown(answer.Group))
+		a.Problem = fmt.Sprintf("an instance of group %s answers, whose state is not shown here", present.Word(answer.Group))
 	default:
 		a.status, a.Instance = &answer.Status, answer.Instance
 		a.Notices, a.Verification = answer.Notices, answer.Verification
@@ -330,17 +332,17 @@ func (c *statusCmd) show(w *world, all *groupStatus) error {
 		}
 		member := "nobody"
 		if p.Member != "" {
-			member = shown(p.Member)
+			member = present.Word(p.Member)
 		}
-		rows = append(rows, []string{p.Stage, p.Topic, strconv.Itoa(int(p.Partition)), committed, strconv.FormatInt(p.End, 10), lag, per, member, text(p.State)})
+		rows = append(rows, []string{p.Stage, p.Topic, strconv.Itoa(int(p.Partition)), committed, strconv.FormatInt(p.End, 10), lag, per, member, present.Text(p.State)})
 	}
 	table(&b, []bool{false, false, true, true, true, true, true}, rows...)
 	if all.AlertsFrom != nil {
-		from := all.AlertsFrom.Std().Format("2006-01-02 15:04:05.999999 MST")
+		from := present.ExactTime(*all.AlertsFrom) + " UTC"
 		fmt.Fprintf(&b, "\nalerts from %s on; edges before that time are in %s\n", from, c.streams().Dismissed)
 	}
 	if all.Proof != nil {
-		fmt.Fprintf(&b, "\n%s\n", text(all.Proof.Sentence(time.Now())))
+		fmt.Fprintf(&b, "\n%s\n", present.Text(all.Proof.Sentence(time.Now())))
 	}
 	all.Asked.describe(&b)
 	_, err := io.WriteString(w.out, b.String())
@@ -353,13 +355,13 @@ func (a *askedInstance) describe(b *strings.Builder) {
 		return
 	}
 	if a.status == nil {
-		fmt.Fprintf(b, "\nasked at %s: %s\n", shown(a.Listen), text(a.Problem))
+		fmt.Fprintf(b, "\nasked at %s: %s\n", present.Word(a.Listen), present.Text(a.Problem))
 		return
 	}
 	say := func(what, remedy string) {
-		fmt.Fprintf(b, "\ninstance %s at %s: %s\n", shown(a.Instance), shown(a.Listen), text(what))
+		fmt.Fprintf(b, "\ninstance %s at %s: %s\n", present.Word(a.Instance), present.Word(a.Listen), present.Text(what))
 		if remedy != "" {
-			fmt.Fprintf(b, "  remedy: %s\n", text(remedy))
+			fmt.Fprintf(b, "  remedy: %s\n", present.Text(remedy))
 		}
 	}
 	for _, idle := range a.status.Idle() {

@@ -50,7 +50,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// How often things are looked at that nobody announces.
+// How often the app looks at things that no event announces.
 const (
 	gateEvery   = time.Second
 	watchEvery  = 5 * time.Second

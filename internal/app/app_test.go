@@ -506,7 +506,7 @@ func TestStartsThatFail(t *testing.T) {
 	}
 }
 
-// closedPort is an address at which nobody answers.
+// closedPort is an address at which no server answers.
 func closedPort(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

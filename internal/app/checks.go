@@ -15,6 +15,7 @@ import (
 	"github.com/brimline/brimline/internal/config"
 	"github.com/brimline/brimline/internal/kafka"
 	"github.com/brimline/brimline/internal/preflight"
+	"github.com/brimline/brimline/internal/present"
 	"github.com/brimline/brimline/internal/rules"
 	"github.com/brimline/brimline/processors"
 )
@@ -57,13 +58,13 @@ func (a *App) mayDescribe(ctx context.Context) error {
 // newestLooked is how many of the newest records of each partition of the source topic are looked at.
 const newestLooked = 20
 
-// examination is what the checks of `brimline doctor` have found, which are also those of a start.
+// examination holds the findings of the checks that `brimline doctor` and a start make.
 type examination struct {
 	findings []preflight.Finding
-	// catalog is what PostgreSQL says of the table; nil where it was not asked, or did not say.
+	// catalog describes the table; nil where PostgreSQL was not asked, or gave no answer.
 	catalog *preflight.Catalog
 	decided preflight.Decided
-	// recorded is what the group has written down; nil where it has not.
+	// recorded are the settings that the group has written down; nil where it has none.
 	recorded *codecs.GroupSettings
 	// waits is set where this instance must not read the stream before another has written down what its rows mean.
 	waits bool
@@ -114,7 +115,7 @@ func examine(
 func (e *examination) kafka(ctx context.Context, c *config.Config, set *rules.Set, cluster *kafka.Cluster) {
 	streams := Streams(c)
 	e.add(preflight.Kafka(ctx, cluster, preflight.KafkaOptions{
-		Streams: streams, Partitions: c.Partitions, Replication: c.Replication, History: set.Retention(),
+		Streams: streams, Partitions: c.Partitions, Replication: c.Replication, Retention: set.Retention(),
 	})...)
 	e.alertsShared(ctx, streams, cluster)
 	recorded, err := rulesTopic{cluster}.settings(ctx, streams.Rules)
@@ -285,7 +286,7 @@ func Examine(ctx context.Context, c *config.Config, capture bool) []preflight.Fi
 		set = &rules.Set{RuleSet: brimline.RuleSet{Scale: rules.DefaultScale}}
 	} else {
 		findings = append(findings, preflight.Fine("rules", "%s is in order, with %s", c.Rules,
-			plural(len(set.Rules), "rule")))
+			present.Plural(len(set.Rules), "rule")))
 	}
 	cluster, dialed := preflight.Dial(ctx, KafkaOptions(&c.Kafka, "brimline-doctor"))
 	if cluster != nil {
@@ -293,13 +294,6 @@ func Examine(ctx context.Context, c *config.Config, capture bool) []preflight.Fi
 	}
 	e := examine(ctx, c, set, cluster, capture)
 	return append(append(findings, dialed...), e.findings...)
-}
-
-func plural(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
 }
 
 // loadRules reads the rules file, and refuses what the settings exclude: that an edge is silent is PostgreSQL's to say.

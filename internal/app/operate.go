@@ -12,6 +12,7 @@ import (
 	"github.com/brimline/brimline/codecs"
 	"github.com/brimline/brimline/internal/feed"
 	"github.com/brimline/brimline/internal/httpapi"
+	"github.com/brimline/brimline/internal/present"
 )
 
 // operator does what the HTTP API is asked for with the role operate, one thing after the other.
@@ -119,7 +120,7 @@ func (s *serving) notices(now time.Time) (all []httpapi.Notice) {
 		}
 		all = append(all, httpapi.Notice{
 			Kind: "certificate_ends", Level: httpapi.Warning,
-			Message: strings.Join([]string{"the certificate of the API", verb, "at", clock(until)}, " "),
+			Message: strings.Join([]string{"the certificate of the API", verb, "at", present.TimeUTC(brimline.TimeOf(until))}, " "),
 			Remedy:  "write a newer one to --tls-cert and its key to --tls-key: it is taken up without a restart",
 		})
 	}

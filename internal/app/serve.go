@@ -18,7 +18,7 @@ import (
 	"github.com/brimline/brimline/views"
 )
 
-// serving is what answers questions: HTTP, and under it views of the two
+// serving answers questions: HTTP, and under it views of the two
 // tables. HTTP is up from the start, so that /readyz can tell what an instance
 // waits for; the views come when their tables are there.
 type serving struct {
@@ -286,7 +286,7 @@ func (a *App) follow(ctx context.Context, set *brimline.RuleSet) (stop, wait fun
 	return cancel, all.Wait
 }
 
-// view is what both views have in common.
+// view has the methods that both views share.
 type view interface {
 	Run(context.Context) error
 	WaitRecovered(context.Context) error

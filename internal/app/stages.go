@@ -143,7 +143,7 @@ func observe(ctx context.Context, states *goka.StateChangeObserver, hasTable boo
 	}
 }
 
-// gokaOptions are what all goka stages have in common: everything that goka
+// gokaOptions are common to all goka stages: everything that goka
 // would otherwise choose itself, in a way that costs correctness or surprises.
 func (a *App) gokaOptions(s *gokaStage) []goka.ProcessorOption {
 	return []goka.ProcessorOption{

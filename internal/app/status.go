@@ -10,6 +10,7 @@ import (
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/internal/httpapi"
 	"github.com/brimline/brimline/internal/kafka"
+	"github.com/brimline/brimline/internal/present"
 	"github.com/brimline/brimline/processors"
 	"github.com/lovoo/goka"
 )
@@ -59,7 +60,7 @@ func (g *gokaPartitions) of(ctx context.Context, p *httpapi.PartitionStatus) boo
 	return true
 }
 
-// memberPartitions is what the brokers last said about our membership.
+// memberPartitions are the partitions that the brokers last assigned to us.
 type memberPartitions struct {
 	mu       sync.Mutex
 	assigned map[string][]int32
@@ -108,7 +109,7 @@ func (a *App) Status(ctx context.Context) httpapi.Status {
 			if since, cause := a.outage.now(); cause != nil {
 				what, remedy := explained(cause)
 				status.State = httpapi.Waiting
-				status.Reason, status.Remedy = "for PostgreSQL since "+clock(since)+": "+what, remedy
+				status.Reason, status.Remedy = "for PostgreSQL since "+present.TimeUTC(brimline.TimeOf(since))+": "+what, remedy
 			}
 		}
 		if reason := a.closed(); reason != nil && status.Here {
@@ -198,7 +199,7 @@ func (a *App) closed() error {
 	return a.gate.Closed()
 }
 
-// disputed is who applies other rules while the stages run; nil where that is nobody.
+// disputed names the members that apply other rules while the stages run; nil for none.
 func (a *App) disputed() error {
 	if a.gate == nil {
 		return nil

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/internal/present"
 	"github.com/brimline/brimline/views"
 )
 
@@ -74,7 +75,7 @@ func chartOf(u *views.User, i int) *chart {
 	x := func(t brimline.Time) int {
 		return scaled(brimline.Count(int64(t-from)), brimline.Count(int64(to-from)), chartWidth)
 	}
-	c := &chart{Limit: y(f.Rule.Limit), Now: -1, From: from, To: to, Peak: amount(peak.Format(f.Scale))}
+	c := &chart{Limit: y(f.Rule.Limit), Now: -1, From: from, To: to, Peak: present.Amount("", peak.Format(f.Scale))}
 	if u.Now >= from && u.Now <= to {
 		c.Now, c.Ahead = x(u.Now), u.Now < to
 	}

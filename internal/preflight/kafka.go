@@ -10,11 +10,11 @@ import (
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/internal/kafka"
-	"github.com/brimline/brimline/internal/rules"
+	"github.com/brimline/brimline/internal/present"
 	"github.com/brimline/brimline/processors"
 )
 
-// Cluster is what is asked of Kafka; *kafka.Cluster answers.
+// Cluster has the questions that the checks ask of Kafka; *kafka.Cluster answers.
 type Cluster interface {
 	BrokerCount(ctx context.Context) (int, error)
 	Facts(ctx context.Context, topic string) (kafka.Facts, error)
@@ -27,9 +27,9 @@ type KafkaOptions struct {
 	// Partitions and Replication that are configured for our topics; 0 is the default of each.
 	Partitions  int
 	Replication int
-	// History is how much of the past rules need (RuleSet.Retention): a new group reads that much from the source
+	// Retention is how much of the past rules need (RuleSet.Retention): a new group reads that much from the source
 	// topic.
-	History time.Duration
+	Retention time.Duration
 }
 
 // Dial connects for the checks and reports how that went: brokers reachable,
@@ -144,19 +144,19 @@ func (k *kafkaChecks) source(ctx context.Context) {
 	}
 	if known && retention >= 0 && (!compacted || strings.Contains(policy, "delete")) {
 		switch {
-		case k.History > 0 && retention < k.History:
+		case k.Retention > 0 && retention < k.Retention:
 			k.add(
 				"kafka_source_short",
-				fmt.Sprintf("set retention.ms=%d or more on it, or -1", k.History.Milliseconds()),
+				fmt.Sprintf("set retention.ms=%d or more on it, or -1", k.Retention.Milliseconds()),
 				"topic %q keeps records for %s, and rules look back %s: a new group cannot fill its windows",
 				f.Topic,
-				rules.FormatWindow(retention),
-				rules.FormatWindow(k.History),
+				present.Duration(retention),
+				present.Duration(k.Retention),
 			)
 		default:
 			k.add("kafka_source_retention", "set retention.ms=-1 on it where a new --group must see everything",
 				"topic %q keeps records for %s: a new group cannot reprocess from the very beginning", f.Topic,
-				rules.FormatWindow(retention))
+				present.Duration(retention))
 		}
 	}
 	if len(k.findings) == before {
@@ -184,7 +184,7 @@ func (k *kafkaChecks) offline(subject string, f kafka.Facts) bool {
 	return f.Offline > 0
 }
 
-// ownTopic is what a topic of ours must be like. Topics of one family are read
+// ownTopic describes how a topic of ours must be. Topics of one family are read
 // together and need the same number of partitions.
 type ownTopic struct {
 	name   string
@@ -298,7 +298,7 @@ func (k *kafkaChecks) ownFindings(t ownTopic, f kafka.Facts) {
 			"topic %q is a stream with cleanup.policy %q: records of one key replace each other", f.Topic, policy)
 	case t.name == k.Streams.Alerts && known && retention >= 0:
 		k.add("kafka_topics_retention", set("retention.ms=-1"), "topic %q keeps alerts for %s", f.Topic,
-			rules.FormatWindow(retention))
+			present.Duration(retention))
 	}
 	if want := min(3, k.brokers); f.Replication < want {
 		k.add("kafka_topics_replication", "raise its replication with kafka-reassign-partitions.sh",

@@ -39,8 +39,8 @@ type Input struct {
 	// TruncatedAt is the offset after the partition's latest Truncate, 0 if
 	// there was none: rows folded before it are gone.
 	TruncatedAt int64
-	// Truncate is its place in the source, nil where that is not known. What is older is ignored.
-	Truncate *brimline.RowVersion
+	// Truncation is where that one stands in the source, nil where that is not known. What is older is ignored.
+	Truncation *brimline.Truncation
 	// SweptBefore is the time up to which users may have been forgotten with all their rows, 0 for none: those whose
 	// Last is at most SweptIdle. They are new, whether a sweep has deleted them yet or not.
 	SweptBefore brimline.Time
@@ -165,7 +165,7 @@ func (s *step) ordered() []brimline.Candidate {
 // truncated takes away what the latest TRUNCATE has. It says whether it has taken rows and left others: those are
 // newer, and have come before it from another partition of the source.
 func (s *step) truncated() (mixed bool) {
-	t := s.in.Truncate
+	t := s.in.Truncation
 	if t == nil {
 		s.truncate()
 		return false
@@ -181,7 +181,7 @@ func (s *step) truncated() (mixed bool) {
 	if !spared && len(left) == 0 {
 		floor := s.w.Floor
 		s.truncate()
-		if t.From != 1 { // newer rows may have come that lie below the floor
+		if !t.Whole { // newer rows may have come that lie below the floor
 			s.w.Floor = floor
 		}
 		return false
@@ -331,11 +331,11 @@ func (s *step) upsert() bool {
 	}
 	switch {
 	case removed != nil:
-		s.noteVersion(removed.Time, removed.Time, was)
+		s.noteRowVersion(removed.Time, removed.Time, was)
 	case unseen:
-		s.noteVersion(row.Time, row.Time, was)
+		s.noteRowVersion(row.Time, row.Time, was)
 	default:
-		s.noteVersion(brimline.MaxTime, brimline.MinTime, was)
+		s.noteRowVersion(brimline.MaxTime, brimline.MinTime, was)
 	}
 	if row.Time > s.w.Floor {
 		s.insert(kept)
@@ -370,7 +370,7 @@ func (s *step) delete() bool {
 	}
 	was := found.Stamp
 	gone := s.take(found)
-	s.noteVersion(gone.Time, gone.Time, was)
+	s.noteRowVersion(gone.Time, gone.Time, was)
 	s.stirIfAsked()
 	for i := range s.rules {
 		s.askLate(i, gone, nil, false)
@@ -394,7 +394,7 @@ func (s *step) deleteUnknown() bool {
 	above := last > s.w.Floor
 	first, last = min(first, from), max(last, to)
 	if above { // noted all the same: the row may be inserted again, and then deleted by an echo
-		s.noteVersion(first, last, brimline.Stamp{})
+		s.noteRowVersion(first, last, brimline.Stamp{})
 	}
 	write := s.stirIfAsked() || above || doubted
 	for i := range s.rules {
@@ -602,7 +602,7 @@ func (s *step) ruleOf(fingerprint uint64) int {
 }
 
 // evict drops the rows that the retention has passed, and the announcements
-// that nobody can ask about again.
+// that no message can ask about again.
 func (s *step) evict() {
 	newest := s.rows.Newest()
 	if s.rows.Len() == 0 {

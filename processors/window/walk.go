@@ -13,7 +13,7 @@ import (
 	"github.com/brimline/brimline/processors"
 )
 
-// walks are what sweeps have in common. goka visits all that a table's iterator gives, one visit after the other
+// walks are shared by the sweeps. goka visits all that a table's iterator gives, one visit after the other
 // between the messages of the partition. So the iterator gives only what may be deleted: it looks at the values as it
 // passes, beside the partition, and the visit looks again.
 type walks struct {
@@ -102,7 +102,7 @@ func (d *dueIterator) Next() bool {
 // look sees who may be deleted by now: the message that announces a sweep may be folded while the walk goes on.
 func (d *dueIterator) look() {
 	if d.markers != nil {
-		d.idle, d.before = d.markers.get(d.partition).sweepBefore(math.MaxInt64)
+		d.idle, d.before = d.markers.swept(d.partition, math.MaxInt64)
 	}
 }
 

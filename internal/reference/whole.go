@@ -7,13 +7,12 @@ import (
 	"github.com/brimline/brimline"
 )
 
-// HistorySQL gives the same as EdgesSQL for a table of any size: what was there before is the total without the rows of
+// TableSQL gives the same as EdgesSQL for a table of any size: what was there before is the total without the rows of
 // that time, since EXCLUDE GROUP takes time with the square of a user's rows. Of a largest amount there is no other way;
-// it is asked once for each moment. history is a relation in SQL with the
+// it is asked once for each moment. relation is one in SQL with the
 // columns user_id, "timestamp" and amount. $1 is the window (Interval), $2 the limit; the edges are those from $5 to
-// $6,
-// which have a type of the time column's. The columns are user, time, total before, total and transactions.
-func HistorySQL(m brimline.Measure, history, timeType string) string {
+// $6, which have a type of the time column's. The columns are user, time, total before, total and transactions.
+func TableSQL(m brimline.Measure, relation, timeType string) string {
 	aggregate, weight, counts := MeasureSQL(m)
 	before, total := "SUM(here) OVER w - here", "before + here"
 	if m == brimline.Max {
@@ -24,11 +23,11 @@ func HistorySQL(m brimline.Measure, history, timeType string) string {
 		SELECT user_id, ts, before, %[6]s AS total, transactions FROM (
 			SELECT user_id, ts, here, %[5]s AS before, (SUM(counted) OVER w)::bigint AS transactions FROM (
 				SELECT user_id, "timestamp" AS ts, %[7]s(%[1]s) AS here, COUNT(*) FILTER (WHERE %[2]s) AS counted
-				FROM %[3]s AS history GROUP BY user_id, "timestamp") AS moments
+				FROM %[3]s AS relation GROUP BY user_id, "timestamp") AS moments
 			WINDOW p AS (PARTITION BY user_id ORDER BY ts),
 				w AS (p RANGE BETWEEN $1::text::interval PRECEDING AND CURRENT ROW)) AS sums) AS tb
 		WHERE total > $2::text::numeric AND before <= $2::text::numeric AND ts BETWEEN $5::%[4]s AND $6::%[4]s`,
-		weight, counts, history, timeType, before, total, aggregate)
+		weight, counts, relation, timeType, before, total, aggregate)
 }
 
 // Interval is an exact duration as every release reads it: before 15, microseconds alone had to fit 32 bits.
@@ -38,8 +37,7 @@ func Interval(d time.Duration) string {
 }
 
 // Sweep finds a rule's edges among rows that come by user and time, where a condition keeps PostgreSQL from doing so.
-// It
-// holds the moments of one user's window.
+// It holds the moments of one user's window.
 type Sweep struct {
 	rule  *Rule
 	from  brimline.Time
@@ -52,7 +50,7 @@ type Sweep struct {
 	sum     moment // of moments
 }
 
-// moment is what the rows of one time add up to.
+// moment is the sum of the rows of one time.
 type moment struct {
 	at     brimline.Time
 	weight brimline.Total
