@@ -21,7 +21,7 @@ const LookEvery = time.Second
 // mostBytes of a file are read.
 const mostBytes = 1 << 20
 
-// content is what is in files, and why they cannot be used.
+// content holds the texts of files, or why they cannot be read.
 type content struct {
 	texts [][]byte
 	err   error

@@ -87,8 +87,8 @@ func (s *Sessions) End(session string, now time.Time) {
 	s.ended[nonce] = until
 }
 
-// Form is what a form must bring along that is sent by who has a text that pages of other origins cannot see, a session
-// or the visit of who has none yet.
+// Form gives the token that a form must bring along. It belongs to a text that pages of other origins cannot see: a
+// session, or the visit of a person who has none yet.
 func (s *Sessions) Form(of string) string { return s.sign("form", of) }
 
 // FormOf tells whether a form is of who has the text.

@@ -13,7 +13,7 @@ import (
 	"github.com/brimline/brimline"
 )
 
-// Role is what a token is good for.
+// Role says how much a token opens.
 type Role int
 
 // The roles, each good for what those before it are.

@@ -40,7 +40,7 @@ type serving struct {
 	running sync.WaitGroup
 }
 
-// basis is what questions are answered by.
+// basis holds the rules by which questions are answered.
 type basis struct {
 	set      *brimline.RuleSet
 	compiled []sliding.Rule

@@ -14,7 +14,7 @@ import (
 	"github.com/brimline/brimline/processors"
 )
 
-// without is what an instance without stages has: it answers by the rules that its group has written down, and takes up
+// without belongs to an instance without stages: it answers by the rules that its group has written down, and takes up
 // others when the group does.
 type without struct {
 	mu     sync.Mutex

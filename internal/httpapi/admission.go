@@ -28,9 +28,9 @@ type Admission struct {
 
 func (a *Admission) open() bool { return a.Tokens == nil || a.Anonymous }
 
-// visit is what is known of a request. It is made at the door.
+// visit says who sent a request, as far as the door could tell.
 type visit struct {
-	who     access.Who // of nobody known, a zero one
+	who     access.Who // zero where that is not known
 	role    access.Role
 	session string // where a cookie says who it is
 	wrong   bool   // a token was shown that is none
@@ -159,7 +159,7 @@ func errForm() error {
 	}
 }
 
-// formValue is what a form of our pages brings along; other bodies are left unread.
+// formValue gives the token that a form of our pages brings along; other bodies are left unread.
 func formValue(r *http.Request) string {
 	if !strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") {
 		return ""
@@ -201,7 +201,7 @@ func (h *handler) setCookie(w http.ResponseWriter, name, value string, lasts tim
 	})
 }
 
-// login is what its template is given.
+// login fills its template.
 type login struct {
 	Base   string
 	Form   string

@@ -20,7 +20,7 @@ const (
 	// address where there is no token.
 	costlyAtOnce = 32
 	costlyOfOne  = 8
-	// askAgain is what Retry-After says, in seconds.
+	// askAgain stands in Retry-After, in seconds.
 	askAgain = "1"
 )
 

@@ -19,7 +19,7 @@ type Operator interface {
 	Retry(ctx context.Context, partition int32, offset int64) (Retried, error)
 }
 
-// Retried is what became of a dead letter.
+// Retried says where a dead letter went.
 type Retried struct {
 	Topic     string `json:"topic"` // of its record
 	Partition int32  `json:"partition"`
@@ -69,7 +69,7 @@ func (h *handler) retry(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, map[string]Retried{"retried": done})
 }
 
-// audit writes down what somebody did with the role operate, done or not. No ids of users belong there.
+// audit writes down each use of the role operate, done or not. No ids of users belong there.
 func (h *handler) audit(r *http.Request, what string, err error, more ...any) {
 	v := visitOf(r)
 	all := append([]any{"what", what, "who", v.name(), "role", v.role.String(), "from", addressOf(r)}, more...)
