@@ -35,8 +35,11 @@ func sumOf(token string) string {
 }
 
 func TestTokens(t *testing.T) {
-	tokens, err := Parse("tokens", []byte("# people\n\ngrafana  read\t"+sumOf("the-token-of-grafana")+"\r\noncall operate "+
-		longEnough+" # until March\noncall operate another#token-of-oncall\n"))
+	tokens, err := Parse(
+		"tokens",
+		[]byte("# people\n\ngrafana  read\t"+sumOf("the-token-of-grafana")+"\r\noncall operate "+
+			longEnough+" # until March\noncall operate another#token-of-oncall\n"),
+	)
 	if err != nil {
 		t.Fatal(err)
 	}

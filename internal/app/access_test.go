@@ -99,7 +99,16 @@ func TestAccess(t *testing.T) {
 	defer g.close(t)
 	g.createSource(t)
 	dir := t.TempDir()
-	certFile, keyFile, tokens := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"), filepath.Join(dir, "tokens")
+	certFile, keyFile, tokens := filepath.Join(
+		dir,
+		"cert.pem",
+	), filepath.Join(
+		dir,
+		"key.pem",
+	), filepath.Join(
+		dir,
+		"tokens",
+	)
 	certify(t, certFile, keyFile, 1, time.Now().Add(time.Hour))
 	const reader, operator = "the-token-of-a-reader", "the-token-of-an-operator"
 	writeFile(t, tokens, "ada read "+reader+"\nbob operate "+operator)
@@ -175,7 +184,9 @@ func TestAccess(t *testing.T) {
 	letter := letters()[0]
 	expect("POST", base+"/api/v1/dead-letters/retry", reader, letter, 403)
 	text := expect("POST", base+"/api/v1/dead-letters/retry", operator, letter, 200)
-	if want := `{"retried":{"topic":"src.streaming.transactions","partition":1,"offset":0,"into":"source"}}`; strings.TrimSpace(text) != want {
+	if want := `{"retried":{"topic":"src.streaming.transactions","partition":1,"offset":0,"into":"source"}}`; strings.TrimSpace(
+		text,
+	) != want {
 		t.Errorf("%s, want %s", text, want)
 	}
 	expect("POST", base+"/api/v1/dead-letters/retry", operator, `{"partition":0,"offset":99}`, 404)
@@ -217,7 +228,10 @@ func TestAccess(t *testing.T) {
 	await("that both files are wrong", func() bool { return notices() == "tokens_file tls_pair " })
 	expect("GET", base+"/api/v1/rules", reader, "", 200)
 	writeFile(t, tokens, "bob operate "+operator)
-	await("that the reader's token ends", func() bool { x.token = reader; s, _, _ := x.ask("GET", base+"/api/v1/rules", ""); return s == 401 })
+	await(
+		"that the reader's token ends",
+		func() bool { x.token = reader; s, _, _ := x.ask("GET", base+"/api/v1/rules", ""); return s == 401 },
+	)
 	log := g.log.String()
 	for _, secret := range []string{reader, operator, "user_id=7"} {
 		if strings.Contains(log, secret) {
@@ -291,7 +305,9 @@ func TestWithoutStages(t *testing.T) {
 	}
 	c := g.config
 	c.Rules = "" // it needs none
-	desk := NewWithout(Options{Config: c, Log: slog.New(slog.NewTextHandler(g.log, nil)), Registry: prometheus.NewRegistry()})
+	desk := NewWithout(
+		Options{Config: c, Log: slog.New(slog.NewTextHandler(g.log, nil)), Registry: prometheus.NewRegistry()},
+	)
 	if err := desk.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}

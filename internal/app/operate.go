@@ -60,7 +60,12 @@ func placeOfLetter(partition int32, offset int64) string {
 }
 
 // letter reads a dead letter.
-func (o *operator) letter(ctx context.Context, topic string, partition int32, offset int64) (*brimline.DeadLetter, error) {
+func (o *operator) letter(
+	ctx context.Context,
+	topic string,
+	partition int32,
+	offset int64,
+) (*brimline.DeadLetter, error) {
 	e, err := o.reader.Extent(ctx, topic)
 	if err != nil {
 		return nil, err
@@ -120,8 +125,11 @@ func (s *serving) notices(now time.Time) (all []httpapi.Notice) {
 		}
 		all = append(all, httpapi.Notice{
 			Kind: "certificate_ends", Level: httpapi.Warning,
-			Message: strings.Join([]string{"the certificate of the API", verb, "at", present.TimeUTC(brimline.TimeOf(until))}, " "),
-			Remedy:  "write a newer one to --tls-cert and its key to --tls-key: it is taken up without a restart",
+			Message: strings.Join(
+				[]string{"the certificate of the API", verb, "at", present.TimeUTC(brimline.TimeOf(until))},
+				" ",
+			),
+			Remedy: "write a newer one to --tls-cert and its key to --tls-key: it is taken up without a restart",
 		})
 	}
 	return all

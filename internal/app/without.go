@@ -47,8 +47,8 @@ func (w *without) waits() string {
 	return w.reason.Error()
 }
 
-// NewWithout makes an instance without stages: views, API and page. Of the configuration it uses Kafka, Names, Database,
-// State, Serving, Profiling and Logging, which the caller has checked.
+// NewWithout makes an instance without stages: views, API and page. Of the configuration it uses Kafka, Names,
+// Database, State, Serving, Profiling and Logging, which the caller has checked.
 func NewWithout(o Options) *App {
 	o.Config.Stages, o.Config.ProveEvery = nil, 0
 	a := newBare(o)
@@ -63,7 +63,15 @@ func (a *App) startWithout(ctx context.Context) (err error) {
 		return err
 	}
 	a.kafka = KafkaOptions(&a.config.Kafka, a.place.Instance)
-	a.log.Info("brimline starts without stages", "group", a.config.Group, "instance", a.place.Instance, "state", a.place.Dir)
+	a.log.Info(
+		"brimline starts without stages",
+		"group",
+		a.config.Group,
+		"instance",
+		a.place.Instance,
+		"state",
+		a.place.Dir,
+	)
 	a.without.set(errNotBegun(a.streams.Rules))
 	if err := a.listen(&basis{set: &brimline.RuleSet{}}); err != nil {
 		return err

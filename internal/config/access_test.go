@@ -25,7 +25,8 @@ func TestOpenListenersAskWhoIsThere(t *testing.T) {
 			if (err != nil) != refused {
 				t.Errorf("%s with %+v: %v", address, x, err)
 			}
-			if refused && !(strings.Contains(err.Error(), "--tokens-file") && strings.Contains(err.Error(), "--allow-anonymous")) {
+			if refused &&
+				!(strings.Contains(err.Error(), "--tokens-file") && strings.Contains(err.Error(), "--allow-anonymous")) {
 				t.Errorf("%s: %v does not say what to do", address, err)
 			}
 		}

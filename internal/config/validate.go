@@ -313,7 +313,8 @@ func (l *Listening) check(p *problems) {
 		}
 	}
 	if l.BasePath != "" && !basePath.MatchString(l.BasePath) {
-		p.add("base-path", "%s is not a path such as /brimline: it begins with / and does not end with one", urls.Shown(l.BasePath))
+		p.add("base-path", "%s is not a path such as /brimline: it begins with / and does not end with one",
+			urls.Shown(l.BasePath))
 	}
 }
 

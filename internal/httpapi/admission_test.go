@@ -204,7 +204,10 @@ func TestEveryAddressAsksWhoIsThere(t *testing.T) {
 		t.Errorf("retried: %q", got)
 	}
 	log := h.log.String()
-	if !strings.Contains(log, `msg=audit what="dead letter retried" who=bob role=operate from=127.0.0.1 letter=0/3 done=true`) {
+	if !strings.Contains(
+		log,
+		`msg=audit what="dead letter retried" who=bob role=operate from=127.0.0.1 letter=0/3 done=true`,
+	) {
 		t.Errorf("what the operator did is not in the log:\n%s", log)
 	}
 	for _, secret := range []string{"27956157", "the-token", alert} {
@@ -213,7 +216,8 @@ func TestEveryAddressAsksWhoIsThere(t *testing.T) {
 		}
 	}
 	if !strings.Contains(log, "method=GET route=/api/v1/users/{id} status=200 ") || !strings.Contains(log, "who=ada from=127.0.0.1") ||
-		!strings.Contains(log, "status=401") || !strings.Contains(log, "who=anonymous") {
+		!strings.Contains(log, "status=401") ||
+		!strings.Contains(log, "who=anonymous") {
 		t.Errorf("requests are not in the log:\n%s", log)
 	}
 }
@@ -365,10 +369,12 @@ func TestLogin(t *testing.T) {
 		t.Fatalf("%d\n%s", status, page)
 	}
 	form := b.form(page)
-	if status, page = b.send("/login", "token", operator, "csrf", "made-up"); status != 403 || !strings.Contains(page, "csrf") {
+	if status, page = b.send("/login", "token", operator, "csrf", "made-up"); status != 403 ||
+		!strings.Contains(page, "csrf") {
 		t.Errorf("a form of another page: %d\n%s", status, page)
 	}
-	if status, page = b.send("/login", "token", operator+"x", "csrf", form); status != 401 || !strings.Contains(page, "not known here") {
+	if status, page = b.send("/login", "token", operator+"x", "csrf", form); status != 401 ||
+		!strings.Contains(page, "not known here") {
 		t.Errorf("a wrong token: %d\n%s", status, page)
 	}
 	if strings.Contains(page, operator) {

@@ -129,7 +129,9 @@ func columnText(row body.Row, name string) string {
 }
 
 func (h *handler) index(w http.ResponseWriter, r *http.Request) {
-	p := page{Base: h.Base, Now: h.now(), Status: h.Status(r.Context()), Asked: r.URL.Query().Get("user"), Metrics: !h.Apart}
+	p := page{
+		Base: h.Base, Metrics: !h.Apart, Now: h.now(), Status: h.Status(r.Context()), Asked: r.URL.Query().Get("user"),
+	}
 	if v := visitOf(r); v.session != "" {
 		p.Who, p.Form = v.name(), h.sessions.Form(v.session)
 	}
