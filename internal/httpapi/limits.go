@@ -39,8 +39,9 @@ func (l *limiter) begin(client string) (status int, err error) {
 	switch {
 	case l.of[client] >= costlyOfOne:
 		return http.StatusTooManyRequests, &brimline.Error{
-			Class: brimline.ClassInput, Kind: "too_many_requests", Remedy: "ask for one thing after the other, and again in a moment",
-			Err: fmt.Errorf("%d requests of yours are worked on", costlyOfOne),
+			Class: brimline.ClassInput, Kind: "too_many_requests",
+			Remedy: "ask for one thing after the other, and again in a moment",
+			Err:    fmt.Errorf("%d requests of yours are worked on", costlyOfOne),
 		}
 	case l.all >= costlyAtOnce:
 		return http.StatusServiceUnavailable, &brimline.Error{
