@@ -21,6 +21,8 @@ COPY --from=build /brimline /brimline
 COPY LICENSE /LICENSE
 COPY --from=build --chown=65532:65532 /state /var/lib/brimline
 USER 65532:65532
+# Listening everywhere, `run` wants BRIMLINE_TOKENS_FILE, or BRIMLINE_ALLOW_ANONYMOUS=true where the port is published on
+# loopback alone.
 ENV BRIMLINE_STATE_DIR=/var/lib/brimline \
     BRIMLINE_LISTEN=0.0.0.0:8480
 WORKDIR /var/lib/brimline

@@ -20,8 +20,9 @@ import (
 )
 
 type service struct {
-	Image string
-	Build struct {
+	Image    string
+	Profiles []string
+	Build    struct {
 		Context string
 		Args    map[string]string
 	}
@@ -249,9 +250,20 @@ func TestAddresses(t *testing.T) {
 	same(t, "EXPOSE", find(t, read(t, "../Dockerfile"), `^EXPOSE (\d+)`), listen)
 	image := find(t, read(t, "../Dockerfile"), `BRIMLINE_LISTEN=(\S+)`)
 	same(t, "the image listens at", image, c.Services["brimline"].Environment["BRIMLINE_LISTEN"])
+	run := c.Services["brimline"].Environment
+	for name, own := range map[string]string{"brimline": listen, "serve": "8481"} {
+		e := c.Services[name].Environment
+		same(t, name+" listens at", e["BRIMLINE_LISTEN"], "0.0.0.0:"+own)
+		if e["BRIMLINE_ALLOW_ANONYMOUS"] != "true" && e["BRIMLINE_TOKENS_FILE"] == "" {
+			t.Errorf("%s listens on every interface and would not start: it knows no tokens, and is not told to need none", name)
+		}
+		for _, key := range []string{"BROKERS", "DATABASE_URL", "GROUP", "SOURCE", "ALERTS", "STATE_DIR"} {
+			same(t, name+"'s "+key, e["BRIMLINE_"+key], run["BRIMLINE_"+key])
+		}
+	}
 	help := read(t, "../cmd/brimline/testdata/help/run.txt")
 	same(t, "port of brimline", listen, find(t, help, `--listen="127\.0\.0\.1:(\d+)"`))
-	published := map[string]string{"kafka": "9092", "postgres": "5432", "connect": "8083", "brimline": listen}
+	published := map[string]string{"kafka": "9092", "postgres": "5432", "connect": "8083", "brimline": listen, "serve": "8481"}
 	for name, s := range c.Services {
 		for _, p := range s.Ports {
 			want := "127.0.0.1:" + published[name] + ":" + published[name]
@@ -371,22 +383,26 @@ func TestDockerfile(t *testing.T) {
 // Every BRIMLINE_* variable must be one that the binary reads: the help of `brimline run`, kept as a golden file by
 // cmd/brimline, names them all.
 func TestEnvironmentIsKnownToTheBinary(t *testing.T) {
-	const golden = "../cmd/brimline/testdata/help/run.txt"
-	help, err := os.ReadFile(golden)
-	if err != nil {
-		t.Fatalf("the names in docker-compose.yml cannot be checked without the golden help of `brimline run`: %v", err)
-	}
 	names := regexp.MustCompile(`\bBRIMLINE_[A-Z_]+\b`)
-	known := map[string]bool{}
-	for _, name := range names.FindAllString(string(help), -1) {
-		known[name] = true
-	}
-	used := names.FindAllString(read(t, "../Dockerfile")+read(t, "stack/up.sh"), -1)
-	used = append(used, slices.Collect(maps.Keys(readCompose(t).Services["brimline"].Environment))...)
-	slices.Sort(used)
-	for _, name := range slices.Compact(used) {
-		if !known[name] {
-			t.Errorf("%s is not in %s", name, golden)
+	for service, command := range map[string]string{"brimline": "run", "serve": "serve"} {
+		golden := "../cmd/brimline/testdata/help/" + command + ".txt"
+		help, err := os.ReadFile(golden)
+		if err != nil {
+			t.Fatalf("the names in docker-compose.yml cannot be checked without the golden help of the command: %v", err)
+		}
+		known := map[string]bool{}
+		for _, name := range names.FindAllString(string(help), -1) {
+			known[name] = true
+		}
+		used := slices.Collect(maps.Keys(readCompose(t).Services[service].Environment))
+		if command == "run" {
+			used = append(used, names.FindAllString(read(t, "../Dockerfile")+read(t, "stack/up.sh"), -1)...)
+		}
+		slices.Sort(used)
+		for _, name := range slices.Compact(used) {
+			if !known[name] {
+				t.Errorf("%s is not in %s", name, golden)
+			}
 		}
 	}
 }

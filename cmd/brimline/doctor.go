@@ -20,16 +20,16 @@ type doctorCmd struct {
 	JSON    bool `name:"json" help:"As JSON."`
 	Capture bool `help:"Also check what brimline capture needs of this database and login."`
 
-	config.Kafka     `group:"Kafka"`
-	config.Names     `group:"Names"`
-	config.Topics    `group:"Topics"`
-	config.Watched   `group:"Watched table"`
-	config.Records   `group:"Change records"`
-	config.Feeding   `group:"Change records"`
-	config.Judging   `group:"Rules and verification"`
-	config.Database  `group:"PostgreSQL"`
-	config.Listening `group:"Instance"`
-	config.Logging   `group:"Logs"`
+	config.Kafka    `group:"Kafka"`
+	config.Names    `group:"Names"`
+	config.Topics   `group:"Topics"`
+	config.Watched  `group:"Watched table"`
+	config.Records  `group:"Change records"`
+	config.Feeding  `group:"Change records"`
+	config.Judging  `group:"Rules and verification"`
+	config.Database `group:"PostgreSQL"`
+	config.Asking   `group:"Instance"`
+	config.Logging  `group:"Logs"`
 }
 
 func (doctorCmd) Help() string {
@@ -51,13 +51,16 @@ func (c *doctorCmd) Run(w *world) error {
 		Feeding: c.Feeding, Judging: c.Judging, Database: c.Database, Logging: c.Logging,
 	}
 	if err := config.Check(&all.Kafka, &all.Names, &all.Topics, &all.Watched, &all.Records, &all.Feeding, &all.Judging,
-		&all.Database, &all.Logging); err != nil {
+		&all.Database, &all.Logging, &c.Asking); err != nil {
+		return err
+	}
+	if err := c.ReadSecret(); err != nil {
 		return err
 	}
 	if err := all.ReadSecrets(); err != nil {
 		return err
 	}
-	findings := append(app.Examine(w, &all, c.Capture), doubts(askInstance(w, c.Listen, c.Names.Group))...)
+	findings := append(app.Examine(w, &all, c.Capture), doubts(askInstance(w, &c.Asking, c.Names.Group))...)
 	if w.Err() != nil {
 		return nil
 	}

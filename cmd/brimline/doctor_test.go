@@ -6,6 +6,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/brimline/brimline/internal/config"
 	"github.com/brimline/brimline/internal/httpapi"
 	"github.com/brimline/brimline/internal/preflight"
 	"github.com/brimline/brimline/processors"
@@ -34,7 +35,7 @@ func TestDoctorAsksAnInstance(t *testing.T) {
 		{"another group", httpapi.Status{Group: "h", Stages: window}, []string{"instance_silent"}, preflight.Note},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			server, err := httpapi.Listen("127.0.0.1:0", nil, nil)
+			server, err := httpapi.Listen(httpapi.Door{Address: "127.0.0.1:0"}, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -49,11 +50,11 @@ func TestDoctorAsksAnInstance(t *testing.T) {
 				cancel()
 				<-done
 			}()
-			check(t, doubts(askInstance(t.Context(), server.URL()[len("http://"):], "g")), c.want, c.level)
+			check(t, doubts(askInstance(t.Context(), at(server.URL()[len("http://"):]), "g")), c.want, c.level)
 		})
 	}
-	check(t, doubts(askInstance(t.Context(), "127.0.0.1:1", "g")), []string{"instance_silent"}, preflight.Note)
-	check(t, doubts(askInstance(t.Context(), "off", "g")), nil, preflight.OK)
+	check(t, doubts(askInstance(t.Context(), at("127.0.0.1:1"), "g")), []string{"instance_silent"}, preflight.Note)
+	check(t, doubts(askInstance(t.Context(), at("off"), "g")), nil, preflight.OK)
 }
 
 func check(t *testing.T, got []preflight.Finding, want []string, worst preflight.Level) {
@@ -66,4 +67,8 @@ func check(t *testing.T, got []preflight.Finding, want []string, worst preflight
 			t.Errorf("%+v, want %s", f, want[i])
 		}
 	}
+}
+
+func at(listen string) *config.Asking {
+	return &config.Asking{Listening: config.Listening{Listen: listen}}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"regexp"
 	"strconv"
@@ -42,7 +43,7 @@ func TestLiveScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"code": code, "produce": produce, "crossings": crossings, "until": until,
+			"code": code, "produce": produce, "crossings": crossings, "until": until, "ask": askURL,
 		},
 	})
 }
@@ -75,13 +76,37 @@ func crossings(ts *testscript.TestScript, _ bool, args []string) {
 	produce(ts, false, []string{args[0], file})
 }
 
-// until REGEXP COMMAND ARG…: runs the command again and again until its output matches.
+// ask URL: the body of what answers.
+func askURL(ts *testscript.TestScript, _ bool, args []string) {
+	body, err := fetch(args[0])
+	ts.Check(err)
+	fmt.Fprint(ts.Stdout(), body)
+}
+
+func fetch(url string) (string, error) {
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 10 * time.Second}
+	response, err := client.Get(url)
+	if err != nil {
+		return "", err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	return string(body), err
+}
+
+// until REGEXP COMMAND ARG…: runs the command, or ask, again and again until its output matches.
 func until(ts *testscript.TestScript, _ bool, args []string) {
 	want := regexp.MustCompile("(?m)" + args[0])
 	deadline := time.Now().Add(time.Minute)
 	for {
-		err := ts.Exec(args[1], args[2:]...)
-		out := ts.ReadFile("stdout")
+		var out string
+		var err error
+		if args[1] == "ask" {
+			out, err = fetch(args[2])
+		} else {
+			err = ts.Exec(args[1], args[2:]...)
+			out = ts.ReadFile("stdout") + ts.ReadFile("stderr")
+		}
 		if want.MatchString(out) {
 			return
 		}

@@ -32,6 +32,7 @@ type commands struct {
 
 	Demo       demoCmd       `cmd:"" help:"See it work: everything on this machine, with made-up transactions."`
 	Run        runCmd        `cmd:"" help:"Run the stages: change stream in, verified alerts out."`
+	Serve      serveCmd      `cmd:"" help:"API and page beside a run, without stages."`
 	Capture    captureCmd    `cmd:"" help:"Write a table's changes to Kafka, in place of Debezium."`
 	User       userCmd       `cmd:"" help:"A user's totals as of now, for each rule."`
 	Explain    explainCmd    `cmd:"" help:"Why there was an alert for a user, or none."`

@@ -96,7 +96,7 @@ func TestHelp(t *testing.T) {
 	t.Setenv("COLUMNS", "110")
 	texts := map[string]string{}
 	for _, command := range []string{
-		"", "demo", "run", "capture", "user", "explain", "alerts", "status", "ready", "reset", "doctor", "topology",
+		"", "demo", "run", "serve", "capture", "user", "explain", "alerts", "status", "ready", "reset", "doctor", "topology",
 		"rules", "rules check", "rules test", "rules init", "backtest",
 		"dismissed", "dismissed list", "deadletter", "deadletter list", "deadletter retry", "prove", "audit", "distrust", "forget", "version",
 	} {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"strings"
 	"time"
 
@@ -28,7 +27,8 @@ func (readyCmd) Help() string {
 	return `Exit code 0 when the instance at --listen should be asked and given work, as its
 /readyz says, with what is degraded in it; 1 with the reasons when it should not
 yet, 3 when none answers, or one of another group than --group. It is what a
-container's health check runs: the image holds nothing else that could ask.
+container's health check runs: the image holds nothing else that could ask. It takes
+no token, and asks at --metrics-listen where that is given.
 
 Example:
 
@@ -46,13 +46,17 @@ func (c *readyCmd) Run(w *world) error {
 	if err := config.Check(parts...); err != nil {
 		return err
 	}
-	if c.Listen == "off" {
+	listen, how := c.Listen, c.Listening
+	if c.MetricsListen != "" { // the probes are there alone, without TLS and without a path before them
+		listen, how = c.MetricsListen, config.Listening{}
+	}
+	if listen == "off" {
 		return &brimline.Error{
 			Class: brimline.ClassInput, Kind: "settings", Where: "--listen",
 			Remedy: "give the address that the instance was given", Err: errors.New("off has nothing to ask"),
 		}
 	}
-	host, port, err := net.SplitHostPort(c.Listen)
+	host, port, err := net.SplitHostPort(listen)
 	if err != nil {
 		return err
 	}
@@ -62,17 +66,16 @@ func (c *readyCmd) Run(w *world) error {
 	within, cancel := context.WithTimeout(w, c.Timeout)
 	defer cancel()
 	address := net.JoinHostPort(host, port)
-	request, err := http.NewRequestWithContext(within, http.MethodGet, "http://"+address+"/readyz", nil)
-	if err != nil {
-		return err
-	}
 	none := func(err error) error {
 		return &brimline.Error{
 			Class: brimline.ClassEnvironment, Kind: "no_instance", Where: "asking the instance at " + address,
-			Remedy: "start it, or give --listen as it was started with", Err: err,
+			Remedy: "start it, or give --listen, --metrics-listen, --base-path and --tls-cert as it was started with", Err: err,
 		}
 	}
-	response, err := http.DefaultClient.Do(request)
+	response, err := ask(within, &how, address, how.BasePath+"/readyz", "")
+	if _, ours := errors.AsType[*brimline.Error](err); ours {
+		return err
+	}
 	if err != nil {
 		return none(err)
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/internal/access"
 	"github.com/brimline/brimline/internal/app"
 	"github.com/brimline/brimline/internal/config"
 	"github.com/brimline/brimline/internal/httpapi"
@@ -25,7 +26,7 @@ type statusCmd struct {
 	Watch bool          `help:"Show it again and again, until Ctrl-C."`
 	Every time.Duration `help:"Time over which rates are measured, and between two looks with --watch." default:"1s"`
 
-	config.Listening `group:"Instance"`
+	config.Asking `group:"Instance"`
 	Group
 }
 
@@ -92,6 +93,12 @@ type askedStage struct {
 }
 
 func (c *statusCmd) Run(w *world) error {
+	if err := config.Check(&c.Asking); err != nil {
+		return err
+	}
+	if err := c.ReadSecret(); err != nil {
+		return err
+	}
 	if c.Every < leastEvery {
 		return &brimline.Error{
 			Class: brimline.ClassInput, Kind: "settings", Where: "--every",
@@ -124,7 +131,7 @@ func (c *statusCmd) Run(w *world) error {
 			return ended(w, err)
 		}
 		rate(before, now, time.Since(began))
-		all := groupStatus{Group: c.Group.Names.Group, Partitions: now, Asked: askInstance(w, c.Listen, c.Group.Names.Group)}
+		all := groupStatus{Group: c.Group.Names.Group, Partitions: now, Asked: askInstance(w, &c.Asking, c.Group.Names.Group)}
 		if from != 0 {
 			all.AlertsFrom = &from
 		}
@@ -187,22 +194,17 @@ func rate(before, now []partitionStatus, took time.Duration) {
 
 // askInstance asks the instance at an address about itself; nil where there is none to ask, with off. An answer
 // of another group's instance is a Problem, as none is.
-func askInstance(ctx context.Context, listen, group string) *askedInstance {
-	if listen == "off" {
+func askInstance(ctx context.Context, how *config.Asking, group string) *askedInstance {
+	if how.Listen == "off" {
 		return nil
 	}
 	within, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	asked := &askedInstance{Listen: listen}
+	asked := &askedInstance{Listen: how.Listen}
 	if strings.HasPrefix(asked.Listen, ":") {
 		asked.Listen = "localhost" + asked.Listen
 	}
-	request, err := http.NewRequestWithContext(within, http.MethodGet, "http://"+asked.Listen+"/api/v1/status", nil)
-	if err != nil {
-		asked.Problem = err.Error()
-		return asked
-	}
-	response, err := http.DefaultClient.Do(request)
+	response, err := ask(within, &how.Listening, asked.Listen, how.BasePath+"/api/v1/status", how.APIToken)
 	if ctx.Err() != nil {
 		return nil
 	}
@@ -210,6 +212,9 @@ func askInstance(ctx context.Context, listen, group string) *askedInstance {
 		asked.Problem = "no answer of an instance of brimline"
 		if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
 			asked.Problem = "no instance answers there: what instances are doing is not shown, only what the brokers know"
+		}
+		if known, ok := errors.AsType[*brimline.Error](err); ok {
+			asked.Problem = known.Where + ": " + known.Err.Error()
 		}
 		if within.Err() != nil {
 			asked.Problem = "no answer within a second"
@@ -221,6 +226,35 @@ func askInstance(ctx context.Context, listen, group string) *askedInstance {
 	return asked
 }
 
+// ask sends a request to an instance at an address, by TLS where its certificate is named.
+func ask(
+	ctx context.Context, how *config.Listening, address, path string, token config.Secret,
+) (*http.Response, error) {
+	// One request, and no connection is kept for others. An instance is asked itself, never through a proxy.
+	transport := &http.Transport{DisableKeepAlives: true}
+	scheme := "http://"
+	if how.TLSCert != "" {
+		trusting, err := access.Trusting(how.TLSCert)
+		if err != nil {
+			return nil, err
+		}
+		transport.TLSClientConfig, scheme = trusting, "https://"
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+address+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	if token != "" {
+		request.Header.Set("Authorization", "Bearer "+token.Reveal())
+	}
+	client := http.Client{
+		Transport: transport,
+		// Nowhere else may the token go.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	return client.Do(request)
+}
+
 func (a *askedInstance) read(group string, response *http.Response) {
 	var answer struct {
 		httpapi.Status
@@ -228,6 +262,8 @@ func (a *askedInstance) read(group string, response *http.Response) {
 	}
 	err := json.NewDecoder(io.LimitReader(response.Body, 16<<20)).Decode(&answer)
 	switch {
+	case err == nil && response.StatusCode == http.StatusUnauthorized:
+		a.Problem = answer.Detail + "; remedy: give --api-token-file"
 	case err == nil && answer.Detail != "":
 		a.Problem = answer.Detail + "; remedy: " + answer.Remedy
 	case err != nil || response.StatusCode != http.StatusOK || answer.Group == "":

@@ -13,7 +13,7 @@ import (
 
 // What an instance answers that refuses the name it is asked by is told, with its remedy; it is not taken for silence.
 func TestStatusTellsOfARefusal(t *testing.T) {
-	server, err := httpapi.Listen("127.0.0.1:0", nil, nil)
+	server, err := httpapi.Listen(httpapi.Door{Address: "127.0.0.1:0"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,7 +17,9 @@
 //	health.go    what an operator should know of while it runs
 //	checks.go    what is looked at before           settings.go   what the group's rows mean
 //	catalog.go   columns that change while it runs
-//	serve.go     views and HTTP                    verified.go    what PostgreSQL dismissed lately
+//	without.go   an instance without stages
+//	serve.go     views and HTTP                    operate.go  what takes the role operate
+//	verified.go  what PostgreSQL dismissed lately
 //	profile.go   profiles                           prove.go, reports.go  the alerts compared with the table
 //	audit.go, auditing.go  the windows' rows compared with the table    settle.go  what is on its way is waited for
 package app
@@ -100,6 +102,8 @@ type App struct {
 	alertsFrom       brimline.Time // 0: always
 	gate             *gate
 	serving          *serving
+	without          *without // of an instance without stages; else nil
+	probing          *probing
 	profiling        *profiling
 
 	mu      sync.Mutex
@@ -114,6 +118,29 @@ type App struct {
 // New checks everything that can be checked without a network: settings, rules
 // and decoder. Its errors are of ClassInput.
 func New(_ context.Context, o Options) (*App, error) {
+	if err := o.Config.Valid(); err != nil {
+		return nil, err
+	}
+	set, err := loadRules(&o.Config)
+	if err != nil {
+		return nil, err
+	}
+	if _, err = debezium.New(DecoderOptions(&o.Config, &set.RuleSet)); err != nil {
+		return nil, err
+	}
+	a := newBare(o)
+	a.rules, a.fingerprint = set, fingerprint(&set.RuleSet)
+	a.compiled = a.rules.Compiled(a.whereFailed())
+	a.stageMetrics = newStageMetrics(a.registry, a.rules.Rules)
+	a.letters = newLetters(time.Now(), a.stageMetrics.deadLetters, a.log)
+	if a.config.Runs(processors.Verify) && a.config.Verify != "off" {
+		a.verified = newVerified(time.Now(), a.stageMetrics.verify.Tally, a.streams.Dismissed, a.log)
+	}
+	return a, nil
+}
+
+// newBare makes what an instance with stages and one without have in common.
+func newBare(o Options) *App {
 	a := &App{
 		config: o.Config, log: o.Log, clock: o.Clock, registry: o.Registry, version: o.Version,
 		streams: Streams(&o.Config), cache: table.NewReadCache(int(o.Config.Memory / cacheShare)), done: make(chan struct{}),
@@ -127,30 +154,13 @@ func New(_ context.Context, o Options) (*App, error) {
 	if a.registry == nil {
 		a.registry = prometheus.NewRegistry()
 	}
-	if err := a.config.Valid(); err != nil {
-		return nil, err
-	}
-	var err error
-	if a.rules, err = loadRules(&a.config); err != nil {
-		return nil, err
-	}
-	a.fingerprint = fingerprint(&a.rules.RuleSet)
-	if _, err = debezium.New(DecoderOptions(&a.config, &a.rules.RuleSet)); err != nil {
-		return nil, err
-	}
 	a.catalog = newCatalogWatch()
 	a.budget = verify.NewBudget(verify.DistrustsAtOnce, verify.DistrustEvery)
 	a.started = a.clock()
 	a.metrics = NewMetrics(a.registry, a.version)
-	a.compiled = a.rules.Compiled(a.whereFailed())
-	a.stageMetrics = newStageMetrics(a.registry, a.rules.Rules)
 	registerProcess(a.registry)
 	a.unread = newUnread(a.log, a.metrics)
-	a.letters = newLetters(time.Now(), a.stageMetrics.deadLetters, a.log)
-	if a.config.Runs(processors.Verify) && a.config.Verify != "off" {
-		a.verified = newVerified(time.Now(), a.stageMetrics.verify.Tally, a.streams.Dismissed, a.log)
-	}
-	return a, nil
+	return a
 }
 
 // whereFailed counts what a rule's where expression could not evaluate.
@@ -179,6 +189,9 @@ func (a *App) Start(ctx context.Context) (err error) {
 			a.abandon()
 		}
 	}()
+	if a.without != nil {
+		return a.startWithout(ctx)
+	}
 	if a.place, err = takePlace(a.config.StateDir, a.config.Group, a.config.Instance); err != nil {
 		return err
 	}
@@ -190,7 +203,7 @@ func (a *App) Start(ctx context.Context) (err error) {
 		log: a.log, gauge: a.metrics.strangers, every: gateEvery, write: a.writeRules, turnedAway: make(chan struct{}, 1),
 		reason: errors.New("the checks before the start are not done yet"),
 	}
-	if err := a.listen(); err != nil {
+	if err := a.listen(&basis{&a.rules.RuleSet, a.compiled, a.config}); err != nil {
 		return err
 	}
 	if err := a.profile(); err != nil {
@@ -245,7 +258,7 @@ func (a *App) conduct(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	every := lagEvery
-	if a.serving == nil { // then it is for the log alone
+	if a.serving == nil && a.probing == nil { // then it is for the log alone
 		every = lagUnasked
 	}
 	beside.Go(func() { a.watchGroup(ctx, every) })
@@ -428,6 +441,7 @@ func (a *App) stillBusy() error {
 // abandon closes what Start opened, in reverse.
 func (a *App) abandon() {
 	a.serving.close()
+	a.probing.close()
 	a.profiling.close()
 	if a.cluster != nil {
 		_ = a.cluster.Close()

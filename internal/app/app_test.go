@@ -417,7 +417,7 @@ func TestAllowedHosts(t *testing.T) {
 	g := newGround(t)
 	defer g.close(t)
 	g.createSource(t)
-	g.config.Listen, g.config.AllowedHosts = "0.0.0.0:0", []string{"desk.example.com"}
+	g.config.Listen, g.config.AllowedHosts, g.config.AllowAnonymous = "0.0.0.0:0", []string{"desk.example.com"}, true
 	a := g.app(t)
 	if err := a.Start(t.Context()); err != nil {
 		t.Fatal(err)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/codecs"
 	"github.com/brimline/brimline/internal/config"
 	"github.com/brimline/brimline/internal/explain"
 	"github.com/brimline/brimline/internal/feed"
@@ -72,12 +73,18 @@ func groupLedger(
 			Err:    errors.New("the group has not written down its table and columns"),
 		}
 	}
-	known := *c
-	known.Table, known.IDColumn, known.UserColumn, known.AmountColumn = s.Table, s.ID, s.User, s.Amount
-	known.TimeColumn, known.AmountMinorUnits = s.Time, s.AmountMinorUnits
+	known := asGroup(c, s)
 	lo := LedgerOptions(&known, set)
 	lo.MaxConns = 1
 	return ledger.Open(ctx, lo)
+}
+
+// asGroup is a configuration with the table and columns that the group has written down.
+func asGroup(c *config.Config, s *codecs.GroupSettings) config.Config {
+	known := *c
+	known.Table, known.IDColumn, known.UserColumn, known.AmountColumn = s.Table, s.ID, s.User, s.Amount
+	known.TimeColumn, known.AmountMinorUnits = s.Time, s.AmountMinorUnits
+	return known
 }
 
 // CompiledInForce are the group's rules in force, ready to be applied to rows; none where it has none.
@@ -104,14 +111,15 @@ func compile(set *brimline.RuleSet) ([]sliding.Rule, error) {
 // explainer answers such questions for the HTTP API: a few at a time, and PostgreSQL with connections of its own.
 type explainer struct {
 	app   *App
+	by    *basis
 	turns chan struct{}
 
 	mu     sync.Mutex
 	ledger *ledger.Ledger // nil until it is needed
 }
 
-func newExplainer(a *App) *explainer {
-	return &explainer{app: a, turns: make(chan struct{}, explainAtOnce)}
+func newExplainer(a *App, by *basis) *explainer {
+	return &explainer{app: a, by: by, turns: make(chan struct{}, explainAtOnce)}
 }
 
 // Explain is as of explain.Asker. Who finds no turn in time is told to ask again.
@@ -128,10 +136,10 @@ func (x *explainer) Explain(ctx context.Context, q explain.Question) ([]*explain
 		return nil, ctx.Err()
 	}
 	a := &explain.Asker{
-		Users: usersNow{x.app.serving}, Log: x.app.serving.reader, Streams: x.app.streams, Rules: x.app.compiled,
+		Users: usersNow{x.app.serving}, Log: x.app.serving.reader, Streams: x.app.streams, Rules: x.by.compiled,
 		Most: explainOffsets, Now: x.app.clock,
 	}
-	if x.app.config.DatabaseURL != "" {
+	if x.by.config.DatabaseURL != "" {
 		a.Ledger = x.open
 	}
 	return a.Explain(ctx, q)
@@ -142,7 +150,7 @@ func (x *explainer) open(ctx context.Context) (explain.Ledger, error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.ledger == nil {
-		o := LedgerOptions(&x.app.config, &x.app.rules.RuleSet)
+		o := LedgerOptions(&x.by.config, x.by.set)
 		o.MaxConns, o.Timeout = explainAtOnce, explainTimeout
 		l, err := ledger.Open(ctx, o)
 		if err != nil {

@@ -75,7 +75,8 @@ func layers() []layer {
 		{"internal/body", []string{".", "internal/present", "views"}, nil},
 		{"internal/explain", []string{".", "codecs", "processors", "internal/body", "internal/present", "internal/sliding",
 			"internal/rules", "internal/feed", "views"}, nil},
-		{"internal/httpapi", []string{".", "docs", "codecs", "processors", "internal/body", "internal/present", "internal/feed",
+		{"internal/access", []string{"."}, nil},
+		{"internal/httpapi", []string{".", "docs", "internal/access", "codecs", "processors", "internal/body", "internal/present", "internal/feed",
 			"internal/rules", "internal/explain", "views"}, []string{metricsModule}},
 		{"internal/config", []string{".", "processors", "internal/present", "internal/urls"}, []string{kongModule, yamlModule,
 			"github.com/dustin/go-humanize"}},
@@ -83,7 +84,7 @@ func layers() []layer {
 			".", "codecs", "codecs/debezium", "processors", "processors/route", "processors/window", "processors/verify",
 			"processors/index", "views",
 			"internal/sliding", "internal/rules", "internal/ledger", "internal/kafka", "internal/table", "internal/capture", "internal/capture/kafkasink",
-			"internal/preflight", "internal/feed", "internal/httpapi", "internal/config", "internal/failpoint", "internal/starter",
+			"internal/preflight", "internal/feed", "internal/access", "internal/httpapi", "internal/config", "internal/failpoint", "internal/starter",
 			"internal/backtest", "internal/audit", "internal/explain", "internal/present", "internal/reference", "internal/prove",
 		}, []string{gokaModule, metricsModule, leveldbModule, "github.com/dustin/go-humanize"}},
 		{"internal/demo", []string{".", "codecs", "internal/embedded", "internal/kafka", "internal/config", "internal/app"}, []string{pgxModule}},
@@ -102,7 +103,7 @@ func layers() []layer {
 		{"examples/consumer", []string{".", "codecs"}, []string{pgxModule, franzModule + "/pkg/kgo"}},
 		{"cmd/brimline", []string{
 			".", "codecs", "processors", "views", "internal/body", "internal/present", "internal/sliding", "internal/rules", "internal/kafka", "internal/preflight",
-			"internal/httpapi", "internal/config", "internal/app", "internal/demo", "internal/reference", "internal/rulestest",
+			"internal/access", "internal/httpapi", "internal/config", "internal/app", "internal/demo", "internal/reference", "internal/rulestest",
 			"internal/starter", "internal/backtest", "internal/feed", "internal/explain", "internal/prove", "internal/audit",
 		}, []string{kongModule, "golang.org/x/term"}},
 	}

@@ -48,7 +48,7 @@ func (a *App) profile() error {
 	p := &profiling{
 		// No bound on writing: a profile is written when its seconds are over.
 		server: &http.Server{
-			Handler: httpapi.OnlyOwnHosts(nil, false, mux), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute,
+			Handler: httpapi.OnlyOwnHosts(nil, nil, mux), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute,
 			MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
 		},
 		url: "http://" + l.Addr().String() + "/debug/pprof/", done: make(chan struct{}),

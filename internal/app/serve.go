@@ -3,6 +3,8 @@ package app
 import (
 	"context"
 	"errors"
+	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"sync"
@@ -10,9 +12,12 @@ import (
 	"time"
 
 	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/internal/access"
+	"github.com/brimline/brimline/internal/config"
 	"github.com/brimline/brimline/internal/failpoint"
 	"github.com/brimline/brimline/internal/feed"
 	"github.com/brimline/brimline/internal/httpapi"
+	"github.com/brimline/brimline/internal/sliding"
 	"github.com/brimline/brimline/internal/table"
 	"github.com/brimline/brimline/processors"
 	"github.com/brimline/brimline/views"
@@ -23,48 +28,199 @@ import (
 // tables. HTTP is up from the start, so that /readyz can tell what an instance
 // waits for; the views come when their tables are there.
 type serving struct {
-	server  *httpapi.Server
+	server      *httpapi.Server
+	tokens      *access.File        // nil: none
+	certificate *access.Certificate // nil: no TLS
+
 	windows atomic.Pointer[views.Windows]
 	alerts  atomic.Pointer[views.Alerts]
 	reader  *feed.Reader
 	live    atomic.Pointer[feed.Live]
-	explain *explainer
+
+	options httpapi.Options // all but what goes by the rules
+	handler atomic.Pointer[http.Handler]
+	mu      sync.Mutex
+	explain *explainer // of the rules of now
 
 	cancel  context.CancelFunc
 	running sync.WaitGroup
 }
 
-// listen opens the HTTP port and begins to answer.
-func (a *App) listen() error {
-	if a.config.Listen == "off" {
-		return nil
+// basis holds the rules by which questions are answered.
+type basis struct {
+	set      *brimline.RuleSet
+	compiled []sliding.Rule
+	config   config.Config // its database, table and columns
+}
+
+// listen opens the HTTP ports and begins to answer.
+func (a *App) listen(by *basis) error {
+	o := httpapi.Options{
+		Status: a.Status, Streams: a.streams, Metrics: a.registry, Now: a.clock,
+		Events: a.log, LogRequests: a.config.LogRequests, Apart: a.config.MetricsListen != "", Base: a.config.BasePath,
 	}
-	server, err := httpapi.Listen(a.config.Listen, a.config.AllowedHosts, a.log)
-	if err != nil {
+	if err := a.listenApart(); err != nil {
 		return err
 	}
-	reader, err := feed.Open(a.kafka)
-	if err != nil {
-		return errors.Join(err, server.Close())
+	if a.config.Listen != "off" {
+		if err := a.listenHere(o, by); err != nil {
+			return err
+		}
 	}
-	s := &serving{server: server, reader: reader, explain: newExplainer(a)}
+	a.probing.begin(httpapi.Probes(o), a.log) // last: its status is that of the API as well
+	return nil
+}
+
+// listenHere opens the port of the API.
+func (a *App) listenHere(o httpapi.Options, by *basis) error {
+	door := httpapi.Door{
+		Address: a.config.Listen, Hosts: a.config.AllowedHosts, Base: a.config.BasePath,
+	}
+	if !o.Apart {
+		door.Probes = httpapi.ProbePaths(door.Base)
+	}
+	s := &serving{}
+	var err error
+	if a.config.TokensFile != "" {
+		if s.tokens, err = access.OpenFile(a.config.TokensFile, a.log); err != nil {
+			return err
+		}
+		o.Admission.Tokens = s.tokens.Tokens
+	}
+	if a.config.TLSCert != "" {
+		if s.certificate, err = access.OpenCertificate(a.config.TLSCert, a.config.TLSKey, a.log); err != nil {
+			return err
+		}
+		door.Certificate, o.Admission.TLS = s.certificate.Get, true
+	}
+	o.Admission.Anonymous = a.config.AllowAnonymous
+	if s.server, err = httpapi.Listen(door, a.log); err != nil {
+		return err
+	}
+	if !s.server.Loopback() && s.tokens == nil && !a.config.AllowAnonymous { // a name that stands for another address here
+		return errors.Join(&brimline.Error{
+			Class: brimline.ClassInput, Kind: "settings", Where: "--listen",
+			Remedy: "give --tokens-file, or --allow-anonymous where something in front asks who is there",
+			Err:    errors.New("other machines can reach it, and it would answer whoever asks"),
+		}, s.server.Close())
+	}
+	if s.reader, err = feed.Open(a.kafka); err != nil {
+		return errors.Join(err, s.server.Close())
+	}
+	o.Users, o.Alerts, o.Log, o.Live = usersNow{s}, alertsNow{s}, s.reader, s.live.Load
+	o.Admission.Sessions = access.NewSessions()
+	s.options = o
 	a.serving = s
-	handler := httpapi.New(httpapi.Options{
-		Users: usersNow{s}, Alerts: alertsNow{s}, Explain: s.explain, Log: reader, Live: s.live.Load, Status: a.Status,
-		Rules: a.rules.RuleSet, Streams: a.streams, Metrics: a.registry, Now: a.clock,
-	})
+	a.answer(by)
 	var ctx context.Context
 	ctx, s.cancel = context.WithCancel(context.Background())
 	s.running.Go(func() {
-		if err := server.Serve(ctx, handler); err != nil {
+		err := s.server.Serve(ctx, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			(*s.handler.Load()).ServeHTTP(w, r)
+		}))
+		if err != nil {
 			a.log.Error("HTTP has ended", "error", err)
 		}
 	})
-	if !server.Loopback() {
-		a.log.Warn("HTTP is open beyond this machine, and asks nobody who they are", "url", server.URL())
+	if s.tokens != nil {
+		s.running.Go(func() { s.tokens.Run(ctx) })
+		if s.tokens.Open() {
+			a.log.Warn("every user of this machine may read the hashes in the file of tokens", "remedy", "chmod 600 it")
+		}
 	}
-	a.log.Info("listening", "url", server.URL())
+	if s.certificate != nil {
+		s.running.Go(func() { s.certificate.Run(ctx) })
+	}
+	if !s.server.Loopback() {
+		a.warnOpen(o.Admission)
+	}
+	a.log.Info("listening", "url", s.server.URL())
 	return nil
+}
+
+// answer has questions answered by rules from now on.
+func (a *App) answer(by *basis) {
+	s := a.serving
+	if s == nil {
+		return
+	}
+	o, explain := s.options, newExplainer(a, by)
+	o.Rules, o.Explain = *by.set, explain
+	o.Operator = &operator{app: a, reader: s.reader, rules: by.set}
+	handler := httpapi.New(o)
+	s.handler.Store(&handler)
+	s.mu.Lock()
+	before := s.explain
+	s.explain = explain
+	s.mu.Unlock()
+	before.close()
+}
+
+// warnOpen says what a listener lets through that other machines can reach.
+func (a *App) warnOpen(o httpapi.Admission) {
+	switch {
+	case a.config.AllowAnonymous:
+		a.log.Warn("HTTP is open beyond this machine, and whoever reaches it may read", "url", a.URL())
+	case !o.TLS:
+		a.log.Warn("HTTP is open beyond this machine without TLS: tokens can be read on the way", "url", a.URL(),
+			"remedy", "give --tls-cert and --tls-key, unless something in front has TLS")
+	}
+}
+
+// listenApart opens the port of metrics and probes, where they have one of their own.
+func (a *App) listenApart() error {
+	if a.config.MetricsListen == "" {
+		return nil
+	}
+	server, err := httpapi.Listen(httpapi.Door{
+		Flag: "--metrics-listen", Address: a.config.MetricsListen, Hosts: a.config.AllowedHosts, Probes: httpapi.ProbePaths(""),
+	}, a.log)
+	if err == nil {
+		a.probing = &probing{server: server}
+	}
+	return err
+}
+
+// probing is the listener of metrics and probes.
+type probing struct {
+	server *httpapi.Server
+	cancel context.CancelFunc // nil until it has begun
+	done   chan struct{}
+}
+
+func (p *probing) begin(handler http.Handler, log *slog.Logger) {
+	if p == nil {
+		return
+	}
+	var ctx context.Context
+	ctx, p.cancel = context.WithCancel(context.Background())
+	p.done = make(chan struct{})
+	go func() {
+		defer close(p.done)
+		if err := p.server.Serve(ctx, handler); err != nil {
+			log.Error("metrics and probes have ended", "error", err)
+		}
+	}()
+	log.Info("listening for metrics and probes", "url", p.server.URL())
+}
+
+func (p *probing) close() {
+	switch {
+	case p == nil:
+	case p.cancel == nil:
+		_ = p.server.Close()
+	default:
+		p.cancel()
+		<-p.done
+	}
+}
+
+// MetricsURL is where metrics and probes answer apart from the API; empty where they do not.
+func (a *App) MetricsURL() string {
+	if a.probing == nil {
+		return ""
+	}
+	return a.probing.server.URL()
 }
 
 // URL is where HTTP answers; empty when it is off or not yet on.
@@ -77,31 +233,37 @@ func (a *App) URL() string {
 
 // openViews starts to follow the tables, for HTTP alone.
 func (a *App) openViews(ctx context.Context) {
-	s := a.serving
-	if s == nil {
+	if a.serving == nil {
 		return
 	}
 	a.shareTables()
-	config := func(stage processors.StageName) (views.Config, error) {
+	stopHTTP := a.serving.cancel
+	stop, _ := a.follow(context.WithoutCancel(ctx), &a.rules.RuleSet)
+	a.serving.cancel = func() {
+		stop()
+		stopHTTP()
+	}
+}
+
+// follow follows the tables and the alerts, by rules, until stop; wait returns when that has been done.
+func (a *App) follow(ctx context.Context, set *brimline.RuleSet) (stop, wait func()) {
+	s := a.serving
+	view := func(stage processors.StageName) (views.Config, error) {
 		c, err := ViewConfig(a.kafka, a.streams.Group)
-		c.Dir, c.Rules, c.Log = a.place.Dir, &a.rules.RuleSet, a.log
+		c.Dir, c.Rules, c.Log = a.place.Dir, set, a.log
 		if shared := a.shared[stage]; shared != nil {
 			c.Kept = shared
 		}
 		return c, err
 	}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	stopHTTP := s.cancel
-	s.cancel = func() {
-		cancel()
-		stopHTTP()
-	}
+	ctx, cancel := context.WithCancel(ctx)
+	var all sync.WaitGroup
 	follow := func(name string, run attempt) {
 		part := newSupervised(name, a.log, a.metrics, run)
-		s.running.Go(func() { part.run(ctx) })
+		all.Go(func() { part.run(ctx) })
 	}
 	follow("windows-view", func(ctx context.Context, tell func(httpapi.State)) error {
-		c, err := config(processors.Window)
+		c, err := view(processors.Window)
 		if err != nil {
 			return err
 		}
@@ -113,7 +275,7 @@ func (a *App) openViews(ctx context.Context) {
 		return followView(ctx, v, tell)
 	})
 	follow("alerts-view", func(ctx context.Context, tell func(httpapi.State)) error {
-		c, err := config(processors.Index)
+		c, err := view(processors.Index)
 		if err != nil {
 			return err
 		}
@@ -130,6 +292,8 @@ func (a *App) openViews(ctx context.Context) {
 		tell(httpapi.Running)
 		return live.Run(ctx)
 	})
+	s.running.Go(all.Wait)
+	return cancel, all.Wait
 }
 
 // stageFirst is how long the views leave partitions to the stages of their instance at the start, which come to have
@@ -191,7 +355,9 @@ func (s *serving) close() {
 	}
 	s.cancel()
 	s.running.Wait()
+	s.mu.Lock()
 	s.explain.close()
+	s.mu.Unlock()
 	s.reader.Close()
 }
 

@@ -91,6 +91,7 @@ func (a *App) Status(ctx context.Context) httpapi.Status {
 	a.mu.Lock()
 	parts, lags := a.parts, a.lags
 	s.Stopping = a.stopped
+	s.Unanswered = a.without.waits()
 	if from := a.alertsFrom; from != 0 {
 		s.AlertsFrom = &from
 	}
@@ -143,6 +144,7 @@ func (a *App) Status(ctx context.Context) httpapi.Status {
 	if n := a.letters.notice(time.Now()); n != nil {
 		s.Notices = append(s.Notices, *n)
 	}
+	s.Notices = append(s.Notices, a.serving.notices(time.Now())...)
 	if p := a.reports.newest(); p != nil {
 		s.Proof = proofStatus(p)
 	}

@@ -247,13 +247,37 @@ type Serving struct {
 	// AllowedHosts are the names under which it answers, beside localhost and IP addresses: exact, or *.example.com for
 	// every name below one. Others are refused, because a web page can point a name of its own at this address.
 	AllowedHosts []string `type:"list" help:"Names, besides localhost and IP addresses, under which API and page answer: exact, or *.example.com; several by commas." env:"BRIMLINE_ALLOWED_HOSTS" placeholder:"NAME"`
+	// TLSKey is the key of TLSCert (PEM), without a password; both or neither.
+	TLSKey string `name:"tls-key" help:"Key of --tls-cert (PEM)." env:"BRIMLINE_TLS_KEY" placeholder:"FILE"`
+	// TokensFile says who may ask, on each line a name, read or operate, and a token or sha256: with its hash. It is
+	// looked at again every second. Without it only this machine may ask, and nothing can be changed.
+	TokensFile string `help:"Who may ask, a line each: name, read or operate, and a token or sha256:HASH. Read again when it changes." env:"BRIMLINE_TOKENS_FILE" placeholder:"FILE"`
+	// AllowAnonymous lets everybody read who can reach Listen, without a token. To change something takes one all the same.
+	AllowAnonymous bool `help:"Let everybody who reaches --listen read without a token." env:"BRIMLINE_ALLOW_ANONYMOUS"`
+	// LogRequests logs who asked for which address with what result. Ids, parameters and tokens are left out.
+	LogRequests bool `help:"Log each request, without ids and parameters." env:"BRIMLINE_LOG_REQUESTS"`
 }
 
-// Listening is where HTTP answers.
+// Listening is where HTTP answers, as far as who asks must know it, too.
 type Listening struct {
-	// Listen is host:port, or off. Nothing there asks who is asking: keep it on
-	// loopback or behind something that does.
-	Listen string `help:"Address of API, metrics and health; off: none." default:"127.0.0.1:8480" env:"BRIMLINE_LISTEN"`
+	// Listen is host:port, or off. Beyond loopback a start needs TokensFile, or AllowAnonymous.
+	Listen string `help:"Address of API, page, metrics and health; off: none." default:"127.0.0.1:8480" env:"BRIMLINE_LISTEN"`
+	// MetricsListen is host:port for /metrics, /healthz and /readyz, which then answer there alone, without a token and
+	// without TLS. Default: with the API.
+	MetricsListen string `help:"Address of metrics and health apart from the API, without tokens and TLS; default: with the API." env:"BRIMLINE_METRICS_LISTEN" placeholder:"HOST:PORT"`
+	// BasePath goes before all addresses of Listen: /brimline behind a proxy that serves other things as well.
+	BasePath string `help:"Path before all addresses of --listen, such as /brimline." env:"BRIMLINE_BASE_PATH" placeholder:"PATH"`
+	// TLSCert is the certificate of Listen with the chain below it (PEM). It is looked at again every second. Without it
+	// there is no TLS.
+	TLSCert string `name:"tls-cert" help:"Certificate of --listen with its chain (PEM), for TLS; read again when it changes." env:"BRIMLINE_TLS_CERT" placeholder:"FILE"`
+}
+
+// Asking is how an instance is asked.
+type Asking struct {
+	Listening
+	// APIToken or APITokenFile, not both, where the instance wants one.
+	APIToken     Secret `name:"api-token" help:"Token to ask an instance with; better in a file or in the environment." env:"BRIMLINE_API_TOKEN" placeholder:"SECRET"`
+	APITokenFile string `name:"api-token-file" help:"File with that token." env:"BRIMLINE_API_TOKEN_FILE" placeholder:"FILE"`
 }
 
 // Profiling is where this process can be looked into while it runs.

@@ -276,6 +276,14 @@ func (r *Running) check(p *problems) {
 
 func (s *Serving) check(p *problems) {
 	s.Listening.check(p)
+	if (s.TLSCert == "") != (s.TLSKey == "") {
+		p.add("tls-cert", "goes together with --tls-key")
+	}
+	if s.TokensFile == "" && !s.AllowAnonymous && s.Listen != "off" && validAddress(s.Listen) && !OnLoopback(s.Listen) {
+		p.add("listen", "other machines can reach %s, and it would answer whoever asks: give --tokens-file, or "+
+			"--allow-anonymous where something in front asks who is there (docs/operations.md#access), or listen on 127.0.0.1",
+			urls.Shown(s.Listen))
+	}
 	for _, host := range s.AllowedHosts {
 		if why := notAllowable(host); why != "" {
 			p.add("allowed-hosts", "%s %s", urls.Shown(host), why)
@@ -303,13 +311,53 @@ func notAllowable(host string) string {
 	return ""
 }
 
-func (s *Listening) check(p *problems) {
-	if s.Listen == "off" {
-		return
+func (l *Listening) check(p *problems) {
+	if l.Listen != "off" {
+		p.address("listen", l.Listen, "host:port nor off")
 	}
-	if _, port, err := net.SplitHostPort(s.Listen); err != nil || port == "" {
-		p.add("listen", "%s is neither host:port nor off", urls.Shown(s.Listen))
+	if l.MetricsListen != "" {
+		p.address("metrics-listen", l.MetricsListen, "host:port nor empty")
+		if _, port, _ := net.SplitHostPort(l.MetricsListen); l.MetricsListen == l.Listen && port != "0" {
+			p.add("metrics-listen", "is the same address as --listen; leave it out to have metrics there")
+		}
 	}
+	if l.BasePath != "" && !basePath.MatchString(l.BasePath) {
+		p.add("base-path", "%s is not a path such as /brimline: it begins with / and does not end with one",
+			urls.Shown(l.BasePath))
+	}
+}
+
+// basePath has no segment of dots, which browsers and proxies take for something else.
+var basePath = regexp.MustCompile(`^(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*){1,16}$`)
+
+func validAddress(address string) bool {
+	_, port, err := net.SplitHostPort(address)
+	return err == nil && port != ""
+}
+
+func (p *problems) address(flag, address, otherwise string) {
+	if !validAddress(address) {
+		p.add(flag, "%s is neither %s", urls.Shown(address), otherwise)
+	}
+}
+
+// OnLoopback tells whether an address says of itself that no other machine can reach it.
+func OnLoopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	ip := net.ParseIP(host)
+	return err == nil && (host == "localhost" || ip != nil && ip.IsLoopback())
+}
+
+func (a *Asking) check(p *problems) {
+	a.Listening.check(p)
+	if a.APIToken != "" && a.APITokenFile != "" {
+		p.add("api-token", "and --api-token-file exclude each other")
+	}
+}
+
+// ReadSecret replaces the file by the token in it.
+func (a *Asking) ReadSecret() error {
+	return readSecret("--api-token-file", &a.APITokenFile, &a.APIToken)
 }
 
 func (f *Profiling) check(p *problems) {

@@ -41,6 +41,7 @@ func (w *world) settings(brokers []string, url string) error {
 	c.SessionTimeout = 6 * time.Second // after a kill -9, the least that the next start has to wait
 	c.StopTimeout = stopWithin
 	c.Listen, c.AllowedHosts = free(w.Listen), w.AllowedHosts
+	c.TokensFile, c.AllowAnonymous = w.TokensFile, w.AllowAnonymous
 	w.config = c
 
 	if _, err := os.Stat(c.Rules); errors.Is(err, fs.ErrNotExist) {

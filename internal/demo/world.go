@@ -27,16 +27,18 @@ import (
 
 // Options configure a demo.
 type Options struct {
-	Dir          string        // everything is below it
-	Rate         int           // transactions a second; 0 makes none after the backlog
-	Backlog      int           // transactions that are there before the first start
-	Seed         uint64        // of the made-up transactions
-	For          time.Duration // ends the demo by itself; 0 does not
-	Fresh        bool          // begins anew
-	Listen       string        // preferred address of HTTP, or off; another port is taken where it is in use
-	AllowedHosts []string      // further names of HTTP
-	Version      string        // of this program
-	Log          *slog.Logger
+	Dir            string        // everything is below it
+	Rate           int           // transactions a second; 0 makes none after the backlog
+	Backlog        int           // transactions that are there before the first start
+	Seed           uint64        // of the made-up transactions
+	For            time.Duration // ends the demo by itself; 0 does not
+	Fresh          bool          // begins anew
+	Listen         string        // preferred address of HTTP, or off; another port is taken where it is in use
+	AllowedHosts   []string      // further names of HTTP
+	TokensFile     string        // of HTTP; empty: none
+	AllowAnonymous bool          // HTTP beyond this machine, too
+	Version        string        // of this program
+	Log            *slog.Logger
 
 	Step    func(what string)       // what is being done
 	Ready   func(Place)             // all parts have been started

@@ -6,6 +6,7 @@ import (
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/codecs"
+	"github.com/brimline/brimline/internal/access"
 	"github.com/brimline/brimline/internal/body"
 	"github.com/brimline/brimline/internal/present"
 	"github.com/brimline/brimline/processors"
@@ -67,6 +68,17 @@ func (h *handler) ready(w http.ResponseWriter, r *http.Request) {
 	status := http.StatusOK
 	if len(reasons) > 0 {
 		status = http.StatusServiceUnavailable
+	}
+	// Probes come without a token, and need no more than that.
+	if visitOf(r).role < access.Read {
+		writeJSON(w, status, struct {
+			Ready    bool     `json:"ready"`
+			Reasons  []string `json:"reasons"`
+			Degraded []string `json:"degraded"`
+			Group    string   `json:"group"`
+			Instance string   `json:"instance"`
+		}{len(reasons) == 0, reasons, s.Degraded(), s.Group, s.Instance})
+		return
 	}
 	writeJSON(w, status, struct {
 		Ready    bool     `json:"ready"`

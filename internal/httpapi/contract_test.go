@@ -106,6 +106,9 @@ func (c *contract) complaints(request *http.Request, response *http.Response, bo
 	}
 	// A request that is served is one that the document allows. One that is refused need not be another.
 	if response.StatusCode < 300 {
+		if request.GetBody != nil {
+			request.Body, _ = request.GetBody()
+		}
 		if ok, errs := c.ValidateHttpRequest(request); !ok {
 			for _, e := range errs {
 				all = append(all, "the request: "+e.Error())
@@ -143,7 +146,11 @@ func TestDescriptionNamesEveryRoute(t *testing.T) {
 	described := map[string][]string{}
 	for path, item := range c.model.Paths.PathItems.FromOldest() {
 		described[path] = []string{}
-		for _, p := range slices.Concat(item.Parameters, item.Get.Parameters) {
+		all := item.Parameters
+		for _, operation := range item.GetOperations().FromOldest() {
+			all = append(all, operation.Parameters...)
+		}
+		for _, p := range all {
 			if p.In == "query" {
 				described[path] = append(described[path], p.Name)
 			}

@@ -1,8 +1,9 @@
 // Package httpapi serves what an instance knows over HTTP, for programs and
 // for people: health, metrics, users, alerts, and one page over all of it.
 //
-// It answers GET and HEAD only, changes nothing, and does not ask who is
-// asking: it belongs on loopback or behind something that does. A request's
+// Admission says who may ask: with tokens, the role read takes one and what
+// changes something one of the role operate; people log in on the page. Without
+// tokens everybody who reaches it reads, and nothing is changed. A request's
 // Host must be an address, localhost or an allowed name. Amounts are
 // decimal strings, times ISO 8601 in UTC. Failures are problems of RFC 9457
 // whose type ends in the kind of brimline.Error, with its remedy. Query
@@ -10,6 +11,7 @@
 // describes it all, is served, and every test's answers are compared with it.
 //
 //	/                          the page; ?user=ID shows a user, without JavaScript too
+//	/login, /logout            of people, where there are tokens
 //	/healthz                   200 while the process is alive
 //	/readyz                    200 with what is degraded, or 503 with the reasons where it should not be asked
 //	/metrics                   Prometheus
@@ -22,6 +24,7 @@
 //	/api/v1/shadow             alerts of rules that are on trial
 //	/api/v1/dismissed          what PostgreSQL did not confirm
 //	/api/v1/dead-letters       what could not be taken in
+//	/api/v1/dead-letters/retry POST: one of them through again
 //	/api/v1/status             stages, partitions, lag
 //	/api/v1/rules              the rules in force
 //	/api/v1/topology           the flow

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"html/template"
+	"log/slog"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -14,6 +16,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/internal/access"
 	"github.com/brimline/brimline/internal/explain"
 	"github.com/brimline/brimline/internal/feed"
 	"github.com/brimline/brimline/processors"
@@ -52,6 +55,16 @@ type Options struct {
 	Streams processors.Streams           //
 	Metrics prometheus.Gatherer          //
 	Now     func() time.Time             // nil is time.Now
+
+	// Base goes before all addresses: empty, or like /brimline.
+	Base      string
+	Admission Admission
+	Operator  Operator // nil likewise
+	// Apart says that metrics and probes are not served here, but by Probes.
+	Apart bool
+	// Events is told who logged in and what was done with the role operate; with LogRequests each request. nil discards.
+	Events      *slog.Logger
+	LogRequests bool
 }
 
 // The page and what it needs: nothing is loaded from anywhere else.
@@ -61,75 +74,170 @@ var assets embed.FS
 
 type handler struct {
 	Options
-	page    *template.Template
-	readers atomic.Int64 // of the stream
+	pages    *template.Template
+	readers  atomic.Int64 // of the stream
+	limits   limiter
+	sessions *access.Sessions
+}
+
+// Paths of what holds neither users nor totals.
+const (
+	alivePath   = "/healthz"
+	readyPath   = "/readyz"
+	metricsPath = "/metrics"
+)
+
+// ProbePaths are the paths of metrics and probes below a base.
+func ProbePaths(base string) []string {
+	return []string{base + alivePath, base + readyPath, base + metricsPath}
+}
+
+func newHandler(o Options) *handler {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Events == nil {
+		o.Events = slog.New(slog.DiscardHandler)
+	}
+	h := &handler{Options: o, sessions: o.Admission.Sessions}
+	if h.sessions == nil {
+		h.sessions = access.NewSessions()
+	}
+	return h
+}
+
+// Probes makes the handler of metrics and probes alone, for a listener of their own.
+func Probes(o Options) http.Handler {
+	o.Base, o.Admission, o.LogRequests = "", Admission{}, false
+	h, mux := newHandler(o), http.NewServeMux()
+	h.probes(mux)
+	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+		nothingHere(w, strings.Join(ProbePaths(""), ", ")+" are what there is")
+	})
+	return h.guarded(mux)
+}
+
+func (h *handler) probes(mux *http.ServeMux) {
+	mux.HandleFunc(h.Base+alivePath, bounded(func(w http.ResponseWriter, _ *http.Request) {
+		writeJSON(w, http.StatusOK, map[string]bool{"alive": true})
+	}))
+	mux.HandleFunc(h.Base+readyPath, bounded(h.ready))
+	metrics := promhttp.HandlerFor(h.Metrics, promhttp.HandlerOpts{MaxRequestsInFlight: costlyOfOne})
+	mux.HandleFunc(h.Base+metricsPath, h.needs(access.Read, bounded(metrics.ServeHTTP)))
+}
+
+func nothingHere(w http.ResponseWriter, remedy string) {
+	writeError(w, http.StatusNotFound, &brimline.Error{
+		Class: brimline.ClassInput, Kind: "not_found", Remedy: remedy, Err: errors.New("there is nothing at this address"),
+	})
 }
 
 // New makes the handler of everything in the package comment.
 func New(o Options) http.Handler {
-	if o.Now == nil {
-		o.Now = time.Now
-	}
-	h := &handler{Options: o}
-	h.page = template.Must(template.New("page.html").Funcs(pageFuncs()).ParseFS(assets, "assets/*.html"))
+	h := newHandler(o)
+	h.pages = template.Must(template.New("page.html").Funcs(pageFuncs()).ParseFS(assets, "assets/*.html"))
 
 	mux := http.NewServeMux()
-	mux.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) {
-		writeJSON(w, http.StatusOK, map[string]bool{"alive": true})
-	})
-	mux.HandleFunc("/readyz", h.ready)
-	mux.Handle("/metrics", promhttp.HandlerFor(o.Metrics, promhttp.HandlerOpts{}))
+	if !h.Apart {
+		h.probes(mux)
+	}
 	for _, r := range h.routes() {
-		mux.HandleFunc(r.path, taking(r.serve, r.takes...))
+		serve := taking(r.serve, r.takes...)
+		if r.costly {
+			serve = h.costly(serve)
+		}
+		if !r.endless {
+			serve = bounded(serve)
+		}
+		if r.role == access.Operate {
+			serve = h.changing(serve)
+		}
+		mux.HandleFunc(h.Base+r.path, h.needs(r.role, serve))
 	}
-	mux.HandleFunc("/{$}", h.index)
+	mux.HandleFunc(h.Base+"/{$}", h.welcome(h.costly(bounded(h.index))))
+	if h.Admission.Tokens != nil {
+		mux.HandleFunc("GET "+h.Base+loginPath, h.loginPage)
+		mux.HandleFunc("POST "+h.Base+loginPath, h.logIn)
+		mux.HandleFunc("POST "+h.Base+logoutPath, h.changing(h.logOut))
+	}
 	for _, name := range []string{"style.css", "page.js", "icon.svg"} {
-		mux.Handle("/assets/"+name, asset(name))
+		mux.Handle(h.Base+"/assets/"+name, asset(name))
 	}
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		writeError(w, http.StatusNotFound, &brimline.Error{
-			Class: brimline.ClassInput, Kind: "not_found", Remedy: "see / for the page and " + descriptionPath + " for the API",
-			Err: errors.New("there is nothing at this address"),
-		})
-	})
-	return guarded(mux)
+	if h.Base != "" {
+		mux.HandleFunc("/", h.nothing)
+	}
+	mux.HandleFunc(h.Base+"/", h.nothing)
+	return h.guarded(mux)
+}
+
+func (h *handler) nothing(w http.ResponseWriter, _ *http.Request) {
+	nothingHere(w, "see "+h.Base+"/ for the page and "+h.Base+descriptionPath+" for the API")
 }
 
 // route is an address of the API and the query parameters that it takes. openapi.yaml describes each.
 type route struct {
-	path  string
-	serve http.HandlerFunc
-	takes []string
+	path    string
+	serve   http.HandlerFunc
+	takes   []string
+	role    access.Role
+	costly  bool // looks into tables or topics
+	endless bool // the stream
 }
 
 func (h *handler) routes() []route {
+	const read, operate = access.Read, access.Operate
+	costly := func(path string, serve http.HandlerFunc, takes []string) route {
+		return route{path: path, serve: serve, takes: takes, role: read, costly: true}
+	}
 	return []route{
-		{"/api/v1/users/{id}", h.user, []string{"rows"}},
-		{"/api/v1/users/{id}/alerts", h.userAlerts, nil},
-		{"/api/v1/users/{id}/explain", h.explain, []string{"rule", "at", "rows"}},
-		{"/api/v1/alerts", h.alerts, paged(alertFilters)},
-		{"/api/v1/alerts.csv", h.alertsCSV, paged(alertFilters)},
-		{"/api/v1/alerts/by-id", h.alertByID, []string{"id", "cursor"}},
-		{"/api/v1/alerts/stream", h.stream, streamParameters},
-		{"/api/v1/shadow", h.shadow, paged(alertFilters)},
-		{"/api/v1/dismissed", h.dismissed, paged(dismissedFilters)},
-		{"/api/v1/dead-letters", h.deadLetters, paged(deadLetterFilters)},
-		{"/api/v1/status", h.status, nil},
-		{"/api/v1/rules", h.rules, nil},
-		{"/api/v1/topology", h.topology, nil},
-		{descriptionPath, description(), nil},
+		costly("/api/v1/users/{id}", h.user, []string{"rows"}),
+		costly("/api/v1/users/{id}/alerts", h.userAlerts, nil),
+		costly("/api/v1/users/{id}/explain", h.explain, []string{"rule", "at", "rows"}),
+		costly("/api/v1/alerts", h.alerts, paged(alertFilters)),
+		costly("/api/v1/alerts.csv", h.alertsCSV, paged(alertFilters)),
+		costly("/api/v1/alerts/by-id", h.alertByID, []string{"id", "cursor"}),
+		{path: "/api/v1/alerts/stream", serve: h.stream, takes: streamParameters, role: read, endless: true},
+		costly("/api/v1/shadow", h.shadow, paged(alertFilters)),
+		costly("/api/v1/dismissed", h.dismissed, paged(dismissedFilters)),
+		costly("/api/v1/dead-letters", h.deadLetters, paged(deadLetterFilters)),
+		{path: retryPath, serve: h.retry, role: operate, costly: true},
+		{path: "/api/v1/status", serve: h.status, role: read},
+		{path: "/api/v1/rules", serve: h.rules, role: read},
+		{path: "/api/v1/topology", serve: h.topology, role: read},
+		{path: descriptionPath, serve: description(h.Base), role: read},
 	}
 }
 
+// retryPath is the address at which something is changed.
+const retryPath = "/api/v1/dead-letters/retry"
+
+// methods are those that an address takes.
+func (h *handler) methods(path string) []string {
+	switch path {
+	case h.Base + retryPath:
+		return []string{http.MethodPost}
+	case h.Base + logoutPath:
+		if h.Admission.Tokens != nil {
+			return []string{http.MethodPost}
+		}
+	case h.Base + loginPath:
+		if h.Admission.Tokens != nil {
+			return []string{http.MethodGet, http.MethodHead, http.MethodPost}
+		}
+	}
+	return []string{http.MethodGet, http.MethodHead}
+}
+
 // guarded sets the security headers and refuses what changes things: to pages
-// of other origins before anything else, so that whatever will once be changed
+// of other origins before anything else, so that whatever can be changed
 // here is kept from them.
-func guarded(next http.Handler) http.Handler {
-	reading := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodGet && r.Method != http.MethodHead {
-			w.Header().Set("Allow", "GET, HEAD")
+func (h *handler) guarded(next http.Handler) http.Handler {
+	taken := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if allowed := h.methods(r.URL.Path); !slices.Contains(allowed, r.Method) {
+			w.Header().Set("Allow", strings.Join(allowed, ", "))
 			writeError(w, http.StatusMethodNotAllowed, &brimline.Error{
-				Class: brimline.ClassInput, Kind: "method_not_allowed", Remedy: "use GET", Err: fmt.Errorf("%s is not served: nothing can be changed here", strconv.Quote(r.Method)),
+				Class: brimline.ClassInput, Kind: "method_not_allowed", Remedy: "use " + allowed[0],
+				Err: fmt.Errorf("%s is not served at this address", strconv.Quote(r.Method)),
 			})
 			return
 		}
@@ -143,7 +251,11 @@ func guarded(next http.Handler) http.Handler {
 			Err:    fmt.Errorf("%s from a page of another origin", strconv.Quote(r.Method)),
 		})
 	}))
-	protected := origins.Handler(reading)
+	protected := small(origins.Handler(taken))
+	if h.LogRequests {
+		protected = logged(h.Events, protected)
+	}
+	protected = h.admit(protected)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		secure(w.Header())
 		protected.ServeHTTP(w, r)

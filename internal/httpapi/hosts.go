@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/brimline/brimline"
@@ -12,15 +13,15 @@ import (
 // OnlyOwnHosts refuses requests whose Host is a name that this server was not given. A page on the internet can point
 // a name of its own at the address of this server and then read this API through the analyst's browser (DNS
 // rebinding): whatever the listener, since a port that a container opens to all may be published on loopback alone.
-// An address is no such name, and neither is localhost. probes says that what Prometheus and orchestrators ask for is
-// answered under any name: they come by names of services.
-func OnlyOwnHosts(allowed []string, probes bool, next http.Handler) http.Handler {
+// An address is no such name, and neither is localhost. probes are the paths that are answered under any name:
+// Prometheus and orchestrators come by names of services.
+func OnlyOwnHosts(allowed, probes []string, next http.Handler) http.Handler {
 	names := make([]string, len(allowed))
 	for i, name := range allowed {
 		names[i] = canonical(name)
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !own(r.Host, names) && !(probes && isProbe(r.URL.Path)) {
+		if !own(r.Host, names) && !slices.Contains(probes, r.URL.Path) {
 			secure(w.Header())
 			writeError(w, http.StatusMisdirectedRequest, &brimline.Error{
 				Class: brimline.ClassInput, Kind: "foreign_host",
@@ -33,9 +34,6 @@ func OnlyOwnHosts(allowed []string, probes bool, next http.Handler) http.Handler
 		next.ServeHTTP(w, r)
 	})
 }
-
-// isProbe tells what holds neither users nor totals.
-func isProbe(path string) bool { return path == "/metrics" || path == "/healthz" || path == "/readyz" }
 
 func named(host string) string {
 	const most = 253 // bytes of a name in DNS

@@ -17,7 +17,7 @@ import (
 // serveAt serves the fakes at an address, and gives where to dial.
 func serveAt(t *testing.T, address string, allowed ...string) (dial string) {
 	t.Helper()
-	s, err := Listen(address, allowed, nil)
+	s, err := Listen(Door{Address: address, Hosts: allowed, Probes: ProbePaths("")}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"bytes"
 	_ "embed"
 	"encoding/json"
 	"net/http"
@@ -35,8 +36,11 @@ func Description() []byte {
 	return []byte(strings.Replace(openAPI, place, "    Alert: "+inside+"\n", 1))
 }
 
-func description() http.HandlerFunc {
+func description(base string) http.HandlerFunc {
 	body := Description()
+	if base != "" {
+		body = bytes.Replace(body, []byte("\nservers:\n  - url: /\n"), []byte("\nservers:\n  - url: "+base+"\n"), 1)
+	}
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/yaml; charset=utf-8")
 		_, _ = w.Write(body)

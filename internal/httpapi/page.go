@@ -22,6 +22,10 @@ const (
 
 // page is the template's input.
 type page struct {
+	Base     string
+	Metrics  bool   // are served here
+	Who      string // has logged in; empty where that is not so
+	Form     string // what a form of this login brings along
 	Now      brimline.Time
 	Status   Status
 	NotReady []string
@@ -128,7 +132,12 @@ func columnText(row body.Row, name string) string {
 }
 
 func (h *handler) index(w http.ResponseWriter, r *http.Request) {
-	p := page{Now: h.now(), Status: h.Status(r.Context()), Asked: r.URL.Query().Get("user")}
+	p := page{
+		Base: h.Base, Metrics: !h.Apart, Now: h.now(), Status: h.Status(r.Context()), Asked: r.URL.Query().Get("user"),
+	}
+	if v := visitOf(r); v.session != "" {
+		p.Who, p.Form = v.name(), h.sessions.Form(v.session)
+	}
 	if p.Status.Proof != nil {
 		p.Proven = p.Status.Proof.Sentence(p.Now.Std())
 	}
@@ -160,8 +169,12 @@ func (h *handler) index(w http.ResponseWriter, r *http.Request) {
 	}
 	p.Recent = recent
 
+	h.render(w, status, "page.html", &p)
+}
+
+func (h *handler) render(w http.ResponseWriter, status int, name string, data any) {
 	var text bytes.Buffer
-	if err := h.page.Execute(&text, &p); err != nil {
+	if err := h.pages.ExecuteTemplate(&text, name, data); err != nil {
 		writeError(w, http.StatusInternalServerError, err)
 		return
 	}

@@ -37,10 +37,12 @@ func statusOf(err error) int {
 	switch {
 	case !ok:
 		return http.StatusInternalServerError
-	case e.Kind == "alert_not_found" || e.Kind == "alert_not_found_yet":
+	case e.Kind == "alert_not_found" || e.Kind == "alert_not_found_yet" || e.Kind == "letter_not_found":
 		return http.StatusNotFound
 	case e.Kind == "cursor_gone":
 		return http.StatusGone
+	case e.Kind == "letter_left_alone":
+		return http.StatusConflict
 	case e.Class == brimline.ClassInput:
 		return http.StatusBadRequest
 	case e.Kind == "view_read":
@@ -70,6 +72,9 @@ func describe(err error) errorBody {
 }
 
 func writeError(w http.ResponseWriter, status int, err error) {
+	if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", askAgain)
+	}
 	write(w, status, "application/problem+json", problemOf(status, err))
 }
 

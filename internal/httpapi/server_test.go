@@ -13,7 +13,7 @@ import (
 
 func serve(t *testing.T, handler http.Handler) (url string, stop func() error) {
 	t.Helper()
-	s, err := Listen("127.0.0.1:0", nil, nil)
+	s, err := Listen(Door{Address: "127.0.0.1:0"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,12 +73,12 @@ func TestServeFinishesRequests(t *testing.T) {
 }
 
 func TestListenInUse(t *testing.T) {
-	s, err := Listen("127.0.0.1:0", nil, nil)
+	s, err := Listen(Door{Address: "127.0.0.1:0"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	_, err = Listen(strings.TrimPrefix(s.URL(), "http://"), nil, nil)
+	_, err = Listen(Door{Address: strings.TrimPrefix(s.URL(), "http://")}, nil)
 	if e, ok := errors.AsType[*brimline.Error](err); !ok || e.Kind != "listen" || e.Remedy == "" {
 		t.Errorf("%v", err)
 	}

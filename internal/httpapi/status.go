@@ -22,6 +22,8 @@ type Status struct {
 	Stages   []StageStatus `json:"stages"` // in the order of the flow
 	Views    []ViewStatus  `json:"views"`
 	Stopping bool          `json:"stopping"`
+	// Unanswered is why an instance without stages cannot answer anything yet; empty where that is not so.
+	Unanswered string `json:"-"`
 	// AlertsFrom is the time from which the group alerts; nil where that is always.
 	AlertsFrom *brimline.Time `json:"alerts_from,omitempty"`
 	// Verification counts PostgreSQL's answers to this instance's candidates; nil where it asks none.
@@ -290,6 +292,9 @@ func (s *Status) NotReady() []string {
 				reasons = append(reasons, fmt.Sprintf("stage %s: partition %d of %s is %s%s", stage.Name, p.Partition, p.Topic, p.State, recovery(p)))
 			}
 		}
+	}
+	if s.Unanswered != "" {
+		return append(reasons, s.Unanswered)
 	}
 	for _, v := range s.Views {
 		if !v.Recovered {

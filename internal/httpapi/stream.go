@@ -65,7 +65,7 @@ func (h *handler) stream(w http.ResponseWriter, r *http.Request) {
 		writeError(w, statusOf(err), err)
 		return
 	}
-	s := streaming{w: w, control: http.NewResponseController(w), chosen: c}
+	s := streaming{w: w, control: http.NewResponseController(w), chosen: c, visit: visitOf(r)}
 	// The server's bounds are those of answers that end.
 	_ = s.control.SetReadDeadline(time.Time{})
 	w.Header().Set("Content-Type", "text/event-stream")
@@ -76,12 +76,16 @@ func (h *handler) stream(w http.ResponseWriter, r *http.Request) {
 	err = live.Follow(r.Context(), from, heartbeat, s.deliver)
 	switch {
 	case r.Context().Err() != nil || s.failed:
+	case errors.Is(err, errTokenGone):
+		s.last("end", err.Error(), "ask again with a token of --tokens-file as it is now")
 	case errors.Is(err, feed.ErrSlow):
 		s.last("slow", err.Error(), "read faster, or fewer alerts; ask again with the last event's id")
 	case err != nil:
 		s.last("end", err.Error(), "ask again with the last event's id")
 	}
 }
+
+var errTokenGone = errors.New("the token is no longer known here")
 
 // startOf is where a reader wants to go on: after the event that it had last, or else after the parameter.
 func startOf(r *http.Request) (*feed.Position, error) {
@@ -104,6 +108,7 @@ type streaming struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
 	chosen  chosen
+	visit   *visit
 	begun   bool
 	failed  bool
 	wrote   time.Time
@@ -126,6 +131,9 @@ func (s *streaming) write(parts ...[]byte) error {
 }
 
 func (s *streaming) deliver(events []feed.Event, at string) error {
+	if !s.visit.still() {
+		return errTokenGone
+	}
 	var parts [][]byte
 	if !s.begun {
 		s.begun = true

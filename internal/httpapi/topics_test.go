@@ -50,7 +50,7 @@ func newTopics(t testing.TB, names processors.Streams) *topics {
 	}
 	t.Cleanup(x.client.Close)
 	settings := map[string]*string{"message.timestamp.type": new("LogAppendTime")}
-	for _, name := range []string{names.Alerts, names.Dismissed, names.DeadLetters} {
+	for _, name := range []string{names.Alerts, names.Dismissed, names.DeadLetters, names.Shadow} {
 		if _, err := kadm.NewClient(x.client).CreateTopic(t.Context(), topicPartitions, 1, settings, name); err != nil {
 			t.Fatal(err)
 		}

@@ -9,6 +9,7 @@
   async function refresh() {
     try {
       const response = await fetch(location.href, { headers: { Accept: "text/html" }, cache: "no-store" });
+      if (response.redirected) return location.assign(response.url); // the login has ended
       const type = response.headers.get("Content-Type") || "";
       if (!type.startsWith("text/html")) throw new Error("no page");
       const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
