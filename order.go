@@ -97,26 +97,6 @@ func (v *RowVersion) Source() Source {
 		Snapshot: v.Snapshot}
 }
 
-// SparesChange says whether a change to a row is newer than a TRUNCATE whose place is the version. No snapshot has the
-// rows of before a TRUNCATE that was open: it waits for it, and finds none.
-func (v *RowVersion) SparesChange(known *RowVersion) bool {
-	at := v.Source()
-	return known.order(&at, false) == Older
-}
-
-// Spares says whether a row is newer than a TRUNCATE whose place is the version; changed are those of the row's user. A
-// row of which no place is known is not.
-func (v *RowVersion) Spares(row *Row, changed []RowVersion) bool {
-	i, known := slices.BinarySearchFunc(changed, row.ID(), func(c RowVersion, id string) int {
-		return strings.Compare(c.ID, id)
-	})
-	if known {
-		return v.SparesChange(&changed[i])
-	}
-	at := v.Source()
-	return row.Stamp.order(&at, false) == Older
-}
-
 // Note makes the version that of a change, which stands to it in an order other than Older. What the change does not
 // say stays as it was.
 func (v *RowVersion) Note(c *Source, o Order) {
@@ -128,6 +108,38 @@ func (v *RowVersion) Note(c *Source, o Order) {
 		v.Former = max(v.Former, v.LSN)
 	}
 	v.LSN, v.Commit, v.Snapshot = c.LSN, c.Commit, c.Snapshot
+}
+
+// Truncation is where a TRUNCATE of the watched table stands in the source.
+type Truncation struct {
+	Source Source // without Topic
+	// Whole says that all rows come through one partition of the source: none that is newer came before it.
+	Whole bool
+}
+
+// Order is how a change stands to the TRUNCATE.
+func (t *Truncation) Order(c *Source) Order {
+	var v RowVersion
+	v.Note(&t.Source, Newer)
+	return v.Order(c)
+}
+
+// SparesChange reports whether a change to a row is newer than the TRUNCATE. No snapshot has the rows of before a
+// TRUNCATE that was open: it waits for it, and finds none.
+func (t *Truncation) SparesChange(known *RowVersion) bool {
+	return known.order(&t.Source, false) == Older
+}
+
+// Spares reports whether a row is newer than the TRUNCATE; changed are those of the row's user. A row of which no place
+// is known is not.
+func (t *Truncation) Spares(row *Row, changed []RowVersion) bool {
+	i, known := slices.BinarySearchFunc(changed, row.ID(), func(c RowVersion, id string) int {
+		return strings.Compare(c.ID, id)
+	})
+	if known {
+		return t.SparesChange(&changed[i])
+	}
+	return row.Stamp.order(&t.Source, false) == Older
 }
 
 // Stamp is where the newest change to a row stands, as far as every row keeps it: LSN, the topic's life, the commit

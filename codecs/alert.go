@@ -62,7 +62,8 @@ func alertOf(a *brimline.Alert) (*alertRecord, error) {
 	v := &a.Verification
 	r := &alertRecord{
 		Version: recordVersion, ID: a.Candidate.ID(), Status: v.Status, Reason: a.Reason, candidateBody: body,
-		Verification: verificationRecord{Status: v.Status, At: optionalTime(v.At), DurationUS: v.Duration.Microseconds(), LSN: optionalLSN(v.LSN)},
+		Verification: verificationRecord{Status: v.Status, At: optionalTime(v.At),
+			DurationUS: v.Duration.Microseconds(), LSN: optionalLSN(v.LSN)},
 	}
 	r.Supersedes = a.SupersededIDs()
 	scale := a.Candidate.Rule.Measure.Scale(a.Candidate.Scale)

@@ -11,7 +11,7 @@ type alertLogRecord struct {
 	Alerts  []*alertRecord `json:"alerts"`
 }
 
-// ForgetAlerts is what the index stage's loop has under a user's key where the user's list of alerts is to be deleted.
+// ForgetAlerts is a value of the index stage's loop: under a user's key it deletes the user's list of alerts.
 const ForgetAlerts = `{"version":1,"forget":true}`
 
 const anAlertLog = "a value of the index table"

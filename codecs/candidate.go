@@ -12,8 +12,8 @@ import (
 type Candidate struct{}
 
 // Candidates is the codec of the records of the candidates and questions streams, []brimline.Candidate: one, as
-// Candidate writes it, or several late candidates of one message, in the order of their causes. What these share is
-// written with the first.
+// Candidate writes it, or several late candidates of one message, in the order of their causes. The first has all that
+// they share.
 type Candidates struct{}
 
 type candidatesRecord struct {
@@ -132,8 +132,8 @@ func (Candidates) Encode(v any) ([]byte, error) {
 	return marshal(r)
 }
 
-// shareRecord says whether b may be written with a: what is written once is the same, also where FitCandidate has left
-// out columns of one of them.
+// shareRecord reports whether b may be written with a: they agree in all that is written once, also where FitCandidate
+// has left out columns of one of them.
 func shareRecord(a, b *brimline.Candidate) bool {
 	return a.Kind == brimline.LateCandidate && b.Kind == brimline.LateCandidate && a.Cause.Offset == b.Cause.Offset &&
 		a.User == b.User && a.Scale == b.Scale && a.Trigger.ID == b.Trigger.ID &&

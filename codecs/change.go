@@ -8,8 +8,7 @@ import (
 	"github.com/brimline/brimline"
 )
 
-// Change is the codec of *brimline.Change, the changes stream. Source.Topic is
-// not carried.
+// Change is the codec of *brimline.Change, the changes stream. It leaves out Source.Topic.
 //
 // Version 3: version, kind, parts; user; partition, offset, lsn, txid, commit; then the parts there are; update,
 // inserted, apart, whole and snapshot are parts without bytes. The life of the source topic comes first, 0 where it is
@@ -51,8 +50,8 @@ func (Change) Encode(v any) ([]byte, error) {
 	return AppendChange(make([]byte, 0, 96), c)
 }
 
-// AppendChange appends what Change encodes; the only error is a column value
-// of a type that brimline.Field does not allow.
+// AppendChange appends the bytes that Change encodes; the only error is a column value of a type that brimline.Field
+// does not allow.
 func AppendChange(b []byte, c *brimline.Change) ([]byte, error) {
 	parts := uint64(0)
 	row := &c.Row

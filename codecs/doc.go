@@ -1,9 +1,9 @@
 // Package codecs holds every byte layout that brimline writes.
 //
-// Between the stages, [Change], [Window] and [Candidates] are compact, because they are written once per row. Records
-// that people and other programs read ([Alert], [DeadLetter], [AlertLog], [RuleSet], [Settings], [Proof]) are JSON.
+// [Change], [Window] and [Marker] are compact binary, because the stages write them once per row. Records that people
+// and other programs read ([Alert], [Candidate], [DeadLetter], [AlertLog], [RuleSet], [Settings], [Proof]) are JSON.
 // Both kinds carry a version: the first byte, or the member "version". A decoder reads every version ever released;
-// testdata/wire keeps bytes of each. Change events of connectors, which others write, are read by package debezium.
+// testdata/wire keeps bytes of each. Package debezium reads the change events of connectors.
 //
 // The codecs have the shape of goka's Codec without importing it. They hold no state, may be used concurrently, and
 // never panic on input.
@@ -14,6 +14,7 @@
 //   - window.go: the values of the window table, part by part; window_rows.go, window_stamps.go, window_rules.go,
 //     window_versions.go, window_log.go and window_asked.go: how each part lies.
 //   - segments.go: a user's state put together from such values.
+//   - marker.go: what the window table keeps about all users of a partition.
 //   - candidate.go, again.go: candidates and questions from window to verify, and questions that verify asks again.
 //   - alert.go, alertlog.go, deadletter.go: alerts, the newest of a user, records that could not be taken.
 //   - rules.go, settings.go, report.go: the rules of a group, what its rows mean, and its newest proof.
@@ -21,6 +22,6 @@
 //   - wire.go, record.go: what binary layouts share, and what JSON records share.
 //   - raw.go: bytes as they are.
 //
-// settings.go alone imports package debezium: its record says in which units and types the decoder reads rows, and is
-// in the decoder's words. Package debezium knows nothing of this one.
+// settings.go alone imports package debezium: its record says in which units and types the decoder reads rows, in the
+// decoder's words. Package debezium knows nothing of this one.
 package codecs

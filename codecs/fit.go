@@ -17,7 +17,7 @@ const LeastRecord = 256 << 10
 const textGrows = 6
 
 // FitCandidate leaves out the contributing transactions, and then the trigger's columns, of a candidate that Candidate
-// would encode in more than most bytes, and says whether it has. It fails where that is not enough.
+// would encode in more than most bytes, and reports whether it has. It fails where that is not enough.
 func FitCandidate(c *brimline.Candidate, most int) (cut bool, err error) {
 	if candidateBytes(c) <= most { // most are far below, and need not be encoded to see it
 		return false, nil
@@ -26,7 +26,7 @@ func FitCandidate(c *brimline.Candidate, most int) (cut bool, err error) {
 	return cut, err
 }
 
-// FitAlert is FitCandidate for an alert, and gives what Alert encodes of it.
+// FitAlert is FitCandidate for an alert, and gives its bytes.
 func FitAlert(a *brimline.Alert, most int) (value []byte, cut bool, err error) {
 	return shrink(&a.Candidate, most, func() ([]byte, error) { return Alert{}.Encode(a) })
 }
@@ -94,8 +94,8 @@ const (
 	maxTold = 1 << 10 // of user and row, each
 )
 
-// FitDeadLetter cuts what DeadLetter would encode in more than most bytes: key, headers and value keep their
-// beginnings, the value the most of them, and d.Cut says what they were. It says whether it has.
+// FitDeadLetter cuts a dead letter that DeadLetter would encode in more than most bytes: key, headers and value keep
+// their beginnings, the value the most of them, and d.Cut has their lengths. It reports whether it has.
 func FitDeadLetter(d *brimline.DeadLetter, most int) (cut bool) {
 	d.Error, d.Remedy = shortened(d.Error, maxSaid), shortened(d.Remedy, maxSaid)
 	d.User, d.Row = shortened(d.User, maxTold), shortened(d.Row, maxTold)

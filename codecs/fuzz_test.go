@@ -42,6 +42,7 @@ func fuzzCodec(f *testing.F, c codec, golden string) {
 
 func FuzzChange(f *testing.F)     { fuzzCodec(f, codecs.Change{}, "change-v3") }
 func FuzzWindow(f *testing.F)     { fuzzCodec(f, codecs.WindowPart{}, "window-v3") }
+func FuzzMarker(f *testing.F)     { fuzzCodec(f, codecs.Marker{}, "marker-v2") }
 func FuzzAgain(f *testing.F)      { fuzzCodec(f, codecs.Again{}, "again-v1") }
 func FuzzCandidate(f *testing.F)  { fuzzCodec(f, codecs.Candidate{}, "candidate-v1") }
 func FuzzCandidates(f *testing.F) { fuzzCodec(f, codecs.Candidates{}, "candidate-v2") }

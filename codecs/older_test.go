@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/codecs"
@@ -22,7 +23,7 @@ func TestStoredBytesAreNeverMisread(t *testing.T) {
 	layouts := map[string]codec{
 		"change": codecs.Change{}, "window": codecs.WindowPart{}, "candidate": codecs.Candidates{}, "alert": codecs.Alert{},
 		"alertlog": codecs.AlertLog{}, "deadletter": codecs.DeadLetter{}, "ruleset": codecs.RuleSet{},
-		"settings": codecs.Settings{}, "again": codecs.Again{}, "proof": codecs.Proof{},
+		"settings": codecs.Settings{}, "again": codecs.Again{}, "proof": codecs.Proof{}, "marker": codecs.Marker{},
 	}
 	seen, taken := map[string]bool{}, map[string]int{}
 	err := filepath.WalkDir("../testdata/wire", func(path string, d fs.DirEntry, err error) error {
@@ -70,7 +71,7 @@ func TestStoredBytesAreNeverMisread(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for layout, n := range map[string]int{"change-v2": 13, "window-v2": 7} {
+	for layout, n := range map[string]int{"change-v2": 13, "window-v2": 7, "marker-v1": 6} {
 		if taken[layout] != n {
 			t.Errorf("of %s, %d kept values are read, not %d", layout, taken[layout], n)
 		}
@@ -84,6 +85,7 @@ func TestStoredBytesAreNeverMisread(t *testing.T) {
 
 // TestOlderLayoutsSayWhatTheySaid: groups of the layouts before today's are taken over.
 func TestOlderLayoutsSayWhatTheySaid(t *testing.T) {
+	noon := at(t, "2026-01-08T12:00:00.123456Z")
 	for path, want := range map[string]any{
 		"change-v2/upsert.hex": exampleChange(t, brimline.Upsert), "change-v2/update.hex": exampleUpdate(t),
 		"change-v2/delete.hex":      exampleChange(t, brimline.Delete),
@@ -105,6 +107,14 @@ func TestOlderLayoutsSayWhatTheySaid(t *testing.T) {
 		"change-v2/edges-found-apart.hex": exampleFoundApart(t),
 		"change-v2/forget.hex":            exampleChange(t, brimline.Forget),
 		"window-v2/apart.hex":             exampleApart(t),
+		// Markers as windows of version 3, and of version 2.
+		"marker-v1/unplaced.hex":     &brimline.Marker{TruncatedAt: 2000},
+		"marker-v1/whole.hex":        &brimline.Marker{TruncatedAt: 4712, Truncation: exampleMarker(t).Truncation},
+		"marker-v1/swept.hex":        exampleMarker(t),
+		"marker-v1/sweeps.hex":       &brimline.Marker{Sweeps: []brimline.Swept{{Offset: 12, Before: noon}}},
+		"marker-v1/v2-truncated.hex": &brimline.Marker{TruncatedAt: 2000},
+		"marker-v1/v2-swept.hex": &brimline.Marker{TruncatedAt: 2000, Sweeps: []brimline.Swept{
+			{Offset: 6000, Before: noon.Add(-89 * 24 * time.Hour)}}},
 	} {
 		text, err := os.ReadFile("../testdata/wire/older/" + path)
 		if err != nil {
@@ -115,8 +125,11 @@ func TestOlderLayoutsSayWhatTheySaid(t *testing.T) {
 			t.Fatal(err)
 		}
 		c := codec(codecs.Change{})
-		if strings.HasPrefix(path, "window") {
+		switch {
+		case strings.HasPrefix(path, "window"):
 			c = codecs.WindowPart{}
+		case strings.HasPrefix(path, "marker"):
+			c = codecs.Marker{}
 		}
 		if got := decode(t, c, stored); !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: got\n%+v\nwant\n%+v", path, got, want)

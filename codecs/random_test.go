@@ -226,6 +226,21 @@ func anyWindow() *rapid.Generator[*brimline.Window] {
 	})
 }
 
+func anyMarker() *rapid.Generator[*brimline.Marker] {
+	return rapid.Custom(func(t *rapid.T) *brimline.Marker {
+		m := &brimline.Marker{TruncatedAt: rapid.Int64().Draw(t, "truncated at")}
+		if rapid.Bool().Draw(t, "placed") {
+			m.Truncation = &brimline.Truncation{Source: anySource().Draw(t, "source"), Whole: rapid.Bool().Draw(t, "whole")}
+			m.Truncation.Source.Life = rapid.Uint32().Draw(t, "life")
+			m.Truncation.Source.Snapshot = rapid.Bool().Draw(t, "snapshot")
+		}
+		m.Sweeps = none(rapid.SliceOfN(rapid.Custom(func(t *rapid.T) brimline.Swept {
+			return brimline.Swept{Offset: rapid.Int64().Draw(t, "offset"), Before: anyTime().Draw(t, "before")}
+		}), 0, 4).Draw(t, "sweeps"))
+		return m
+	})
+}
+
 // none makes an empty slice nil, as decoders give it.
 func none[T any](s []T) []T {
 	if len(s) == 0 {

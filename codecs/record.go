@@ -127,7 +127,8 @@ func (b *candidateBody) candidate() (c brimline.Candidate, err error) {
 		return c, fmt.Errorf("kind %q", b.Kind)
 	}
 	c = brimline.Candidate{
-		Kind: b.Kind, User: b.UserID, Scale: b.Scale, Edge: b.EdgeTime, Until: timeOrZero(b.Until), Cause: brimline.Cause(b.Cause),
+		Kind: b.Kind, User: b.UserID, Scale: b.Scale, Edge: b.EdgeTime, Until: timeOrZero(b.Until),
+		Cause:    brimline.Cause(b.Cause),
 		ClearsAt: timeOrZero(b.ClearsAt),
 		Source: brimline.Source{Topic: b.Source.Topic, Partition: b.Source.Partition, Offset: b.Source.Offset,
 			TxID: b.Source.TxID, Commit: timeOrZero(b.Source.CommitTime)},
@@ -291,7 +292,7 @@ func optionalLSN(lsn uint64) string {
 	return brimline.FormatLSN(lsn)
 }
 
-// parseLSN reads what brimline.FormatLSN writes; the empty text is 0.
+// parseLSN reads the text of brimline.FormatLSN; the empty text is 0.
 func parseLSN(s string) (uint64, error) {
 	if s == "" {
 		return 0, nil
@@ -350,8 +351,8 @@ func parseDuration(s string) (time.Duration, error) {
 	}
 }
 
-// marshal writes JSON in which no text can act on a terminal, a web page or the
-// direction of writing: what encoding/json leaves as it is but nobody can see is escaped too.
+// marshal writes JSON in which no text can act on a terminal, a web page or the direction of writing. It escapes the
+// invisible characters as well, which encoding/json leaves as they are.
 func marshal(record any) ([]byte, error) {
 	b, err := json.Marshal(record)
 	if err != nil {

@@ -14,7 +14,7 @@ type RuleSet struct{}
 // older brimline is refused as a whole, when it starts.
 const (
 	groupFormat      = 3
-	olderGroupFormat = 2 // is taken over: what it stored is read
+	olderGroupFormat = 2 // is taken over: its records are read
 )
 
 type ruleSetRecord struct {

@@ -9,8 +9,8 @@ import (
 	"github.com/brimline/brimline/codecs/debezium"
 )
 
-// GroupSettings says what the rows of a group mean, as its first instance wrote it down: the table that they are of, and
-// the units and types in which debezium.Decoder reads them. Members with another meaning must not share a table.
+// GroupSettings says what the rows of a group mean, as its first instance wrote it down: the table that they are of,
+// and the units and types in which debezium.Decoder reads them. Members with another meaning must not share a table.
 type GroupSettings struct {
 	Source string // topic of the change stream
 	Table  string

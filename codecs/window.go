@@ -3,6 +3,7 @@ package codecs
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -235,6 +236,11 @@ func (Window) Decode(b []byte) (any, error) {
 
 // Decode gives a *brimline.Window. Its rows share one allocation.
 func (WindowPart) Decode(b []byte) (any, error) {
+	if isMarker(b) {
+		return nil, &brimline.Error{Class: brimline.ClassInput, Kind: KindMarker, Where: aWindow,
+			Remedy: "leave out keys that begin with a NUL: they are no users",
+			Err:    errors.New("it is a marker, which is about all users of a partition")}
+	}
 	r := wireReader{b: b}
 	most, older := uint64(windowFlags), false
 	switch v := r.byte(); {
@@ -311,8 +317,16 @@ func (WindowPart) Decode(b []byte) (any, error) {
 // todaysFlags are the flags of version 2 as those of version 3, which has stamps between them.
 func todaysFlags(older uint64) uint64 { return older&(windowStamps-1) | older&^(windowStamps-1)<<1 }
 
-// WindowLast gives Window.Last of an encoded value without decoding the rest, and false where the value is not one.
+// WindowLast gives Window.Last of an encoded value without decoding the rest, Marker.Last of a marker, and false where
+// the value is neither.
 func WindowLast(b []byte) (last int64, ok bool) {
+	if isMarker(b) {
+		v, err := Marker{}.Decode(b)
+		if err != nil {
+			return 0, false
+		}
+		return v.(*brimline.Marker).Last(), true
+	}
 	r := wireReader{b: b}
 	if v := r.byte(); v != windowVersion && v != olderWindowVersion {
 		return 0, false

@@ -18,12 +18,12 @@ const (
 // tickOf is a row's own time in the ticks of stamps.
 func tickOf(row *brimline.Row) int64 { return int64(row.Time) >> 16 }
 
-// Stamps are the life of the first row's, doubled, with one more where all LSNs are multiples of 8, as PostgreSQL's are,
-// and are kept as eighths. Then each row has half a byte, the even ones the lower half: how many bytes its LSN takes
-// (0 for 2, 1 for 3, 2 for 4 bytes, 3 for a varint), and above it how the ticks differ (0 not, 1 by one more, 2 by one
-// less, 3 by a varint). Then come, for each row, the LSN and the ticks of its commit time since the row's own time, both
-// as differences to the row before, and the life, if not all are of the same one. Last comes a bit for each row, if any
-// is a snapshot's.
+// Stamps are the life of the first row's, doubled, with one more where all LSNs are multiples of 8, as PostgreSQL's
+// are, and are kept as eighths. Then each row has half a byte, the even ones the lower half: how many bytes its LSN
+// takes (0 for 2, 1 for 3, 2 for 4 bytes, 3 for a varint), and above it how the ticks differ (0 not, 1 by one more, 2
+// by one less, 3 by a varint). Then come, for each row, the LSN and the ticks of its commit time since the row's own
+// time, both as differences to the row before, and the life, if not all are of the same one. Last comes a bit for each
+// row, if any is a snapshot's.
 func appendStamps(b []byte, rows []brimline.Row, flags uint64) []byte {
 	var (
 		bits, lastLSN uint64

@@ -8,10 +8,10 @@ import (
 	"github.com/brimline/brimline"
 )
 
-// A version of a changed row is its id, partition, and offset and time as differences to the one before; then its lowest
-// time as the difference to its time. Then come its life, doubled, with one more where a snapshot has found the row so,
-// its LSN and commit time as differences to the one before, its transaction, and the highest LSN of timelines that were
-// left.
+// A version of a changed row is its id, partition, and offset and time as differences to the one before; then its
+// lowest time as the difference to its time. Then come its life, doubled, with one more where a snapshot has found the
+// row so, its LSN and commit time as differences to the one before, its transaction, and the highest LSN of timelines
+// that were left.
 func appendVersions(b []byte, versions []brimline.RowVersion) []byte {
 	b = binary.AppendUvarint(b, uint64(len(versions)))
 	var last brimline.RowVersion

@@ -10,9 +10,9 @@ import (
 	"github.com/brimline/brimline"
 )
 
-// Kinds of failure of brimline's own records, which nobody else writes.
+// Kinds of failure of brimline's own records, which no other program writes.
 const (
-	KindCorruptRecord = "corrupt_record" // not what this codec writes
+	KindCorruptRecord = "corrupt_record" // this codec cannot have written it
 	KindNewerFormat   = "newer_format"   // written by a newer brimline
 	KindOlderFormat   = "older_format"   // written by an older brimline, whose groups this one does not take over
 )
@@ -23,19 +23,20 @@ var (
 	errVarint    = errors.New("a varint of more than 64 bits")
 )
 
-// corrupt says that bytes of brimline's own could not be read back.
+// corrupt is the error of a record that cannot be read back.
 func corrupt(what string, err error) error {
 	return &brimline.Error{Class: brimline.ClassEnvironment, Kind: KindCorruptRecord, Where: what,
-		Remedy: "find out what else writes to the group's topics; `brimline reset` rebuilds them from the source topic", Err: err}
+		Remedy: "find out what else writes to the group's topics; `brimline reset` rebuilds them from the source topic",
+		Err:    err}
 }
 
-// newer says that a format is not known here.
+// newer is the error of a format that this brimline does not know.
 func newer(what string, version int) error {
 	return &brimline.Error{Class: brimline.ClassEnvironment, Kind: KindNewerFormat, Where: what,
 		Remedy: "run the brimline that wrote it, or a newer one", Err: fmt.Errorf("format version %d is not known", version)}
 }
 
-// unknown is newer, or says that what an older brimline wrote is not taken over.
+// unknown is newer, or the error of a format of an older brimline that is not taken over.
 func unknown(what string, version, current int) error {
 	if version > current {
 		return newer(what, version)
@@ -45,7 +46,7 @@ func unknown(what string, version, current int) error {
 		Err:    fmt.Errorf("format version %d is of an older brimline, and this one has %d", version, current)}
 }
 
-// mistyped is a codec that was given something else than its own type.
+// mistyped is the error of a codec that was given something else than its own type.
 func mistyped(what string, v any) error { return fmt.Errorf("the codec of %s was given a %T", what, v) }
 
 // appendVarint appends n in zigzag form.

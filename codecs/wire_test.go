@@ -63,6 +63,7 @@ func roundTrip[T any](t *testing.T, c codec, any *rapid.Generator[T]) {
 func TestRoundTrips(t *testing.T) {
 	roundTrip(t, codecs.Change{}, anyChange())
 	roundTrip(t, codecs.WindowPart{}, anyWindow())
+	roundTrip(t, codecs.Marker{}, anyMarker())
 	roundTrip(t, codecs.Candidate{}, anyCandidate())
 	roundTrip(t, codecs.Candidates{}, anyCandidates())
 	roundTrip(t, codecs.Alert{}, anyAlert())
@@ -324,6 +325,18 @@ func exampleTail(t testing.TB) *brimline.Window {
 }
 
 // exampleWhole is the deletion of a row as it was, by a topic that was made anew.
+func exampleMarker(t testing.TB) *brimline.Marker {
+	long := at(t, "2026-01-08T12:00:00.123456Z")
+	return &brimline.Marker{
+		TruncatedAt: 4712,
+		Truncation: &brimline.Truncation{Whole: true, Source: brimline.Source{Life: 7, Partition: 3, Offset: 123_456,
+			LSN: 0x16B374D848, TxID: 771, Commit: long}},
+		Sweeps: []brimline.Swept{
+			{Offset: 5000, Before: long.Add(-90 * 24 * time.Hour)}, {Offset: 6000, Before: long.Add(-89 * 24 * time.Hour)},
+		},
+	}
+}
+
 func exampleWhole(t testing.TB) *brimline.Change {
 	c := exampleChange(t, brimline.Delete)
 	c.Whole, c.Source.Life, c.Source.Snapshot = true, 2, true
@@ -438,6 +451,9 @@ func TestGoldenBytes(t *testing.T) {
 		{"window-v3/apart.hex", codecs.WindowPart{}, exampleApart(t)},
 		{"window-v3/empty.hex", codecs.WindowPart{}, &brimline.Window{Floor: brimline.MinTime}},
 		{"change-v3/delete-whole.hex", codecs.Change{}, exampleWhole(t)},
+		{"marker-v2/all.hex", codecs.Marker{}, exampleMarker(t)},
+		{"marker-v2/truncated.hex", codecs.Marker{}, &brimline.Marker{TruncatedAt: 2000}},
+		{"marker-v2/swept.hex", codecs.Marker{}, &brimline.Marker{Sweeps: exampleMarker(t).Sweeps[:1]}},
 		{"window-v3/newest.hex", codecs.WindowPart{}, exampleNewest(t)},
 		{"window-v3/stamps.hex", codecs.WindowPart{}, exampleStamps(t)},
 		{"candidate-v1/edge.json", codecs.Candidate{}, &alert.Candidate},
@@ -515,6 +531,8 @@ func TestCorruptRecords(t *testing.T) {
 		{codecs.WindowPart{}, exampleWindow(t)}, {codecs.WindowPart{}, exampleMixedWindow(t)}, {codecs.WindowPart{}, exampleTail(t)}, {codecs.WindowPart{}, exampleAsked(t)},
 		{codecs.WindowPart{}, exampleDoubt(t)}, {codecs.Change{}, exampleChange(t, brimline.Distrust)},
 		{codecs.WindowPart{}, exampleApart(t)}, {codecs.Settings{}, exampleFlow(t)},
+		{codecs.Marker{}, exampleMarker(t)}, {codecs.Marker{}, &brimline.Marker{}}, {codecs.WindowTable{}, exampleMarker(t)},
+		{codecs.WindowTable{}, exampleWindow(t)},
 		{codecs.Candidate{}, &alert.Candidate}, {codecs.Alert{}, alert}, {codecs.AlertLog{}, []*brimline.Alert{alert}},
 		{codecs.RuleSet{}, &brimline.RuleSet{}}, {codecs.DeadLetter{}, &brimline.DeadLetter{}},
 		{codecs.Settings{}, exampleSettings(t)},
@@ -595,10 +613,41 @@ func TestContradictionsAreRefused(t *testing.T) {
 	}
 }
 
+// TestWindowTable: a record of the window table is what its type says, and neither is taken for the other.
+func TestWindowTable(t *testing.T) {
+	window, marker := exampleWindow(t), exampleMarker(t)
+	for _, v := range []any{window, marker} {
+		if got := decode(t, codecs.WindowTable{}, encode(t, codecs.WindowTable{}, v)); !reflect.DeepEqual(got, v) {
+			t.Errorf("%+v became %+v", v, got)
+		}
+	}
+	for c, b := range map[codec][]byte{
+		codecs.Marker{}: encode(t, codecs.Window{}, window), codecs.Window{}: encode(t, codecs.Marker{}, marker),
+		codecs.WindowPart{}: encode(t, codecs.Marker{}, marker),
+	} {
+		if v, err := c.Decode(b); err == nil {
+			t.Errorf("%T takes %x for %+v", c, b, v)
+		}
+	}
+	_, err := codecs.Window{}.Decode(encode(t, codecs.Marker{}, marker))
+	if e, ok := errors.AsType[*brimline.Error](err); !ok || e.Kind != codecs.KindMarker || e.Remedy == "" {
+		t.Errorf("whoever reads all keys is told: %v", err)
+	}
+}
+
 func TestWindowLast(t *testing.T) {
 	for _, w := range []*brimline.Window{exampleWindow(t), exampleMixedWindow(t), {Floor: brimline.MinTime}, {Last: math.MaxInt64}} {
 		if last, ok := codecs.WindowLast(encode(t, codecs.WindowPart{}, w)); !ok || last != w.Last {
 			t.Errorf("got %d, %v, want %d", last, ok, w.Last)
+		}
+	}
+	for _, m := range []*brimline.Marker{{}, exampleMarker(t), {TruncatedAt: 7001, Sweeps: exampleMarker(t).Sweeps}} {
+		b := encode(t, codecs.Marker{}, m)
+		if last, ok := codecs.WindowLast(b); !ok || last != max(m.TruncatedAt, m.Last()) || codecs.WindowIsTimed(b) {
+			t.Errorf("%+v: %d, %v", m, last, ok)
+		}
+		if last, ok := codecs.WindowLast(b[:len(b)-1]); ok {
+			t.Errorf("%+v, cut off: %d", m, last)
 		}
 	}
 	for _, b := range [][]byte{nil, {2}, {2, 4}, {3}, {1, 4, 2}, {4, 4, 2}, []byte("{}")} {

@@ -64,6 +64,17 @@ func TestKeepNewerKeepsWhatFoldedMore(t *testing.T) {
 		}
 		return b
 	}
+	marker := func(truncatedAt int64, sweeps ...int64) []byte {
+		m := &brimline.Marker{TruncatedAt: truncatedAt}
+		for _, offset := range sweeps {
+			m.Sweeps = append(m.Sweeps, brimline.Swept{Offset: offset})
+		}
+		b, err := codecs.Marker{}.Encode(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
 	for _, tc := range []struct {
 		name      string
 		held, new []byte
@@ -78,6 +89,10 @@ func TestKeepNewerKeepsWhatFoldedMore(t *testing.T) {
 		{name: "deleted by a sweep", held: value(4, "h"), headers: DeletionOf(4)},
 		{name: "a stale deletion", held: value(4, "h"), want: value(4, "h"), headers: DeletionOf(3)},
 		{name: "a deletion of what is not there", headers: DeletionOf(3)},
+		{name: "a marker", held: marker(5, 6), new: marker(5, 6, 9), want: marker(5, 6, 9)},
+		{name: "a stale marker", held: marker(5, 6, 9), new: marker(5, 6), want: marker(5, 6, 9)},
+		{name: "a marker of the layout before", held: value(5, "h"), new: marker(5, 6), want: marker(5, 6)},
+		{name: "a stale one of it", held: marker(5, 6), new: value(5, "n"), want: marker(5, 6)},
 		{name: "not ours", held: value(4, "h"), new: []byte("?"), want: []byte("?")},
 	} {
 		s := storage.NewMemory()

@@ -19,9 +19,8 @@ func StageNames() []StageName { return []StageName{Route, Window, Verify, Index}
 // travel apart; 3: the questions of a message are one record; 4: dismissed edges are asked about again; 5: changes and
 // windows say where they stand in the source, and window writes to changes; 6: verify's position names users who are
 // kept back, and candidates name later edges; 7: PostgreSQL is asked about users above a limit, rules may be shadows,
-// and
-// windows note their newest change.
-const FlowVersion = 7
+// and windows note their newest change; 8: markers of the window table are records of their own.
+const FlowVersion = 8
 
 // Stream is one stream that a stage reads or writes.
 type Stream struct {

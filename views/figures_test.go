@@ -115,9 +115,10 @@ func TestTruncated(t *testing.T) {
 	w := window(10, -1, "1.00")
 	w.Floor = noon
 	for _, c := range []struct {
-		marker *brimline.Window
+		marker *brimline.Marker
 		rows   int
-	}{{nil, 1}, {window(9), 1}, {window(10), 0}, {window(11), 0}} {
+	}{{nil, 1}, {&brimline.Marker{}, 1}, {&brimline.Marker{TruncatedAt: 9}, 1},
+		{&brimline.Marker{TruncatedAt: 10}, 0}, {&brimline.Marker{TruncatedAt: 11}, 0}} {
 		got := Truncated(w, c.marker)
 		if len(got.Rows) != c.rows || c.rows == 0 && got.Floor != brimline.MinTime {
 			t.Errorf("marker %+v: %+v", c.marker, got)
@@ -126,10 +127,9 @@ func TestTruncated(t *testing.T) {
 	if len(w.Rows) != 1 {
 		t.Error("the window itself was changed")
 	}
-	place := func(lsn uint64) *brimline.Window {
-		m := window(11)
-		m.Changed = []brimline.RowVersion{{LSN: lsn, Commit: noon}}
-		return m
+	place := func(lsn uint64) *brimline.Marker {
+		return &brimline.Marker{TruncatedAt: 11,
+			Truncation: &brimline.Truncation{Source: brimline.Source{LSN: lsn, Commit: noon}}}
 	}
 	w.Rows[0].Stamp = brimline.StampOf(&brimline.Source{LSN: 20, Commit: noon})
 	for lsn, rows := range map[uint64]int{10: 1, 30: 0} { // newer rows stay, and what lies below the floor is not known
@@ -137,7 +137,7 @@ func TestTruncated(t *testing.T) {
 			t.Errorf("a TRUNCATE at %d: %+v", lsn, got)
 		}
 	}
-	if Truncated(nil, window(1)) != nil {
+	if Truncated(nil, &brimline.Marker{TruncatedAt: 1}) != nil {
 		t.Error("nothing became something")
 	}
 }

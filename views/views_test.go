@@ -64,12 +64,8 @@ func (f *fixture) create(tables ...string) {
 // put writes values as the processor does: the same hasher, no transaction.
 func (f *fixture) put(table string, codec goka.Codec, pairs ...any) {
 	f.t.Helper()
-	config, err := f.kafka.ProducerConfig()
-	if err != nil {
-		f.t.Fatal(err)
-	}
 	e, err := goka.NewEmitter(f.kafka.Brokers, goka.Stream(table), codec,
-		goka.WithEmitterHasher(processors.Hasher), goka.WithEmitterProducerBuilder(goka.ProducerBuilderWithConfig(config)))
+		goka.WithEmitterHasher(processors.Hasher), goka.WithEmitterProducerBuilder(f.kafka.ProducerBuilder()))
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -84,7 +80,7 @@ func (f *fixture) put(table string, codec goka.Codec, pairs ...any) {
 }
 
 func (f *fixture) putWindows(pairs ...any) {
-	f.put(f.streams.WindowTable, codecs.WindowPart{}, pairs...)
+	f.put(f.streams.WindowTable, codecs.WindowTable{}, pairs...)
 }
 
 func (f *fixture) config() Config {
@@ -214,8 +210,12 @@ func TestWindowsSeeTruncations(t *testing.T) {
 	if n := len(user(t, w, "u").Rows); n != 1 {
 		t.Fatalf("%d rows before the truncation, want 1", n)
 	}
-	f.putWindows(marker, window(6))
+	f.putWindows(marker, window(5)) // as an older brimline wrote it down
 	eventually(t, "u is empty", func() bool { return len(user(t, w, "u").Rows) == 0 })
+	f.putWindows("u", window(6, -1, "20.00"))
+	eventually(t, "a row after it counts", func() bool { return len(user(t, w, "u").Rows) == 1 })
+	f.putWindows(marker, &brimline.Marker{TruncatedAt: 6})
+	eventually(t, "u is empty again", func() bool { return len(user(t, w, "u").Rows) == 0 })
 	if u := user(t, w, "u"); !u.Found || u.Rules[0].At.Total.Sign() != 0 || !u.Rules[0].Complete {
 		t.Errorf("after the truncation: %+v", u)
 	}

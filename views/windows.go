@@ -165,18 +165,19 @@ func (w *Windows) User(ctx context.Context, id string, now brimline.Time) (User,
 		return User{}, in.err
 	}
 	partition := w.partition(id)
-	var window, truncated *brimline.Window
+	var window *brimline.Window
+	var marker *brimline.Marker
 	err := w.read(func() (err error) {
 		if window, err = w.whole(id); err != nil {
 			return err
 		}
-		truncated, err = w.window(processors.MarkerKey(max(0, partition), len(w.copies)))
+		marker, err = w.marker(max(0, partition))
 		return err
 	})
 	if err != nil {
 		return User{}, err
 	}
-	u := UserAt(id, Truncated(window, truncated), in.rules, now)
+	u := UserAt(id, Truncated(window, marker), in.rules, now)
 	u.AsOf.Partition = partition
 	if partition >= 0 {
 		// Read after the values, so that the answer is never older than it says.
@@ -214,24 +215,38 @@ func (w *Windows) window(key string) (*brimline.Window, error) {
 	return v.(*brimline.Window), nil
 }
 
-// Truncated applies the truncation that a partition's marker records to a
-// user's window: rows folded before it are gone, but for newer ones. Either may be nil. What was
-// announced stays.
-func Truncated(window, marker *brimline.Window) *brimline.Window {
-	if window == nil || marker == nil || window.Last > marker.Last {
+// marker reads a partition's marker, nil where there is none.
+func (w *Windows) marker(partition int32) (*brimline.Marker, error) {
+	raw, err := w.copies[partition].Get(processors.MarkerKey(partition, len(w.copies)))
+	if err != nil {
+		return nil, readError(w.name, err)
+	}
+	if raw == nil {
+		return nil, nil
+	}
+	v, err := codecs.Marker{}.Decode(raw)
+	if err != nil {
+		return nil, readError(w.name, err)
+	}
+	return v.(*brimline.Marker), nil
+}
+
+// Truncated applies the TRUNCATE of a partition's marker to a user's window: rows that were folded before it are gone,
+// but for newer ones. Either may be nil. What was announced stays.
+func Truncated(window *brimline.Window, marker *brimline.Marker) *brimline.Window {
+	if window == nil || marker == nil || window.Last > marker.TruncatedAt {
 		return window
 	}
 	emptied := *window
 	emptied.Rows = nil
 	all := true
-	if len(marker.Changed) > 0 { // its place in the source
-		t := &marker.Changed[0]
+	if t := marker.Truncation; t != nil {
 		for i := range window.Rows {
 			if t.Spares(&window.Rows[i], window.Changed) {
 				emptied.Rows = append(emptied.Rows, window.Rows[i])
 			}
 		}
-		all = t.From == 1 && len(emptied.Rows) == 0 // nothing newer may have come and lie below the floor
+		all = t.Whole && len(emptied.Rows) == 0 // nothing newer may have come and lie below the floor
 	}
 	if all {
 		emptied.Floor, emptied.Doubt = brimline.MinTime, brimline.Doubt{}

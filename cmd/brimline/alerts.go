@@ -8,6 +8,7 @@ import (
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/codecs"
 	"github.com/brimline/brimline/internal/kafka"
+	"github.com/brimline/brimline/internal/present"
 	"github.com/brimline/brimline/views"
 )
 
@@ -89,11 +90,11 @@ func (c *alertsCmd) Run(w *world) error {
 	case len(list) < mine:
 		w.note(&c.Logging, fmt.Sprintf("%d of %d shown; --limit 0 shows all", len(list), mine))
 	case mine == 0 && c.User != "" && c.Rule != "":
-		w.note(&c.Logging, fmt.Sprintf("no alerts of user %s and rule %s among %d", shown(c.User), shown(c.Rule), all))
+		w.note(&c.Logging, fmt.Sprintf("no alerts of user %s and rule %s among %d", present.Word(c.User), present.Word(c.Rule), all))
 	case mine == 0 && c.User != "":
-		w.note(&c.Logging, fmt.Sprintf("no alerts of user %s among %d", shown(c.User), all))
+		w.note(&c.Logging, fmt.Sprintf("no alerts of user %s among %d", present.Word(c.User), all))
 	case mine == 0 && c.Rule != "":
-		w.note(&c.Logging, fmt.Sprintf("no alerts of rule %s among %d", shown(c.Rule), all))
+		w.note(&c.Logging, fmt.Sprintf("no alerts of rule %s among %d", present.Word(c.Rule), all))
 	case mine == 0:
 		w.note(&c.Logging, "no alerts")
 	}

@@ -14,7 +14,7 @@ import (
 	"github.com/brimline/brimline/internal/app"
 	"github.com/brimline/brimline/internal/backtest"
 	"github.com/brimline/brimline/internal/config"
-	"github.com/brimline/brimline/internal/plain"
+	"github.com/brimline/brimline/internal/present"
 	"github.com/brimline/brimline/internal/rules"
 )
 
@@ -95,7 +95,7 @@ func (c *backtestCmd) Run(w *world) error {
 	o.Progress = func(rows, users int64) {
 		if now := time.Now(); now.Sub(last) >= every {
 			last = now
-			w.note(&c.Logging, fmt.Sprintf("%s of %s read", plural(rows, "row"), plural(users, "user")))
+			w.note(&c.Logging, fmt.Sprintf("%s of %s read", present.Plural(rows, "row"), present.Plural(users, "user")))
 		}
 	}
 	var lines *csv.Writer
@@ -133,15 +133,15 @@ func stopped() error {
 func line(a *backtest.Alert, scale int) []string {
 	scale = a.Rule.Measure.Scale(scale)
 	return []string{
-		plain.Cell(a.ID()), plain.Cell(a.Rule.ID), plain.Cell(a.User), a.Time.String(), a.Rule.Limit.Format(scale),
+		present.Cell(a.ID()), present.Cell(a.Rule.ID), present.Cell(a.User), a.Time.String(), a.Rule.Limit.Format(scale),
 		a.Figures.Before.Format(scale), a.Figures.Total.Format(scale), strconv.FormatInt(a.Figures.Count, 10),
 	}
 }
 
 func (c *backtestCmd) show(w io.Writer, r *backtest.Report, scale int) {
-	fmt.Fprintf(w, "%s of %s", plural(r.Rows, "row"), plural(r.Users, "user"))
+	fmt.Fprintf(w, "%s of %s", present.Plural(r.Rows, "row"), present.Plural(r.Users, "user"))
 	if r.Rows > 0 {
-		fmt.Fprintf(w, ", from %s to %s", r.Oldest.Std().Format(edgeLayout), r.Newest.Std().Format(edgeLayout))
+		fmt.Fprintf(w, ", from %s to %s", present.Time(r.Oldest), present.Time(r.Newest))
 	}
 	fmt.Fprintf(w, ", as PostgreSQL had them at %s\n", brimline.FormatLSN(r.Position))
 	for _, rule := range r.Rules {
@@ -150,7 +150,7 @@ func (c *backtestCmd) show(w io.Writer, r *backtest.Report, scale int) {
 }
 
 func (c *backtestCmd) condition(r *brimline.Rule, scale int) string {
-	text := fmt.Sprintf("%s over %s in %s", r.Measure, c.amount(r.Limit, r, scale), rules.FormatWindow(r.Window))
+	text := fmt.Sprintf("%s over %s in %s", r.Measure, c.amount(r.Limit, r, scale), present.Duration(r.Window))
 	if r.Where != "" {
 		text += " where " + r.Where
 	}
@@ -158,7 +158,7 @@ func (c *backtestCmd) condition(r *brimline.Rule, scale int) string {
 		text += fmt.Sprintf(", with %d transactions or more", r.MinCount)
 	}
 	if r.Quiet != 0 {
-		text += ", quiet for " + rules.FormatWindow(r.Quiet)
+		text += ", quiet for " + present.Duration(r.Quiet)
 	}
 	if r.Rearms {
 		text += ", rearmed at " + c.amount(r.Rearm, r, scale)
@@ -168,33 +168,33 @@ func (c *backtestCmd) condition(r *brimline.Rule, scale int) string {
 
 func (c *backtestCmd) showRule(w io.Writer, r *backtest.RuleReport, scale int, compared bool) {
 	if r.Rule == nil {
-		fmt.Fprintf(w, "\n%s is only in %s (%s): %s lost\n", shown(r.Old.ID), shown(c.Against), c.condition(r.Old, scale),
-			plural(r.Lost, "alert"))
+		fmt.Fprintf(w, "\n%s is only in %s (%s): %s lost\n", present.Word(r.Old.ID), present.Word(c.Against), c.condition(r.Old, scale),
+			present.Plural(r.Lost, "alert"))
 		c.examples(w, "lost", r.LostExamples, scale)
 		return
 	}
-	fmt.Fprintf(w, "\n%s (%s): %s of %s\n", shown(r.Rule.ID), c.condition(r.Rule, scale), plural(r.Alerts, "alert"),
-		plural(r.Users, "user"))
+	fmt.Fprintf(w, "\n%s (%s): %s of %s\n", present.Word(r.Rule.ID), c.condition(r.Rule, scale), present.Plural(r.Alerts, "alert"),
+		present.Plural(r.Users, "user"))
 	if compared {
 		if r.Old == nil {
-			fmt.Fprintf(w, "  not in %s: all are gained\n", shown(c.Against))
+			fmt.Fprintf(w, "  not in %s: all are gained\n", present.Word(c.Against))
 		} else {
-			fmt.Fprintf(w, "  against %s (%s), %s: %d kept, %d gained, %d lost, %d moved\n", shown(c.Against),
-				c.condition(r.Old, scale), plural(r.OldAlerts, "alert"), r.Kept, r.Gained, r.Lost, r.Moved)
+			fmt.Fprintf(w, "  against %s (%s), %s: %d kept, %d gained, %d lost, %d moved\n", present.Word(c.Against),
+				c.condition(r.Old, scale), present.Plural(r.OldAlerts, "alert"), r.Kept, r.Gained, r.Lost, r.Moved)
 		}
 		c.examples(w, "gained", r.GainedExamples, scale)
 		c.examples(w, "lost", r.LostExamples, scale)
 		for i := range r.MovedExamples {
 			m := &r.MovedExamples[i]
-			fmt.Fprintf(w, "    moved   user %s  %s → %s\n", shown(m.From.User), m.From.Time.Std().Format(edgeLayout),
-				m.To.Time.Std().Format(edgeLayout))
+			fmt.Fprintf(w, "    moved   user %s  %s → %s\n", present.Word(m.From.User), present.Time(m.From.Time),
+				present.Time(m.To.Time))
 		}
 	}
 	if r.Alerts > 0 {
 		fmt.Fprintf(w, "  days: %s\n", days(r.Days))
 		var most []string
 		for _, u := range r.Most {
-			most = append(most, fmt.Sprintf("%s %d", shown(u.User), u.Alerts))
+			most = append(most, fmt.Sprintf("%s %d", present.Word(u.User), u.Alerts))
 		}
 		fmt.Fprintf(w, "  users with the most: %s\n", strings.Join(most, ", "))
 	}
@@ -204,7 +204,7 @@ func (c *backtestCmd) showRule(w io.Writer, r *backtest.RuleReport, scale int, c
 func (c *backtestCmd) examples(w io.Writer, what string, alerts []backtest.Alert, scale int) {
 	for i := range alerts {
 		a := &alerts[i]
-		fmt.Fprintf(w, "    %-6s  user %s  %s  %s, %s before\n", what, shown(a.User), a.Time.Std().Format(edgeLayout),
+		fmt.Fprintf(w, "    %-6s  user %s  %s  %s, %s before\n", what, present.Word(a.User), present.Time(a.Time),
 			c.amount(a.Figures.Total, a.Rule, scale), c.amount(a.Figures.Before, a.Rule, scale))
 	}
 }

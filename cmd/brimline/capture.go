@@ -9,6 +9,7 @@ import (
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/internal/app"
 	"github.com/brimline/brimline/internal/config"
+	"github.com/brimline/brimline/internal/present"
 )
 
 type captureCmd struct {
@@ -65,7 +66,7 @@ func (c *captureCmd) Run(w *world) error {
 	if c.CheckInterval < time.Second {
 		return &brimline.Error{
 			Class: brimline.ClassInput, Kind: "settings", Remedy: "set --check-interval to 1s or more",
-			Err: fmt.Errorf("--check-interval=%v: is too short", c.CheckInterval),
+			Err: fmt.Errorf("--check-interval=%s is too short", present.Duration(c.CheckInterval)),
 		}
 	}
 	err := app.Capture(w, app.CaptureOptions{

@@ -11,6 +11,7 @@ import (
 	"github.com/brimline/brimline/internal/app"
 	"github.com/brimline/brimline/internal/config"
 	"github.com/brimline/brimline/internal/kafka"
+	"github.com/brimline/brimline/internal/present"
 	"github.com/brimline/brimline/processors"
 )
 
@@ -80,7 +81,7 @@ func (g *Group) exists(ctx context.Context, cluster *kafka.Cluster) error {
 		what = fmt.Errorf("%w; topic %q is still there: consume it with any Kafka client", what, s.Alerts)
 	}
 	return &brimline.Error{
-		Class: brimline.ClassInput, Kind: "group_unknown", Where: "group " + shown(g.Names.Group), Remedy: remedy, Err: what,
+		Class: brimline.ClassInput, Kind: "group_unknown", Where: "group " + present.Word(g.Names.Group), Remedy: remedy, Err: what,
 	}
 }
 
@@ -90,7 +91,7 @@ const mostListed = 10
 func listed(names []string) string {
 	var all []string
 	for _, name := range names[:min(len(names), mostListed)] {
-		all = append(all, shown(name))
+		all = append(all, present.Word(name))
 	}
 	text := strings.Join(all, ", ")
 	if more := len(names) - mostListed; more > 0 {
@@ -102,7 +103,7 @@ func listed(names []string) string {
 // notBegun is the error where a first start has ended before the group's rules were written down.
 func (g *Group) notBegun() error {
 	return &brimline.Error{
-		Class: brimline.ClassEnvironment, Kind: "group_not_begun", Where: "group " + shown(g.Names.Group),
+		Class: brimline.ClassEnvironment, Kind: "group_not_begun", Where: "group " + present.Word(g.Names.Group),
 		Remedy: "start `brimline run` once more: it goes on with what there is",
 		Err:    fmt.Errorf("its topic %q is empty: its first start has not come to an end", g.streams().Rules),
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/brimline/brimline/internal/app"
 	"github.com/brimline/brimline/internal/explain"
 	"github.com/brimline/brimline/internal/kafka"
+	"github.com/brimline/brimline/internal/present"
 )
 
 type deadletterCmd struct {
@@ -59,16 +60,16 @@ func none(kinds map[string]int64) string {
 	var parts []string
 	for _, kind := range slices.Sorted(maps.Keys(kinds)) {
 		all += kinds[kind]
-		parts = append(parts, fmt.Sprintf("%s (%d)", shown(kind), kinds[kind]))
+		parts = append(parts, fmt.Sprintf("%s (%d)", present.Word(kind), kinds[kind]))
 	}
 	switch {
 	case all == 0:
 		return "no dead letters"
 	case len(parts) == 1:
-		return fmt.Sprintf("none of these among %s; all are of kind %s", plural(all, "dead letter"), parts[0])
+		return fmt.Sprintf("none of these among %s; all are of kind %s", present.Plural(all, "dead letter"), parts[0])
 	}
 	last := len(parts) - 1
-	return fmt.Sprintf("none of these among %s; there are the kinds %s and %s", plural(all, "dead letter"),
+	return fmt.Sprintf("none of these among %s; there are the kinds %s and %s", present.Plural(all, "dead letter"),
 		strings.Join(parts[:last], ", "), parts[last])
 }
 
@@ -122,7 +123,7 @@ func (c *deadletterListCmd) Run(w *world) error {
 		}
 		describe(w, d)
 		if len(concern.Mentions) > 0 {
-			fmt.Fprintf(w.out, "  account not named; %s is in %s\n", shown(c.User), listed(concern.Mentions))
+			fmt.Fprintf(w.out, "  account not named; %s is in %s\n", present.Word(c.User), listed(concern.Mentions))
 		}
 		return nil
 	})
@@ -138,13 +139,13 @@ func (c *deadletterListCmd) Run(w *world) error {
 	if untold > 0 {
 		w.note(&c.Logging, fmt.Sprintf(
 			"whose account it is cannot be told of %s: they name none, and are no JSON; list them without --user",
-			plural(untold, "further dead letter")))
+			present.Plural(untold, "further dead letter")))
 	}
 	return nil
 }
 
 func describe(w *world, d *brimline.DeadLetter) {
-	fmt.Fprintf(w.out, "%s/%d/%d  %s  %s  %s\n", shown(d.Topic), d.Partition, d.Offset, d.At.Std().Format("2006-01-02 15:04:05"), shown(d.Kind), text(d.Error))
+	fmt.Fprintf(w.out, "%s/%d/%d  %s  %s  %s\n", present.Word(d.Topic), d.Partition, d.Offset, present.Time(d.At), present.Word(d.Kind), present.Text(d.Error))
 	if d.User != "" || d.Row != "" {
 		fmt.Fprintf(w.out, "  %s\n", about(d))
 	}
@@ -152,7 +153,7 @@ func describe(w *world, d *brimline.DeadLetter) {
 		fmt.Fprintf(w.out, "  too large to be kept whole: %s\n", cut(c))
 	}
 	if d.Remedy != "" {
-		fmt.Fprintf(w.out, "  remedy: %s\n", text(d.Remedy))
+		fmt.Fprintf(w.out, "  remedy: %s\n", present.Text(d.Remedy))
 	}
 }
 
@@ -160,13 +161,13 @@ func describe(w *world, d *brimline.DeadLetter) {
 func cut(c *brimline.Cut) string {
 	var parts []string
 	if c.Key > 0 {
-		parts = append(parts, plural(int64(c.Key), "byte")+" of key")
+		parts = append(parts, present.Plural(c.Key, "byte")+" of key")
 	}
 	if c.Headers > 0 {
-		parts = append(parts, plural(int64(c.Headers), "header"))
+		parts = append(parts, present.Plural(c.Headers, "header"))
 	}
 	if c.Value > 0 {
-		parts = append(parts, plural(int64(c.Value), "byte")+" of value")
+		parts = append(parts, present.Plural(c.Value, "byte")+" of value")
 	}
 	return strings.Join(parts, ", ") + " in all"
 }
@@ -175,23 +176,12 @@ func cut(c *brimline.Cut) string {
 func about(d *brimline.DeadLetter) string {
 	var parts []string
 	if d.User != "" {
-		parts = append(parts, "account "+shown(d.User))
+		parts = append(parts, "account "+present.Word(d.User))
 	}
 	if d.Row != "" {
-		parts = append(parts, "row "+shown(d.Row))
+		parts = append(parts, "row "+present.Word(d.Row))
 	}
 	return strings.Join(parts, ", ")
-}
-
-// text is a sentence that may quote what others wrote.
-func text(s string) string {
-	words := strings.Fields(s)
-	for i, word := range words {
-		if safe := shown(strings.NewReplacer(`"`, "", `\`, "").Replace(word)); strings.HasPrefix(safe, `"`) {
-			words[i] = shown(word)
-		}
-	}
-	return strings.Join(words, " ")
 }
 
 type deadletterRetryCmd struct {
@@ -250,7 +240,7 @@ func (c *deadletterRetryCmd) Run(w *world) error {
 		record, err := app.Again(d, streams, partitions, inForce)
 		if err != nil {
 			left++
-			fmt.Fprintf(w.out, "left alone: %s/%d/%d: %s\n", shown(d.Topic), d.Partition, d.Offset, text(err.Error()))
+			fmt.Fprintf(w.out, "left alone: %s/%d/%d: %s\n", present.Word(d.Topic), d.Partition, d.Offset, present.Text(err.Error()))
 			return nil
 		}
 		judged := streams.Asks(d.Topic)
@@ -269,7 +259,7 @@ func (c *deadletterRetryCmd) Run(w *world) error {
 		return nil
 	}
 	if len(selected) == 0 || c.DryRun {
-		fmt.Fprintf(w.out, "%s selected, nothing was sent\n", plural(int64(len(selected)), "dead letter"))
+		fmt.Fprintf(w.out, "%s selected, nothing was sent\n", present.Plural(len(selected), "dead letter"))
 		return nil
 	}
 	if !c.Yes {
@@ -293,11 +283,11 @@ func (c *deadletterRetryCmd) Run(w *world) error {
 		err = closing
 	}
 	if handed == 0 || sent > 0 {
-		fmt.Fprintf(w.out, "%s sent\n", plural(sent, "record"))
+		fmt.Fprintf(w.out, "%s sent\n", present.Plural(sent, "record"))
 	}
 	if handed > 0 {
 		fmt.Fprintf(w.out, "%s handed to the window stage, which knows what has been judged since\n",
-			plural(handed, "candidate"))
+			present.Plural(handed, "candidate"))
 	}
 	return err
 }
@@ -306,10 +296,10 @@ func (c *deadletterRetryCmd) Run(w *world) error {
 func question(records, candidates int64) string {
 	var parts []string
 	if records > 0 {
-		parts = append(parts, fmt.Sprintf("Write %s again?", plural(records, "record")))
+		parts = append(parts, fmt.Sprintf("Write %s again?", present.Plural(records, "record")))
 	}
 	if candidates > 0 {
-		parts = append(parts, fmt.Sprintf("Have %s judged again?", plural(candidates, "candidate")))
+		parts = append(parts, fmt.Sprintf("Have %s judged again?", present.Plural(candidates, "candidate")))
 	}
 	return strings.Join(parts, " ")
 }

@@ -8,11 +8,12 @@ import (
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/internal/config"
 	"github.com/brimline/brimline/internal/demo"
+	"github.com/brimline/brimline/internal/present"
 )
 
 type demoCmd struct {
 	Rate         int           `help:"Transactions a second; 0: none after the first ones." default:"20"`
-	For          time.Duration `help:"Stop by itself after this time; 0: at Ctrl-C." default:"0"`
+	For          time.Duration `help:"Stop by itself after this time; 0: at Ctrl-C." default:"0s"`
 	Fresh        bool          `help:"Delete what an earlier demo left, and begin anew."`
 	Backlog      int           `help:"Transactions of the last ten days that are there at the first start." default:"4000"`
 	Seed         uint64        `help:"Seed of the made-up transactions; 0: another one each time." default:"0"`
@@ -51,9 +52,9 @@ func (c *demoCmd) Run(w *world) error {
 		AllowedHosts: c.AllowedHosts,
 		Version:      version(),
 		Log:          w.logger(&logging),
-		Step:         func(what string) { fmt.Fprintf(w.out, "%6s  %s\n", since(time.Since(began)), what) },
+		Step:         func(what string) { fmt.Fprintf(w.out, "%6s  %s\n", present.Took(time.Since(began)), what) },
 		Ready: func(p demo.Place) {
-			fmt.Fprintf(w.out, "%6s  running; Ctrl-C stops it, and the next start goes on from here\n\n", since(time.Since(began)))
+			fmt.Fprintf(w.out, "%6s  running; Ctrl-C stops it, and the next start goes on from here\n\n", present.Took(time.Since(began)))
 			c.tell(w, p)
 		},
 		OnAlert: func(a *brimline.Alert) { fmt.Fprintln(w.out, c.Money.alert(a)) },

@@ -9,7 +9,7 @@ import (
 	"github.com/brimline/brimline/codecs"
 	"github.com/brimline/brimline/internal/app"
 	"github.com/brimline/brimline/internal/feed"
-	"github.com/brimline/brimline/internal/rules"
+	"github.com/brimline/brimline/internal/present"
 )
 
 type dismissedCmd struct {
@@ -101,7 +101,7 @@ func (c *dismissedListCmd) Run(w *world) error {
 	if unreadable += seen.Unreadable; unreadable > 0 {
 		w.note(
 			&c.Logging,
-			plural(int64(unreadable), "record")+" cannot be read: another version of brimline wrote them",
+			present.Plural(unreadable, "record")+" cannot be read: another version of brimline wrote them",
 		)
 	}
 	return nil
@@ -115,7 +115,7 @@ func checkReason(reason string) error {
 	if reason == "" || slices.Contains(known, reason) {
 		return nil
 	}
-	return usage("--reason", "one of "+listed(known), fmt.Errorf("there is no reason %s", shown(reason)))
+	return usage("--reason", "one of "+listed(known), fmt.Errorf("there is no reason %s", present.Word(reason)))
 }
 
 // dismissed is one line for people.
@@ -124,15 +124,15 @@ func (m Money) dismissed(a *brimline.Alert) string {
 	figures := func(f *brimline.Figures) string {
 		return fmt.Sprintf("%s, %s before", m.amount(f.Total, &c.Rule, c.Scale), m.amount(f.Before, &c.Rule, c.Scale))
 	}
-	text := fmt.Sprintf("%s  user %s  %s over %s in %s  %s", c.Edge.Std().Format(edgeLayout), shown(c.User),
-		shown(c.Rule.ID), m.amount(c.Rule.Limit, &c.Rule, c.Scale), rules.FormatWindow(c.Rule.Window), shown(a.Reason))
+	text := fmt.Sprintf("%s  user %s  %s over %s in %s  %s", present.Time(c.Edge), present.Word(c.User),
+		present.Word(c.Rule.ID), m.amount(c.Rule.Limit, &c.Rule, c.Scale), present.Duration(c.Rule.Window), present.Word(a.Reason))
 	if a.Database != nil {
 		text += ": PostgreSQL has " + figures(a.Database) + "; the stream had " + figures(&c.Stream)
 	} else {
 		text += ": the stream had " + figures(&c.Stream)
 	}
 	if at := a.Verification.At; at != 0 {
-		text += "; asked at " + at.Std().Format(edgeLayout)
+		text += "; asked at " + present.Time(at)
 	}
 	return text
 }

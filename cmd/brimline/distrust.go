@@ -8,6 +8,7 @@ import (
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/internal/app"
+	"github.com/brimline/brimline/internal/present"
 	"github.com/brimline/brimline/views"
 )
 
@@ -78,7 +79,7 @@ func (c *distrustCmd) Run(w *world) error {
 		return ended(w, err)
 	}
 	fmt.Fprintf(w.out, "%s distrusted up to %s: the window stage forgets the rows, and has PostgreSQL asked\n",
-		plural(int64(len(c.Users)), "user"), upTo.UTC().Format("2006-01-02 15:04:05 MST"))
+		present.Plural(len(c.Users), "user"), present.TimeUTC(brimline.TimeOf(upTo)))
 	return nil
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/brimline/brimline/internal/config"
 	"github.com/brimline/brimline/internal/httpapi"
 	"github.com/brimline/brimline/internal/preflight"
+	"github.com/brimline/brimline/internal/present"
 	"github.com/brimline/brimline/processors"
 )
 
@@ -88,16 +89,16 @@ func doubts(asked *askedInstance) (findings []preflight.Finding) {
 	}
 	const another = "name an instance of the group that runs stage window with --listen, or off"
 	if asked.status == nil {
-		return []preflight.Finding{preflight.Found("instance_silent", another, "%s: %s", shown(asked.Listen),
-			text(asked.Problem))}
+		return []preflight.Finding{preflight.Found("instance_silent", another, "%s: %s", present.Word(asked.Listen),
+			present.Text(asked.Problem))}
 	}
-	where := fmt.Sprintf("instance %s at %s", shown(asked.Instance), shown(asked.Listen))
+	where := fmt.Sprintf("instance %s at %s", present.Word(asked.Instance), present.Word(asked.Listen))
 	for _, n := range asked.Notices {
 		switch n.Kind {
 		case "distrusted_users", "distrusts_wait":
-			findings = append(findings, preflight.Found("instance_"+n.Kind, text(cmp.Or(n.Remedy,
+			findings = append(findings, preflight.Found("instance_"+n.Kind, present.Text(cmp.Or(n.Remedy,
 				"nothing need be done for the alerts; the instance's log has examples of what the stream has lost")),
-				"%s: %s", where, text(n.Message)))
+				"%s: %s", where, present.Text(n.Message)))
 		}
 	}
 	window := slices.ContainsFunc(asked.Stages, func(s askedStage) bool {

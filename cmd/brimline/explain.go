@@ -9,9 +9,10 @@ import (
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/internal/app"
+	"github.com/brimline/brimline/internal/body"
 	"github.com/brimline/brimline/internal/config"
 	"github.com/brimline/brimline/internal/explain"
-	"github.com/brimline/brimline/internal/rules"
+	"github.com/brimline/brimline/internal/present"
 	"github.com/brimline/brimline/views"
 )
 
@@ -115,21 +116,19 @@ func (c *explainCmd) print(w *world, reports []*explain.Report) {
 	}
 }
 
-func moment(t brimline.Time) string { return t.Std().Format("2006-01-02 15:04:05.999999") }
-
 func (c *explainCmd) explain(w *world, r *explain.Report) {
 	money := func(t brimline.Total) string { return c.Money.amount(t, &r.Rule, r.AmountScale) }
 	fmt.Fprintf(
 		w.out,
 		"user %s, rule %s (%v over %s in %s), at %s\n  %s: %s\n",
-		shown(r.User),
-		shown(r.Rule.ID),
+		present.Word(r.User),
+		present.Word(r.Rule.ID),
 		r.Rule.Measure,
 		money(r.Rule.Limit),
-		rules.FormatWindow(r.Rule.Window),
-		moment(r.At),
+		present.Duration(r.Rule.Window),
+		present.ExactTime(r.At),
 		r.Reason,
-		r.Sentence(explain.Writing{Amount: money, Time: moment, Text: shown}),
+		r.Sentence(explain.Writing{Amount: money, Time: present.ExactTime, Text: present.Word}),
 	)
 	figures := [][]string{{"", "TOTAL", "BEFORE", "TRANSACTIONS", ""}}
 	note := ""
@@ -149,7 +148,7 @@ func (c *explainCmd) explain(w *world, r *explain.Report) {
 	case r.Database != nil:
 		line("  PostgreSQL", &r.Database.Figures, "as of "+brimline.FormatLSN(r.Database.LSN))
 	case r.DatabaseError != nil:
-		figures = append(figures, []string{"  PostgreSQL", "-", "-", "-", text(r.DatabaseError.Error())})
+		figures = append(figures, []string{"  PostgreSQL", "-", "-", "-", present.Text(r.DatabaseError.Error())})
 	default:
 		figures = append(figures, []string{"  PostgreSQL", "-", "-", "-", "not asked: give --database-url"})
 	}
@@ -168,12 +167,12 @@ func (c *explainCmd) explain(w *world, r *explain.Report) {
 		fmt.Fprintf(
 			w.out,
 			"  dead letter %s/%d/%d of %s  %s  %s  %s\n",
-			shown(d.Topic),
+			present.Word(d.Topic),
 			d.Partition,
 			d.Offset,
-			moment(d.At),
-			shown(d.Kind),
-			text(d.Error),
+			present.ExactTime(d.At),
+			present.Word(d.Kind),
+			present.Text(d.Error),
 			about(d),
 		)
 	}
@@ -184,9 +183,9 @@ func (c *explainCmd) explain(w *world, r *explain.Report) {
 		fmt.Fprintf(
 			w.out,
 			"  distrusted since %s (reason: %s): rows up to %s were forgotten\n",
-			moment(d.At),
-			shown(string(d.Reason)),
-			moment(d.Floor),
+			present.ExactTime(d.At),
+			present.Word(string(d.Reason)),
+			present.ExactTime(d.Floor),
 		)
 	}
 	if c.Rows {
@@ -194,7 +193,7 @@ func (c *explainCmd) explain(w *world, r *explain.Report) {
 		for _, row := range r.Rows {
 			list = append(
 				list,
-				[]string{"  " + moment(row.Time), row.Amount.Format(r.AmountScale), shown(row.ID), counted(row.Why)},
+				[]string{"  " + present.ExactTime(row.Time), row.Amount.Format(r.AmountScale), present.Word(row.ID), counted(row.Why)},
 			)
 		}
 		table(w.out, []bool{false, true}, list...)
@@ -208,29 +207,29 @@ func (c *explainCmd) edge(w *world, r *explain.Report) {
 	}
 	state := "not known to the window"
 	if r.State != nil {
-		state = explain.StateName(*r.State)
+		state = body.EdgeStatus(*r.State)
 	}
 	sent := "no alert"
 	for _, a := range r.Alerts {
 		if a.Candidate.Edge == r.Edge {
-			sent = "alert " + shown(a.Candidate.ID())
+			sent = "alert " + present.Word(a.Candidate.ID())
 			if a.Verification.At != 0 {
-				sent += ", verified " + moment(a.Verification.At)
+				sent += ", verified " + present.ExactTime(a.Verification.At)
 			}
 			state = "announced"
 			break
 		}
 	}
-	fmt.Fprintf(w.out, "  edge %s: %s, %s\n", moment(r.Edge), state, sent)
+	fmt.Fprintf(w.out, "  edge %s: %s, %s\n", present.ExactTime(r.Edge), state, sent)
 }
 
 func (c *explainCmd) differing(w *world, what string, rows []brimline.Transaction, scale int) {
 	if len(rows) == 0 {
 		return
 	}
-	fmt.Fprintf(w.out, "  %s: %s\n", what, plural(int64(len(rows)), "row"))
+	fmt.Fprintf(w.out, "  %s: %s\n", what, present.Plural(len(rows), "row"))
 	for _, row := range rows[max(0, len(rows)-mostListed):] {
-		fmt.Fprintf(w.out, "    %s  %s  %s\n", moment(row.Time), row.Amount.Format(scale), shown(row.ID))
+		fmt.Fprintf(w.out, "    %s  %s  %s\n", present.ExactTime(row.Time), row.Amount.Format(scale), present.Word(row.ID))
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/brimline/brimline/codecs"
 	"github.com/brimline/brimline/internal/app"
 	"github.com/brimline/brimline/internal/kafka"
+	"github.com/brimline/brimline/internal/present"
 	"github.com/brimline/brimline/processors"
 )
 
@@ -72,8 +73,8 @@ func (c *forgetCmd) Run(w *world) error {
 	if err != nil {
 		return ended(w, err)
 	}
-	who := plural(int64(len(c.Users)), "user")
-	group := shown(c.Names.Group)
+	who := present.Plural(len(c.Users), "user")
+	group := present.Word(c.Names.Group)
 	if !c.Yes {
 		if ok, err := w.confirm(fmt.Sprintf("Delete what group %s keeps of %s?", group, who)); !ok {
 			return err
@@ -100,7 +101,7 @@ func checkUsers(users ...string) error {
 	for _, id := range users {
 		if err := processors.CheckUser(id); err != nil {
 			return &brimline.Error{
-				Class: brimline.ClassInput, Kind: "bad_user_id", Where: "user " + shown(id),
+				Class: brimline.ClassInput, Kind: "bad_user_id", Where: "user " + present.Word(id),
 				Remedy: "write the id as it stands in the table", Err: err,
 			}
 		}
@@ -113,10 +114,10 @@ func nothingKept(id, other string) error {
 	remedy := "write the id as it stands in the table; what the group has not read yet it does not know: with --unknown " +
 		"the user is forgotten all the same"
 	if other != "" {
-		remedy = "did you mean " + shown(other) + "?"
+		remedy = "did you mean " + present.Word(other) + "?"
 	}
 	return &brimline.Error{
-		Class: brimline.ClassRuntime, Kind: "user_unknown", Where: "user " + shown(id), Remedy: remedy,
+		Class: brimline.ClassRuntime, Kind: "user_unknown", Where: "user " + present.Word(id), Remedy: remedy,
 		Err: errors.New("nothing is kept of this user: no row, alert, dismissed candidate or dead letter"),
 	}
 }
@@ -125,7 +126,7 @@ func nothingKept(id, other string) error {
 func (c *forgetCmd) unread(w *world, cluster *kafka.Cluster) (string, error) {
 	stages, err := app.Lags(w, cluster, c.streams())
 	if app.IsMissing(err) {
-		return "How far the group is behind is not known: " + text(err.Error()), nil
+		return "How far the group is behind is not known: " + present.Text(err.Error()), nil
 	}
 	n := int64(0)
 	for _, s := range stages {
@@ -137,7 +138,7 @@ func (c *forgetCmd) unread(w *world, cluster *kafka.Cluster) (string, error) {
 		return "", err
 	}
 	return fmt.Sprintf("The group has %s yet to read, which may bring more of the users: alerts, letters, later rows. "+
-		"When `brimline status` shows no lag, do it again.", plural(n, "record")), nil
+		"When `brimline status` shows no lag, do it again.", present.Plural(n, "record")), nil
 }
 
 // found is what topics have of users.
@@ -215,7 +216,7 @@ func (c *forgetCmd) find(w *world, cluster *kafka.Cluster) (*found, error) {
 				}
 				return nil
 			})
-			what = plural(n, t.what)
+			what = present.Plural(n, t.what)
 			if t.topic == s.DeadLetters && nobodys > 0 {
 				what += fmt.Sprintf(", and %d whose account is not known", nobodys)
 			}
@@ -239,23 +240,15 @@ func keeps(cluster *kafka.Cluster, topic string) string {
 	k, err := cluster.Keeps(topic)
 	switch {
 	case err != nil:
-		return "for a time that is not known: " + text(err.Error())
+		return "for a time that is not known: " + present.Text(err.Error())
 	case k.Compacted && k.Compaction > 0:
-		return fmt.Sprintf("until the brokers compact it, in about %s", span(k.Compaction))
+		return fmt.Sprintf("until the brokers compact it, in about %s", present.Duration(k.Compaction))
 	case k.Compacted:
 		return "until the brokers compact it: its max.compaction.lag.ms is not set"
 	case k.Age < 0:
 		return "for ever: shorten its retention.ms, if that is not to be"
 	case k.Segment > 0:
-		return fmt.Sprintf("for %s, and up to %s more", span(k.Age), span(k.Segment))
+		return fmt.Sprintf("for %s, and up to %s more", present.Duration(k.Age), present.Duration(k.Segment))
 	}
-	return "for " + span(k.Age)
-}
-
-// span is a time in whole days where it is more than two of them.
-func span(d time.Duration) string {
-	if days := d / (24 * time.Hour); days > 2 && d%(24*time.Hour) == 0 {
-		return plural(int64(days), "day")
-	}
-	return d.String()
+	return "for " + present.Duration(k.Age)
 }

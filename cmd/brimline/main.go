@@ -115,19 +115,26 @@ func vars() kong.Vars {
 	}
 }
 
+// newParser reads command lines into c; exit is called once help was written.
+func newParser(c *commands, out, errOut io.Writer, exit func(int)) (*kong.Kong, error) {
+	return kong.New(c,
+		kong.Name("brimline"),
+		kong.Description("Watches a PostgreSQL table's change stream and raises an alert at the very transaction that "+
+			"lifts a user's rolling total over a limit."),
+		kong.Writers(out, errOut),
+		kong.Exit(exit),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, WrapUpperBound: 110}),
+		config.Durations(),
+		vars(),
+	)
+}
+
 func execute(args []string, in io.Reader, stdout, stderr io.Writer) int {
 	out, errOut := &output{to: stdout}, &output{to: stderr}
 	exit := -1
 	c := &commands{}
 	last := func(err error) { report(errOut, c.jsonLogs(args), err) }
-	parser, err := kong.New(c,
-		kong.Name("brimline"),
-		kong.Description("Watches a PostgreSQL table's change stream and raises an alert at the very transaction that lifts a user's rolling total over a limit."),
-		kong.Writers(out, errOut),
-		kong.Exit(func(code int) { exit = code }),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, WrapUpperBound: 110}),
-		vars(),
-	)
+	parser, err := newParser(c, out, errOut, func(code int) { exit = code })
 	if err != nil {
 		last(err)
 		return int(brimline.ClassRuntime)

@@ -8,7 +8,7 @@ import (
 	"syscall"
 
 	"github.com/brimline/brimline"
-	"github.com/brimline/brimline/internal/plain"
+	"github.com/brimline/brimline/internal/present"
 )
 
 // clearScreen is the one control sequence that we write ourselves, at the
@@ -36,7 +36,7 @@ func (o *output) Write(b []byte) (int, error) {
 	if o.err != nil {
 		return 0, o.err
 	}
-	if _, err := o.to.Write(plain.Append(safe, rest)); err != nil {
+	if _, err := o.to.Write(present.Append(safe, rest)); err != nil {
 		o.err = err
 		if o.stop != nil {
 			o.stop()

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/brimline/brimline/internal/present"
 )
 
 // full is a disk without room.
@@ -42,7 +44,7 @@ func TestOutputIsPlain(t *testing.T) {
 }
 
 func TestShownIsShort(t *testing.T) {
-	if s := shown(strings.Repeat("ü", 40_000)); len(s) > 300 || !strings.HasSuffix(s, "… (80000 bytes)") {
+	if s := present.Word(strings.Repeat("ü", 40_000)); len(s) > 300 || !strings.HasSuffix(s, "… (80000 bytes)") {
 		t.Error(s)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/internal/app"
 	"github.com/brimline/brimline/internal/config"
+	"github.com/brimline/brimline/internal/present"
 	"github.com/brimline/brimline/internal/prove"
 	"github.com/brimline/brimline/internal/rules"
 )
@@ -58,11 +59,11 @@ func (c *proveCmd) Run(w *world) error {
 	}
 	for name, d := range map[string]time.Duration{"statement-timeout": c.Timeout, "wait": c.Wait} {
 		if d < time.Millisecond {
-			return usage("--"+name, "write a duration such as 5m", fmt.Errorf("%v is too short", d))
+			return usage("--"+name, "write a duration such as 5m", fmt.Errorf("%s is too short", present.Duration(d)))
 		}
 	}
 	if c.Grace < 0 {
-		return usage("--grace", "write a duration such as 1m", fmt.Errorf("%v is below 0", c.Grace))
+		return usage("--grace", "write a duration such as 1m", fmt.Errorf("%s is below 0", present.Duration(c.Grace)))
 	}
 	all := config.Config{Database: c.Database}
 	if err := config.Check(&all.Database); err != nil {
@@ -201,8 +202,8 @@ func (c *proveCmd) show(w *world, r *prove.Result, scale int) error {
 		})
 	}
 	fmt.Fprintf(w.out, "%s up to LSN %s at %s: %s, %d with an alert, %d missing, %d outdated, %d false\n",
-		rules.FormatWindow(r.To.Std().Sub(r.From.Std()).Round(time.Second)), brimline.FormatLSN(r.LSN),
-		r.At.Std().Format("2006-01-02 15:04:05 MST"), plural(int64(r.Edges), "edge"), r.Alerts,
+		present.Duration(r.To.Std().Sub(r.From.Std()).Round(time.Second)), brimline.FormatLSN(r.LSN),
+		present.TimeUTC(r.At), present.Plural(r.Edges, "edge"), r.Alerts,
 		len(r.Missing), len(r.Outdated), len(r.False))
 	for _, kind := range []struct {
 		name  string
@@ -221,15 +222,15 @@ func (c *proveCmd) show(w *world, r *prove.Result, scale int) error {
 					c.Money.amount(f.Before, e.Rule, scale),
 				)
 			}
-			fmt.Fprintf(w.out, "%-8s %s  user %s, rule %s: %s, limit %s\n", kind.name, shown(e.ID), shown(e.User),
-				shown(e.Rule.ID), figures, c.Money.amount(e.Rule.Limit, e.Rule, scale))
+			fmt.Fprintf(w.out, "%-8s %s  user %s, rule %s: %s, limit %s\n", kind.name, present.Word(e.ID), present.Word(e.User),
+				present.Word(e.Rule.ID), figures, c.Money.amount(e.Rule.Limit, e.Rule, scale))
 		}
 		if more := len(kind.edges) - mostFindings; more > 0 {
 			fmt.Fprintf(w.out, "%-8s and %d more; --json has all\n", kind.name, more)
 		}
 	}
 	if n := len(r.Superseded); n > 0 {
-		fmt.Fprintf(w.out, "superseded by alerts for edges before them, and no fault: %s\n", plural(int64(n), "alert"))
+		fmt.Fprintf(w.out, "superseded by alerts for edges before them, and no fault: %s\n", present.Plural(n, "alert"))
 	}
 	for _, reason := range slices.Sorted(maps.Keys(r.Without)) {
 		fmt.Fprintf(w.out, "not promised and not counted: %d %s\n", r.Without[reason], reasons[reason])
@@ -283,20 +284,20 @@ func (c *proveCmd) one(w *world, proof *app.Proof) error {
 		}{{"when it was sent", e.Alert}, {"now", e.Table}} {
 			if of.f != nil {
 				fmt.Fprintf(w.out, "%s: %s before, %s with it, %s\n", of.whose, c.Money.amount(of.f.Before, e.Rule, scale),
-					c.Money.amount(of.f.Total, e.Rule, scale), plural(of.f.Count, "transaction"))
+					c.Money.amount(of.f.Total, e.Rule, scale), present.Plural(of.f.Count, "transaction"))
 			}
 		}
 		if e.By != "" {
-			fmt.Fprintf(w.out, "in its place: alert %s\n", shown(e.By))
+			fmt.Fprintf(w.out, "in its place: alert %s\n", present.Word(e.By))
 		}
-		fmt.Fprintf(w.out, "as of LSN %s at %s\n", brimline.FormatLSN(j.LSN), j.At.Std().Format("2006-01-02 15:04:05 MST"))
+		fmt.Fprintf(w.out, "as of LSN %s at %s\n", brimline.FormatLSN(j.LSN), present.TimeUTC(j.At))
 	}
 	if err != nil || j.Verdict == prove.StillTrue {
 		return err
 	}
 	why, _, _ := strings.Cut(verdicts[j.Verdict], ":")
 	return &brimline.Error{
-		Class: brimline.ClassRuntime, Kind: "alert_" + string(j.Verdict), Where: "alert " + shown(j.Alert.Candidate.ID()),
+		Class: brimline.ClassRuntime, Kind: "alert_" + string(j.Verdict), Where: "alert " + present.Word(j.Alert.Candidate.ID()),
 		Remedy: "see docs/proof.md: what to do about each", Err: fmt.Errorf("the alert is %s", why),
 	}
 }

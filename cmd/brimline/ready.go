@@ -13,6 +13,7 @@ import (
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/internal/config"
+	"github.com/brimline/brimline/internal/present"
 )
 
 type readyCmd struct {
@@ -91,16 +92,16 @@ func (c *readyCmd) Run(w *world) error {
 	case answer.Ready == nil:
 		return none(fmt.Errorf("what answers is no brimline, or refuses: %s", response.Status))
 	case c.Group != "" && answer.Group != c.Group:
-		return none(fmt.Errorf("an instance of group %s answers, not of %s", shown(answer.Group), shown(c.Group)))
+		return none(fmt.Errorf("an instance of group %s answers, not of %s", present.Word(answer.Group), present.Word(c.Group)))
 	case !*answer.Ready:
 		return &brimline.Error{
 			Class: brimline.ClassRuntime, Kind: "not_ready", Where: "the instance at " + address,
 			Err: fmt.Errorf("not ready: %s", strings.Join(answer.Reasons, "; ")),
 		}
 	}
-	line := fmt.Sprintf("ready: instance %s of group %s", shown(answer.Instance), shown(answer.Group))
+	line := fmt.Sprintf("ready: instance %s of group %s", present.Word(answer.Instance), present.Word(answer.Group))
 	if len(answer.Degraded) > 0 {
-		line += "; degraded: " + text(strings.Join(answer.Degraded, "; "))
+		line += "; degraded: " + present.Text(strings.Join(answer.Degraded, "; "))
 	}
 	_, err = fmt.Fprintln(w.out, line)
 	return err

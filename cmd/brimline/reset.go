@@ -11,6 +11,7 @@ import (
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/internal/app"
 	"github.com/brimline/brimline/internal/kafka"
+	"github.com/brimline/brimline/internal/present"
 )
 
 type resetCmd struct {
@@ -105,7 +106,7 @@ func refuseLive(w *world, cluster *kafka.Cluster, groups []string) error {
 			return err
 		}
 		for _, m := range members {
-			live = append(live, fmt.Sprintf("%s: %s at %s", g, shown(m.ClientID), shown(m.Host)))
+			live = append(live, fmt.Sprintf("%s: %s at %s", g, present.Word(m.ClientID), present.Word(m.Host)))
 		}
 	}
 	if len(live) == 0 {

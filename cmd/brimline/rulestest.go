@@ -8,6 +8,7 @@ import (
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/internal/config"
+	"github.com/brimline/brimline/internal/present"
 	"github.com/brimline/brimline/internal/reference"
 	"github.com/brimline/brimline/internal/rules"
 	"github.com/brimline/brimline/internal/rulestest"
@@ -96,20 +97,20 @@ func (c *rulesTestCmd) show(w *world, results []rulestest.Result, took time.Dura
 		if c.Against != "" {
 			judged = ", judged by PostgreSQL"
 		}
-		fmt.Fprintf(w.out, "%s: %d passed, %d failed%s (%s)\n", plural(int64(sum.Tests), "test"), sum.Passed,
-			sum.Failed+sum.Disagreed, judged, took.Round(100*time.Microsecond))
+		fmt.Fprintf(w.out, "%s: %d passed, %d failed%s (%s)\n", present.Plural(sum.Tests, "test"), sum.Passed,
+			sum.Failed+sum.Disagreed, judged, present.Took(took))
 	}
 	switch {
 	case sum.Disagreed > 0:
 		return &brimline.Error{
 			Class: brimline.ClassRuntime, Kind: "tests_disagree",
 			Remedy: "report this with the rules and the tests: one of the two is wrong",
-			Err:    fmt.Errorf("brimline and PostgreSQL disagree in %s", plural(int64(sum.Disagreed), "test")),
+			Err:    fmt.Errorf("brimline and PostgreSQL disagree in %s", present.Plural(sum.Disagreed, "test")),
 		}
 	case sum.Failed > 0:
 		return &brimline.Error{
 			Class: brimline.ClassRuntime, Kind: "tests_failed",
-			Err: fmt.Errorf("%d of %s failed", sum.Failed, plural(int64(sum.Tests), "test")),
+			Err: fmt.Errorf("%d of %s failed", sum.Failed, present.Plural(sum.Tests, "test")),
 		}
 	}
 	return nil

@@ -17,6 +17,7 @@ import (
 	"github.com/brimline/brimline/internal/config"
 	"github.com/brimline/brimline/internal/httpapi"
 	"github.com/brimline/brimline/internal/kafka"
+	"github.com/brimline/brimline/internal/present"
 )
 
 type statusCmd struct {
@@ -93,7 +94,8 @@ func (c *statusCmd) Run(w *world) error {
 	if c.Every < leastEvery {
 		return &brimline.Error{
 			Class: brimline.ClassInput, Kind: "settings", Where: "--every",
-			Remedy: fmt.Sprintf("choose %v or more", leastEvery), Err: fmt.Errorf("%v is too short to measure anything", c.Every),
+			Remedy: fmt.Sprintf("choose %s or more", present.Duration(leastEvery)),
+			Err:    fmt.Errorf("%s is too short to measure anything", present.Duration(c.Every)),
 		}
 	}
 	cluster, err := c.join(w)
@@ -230,7 +232,7 @@ func (a *askedInstance) read(group string, response *http.Response) {
 	case err != nil || response.StatusCode != http.StatusOK || answer.Group == "":
 		a.Problem = "no answer of an instance of brimline"
 	case answer.Group != group:
-		a.Problem = fmt.Sprintf("an instance of group %s answers, whose state is not shown here", shown(answer.Group))
+		a.Problem = fmt.Sprintf("an instance of group %s answers, whose state is not shown here", present.Word(answer.Group))
 	default:
 		a.status, a.Instance = &answer.Status, answer.Instance
 		a.Notices, a.Verification = answer.Notices, answer.Verification
@@ -294,17 +296,17 @@ func (c *statusCmd) show(w *world, all *groupStatus) error {
 		}
 		member := "nobody"
 		if p.Member != "" {
-			member = shown(p.Member)
+			member = present.Word(p.Member)
 		}
-		rows = append(rows, []string{p.Stage, p.Topic, strconv.Itoa(int(p.Partition)), committed, strconv.FormatInt(p.End, 10), lag, per, member, text(p.State)})
+		rows = append(rows, []string{p.Stage, p.Topic, strconv.Itoa(int(p.Partition)), committed, strconv.FormatInt(p.End, 10), lag, per, member, present.Text(p.State)})
 	}
 	table(&b, []bool{false, false, true, true, true, true, true}, rows...)
 	if all.AlertsFrom != nil {
-		from := all.AlertsFrom.Std().Format("2006-01-02 15:04:05.999999 MST")
+		from := present.ExactTime(*all.AlertsFrom) + " UTC"
 		fmt.Fprintf(&b, "\nalerts from %s on; edges before that time are in %s\n", from, c.streams().Dismissed)
 	}
 	if all.Proof != nil {
-		fmt.Fprintf(&b, "\n%s\n", text(all.Proof.Sentence(time.Now())))
+		fmt.Fprintf(&b, "\n%s\n", present.Text(all.Proof.Sentence(time.Now())))
 	}
 	all.Asked.describe(&b)
 	_, err := io.WriteString(w.out, b.String())
@@ -317,13 +319,13 @@ func (a *askedInstance) describe(b *strings.Builder) {
 		return
 	}
 	if a.status == nil {
-		fmt.Fprintf(b, "\nasked at %s: %s\n", shown(a.Listen), text(a.Problem))
+		fmt.Fprintf(b, "\nasked at %s: %s\n", present.Word(a.Listen), present.Text(a.Problem))
 		return
 	}
 	say := func(what, remedy string) {
-		fmt.Fprintf(b, "\ninstance %s at %s: %s\n", shown(a.Instance), shown(a.Listen), text(what))
+		fmt.Fprintf(b, "\ninstance %s at %s: %s\n", present.Word(a.Instance), present.Word(a.Listen), present.Text(what))
 		if remedy != "" {
-			fmt.Fprintf(b, "  remedy: %s\n", text(remedy))
+			fmt.Fprintf(b, "  remedy: %s\n", present.Text(remedy))
 		}
 	}
 	for _, idle := range a.status.Idle() {

@@ -12,9 +12,10 @@ import (
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/internal/app"
+	"github.com/brimline/brimline/internal/body"
 	"github.com/brimline/brimline/internal/explain"
 	"github.com/brimline/brimline/internal/kafka"
-	"github.com/brimline/brimline/internal/rules"
+	"github.com/brimline/brimline/internal/present"
 	"github.com/brimline/brimline/internal/sliding"
 	"github.com/brimline/brimline/views"
 )
@@ -89,10 +90,10 @@ func (c *userCmd) with(u *views.User) ([]views.WithRow, error) {
 func unknownUser(id, other string) error {
 	remedy := "write the id as it stands in the table; a user whose rows have all aged out is not known any more"
 	if other != "" {
-		remedy = "did you mean " + shown(other) + "?"
+		remedy = "did you mean " + present.Word(other) + "?"
 	}
 	return &brimline.Error{
-		Class: brimline.ClassRuntime, Kind: "user_unknown", Where: "user " + shown(id), Remedy: remedy,
+		Class: brimline.ClassRuntime, Kind: "user_unknown", Where: "user " + present.Word(id), Remedy: remedy,
 		Err: errors.New("nothing is known of this user: no row within the retained history"),
 	}
 }
@@ -100,7 +101,7 @@ func unknownUser(id, other string) error {
 // Looking says how the window table is read.
 type Looking struct {
 	StateDir string        `help:"Where a copy of the table is kept, so that the next question is answered sooner." default:".brimline/state" env:"BRIMLINE_STATE_DIR" group:"State"`
-	Wait     time.Duration `help:"How long reading the table may take." default:"60s"`
+	Wait     time.Duration `help:"How long reading the table may take." default:"1m"`
 }
 
 // open reads the window table of a group whole, for as long as f takes.
@@ -201,12 +202,11 @@ func (c *userCmd) printFuture(w *world, u views.User) {
 	if n == 0 {
 		return
 	}
-	const layout = "2006-01-02 15:04:05 MST"
 	verb := "transactions are dated in the future; they count from their own times on, the first"
 	if n == 1 {
 		verb = "transaction is dated in the future; it counts"
 	}
-	fmt.Fprintf(w.out, "%d %s from %s on\n", n, verb, first.Std().Format(layout))
+	fmt.Fprintf(w.out, "%d %s from %s on\n", n, verb, present.TimeUTC(first))
 	for i := range u.Rules {
 		f := &u.Rules[i]
 		if f.Ahead == nil || f.Ahead.Count == 0 || f.Distrusted {
@@ -218,7 +218,7 @@ func (c *userCmd) printFuture(w *world, u views.User) {
 			left, what = brimline.Total{}.Sub(left), "above"
 		}
 		fmt.Fprintf(w.out, "  %s: %s at the newest, %s, %s %s\n",
-			shown(f.Rule.ID), money(f.Ahead.Total), last.Std().Format(layout), money(left), what)
+			present.Word(f.Rule.ID), money(f.Ahead.Total), present.TimeUTC(last), money(left), what)
 	}
 }
 
@@ -227,7 +227,7 @@ func (c *userCmd) printWith(w *world, u views.User, with []views.WithRow) {
 	if with == nil {
 		return
 	}
-	fmt.Fprintf(w.out, "\nwith one more of %s\n", shown(c.With))
+	fmt.Fprintf(w.out, "\nwith one more of %s\n", present.Word(c.With))
 	list := [][]string{{"RULE", "TOTAL", ""}}
 	for i := range u.Rules {
 		f := &u.Rules[i]
@@ -237,7 +237,7 @@ func (c *userCmd) printWith(w *world, u views.User, with []views.WithRow) {
 			total, what = "-", "only PostgreSQL knows"
 		case with[i].Alerts && f.Rule.Quiet != 0:
 			what = "crosses the limit: an alert, unless another crossing came within " +
-				rules.FormatWindow(f.Rule.Quiet) + " before"
+				present.Duration(f.Rule.Quiet) + " before"
 		case with[i].Alerts && f.Rule.Rearms:
 			what = "crosses the limit: an alert, if the total was at or below " +
 				c.Money.amount(f.Rule.Rearm, &f.Rule, u.Scale) + " since the crossing before"
@@ -248,7 +248,7 @@ func (c *userCmd) printWith(w *world, u views.User, with []views.WithRow) {
 		case f.Above():
 			what = "is above the limit already"
 		}
-		list = append(list, []string{shown(f.Rule.ID), total, what})
+		list = append(list, []string{present.Word(f.Rule.ID), total, what})
 	}
 	table(w.out, []bool{false, true}, list...)
 }
@@ -268,32 +268,37 @@ func (c *userCmd) countedBy(u *views.User, row *brimline.Transaction) (names []s
 		r := &c.compiled[i]
 		in := row.Time <= u.Now && row.Time >= u.Now.Add(-r.Window)
 		if in && explain.WhyOf(r, row) == explain.Counted {
-			names = append(names, shown(r.ID))
+			names = append(names, r.ID)
 		}
 	}
 	return names
 }
 
-// record is the user as JSON.
-func (c *userCmd) record(u *views.User, with []views.WithRow) userJSON {
-	r := userRecord(*u, with)
-	if !c.Rows {
-		return r
-	}
-	list := []userRow{}
-	for _, row := range c.rows(u) {
-		by := c.countedBy(u, &row)
-		if by == nil {
-			by = []string{}
+// record is the user as JSON: what the API gives, and what the flags ask for beside it.
+func (c *userCmd) record(u *views.User, with []views.WithRow) body.User {
+	record := body.UserOf(u, 0)
+	for i := range with {
+		f, one := &u.Rules[i], &body.With{Counts: with[i].Counts}
+		if !f.Distrusted {
+			one.Total = new(with[i].At.Total.Format(f.Scale))
 		}
-		list = append(list, userRow{row.ID, row.Time, row.Amount.Format(u.Scale), by})
+		if !f.Distrusted && !(with[i].Alerts && f.Rule.Silences()) {
+			one.Alerts = &with[i].Alerts
+		}
+		record.Rules[i].With = one
 	}
-	r.Rows = &list
-	return r
+	if c.Rows {
+		for _, t := range slices.Backward(c.rows(u)) {
+			row, by := body.RowOf(&t, u.Scale), append([]string{}, c.countedBy(u, &t)...)
+			row.CountedBy = &by
+			record.Rows = append(record.Rows, row)
+		}
+	}
+	return record
 }
 
 func (c *userCmd) print(w *world, u views.User, with []views.WithRow) {
-	fmt.Fprintf(w.out, "user %s: %s retained\n", shown(u.ID), plural(int64(len(u.Rows)), "transaction"))
+	fmt.Fprintf(w.out, "user %s: %s retained\n", present.Word(u.ID), present.Plural(len(u.Rows), "transaction"))
 	rows := [][]string{{"RULE", "WINDOW", "TOTAL", "LIMIT", "TRANSACTIONS", ""}}
 	for i := range u.Rules {
 		f := &u.Rules[i]
@@ -303,7 +308,7 @@ func (c *userCmd) print(w *world, u views.User, with []views.WithRow) {
 			distance = money(brimline.Total{}.Sub(f.Distance)) + " above"
 		}
 		if f.ClearsAt != nil {
-			distance += ", until " + f.ClearsAt.Std().Format("2006-01-02 15:04:05 MST") + " if nothing more comes"
+			distance += ", until " + present.TimeUTC(*f.ClearsAt) + " if nothing more comes"
 		}
 		if !f.Complete {
 			distance += " (older rows are not retained)"
@@ -317,6 +322,9 @@ func (c *userCmd) print(w *world, u views.User, with []views.WithRow) {
 			if f.Above() {
 				distance = "above"
 			}
+			if f.Rule.MinCount != 0 {
+				distance += fmt.Sprintf(", with %d transactions or more", f.Rule.MinCount)
+			}
 			if !f.Complete {
 				distance += " (older rows are not retained)"
 			}
@@ -325,20 +333,19 @@ func (c *userCmd) print(w *world, u views.User, with []views.WithRow) {
 			}
 		}
 		if f.Rule.Quiet != 0 {
-			distance += ", quiet for " + rules.FormatWindow(f.Rule.Quiet)
+			distance += ", quiet for " + present.Duration(f.Rule.Quiet)
 		}
 		if f.Rule.Rearms {
 			distance += ", rearms at " + money(f.Rule.Rearm)
 		}
 		rows = append(rows, []string{
-			shown(f.Rule.ID), rules.FormatWindow(f.Rule.Window), total, money(f.Rule.Limit), count, distance,
+			present.Word(f.Rule.ID), present.Duration(f.Rule.Window), total, money(f.Rule.Limit), count, distance,
 		})
 	}
 	table(w.out, []bool{false, true, true, true, true}, rows...)
 	if d := u.Doubt; d != nil {
-		const layout = "2006-01-02 15:04:05 MST"
 		fmt.Fprintf(w.out, "distrusted since %s (reason: %s): rows up to %s were forgotten, and PostgreSQL answers\n",
-			d.At.Std().Format(layout), shown(string(d.Reason)), d.Floor.Std().Format(layout))
+			present.TimeUTC(d.At), present.Word(string(d.Reason)), present.TimeUTC(d.Floor))
 	}
 	if c.At.IsZero() {
 		c.printFuture(w, u)
@@ -348,17 +355,21 @@ func (c *userCmd) print(w *world, u views.User, with []views.WithRow) {
 		fmt.Fprintln(w.out)
 		list := [][]string{{"TIME", "AMOUNT", "ID", "COUNTED BY"}}
 		for _, r := range c.rows(&u) {
-			by := strings.Join(c.countedBy(&u, &r), ", ")
-			if by == "" {
-				by = "none"
+			by := "none"
+			for i, id := range c.countedBy(&u, &r) {
+				if i == 0 {
+					by = present.Word(id)
+				} else {
+					by += ", " + present.Word(id)
+				}
 			}
-			list = append(list, []string{r.Time.Std().Format("2006-01-02 15:04:05"), r.Amount.Format(u.Scale), shown(r.ID), by})
+			list = append(list, []string{present.Time(r.Time), r.Amount.Format(u.Scale), present.Word(r.ID), by})
 		}
 		table(w.out, []bool{false, true}, list...)
 	}
 	behind := "lag unknown"
 	if u.AsOf.Lag >= 0 {
-		behind = plural(u.AsOf.Lag, "record") + " behind"
+		behind = present.Plural(u.AsOf.Lag, "record") + " behind"
 	}
-	fmt.Fprintf(w.out, "as of %s, change %d of partition %d, %s\n", u.Now.Std().Format("2006-01-02 15:04:05 MST"), u.AsOf.Input, u.AsOf.Partition, behind)
+	fmt.Fprintf(w.out, "as of %s, change %d of partition %d, %s\n", present.TimeUTC(u.Now), u.AsOf.Input, u.AsOf.Partition, behind)
 }

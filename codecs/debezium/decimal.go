@@ -13,11 +13,11 @@ import (
 const (
 	// MaxColumnScale is the largest scale that PostgreSQL's numeric has.
 	MaxColumnScale = 16383
-	// maxUnscaled bounds the bytes of an unscaled integer: 3,082 digits. Turning
-	// longer ones into digits costs more than a hostile record is worth.
+	// maxUnscaled bounds the bytes of an unscaled integer: 3,082 digits. Longer ones, which only a hostile record
+	// has, take too long to become digits.
 	maxUnscaled = 1280
-	// scaleMask is what Debezium and PostgreSQL's JDBC driver take for the largest scale and one: a scale of -2 is
-	// 2046 to them, and a numeric(5,-2) comes with that many decimals, all zero.
+	// scaleMask is one more than the largest scale that Debezium and PostgreSQL's JDBC driver know. They read a scale
+	// of -2 as 2046, so that a numeric(5,-2) comes with that many decimals, all zero.
 	scaleMask = 2048
 )
 
@@ -44,7 +44,8 @@ func parseDecimal(b []byte) (decimal, error) {
 		d.scale, b = -exponent, b[:i]
 	}
 	whole, fraction, point := bytes.Cut(b, []byte{'.'})
-	if len(whole) == 0 && len(fraction) == 0 || point && len(fraction) == 0 || !onlyDigits(whole) || !onlyDigits(fraction) {
+	if len(whole) == 0 && len(fraction) == 0 || point && len(fraction) == 0 ||
+		!onlyDigits(whole) || !onlyDigits(fraction) {
 		return d, errDecimal
 	}
 	d.scale += len(fraction)

@@ -14,9 +14,8 @@ import (
 	"github.com/brimline/brimline"
 )
 
-// Decoder decodes change events as Kafka Connect's JsonConverter writes them,
-// with and without inline schema, as envelopes or flattened. It is safe for
-// concurrent use.
+// Decoder decodes change events as Kafka Connect's JsonConverter writes them, with and without inline schema, as
+// envelopes or flattened. It is safe for concurrent use.
 type Decoder struct {
 	opt          Options
 	schema       string   // the first half of opt.Table
@@ -29,7 +28,7 @@ type Decoder struct {
 	time         int
 	vital        []int // all of the above
 	further      []int // of opt.Columns
-	keyed        bool  // an image of a row's earlier contents has its id and its user, whatever else it lacks
+	keyed        bool  // an image of a row's earlier contents has at least its id and its user
 	schemas      atomic.Pointer[inlineSchema]
 	spare        sync.Pool   // of *work
 	bareFlatSeen atomic.Bool // the latest row was flattened without __deleted: its deletes are tombstones
@@ -68,7 +67,7 @@ func New(opt Options) (*Decoder, error) {
 	return d, nil
 }
 
-// With is a decoder with other options, say newer facts, that goes on where d stands in the stream.
+// With gives a decoder with other options, say newer facts, that goes on where d stands in the stream.
 func (d *Decoder) With(opt Options) (*Decoder, error) {
 	next, err := New(opt)
 	if err != nil {
@@ -112,19 +111,19 @@ type Decoded struct {
 	// user. Their Source lacks topic, partition and offset. A Delete's amount and time are what can be read of them:
 	// else the amount is 0 and the time brimline.MinTime.
 	//
-	// Beside an error they are what is certain all the same: the row is no longer what it was, or it is there
-	// now and only what it was is not known.
+	// Beside an error they are the certain part: a Delete of the row's earlier contents, or an Upsert of the row where
+	// only its earlier contents cannot be told.
 	Changes []brimline.Change
 	// Passed is why there are neither changes nor an error; empty where there are.
 	Passed Passed
 	// User and Row are those of the row that a record with an error is about, empty where they cannot be read.
 	User, Row string
 
-	inserted bool // the row is a new one, so that there is nothing that it was before
+	inserted bool // the row is new: it has no earlier contents
 }
 
-// Refused are the changes to make where the record is not taken for a reason of its own (it is too large, say): the
-// row, which is no longer what it was, must not stay.
+// Refused gives the changes to make where the caller does not take the record, because it is too large, say: the row's
+// earlier contents, which the record replaces, must not stay.
 func (d *Decoded) Refused() []brimline.Change {
 	var gone []brimline.Change
 	for _, c := range d.Changes {
@@ -139,7 +138,7 @@ func (d *Decoded) Refused() []brimline.Change {
 	return gone
 }
 
-// Whose is User and Row, or those of the last change where they are fit to be shown.
+// Whose gives User and Row; where both are empty, those of the last change, if they are fit to be shown.
 func (d *Decoded) Whose() (user, row string) {
 	if n := len(d.Changes); d.User == "" && d.Row == "" && n > 0 && d.Changes[n-1].Kind != brimline.Truncate {
 		return bounded(d.Changes[n-1].User), bounded(d.Changes[n-1].Row.ID)
@@ -147,15 +146,14 @@ func (d *Decoded) Whose() (user, row string) {
 	return d.User, d.Row
 }
 
-// Decode is Read for those who need the changes only.
+// Decode is Read without all but the changes.
 func (d *Decoder) Decode(key, value []byte) ([]brimline.Change, error) {
 	out, err := d.Read(key, value)
 	return out.Changes, err
 }
 
-// Read reads one record of the source topic. A nil or empty key or value stands
-// for a record without one. Every error is a *brimline.Error of ClassInput with
-// one of the kinds below.
+// Read reads one record of the source topic. A nil or empty key or value stands for a record without one. Every error
+// is a *brimline.Error of ClassInput with one of Kinds.
 func (d *Decoder) Read(key, value []byte) (Decoded, error) {
 	w := d.work()
 	out, err := d.record(w, key, value)
@@ -166,7 +164,7 @@ func (d *Decoder) Read(key, value []byte) (Decoded, error) {
 	return out, err
 }
 
-// maxSchema bounds an inline schema in bytes: taking one apart costs many times its size.
+// maxSchema bounds an inline schema in bytes: to parse one takes many times its size.
 const maxSchema = 1 << 20
 
 func (d *Decoder) record(w *work, key, value []byte) (Decoded, error) {
@@ -225,13 +223,14 @@ func (d *Decoder) record(w *work, key, value []byte) (Decoded, error) {
 	return d.flat(w, key)
 }
 
-// tombstone judges a record without value, or with a JSON null, which only a flattened delete becomes.
+// tombstone reads a record without value, or with a JSON null, which only a flattened delete becomes.
 func (d *Decoder) tombstone(key []byte, flat bool) (Decoded, error) {
 	if d.opt.Format == FormatEnvelope || !flat {
 		return Decoded{Passed: PassedTombstone}, nil
 	}
 	return Decoded{}, brimline.BadInput(KindFlatTombstone,
-		"set delete.tombstone.handling.mode=rewrite in the ExtractNewRecordState transform and REPLICA IDENTITY FULL on the table, or format=envelope where tombstones only follow deletes",
+		"set delete.tombstone.handling.mode=rewrite in the ExtractNewRecordState transform and REPLICA IDENTITY FULL "+
+			"on the table, or format=envelope where tombstones only follow deletes",
 		"a flattened delete carries nothing but its key %s: whose row it was is not known", excerpt(key))
 }
 
@@ -263,7 +262,7 @@ func (d *Decoder) failed(w *work, key []byte, out Decoded, err error) (Decoded, 
 // surpriseEvery is how often OnSurprise is called at most.
 const surpriseEvery = 10 * time.Second
 
-// surprise tells that the table may have changed.
+// surprise calls OnSurprise, if it is time to.
 func (d *Decoder) surprise() {
 	if d.opt.OnSurprise == nil {
 		return
@@ -275,7 +274,7 @@ func (d *Decoder) surprise() {
 	d.opt.OnSurprise()
 }
 
-// members takes notice of how many columns a row has.
+// members notes how many columns a row has: another number is a surprise.
 func (d *Decoder) members(n int) {
 	if last := d.width.Load(); int(last) != n {
 		d.width.Store(int32(n))
@@ -294,7 +293,7 @@ func hasKey(key []byte) bool {
 			payload = m.value
 		}
 	}
-	if m.bad { // a bare scalar, or a converter of its own: a key all the same
+	if m.bad { // a bare scalar, or written by another converter: a key as well
 		return len(key) > 0 && string(key) != "null"
 	}
 	return n > 0 && !(n == 2 && payload.kind == jsonNull)
@@ -302,5 +301,6 @@ func hasKey(key []byte) bool {
 
 func emptyKey() error {
 	return brimline.BadInput(KindEmptyKey,
-		"give the table a primary key, or set message.key.columns in the connector", "the record has no key, so changes to one row are in no order")
+		"give the table a primary key, or set message.key.columns in the connector",
+		"the record has no key, so changes to one row are in no order")
 }

@@ -31,8 +31,8 @@ const (
 	KindFlatTombstone       = "flat_tombstone"        // a flattened delete, which says nothing but the key
 )
 
-// Kinds are all of them, so that each can be counted from zero. A test of package app finds a kind in the source that is
-// missing here.
+// Kinds are all of them, so that each can be counted from zero. A test of package app finds a kind in the source that
+// is missing here.
 func Kinds() []string {
 	return []string{
 		KindBrokenJSON, KindUnknownShape, KindUnknownOp, KindOtherTable, KindEmptyKey, KindMissingColumn, KindWrongType,
@@ -43,9 +43,10 @@ func Kinds() []string {
 }
 
 const (
-	remedyFullIdentity = "run ALTER TABLE … REPLICA IDENTITY FULL on the watched table, then start a new group, because earlier changes stay incomplete"
-	remedyPublisher    = "find out who writes to the source topic: Debezium's JsonConverter does not write this"
-	remedyDecimals     = "set --decimals=string if the connector has decimal.handling.mode=string, and " +
+	remedyFullIdentity = "run ALTER TABLE … REPLICA IDENTITY FULL on the watched table, then start a new group, " +
+		"because earlier changes stay incomplete"
+	remedyPublisher = "find out who writes to the source topic: Debezium's JsonConverter does not write this"
+	remedyDecimals  = "set --decimals=string if the connector has decimal.handling.mode=string, and " +
 		"--decimals=precise if it has precise, its default"
 )
 
@@ -55,17 +56,20 @@ func brokenJSON(format string, args ...any) error {
 
 func unknownShape(format string, args ...any) error {
 	return brimline.BadInput(KindUnknownShape,
-		"point the source at the topic of the watched table, and check that format says how the connector writes it", format, args...)
+		"point the source at the topic of the watched table, and check that format says how the connector writes it",
+		format, args...)
 }
 
 func wrongType(column, want, got string) error {
 	return brimline.BadInput(KindWrongType,
-		"check that the column settings name the right columns with the right types", "column %s should be %s and is %s", column, want, got)
+		"check that the column settings name the right columns with the right types",
+		"column %s should be %s and is %s", column, want, got)
 }
 
 func missingColumn(column string) error {
 	return brimline.BadInput(KindMissingColumn,
-		"check the column settings against the table; for a column added later, take a new snapshot", "the row has no column %s", column)
+		"check the column settings against the table; for a column added later, take a new snapshot",
+		"the row has no column %s", column)
 }
 
 func nullColumn(column string) error {
@@ -75,5 +79,6 @@ func nullColumn(column string) error {
 
 func madeUpBefore() error {
 	return brimline.BadInput(KindMadeUpBefore, remedyFullIdentity,
-		"the row's earlier contents are placeholders, as PostgreSQL's default replica identity makes them: whose row it was is not known")
+		"the row's earlier contents are placeholders, as PostgreSQL's default replica identity makes them: "+
+			"whose row it was is not known")
 }

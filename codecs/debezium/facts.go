@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// ColumnFacts is what PostgreSQL's catalog says of a column; a domain is resolved to its base type.
+// ColumnFacts is a column by PostgreSQL's catalog; a domain is resolved to its base type.
 type ColumnFacts struct {
 	// Type is pg_type.typname of the base type: int8, numeric, timestamp, timestamptz, date, bpchar, float8, …
 	// It is "enum" for every enum, and begins with an underscore for arrays, as in the catalog.
@@ -21,8 +21,8 @@ type ColumnFacts struct {
 	NotNull bool
 }
 
-// Identity is what the catalog says of the table's replica identity: of which columns the stream holds a row's earlier
-// contents. The zero Identity says nothing.
+// Identity is the table's replica identity by the catalog: the columns whose earlier contents the stream holds. The
+// zero Identity says nothing.
 type Identity struct {
 	Known   bool
 	Full    bool     // all columns
@@ -134,7 +134,7 @@ func (f *ColumnFacts) whole() bool {
 
 func (f *ColumnFacts) integer() bool { return f.Type == "int2" || f.Type == "int4" || f.Type == "int8" }
 
-// againstFacts are the problems of settings and columns that the catalog knows better.
+// againstFacts adds the settings and columns that contradict the catalog.
 func (o *Options) againstFacts(add func(bad bool, format string, args ...any)) {
 	reads := func(use Use, name string) {
 		f, known := o.Facts[name]
@@ -194,7 +194,7 @@ func (i *Identity) holds(names []string) bool {
 // ownVersion is how source.version of our own capture begins.
 const ownVersion = "brimline"
 
-// reading is what a record itself says of how its values are written.
+// reading says how a record's values are written, by the record itself.
 type reading struct {
 	schema *inlineSchema
 	own    bool // by our own capture: decimals are digits
@@ -211,7 +211,7 @@ func (in *reading) by(version *jsonValue) {
 	in.own = in.micros || len(rest) == 0
 }
 
-// String is the type as PostgreSQL would declare it, with what else is known.
+// String is the type as PostgreSQL would declare it, with default and NOT NULL.
 func (f ColumnFacts) String() string {
 	text := f.Type
 	switch {

@@ -23,15 +23,14 @@ func (f Format) Valid() bool {
 	return slices.Contains([]Format{FormatAuto, FormatEnvelope, FormatFlat}, f)
 }
 
-// TimeUnit is the unit of a time that comes as a bare number, as columns without
-// time zone do: in Debezium's default mode (adaptive) in ms where the column has at
-// most three fraction digits, else in µs; in ms (connect), µs (microseconds) or ns
-// (nanoseconds) where time.precision.mode says so.
+// TimeUnit is the unit of a time that comes as a bare number, as columns without time zone do. Debezium's default mode
+// (adaptive) writes ms where the column has at most three fraction digits, else µs; other settings of
+// time.precision.mode write ms (connect), µs (microseconds) or ns (nanoseconds).
 type TimeUnit string
 
 // The units.
 const (
-	UnitAuto TimeUnit = "auto" // of the inline schema, of what the catalog says; without them a number is refused
+	UnitAuto TimeUnit = "auto" // by the inline schema or the catalog; without them a number is refused
 	UnitMs   TimeUnit = "ms"
 	UnitUs   TimeUnit = "us"
 	UnitNs   TimeUnit = "ns"
@@ -51,18 +50,18 @@ func (u TimeUnit) ValidDecided() bool {
 	return slices.Contains([]TimeUnit{"", UnitMs, UnitUs, UnitNs}, u)
 }
 
-// Decimals says what a decimal that comes as text is, where no inline schema says it.
+// Decimals says how to read a decimal that comes as text without inline schema.
 type Decimals string
 
-// The encodings. Some texts are valid as both: "1234" is 1234, and the base64
-// of -2658632. DecimalsAuto refuses those unless the column's facts tell them apart.
+// The encodings. Some texts are valid as both: "1234" is 1234, and the base64 of -2658632. DecimalsAuto refuses those
+// unless the column's facts tell them apart.
 const (
 	DecimalsAuto    Decimals = "auto"
 	DecimalsPrecise Decimals = "precise" // base64 of the unscaled integer
 	DecimalsString  Decimals = "string"  // decimal digits
-	// DecimalsNumeric says that JSON numbers are exact, as Kafka Connect writes precise
-	// decimals with decimal.format=NUMERIC. Without it one with a fraction may have gone
-	// through a binary float (double), which looks the same. Texts are read as with DecimalsAuto.
+	// DecimalsNumeric says that JSON numbers are exact, as Kafka Connect writes precise decimals with
+	// decimal.format=NUMERIC. Without it a number with a fraction may have gone through a binary float (double), which
+	// looks the same. Texts are read as with DecimalsAuto.
 	DecimalsNumeric Decimals = "numeric"
 )
 
@@ -76,10 +75,10 @@ func (d Decimals) ValidDecided() bool {
 	return slices.Contains([]Decimals{"", DecimalsPrecise, DecimalsString}, d)
 }
 
-// OtherTables says what becomes of records of other tables than the watched one.
+// OtherTables says what happens to records of other tables than the watched one.
 type OtherTables string
 
-// What becomes of them.
+// The ways.
 const (
 	OtherTablesDeadLetter OtherTables = "deadletter"
 	OtherTablesSkip       OtherTables = "skip" // they are passed over
@@ -87,8 +86,8 @@ const (
 
 // Options say which table's rows are taken and how its columns are called.
 type Options struct {
-	// Table is the watched table, "schema.table". Records that name another one
-	// are bad input; flattened records that name none are taken.
+	// Table is the watched table, "schema.table". Records that name another one are bad input; flattened records that
+	// name none are taken.
 	Table string
 	// ID are the columns of the primary key, in the order that brimline.JoinID joins them.
 	ID []string
@@ -98,8 +97,7 @@ type Options struct {
 	Amount string
 	// Time is the column of the row's time: a timestamp, with or without time zone (then UTC).
 	Time string
-	// Columns are further columns to carry along for rules. A row without one of
-	// them is bad input; NULL is fine.
+	// Columns are further columns, for rules. A row without one of them is bad input; NULL is fine.
 	Columns []brimline.Column
 
 	// Scale is the number of decimals of brimline.Amount.
@@ -115,14 +113,13 @@ type Options struct {
 	// DecidedDecimals is the same as the start checks found it, empty where they did not: it decides texts that could
 	// be both.
 	DecidedDecimals Decimals
-	// AllowFloatAmounts takes amounts that the connector sent through a binary
-	// float (decimal.handling.mode=double): their decimal text is read exactly,
-	// but it need not be what the table holds.
+	// AllowFloatAmounts takes amounts that the connector sent through a binary float (decimal.handling.mode=double).
+	// Their decimal text is read exactly, but the table may hold another number.
 	AllowFloatAmounts bool
 
-	// Format of the records. Empty means FormatAuto, where a record without value
-	// is taken for the tombstone after an envelope's delete, unless the row before it
-	// was flattened without __deleted. FormatFlat and FormatEnvelope say what the first ones are.
+	// Format of the records. Empty means FormatAuto, which takes a record without value for the tombstone after an
+	// envelope's delete, unless the row before it was flattened without __deleted. FormatFlat and FormatEnvelope decide
+	// it for the first records as well.
 	Format Format
 	// TimeUnit of times that are bare numbers without inline schema, which is then believed whatever they look like.
 	// Empty means UnitAuto.
@@ -131,12 +128,12 @@ type Options struct {
 	// default mode. A number that looks like a time in another unit is refused.
 	DecidedUnit TimeUnit
 
-	// Facts are what PostgreSQL's catalog says of columns, by name. Of a column that is not there nothing is known.
+	// Facts are PostgreSQL's catalog's, by column. Of a column that is not there nothing is known.
 	Facts map[string]ColumnFacts
-	// Identity is what it says of the table's replica identity.
+	// Identity is the table's replica identity by the catalog.
 	Identity Identity
 
-	// OtherTables says what becomes of records of other tables. Empty means OtherTablesDeadLetter.
+	// OtherTables says what happens to records of other tables. Empty means OtherTablesDeadLetter.
 	OtherTables OtherTables
 	// OnSurprise is called when a record looks as if the table had changed (more or fewer columns, another type), at
 	// most every ten seconds. It is called while the record is decoded and must not take long. Nil: not called.
@@ -179,7 +176,8 @@ func (o *Options) problems() []string {
 		default:
 			add(true, "column %q has the unknown type %q", c.Name, c.Type)
 		}
-		add(slices.ContainsFunc(o.Columns[:i], func(e brimline.Column) bool { return e.Name == c.Name }), "column %q is declared twice", c.Name)
+		twice := slices.ContainsFunc(o.Columns[:i], func(e brimline.Column) bool { return e.Name == c.Name })
+		add(twice, "column %q is declared twice", c.Name)
 	}
 	o.againstFacts(add)
 	return all

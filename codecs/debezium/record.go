@@ -8,7 +8,7 @@ import (
 	"github.com/brimline/brimline"
 )
 
-// eventRecord is the outermost object of an event, read in one pass as all that it could be.
+// eventRecord is the outermost object of an event, read in one pass as every shape that it may turn out to have.
 type eventRecord struct {
 	images
 	seen  int // configured columns that are members
@@ -36,7 +36,7 @@ type images struct {
 	after  []jsonValue
 }
 
-// work is the space that decoding one record takes: small, but not worth an allocation for each.
+// work is the space in which one record is decoded. It is used again, to save an allocation for each record.
 type work struct {
 	values []jsonValue // of the three images
 	record eventRecord
@@ -70,7 +70,7 @@ func (w *work) clear() {
 		extra: &w.extra}
 }
 
-// origin is what a record says about where it is from.
+// origin is a record's own account of its source.
 type origin struct {
 	connector, version, snapshot, schema, table, lsn, txID, tsMs, tsUs jsonValue
 }
@@ -83,7 +83,7 @@ func (r *eventRecord) isEnvelope() bool {
 	return r.op.kind == jsonString && (r.before.isRow() || r.after.isRow() || r.source.kind == jsonObject)
 }
 
-// saysTable reports whether a flattened row says which table it is of.
+// saysTable reports whether a flattened row names its table.
 func (r *eventRecord) saysTable() bool {
 	return r.extra.plain.table.kind == jsonString || r.extra.source.table.kind == jsonString
 }
@@ -248,7 +248,7 @@ func (d *Decoder) whole(row []jsonValue) bool {
 	return true
 }
 
-// lacks reports whether a row has not all the columns that are read.
+// lacks reports whether a row lacks one of the columns that are read.
 func (d *Decoder) lacks(row []jsonValue) bool {
 	for i := range row {
 		if row[i].kind == jsonAbsent {
@@ -311,7 +311,8 @@ func (d *Decoder) envelope(w *work, key []byte) (Decoded, error) {
 
 func unknownOp(op *jsonValue) error {
 	return brimline.BadInput(KindUnknownOp,
-		"check the connector's version and transforms: c, r, u, d, t and m are known", "unknown operation %s", excerpt(op.raw))
+		"check the connector's version and transforms: c, r, u, d, t and m are known",
+		"unknown operation %s", excerpt(op.raw))
 }
 
 func (o *origin) read(m *members) {
@@ -350,7 +351,7 @@ func (o *origin) ofPostgres() error {
 		"an event of the connector %s, not of PostgreSQL's", excerpt(o.connector.raw))
 }
 
-// ofTable refuses records of other tables. One that does not say is taken.
+// ofTable refuses records of other tables. It takes one that names none.
 func (d *Decoder) ofTable(o *origin) error {
 	if o.table.kind > jsonNull && !o.table.is(d.table) || o.schema.kind > jsonNull && !o.schema.is(d.schema) {
 		return d.otherTable(&o.schema, &o.table)
@@ -358,8 +359,8 @@ func (d *Decoder) ofTable(o *origin) error {
 	return nil
 }
 
-// coordinates are where a change stands in PostgreSQL. What the record does not say, or says in a way that cannot be
-// read, is 0. Rows of a snapshot name the connector's own transaction, which is open as long as the snapshot lasts.
+// coordinates say where a change stands in PostgreSQL. A coordinate that the record lacks, or that cannot be read, is
+// 0. So is a snapshot row's transaction: it would be the connector's own, which is open as long as the snapshot lasts.
 func (o *origin) coordinates(snapshot bool) brimline.Source {
 	out := brimline.Source{LSN: uint64(coordinate(&o.lsn)), Commit: brimline.Time(coordinate(&o.tsUs))}
 	if out.Snapshot = snapshot; !snapshot {
@@ -433,7 +434,7 @@ func (d *Decoder) flat(w *work, key []byte) (Decoded, error) {
 	return d.upserted(nil, r.row, w.in, source, op)
 }
 
-// coordinates put together what the fields of both spellings say.
+// coordinates put together the fields of both spellings.
 func (e *extra) coordinates(snapshot bool) brimline.Source {
 	for _, o := range [...]*origin{&e.plain, &e.source} {
 		snapshot = snapshot || o.snapshot.kind > jsonNull && !o.snapshot.is("false") &&

@@ -164,7 +164,7 @@ func (d *Decoder) userOf(row []jsonValue, in reading) (string, error) {
 	return user, err
 }
 
-// valued adds what can be read of a row's amount and time to one that is gone.
+// valued adds amount and time to a row that is gone, as far as they can be read.
 func (d *Decoder) valued(t *brimline.Transaction, row []jsonValue, in reading) {
 	t.Amount, t.Time = 0, brimline.MinTime
 	if a, err := d.amountOf(&row[d.amount], in); err == nil {
@@ -177,7 +177,8 @@ func (d *Decoder) valued(t *brimline.Transaction, row []jsonValue, in reading) {
 
 func emptyUser() error {
 	return brimline.BadInput(KindEmptyUser,
-		"give every row an account, or leave such rows out with a row filter on the publication", "the row belongs to no account")
+		"give every row an account, or leave such rows out with a row filter on the publication",
+		"the row belongs to no account")
 }
 
 func (d *Decoder) needed(row []jsonValue, slot int) error {

@@ -2,10 +2,9 @@ package debezium
 
 import "bytes"
 
-// The scanner walks JSON text in place, because a change event is read for five
-// of its forty values, numbers must be taken from their text, and a JSON tree
-// would cost more than all the rest. It accepts exactly what RFC 8259 does (as
-// encoding/json, against which it is fuzzed), up to maxDepth.
+// The scanner walks JSON text in place: of a change event's forty values five are read, numbers must be taken from
+// their text, and a JSON tree would cost more than all the rest. Like encoding/json, against which it is fuzzed, it
+// accepts the texts of RFC 8259, up to maxDepth.
 
 // maxDepth is how deeply arrays and objects may nest.
 const maxDepth = 128
@@ -57,9 +56,8 @@ func (v *jsonValue) text() (string, bool) {
 //
 //	for m := v.members(); m.next(); { … m.key, m.value … }
 //
-// When next gives false, bad says whether the text is not valid JSON. Where a
-// value is to be walked itself, nextKey leaves it to the caller, who either
-// reads it or enters it and, when done, calls leave.
+// When next gives false, bad says whether the text is invalid JSON. Where a value is to be walked itself, nextKey
+// leaves it to the caller, who either reads it or enters it and, when done, calls leave.
 type members struct {
 	scanner
 	depth int

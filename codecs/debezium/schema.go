@@ -6,8 +6,7 @@ import (
 	"strconv"
 )
 
-// inlineSchema is what the schema of a JsonConverter message says about the
-// configured columns, by slot.
+// inlineSchema is the schema of a JsonConverter message, as far as it is about the configured columns, by slot.
 type inlineSchema struct {
 	raw     []byte
 	columns []columnSchema
@@ -95,8 +94,8 @@ type connectField struct {
 	Default json.RawMessage `json:"default"`
 }
 
-// inlineSchema interprets a schema. All messages between two changes of the
-// table carry the same one, so the latest is remembered.
+// inlineSchema interprets a schema. All messages between two changes of the table carry the same one, so it remembers
+// the latest.
 func (d *Decoder) inlineSchema(v *jsonValue) (*inlineSchema, error) {
 	if v.kind == jsonNull {
 		return nil, nil
@@ -127,7 +126,8 @@ func (d *Decoder) inlineSchema(v *jsonValue) (*inlineSchema, error) {
 			if f.Name == connectDecimal {
 				scale, err := strconv.Atoi(f.Parameters.Scale)
 				if err != nil || scale < -MaxColumnScale || scale > MaxColumnScale {
-					return nil, unknownShape("the inline schema gives column %s the scale %q", name, excerpt([]byte(f.Parameters.Scale)))
+					return nil, unknownShape("the inline schema gives column %s the scale %q", name,
+						excerpt([]byte(f.Parameters.Scale)))
 				}
 				c.scale = scale
 			}

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// shape is what a record is that is neither an envelope nor a whole row.
+// shape tells a record that is neither an envelope nor a whole row.
 type shape struct {
 	passed  Passed // a record of a connector that is about no row
 	foreign string // the format of another program
@@ -14,7 +14,7 @@ type shape struct {
 	count   int
 }
 
-// shapeOf looks at the members of a JSON object that is known to be valid. It is not quick; few records need it.
+// shapeOf looks at the members of a JSON object that is known to be valid. It is slow; few records need it.
 func shapeOf(text, key []byte) shape {
 	s, all := shape{}, map[string]jsonValue{}
 	object := openObject(text)

@@ -8,8 +8,8 @@ import (
 	"github.com/brimline/brimline"
 )
 
-// What Debezium was recorded to send for infinity and -infinity: in ms as PostgreSQL's JDBC driver has them, in µs the
-// greatest and the least integer, as days of a date; our capture's least date.
+// Debezium was recorded to send these for infinity and -infinity: in ms as PostgreSQL's JDBC driver has them, in µs the
+// greatest and the least integer, as days of a date; our capture has the least date.
 const (
 	infinityMs       = 9223372036825200000
 	minusInfinityMs  = -9223372036832400000
@@ -191,8 +191,8 @@ func LooksLike(n int64) TimeUnit {
 	return ""
 }
 
-// isoTime reads what nearly every row has, 2026-01-02T03:04:05.123456Z with up
-// to six decimals, ten times faster than the general parser, which judges all else.
+// isoTime reads the form of nearly every row, 2026-01-02T03:04:05.123456Z with up to six decimals, ten times faster than
+// the general parser, which reads all others.
 func isoTime(b []byte) (brimline.Time, bool) {
 	if len(b) < len("2006-01-02T03:04:05Z") || len(b) > len("2006-01-02T03:04:05.123456Z") ||
 		b[4] != '-' || b[7] != '-' || b[10] != 'T' || b[13] != ':' || b[16] != ':' || b[len(b)-1] != 'Z' {
@@ -248,9 +248,8 @@ func daysIn(year, month int) int {
 	return 31
 }
 
-// daysFromCivil counts days since 1970-01-01 in the Gregorian calendar, for
-// years from 1 (Howard Hinnant's algorithm: years begin in March, so that leap
-// days come last).
+// daysFromCivil counts days since 1970-01-01 in the Gregorian calendar, for years from 1 (Howard Hinnant's algorithm:
+// years begin in March, so that leap days come last).
 func daysFromCivil(year, month, day int) int64 {
 	if month <= 2 {
 		year--

@@ -8,7 +8,7 @@ import (
 	"github.com/brimline/brimline"
 )
 
-// Use is what a column is taken for: one of the four below, or, for a further column, its brimline.ColumnType.
+// Use is the role of a column: one of the four below, or, for a further column, its brimline.ColumnType.
 type Use string
 
 // The uses that every watched table has.
@@ -40,8 +40,8 @@ var useBits = map[Use]uses{
 	Use(brimline.Boolean): asBoolean, Use(brimline.Timestamp): asTimestamp,
 }
 
-// typeUses says what columns of a PostgreSQL type can be taken for: what the stream holds of them is what PostgreSQL
-// says of them, in every mode of a connector. testdata/debezium/types shows it. What is not listed is refused.
+// typeUses says for which uses columns of a PostgreSQL type can be read: where stream and PostgreSQL agree about the
+// value in every mode of a connector, as testdata/debezium/types shows. All others are refused.
 var typeUses = map[string]uses{
 	"int2": asInteger | asNumeric | asID | asUser | asAmount,
 	"int4": asInteger | asNumeric | asID | asUser | asAmount,

@@ -81,7 +81,7 @@ func (d *Decoder) exactNumber(schema *columnSchema) bool {
 	return d.opt.Decimals == DecimalsNumeric && !schema.isFloat()
 }
 
-// decimalAmount brings a decimal to the configured scale; what was wrong is told by kind.
+// decimalAmount brings a decimal to the configured scale. Its error says by its kind why that cannot be done.
 func (d *Decoder) decimalAmount(n decimal, err error) (brimline.Amount, error) {
 	if err != nil {
 		return 0, brimline.BadInput(KindAmountSyntax,

@@ -59,13 +59,9 @@ func Capture(ctx context.Context, o CaptureOptions) error {
 		return err
 	}
 	defer cluster.Close()
-	producer, err := options.ProducerConfig()
+	sink, err := kafkasink.New(options)
 	if err != nil {
 		return err
-	}
-	sink, err := kafkasink.New(o.Kafka.Brokers, producer)
-	if err != nil {
-		return kafka.Explain(err, "connecting to write captured changes")
 	}
 	defer sink.Close()
 	c, err := capture.New(capture.Options{

@@ -15,6 +15,7 @@ import (
 	"github.com/brimline/brimline/internal/config"
 	"github.com/brimline/brimline/internal/kafka"
 	"github.com/brimline/brimline/internal/preflight"
+	"github.com/brimline/brimline/internal/present"
 	"github.com/brimline/brimline/internal/rules"
 	"github.com/brimline/brimline/processors"
 )
@@ -285,7 +286,7 @@ func Examine(ctx context.Context, c *config.Config, capture bool) []preflight.Fi
 		set = &rules.Set{RuleSet: brimline.RuleSet{Scale: rules.DefaultScale}}
 	} else {
 		findings = append(findings, preflight.Fine("rules", "%s is in order, with %s", c.Rules,
-			plural(len(set.Rules), "rule")))
+			present.Plural(len(set.Rules), "rule")))
 	}
 	cluster, dialed := preflight.Dial(ctx, KafkaOptions(&c.Kafka, "brimline-doctor"))
 	if cluster != nil {
@@ -293,13 +294,6 @@ func Examine(ctx context.Context, c *config.Config, capture bool) []preflight.Fi
 	}
 	e := examine(ctx, c, set, cluster, capture)
 	return append(append(findings, dialed...), e.findings...)
-}
-
-func plural(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
 }
 
 // loadRules reads the rules file, and refuses what the settings exclude: that an edge is silent is PostgreSQL's to say.

@@ -8,6 +8,7 @@ import (
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/codecs"
 	"github.com/brimline/brimline/internal/httpapi"
+	"github.com/brimline/brimline/internal/present"
 	"github.com/brimline/brimline/processors"
 	"github.com/brimline/brimline/processors/verify"
 	"github.com/brimline/brimline/processors/window"
@@ -141,7 +142,7 @@ func (a *App) distrustNotice() *httpapi.Notice {
 	return &httpapi.Notice{
 		Kind: "distrusted_users", Level: httpapi.Note,
 		Message: fmt.Sprintf("%s since %s (reason: %s): PostgreSQL answers until the windows have filled again, and "+
-			"totals are not shown", who, d.At.Std().Format("2006-01-02 15:04:05 MST"), d.Reason),
+			"totals are not shown", who, present.TimeUTC(d.At), d.Reason),
 	}
 }
 
@@ -156,7 +157,8 @@ func budgetNotice(starved, now time.Time) *httpapi.Notice {
 	return &httpapi.Notice{
 		Kind: "distrusts_wait", Level: httpapi.Warning,
 		Message: fmt.Sprintf("PostgreSQL has less than the stream for more than %d users, and goes on dismissing their edges: "+
-			"further ones are distrusted one by one, every %v", verify.DistrustsAtOnce, verify.DistrustEvery),
+			"further ones are distrusted one by one, every %s", verify.DistrustsAtOnce,
+			present.Duration(verify.DistrustEvery)),
 		Remedy: "so many have one cause: a publication without deletes or with a row filter, row-level security of the " +
 			"login, a wrong unit of amounts or times, a slot that was lost; `brimline doctor` looks for them",
 	}

@@ -15,7 +15,7 @@ import (
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/internal/failpoint"
 	"github.com/brimline/brimline/internal/kafka"
-	"github.com/brimline/brimline/internal/rules"
+	"github.com/brimline/brimline/internal/present"
 	"github.com/brimline/brimline/processors"
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -357,7 +357,7 @@ func reachable(before, after *brimline.RuleSet) error {
 	var problems []error
 	if before.Scale != after.Scale {
 		problems = append(problems,
-			fmt.Errorf("amounts were kept with %s, and now have %d", plural(before.Scale, "decimal"), after.Scale))
+			fmt.Errorf("amounts were kept with %s, and now have %d", present.Plural(before.Scale, "decimal"), after.Scale))
 	}
 	for _, c := range after.Columns {
 		if !slices.Contains(before.Columns, c) {
@@ -368,7 +368,7 @@ func reachable(before, after *brimline.RuleSet) error {
 		r := &after.Rules[i]
 		if !has(before, r) && r.Window > before.Retention() {
 			problems = append(problems, fmt.Errorf("rule %q has a window of %s, and only %s of history were kept",
-				r.ID, rules.FormatWindow(r.Window), rules.FormatWindow(before.Retention())))
+				r.ID, present.Duration(r.Window), present.Duration(before.Retention())))
 		}
 	}
 	if len(problems) == 0 {

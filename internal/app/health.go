@@ -13,13 +13,12 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/internal/httpapi"
 	"github.com/brimline/brimline/internal/kafka"
+	"github.com/brimline/brimline/internal/present"
 	"github.com/brimline/brimline/processors"
 )
-
-// clock is a time as people are told it.
-func clock(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
 
 // outage is since when and why stage verify waits for PostgreSQL.
 type outage struct {
@@ -149,7 +148,7 @@ func (u *unread) notices(now time.Time) (all []httpapi.Notice) {
 			all = append(all, httpapi.Notice{
 				Kind: "partitions_unread", Level: httpapi.Warning,
 				Message: fmt.Sprintf("%s %s of %s %s read by no instance (stage %s) since %s",
-					noun, ranges(of[topic]), topic, verb, stage, clock(since[topic])),
+					noun, ranges(of[topic]), topic, verb, stage, present.TimeUTC(brimline.TimeOf(since[topic]))),
 				Remedy: fmt.Sprintf("a partition that was added is taken up within a minute; if it is not, see that an "+
 					"instance with stage %s runs, and its log", stage),
 			})
@@ -252,7 +251,7 @@ func (l *letters) notice(now time.Time) *httpapi.Notice {
 	}
 	return &httpapi.Notice{
 		Kind: "dead_letters", Level: httpapi.Warning,
-		Message: fmt.Sprintf("%s in the last hour: %s", plural(int(total), "dead letter"), strings.Join(parts, ", ")),
+		Message: fmt.Sprintf("%s in the last hour: %s", present.Plural(total, "dead letter"), strings.Join(parts, ", ")),
 		Remedy:  "`brimline deadletter list` says of each what is wrong, whose it is, and what to do",
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/brimline/brimline/internal/config"
 	"github.com/brimline/brimline/internal/kafka"
 	"github.com/brimline/brimline/internal/ledger"
+	"github.com/brimline/brimline/internal/present"
 	"github.com/brimline/brimline/internal/prove"
 	"github.com/brimline/brimline/internal/reference"
 	"github.com/brimline/brimline/internal/rules"
@@ -244,8 +245,8 @@ func (p *Proof) settle(
 		return false, &brimline.Error{
 			Class: brimline.ClassEnvironment, Kind: "group_behind", Where: "group " + s.Group,
 			Remedy: "see `brimline status`; when the group has caught up ask again, or allow more with --wait",
-			Err: fmt.Errorf("it has not handled within %v what its stream has: what is amiss may be on its way",
-				p.o.Grace+p.o.Wait),
+			Err: fmt.Errorf("it has not handled within %s what its stream has: what is amiss may be on its way",
+				present.Duration(p.o.Grace+p.o.Wait)),
 		}
 	}
 	return done, err

@@ -10,6 +10,7 @@ import (
 	"github.com/brimline/brimline/codecs"
 	"github.com/brimline/brimline/internal/httpapi"
 	"github.com/brimline/brimline/internal/kafka"
+	"github.com/brimline/brimline/internal/present"
 	"github.com/brimline/brimline/internal/prove"
 	"github.com/brimline/brimline/processors"
 )
@@ -189,7 +190,7 @@ func (a *App) proofNotices(now time.Time) (all []httpapi.Notice) {
 	if p != nil && p.Missing+p.False > 0 {
 		all = append(all, httpapi.Notice{
 			Kind: "alerts_not_proven", Level: httpapi.Warning,
-			Message: fmt.Sprintf("compared with the table at %s, %s no alert, and %s no edge", clock(p.At.Std()),
+			Message: fmt.Sprintf("compared with the table at %s, %s no alert, and %s no edge", present.TimeUTC(p.At),
 				have(p.Missing, "edge"), have(p.False, "alert")),
 			Remedy: "`brimline prove` lists them; see docs/proof.md for what to do about each",
 		})
@@ -204,7 +205,7 @@ func (a *App) proofNotices(now time.Time) (all []httpapi.Notice) {
 	if now.Sub(last) > lateProofs*a.config.ProveEvery+proofGrace+proofWait {
 		all = append(all, httpapi.Notice{
 			Kind: "proof_late", Level: httpapi.Warning,
-			Message: "the alerts have not been compared with the table since " + clock(last),
+			Message: "the alerts have not been compared with the table since " + present.TimeUTC(brimline.TimeOf(last)),
 			Remedy:  "the log of the instance that verifies partition 0 says why; `brimline prove` does as well",
 		})
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/internal/httpapi"
 	"github.com/brimline/brimline/internal/kafka"
+	"github.com/brimline/brimline/internal/present"
 	"github.com/brimline/brimline/processors"
 	"github.com/lovoo/goka"
 )
@@ -107,7 +108,7 @@ func (a *App) Status(ctx context.Context) httpapi.Status {
 			if since, cause := a.outage.now(); cause != nil {
 				what, remedy := explained(cause)
 				status.State = httpapi.Waiting
-				status.Reason, status.Remedy = "for PostgreSQL since "+clock(since)+": "+what, remedy
+				status.Reason, status.Remedy = "for PostgreSQL since "+present.TimeUTC(brimline.TimeOf(since))+": "+what, remedy
 			}
 		}
 		if reason := a.closed(); reason != nil && status.Here {

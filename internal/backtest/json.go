@@ -5,7 +5,7 @@ import (
 	"io"
 
 	"github.com/brimline/brimline"
-	"github.com/brimline/brimline/internal/rules"
+	"github.com/brimline/brimline/internal/present"
 )
 
 // mostShownSteps is how many steps of a curve are written.
@@ -158,14 +158,14 @@ func conditionOf(r *brimline.Rule, scale int) *conditionJSON {
 	}
 	quiet := ""
 	if r.Quiet != 0 {
-		quiet = rules.FormatWindow(r.Quiet)
+		quiet = present.Duration(r.Quiet)
 	}
 	rearm := ""
 	if r.Rearms {
 		rearm = r.Rearm.Format(r.Measure.Scale(scale))
 	}
 	return &conditionJSON{
-		Window: rules.FormatWindow(r.Window), Limit: r.Limit.Format(r.Measure.Scale(scale)),
+		Window: present.Duration(r.Window), Limit: r.Limit.Format(r.Measure.Scale(scale)),
 		Measure: r.Measure, Where: r.Where, Quiet: quiet, Rearm: rearm, MinCount: r.MinCount,
 	}
 }

@@ -7,7 +7,9 @@
 // default.
 package config
 
-import "time"
+import (
+	"time"
+)
 
 // Config is everything that can be set. Its parts are separate types so that a
 // command can take those that concern it, and no others.
@@ -210,7 +212,7 @@ type Running struct {
 	SweepEvery time.Duration `help:"How often aged-out users are removed from the table; 0: never." default:"10m" env:"BRIMLINE_SWEEP_EVERY"`
 	// KeepEdges is how long announced edges are remembered beyond the rows. A
 	// replay of input older than this can announce an edge again.
-	KeepEdges time.Duration `help:"How long it is remembered which edges were announced." default:"2160h" env:"BRIMLINE_KEEP_EDGES"`
+	KeepEdges time.Duration `help:"How long it is remembered which edges were announced." default:"90d" env:"BRIMLINE_KEEP_EDGES"`
 	// AlertsPerUser is how many of a user's newest alerts the index keeps.
 	AlertsPerUser int `help:"Alerts of one user that the index keeps." default:"100" env:"BRIMLINE_ALERTS_PER_USER"`
 	// Memory is what this process keeps itself to. Caches take their shares of it, and the garbage collector
@@ -223,7 +225,7 @@ type Running struct {
 	// table, by PostgreSQL (`brimline prove`). 0: never. It needs a database, and may be set alike for all instances.
 	ProveEvery time.Duration `help:"How often one instance of the group compares the alerts with the table, as prove does; 0: never." default:"0s" env:"BRIMLINE_PROVE_EVERY"`
 	// ProveSince is how far back it looks.
-	ProveSince time.Duration `help:"How far back it looks then." default:"24h" env:"BRIMLINE_PROVE_SINCE"`
+	ProveSince time.Duration `help:"How far back it looks then." default:"1d" env:"BRIMLINE_PROVE_SINCE"`
 	// UntilCaughtUp stops, with success, once everything in the source topic has gone through all stages.
 	UntilCaughtUp bool `help:"Stop once everything in the source topic has gone through all stages." env:"BRIMLINE_UNTIL_CAUGHT_UP"`
 }

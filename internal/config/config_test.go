@@ -26,7 +26,7 @@ type grammar struct {
 func parse(t *testing.T, text string, args ...string) (Config, error) {
 	t.Helper()
 	var g grammar
-	options := []kong.Option{kong.Vars{"stages": ""}, kong.Exit(func(int) { t.Fatal("exit") }), kong.Writers(io.Discard, io.Discard)}
+	options := []kong.Option{Durations(), kong.Vars{"stages": ""}, kong.Exit(func(int) { t.Fatal("exit") }), kong.Writers(io.Discard, io.Discard)}
 	if text != "" {
 		f, err := Read(file(t, text))
 		if err != nil {
@@ -82,7 +82,7 @@ func TestFileProblems(t *testing.T) {
 	for _, want := range []string{
 		`:2: unknown setting "user_colum"; did you mean "user_column"?`,
 		`:3: hot_standby: expected a value such as true, not "maybe"`,
-		`:4: stop_timeout: expected a value such as 15s, not "soon"`,
+		`:4: stop_timeout: "soon" is not a duration such as 7d, 24h or 1d12h`,
 		`:5: unknown setting "id-column"; in a file it is written "id_column"`,
 		`:6: partitions: expected a plain value`,
 		`:7: "group" is set twice`,
@@ -351,5 +351,13 @@ func TestAlertsFrom(t *testing.T) {
 	}
 	if value, ok := read.Value("alerts-from"); !ok || value != "2026-11-27T00:00:00+01:00" {
 		t.Errorf("the file says %q", value)
+	}
+}
+
+func TestLogDurations(t *testing.T) {
+	var b strings.Builder
+	(&Logging{LogFormat: "text", LogLevel: "info"}).Logger(&b).Info("pause", "for", 36*time.Hour)
+	if !strings.Contains(b.String(), "for=1d12h\n") {
+		t.Error(b.String())
 	}
 }

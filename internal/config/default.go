@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/brimline/brimline/internal/present"
 )
 
 // Default is the configuration of someone who sets nothing, whatever the
@@ -28,7 +30,7 @@ func setDefaults(part reflect.Value) {
 		}
 		switch v.Interface().(type) {
 		case time.Duration:
-			d, _ := time.ParseDuration(text) // a test parses every default
+			d, _ := present.ParseDuration(text) // a test parses every default
 			v.SetInt(int64(d))
 		case Bytes:
 			_ = v.Addr().Interface().(*Bytes).UnmarshalText([]byte(text)) // as above

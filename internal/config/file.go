@@ -12,11 +12,13 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/alecthomas/kong"
 	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/internal/present"
 	"github.com/brimline/brimline/internal/urls"
-	"gopkg.in/yaml.v3"
+	"go.yaml.in/yaml/v3"
 )
 
 // Places where the file is looked for when none is named, in order. The second
@@ -164,6 +166,11 @@ func scalar(n *yaml.Node, field reflect.Type) (string, error) {
 	case field.Kind() == reflect.String:
 		return n.Value, nil // also where YAML takes the bare word for something else: off, 1_000
 	}
+	if field == reflect.TypeFor[time.Duration]() {
+		if _, err := present.ParseDuration(n.Value); err == nil || !urls.MayHoldSecret(n.Value) {
+			return n.Value, err
+		}
+	}
 	if err := n.Decode(reflect.New(field).Interface()); err != nil {
 		return "", fmt.Errorf("expected a value such as %s, not %s", example(field), urls.Shown(n.Value))
 	}
@@ -172,7 +179,7 @@ func scalar(n *yaml.Node, field reflect.Type) (string, error) {
 
 func example(t reflect.Type) string {
 	switch {
-	case t.String() == "time.Duration":
+	case t == reflect.TypeFor[time.Duration]():
 		return "15s"
 	case t == reflect.TypeFor[Bytes]():
 		return "256MiB"

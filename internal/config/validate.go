@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/internal/present"
 	"github.com/brimline/brimline/internal/urls"
 	"github.com/brimline/brimline/processors"
 )
@@ -116,7 +117,7 @@ func (k *Kafka) check(p *problems) {
 		p.add("kafka-sasl-password", "is needed with --kafka-sasl-user; better as --kafka-sasl-password-file")
 	}
 	if k.SessionTimeout < time.Second {
-		p.add("session-timeout", "%v is below 1s", k.SessionTimeout)
+		p.add("session-timeout", "%s is below 1s", present.Duration(k.SessionTimeout))
 	}
 }
 
@@ -181,7 +182,7 @@ func (j *Judging) check(p *problems) {
 	p.needed("rules", j.Rules)
 	p.oneOf("verify", j.Verify, "on", "replica", "off")
 	if j.DistrustAfter < 0 {
-		p.add("distrust-after", "%v is negative", j.DistrustAfter)
+		p.add("distrust-after", "%s is negative", present.Duration(j.DistrustAfter))
 	}
 	p.oneOf("as-of", j.AsOf, "now", "none")
 	if j.AsOf == "now" && j.Verify == "off" {
@@ -241,22 +242,22 @@ func (r *Running) check(p *problems) {
 		p.add("until-caught-up", "needs all stages in this process")
 	}
 	if r.StopTimeout <= 0 {
-		p.add("stop-timeout", "%v is not above 0", r.StopTimeout)
+		p.add("stop-timeout", "%s is not above 0", present.Duration(r.StopTimeout))
 	}
 	if r.SweepEvery < 0 {
-		p.add("sweep-every", "%v is below 0", r.SweepEvery)
+		p.add("sweep-every", "%s is below 0", present.Duration(r.SweepEvery))
 	}
 	if r.CatalogEvery < 0 {
-		p.add("catalog-every", "%v is below 0", r.CatalogEvery)
+		p.add("catalog-every", "%s is below 0", present.Duration(r.CatalogEvery))
 	}
 	if r.ProveEvery < 0 || r.ProveEvery > 0 && r.ProveEvery < time.Second {
-		p.add("prove-every", "%v is neither 0 nor a second or more", r.ProveEvery)
+		p.add("prove-every", "%s is neither 0 nor a second or more", present.Duration(r.ProveEvery))
 	}
 	if r.ProveSince <= 0 {
-		p.add("prove-since", "%v is not above 0", r.ProveSince)
+		p.add("prove-since", "%s is not above 0", present.Duration(r.ProveSince))
 	}
 	if r.KeepEdges < 0 {
-		p.add("keep-edges", "%v is below 0", r.KeepEdges)
+		p.add("keep-edges", "%s is below 0", present.Duration(r.KeepEdges))
 	}
 	p.atLeast("alerts-per-user", r.AlertsPerUser, 1)
 	if r.Memory < minMemory || r.Memory > maxMemory {

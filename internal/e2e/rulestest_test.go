@@ -16,6 +16,7 @@ import (
 	"github.com/brimline/brimline/codecs"
 	"github.com/brimline/brimline/internal/app"
 	"github.com/brimline/brimline/internal/kafka"
+	"github.com/brimline/brimline/internal/present"
 	"github.com/brimline/brimline/internal/rules"
 	"github.com/brimline/brimline/internal/rulestest"
 	"github.com/brimline/brimline/internal/testkit"
@@ -88,7 +89,7 @@ func (g *wholeGround) together() string {
 			for r.ID != r.Of() && tiers < len(all) && all[tiers].Of() == r.Of() {
 				tiers++
 			}
-			fmt.Fprintf(&b, "  - {id: %q, window: %s, measure: %s", ruleOf(n, r.Of()), rules.FormatWindow(r.Window), r.Measure)
+			fmt.Fprintf(&b, "  - {id: %q, window: %s, measure: %s", ruleOf(n, r.Of()), present.Duration(r.Window), r.Measure)
 			if r.Where != "" {
 				fmt.Fprintf(&b, ", where: %q", r.Where)
 			}
@@ -96,7 +97,10 @@ func (g *wholeGround) together() string {
 				b.WriteString(", mode: shadow")
 			}
 			if r.Quiet != 0 {
-				fmt.Fprintf(&b, ", quiet: %s", rules.FormatWindow(r.Quiet))
+				fmt.Fprintf(&b, ", quiet: %s", present.Duration(r.Quiet))
+			}
+			if r.MinCount != 0 {
+				fmt.Fprintf(&b, ", min_count: %d", r.MinCount)
 			}
 			if r.Rearms && r.ID == r.Of() {
 				fmt.Fprintf(&b, ", rearm: %q", r.Rearm.Format(r.Measure.Scale(2)))
@@ -114,7 +118,7 @@ func (g *wholeGround) together() string {
 		}
 	}
 	if lateness > 0 {
-		fmt.Fprintf(&b, "lateness: %s\n", rules.FormatWindow(lateness))
+		fmt.Fprintf(&b, "lateness: %s\n", present.Duration(lateness))
 	}
 	if len(g.columns) > 0 {
 		b.WriteString("columns:\n")

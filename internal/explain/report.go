@@ -4,7 +4,8 @@ import (
 	"slices"
 
 	"github.com/brimline/brimline"
-	"github.com/brimline/brimline/internal/rules"
+	"github.com/brimline/brimline/internal/body"
+	"github.com/brimline/brimline/internal/present"
 	"github.com/brimline/brimline/internal/sliding"
 	"github.com/brimline/brimline/views"
 )
@@ -167,20 +168,6 @@ func (e *Evidence) compare(r *Report, from brimline.Time) {
 	slices.SortFunc(r.OnlyInStream, func(a, b brimline.Transaction) int { return a.Compare(&b) })
 }
 
-// StateName is what the window table says of an announced edge, as in the API.
-func StateName(s brimline.EdgeStatus) string {
-	switch s {
-	case brimline.Disturbed:
-		return "disturbed"
-	case brimline.EdgeDismissed:
-		return "disproved"
-	case brimline.Unjudged:
-		return "unjudged"
-	default:
-		return "announced"
-	}
-}
-
 // Body is a report as JSON. Amounts are decimal strings.
 type Body struct {
 	User        string          `json:"user_id"`
@@ -299,7 +286,7 @@ func (r *Report) Body(rowsMost int) Body {
 	b := Body{
 		User: r.User, Found: r.Found, At: r.At, Reason: r.Reason, Sentence: r.Sentence(plainly),
 		Rule: ruleBody{
-			ID: r.Rule.ID, Window: rules.FormatWindow(r.Rule.Window), Measure: r.Rule.Measure, Where: r.Rule.Where,
+			ID: r.Rule.ID, Window: present.Duration(r.Rule.Window), Measure: r.Rule.Measure, Where: r.Rule.Where,
 			Limit: plainly.Amount(r.Rule.Limit),
 		},
 		Stream: streamBody{
@@ -318,7 +305,7 @@ func (r *Report) Body(rowsMost int) Body {
 	if r.Edge != 0 {
 		b.Edge = &edgeBody{Time: r.Edge, ID: brimline.AlertID(r.User, r.Rule.ID, r.Edge)}
 		if r.State != nil {
-			b.Edge.State = StateName(*r.State)
+			b.Edge.State = body.EdgeStatus(*r.State)
 		}
 		for _, a := range r.Alerts {
 			if a.Candidate.Edge == r.Edge {

@@ -16,6 +16,7 @@ import (
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/codecs"
 	"github.com/brimline/brimline/internal/feed"
+	"github.com/brimline/brimline/internal/present"
 	"github.com/brimline/brimline/processors"
 )
 
@@ -179,7 +180,7 @@ func late(err error) error {
 	return &brimline.Error{
 		Class: brimline.ClassRuntime, Kind: "kafka_slow",
 		Remedy: "ask again in a moment, or for less: from, to and user make it quick",
-		Err:    fmt.Errorf("the brokers did not answer within %s", looksFor),
+		Err:    fmt.Errorf("the brokers did not answer within %s", present.Duration(looksFor)),
 	}
 }
 

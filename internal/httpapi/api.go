@@ -3,125 +3,14 @@ package httpapi
 import (
 	"encoding/json"
 	"net/http"
-	"slices"
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/codecs"
-	"github.com/brimline/brimline/internal/rules"
+	"github.com/brimline/brimline/internal/body"
+	"github.com/brimline/brimline/internal/present"
 	"github.com/brimline/brimline/processors"
 	"github.com/brimline/brimline/views"
 )
-
-type userBody struct {
-	ID        string         `json:"id"`
-	Found     bool           `json:"found"`
-	Now       brimline.Time  `json:"now"`
-	AsOf      asOfBody       `json:"as_of"`
-	Rules     []userRuleBody `json:"rules"`
-	Rows      []rowBody      `json:"rows"`       // newest first
-	RowsTotal int            `json:"rows_total"` // retained; rows holds at most what was asked for
-	Future    *futureBody    `json:"future,omitempty"`
-	DroppedTo *brimline.Time `json:"dropped_to,omitempty"`
-	// Distrusted: rows up to a time were forgotten, because they were not PostgreSQL's.
-	Distrusted *doubtBody `json:"distrusted,omitempty"`
-}
-
-type doubtBody struct {
-	Reason string        `json:"reason"`
-	Since  brimline.Time `json:"since"`
-	UpTo   brimline.Time `json:"up_to"`
-}
-
-// futureBody are retained rows that do not count yet.
-type futureBody struct {
-	Rows  int           `json:"rows"`
-	First brimline.Time `json:"first"`
-	Last  brimline.Time `json:"last"`
-}
-
-type asOfBody struct {
-	Partition   int32 `json:"partition"`
-	InputOffset int64 `json:"input_offset"` // -1: nothing folded yet
-	TableOffset int64 `json:"table_offset"`
-	Lag         int64 `json:"lag"` // -1: not known
-}
-
-type userRuleBody struct {
-	ruleBody
-	Total    *string        `json:"total"` // null, as distance, while the user is distrusted: only PostgreSQL knows
-	Count    *int64         `json:"count"`
-	Distance *string        `json:"distance"` // limit - total; below zero: above the limit
-	Above    bool           `json:"above"`
-	Complete bool           `json:"complete"`
-	Newest   *brimline.Time `json:"newest,omitempty"`
-	Ahead    *aheadBody     `json:"ahead,omitempty"`
-	ClearsAt *brimline.Time `json:"clears_at,omitempty"` // if nothing more comes
-	Edges    []edgeBody     `json:"edges"`
-}
-
-type aheadBody struct {
-	Total string `json:"total"`
-	Count int64  `json:"count"`
-}
-
-type edgeBody struct {
-	Time   brimline.Time `json:"time"`
-	Status string        `json:"status"`
-}
-
-type rowBody struct {
-	ID      string         `json:"id"`
-	Time    brimline.Time  `json:"time"`
-	Amount  string         `json:"amount"`
-	Columns map[string]any `json:"columns,omitempty"`
-}
-
-type ruleBody struct {
-	ID            string `json:"id"`
-	Description   string `json:"description,omitempty"`
-	Severity      string `json:"severity,omitempty"`
-	Window        string `json:"window"`
-	WindowSeconds int64  `json:"window_seconds"`
-	Measure       string `json:"measure"`
-	Where         string `json:"where,omitempty"`
-	Limit         string `json:"limit"`
-	Mode          string `json:"mode,omitempty"`
-	Quiet         string `json:"quiet,omitempty"`
-	Rearm         string `json:"rearm,omitempty"`
-	MinCount      int64  `json:"min_count,omitempty"`
-}
-
-func ruleOf(r *brimline.Rule, amountScale int) ruleBody {
-	mode := ""
-	if r.Shadow {
-		mode = "shadow"
-	}
-	quiet := ""
-	if r.Quiet != 0 {
-		quiet = rules.FormatWindow(r.Quiet)
-	}
-	rearm := ""
-	if r.Rearms {
-		rearm = r.Rearm.Format(r.Measure.Scale(amountScale))
-	}
-	return ruleBody{
-		Mode: mode, Quiet: quiet, Rearm: rearm, MinCount: r.MinCount,
-		ID: r.ID, Description: r.Description, Severity: r.Severity,
-		Window: rules.FormatWindow(r.Window), WindowSeconds: int64(r.Window.Seconds()),
-		Measure: r.Measure.String(), Where: r.Where, Limit: r.Limit.Format(r.Measure.Scale(amountScale)),
-	}
-}
-
-func edgeStatus(s brimline.EdgeStatus) string {
-	switch s {
-	case brimline.Disturbed:
-		return "disturbed"
-	case brimline.EdgeDismissed:
-		return "disproved"
-	default:
-		return "announced"
-	}
-}
 
 const (
 	standardRows = 100
@@ -138,55 +27,7 @@ func (h *handler) user(w http.ResponseWriter, r *http.Request) {
 		writeError(w, statusOf(err), err)
 		return
 	}
-	writeJSON(w, http.StatusOK, userOf(&u, rows))
-}
-
-func userOf(u *views.User, rows int) userBody {
-	body := userBody{
-		ID: u.ID, Found: u.Found, Now: u.Now, Rules: []userRuleBody{}, Rows: []rowBody{}, RowsTotal: len(u.Rows),
-		AsOf: asOfBody{Partition: u.AsOf.Partition, InputOffset: u.AsOf.Input, TableOffset: u.AsOf.Table, Lag: u.AsOf.Lag},
-	}
-	if u.Floor != brimline.MinTime {
-		body.DroppedTo = &u.Floor
-	}
-	if d := u.Doubt; d != nil {
-		body.Distrusted = &doubtBody{string(d.Reason), d.At, d.Floor}
-	}
-	if n, first, last := u.Future(); n > 0 {
-		body.Future = &futureBody{n, first, last}
-	}
-	for i := range u.Rules {
-		f := &u.Rules[i]
-		rule := userRuleBody{
-			ruleBody: ruleOf(&f.Rule, u.Scale), Above: f.Above(), Complete: f.Complete, Newest: f.Newest, Edges: []edgeBody{},
-			ClearsAt: f.ClearsAt,
-		}
-		if !f.Distrusted {
-			rule.Total, rule.Count = new(f.At.Total.Format(f.Scale)), new(f.At.Count)
-			rule.Distance = new(f.Distance.Format(f.Scale))
-		}
-		if f.Ahead != nil && !f.Distrusted {
-			rule.Ahead = &aheadBody{f.Ahead.Total.Format(f.Scale), f.Ahead.Count}
-		}
-		for _, e := range f.Edges {
-			rule.Edges = append(rule.Edges, edgeBody{e.Time, edgeStatus(e.Status)})
-		}
-		body.Rules = append(body.Rules, rule)
-	}
-	for _, t := range slices.Backward(u.Rows) {
-		if len(body.Rows) == rows {
-			break
-		}
-		row := rowBody{ID: t.ID, Time: t.Time, Amount: t.Amount.Format(u.Scale)}
-		for _, c := range t.Columns {
-			if row.Columns == nil {
-				row.Columns = map[string]any{}
-			}
-			row.Columns[c.Name] = c.Value
-		}
-		body.Rows = append(body.Rows, row)
-	}
-	return body
+	writeJSON(w, http.StatusOK, body.UserOf(&u, rows))
 }
 
 func (h *handler) userAlerts(w http.ResponseWriter, r *http.Request) {
@@ -240,16 +81,16 @@ func (h *handler) status(w http.ResponseWriter, r *http.Request) {
 }
 
 func (h *handler) rules(w http.ResponseWriter, _ *http.Request) {
-	body := struct {
-		Scale           int        `json:"scale"`
-		Retention       string     `json:"retention"`
-		RetentionSecond int64      `json:"retention_seconds"`
-		Rules           []ruleBody `json:"rules"`
-	}{h.Rules.Scale, rules.FormatWindow(h.Rules.Retention()), int64(h.Rules.Retention().Seconds()), []ruleBody{}}
+	all := struct {
+		Scale           int         `json:"scale"`
+		Retention       string      `json:"retention"`
+		RetentionSecond int64       `json:"retention_seconds"`
+		Rules           []body.Rule `json:"rules"`
+	}{h.Rules.Scale, present.Duration(h.Rules.Retention()), int64(h.Rules.Retention().Seconds()), []body.Rule{}}
 	for i := range h.Rules.Rules {
-		body.Rules = append(body.Rules, ruleOf(&h.Rules.Rules[i], h.Rules.Scale))
+		all.Rules = append(all.Rules, body.RuleOf(&h.Rules.Rules[i], h.Rules.Scale))
 	}
-	writeJSON(w, http.StatusOK, body)
+	writeJSON(w, http.StatusOK, all)
 }
 
 type topicBody struct {

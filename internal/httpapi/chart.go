@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/internal/present"
 	"github.com/brimline/brimline/views"
 )
 
@@ -36,10 +37,11 @@ type mark struct {
 }
 
 // chartOf draws rule i of u, nil when there is nothing to draw. It ends now
-// or, when the user's last row is older than a window, where that row leaves.
+// or, when the user's last row is older than a window, where that row leaves. Of an average there is no course: the limit
+// is no line beside its sum.
 func chartOf(u *views.User, i int) *chart {
 	f := &u.Rules[i]
-	if len(u.Rows) == 0 {
+	if len(u.Rows) == 0 || f.Rule.Measure == brimline.Avg {
 		return nil
 	}
 	to := u.Now
@@ -74,7 +76,7 @@ func chartOf(u *views.User, i int) *chart {
 	x := func(t brimline.Time) int {
 		return scaled(brimline.Count(int64(t-from)), brimline.Count(int64(to-from)), chartWidth)
 	}
-	c := &chart{Limit: y(f.Rule.Limit), Now: -1, From: from, To: to, Peak: amount(peak.Format(f.Scale))}
+	c := &chart{Limit: y(f.Rule.Limit), Now: -1, From: from, To: to, Peak: present.Amount("", peak.Format(f.Scale))}
 	if u.Now >= from && u.Now <= to {
 		c.Now, c.Ahead = x(u.Now), u.Now < to
 	}

@@ -11,8 +11,7 @@ import (
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/codecs"
-	"github.com/brimline/brimline/internal/plain"
-	"github.com/brimline/brimline/internal/rules"
+	"github.com/brimline/brimline/internal/present"
 )
 
 // alertsCSV gives what alerts gives as a table. The next page is in the header Link.
@@ -70,11 +69,11 @@ func writeTable(to *bytes.Buffer, records []json.RawMessage) error {
 			verified = a.Verification.At.String()
 		}
 		if err := table.Write([]string{
-			place.Recorded.At, plain.Cell(c.ID()), string(a.Verification.Status), plain.Cell(c.User), plain.Cell(c.Rule.ID),
-			plain.Cell(c.Rule.Severity), c.Rule.Measure.String(),
-			rules.FormatWindow(c.Rule.Window), c.Edge.String(), c.Rule.Limit.Format(scale), figures.Before.Format(scale),
-			figures.Total.Format(scale), strconv.FormatInt(figures.Count, 10), of, verified, plain.Cell(c.Trigger.ID),
-			c.Trigger.Amount.Format(c.Scale), plain.Cell(strings.Join(a.SupersededIDs(), " ")),
+			place.Recorded.At, present.Cell(c.ID()), string(a.Verification.Status), present.Cell(c.User), present.Cell(c.Rule.ID),
+			present.Cell(c.Rule.Severity), c.Rule.Measure.String(),
+			present.Duration(c.Rule.Window), c.Edge.String(), c.Rule.Limit.Format(scale), figures.Before.Format(scale),
+			figures.Total.Format(scale), strconv.FormatInt(figures.Count, 10), of, verified, present.Cell(c.Trigger.ID),
+			c.Trigger.Amount.Format(c.Scale), present.Cell(strings.Join(a.SupersededIDs(), " ")),
 		}); err != nil {
 			return err
 		}

@@ -9,7 +9,8 @@ import (
 	"slices"
 
 	"github.com/brimline/brimline"
-	"github.com/brimline/brimline/internal/rules"
+	"github.com/brimline/brimline/internal/body"
+	"github.com/brimline/brimline/internal/present"
 	"github.com/brimline/brimline/processors"
 	"github.com/brimline/brimline/views"
 )
@@ -27,7 +28,7 @@ type page struct {
 	Stalled  []string // stages that do not work although the instance is ready
 	Proven   string   // the newest comparison with the table in a sentence
 	Stages   []stageCell
-	Rules    []ruleBody
+	Rules    []body.Rule
 
 	Asked  string // what was searched for
 	User   *userPage
@@ -48,16 +49,16 @@ type stageCell struct {
 type userPage struct {
 	views.User
 	Rules     []ruleCard
-	Rows      []rowBody // newest first
-	Columns   []string  // further columns of any row
+	Rows      []body.Row // newest first
+	Columns   []string   // further columns of any row
 	RowsTotal int
-	Future    *futureBody
+	Future    *body.Future
 	Alerts    []alertRow
 	AlertsErr *errorBody
 }
 
 type ruleCard struct {
-	ruleBody
+	body.Rule
 	Figures  views.RuleFigures
 	Total    string
 	Distance string // without its sign
@@ -86,8 +87,9 @@ type alertRow struct {
 
 func pageFuncs() template.FuncMap {
 	return template.FuncMap{
-		"count64": func(n int) string { return count(int64(n)) },
-		"amount":  amount, "clock": clock, "count": count, "ago": ago, "visible": visible,
+		"amount": func(decimal string) string { return present.Amount("", decimal) },
+		"count":  present.Count[int64], "count64": present.Count[int],
+		"clock": present.Time, "ago": present.Ago, "word": present.Word,
 		"column": columnText, "measure": measureText,
 		"iso": func(t brimline.Time) string { return t.String() },
 		"sub": func(a, b int) int { return a - b },
@@ -116,12 +118,12 @@ func measureText(name string) string {
 }
 
 // columnText is a row's further column as text; nothing for NULL and for a column that it lacks.
-func columnText(row rowBody, name string) string {
+func columnText(row body.Row, name string) string {
 	v := row.Columns[name]
 	if v == nil {
 		return ""
 	}
-	return visible(fmt.Sprint(v))
+	return present.Text(fmt.Sprint(v))
 }
 
 func (h *handler) index(w http.ResponseWriter, r *http.Request) {
@@ -134,7 +136,7 @@ func (h *handler) index(w http.ResponseWriter, r *http.Request) {
 		p.Stages = append(p.Stages, cellOf(s))
 	}
 	for i := range h.Rules.Rules {
-		p.Rules = append(p.Rules, ruleOf(&h.Rules.Rules[i], h.Rules.Scale))
+		p.Rules = append(p.Rules, body.RuleOf(&h.Rules.Rules[i], h.Rules.Scale))
 	}
 	status := http.StatusOK
 	if err := checkQuery(r, "user"); err != nil {
@@ -154,14 +156,14 @@ func (h *handler) index(w http.ResponseWriter, r *http.Request) {
 	}
 	p.Recent = recent
 
-	var body bytes.Buffer
-	if err := h.page.Execute(&body, &p); err != nil {
+	var text bytes.Buffer
+	if err := h.page.Execute(&text, &p); err != nil {
 		writeError(w, http.StatusInternalServerError, err)
 		return
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
-	_, _ = w.Write(body.Bytes())
+	_, _ = w.Write(text.Bytes())
 }
 
 func (h *handler) userPage(r *http.Request, id string) (*userPage, error) {
@@ -169,8 +171,8 @@ func (h *handler) userPage(r *http.Request, id string) (*userPage, error) {
 	if err != nil {
 		return nil, err
 	}
-	body := userOf(&u, pageRows)
-	p := &userPage{User: u, Rows: body.Rows, RowsTotal: len(u.Rows), Future: body.Future}
+	user := body.UserOf(&u, pageRows)
+	p := &userPage{User: u, Rows: user.Rows, RowsTotal: len(u.Rows), Future: user.Future}
 	for i := range u.Rules {
 		f := u.Rules[i]
 		distance := f.Distance
@@ -179,16 +181,16 @@ func (h *handler) userPage(r *http.Request, id string) (*userPage, error) {
 		}
 		ahead := ""
 		if f.Ahead != nil {
-			ahead = amount(f.Ahead.Total.Format(f.Scale))
+			ahead = present.Amount("", f.Ahead.Total.Format(f.Scale))
 		}
-		card := ruleCard{ruleBody: body.Rules[i].ruleBody, Figures: f}
+		card := ruleCard{Rule: user.Rules[i].Rule, Figures: f}
 		if !f.Distrusted {
-			card.Total, card.Distance = amount(f.At.Total.Format(f.Scale)), amount(distance.Format(f.Scale))
+			card.Total, card.Distance = present.Amount("", f.At.Total.Format(f.Scale)), present.Amount("", distance.Format(f.Scale))
 			card.Ahead, card.Bar, card.Percent, card.Chart = ahead, barOf(&f), percent(&f), chartOf(&u, i)
 		}
 		p.Rules = append(p.Rules, card)
 	}
-	for _, row := range body.Rows {
+	for _, row := range user.Rows {
 		for name := range row.Columns {
 			if !slices.Contains(p.Columns, name) {
 				p.Columns = append(p.Columns, name)
@@ -231,8 +233,8 @@ func alertRows(alerts []*brimline.Alert) []alertRow {
 			figures, note = *a.Database, "confirmed by PostgreSQL"
 		}
 		rows[i] = alertRow{
-			User: c.User, Rule: c.Rule.ID, Severity: c.Rule.Severity, Window: rules.FormatWindow(c.Rule.Window),
-			Total: amount(figures.Total.Format(scale)), Limit: amount(c.Rule.Limit.Format(scale)), Count: figures.Count,
+			User: c.User, Rule: c.Rule.ID, Severity: c.Rule.Severity, Window: present.Duration(c.Rule.Window),
+			Total: present.Amount("", figures.Total.Format(scale)), Limit: present.Amount("", c.Rule.Limit.Format(scale)), Count: figures.Count,
 			Edge: c.Edge, Raised: views.Raised(a), Status: a.Verification.Status, Note: note,
 			Supersedes: a.Supersedes, SupersededBy: by[c.ID()],
 		}

@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/brimline/brimline"
-	"github.com/brimline/brimline/internal/plain"
+	"github.com/brimline/brimline/internal/present"
 )
 
 // problem is a failure as RFC 9457 has it. Type is the error's kind after problemType, so that programs tell failures
@@ -86,5 +86,5 @@ func write(w http.ResponseWriter, status int, mediaType string, v any) {
 	}
 	w.Header().Set("Content-Type", mediaType)
 	w.WriteHeader(status)
-	_, _ = w.Write(append(plain.Append(nil, body), '\n')) // people look at it with curl
+	_, _ = w.Write(append(present.Append(nil, body), '\n')) // people look at it with curl
 }

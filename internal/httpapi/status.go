@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/internal/present"
 	"github.com/brimline/brimline/processors"
 )
 
@@ -48,24 +49,17 @@ type Proof struct {
 
 // Sentence says it to people, at a time.
 func (p *Proof) Sentence(now time.Time) string {
-	s := fmt.Sprintf("%s up to LSN %s: %s, %s with an alert", span(p.To.Std().Sub(p.From.Std())), p.LSN,
-		plural(p.Edges, "edge"), count(int64(p.Alerts)))
+	s := fmt.Sprintf("%s up to LSN %s: %s, %s with an alert", present.About(p.To.Std().Sub(p.From.Std())), p.LSN,
+		present.Plural(p.Edges, "edge"), present.Count(p.Alerts))
 	for _, of := range []struct {
 		n    int
 		what string
 	}{{p.Missing, "missing"}, {p.False, "false"}, {p.Outdated, "outdated"}} {
 		if of.n > 0 {
-			s += ", " + count(int64(of.n)) + " " + of.what
+			s += ", " + present.Count(of.n) + " " + of.what
 		}
 	}
-	return s + "; compared by PostgreSQL " + span(max(0, now.Sub(p.At.Std()).Truncate(time.Second))) + " ago"
-}
-
-func plural(n int, noun string) string {
-	if n != 1 {
-		noun += "s"
-	}
-	return count(int64(n)) + " " + noun
+	return s + "; compared by PostgreSQL " + present.About(max(0, now.Sub(p.At.Std()).Truncate(time.Second))) + " ago"
 }
 
 // Notice is one such thing.
@@ -129,10 +123,10 @@ func (v *Verification) Notice(dismissed string) *Notice {
 		if of == 0 {
 			continue
 		}
-		part := reason + " " + count(of)
+		part := reason + " " + present.Count(of)
 		if steady := v.LastHour.Steady[reason]; reason == brimline.ReasonNotAbove && steady > 0 {
 			part += fmt.Sprintf(" (%s of them while the group had caught up: the stream held what PostgreSQL does not)",
-				count(steady))
+				present.Count(steady))
 			n.Level = Warning
 			n.Remedy = "see both figures in topic " + dismissed +
 				", and what `brimline doctor` says of the change stream; a row that was deleted at once explains one of them"
@@ -145,7 +139,7 @@ func (v *Verification) Notice(dismissed string) *Notice {
 	}
 	n.Message = fmt.Sprintf("PostgreSQL's figures differ from the stream's for %s of %s %s in the last %s: %s; "+
 		"many are normal while the group catches up",
-		count(total), count(v.LastHour.Candidates), noun, v.span(), strings.Join(parts, ", "))
+		present.Count(total), present.Count(v.LastHour.Candidates), noun, v.span(), strings.Join(parts, ", "))
 	return n
 }
 
@@ -156,7 +150,7 @@ func (v *Verification) span() string {
 	case minutes == 1:
 		return "minute"
 	}
-	return span(v.Span)
+	return present.About(v.Span)
 }
 
 // Level says how much a notice matters.

@@ -10,7 +10,7 @@ import (
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/internal/feed"
-	"github.com/brimline/brimline/internal/plain"
+	"github.com/brimline/brimline/internal/present"
 )
 
 const (
@@ -31,7 +31,7 @@ func Frame(e *feed.Event) []byte {
 	}
 	var data bytes.Buffer
 	_ = json.Compact(&data, recorded(&e.Record))
-	return fmt.Appendf(nil, "id: %s\nevent: alert\ndata: %s\n\n", e.After, plain.Append(nil, data.Bytes()))
+	return fmt.Appendf(nil, "id: %s\nevent: alert\ndata: %s\n\n", e.After, present.Append(nil, data.Bytes()))
 }
 
 // stream sends alerts as they are recorded, as server-sent events.

@@ -34,11 +34,21 @@ func deadline(t *testing.T) context.Context {
 	return ctx
 }
 
+// saramaWriting is what sarama is told to write as safely as ours do.
+func saramaWriting(t testing.TB, o Options) *sarama.Config {
+	t.Helper()
+	config, err := o.Config()
+	must(t, err)
+	config.Net.MaxOpenRequests = 1
+	config.Producer.RequiredAcks, config.Producer.Idempotent = sarama.WaitForAll, true
+	config.Producer.Return.Successes, config.Producer.Return.Errors = true, true
+	return config
+}
+
 // produce writes n records, named from from on, to one partition.
 func produce(t *testing.T, o Options, topic string, partition int32, from, n int) {
 	t.Helper()
-	config, err := o.ProducerConfig()
-	must(t, err)
+	config := saramaWriting(t, o)
 	config.Producer.Partitioner = sarama.NewManualPartitioner
 	p, err := sarama.NewSyncProducer(o.Brokers, config)
 	must(t, err)

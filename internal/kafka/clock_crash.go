@@ -5,7 +5,6 @@ package kafka
 import (
 	"time"
 
-	"github.com/IBM/sarama"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/brimline/brimline/internal/failpoint"
@@ -14,14 +13,8 @@ import (
 // stepped gives records the time of a clock that the crash suite steps.
 type stepped struct{ now func() time.Time }
 
-func (s stepped) OnSend(m *sarama.ProducerMessage) { m.Timestamp = s.now() }
-
 func (s stepped) OnProduceRecordBuffered(r *kgo.Record) {
 	r.Timestamp = s.now().Truncate(time.Millisecond)
-}
-
-func disturb(c *sarama.Config) {
-	c.Producer.Interceptors = []sarama.ProducerInterceptor{stepped{failpoint.Clock(time.Now)}}
 }
 
 // disturbProducer also takes the record timeout away, which franz-go counts from a record's timestamp.

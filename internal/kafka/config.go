@@ -12,8 +12,9 @@ import (
 )
 
 // Config is the one place that states what sarama is told, and why; the
-// functions below it add what one kind of client needs. Each call returns a
-// fresh copy, because goka's builders write into the one they are given.
+// functions below it add what one kind of client needs. sarama reads, for goka;
+// what is written goes through franz-go (see ProducerSettings). Each call
+// returns a fresh copy, because goka's builders write into the one they are given.
 func (o Options) Config() (*sarama.Config, error) {
 	if err := o.Check(); err != nil {
 		return nil, err
@@ -21,7 +22,6 @@ func (o Options) Config() (*sarama.Config, error) {
 	o = o.withDefaults()
 	c := sarama.NewConfig()
 	c.ClientID = o.ClientID
-	c.MetricRegistry = o.Metrics
 
 	// The oldest protocol with everything that brimline needs: topic ids in metadata, static members, fenced
 	// transactional offsets. Each connection settles on what its broker has; Kafka 2.8 to 4.x and kfake work.
@@ -30,7 +30,7 @@ func (o Options) Config() (*sarama.Config, error) {
 	c.Net.DialTimeout = 10 * time.Second
 	c.Net.ReadTimeout = 30 * time.Second
 	c.Net.WriteTimeout = 30 * time.Second
-	// More than one request in flight can reorder records after a retry: changes of a user, and the guard's offsets.
+	// One request after the other: no commit overtakes an earlier one.
 	c.Net.MaxOpenRequests = 1
 	if err := o.secure(c); err != nil {
 		return nil, err
@@ -47,34 +47,11 @@ func (o Options) Config() (*sarama.Config, error) {
 	c.Admin.Retry.Max = 20
 	c.Admin.Retry.Backoff = 250 * time.Millisecond
 
-	o.produce(c)
-	disturb(c)
 	o.consume(c)
 	if err := c.Validate(); err != nil {
 		return nil, &brimline.Error{Class: brimline.ClassInput, Kind: "kafka_options", Where: "kafka options", Err: err}
 	}
 	return c, nil
-}
-
-func (o Options) produce(c *sarama.Config) {
-	// An acknowledged record must survive the loss of a leader: offsets are committed on the strength of it.
-	c.Producer.RequiredAcks = sarama.WaitForAll
-	// Retries neither double nor reorder records; without it the guard would take a retry for a second writer.
-	c.Producer.Idempotent = true
-	// 600 × 200 ms, for the same outages as Metadata.Retry.
-	c.Producer.Retry.Max = 600
-	c.Producer.Retry.Backoff = 200 * time.Millisecond
-	c.Producer.Timeout = 10 * time.Second
-	c.Producer.MaxMessageBytes = o.MaxMessageBytes
-	// Latency first: goka waits 100 ms in each of four stages. Under load the size limits send earlier than the clock.
-	c.Producer.Flush.Frequency = o.FlushEvery
-	c.Producer.Flush.Bytes = 256 << 10
-	c.Producer.Flush.Messages = 2000
-	// JSON and windows shrink several times, and snappy is the cheapest that every Kafka client reads.
-	c.Producer.Compression = sarama.CompressionSnappy
-	// The synchronous producer demands both channels.
-	c.Producer.Return.Successes = true
-	c.Producer.Return.Errors = true
 }
 
 func (o Options) consume(c *sarama.Config) {
@@ -157,12 +134,8 @@ func (g Group) strategy() sarama.BalanceStrategy {
 	return strategy
 }
 
-// ProducerConfig is Config for a producer without transactions. goka's, which
-// writes tables, is made by ProducerBuilder.
-func (o Options) ProducerConfig() (*sarama.Config, error) { return o.Config() }
-
 // Probe is Config for first contact and for commands that a person waits for:
-// the same protocol, but an answer within ten seconds, be it "nobody there".
+// the same protocol, but an answer within ten seconds, be it that no broker is there.
 func (o Options) Probe() (*sarama.Config, error) {
 	c, err := o.Config()
 	if err != nil {
@@ -176,7 +149,6 @@ func (o Options) Probe() (*sarama.Config, error) {
 	c.Metadata.Retry.Backoff = 250 * time.Millisecond
 	c.Admin.Timeout = 8 * time.Second
 	c.Admin.Retry.Max = 5
-	c.Producer.Retry.Max = 10
 	return c, nil
 }
 

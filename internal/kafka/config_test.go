@@ -19,7 +19,7 @@ import (
 	"github.com/brimline/brimline"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
-	"gopkg.in/yaml.v3"
+	"go.yaml.in/yaml/v3"
 )
 
 func expect[T comparable](t *testing.T, what string, got, want T) {
@@ -39,22 +39,13 @@ func TestSettings(t *testing.T) {
 	if !c.Version.IsAtLeast(sarama.V2_8_0_0) {
 		t.Errorf("protocol %v is older than 2.8", c.Version)
 	}
-	expect(t, "acks", c.Producer.RequiredAcks, sarama.WaitForAll)
-	expect(t, "idempotence", c.Producer.Idempotent, true)
 	expect(t, "requests in flight", c.Net.MaxOpenRequests, 1)
 	expect(t, "first offset", c.Consumer.Offsets.Initial, sarama.OffsetOldest)
 	expect(t, "reset of invalid offsets", c.Consumer.Group.ResetInvalidOffsets, false)
 	expect(t, "isolation", c.Consumer.IsolationLevel, sarama.ReadCommitted)
 	expect(t, "topics made by use", c.Metadata.AllowAutoTopicCreation, false)
-	expect(t, "flush interval", c.Producer.Flush.Frequency, 5*time.Millisecond)
-	expect(t, "flush bytes", c.Producer.Flush.Bytes, 256<<10)
-	expect(t, "largest message", c.Producer.MaxMessageBytes, 16<<20)
-	expect(t, "compression", c.Producer.Compression, sarama.CompressionSnappy)
-	expect(t, "successes", c.Producer.Return.Successes, true)
-	expect(t, "errors", c.Producer.Return.Errors, true)
 	expect(t, "bytes fetched of a partition", c.Consumer.Fetch.Default, 256<<10)
 	expect(t, "consumer errors", c.Consumer.Return.Errors, true)
-	expect(t, "producer patience", time.Duration(c.Producer.Retry.Max)*c.Producer.Retry.Backoff, 2*time.Minute)
 	expect(t, "metadata patience", time.Duration(c.Metadata.Retry.Max)*c.Metadata.Retry.Backoff, 2*time.Minute)
 	expect(t, "rebalance patience", time.Duration(c.Consumer.Group.Rebalance.Retry.Max)*c.Consumer.Group.Rebalance.Retry.Backoff, 2*time.Minute)
 	expect(t, "session timeout", c.Consumer.Group.Session.Timeout, 6*time.Second)
@@ -76,13 +67,8 @@ func TestSettingsOfOneKindOfClient(t *testing.T) {
 	expect(t, "strategy", group.Consumer.Group.Rebalance.GroupStrategies[0].Name(), "range-same-rules")
 	expect(t, "instance", group.Consumer.Group.InstanceId, "a")
 
-	producer, err := o.ProducerConfig()
-	if err != nil {
-		t.Fatal(err)
-	}
-	expect(t, "transactional id of goka's producer", producer.Producer.Transaction.ID, "")
-	if other, _ := o.ProducerConfig(); other == producer {
-		t.Error("two producers share a config; goka's builders write into it")
+	if other, _ := o.Config(); other == group {
+		t.Error("two clients share a config; goka's builders write into it")
 	}
 }
 

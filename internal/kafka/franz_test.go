@@ -43,4 +43,16 @@ func TestFranzSettings(t *testing.T) {
 	expect(t, "transaction timeout", transactions(kgo.TransactionTimeout), any(15*time.Second))
 	expect(t, "largest batch", transactions(kgo.ProducerBatchMaxBytes), any(int32(16<<20+1<<10)))
 	expect(t, "linger", transactions(kgo.ProducerLinger), any(5*time.Millisecond))
+
+	dated := open(o.DatedSettings(kgo.ManualPartitioner()))
+	expect(t, "acks", dated(kgo.RequiredAcks), any(kgo.AllISRAcks()))
+	expect(t, "idempotence given up", dated(kgo.DisableIdempotentWrite), any(false))
+	expect(t, "patience by a record's time", dated(kgo.RecordDeliveryTimeout), any(time.Duration(0)))
+	expect(t, "tries", dated(kgo.RecordRetries), any(int64(600)))
+	expect(t, "largest batch", dated(kgo.ProducerBatchMaxBytes), any(int32(16<<20+1<<10)))
+	expect(t, "linger", dated(kgo.ProducerLinger), any(5*time.Millisecond))
+
+	follower := open(o.FollowSettings())
+	expect(t, "isolation", follower(kgo.FetchIsolationLevel), any(int8(1)))
+	expect(t, "reset of invalid offsets", follower(kgo.ConsumeResetOffset), any(kgo.NoResetOffset()))
 }

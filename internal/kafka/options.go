@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/brimline/brimline"
-	"github.com/rcrowley/go-metrics"
 )
 
 // Options are the settings of every Kafka client in the process. The zero
@@ -48,9 +47,6 @@ type Options struct {
 	InstanceID string
 	// TransactionTimeout is how long a dead instance's open transaction holds back readers of alerts. Default 15 s.
 	TransactionTimeout time.Duration
-
-	// Metrics receives sarama's own metrics. Default: a registry per client that nobody reads.
-	Metrics metrics.Registry `json:"-"`
 }
 
 // TLS says how connections are encrypted. Certificates are always verified.
@@ -123,9 +119,6 @@ func (o Options) withDefaults() Options {
 	o.RebalanceTimeout = orElse(o.RebalanceTimeout, 30*time.Second)
 	o.CommitEvery = orElse(o.CommitEvery, 100*time.Millisecond)
 	o.TransactionTimeout = orElse(o.TransactionTimeout, 15*time.Second)
-	if o.Metrics == nil {
-		o.Metrics = metrics.NewRegistry()
-	}
 	return o
 }
 
@@ -144,7 +137,7 @@ func (o Options) Check() error {
 	if len(o.Brokers) == 0 {
 		bad("name at least one, as host:port", "no broker is given")
 	}
-	const requestLimit = 90 << 20 // sarama's MaxRequestSize is 100 MiB and holds more than one record
+	const requestLimit = 90 << 20 // brokers take requests of 100 MiB, which hold more than one record
 	if o.MaxMessageBytes < 0 || o.MaxMessageBytes > requestLimit {
 		bad("choose up to 90 MiB", "the largest message cannot be %d bytes", o.MaxMessageBytes)
 	}

@@ -73,6 +73,25 @@ func (o Options) ProducerSettings(hasher func() hash.Hash32) ([]kgo.Opt, error) 
 	}, disturbProducer()...)...), nil
 }
 
+// DatedSettings are those of a producer whose records have times of their own, which may be long ago. franz-go measures
+// a record's patience from its time, so here tries are counted: they take two minutes or more. What it writes is placed
+// by place, and sent after FlushEvery.
+func (o Options) DatedSettings(place kgo.Partitioner) ([]kgo.Opt, error) {
+	settings, err := o.ClientSettings()
+	if err != nil {
+		return nil, err
+	}
+	o = o.withDefaults()
+	const tries = int(deliverWithin / tryAgain)
+	return append(append(settings, o.durable()...), append([]kgo.Opt{
+		kgo.RecordPartitioner(place),
+		kgo.ProducerLinger(o.FlushEvery),
+		kgo.RecordRetries(tries),
+		kgo.UnknownTopicRetries(2 * tries), // each takes half as long
+		kgo.AllowIdempotentProduceCancellation(),
+	}, disturbProducer()...)...), nil
+}
+
 // franzSecurity sets TLS and SASL.
 func (o Options) franzSecurity() ([]kgo.Opt, error) {
 	var settings []kgo.Opt

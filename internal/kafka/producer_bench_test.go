@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/IBM/sarama"
 	"github.com/lovoo/goka"
 	"github.com/twmb/franz-go/pkg/kfake"
 )
@@ -23,8 +24,10 @@ func BenchmarkProducer(b *testing.B) {
 			o := Options{Brokers: k.ListenAddrs()}
 			build := o.ProducerBuilder()
 			if library == "sarama" {
-				config, err := o.ProducerConfig()
-				must(b, err)
+				config := saramaWriting(b, o)
+				// Of what the other is told by DatedSettings and ProducerSettings.
+				config.Producer.Compression = sarama.CompressionSnappy
+				config.Producer.Flush.Frequency, config.Producer.Flush.Messages = o.withDefaults().FlushEvery, 2000
 				build = goka.ProducerBuilderWithConfig(config)
 			}
 			p, err := build(o.Brokers, "client", fnv32)

@@ -164,9 +164,9 @@ func TestSecurity(t *testing.T) {
 		{"another name on the certificate", []kfake.Opt{kfake.TLS(ours.server(named))}, Options{TLS: trusted}, KindTLS},
 		{"a client's certificate", []kfake.Opt{kfake.TLS(ours.asking())}, Options{TLS: certified}, ""},
 		{"no client's certificate", []kfake.Opt{kfake.TLS(ours.asking())}, Options{TLS: trusted}, KindTLS},
-		{"plaintext to a TLS port", encrypted, Options{}, KindUnreachable}, // one in Go hangs up without a word
+		{"plaintext to a TLS port", encrypted, Options{}, KindUnreachable},                                  // one in Go hangs up without a word
 		{"TLS to a plaintext port", nil, Options{Brokers: answering(t, ""), TLS: trusted}, KindUnreachable}, // likewise
-		{"no login", users, Options{TLS: trusted}, KindUnreachable}, // the broker hangs up without a word
+		{"no login", users, Options{TLS: trusted}, KindUnreachable},                                         // the broker hangs up without a word
 	}
 	for _, mechanism := range []string{SASLPlain, SASLScramSHA256, SASLScramSHA512} {
 		wrong := login(mechanism)

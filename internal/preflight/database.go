@@ -8,6 +8,7 @@ import (
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/internal/postgres"
+	"github.com/brimline/brimline/internal/present"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 )
@@ -254,7 +255,7 @@ func (d *database) checkClock(ctx context.Context) error {
 			direction = "behind"
 		}
 		d.add("postgres_clock_skew", "synchronise both clocks (NTP): figures as of now are off by this much",
-			"the database's clock is %s %s this machine's", skew.Abs().Round(100*time.Millisecond), direction)
+			"the database's clock is %s %s this machine's", present.Took(skew.Abs()), direction)
 		return nil
 	}
 	d.ok("postgres_clock", "the clocks of the database and of this machine agree")

@@ -10,7 +10,7 @@ import (
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/internal/kafka"
-	"github.com/brimline/brimline/internal/rules"
+	"github.com/brimline/brimline/internal/present"
 	"github.com/brimline/brimline/processors"
 )
 
@@ -150,13 +150,13 @@ func (k *kafkaChecks) source(ctx context.Context) {
 				fmt.Sprintf("set retention.ms=%d or more on it, or -1", k.History.Milliseconds()),
 				"topic %q keeps records for %s, and rules look back %s: a new group cannot fill its windows",
 				f.Topic,
-				rules.FormatWindow(retention),
-				rules.FormatWindow(k.History),
+				present.Duration(retention),
+				present.Duration(k.History),
 			)
 		default:
 			k.add("kafka_source_retention", "set retention.ms=-1 on it where a new --group must see everything",
 				"topic %q keeps records for %s: a new group cannot reprocess from the very beginning", f.Topic,
-				rules.FormatWindow(retention))
+				present.Duration(retention))
 		}
 	}
 	if len(k.findings) == before {
@@ -298,7 +298,7 @@ func (k *kafkaChecks) ownFindings(t ownTopic, f kafka.Facts) {
 			"topic %q is a stream with cleanup.policy %q: records of one key replace each other", f.Topic, policy)
 	case t.name == k.Streams.Alerts && known && retention >= 0:
 		k.add("kafka_topics_retention", set("retention.ms=-1"), "topic %q keeps alerts for %s", f.Topic,
-			rules.FormatWindow(retention))
+			present.Duration(retention))
 	}
 	if want := min(3, k.brokers); f.Replication < want {
 		k.add("kafka_topics_replication", "raise its replication with kafka-reassign-partitions.sh",

@@ -6,6 +6,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/internal/present"
 )
 
 // Describe is one aligned line per rule, and for each limit of one that has several: id, window, limit, measure, where
@@ -15,7 +16,7 @@ func Describe(s *Set) string {
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	describe := func(rule *brimline.Rule, more string) {
 		cells := []string{
-			rule.ID, FormatWindow(rule.Window), "> " + rule.Limit.Format(rule.Measure.Scale(s.Scale)), rule.Measure.String(),
+			rule.ID, present.Duration(rule.Window), "> " + rule.Limit.Format(rule.Measure.Scale(s.Scale)), rule.Measure.String(),
 			oneLine(rule.Where), oneLine(rule.Severity),
 		}
 		if rule.Shadow {
@@ -28,7 +29,7 @@ func Describe(s *Set) string {
 			cells = append(cells, "rearms at "+rule.Rearm.Format(rule.Measure.Scale(s.Scale)))
 		}
 		if rule.Quiet != 0 {
-			cells = append(cells, "quiet "+FormatWindow(rule.Quiet))
+			cells = append(cells, "quiet "+present.Duration(rule.Quiet))
 		}
 		if more != "" {
 			cells = append(cells, more)

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/internal/present"
 	"github.com/brimline/brimline/internal/rules"
 )
 
@@ -39,7 +40,7 @@ func FuzzParse(f *testing.F) {
 			t.Fatal("a valid file without rules")
 		}
 		for _, rule := range set.Compiled(rules.OnFailure(func(error) {})) {
-			if d, err := rules.ParseWindow(rules.FormatWindow(rule.Window)); err != nil || d != rule.Window {
+			if d, err := rules.ParseWindow(present.Duration(rule.Window)); err != nil || d != rule.Window {
 				t.Fatalf("window %v: %v", rule.Window, err)
 			}
 			if rule.Takes != nil {

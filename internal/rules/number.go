@@ -23,7 +23,7 @@ type number struct {
 func parseNumber(s string) (number, bool) {
 	rest, neg := strings.CutPrefix(s, "-")
 	whole, frac, point := strings.Cut(rest, ".")
-	if whole == "" || point && frac == "" || len(leading(whole, isDigit)) != len(whole) || len(leading(frac, isDigit)) != len(frac) {
+	if whole == "" || point && frac == "" || strings.Trim(whole+frac, "0123456789") != "" {
 		return number{}, false
 	}
 	whole, frac = strings.TrimLeft(whole, "0"), strings.TrimRight(frac, "0")

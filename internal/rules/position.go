@@ -3,7 +3,7 @@ package rules
 import (
 	"unicode"
 
-	"gopkg.in/yaml.v3"
+	"go.yaml.in/yaml/v3"
 )
 
 // locate finds the place in the file of a scalar's character at offset. It

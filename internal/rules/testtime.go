@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/internal/present"
 )
 
 // defaultStart is what relative times count from where a file does not say: 2026-01-01 in UTC.
@@ -77,11 +78,11 @@ func (t *Test) FormatTestTime(at brimline.Time) string {
 	if t.Relative {
 		switch d := time.Duration(at-t.Start) * time.Microsecond; {
 		case d < 0:
-			return FormatWindow(d)
+			return present.Duration(d)
 		case d == 0:
 			return "+0h"
 		default:
-			return "+" + FormatWindow(d)
+			return "+" + present.Duration(d)
 		}
 	}
 	s := at.Std().Format("2006-01-02 15:04:05.000000")

@@ -6,10 +6,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/internal/present"
 	"github.com/brimline/brimline/internal/rules"
 )
 
@@ -53,7 +53,7 @@ func (r *Result) failure(w io.Writer, f *Failure) {
 		if p.Sent != nil {
 			sent = r.figures(k.rule, &p.Sent.Figures) + severity(p.Sent.Severity)
 		}
-		t.line(string(p.Verdict()), shown(k.user), k.rule, r.Case.FormatTestTime(k.at), expected, sent)
+		t.line(string(p.Verdict()), present.Word(k.user), k.rule, r.Case.FormatTestTime(k.at), expected, sent)
 	}
 	t.end()
 }
@@ -72,7 +72,7 @@ func (r *Result) expected(e *rules.ExpectedAlert) string {
 		parts = append(parts, fmt.Sprintf("count %d", *e.Count))
 	}
 	if e.Severity != nil {
-		parts = append(parts, "severity "+shown(*e.Severity))
+		parts = append(parts, "severity "+present.Word(*e.Severity))
 	}
 	if len(parts) == 0 {
 		return "an alert"
@@ -89,7 +89,7 @@ func severity(s string) string {
 	if s == "" {
 		return ""
 	}
-	return ", severity " + shown(s)
+	return ", severity " + present.Word(s)
 }
 
 // scaleOf is the number of decimals of a rule's totals.
@@ -111,7 +111,7 @@ func (r *Result) disagreement(w io.Writer, d *Disagreement) {
 	if d.PostgreSQL != nil {
 		postgres = r.figures(d.Rule, d.PostgreSQL)
 	}
-	fmt.Fprintf(w, "  after line %d brimline and PostgreSQL disagree on %s, %s, %s:\n", d.Line, shown(d.User), d.Rule,
+	fmt.Fprintf(w, "  after line %d brimline and PostgreSQL disagree on %s, %s, %s:\n", d.Line, present.Word(d.User), d.Rule,
 		r.Case.FormatTestTime(d.At))
 	fmt.Fprintf(w, "    brimline    %s\n    PostgreSQL  %s\n", fold, postgres)
 }
@@ -121,7 +121,7 @@ func (r *Result) course(w io.Writer, c *Course) {
 	scale := c.Rule.Measure.Scale(set.Scale)
 	quiet := ""
 	if c.Rule.Quiet != 0 {
-		quiet = ", quiet " + rules.FormatWindow(c.Rule.Quiet)
+		quiet = ", quiet " + present.Duration(c.Rule.Quiet)
 	}
 	if c.Rule.MinCount != 0 {
 		quiet += fmt.Sprintf(", min_count %d", c.Rule.MinCount)
@@ -129,8 +129,8 @@ func (r *Result) course(w io.Writer, c *Course) {
 	if c.Rule.Rearms {
 		quiet += ", rearm " + c.Rule.Rearm.Format(scale)
 	}
-	fmt.Fprintf(w, "  the total of %s for %s: %s over %s, limit %s%s\n", shown(c.User), c.Rule.ID, c.Rule.Measure,
-		rules.FormatWindow(c.Rule.Window), c.Rule.Limit.Format(scale), quiet)
+	fmt.Fprintf(w, "  the total of %s for %s: %s over %s, limit %s%s\n", present.Word(c.User), c.Rule.ID, c.Rule.Measure,
+		present.Duration(c.Rule.Window), c.Rule.Limit.Format(scale), quiet)
 	points := c.Points
 	if len(points) == 0 && c.Now == nil {
 		fmt.Fprintln(w, "    no rows")
@@ -149,7 +149,7 @@ func (r *Result) course(w io.Writer, c *Course) {
 			if n > 0 { // the figures stand at the last of the rows of one time
 				t.line(r.Case.FormatTestTime(p.At), id, amount, "", "", "", note)
 			}
-			id, amount, note = shown(row.ID), row.Amount.Format(set.Scale), ""
+			id, amount, note = present.Word(row.ID), row.Amount.Format(set.Scale), ""
 			if !row.Taken {
 				note = "not taken by where"
 			}
@@ -219,16 +219,4 @@ func (t *columns) end() {
 		}
 		fmt.Fprintln(t.w, "  "+strings.TrimRight(b.String(), " "))
 	}
-}
-
-// shown writes a text that a test's author chose: plain words as they are, all else in quotes.
-func shown(s string) string {
-	plain := s != "" && !strings.ContainsFunc(s, func(r rune) bool {
-		return r == '"' || r == '\\' || r == ',' || r == unicode.ReplacementChar || unicode.IsSpace(r) ||
-			!unicode.IsGraphic(r)
-	})
-	if plain {
-		return s
-	}
-	return strconv.Quote(s)
 }

@@ -25,6 +25,8 @@ func followsTheOldClient(t *testing.T, w *world) {
 	w.put(h.all...)
 	config := must(w.options.Config())
 	config.Net.MaxOpenRequests = 1
+	config.Producer.RequiredAcks, config.Producer.Idempotent = sarama.WaitForAll, true
+	config.Producer.Return.Successes = true
 	config.Producer.Partitioner = sarama.NewManualPartitioner
 	config.Producer.Transaction.ID = w.streams.VerifyGroup + "-one"
 	producer := must(sarama.NewSyncProducer(w.brokers, config))

@@ -100,7 +100,7 @@ func (c *writing) Emit(_ goka.Stream, key string, value any, _ ...goka.ContextOp
 }
 
 func (c *writing) SetValue(value any, _ ...goka.ContextOption) {
-	b, err := codecs.WindowPart{}.Encode(value)
+	b, err := codecs.WindowTable{}.Encode(value)
 	if err == nil {
 		err = c.table.Set(c.key, b)
 	}

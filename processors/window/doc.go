@@ -21,7 +21,8 @@
 //
 // One brimline.Window per user: the rows of the retained history and the edges
 // announced so far. It is the one authority on what has been announced. Users
-// with many rows have segments beside their value, see State.
+// with many rows have segments beside their value, see State. One
+// brimline.Marker per partition: its newest TRUNCATE, and who was forgotten.
 //
 // # On replay
 //

@@ -39,8 +39,8 @@ type Input struct {
 	// TruncatedAt is the offset after the partition's latest Truncate, 0 if
 	// there was none: rows folded before it are gone.
 	TruncatedAt int64
-	// Truncate is its place in the source, nil where that is not known. What is older is ignored.
-	Truncate *brimline.RowVersion
+	// Truncation is where that one stands in the source, nil where that is not known. What is older is ignored.
+	Truncation *brimline.Truncation
 	// SweptBefore is the time up to which users may have been forgotten with all their rows, 0 for none: those whose
 	// Last is at most SweptIdle. They are new, whether a sweep has deleted them yet or not.
 	SweptBefore brimline.Time
@@ -165,7 +165,7 @@ func (s *step) ordered() []brimline.Candidate {
 // truncated takes away what the latest TRUNCATE has. It says whether it has taken rows and left others: those are
 // newer, and have come before it from another partition of the source.
 func (s *step) truncated() (mixed bool) {
-	t := s.in.Truncate
+	t := s.in.Truncation
 	if t == nil {
 		s.truncate()
 		return false
@@ -181,7 +181,7 @@ func (s *step) truncated() (mixed bool) {
 	if !spared && len(left) == 0 {
 		floor := s.w.Floor
 		s.truncate()
-		if t.From != 1 { // newer rows may have come that lie below the floor
+		if !t.Whole { // newer rows may have come that lie below the floor
 			s.w.Floor = floor
 		}
 		return false

@@ -50,7 +50,7 @@ func Graph(c Config) *goka.GroupGraph {
 		goka.Output(t.changes, codecs.Raw{}),
 		goka.Output(t.segments, codecs.Raw{}),
 		goka.Output(t.dead, codecs.DeadLetter{}),
-		goka.Persist(codecs.WindowPart{}),
+		goka.Persist(codecs.WindowTable{}),
 		goka.Visitor(SweepVisitor, t.sweep.visit),
 	)
 }
@@ -97,7 +97,7 @@ func (t *task) change(ctx goka.Context, msg any) {
 	}
 	change.Source.Topic = t.Streams.Source
 	if processors.IsMarker(ctx.Key()) {
-		states.table.SetValue(ctx, mark(ctx, change, t.Markers, t.Rules.Scale))
+		states.table.SetValue(ctx, t.Markers.take(ctx.Partition(), ctx.Offset(), change))
 		if change.Kind == brimline.Truncate {
 			t.wakeMixed(ctx, states)
 		}
@@ -109,10 +109,10 @@ func (t *task) change(ctx goka.Context, msg any) {
 	}
 	replay := ctx.Offset() < state.w.Last
 	marker := t.Markers.get(ctx.Partition())
-	idle, before := marker.sweepBefore(ctx.Offset())
+	idle, before := sweepBefore(&marker, ctx.Offset())
 	found, write := t.fold.Fold(state, Input{
-		Change: change, Offset: ctx.Offset(), At: writtenAt(ctx), TruncatedAt: marker.truncatedAt,
-		Truncate: marker.truncate, SweptBefore: before, SweptIdle: idle,
+		Change: change, Offset: ctx.Offset(), At: writtenAt(ctx), TruncatedAt: marker.TruncatedAt,
+		Truncation: marker.Truncation, SweptBefore: before, SweptIdle: idle,
 	})
 	switch {
 	case write:
@@ -213,18 +213,6 @@ func (t *task) store(ctx goka.Context, states *partitionStates, state *State) {
 		put(n, nil)
 	}
 	states.keep(state)
-}
-
-// mark takes a message for all users of the partition, and gives its marker's new value.
-func mark(ctx goka.Context, c *brimline.Change, m *Markers, scale int) *brimline.Window {
-	var w *brimline.Window
-	if c.Kind == brimline.Truncate {
-		w = m.truncated(ctx.Partition(), ctx.Offset(), c)
-	} else {
-		w = m.swept(ctx.Partition(), ctx.Offset(), c.Row.Time)
-	}
-	w.Scale = scale
-	return w
 }
 
 // unfit says why a change is none that brimline writes: what it makes of the user would fit no record.

@@ -178,7 +178,7 @@ func (c *lived) Emit(to goka.Stream, key string, value any, _ ...goka.ContextOpt
 }
 
 func (c *lived) SetValue(value any, _ ...goka.ContextOption) {
-	b, err := codecs.WindowPart{}.Encode(value)
+	b, err := codecs.WindowTable{}.Encode(value)
 	if err == nil {
 		err = c.l.task.States.partition(0).table.Set(c.key, b)
 	}
@@ -212,7 +212,7 @@ func (l *life) forgets(user string, offset int64) {
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	if idle, before := l.task.Markers.get(0).sweepBefore(offset); !isForgotten(whole, idle, before) {
+	if idle, before := l.task.Markers.swept(0, offset); !isForgotten(whole, idle, before) {
 		return
 	}
 	for i, r := range whole.Rules {
@@ -249,7 +249,7 @@ func (l *life) repaired(m *message) {
 		m.change.Kind != brimline.Delete {
 		return
 	}
-	_, floor := l.task.Markers.get(0).sweepBefore(int64(l.next))
+	_, floor := l.task.Markers.swept(0, int64(l.next))
 	if raw := l.table[m.key]; raw != nil {
 		floor = (&lived{l: l, key: m.key}).Value().(*brimline.Window).Floor
 	}

@@ -1,7 +1,6 @@
 package window
 
 import (
-	"math"
 	"slices"
 	"sync"
 
@@ -11,42 +10,27 @@ import (
 	"github.com/brimline/brimline/processors"
 )
 
-// Markers are what concerns all users of a partition: until which offset the watched table's latest TRUNCATE has
-// emptied their windows, where it stands in the source, and up to which time users were forgotten with all their rows.
-// A partition's marker is a value of the table under processors.MarkerKey: Window.Last is the offset after the
-// Truncate, Window.Floor the time; the edges of its only rule are the times before it, with the offsets of their
-// sweeps; Window.Changed is the Truncate's place, if that is known, and its From is 1 where it was Whole.
+// Markers are the markers of the open partitions: values of the table under processors.MarkerKey. A Truncate and a
+// Sweep change them; the fold and the sweep read them.
 type Markers struct {
 	partitions int
 	mu         sync.RWMutex
-	of         map[int32]marker
-}
-
-type marker struct {
-	truncatedAt int64                // 0: never
-	truncate    *brimline.RowVersion // its place, which never changes; nil: not known
-	sweeps      []swept              // the newest last
-}
-
-// swept is a sweep, and up to which time it forgets users, if they are idle: a whole sweep has passed since their last
-// message, so that none of theirs is replayed.
-type swept struct {
-	at     int64 // offset of its message
-	before brimline.Time
+	of         map[int32]brimline.Marker
 }
 
 // keptSweeps is how many sweeps a message can be replayed across: it finds users forgotten as it did the first time.
 const keptSweeps = 32
 
-// sweepBefore tells a message at an offset who was forgotten by then: users whose Last is at most idle and who have
-// nothing from before on. 0 and 0 if nobody was.
-func (k marker) sweepBefore(offset int64) (idle int64, before brimline.Time) {
-	for i := len(k.sweeps) - 1; i >= 0; i-- {
-		if k.sweeps[i].at < offset || i == 0 && len(k.sweeps) == keptSweeps {
+// sweepBefore says who was forgotten before the message at an offset: users whose Last is at most idle, so that a whole
+// sweep has passed since their last message and none of theirs is replayed, and who have nothing from before on. It is
+// 0 and 0 where none was.
+func sweepBefore(m *brimline.Marker, offset int64) (idle int64, before brimline.Time) {
+	for i := len(m.Sweeps) - 1; i >= 0; i-- {
+		if m.Sweeps[i].Offset < offset || i == 0 && len(m.Sweeps) == keptSweeps {
 			if i > 0 {
-				idle = k.sweeps[i-1].at
+				idle = m.Sweeps[i-1].Offset
 			}
-			return idle, k.sweeps[i].before
+			return idle, m.Sweeps[i].Before
 		}
 	}
 	return 0, 0
@@ -54,67 +38,64 @@ func (k marker) sweepBefore(offset int64) (idle int64, before brimline.Time) {
 
 // NewMarkers is for a table of the given number of partitions.
 func NewMarkers(partitions int) *Markers {
-	return &Markers{partitions: partitions, of: map[int32]marker{}}
+	return &Markers{partitions: partitions, of: map[int32]brimline.Marker{}}
 }
 
-func (m *Markers) get(partition int32) marker {
+// get gives a partition's marker, whose Truncation and Sweeps must not be changed.
+func (m *Markers) get(partition int32) brimline.Marker {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	return m.of[partition]
 }
 
-// truncated notes a Truncate at offset and gives the marker's new value. What one takes away that is older than
-// another, or is the same once more, is gone already.
-func (m *Markers) truncated(partition int32, offset int64, c *brimline.Change) *brimline.Window {
-	return m.change(partition, func(k *marker) {
-		if k.truncate != nil {
-			if o := k.truncate.Order(&c.Source); o == brimline.Older || o == brimline.Same {
-				return
-			}
-		}
-		k.truncatedAt, k.truncate = offset+1, nil
-		if c.Source.LSN != 0 {
-			k.truncate = &brimline.RowVersion{}
-			k.truncate.Note(&c.Source, brimline.Newer)
-			if c.Whole {
-				k.truncate.From = 1
-			}
-		}
-	})
+// swept gives who was forgotten before the message at an offset, see sweepBefore.
+func (m *Markers) swept(partition int32, offset int64) (idle int64, before brimline.Time) {
+	k := m.get(partition)
+	return sweepBefore(&k, offset)
 }
 
-// swept notes that users whose newest row lies before t are about to be forgotten, as the message at offset says.
-func (m *Markers) swept(partition int32, offset int64, t brimline.Time) *brimline.Window {
-	return m.change(partition, func(k *marker) {
-		if n := len(k.sweeps); n > 0 {
-			if offset <= k.sweeps[n-1].at { // a replay
-				return
-			}
-			t = max(t, k.sweeps[n-1].before)
-		}
-		k.sweeps = append(slices.Clone(k.sweeps[max(0, len(k.sweeps)-keptSweeps+1):]), swept{offset, t})
-	})
-}
-
-func (m *Markers) change(partition int32, f func(*marker)) *brimline.Window {
+// take takes up a message for all users of a partition, a Truncate or a Sweep, and gives the marker as it is then.
+func (m *Markers) take(partition int32, offset int64, c *brimline.Change) *brimline.Marker {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	k := m.of[partition]
-	f(&k)
+	if c.Kind == brimline.Truncate {
+		truncate(&k, offset, c)
+	} else {
+		sweepOnce(&k, offset, c.Row.Time)
+	}
 	m.of[partition] = k
-	w := &brimline.Window{Last: k.truncatedAt, Floor: brimline.MinTime}
-	if k.truncate != nil {
-		w.Changed = []brimline.RowVersion{*k.truncate}
+	return &k
+}
+
+// truncate notes a Truncate. A replay changes nothing. Nor does one that is older in the source than the newest, or the
+// same once more: what it takes away is gone already.
+func truncate(k *brimline.Marker, offset int64, c *brimline.Change) {
+	if offset < k.TruncatedAt {
+		return
 	}
-	if len(k.sweeps) == 0 {
-		return w
+	if k.Truncation != nil {
+		if o := k.Truncation.Order(&c.Source); o == brimline.Older || o == brimline.Same {
+			return
+		}
 	}
-	_, w.Floor = k.sweepBefore(math.MaxInt64)
-	w.Rules = make([]brimline.RuleState, 1)
-	for _, s := range k.sweeps {
-		w.Rules[0].Edges = append(w.Rules[0].Edges, brimline.Edge{Time: s.before, Cause: brimline.Cause{Offset: s.at}})
+	k.TruncatedAt, k.Truncation = offset+1, nil
+	if c.Source.LSN != 0 {
+		k.Truncation = &brimline.Truncation{Source: c.Source, Whole: c.Whole}
+		k.Truncation.Source.Topic = "" // the table does not keep it
 	}
-	return w
+}
+
+// sweepOnce notes that users whose newest row lies before t are about to be forgotten. A replay changes nothing.
+func sweepOnce(k *brimline.Marker, offset int64, t brimline.Time) {
+	if n := len(k.Sweeps); n > 0 {
+		if offset <= k.Sweeps[n-1].Offset {
+			return
+		}
+		t = max(t, k.Sweeps[n-1].Before)
+	}
+	kept := slices.Clone(k.Sweeps[max(0, len(k.Sweeps)-keptSweeps+1):])
+	k.Sweeps = append(kept, brimline.Swept{Offset: offset, Before: t})
 }
 
 // recovered takes a partition's marker from its table.
@@ -123,25 +104,16 @@ func (m *Markers) recovered(p *table.Partition) error {
 	if err != nil {
 		return err
 	}
-	k := marker{}
+	k := &brimline.Marker{}
 	if value != nil {
-		decoded, err := codecs.WindowPart{}.Decode(value)
+		decoded, err := codecs.Marker{}.Decode(value)
 		if err != nil {
 			return err
 		}
-		window := decoded.(*brimline.Window)
-		k.truncatedAt = window.Last
-		if len(window.Changed) > 0 {
-			k.truncate = &window.Changed[0]
-		}
-		if len(window.Rules) > 0 {
-			for _, e := range window.Rules[0].Edges {
-				k.sweeps = append(k.sweeps, swept{e.Cause.Offset, e.Time})
-			}
-		}
+		k = decoded.(*brimline.Marker)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.of[p.Number()] = k
+	m.of[p.Number()] = *k
 	return nil
 }

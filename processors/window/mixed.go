@@ -15,7 +15,7 @@ import (
 // partition's table.
 func (t *task) wakeMixed(ctx goka.Context, states *partitionStates) {
 	k := t.Markers.get(ctx.Partition())
-	if k.truncate == nil || k.truncate.From == 1 || k.truncatedAt != ctx.Offset()+1 {
+	if k.Truncation == nil || k.Truncation.Whole || k.TruncatedAt != ctx.Offset()+1 {
 		return
 	}
 	values, err := states.table.Iterator()
@@ -32,12 +32,12 @@ func (t *task) wakeMixed(ctx goka.Context, states *partitionStates) {
 		if err != nil {
 			table.Fail(ctx, err)
 		}
-		if last, ok := codecs.WindowLast(value); !ok || last > k.truncatedAt {
+		if last, ok := codecs.WindowLast(value); !ok || last > k.TruncatedAt {
 			continue
 		}
 		decoded, err := codecs.WindowPart{}.Decode(value)
 		// What cannot be read is told with its next message.
-		if err != nil || !isMixed(decoded.(*brimline.Window), k.truncate) {
+		if err != nil || !isMixed(decoded.(*brimline.Window), k.Truncation) {
 			continue
 		}
 		wake, err := codecs.Change{}.Encode(&brimline.Change{Kind: brimline.AskAgain, User: user})
@@ -51,9 +51,8 @@ func (t *task) wakeMixed(ctx goka.Context, states *partitionStates) {
 	}
 }
 
-// isMixed says whether a user may have rows that a TRUNCATE takes, and others. What older segments have is not looked
-// at.
-func isMixed(w *brimline.Window, t *brimline.RowVersion) bool {
+// isMixed reports whether a user may have rows that a TRUNCATE takes, and others. It does not look at older segments.
+func isMixed(w *brimline.Window, t *brimline.Truncation) bool {
 	spared := 0
 	for i := range w.Rows {
 		if t.Spares(&w.Rows[i], w.Changed) {

@@ -115,7 +115,7 @@ func (s *sweep) visit(ctx goka.Context, _ any) {
 		return // what cannot be read is left to whoever folds it next
 	}
 	// Only as far as the marker says, which was written down before.
-	idle, before := s.Markers.get(ctx.Partition()).sweepBefore(math.MaxInt64)
+	idle, before := s.Markers.swept(ctx.Partition(), math.MaxInt64)
 	if !isForgotten(w, idle, before) {
 		return
 	}

@@ -2,8 +2,12 @@ package window
 
 import (
 	"cmp"
+	"encoding/hex"
 	"fmt"
+	"os"
+	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -86,21 +90,21 @@ func TestTruncatesAmongPartitions(t *testing.T) {
 			c := (*from)[0]
 			*from = (*from)[1:]
 			if c.Kind == brimline.Truncate {
-				markers.truncated(0, offset, &c)
+				markers.take(0, offset, &c)
 				k := markers.get(0)
-				if value := table.value; value != nil && !c.Whole && k.truncatedAt == offset+1 {
+				if value := table.value; value != nil && !c.Whole && k.TruncatedAt == offset+1 {
 					w, err := codecs.WindowPart{}.Decode(value)
 					if err != nil {
 						t.Fatal(err)
 					}
-					if isMixed(w.(*brimline.Window), k.truncate) {
+					if isMixed(w.(*brimline.Window), k.Truncation) {
 						answers = append(answers, brimline.Change{Kind: brimline.AskAgain, User: "u"})
 					}
 				}
 				continue
 			}
 			k := markers.get(0)
-			out, write := f.Fold(state, Input{Change: &c, Offset: offset, TruncatedAt: k.truncatedAt, Truncate: k.truncate})
+			out, write := f.Fold(state, Input{Change: &c, Offset: offset, TruncatedAt: k.TruncatedAt, Truncation: k.Truncation})
 			if write {
 				table.write(t, state)
 			} else if state.changed {
@@ -142,7 +146,7 @@ func TestTruncatesAmongPartitions(t *testing.T) {
 		}
 		k := markers.get(0)
 		got := slices.DeleteFunc(slices.Clone(w.Rows), func(r brimline.Row) bool {
-			return w.Last <= k.truncatedAt && (k.truncate == nil || !k.truncate.Spares(&r, w.Changed))
+			return w.Last <= k.TruncatedAt && (k.Truncation == nil || !k.Truncation.Spares(&r, w.Changed))
 		})
 		if !slices.EqualFunc(got, held, func(a, b brimline.Row) bool { return a.SameRow(&b) }) {
 			t.Fatalf("rows %v, want %v", got, held)
@@ -160,8 +164,7 @@ func TestTruncatesAmongPartitions(t *testing.T) {
 // TestSnapshotsAfterATruncate: a snapshot that is taken soon after a TRUNCATE has rows that are newer, whether the row
 // was known before or not.
 func TestSnapshotsAfterATruncate(t *testing.T) {
-	var truncate brimline.RowVersion
-	truncate.Note(&brimline.Source{Partition: 1, LSN: 50, Commit: 1e15}, brimline.Newer)
+	truncate := brimline.Truncation{Source: brimline.Source{Partition: 1, LSN: 50, Commit: 1e15}}
 	at := brimline.Source{LSN: 60, Commit: 1e15 + 10e6, Snapshot: true}
 	row := brimline.RowOf(&brimline.Transaction{ID: "1"})
 	row.Stamp = brimline.StampOf(&at)
@@ -193,13 +196,13 @@ func TestTruncateOfAHeavyUser(t *testing.T) {
 				Row: brimline.Transaction{ID: fmt.Sprint("id", i), User: "u", Amount: 1, Time: minutes(i)}}})
 			table.write(t, state)
 		}
-		truncate := &brimline.RowVersion{}
-		truncate.Note(&brimline.Source{LSN: uint64(rows - spared), Commit: 1e15, Partition: 1}, brimline.Newer)
+		truncate := &brimline.Truncation{
+			Source: brimline.Source{LSN: uint64(rows - spared), Commit: 1e15, Partition: 1}}
 		state = table.load(t, f)
 		if state.tail == nil {
 			t.Fatal("nothing to see: the user has no segments")
 		}
-		_, write := f.Fold(state, Input{Offset: rows + 1, TruncatedAt: rows + 1, Truncate: truncate,
+		_, write := f.Fold(state, Input{Offset: rows + 1, TruncatedAt: rows + 1, Truncation: truncate,
 			Change: &brimline.Change{Kind: brimline.AskAgain, User: "u"}})
 		if !write || len(state.tail.Gone) > 0 {
 			t.Errorf("%d spared: write %v, %d noted as gone", spared, write, len(state.tail.Gone))
@@ -225,8 +228,7 @@ func TestTruncateWaitsForTheRowsItLeaves(t *testing.T) {
 		return &brimline.Change{Kind: brimline.Upsert, User: "u", Source: at(lsn),
 			Row: brimline.Transaction{ID: id, User: "u", Amount: 101, Time: minutes(minute)}}
 	}
-	truncate := &brimline.RowVersion{}
-	truncate.Note(&brimline.Source{LSN: 20, Commit: at(20).Commit, Partition: 1}, brimline.Newer)
+	truncate := &brimline.Truncation{Source: brimline.Source{LSN: 20, Commit: at(20).Commit, Partition: 1}}
 	for _, wake := range []*brimline.Change{{Kind: brimline.AskAgain, User: "u"}, row("4", 2, 15), row("5", 200, 25)} {
 		table := newTable()
 		state := table.load(t, f)
@@ -234,7 +236,7 @@ func TestTruncateWaitsForTheRowsItLeaves(t *testing.T) {
 			f.Fold(state, Input{Offset: int64(i), Change: c})
 		}
 		table.write(t, state)
-		in := Input{Offset: 4, TruncatedAt: 4, Truncate: truncate, Change: wake}
+		in := Input{Offset: 4, TruncatedAt: 4, Truncation: truncate, Change: wake}
 		first, _ := f.Fold(state, in)
 		table.write(t, state)
 		again, _ := f.Fold(table.load(t, f), in)
@@ -312,38 +314,93 @@ func TestGraphWakesMixedUsers(t *testing.T) {
 // nothing.
 func TestMarkersRememberPlaces(t *testing.T) {
 	in := mapped{of: map[string][]byte{}}
-	open := func() *Markers {
-		m := NewMarkers(1)
-		inner := func(string, int32) (storage.Storage, error) { return memory{in}, nil }
-		st, err := kept(inner, m, NewStates(0)).Build("table", 0)
-		if err == nil {
-			err = st.MarkRecovered()
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		return m
-	}
-	m := open()
+	m := reopened(t, in)
 	for i, c := range []struct {
 		lsn   uint64
 		whole bool
 		at    int64 // what is known then
 		known uint64
-		from  brimline.Time
-	}{{40, true, 1, 40, 1}, {30, false, 1, 40, 1}, {40, false, 1, 40, 1}, {50, false, 4, 50, 0}, {0, false, 5, 0, 0}} {
-		w := m.truncated(0, int64(i), &brimline.Change{Kind: brimline.Truncate, Whole: c.whole,
-			Source: brimline.Source{LSN: c.lsn, Partition: int32(i), Commit: 1e15}})
-		value, err := codecs.WindowPart{}.Encode(w)
-		if err != nil {
-			t.Fatal(err)
-		}
-		in.of[processors.MarkerKey(0, 1)] = value
-		m = open()
+		alone bool
+	}{{40, true, 1, 40, true}, {30, false, 1, 40, true}, {40, false, 1, 40, true}, {50, false, 4, 50, false},
+		{0, false, 5, 0, false}} {
+		keep(t, in, m.take(0, int64(i), &brimline.Change{Kind: brimline.Truncate, Whole: c.whole,
+			Source: brimline.Source{Topic: "t", LSN: c.lsn, Partition: int32(i), Commit: 1e15}}))
+		before := m.get(0)
+		m = reopened(t, in)
 		k := m.get(0)
-		if k.truncatedAt != c.at || (k.truncate == nil) != (c.known == 0) ||
-			k.truncate != nil && (k.truncate.LSN != c.known || k.truncate.From != c.from) {
-			t.Errorf("%d: %+v of %+v", i, k, k.truncate)
+		if !reflect.DeepEqual(k, before) {
+			t.Errorf("%d: %+v is %+v after a restart", i, before, k)
+		}
+		if k.TruncatedAt != c.at || (k.Truncation == nil) != (c.known == 0) ||
+			k.Truncation != nil && (k.Truncation.Source.LSN != c.known || k.Truncation.Whole != c.alone) {
+			t.Errorf("%d: %+v of %+v", i, k, k.Truncation)
 		}
 	}
+}
+
+// TestMarkersKnowReplays: messages that come once more after a restart find the marker as the newest has left it.
+func TestMarkersKnowReplays(t *testing.T) {
+	in := mapped{of: map[string][]byte{}}
+	messages := []*brimline.Change{
+		{Kind: brimline.Truncate}, {Kind: brimline.Sweep, Row: brimline.Transaction{Time: 7}},
+		{Kind: brimline.Truncate, Source: brimline.Source{LSN: 40, Offset: 1}},
+		{Kind: brimline.Truncate, Source: brimline.Source{Offset: 2}},
+		{Kind: brimline.Sweep, Row: brimline.Transaction{Time: 9}},
+	}
+	m := reopened(t, in)
+	for offset, c := range messages {
+		keep(t, in, m.take(0, int64(offset), c))
+	}
+	want := m.get(0)
+	if want.TruncatedAt != 4 || want.Truncation != nil || len(want.Sweeps) != 2 || want.Last() != 5 {
+		t.Fatalf("%+v", want)
+	}
+	m = reopened(t, in)
+	for offset, c := range messages {
+		keep(t, in, m.take(0, int64(offset), c))
+		if got := m.get(0); !reflect.DeepEqual(got, want) {
+			t.Errorf("message %d once more makes %+v of %+v", offset, got, want)
+		}
+	}
+}
+
+// TestMarkersOfTheLayoutBefore: what an older brimline wrote down of a partition is taken over.
+func TestMarkersOfTheLayoutBefore(t *testing.T) {
+	text, err := os.ReadFile("../../testdata/wire/older/marker-v1/swept.hex")
+	if err != nil {
+		t.Fatal(err)
+	}
+	stored, err := hex.DecodeString(strings.TrimSpace(string(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := reopened(t, mapped{of: map[string][]byte{processors.MarkerKey(0, 1): stored}})
+	k := m.get(0)
+	if k.TruncatedAt != 4712 || k.Truncation == nil || !k.Truncation.Whole || len(k.Sweeps) != 2 {
+		t.Errorf("%+v of %+v", k, k.Truncation)
+	}
+}
+
+// reopened are the markers that a table has after a restart.
+func reopened(t *testing.T, in mapped) *Markers {
+	t.Helper()
+	m := NewMarkers(1)
+	inner := func(string, int32) (storage.Storage, error) { return memory{in}, nil }
+	st, err := kept(inner, m, NewStates(0)).Build("table", 0)
+	if err == nil {
+		err = st.MarkRecovered()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func keep(t *testing.T, in mapped, m *brimline.Marker) {
+	t.Helper()
+	value, err := codecs.WindowTable{}.Encode(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in.of[processors.MarkerKey(0, 1)] = value
 }

@@ -19,7 +19,7 @@ func (s *step) order(held *brimline.Row) brimline.Order {
 		return brimline.Newer
 	}
 	c := s.in.Change
-	if t := s.in.Truncate; t != nil && t.Order(&c.Source) == brimline.Older {
+	if t := s.in.Truncation; t != nil && t.Order(&c.Source) == brimline.Older {
 		return brimline.Older
 	}
 	v, known := s.version()

@@ -102,7 +102,7 @@ func (d *dueIterator) Next() bool {
 // look sees who may be deleted by now: the message that announces a sweep may be folded while the walk goes on.
 func (d *dueIterator) look() {
 	if d.markers != nil {
-		d.idle, d.before = d.markers.get(d.partition).sweepBefore(math.MaxInt64)
+		d.idle, d.before = d.markers.swept(d.partition, math.MaxInt64)
 	}
 }
 

@@ -5,117 +5,75 @@ package kafkasink
 import (
 	"context"
 	"fmt"
-	"sync"
+	"time"
 
-	"github.com/IBM/sarama"
 	"github.com/brimline/brimline/internal/capture"
+	"github.com/brimline/brimline/internal/kafka"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// Sink is a capture.Sink over an asynchronous producer.
-type Sink struct {
-	producer sarama.AsyncProducer
-	done     chan struct{} // closed when every answer has been handed on
+// drainWithin bounds Close.
+const drainWithin = 10 * time.Second
 
-	mu       sync.Mutex
-	inFlight int
-	empty    chan struct{} // closed when nothing is in flight
+// Sink is a capture.Sink.
+type Sink struct{ client *kgo.Client }
+
+// New makes a sink. Connections are made by the first record.
+func New(o kafka.Options) (*Sink, error) {
+	settings, err := o.DatedSettings(asConnect())
+	if err != nil {
+		return nil, err
+	}
+	client, err := kgo.NewClient(settings...)
+	if err != nil {
+		return nil, kafka.Explain(err, "making a producer of captured changes")
+	}
+	return &Sink{client}, nil
 }
 
-// New connects to Kafka. Of config everything is kept but the partitioner and
-// what the sink lives on, the answers of the producer; it is not changed. The
-// order of changes of one row depends on config: the producer must be idempotent
-// or have one request at a time under way.
-func New(brokers []string, config *sarama.Config) (*Sink, error) {
-	own := *config
-	own.Producer.Return.Successes, own.Producer.Return.Errors = true, true
-	own.Producer.Partitioner = NewPartitioner
-	producer, err := sarama.NewAsyncProducer(brokers, &own)
-	if err != nil {
-		return nil, fmt.Errorf("producer for captured changes: %w", err)
-	}
-	s := &Sink{producer: producer, done: make(chan struct{}), empty: make(chan struct{})}
-	close(s.empty)
-	go s.answers()
-	return s, nil
+// asConnect places a record as the Java producer under Kafka Connect does, by murmur2 of the key, which is franz-go's
+// default. A table can so move between Debezium and capture while the changes of one row stay in one partition. A null
+// key, which only a TRUNCATE has, goes to the first partition, where a reader knows to look; Java would pick one by
+// chance. A partition that is away is waited for, never replaced by another.
+func asConnect() kgo.Partitioner {
+	return kgo.BasicConsistentPartitioner(func(topic string) func(*kgo.Record, int) int {
+		byKey := kgo.StickyKeyPartitioner(nil).ForTopic(topic)
+		return func(r *kgo.Record, partitions int) int {
+			if r.Key == nil {
+				return 0
+			}
+			return byKey.Partition(r, partitions)
+		}
+	})
 }
 
 // Produce implements capture.Sink.
 func (s *Sink) Produce(ctx context.Context, r capture.Record, acked func(error)) error {
-	m := &sarama.ProducerMessage{Topic: r.Topic, Timestamp: r.Timestamp, Metadata: acked}
-	if r.Key != nil { // a nil encoder is a null key; an encoder of nil bytes would be an empty one
-		m.Key = sarama.ByteEncoder(r.Key)
-	}
-	if r.Value != nil {
-		m.Value = sarama.ByteEncoder(r.Value)
-	}
+	record := &kgo.Record{Topic: r.Topic, Key: r.Key, Value: r.Value, Timestamp: r.Timestamp}
 	for _, h := range r.Headers {
-		m.Headers = append(m.Headers, sarama.RecordHeader{Key: []byte(h.Key), Value: h.Value})
+		record.Headers = append(record.Headers, kgo.RecordHeader{Key: h.Key, Value: h.Value})
 	}
-	s.count(1)
-	select {
-	case s.producer.Input() <- m:
-		return nil
-	case <-ctx.Done():
-		s.count(-1)
+	// The end of ctx ends the wait for room, and takes back no record that is on its way.
+	handing, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, cancel)
+	s.client.Produce(handing, record, func(_ *kgo.Record, err error) {
+		if handing.Err() == nil {
+			acked(kafka.Explain(err, fmt.Sprintf("writing a captured change to topic %q", r.Topic)))
+		}
+	})
+	if !stop() {
 		return ctx.Err()
 	}
+	return nil
 }
 
 // Flush implements capture.Sink.
-func (s *Sink) Flush(ctx context.Context) error {
-	s.mu.Lock()
-	empty := s.empty
-	s.mu.Unlock()
-	select {
-	case <-empty:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
+func (s *Sink) Flush(ctx context.Context) error { return s.client.Flush(ctx) }
 
-// Close sends what was handed over and ends the producer. Produce must not be called any more.
+// Close sends, within ten seconds, what was handed over, and ends the producer. Produce must not be called any more.
 func (s *Sink) Close() {
-	s.producer.AsyncClose()
-	<-s.done
-}
-
-func (s *Sink) count(by int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.inFlight == 0 && by > 0 {
-		s.empty = make(chan struct{})
-	}
-	s.inFlight += by
-	if s.inFlight == 0 && by < 0 {
-		close(s.empty)
-	}
-}
-
-func (s *Sink) answers() {
-	defer close(s.done)
-	successes, failures := s.producer.Successes(), s.producer.Errors()
-	for successes != nil || failures != nil {
-		select {
-		case m, ok := <-successes:
-			if !ok {
-				successes = nil
-				continue
-			}
-			s.answer(m, nil)
-		case e, ok := <-failures:
-			if !ok {
-				failures = nil
-				continue
-			}
-			s.answer(e.Msg, fmt.Errorf("writing a captured change to topic %q: %w", e.Msg.Topic, e.Err))
-		}
-	}
-}
-
-func (s *Sink) answer(m *sarama.ProducerMessage, err error) {
-	if acked, ok := m.Metadata.(func(error)); ok { // not ok: a message of sarama's own
-		acked(err)
-		s.count(-1)
-	}
+	ctx, cancel := context.WithTimeout(context.Background(), drainWithin)
+	defer cancel()
+	_ = s.client.Flush(ctx) // what is not acknowledged is not confirmed to PostgreSQL, and comes again
+	s.client.Close()
 }

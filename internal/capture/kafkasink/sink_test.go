@@ -5,26 +5,35 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"testing"
 	"time"
 
-	"github.com/IBM/sarama"
+	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/internal/capture"
 	"github.com/brimline/brimline/internal/embedded"
+	"github.com/brimline/brimline/internal/kafka"
 	"github.com/brimline/brimline/internal/leaks"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/goleak"
 )
 
-// The vectors of Apache Kafka's own UtilsTest.testMurmur2.
-func TestMurmur2(t *testing.T) {
-	for key, want := range map[string]int32{
+func placed(key []byte, partitions int) int32 {
+	return int32(asConnect().ForTopic("").Partition(&kgo.Record{Key: key}, partitions))
+}
+
+// TestPartitionAsJava: the hashes are the vectors of Apache Kafka's own UtilsTest.testMurmur2.
+func TestPartitionAsJava(t *testing.T) {
+	for key, hash := range map[string]int32{
 		"21": -973932308, "foobar": -790332482, "a-little-bit-long-string": -985981536,
 		"a-little-bit-longer-string": -1486304829, "lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8": -58897971,
 		"abc": 479470107,
 	} {
-		if got := int32(murmur2([]byte(key))); got != want {
-			t.Errorf("%q: %d, not %d", key, got, want)
+		for n := 1; n < 50; n++ {
+			if got, want := placed([]byte(key), n), (hash&0x7fffffff)%int32(n); got != want {
+				t.Errorf("%q of %d: partition %d, not %d", key, n, got, want)
+			}
 		}
 	}
 }
@@ -46,21 +55,13 @@ func TestPartitionAsConnect(t *testing.T) {
 		if err := lines.Decode(&r); err != nil {
 			t.Fatal(err)
 		}
-		got, err := NewPartitioner("").Partition(&sarama.ProducerMessage{Key: sarama.StringEncoder(r.Key)}, 4)
-		if err != nil || got != r.Partition {
-			t.Errorf("%s: partition %d, not %d (%v)", r.Key, got, r.Partition, err)
+		if got := placed([]byte(r.Key), 4); got != r.Partition {
+			t.Errorf("%s: partition %d, not %d", r.Key, got, r.Partition)
 		}
 	}
 	if n == 0 {
 		t.Error("no records")
 	}
-}
-
-func config() *sarama.Config {
-	c := sarama.NewConfig()
-	c.Version = sarama.V3_6_0_0
-	c.Producer.RequiredAcks, c.Producer.Idempotent, c.Net.MaxOpenRequests = sarama.WaitForAll, true, 1
-	return c
 }
 
 func TestSink(t *testing.T) {
@@ -75,24 +76,24 @@ func TestSink(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer broker.Close()
-	admin, err := sarama.NewClusterAdmin(broker.Addrs(), config())
+	options := kafka.Options{Brokers: broker.Addrs()}
+	cluster, err := kafka.Dial(t.Context(), options, kafka.Quick)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer admin.Close()
-	if err := admin.CreateTopic("rows", &sarama.TopicDetail{NumPartitions: 3, ReplicationFactor: 1}, false); err != nil {
-		t.Fatal(err)
-	}
-	given := config()
-	sink, err := New(broker.Addrs(), given)
+	defer cluster.Close()
+	rowsTopic := kafka.Topic{Name: "rows", Partitions: 3, Config: map[string]string{"message.timestamp.type": "CreateTime"}}
+	_, err = cluster.Ensure(t.Context(), []kafka.Topic{rowsTopic}, kafka.Durability{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if given.Producer.Return.Successes {
-		t.Error("the caller's config was changed")
+	sink, err := New(options)
+	if err != nil {
+		t.Fatal(err)
 	}
+	defer sink.Close()
 	key := []byte(`{"id":1}`)
-	for n := 2; (murmur2(key)&0x7fffffff)%3 == 0; n++ { // partition 0 is that of the null key
+	for n := 2; placed(key, 3) == 0; n++ { // partition 0 is that of the null key
 		key = fmt.Appendf(nil, `{"id":%d}`, n)
 	}
 	at := time.UnixMilli(1700000000000)
@@ -120,41 +121,60 @@ func TestSink(t *testing.T) {
 		}
 	}
 
-	consumer, err := sarama.NewConsumer(broker.Addrs(), config())
-	if err != nil {
+	got := map[int32][]*kafka.Message{}
+	if err := cluster.Tail(t.Context(), "rows", kafka.Oldest, false, func(m *kafka.Message) error {
+		got[m.Partition] = append(got[m.Partition], m)
+		return nil
+	}); err != nil {
 		t.Fatal(err)
 	}
-	defer consumer.Close()
-	read := func(partition int32, n int) (got []*sarama.ConsumerMessage) {
-		pc, err := consumer.ConsumePartition("rows", partition, sarama.OffsetOldest)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer pc.Close()
-		for range n {
-			got = append(got, <-pc.Messages())
-		}
-		return got
+	rows := got[placed(key, 3)]
+	if len(rows) != 2 || string(rows[0].Key) != string(key) || string(rows[0].Value) != "v" ||
+		rows[0].Headers[0].Key != "h" || string(rows[0].Headers[0].Value) != "x" || !rows[0].Timestamp.Equal(at) || rows[1].Value != nil {
+		t.Errorf("read %+v", rows)
 	}
-	home := int32(murmur2(key)&0x7fffffff) % 3
-	rows := read(home, 2)
-	if string(rows[0].Value) != "v" || !rows[0].Timestamp.Equal(at) || string(rows[0].Headers[0].Value) != "x" || rows[1].Value != nil {
-		t.Errorf("read %+v, %+v", rows[0], rows[1])
-	}
-	if truncate := read(0, 1)[0]; truncate.Key != nil || string(truncate.Value) != "truncate" {
+	if truncate := got[0]; len(truncate) != 1 || truncate[0].Key != nil || string(truncate[0].Value) != "truncate" {
 		t.Errorf("read %+v", truncate)
 	}
 
-	if err := sink.Produce(t.Context(), capture.Record{Topic: "no-such-topic", Key: key}, func(err error) { acks <- err }); err != nil {
+	large := capture.Record{Topic: "rows", Key: key, Value: make([]byte, options.LargestMessage()+1<<20)}
+	if err := sink.Produce(t.Context(), large, func(err error) { acks <- err }); err != nil {
 		t.Fatal(err)
 	}
-	if err := <-acks; !errors.Is(err, sarama.ErrUnknownTopicOrPartition) {
-		t.Errorf("a topic that does not exist: %v", err)
+	if e, ok := errors.AsType[*brimline.Error](<-acks); !ok || e.Kind != "kafka_message_too_large" || e.Remedy == "" {
+		t.Errorf("a record that is too large: %v", e)
 	}
-	stopped, cancel := context.WithCancel(t.Context())
-	cancel()
-	if err := sink.Flush(stopped); err != nil && !errors.Is(err, context.Canceled) {
-		t.Error(err)
+}
+
+// TestStopWhileFull: the end of a context ends the wait for room. What has room stays on its way.
+func TestStopWhileFull(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
 	}
-	sink.Close()
+	defer l.Close() // it never answers
+	sink, err := New(kafka.Options{Brokers: []string{l.Addr().String()}, MaxMessageBytes: 1 << 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sink.client.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancel()
+	acks := make(chan error, 1<<10)
+	for n := 0; ; n++ {
+		err := sink.Produce(ctx, capture.Record{Topic: "t", Value: make([]byte, 1<<9)}, func(err error) { acks <- err })
+		if err == nil && n < cap(acks) {
+			continue
+		}
+		if n == 0 || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("the end of the context after %d records: %v", n, err)
+		}
+		break
+	}
+	if len(acks) > 0 {
+		t.Errorf("acknowledged with %v", <-acks)
+	}
+	if err := sink.Flush(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Flush: %v", err)
+	}
 }

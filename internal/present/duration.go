@@ -1,15 +1,13 @@
-package rules
+package present
 
 import (
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
 )
-
-// MaxWindow bounds windows and lateness: ten years.
-const MaxWindow = 3653 * 24 * time.Hour
 
 const day = 24 * time.Hour
 
@@ -30,13 +28,15 @@ var writtenUnits = [...]unit{
 	{"ms", time.Millisecond}, {"us", time.Microsecond}, {"ns", time.Nanosecond},
 }
 
-// ParseWindow reads an exact duration such as "7d", "24h" or "1d12h": whole
-// numbers with the units w d h m s ms us, each at most once, larger ones
-// first. A day is 24 hours, a week 7 days. The result is above zero and at
-// most MaxWindow.
-func ParseWindow(s string) (time.Duration, error) {
+// ParseDuration reads an exact duration such as 7d, 24h or 1d12h: whole numbers with the units w d h m s ms us, each at
+// most once, larger ones first. A day is 24 hours, a week 7 days. A plain 0 needs no unit. Rules, flags, environment
+// and settings files all have their durations from it.
+func ParseDuration(s string) (time.Duration, error) {
 	if s == "" {
 		return 0, errors.New("empty duration")
+	}
+	if s == "0" {
+		return 0, nil
 	}
 	var (
 		total time.Duration
@@ -47,7 +47,7 @@ func ParseWindow(s string) (time.Duration, error) {
 		name := leading(rest[len(digits):], func(c byte) bool { return !isDigit(c) })
 		switch {
 		case digits == "":
-			return 0, notDuration(s)
+			return 0, fmt.Errorf("%q is not a duration such as 7d, 24h or 1d12h", s)
 		case name == "":
 			return 0, fmt.Errorf("duration %q lacks a unit after %s: one of w, d, h, m, s, ms, us", s, digits)
 		}
@@ -55,28 +55,26 @@ func ParseWindow(s string) (time.Duration, error) {
 
 		i := unitIndex(name)
 		if i < 0 {
-			return 0, fmt.Errorf("duration %q has the unknown unit %q: use whole numbers of w, d, h, m, s, ms, us, such as 7d or 1d12h", s, strings.TrimSpace(name))
+			return 0, fmt.Errorf("duration %q has the unknown unit %q: use whole numbers of w, d, h, m, s, ms, us, "+
+				"such as 7d or 1d12h", s, strings.TrimSpace(name))
 		}
 		if i < next {
 			return 0, fmt.Errorf("duration %q: write larger units first and each only once, such as 1d12h", s)
 		}
 		next = i + 1
 
+		size := readUnits[i].size
 		n, err := strconv.ParseInt(digits, 10, 64)
-		if size := readUnits[i].size; err != nil || n > int64(MaxWindow/size) || total+time.Duration(n)*size > MaxWindow {
-			return 0, fmt.Errorf("duration %q is longer than ten years (%s)", s, FormatWindow(MaxWindow))
+		if err != nil || n > int64((math.MaxInt64-total)/size) {
+			return 0, fmt.Errorf("duration %q: %w", s, ErrTooLong)
 		}
-		total += time.Duration(n) * readUnits[i].size
-	}
-	if total == 0 {
-		return 0, fmt.Errorf("duration %q is not above zero", s)
+		total += time.Duration(n) * size
 	}
 	return total, nil
 }
 
-func notDuration(s string) error {
-	return fmt.Errorf("%q is not a duration such as 7d, 24h or 1d12h", s)
-}
+// ErrTooLong is the error of a duration that no time.Duration holds.
+var ErrTooLong = errors.New("it is longer than 292 years")
 
 func unitIndex(name string) int {
 	for i, u := range readUnits {
@@ -97,10 +95,9 @@ func leading(s string, in func(byte) bool) string {
 	return s[:i]
 }
 
-// FormatWindow writes d exactly, in the largest units from days down: "7d",
-// "1d12h", "90s" as "1m30s", zero as "0s". ParseWindow reads it back wherever
-// d is one that ParseWindow can give.
-func FormatWindow(d time.Duration) string {
+// Duration writes d exactly, in the largest units from days down: 7d, 1d12h, 90s as 1m30s, zero as 0s. ParseDuration
+// reads it back wherever d is one that ParseDuration can give.
+func Duration(d time.Duration) string {
 	if d == 0 {
 		return "0s"
 	}
@@ -118,4 +115,25 @@ func FormatWindow(d time.Duration) string {
 		}
 	}
 	return b.String()
+}
+
+// Took writes how long something took, as exactly as a person wants to know: 12ms, 3.2s, 5m10s.
+func Took(d time.Duration) string {
+	switch {
+	case d < time.Second:
+		return d.Round(time.Millisecond).String()
+	case d < time.Minute:
+		return d.Round(100 * time.Millisecond).String()
+	}
+	return Duration(d.Round(time.Second))
+}
+
+// About writes the largest unit of d that fits, and no smaller ones: 2 y, 3 d, 5 min, 40 s.
+func About(d time.Duration) string {
+	for _, u := range []unit{{" y", 365 * day}, {" d", day}, {" h", time.Hour}, {" min", time.Minute}} {
+		if d >= u.size {
+			return Count(int64(d/u.size)) + u.name
+		}
+	}
+	return Count(int64(d/time.Second)) + " s"
 }

@@ -1,4 +1,4 @@
-package plain
+package present
 
 import (
 	"encoding/json"
@@ -60,4 +60,45 @@ func TestWriter(t *testing.T) {
 	if n, err := Writer(&b).Write([]byte("\x1bü")); n != 3 || err != nil || b.String() != `\u001bü` {
 		t.Error(n, err, b.String())
 	}
+}
+
+func TestWord(t *testing.T) {
+	long := strings.Repeat("ü", 200)
+	for in, want := range map[string]string{
+		"27956157": "27956157", "Ünal": "Ünal", "a-b_c.d@e": "a-b_c.d@e", "": `""`, "two words": `"two words"`, "a\nb": `"a\nb"`,
+		"\x1b[31m": `"\x1b[31m"`, "\u202egnp.exe": `"\u202egnp.exe"`, "\xff": `"\xff"`, `say "hi"`: `"say \"hi\""`,
+		"zero\u200bwidth": `"zero\u200bwidth"`, `zero\u200bwidth`: `"zero\\u200bwidth"`, "Zoë 1": `"Zoë 1"`, "a,b": `"a,b"`,
+		"a\u00a0b": `"a\u00a0b"`, long: strings.Repeat("ü", 128) + "… (400 bytes)",
+	} {
+		if got := Word(in); got != want {
+			t.Errorf("%q is shown as %s, want %s", in, got, want)
+		}
+	}
+}
+
+func TestText(t *testing.T) {
+	for in, want := range map[string]string{
+		`amount "1e5" of a, b`: `amount "1e5" of a, b`, "Zoë  1\nx": "Zoë 1 x", "a \u202eb c": `a "\u202eb" c`, "": "", `"`: `"`,
+		"a\u200bb\\": `"a\u200bb\\"`,
+	} {
+		if got := Text(in); got != want {
+			t.Errorf("%q is shown as %s, want %s", in, got, want)
+		}
+	}
+}
+
+// FuzzWord: what is shown can be seen, is bounded, and short texts that differ are shown differently.
+func FuzzWord(f *testing.F) {
+	f.Add("a\u202eb", `"a\u202eb"`)
+	f.Fuzz(func(t *testing.T, a, b string) {
+		x, y := Word(a), Word(b)
+		for _, r := range x {
+			if !unicode.IsGraphic(r) || len(x) > 4*maxWord+40 {
+				t.Fatalf("%q is shown as %q", a, x)
+			}
+		}
+		if a != b && x == y && len(a) <= maxWord && len(b) <= maxWord {
+			t.Fatalf("%q and %q are both shown as %s", a, b, x)
+		}
+	})
 }

@@ -1,11 +1,9 @@
-// Package plain makes text harmless to whoever looks at it: what is written
-// through it cannot move a cursor, change a colour, hide a word or turn its
-// order, whoever chose the text.
-package plain
+package present
 
 import (
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf16"
@@ -55,4 +53,37 @@ func Cell(s string) string {
 		return "'" + s
 	}
 	return s
+}
+
+// maxWord is how much of a word is shown, in bytes: enough for every id that is one.
+const maxWord = 256
+
+// Word writes an id, a name or another text that others chose where it stands among words of ours. A plain word stays
+// as it is. All else is in quotes, with what cannot be seen escaped, so two ids that differ never look the same. Of a
+// text above 256 bytes it shows the beginning and the length.
+func Word(s string) string {
+	if s == "" {
+		return `""`
+	}
+	if len(s) > maxWord {
+		return fmt.Sprintf("%s… (%d bytes)", Word(strings.ToValidUTF8(s[:maxWord], "")), len(s))
+	}
+	for _, r := range s {
+		if r == unicode.ReplacementChar || strings.ContainsRune(`",\`, r) || !unicode.IsGraphic(r) || unicode.IsSpace(r) {
+			return strconv.Quote(s)
+		}
+	}
+	return s
+}
+
+// Text writes a sentence that may quote what others wrote, on one line: words in which something cannot be seen are
+// written as Word does.
+func Text(s string) string {
+	words := strings.Fields(s)
+	for i, word := range words {
+		if strings.HasPrefix(Word(strings.NewReplacer(`"`, "", `\`, "", ",", "").Replace(word)+"."), `"`) {
+			words[i] = Word(word)
+		}
+	}
+	return strings.Join(words, " ")
 }
