@@ -18,7 +18,7 @@ type DeadLetter struct {
 	Cut       *Cut // nil: it is whole
 }
 
-// Cut is what a record was before it was cut: the bytes of its key and value, and how many headers it had. What was
+// Cut describes a record before it was cut: the bytes of its key and value, and how many headers it had. What was
 // not cut is 0. The whole record is in its topic, at its offset, for as long as that keeps it.
 type Cut struct {
 	Key, Value, Headers int

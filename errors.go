@@ -14,7 +14,7 @@ const (
 	ClassEnvironment Class = 3 // Kafka, PostgreSQL, rights, disks
 )
 
-// Error is a failure that somebody is expected to act on. It answers three
+// Error is a failure that a person is expected to act on. It answers three
 // questions: what kind is it (Kind, for machines), what was being done and
 // where (Where, for operators), and what can be done (Remedy, for users).
 type Error struct {

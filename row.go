@@ -18,7 +18,7 @@ type Row struct {
 	more   *moreOfRow
 }
 
-// moreOfRow is what most rows do not have.
+// moreOfRow has the members that most rows do not need.
 type moreOfRow struct {
 	id      string
 	integer bool

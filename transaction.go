@@ -64,7 +64,7 @@ func (t *Transaction) Compare(o *Transaction) int {
 	return 0
 }
 
-// ColumnType is what a rule's expression may do with a column.
+// ColumnType decides which operators a rule's expression may use on a column.
 type ColumnType string
 
 // The column types; anything else in a rules file is refused.

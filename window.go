@@ -37,7 +37,7 @@ type Window struct {
 	Doubt Doubt
 	// Newest is the newest change to the user's rows, as PostgreSQL has them in order; zero where none says so.
 	Newest Seen
-	// Above is what PostgreSQL is still to be asked, or was asked lately, because the user was above a limit.
+	// Above notes the question that PostgreSQL is to be asked, or was asked lately, because the user was above a limit.
 	Above Above
 
 	Older Segments
@@ -99,7 +99,7 @@ func (s Seen) Source() Source {
 // SeenOf is a change as it is seen.
 func SeenOf(c *Source) Seen { return Seen{LSN: c.LSN, Ticks: StampOf(c).Ticks(), TxID: c.TxID} }
 
-// Doubt is what became of a user who was distrusted: rows were forgotten, and PostgreSQL answers for them.
+// Doubt notes that a user was distrusted: rows were forgotten, and PostgreSQL answers for them.
 type Doubt struct {
 	Offset int64 // the offset after the Distrust; 0 for none
 	Reason DistrustReason
@@ -157,7 +157,7 @@ func (a *Above) Next() (at Time, ok bool) {
 	return a.At.Add(AsksAbove), true
 }
 
-// RuleState is what one rule has announced to one user.
+// RuleState has the edges that one rule has announced to one user.
 type RuleState struct {
 	Rule  uint64 // Rule.Fingerprint
 	Edges []Edge // by Time
@@ -209,7 +209,7 @@ func (c Cause) Compare(o Cause) int {
 	return 1
 }
 
-// EdgeStatus is what is known about an announced edge.
+// EdgeStatus is the state of an announced edge.
 type EdgeStatus uint8
 
 // The states of an announced edge.

@@ -101,7 +101,8 @@ func setting(t *testing.T, name string) string {
 	return find(t, read(t, "stack/lib.sh"), `^setting `+name+` (\S+)`)
 }
 
-// stackConnector is what the stack's default variant tells Connect, at the addresses that compose uses.
+// stackConnector is the configuration that the stack's default variant gives to Connect, at the addresses that
+// compose uses.
 func stackConnector(t *testing.T) map[string]string {
 	t.Helper()
 	m := properties(read(t, "stack/connectors/common.properties"))

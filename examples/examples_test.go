@@ -146,7 +146,8 @@ func outside(t *testing.T, name string) string {
 	return filepath.Join(dir, name)
 }
 
-// TestTotal: a module outside gets the totals of a user whose state is one value, of one with segments, and of nobody.
+// TestTotal: a module outside gets the totals of a user whose state is one value, of one with segments, and of an
+// unknown user.
 func TestTotal(t *testing.T) {
 	g := newGround(t)
 	program := outside(t, "total")

@@ -26,7 +26,7 @@ type Streams struct {
 	IndexGroup  string
 
 	WindowTable string // goka tables, named by goka after their group
-	// WindowSegments is what the window stage calls its table where it writes segments of users' states: goka has no
+	// WindowSegments is the window stage's name of its own table where it writes segments of users' states: goka has no
 	// other way to write a key that is not the message's. It is no topic; producers send its records to WindowTable.
 	WindowSegments string
 	IndexTable     string

@@ -30,6 +30,9 @@ func OpenAlerts(ctx context.Context, c Config) (*Alerts, error) {
 		return nil, err
 	}
 	a.tableView = t
+	if c.Kept != nil {
+		c.Kept.Listen(a.changed)
+	}
 	return a, nil
 }
 
@@ -78,18 +81,23 @@ func (a *Alerts) update(ctx goka.UpdateContext, s storage.Storage, key string, v
 	if err := processors.KeepAlerts(ctx, s, key, value); err != nil {
 		return err
 	}
+	a.changed(key, value)
+	return nil
+}
+
+// changed keeps the recent alerts up to date.
+func (a *Alerts) changed(key string, value []byte) {
 	if processors.IsMarker(key) || !a.recent.wanted() {
-		return nil
+		return
 	}
 	if value == nil {
 		a.recent.forget(key)
-		return nil
+		return
 	}
 	// A value that cannot be read fails the reads of its own user, not the view.
 	if v, err := (codecs.AlertLog{}).Decode(value); err == nil {
 		a.recent.add(v.([]*brimline.Alert))
 	}
-	return nil
 }
 
 // recent are the newest alerts of all users. They are collected from the first

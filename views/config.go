@@ -38,6 +38,10 @@ type Config struct {
 	// to take them from there when they change.
 	Rules *brimline.RuleSet
 
+	// Kept is the table as a stage of the same program keeps it. The view answers from there, reads only partitions that
+	// the stage does not have, and needs no Dir. Only brimline itself has such stages; elsewhere it is nil.
+	Kept Kept
+
 	// Log receives what goka reports, at debug level, and what the operator
 	// should know; nil discards it.
 	Log *slog.Logger

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,9 +23,14 @@ import (
 // for readers and closes the clients.
 type tableView struct {
 	name      string
-	view      *goka.View
+	view      *goka.View // of all partitions, for copies of the view's own; nil where a stage keeps the table
+	kept      Kept       // nil: no stage does
 	codec     goka.Codec
-	copies    []*table.Copy // by partition
+	parts     []part // by partition
+	brokers   []string
+	consumers goka.SaramaConsumerBuilder
+	admin     goka.TopicManager
+	log       *slog.Logger
 	remaining atomic.Int32
 	recovered chan struct{} // closed when every partition has been read to its end once
 	ends      *ends
@@ -89,32 +95,49 @@ func openTable(
 		return nil, err
 	}
 	t.clients = append(t.clients, admin)
-	dir, log := table.CopyDir(c.Dir, name, id, c.Log), c.Log
-	storages := func(topic string, partition int32) (storage.Storage, error) {
-		t.copies[partition].Storage = table.OpenCopy(dir, topic, partition, log)
-		return t.copies[partition], nil
-	}
-	for range partitions {
-		t.copies = append(t.copies, table.NewCopy(t.partitionRecovered))
-	}
+	t.brokers, t.consumers, t.admin, t.log = c.Brokers, always(consumer), shared{admin}, c.Log.With("table", name)
 	t.remaining.Store(int32(partitions))
-	t.view, err = goka.NewView(c.Brokers, goka.Table(name), codec,
+	if t.kept = c.Kept; t.kept != nil {
+		for p := range int32(partitions) {
+			t.parts = append(t.parts, kept{t.kept, p, &viewState{}})
+		}
+		return t, nil
+	}
+	dir, log := table.CopyDir(c.Dir, name, id, c.Log), c.Log
+	var copies []*table.Copy
+	for range partitions {
+		copies = append(copies, table.NewCopy(t.partitionRecovered))
+	}
+	t.view, err = t.newView(t.admin, t.consumers, func(topic string, partition int32) (storage.Storage, error) {
+		copies[partition].Storage = table.OpenCopy(dir, topic, partition, log)
+		return copies[partition], nil
+	}, update)
+	if err != nil {
+		return nil, err
+	}
+	for _, at := range copies {
+		t.parts = append(t.parts, copied{at, t.view})
+	}
+	return t, nil
+}
+
+// newView makes a goka view of the partitions that admin and consumers know.
+func (t *tableView) newView(
+	admin goka.TopicManager, consumers goka.SaramaConsumerBuilder, open storage.Builder, update goka.UpdateCallback,
+) (*goka.View, error) {
+	return goka.NewView(t.brokers, goka.Table(t.name), t.codec,
 		goka.WithViewHasher(processors.Hasher),
 		goka.WithViewCallback(update),
-		goka.WithViewStorageBuilder(storages),
+		goka.WithViewStorageBuilder(open),
 		goka.WithViewAutoReconnect(),
 		goka.WithViewBackoffBuilder(func() (goka.Backoff, error) {
 			// goka's default waits up to two minutes after the broker is back.
 			return goka.NewSimpleBackoff(250*time.Millisecond, 5*time.Second), nil
 		}),
-		goka.WithViewConsumerSaramaBuilder(always(consumer)),
-		goka.WithViewTopicManagerBuilder(func([]string) (goka.TopicManager, error) { return shared{admin}, nil }),
-		goka.WithViewLogger(gokaLog{log.With("table", name)}),
+		goka.WithViewConsumerSaramaBuilder(consumers),
+		goka.WithViewTopicManagerBuilder(func([]string) (goka.TopicManager, error) { return admin, nil }),
+		goka.WithViewLogger(gokaLog{t.log}),
 	)
-	if err != nil {
-		return nil, err
-	}
-	return t, nil
 }
 
 // always is a builder of the same client. Its type parameter keeps sarama's name out of this package.
@@ -153,7 +176,7 @@ func (t *tableView) run(ctx context.Context, beside func(context.Context)) (err 
 	})
 	var running sync.WaitGroup
 	running.Go(func() { beside(inner) })
-	err = t.view.Run(inner)
+	err = t.follow(inner)
 	stop()
 	cancel()
 	running.Wait()
@@ -169,6 +192,36 @@ func (t *tableView) run(ctx context.Context, beside func(context.Context)) (err 
 		Class: brimline.ClassEnvironment, Kind: "view_failed", Where: fmt.Sprintf("view of table %q", t.name),
 		Remedy: "check the state directory's disk and rights", Err: err,
 	}
+}
+
+// follow reads the table until ctx ends.
+func (t *tableView) follow(ctx context.Context) error {
+	if t.kept == nil {
+		return t.view.Run(ctx)
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var all sync.WaitGroup
+	for _, p := range t.parts {
+		k := p.(kept)
+		all.Go(func() {
+			if err := k.follow(ctx, t); err != nil {
+				cancel(err)
+			}
+		})
+		all.Go(func() {
+			select {
+			case <-t.kept.Recovered(k.number):
+				t.partitionRecovered()
+			case <-ctx.Done():
+			}
+		})
+	}
+	all.Wait()
+	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
 }
 
 // Close releases what Open took when Run is never called. After Run it does nothing.
@@ -235,14 +288,16 @@ func (t *tableView) WaitRecovered(ctx context.Context) error {
 }
 
 // Connected reports whether every partition is being followed: false while recovering and while Kafka is away.
-func (t *tableView) Connected() bool { return t.view.CurrentState() == goka.ViewStateRunning }
+func (t *tableView) Connected() bool {
+	return !slices.ContainsFunc(t.parts, func(p part) bool { return !p.connected() })
+}
 
 // Progress is how far each partition has been read.
 func (t *tableView) Progress(ctx context.Context) []Progress {
-	out := make([]Progress, len(t.copies))
+	out := make([]Progress, len(t.parts))
 	var each sync.WaitGroup
-	for i, at := range t.copies {
-		out[i] = Progress{Partition: int32(i), Recovered: at.Recovered(), Offset: at.Offset()}
+	for i, at := range t.parts {
+		out[i] = Progress{Partition: int32(i), Recovered: at.isRead(), Offset: at.offset()}
 		each.Go(func() { out[i].End = t.ends.of(ctx, int32(i)) })
 	}
 	each.Wait()
@@ -250,7 +305,7 @@ func (t *tableView) Progress(ctx context.Context) []Progress {
 }
 
 func (t *tableView) partition(key string) int32 {
-	return processors.Partition(key, len(t.copies))
+	return processors.Partition(key, len(t.parts))
 }
 
 // get reads a key's value, nil where there is none.
@@ -263,47 +318,41 @@ func (t *tableView) get(key string) (any, error) {
 		// FNV-1a of one key in 2^32 is the one int32 without a positive counterpart: no producer can place it either.
 		return nil, nil
 	}
-	raw, err := t.copies[p].Get(key)
+	raw, err := t.parts[p].get(key)
 	if err != nil {
-		return nil, readError(t.name, err)
+		return nil, t.failed(err)
 	}
 	return t.decode(raw)
 }
 
+func (t *tableView) failed(err error) error {
+	if isUnread(err) {
+		return errNotRecovered(t.name, t.recoveredParts())
+	}
+	return readError(t.name, err)
+}
+
 // each calls visit with every value of the table until it returns false.
 func (t *tableView) each(visit func(key string, value any) bool) error {
-	for _, c := range t.copies {
-		more, err := t.eachOf(c, visit)
-		if err != nil || !more {
-			return err
+	for _, p := range t.parts {
+		var failed error
+		more := true
+		err := p.each(func(key string, raw []byte) bool {
+			var v any
+			if v, failed = t.decode(raw); failed != nil {
+				return false
+			}
+			more = v == nil || visit(key, v)
+			return more
+		})
+		if err != nil {
+			return t.failed(err)
+		}
+		if failed != nil || !more {
+			return failed
 		}
 	}
 	return nil
-}
-
-func (t *tableView) eachOf(c *table.Copy, visit func(key string, value any) bool) (more bool, err error) {
-	i, err := c.Iterator()
-	if err != nil {
-		return false, readError(t.name, err)
-	}
-	defer i.Release()
-	for i.Next() {
-		raw, err := i.Value()
-		if err != nil {
-			return false, readError(t.name, err)
-		}
-		v, err := t.decode(raw)
-		if err != nil {
-			return false, err
-		}
-		if v != nil && !visit(string(i.Key()), v) {
-			return false, nil
-		}
-	}
-	if err := i.Err(); err != nil {
-		return false, readError(t.name, err)
-	}
-	return true, nil
 }
 
 func (t *tableView) decode(raw []byte) (any, error) {
@@ -332,13 +381,17 @@ func (t *tableView) readable() error {
 	case t.stopped:
 		return errStopped(t.name)
 	case !t.isRecovered():
-		progress := make([]Progress, len(t.copies))
-		for i, at := range t.copies {
-			progress[i].Recovered = at.Recovered()
-		}
-		return errNotRecovered(t.name, progress)
+		return errNotRecovered(t.name, t.recoveredParts())
 	}
 	return nil
+}
+
+func (t *tableView) recoveredParts() []Progress {
+	progress := make([]Progress, len(t.parts))
+	for i, at := range t.parts {
+		progress[i].Recovered = at.isRead()
+	}
+	return progress
 }
 
 // gokaLog passes goka's reports on at debug level: what an operator should

@@ -191,7 +191,7 @@ func TestWindowsKeepTheNewerValue(t *testing.T) {
 		t.Errorf("recovery took the value of input %d, want 19", u.AsOf.Input)
 	}
 	f.putWindows("u", window(15, -1, "15.00"), "u", window(21, -1, "21.00"), "u", window(20, -1, "20.00"), "end", window(1))
-	eventually(t, "the end marker is seen", func() bool { return user(t, w, "end").Found })
+	eventually(t, "the end is seen", func() bool { return user(t, w, "end").Found })
 	eventually(t, "u is at input 20", func() bool { return user(t, w, "u").AsOf.Input == 20 && user(t, w, "u").AsOf.Lag == 0 })
 	if total := user(t, w, "u").Rules[0].At.Total.Format(2); total != "21.00" {
 		t.Errorf("total %s, want 21.00", total)

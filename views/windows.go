@@ -15,7 +15,7 @@ import (
 	"github.com/brimline/brimline/processors"
 )
 
-// User is what the window table says about one user, evaluated at one time.
+// User has the window table's figures of one user, evaluated at one time.
 type User struct {
 	ID    string
 	Found bool                   // the table holds something about the user; a user whose rows have all aged out may be gone from it
@@ -53,8 +53,7 @@ type RuleFigures struct {
 	// User.Now (a clock that is ahead, a payment dated forward); nil otherwise.
 	Ahead *brimline.Figures
 	// ClearsAt is when the total is at or below the limit if nothing more comes; nil where it is not above, or where
-	// that
-	// is not known.
+	// that is not known.
 	ClearsAt *brimline.Time
 	// Edges are those announced to the user, oldest first.
 	Edges []brimline.Edge
@@ -80,10 +79,9 @@ func (u *User) Future() (n int, first, last brimline.Time) {
 	return n, first, last
 }
 
-// With is what one more row would do, which came now and had no columns: the figures of each rule with it, in the order
-// of the rules, and whether it would raise an alert. Figures of a distrusted user, and of a window that is not
-// complete,
-// are of the rows that are retained.
+// With has the figures of each rule after one more row, which comes now and has no columns, in the order of the
+// rules, and whether it would raise an alert. Figures of a distrusted user, and of a window that is not complete, are
+// of the rows that are retained.
 func (u *User) With(amount brimline.Amount) []WithRow {
 	row := brimline.Transaction{User: u.ID, Amount: amount, Time: u.Now}
 	at := sort.Search(len(u.Rows), func(i int) bool { return u.Rows[i].Time > u.Now })
@@ -98,7 +96,7 @@ func (u *User) With(amount brimline.Amount) []WithRow {
 	return all
 }
 
-// WithRow is what one more row would do by a rule.
+// WithRow has the figures of a rule after one more row.
 type WithRow struct {
 	At     brimline.Figures
 	Counts bool // the rule takes the row
@@ -181,7 +179,7 @@ func (w *Windows) User(ctx context.Context, id string, now brimline.Time) (User,
 	u.AsOf.Partition = partition
 	if partition >= 0 {
 		// Read after the values, so that the answer is never older than it says.
-		p := Progress{Offset: w.copies[partition].Offset(), End: w.ends.of(ctx, partition)}
+		p := Progress{Offset: w.parts[partition].offset(), End: w.ends.of(ctx, partition)}
 		u.AsOf.Table, u.AsOf.Lag = p.Offset, p.Lag()
 	}
 	return u, nil
@@ -198,8 +196,11 @@ func (w *Windows) whole(id string) (whole *brimline.Window, err error) {
 			return nil, err
 		}
 		whole, _, err = codecs.AssembleWindow(value, func(n uint64) ([]byte, error) {
-			return w.copies[w.partition(id)].Get(processors.SegmentKey(id, n))
+			return w.parts[w.partition(id)].get(processors.SegmentKey(id, n))
 		})
+		if isUnread(err) {
+			return nil, w.failed(err)
+		}
 		if !errors.Is(err, codecs.ErrTorn) {
 			return whole, err
 		}
@@ -217,9 +218,9 @@ func (w *Windows) window(key string) (*brimline.Window, error) {
 
 // marker reads a partition's marker, nil where there is none.
 func (w *Windows) marker(partition int32) (*brimline.Marker, error) {
-	raw, err := w.copies[partition].Get(processors.MarkerKey(partition, len(w.copies)))
+	raw, err := w.parts[partition].get(processors.MarkerKey(partition, len(w.parts)))
 	if err != nil {
-		return nil, readError(w.name, err)
+		return nil, w.failed(err)
 	}
 	if raw == nil {
 		return nil, nil

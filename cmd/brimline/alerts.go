@@ -74,7 +74,7 @@ func (c *alertsCmd) Run(w *world) error {
 			mine++
 			list = append(list, a)
 		}
-		if most > 0 && len(list) >= 2*most+1000 { // a long history is not kept for its end
+		if most > 0 && len(list) >= 2*most+1000 { // a long list is not kept for its end
 			list = newest(list, most)
 		}
 		return nil

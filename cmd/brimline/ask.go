@@ -9,7 +9,7 @@ import (
 	"github.com/brimline/brimline"
 )
 
-// confirm asks for a yes. Where nobody can be asked it is an error that names --yes.
+// confirm asks for a yes. Without a terminal it is an error that names --yes.
 func (w *world) confirm(question string) (bool, error) {
 	if !isTerminal(w.in) {
 		return false, &brimline.Error{

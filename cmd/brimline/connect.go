@@ -22,7 +22,7 @@ type Group struct {
 	config.Logging `group:"Logs"`
 }
 
-// connect checks the settings and dials, giving up soon: somebody is waiting.
+// connect checks the settings and dials, giving up soon, because a person waits for the answer.
 func (g *Group) connect(w *world) (*kafka.Cluster, error) {
 	if err := config.Check(&g.Kafka, &g.Names, &g.Logging); err != nil {
 		return nil, err

@@ -141,7 +141,7 @@ func (c *forgetCmd) unread(w *world, cluster *kafka.Cluster) (string, error) {
 		"When `brimline status` shows no lag, do it again.", present.Plural(n, "record")), nil
 }
 
-// found is what topics have of users.
+// found counts the records of users by topic.
 type found struct {
 	users map[string]bool
 	alike map[string]string // users by other ways to write them

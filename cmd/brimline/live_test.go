@@ -21,7 +21,7 @@ import (
 )
 
 // TestLiveScripts runs testdata/script/live against an in-process broker, and
-// a PostgreSQL that knows nobody's password.
+// a PostgreSQL that accepts no password.
 func TestLiveScripts(t *testing.T) {
 	broker, err := embedded.StartBroker(t.Context(), embedded.BrokerOptions{})
 	if err != nil {

@@ -26,7 +26,7 @@ import (
 
 func main() { os.Exit(execute(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
 
-// commands are what can be said on the command line.
+// commands are the command line's commands.
 type commands struct {
 	ConfigFile string `name:"config" help:"Settings file; default ${file_here}, else ${file_demo} as written by demo." env:"BRIMLINE_CONFIG" placeholder:"FILE"`
 
@@ -85,7 +85,7 @@ func settings(n *kong.Node) config.Settings {
 	return all
 }
 
-// world is what a command has besides its flags.
+// world holds a command's inputs and outputs besides its flags.
 type world struct {
 	context.Context // ends at the first SIGINT or SIGTERM
 
@@ -108,7 +108,7 @@ func (w *world) note(l *config.Logging, message string) {
 	fmt.Fprintln(w.err, message)
 }
 
-// vars are what help texts and defaults are filled with.
+// vars fill help texts and defaults.
 func vars() kong.Vars {
 	return kong.Vars{
 		"file_here": config.FileHere, "file_demo": config.FileDemo, "stages": "route, window, verify, index",
@@ -171,7 +171,7 @@ func execute(args []string, in io.Reader, stdout, stderr io.Writer) int {
 	return brimline.ExitCode(err)
 }
 
-// startDemo is what to do when the brokers do not answer and are those of a demo; empty where they are others.
+// startDemo is the remedy for brokers of a demo that do not answer; empty for other brokers.
 func (c *commands) startDemo(ctx *kong.Context) string {
 	if _, brokers := c.file.Value("brokers"); !brokers || !c.file.Demo {
 		return ""

@@ -29,7 +29,7 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		UpdateScripts:       *update,
 		Setup: func(env *testscript.Env) error {
-			env.Setenv("NOBODY", closed) // an address at which nobody answers
+			env.Setenv("NOBODY", closed) // an address at which no server answers
 			env.Setenv("HOME", env.WorkDir)
 			return nil
 		},
@@ -37,7 +37,7 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// closedPort is an address at which nobody answers.
+// closedPort is an address at which no server answers.
 func closedPort(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -54,7 +54,7 @@ func (o *output) Fd() uintptr {
 	return ^uintptr(0)
 }
 
-// failure is what to tell about a failed write; nil where all went well, or
+// failure is the error of a failed write; nil where all went well, or
 // where the reader had enough.
 func (o *output) failure() error {
 	o.mu.Lock()

@@ -70,13 +70,13 @@ type groupStatus struct {
 	Asked      *askedInstance    `json:"asked,omitempty"`       // the instance at --listen; nil with off
 }
 
-// askedInstance is what the instance at --listen says about itself.
+// askedInstance is the answer of the instance at --listen about itself.
 type askedInstance struct {
 	Listen   string           `json:"listen"`
 	Instance string           `json:"instance,omitempty"`
 	Stages   []askedStage     `json:"stages,omitempty"` // those that should run there
 	Notices  []httpapi.Notice `json:"notices,omitempty"`
-	// Verification is what PostgreSQL made of the instance's candidates.
+	// Verification counts PostgreSQL's answers to the instance's candidates.
 	Verification *httpapi.Verification `json:"verification,omitempty"`
 	Problem      string                `json:"problem,omitempty"` // why nothing of it is shown
 
@@ -184,7 +184,7 @@ func rate(before, now []partitionStatus, took time.Duration) {
 	}
 }
 
-// askInstance is what the instance at an address says about itself; nil where there is none to ask, with off. An answer
+// askInstance asks the instance at an address about itself; nil where there is none to ask, with off. An answer
 // of another group's instance is a Problem, as none is.
 func askInstance(ctx context.Context, listen, group string) *askedInstance {
 	if listen == "off" {

@@ -72,7 +72,7 @@ func (c *userCmd) Run(w *world) error {
 	return nil
 }
 
-// with is what one more transaction would do, nil where that was not asked.
+// with gives the figures after one more transaction; nil unless asked for.
 func (c *userCmd) with(u *views.User) ([]views.WithRow, error) {
 	if c.With == "" {
 		return nil, nil

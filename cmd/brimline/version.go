@@ -22,7 +22,7 @@ func (versionCmd) Run(w *world) error {
 // release is the version that the Makefile, the Dockerfile and goreleaser stamp: -ldflags '-X main.release=v0.1.0'.
 var release string
 
-// version is what was stamped, else what the Go tool recorded: `go install` knows the version of the module.
+// version is the stamped release, else the one that the Go tool recorded: `go install` knows the version of the module.
 func version() string {
 	if release != "" {
 		return release

@@ -56,7 +56,7 @@ func (a *App) settleAlertsFrom(ctx context.Context) (from brimline.Time, err err
 	return from, err
 }
 
-// alertsFromOf is what a group has by the records of its topic of rules; nil where it is new.
+// alertsFromOf reads the setting from the records of the group's topic of rules; nil for a new group.
 func alertsFromOf(newest map[string][]byte, topic string) (*brimline.Time, error) {
 	value, recorded := newest[processors.AlertsFromKey]
 	if !recorded {

@@ -48,7 +48,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// How often things are looked at that nobody announces.
+// How often the app looks at things that no event announces.
 const (
 	gateEvery   = time.Second
 	watchEvery  = 5 * time.Second
@@ -90,7 +90,8 @@ type App struct {
 	place      *place
 	kafka      kafka.Options
 	cluster    *kafka.Cluster
-	cache      *table.ReadCache // of all tables
+	cache      *table.ReadCache                       // of all tables
+	shared     map[processors.StageName]*table.Shared // tables of stages of this instance that its views read; set once
 	partitions partitionCounts
 	most       bounds
 	// sourcePartitions is the number of the source topic's when it was last looked at.

@@ -55,13 +55,16 @@ func (l *lines) String() string {
 	return l.b.String()
 }
 
-func newGround(t *testing.T) *ground {
+func newGround(t *testing.T) *ground { return newGroundIn(t, "") }
+
+// newGroundIn has a broker whose state outlives it, in dir.
+func newGroundIn(t *testing.T, dir string) *ground {
 	t.Helper()
-	broker, err := embedded.StartBroker(t.Context(), embedded.BrokerOptions{})
+	broker, err := embedded.StartBroker(t.Context(), embedded.BrokerOptions{Dir: dir})
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
+	dir = t.TempDir()
 	c := config.Default()
 	c.Brokers, c.Verify, c.Listen = broker.Addrs(), "off", "127.0.0.1:0"
 	c.Source, c.StateDir, c.Rules = "src.streaming.transactions", filepath.Join(
@@ -506,7 +509,7 @@ func TestStartsThatFail(t *testing.T) {
 	}
 }
 
-// closedPort is an address at which nobody answers.
+// closedPort is an address at which no server answers.
 func closedPort(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -69,7 +69,7 @@ func Backtest(ctx context.Context, c *config.Config, o BacktestOptions) (*backte
 	return backtest.Run(ctx, l, run)
 }
 
-// together is what must be read for both files.
+// together gives the span of rows that both files need.
 func together(now, old *rules.Set) (*brimline.RuleSet, error) {
 	set := &brimline.RuleSet{Scale: now.Scale, Columns: slices.Clone(now.Columns)}
 	if old == nil {

@@ -20,7 +20,7 @@ func (b bounds) of(o kafka.Options, topics ...string) int {
 	return most
 }
 
-// besideValue is what a record takes beside its value, at most: a key is an alert's id, or the beginning of what came.
+// besideValue is the most that a record takes beside its value: a key is an alert's id, or the beginning of what came.
 const besideValue = 8 << 10
 
 // outputs are the topics that a stage writes.

@@ -16,7 +16,7 @@ import (
 	"github.com/brimline/brimline/internal/kafka"
 )
 
-// CaptureOptions are what a capture is made from. Secrets must have been read.
+// CaptureOptions configure a capture. Secrets must have been read.
 type CaptureOptions struct {
 	Kafka       config.Kafka
 	Topics      config.Topics
@@ -30,7 +30,7 @@ type CaptureOptions struct {
 	// CheckInterval is how often the catalog is looked at; 0 is 10 s.
 	CheckInterval time.Duration
 	Log           *slog.Logger
-	// Streaming is called once, when the snapshot is done and changes are followed; nil tells nobody.
+	// Streaming is called once, when the snapshot is done and changes are followed; nil: no call.
 	Streaming func()
 }
 

@@ -16,7 +16,7 @@ import (
 	"github.com/brimline/brimline/processors"
 )
 
-// catalogWatch is what the looks at PostgreSQL's catalog have found while the stages run. A column that is no longer
+// catalogWatch holds the findings of looks at PostgreSQL's catalog while the stages run. A column that is no longer
 // what it was stops stage route: records would be read as what they are not. It goes on by itself when the column is
 // again what it was.
 type catalogWatch struct {

@@ -58,13 +58,13 @@ func (a *App) mayDescribe(ctx context.Context) error {
 // newestLooked is how many of the newest records of each partition of the source topic are looked at.
 const newestLooked = 20
 
-// examination is what the checks of `brimline doctor` have found, which are also those of a start.
+// examination holds the findings of the checks that `brimline doctor` and a start make.
 type examination struct {
 	findings []preflight.Finding
-	// catalog is what PostgreSQL says of the table; nil where it was not asked, or did not say.
+	// catalog describes the table; nil where PostgreSQL was not asked, or gave no answer.
 	catalog *preflight.Catalog
 	decided preflight.Decided
-	// recorded is what the group has written down; nil where it has not.
+	// recorded are the settings that the group has written down; nil where it has none.
 	recorded *codecs.GroupSettings
 	// waits is set where this instance must not read the stream before another has written down what its rows mean.
 	waits bool
@@ -115,7 +115,7 @@ func examine(
 func (e *examination) kafka(ctx context.Context, c *config.Config, set *rules.Set, cluster *kafka.Cluster) {
 	streams := Streams(c)
 	e.add(preflight.Kafka(ctx, cluster, preflight.KafkaOptions{
-		Streams: streams, Partitions: c.Partitions, Replication: c.Replication, History: set.Retention(),
+		Streams: streams, Partitions: c.Partitions, Replication: c.Replication, Retention: set.Retention(),
 	})...)
 	e.alertsShared(ctx, streams, cluster)
 	recorded, err := rulesTopic{cluster}.settings(ctx, streams.Rules)

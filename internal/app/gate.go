@@ -72,7 +72,8 @@ func (g *gate) Waits() bool {
 	return g.reason != nil && g.waits
 }
 
-// Disputed tells, while this instance judges, who of the group would judge by other rules; nil where that is nobody.
+// Disputed names the members of the group that would apply other rules while this instance applies its own; nil for
+// none.
 func (g *gate) Disputed() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -227,7 +227,7 @@ func newLetters(start time.Time, sums func() map[string]int64, log *slog.Logger)
 	return &letters{sums: sums, log: log, points: []lettersPoint{{at: start}}}
 }
 
-// notice is what an operator should know of; nil where there were none.
+// notice tells operators about dead letters; nil where there were none.
 func (l *letters) notice(now time.Time) *httpapi.Notice {
 	l.mu.Lock()
 	before := l.points[0]

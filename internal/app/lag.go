@@ -43,7 +43,7 @@ func Lags(ctx context.Context, c LagCluster, s processors.Streams) ([]StageLag, 
 		}
 		for i := range lags {
 			if lags[i].Topic == s.Again {
-				lags[i].Lost = 0 // where all has aged away, only the last transaction's marker was not read
+				lags[i].Lost = 0 // where all has aged away, only the last transaction's control record was not read
 			}
 		}
 		all = append(all, StageLag{stage.Name, stage.Group, lags})
@@ -81,7 +81,7 @@ func AwaitCaughtUp(ctx context.Context, c LagCluster, s processors.Streams, ever
 	}
 }
 
-// ends are the ends of all inputs, and whether nobody has anything left to read.
+// ends are the ends of all inputs, and whether every stage has read all of its input.
 func ends(all []StageLag) (ends []int64, none bool) {
 	none = len(all) > 0
 	for _, s := range all {

@@ -15,7 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Options are what an App is made from.
+// Options configure an App.
 type Options struct {
 	// Config must have been validated, with its secrets read.
 	Config config.Config
@@ -88,8 +88,8 @@ func LedgerOptions(c *config.Config, rules *brimline.RuleSet) ledger.Options {
 	}
 }
 
-// fingerprint is what members of a consumer group show each other: that of their rules in 8 bytes, and the version of
-// the flow, which those of version 1 do not write.
+// fingerprint is shown by the members of a consumer group to each other: that of their rules in 8 bytes, and the
+// version of the flow, which those of version 1 do not write.
 func fingerprint(set *brimline.RuleSet) []byte {
 	return append(binary.BigEndian.AppendUint64(nil, set.Fingerprint()), processors.FlowVersion)
 }

@@ -18,7 +18,7 @@ import (
 // maxPlaces bounds how many processes of one group share a state directory.
 const maxPlaces = 256
 
-// place is what this process has to itself below the state directory:
+// place is the part of the state directory that this process alone uses:
 // <state-dir>/<group>/<n> without a configured instance name, else
 // <state-dir>/<group>/<instance>. It is held by a lock that ends with the
 // process, so that a process started again comes back to the same place, and

@@ -333,7 +333,7 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// Fate is what has become of one alert.
+// Fate says whether one alert is still true.
 type Fate struct {
 	Alert   *brimline.Alert
 	Verdict prove.Verdict

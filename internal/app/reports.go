@@ -184,7 +184,7 @@ func proofStatus(p *codecs.ProofReport) *httpapi.Proof {
 // lateProofs is how many times of a proof may pass without a result before that is a warning.
 const lateProofs = 3
 
-// proofNotices are what an operator should know of.
+// proofNotices tell operators about the newest comparison.
 func (a *App) proofNotices(now time.Time) (all []httpapi.Notice) {
 	p := a.reports.newest()
 	if p != nil && p.Missing+p.False > 0 {

@@ -3,17 +3,23 @@ package app
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/internal/failpoint"
 	"github.com/brimline/brimline/internal/feed"
 	"github.com/brimline/brimline/internal/httpapi"
+	"github.com/brimline/brimline/internal/table"
 	"github.com/brimline/brimline/processors"
 	"github.com/brimline/brimline/views"
+	"github.com/lovoo/goka"
 )
 
-// serving is what answers questions: HTTP, and under it views of the two
+// serving answers questions: HTTP, and under it views of the two
 // tables. HTTP is up from the start, so that /readyz can tell what an instance
 // waits for; the views come when their tables are there.
 type serving struct {
@@ -75,9 +81,13 @@ func (a *App) openViews(ctx context.Context) {
 	if s == nil {
 		return
 	}
-	config := func() (views.Config, error) {
+	a.shareTables()
+	config := func(stage processors.StageName) (views.Config, error) {
 		c, err := ViewConfig(a.kafka, a.streams.Group)
 		c.Dir, c.Rules, c.Log = a.place.Dir, &a.rules.RuleSet, a.log
+		if shared := a.shared[stage]; shared != nil {
+			c.Kept = shared
+		}
 		return c, err
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -91,7 +101,7 @@ func (a *App) openViews(ctx context.Context) {
 		s.running.Go(func() { part.run(ctx) })
 	}
 	follow("windows-view", func(ctx context.Context, tell func(httpapi.State)) error {
-		c, err := config()
+		c, err := config(processors.Window)
 		if err != nil {
 			return err
 		}
@@ -103,7 +113,7 @@ func (a *App) openViews(ctx context.Context) {
 		return followView(ctx, v, tell)
 	})
 	follow("alerts-view", func(ctx context.Context, tell func(httpapi.State)) error {
-		c, err := config()
+		c, err := config(processors.Index)
 		if err != nil {
 			return err
 		}
@@ -122,7 +132,39 @@ func (a *App) openViews(ctx context.Context) {
 	})
 }
 
-// view is what both views have in common.
+// stageFirst is how long the views leave partitions to the stages of their instance at the start, which come to have
+// them when they have joined their group.
+const stageFirst = 2 * time.Second
+
+// shareTables has the tables of stages that run here read by the views as well: each partition once.
+func (a *App) shareTables() {
+	a.shared = map[processors.StageName]*table.Shared{}
+	log := table.Remembering(a.cluster)
+	share := func(stage processors.StageName, name string, keep goka.UpdateCallback, keepIs string) {
+		if !a.config.Runs(stage) {
+			return
+		}
+		local := table.NewLocal(table.LocalOptions{
+			Dir: a.stateDir(stage), Log: log, Cache: a.cache, Logger: a.log.With("stage", stage),
+		})
+		a.shared[stage] = table.NewShared(table.SharedOptions{
+			Open: local.Build, Keep: keep, KeepIs: keepIs, Wait: stageFirst,
+		})
+		// Versions before had a copy of their own for the views.
+		if err := os.RemoveAll(filepath.Join(a.place.Dir, "views", name)); err != nil {
+			a.log.Warn("cannot delete the views' local copy of an earlier version", "table", name, "error", err)
+		}
+	}
+	share(processors.Window, a.streams.WindowTable, processors.KeepNewer, failpoint.KeepNewer)
+	share(processors.Index, a.streams.IndexTable, processors.KeepAlerts, failpoint.KeepAlerts)
+}
+
+// stateDir is where a stage of this instance keeps its table.
+func (a *App) stateDir(stage processors.StageName) string {
+	return filepath.Join(a.place.Dir, string(stage))
+}
+
+// view has the methods that both views share.
 type view interface {
 	Run(context.Context) error
 	WaitRecovered(context.Context) error

@@ -82,7 +82,7 @@ func (e *examination) inherit(s, recorded *codecs.GroupSettings) {
 	}
 }
 
-// differences are what another instance of the group must not say otherwise, in words.
+// differences lists, in words, the settings in which instances of a group must not differ.
 func differences(before, after *codecs.GroupSettings) (all []string) {
 	differ := func(setting string, was, is any) {
 		if w, i := fmt.Sprint(was), fmt.Sprint(is); w != i {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -63,7 +62,7 @@ func (a *App) windowStage() *gokaStage {
 			kept := table.New(table.Options{
 				Open: local.Build,
 				Keep: processors.KeepNewer, KeepIs: failpoint.KeepNewer,
-				Watch: window.Watch(markers, states),
+				Watch: window.Watch(markers, states), Shared: a.shared[processors.Window],
 			})
 			return g, append(kept.Processor(), goka.WithProducerBuilder(table.Redirected(
 				a.writing(processors.Window).ProducerBuilder(), a.streams.WindowSegments, a.streams.WindowTable)))
@@ -83,7 +82,7 @@ func (a *App) indexStage() *gokaStage {
 		define: func(local *table.Local) (*goka.GroupGraph, []goka.ProcessorOption) {
 			kept := table.New(table.Options{
 				Open: local.Build,
-				Keep: processors.KeepAlerts, KeepIs: failpoint.KeepAlerts,
+				Keep: processors.KeepAlerts, KeepIs: failpoint.KeepAlerts, Shared: a.shared[processors.Index],
 			})
 			g := index.Graph(index.Config{Streams: a.streams, Table: kept, PerUser: a.config.AlertsPerUser,
 				MostBytes: a.mostValue(processors.Index), Metrics: a.stageMetrics.index})
@@ -96,7 +95,7 @@ func (a *App) indexStage() *gokaStage {
 func (a *App) attempt(s *gokaStage) attempt {
 	return func(ctx context.Context, tell func(httpapi.State)) error {
 		local := table.NewLocal(table.LocalOptions{
-			Dir: filepath.Join(a.place.Dir, string(s.name)), Log: a.cluster, Cache: a.cache, Logger: a.log.With("stage", s.name),
+			Dir: a.stateDir(s.name), Log: a.cluster, Cache: a.cache, Logger: a.log.With("stage", s.name),
 		})
 		s.visits = &visits{}
 		graph, options := s.define(local)
@@ -143,7 +142,7 @@ func observe(ctx context.Context, states *goka.StateChangeObserver, hasTable boo
 	}
 }
 
-// gokaOptions are what all goka stages have in common: everything that goka
+// gokaOptions are common to all goka stages: everything that goka
 // would otherwise choose itself, in a way that costs correctness or surprises.
 func (a *App) gokaOptions(s *gokaStage) []goka.ProcessorOption {
 	return []goka.ProcessorOption{

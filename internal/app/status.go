@@ -60,7 +60,7 @@ func (g *gokaPartitions) of(ctx context.Context, p *httpapi.PartitionStatus) boo
 	return true
 }
 
-// memberPartitions is what the brokers last said about our membership.
+// memberPartitions are the partitions that the brokers last assigned to us.
 type memberPartitions struct {
 	mu       sync.Mutex
 	assigned map[string][]int32
@@ -197,7 +197,7 @@ func (a *App) closed() error {
 	return a.gate.Closed()
 }
 
-// disputed is who applies other rules while the stages run; nil where that is nobody.
+// disputed names the members that apply other rules while the stages run; nil for none.
 func (a *App) disputed() error {
 	if a.gate == nil {
 		return nil

@@ -20,7 +20,7 @@ const (
 	calmAfter   = 30 * time.Second
 )
 
-// PartStatus is what a supervised part is doing.
+// PartStatus is the state of a supervised part.
 type PartStatus struct {
 	Name     string
 	State    httpapi.State
@@ -116,7 +116,7 @@ func (s *supervised) set(state httpapi.State) {
 	}
 }
 
-// Status is what the part does now.
+// Status is the part's present state.
 func (s *supervised) Status() PartStatus {
 	s.mu.Lock()
 	defer s.mu.Unlock()

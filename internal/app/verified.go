@@ -46,7 +46,7 @@ func newVerified(start time.Time, tally func() verify.Tally, dismissed string, l
 	return &verified{tally: tally, dismissed: dismissed, log: log, points: []verifiedPoint{{at: start, behind: true}}}
 }
 
-// now is what a look at a time sees; lag is that of the group, -1 when it is not known.
+// now gives the sums at a time; lag is that of the group, -1 when it is not known.
 func (j *verified) now(at time.Time, lag int64) verifiedPoint {
 	last := j.points[len(j.points)-1]
 	t := j.tally()
@@ -95,7 +95,7 @@ func (j *verified) look(at time.Time, lag int64) {
 	}
 }
 
-// status is what is known at a time.
+// status gives the sums at a time, since the start and of the last hour.
 func (j *verified) status(at time.Time, lag int64) *httpapi.Verification {
 	j.mu.Lock()
 	defer j.mu.Unlock()

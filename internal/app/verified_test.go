@@ -42,7 +42,7 @@ func (w *verifiedWorld) minute(edges, notAbove, alreadyAbove int64) {
 	w.j.look(w.now, w.lag)
 }
 
-// notice is what is to be said; figures are empty where that is nothing.
+// notice expects a notice of these figures; empty for no notice.
 func (w *verifiedWorld) notice(t *testing.T, level httpapi.Level, figures string) {
 	t.Helper()
 	n := w.j.status(w.now, w.lag).Notice("g-dismissed")

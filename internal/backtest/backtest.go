@@ -40,7 +40,7 @@ type Alert struct {
 // ID is the alert's id.
 func (a *Alert) ID() string { return brimline.AlertID(a.User, a.Rule.ID, a.Time) }
 
-// Report is what a backtest found.
+// Report is the result of a backtest.
 type Report struct {
 	From, To    brimline.Time
 	Oldest      brimline.Time // of the rows that were read, those before From included; MaxTime where there are none
@@ -50,7 +50,7 @@ type Report struct {
 	Rules       []*RuleReport // of Options.Rules, then those that only Options.Against has
 }
 
-// RuleReport is what one rule would have done.
+// RuleReport counts the alerts that one rule would have sent.
 type RuleReport struct {
 	Rule *brimline.Rule // nil where only the other file has it
 	Old  *brimline.Rule // nil where the other file does not have it, or there is none

@@ -82,7 +82,7 @@ func draw(t testing.TB, r *rand.Rand, rows, users int) []testkit.Row {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return testkit.History{
+	return testkit.Shape{
 		Rows: rows, Users: users, Start: begin, Span: 21 * 24 * time.Hour, Grain: time.Hour, MaxAmount: 10000, Heavy: 0.4,
 	}.Draw(r)
 }

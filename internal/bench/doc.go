@@ -1,7 +1,7 @@
 // Package bench measures the whole program, as a process of its own on a real broker and a real PostgreSQL, and
 // judges every run by PostgreSQL's own window query. `make bench-stack` runs it; docs/benchmarks has results.
 //
-//   - BenchmarkCatchUp works through a history that is there at the start.
+//   - BenchmarkCatchUp works through rows that are there at the start.
 //   - BenchmarkDeletes does so where a tenth of the rows were deleted, with and without asking again about edges that
 //     PostgreSQL refuses.
 //   - BenchmarkLatency sends rows at a fixed rate and takes the time until a reader of committed alerts has them.

@@ -10,7 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// look is what the catalog says of the table and its publication at one moment.
+// look describes the table and its publication as the catalog has them at one moment.
 type look struct {
 	oid         uint32 // 0: no relation has the name
 	kind        string // relkind

@@ -49,13 +49,13 @@ func (s *shelf) set(f func(*shelf)) {
 const whole = `BEGIN; ALTER PUBLICATION "%s" DROP TABLE "streaming"."transactions"; ` +
 	`ALTER PUBLICATION "%[1]s" ADD TABLE "streaming"."transactions"; COMMIT`
 
-// exchanges are what may be done to a table or its publication that keeps rows
+// exchanges are the changes to a table or its publication that keep rows
 // from the stream. The table holds row 1 beforehand.
 var exchanges = []struct {
 	name string
 	// setup is done before the capture starts, instead of simpleTable; publication is then made by it, too.
 	setup string
-	// done is what happens, statement by statement.
+	// done are the statements, one by one.
 	done []string
 	// kind of the error while the capture runs.
 	kind string

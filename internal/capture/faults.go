@@ -193,7 +193,7 @@ func without(names, others []string) (missing []string) {
 	return missing
 }
 
-// again is what every error about a table that was exchanged ends in.
+// again ends every error about a table that was exchanged.
 const again = "start the capture again: it takes a new snapshot by itself, which brings the rows that are missing"
 
 // changed says what has happened to the table or the publication since base in

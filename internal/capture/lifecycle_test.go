@@ -14,7 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// row is what the lifecycle tests look at in a record.
+// row has the parts of a record that the lifecycle tests look at.
 type row struct {
 	Op     string
 	After  *struct{ ID, N int64 }

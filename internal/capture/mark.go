@@ -24,7 +24,7 @@ type Memory interface {
 	Store(ctx context.Context, value []byte) error
 }
 
-// mark is what the topic holds, or is to hold when the snapshot that is owed has been taken.
+// mark describes what the topic holds, or will hold once the pending snapshot is taken.
 type mark struct {
 	TopicID     string          `json:"topic_id,omitempty"`
 	Table       uint32          `json:"table"`

@@ -94,7 +94,7 @@ type change struct {
 	full   bool // before is the whole row, not only its identity
 }
 
-// withoutRow is what a change takes away: itself for a delete or a truncate, the
+// withoutRow gives the change that takes a row away: itself for a delete or a truncate, the
 // row's old key for an update of it, and nothing for any other.
 func (r *relation) withoutRow(ch change) change {
 	switch {

@@ -98,7 +98,7 @@ func (c *Capture) stayConnected(ctx context.Context, conn *pgx.Conn) error {
 	return c.failure(c.where(), err)
 }
 
-// fault is what a start says of a table or publication that it refuses.
+// fault is the error of a start that refuses a table or publication.
 func (c *Capture) fault(ctx context.Context, err error) error {
 	if _, ok := errors.AsType[*outage](err); ok || c.mark == nil {
 		return err

@@ -60,7 +60,7 @@ type Kafka struct {
 	SessionTimeout time.Duration `help:"How long the partitions of a silent instance stay with it." default:"10s" env:"BRIMLINE_SESSION_TIMEOUT"`
 }
 
-// Names are what things are called in Kafka.
+// Names are the names of the group and its topics in Kafka.
 type Names struct {
 	GroupName
 	SourceTopic
@@ -86,7 +86,7 @@ type AlertsTopic struct {
 	Alerts string `help:"Topic of alerts." default:"alerts" env:"BRIMLINE_ALERTS"`
 }
 
-// Topics is what topics are created with; topics that exist are checked, never changed.
+// Topics are the settings of created topics; topics that exist are checked, never changed.
 type Topics struct {
 	// Partitions of our topics. 0 takes the number of the source topic.
 	Partitions int `help:"Partitions of topics that are created; 0: as many as the source topic." default:"0" env:"BRIMLINE_PARTITIONS"`
@@ -149,8 +149,8 @@ type Records struct {
 	MaxRecordBytes int `help:"Larger change records become dead letters." default:"1048576" env:"BRIMLINE_MAX_RECORD_BYTES"`
 }
 
-// Feeding is what feeds the source topic, for the checks. What is named is this stream's own: what is wrong with it
-// ends a start. Other slots and publications of the database are only told about.
+// Feeding names the program that feeds the source topic, for the checks. A named connector or slot is this stream's
+// own: a fault of it ends a start. Other slots and publications of the database are only told about.
 type Feeding struct {
 	// Slot and Publication through which the change stream is read; taken from the connector where ConnectURL tells.
 	Slot        string `help:"Replication slot that feeds the source topic; others are other people's." env:"BRIMLINE_SLOT" placeholder:"NAME"`
@@ -159,7 +159,7 @@ type Feeding struct {
 	ConnectURL Secret `name:"connect-url" help:"REST interface of Kafka Connect, http://connect:8083, to ask how the connector is set." env:"BRIMLINE_CONNECT_URL" placeholder:"URL"`
 }
 
-// Judging is what raises an alert, and who confirms it.
+// Judging decides which rules raise alerts, and who confirms them.
 type Judging struct {
 	// Rules is the rules file; see `brimline rules check`.
 	Rules string `help:"Rules file." default:"rules.yaml" env:"BRIMLINE_RULES"`
@@ -188,7 +188,7 @@ type Database struct {
 	DatabaseURLFile string `name:"database-url-file" help:"File with the database URL." env:"BRIMLINE_DATABASE_URL_FILE" placeholder:"FILE"`
 }
 
-// State is what an instance keeps on its own disk. All of it can be lost: it
+// State is the data that an instance keeps on its own disk. All of it can be lost: it
 // is read again from Kafka.
 type State struct {
 	StateDir string `help:"Directory for local state." default:".brimline/state" env:"BRIMLINE_STATE_DIR"`
@@ -215,7 +215,7 @@ type Running struct {
 	KeepEdges time.Duration `help:"How long it is remembered which edges were announced." default:"90d" env:"BRIMLINE_KEEP_EDGES"`
 	// AlertsPerUser is how many of a user's newest alerts the index keeps.
 	AlertsPerUser int `help:"Alerts of one user that the index keeps." default:"100" env:"BRIMLINE_ALERTS_PER_USER"`
-	// Memory is what this process keeps itself to. Caches take their shares of it, and the garbage collector
+	// Memory is the limit that this process keeps to. Caches take their shares of it, and the garbage collector
 	// works as hard as it takes to stay below. GOMEMLIMIT and GOGC, where set, say otherwise to the collector.
 	Memory Bytes `help:"Memory to stay within; more of it makes a catch-up faster." default:"256MiB" env:"BRIMLINE_MEMORY"`
 	// CatalogEvery is how often PostgreSQL's catalog is looked at: a watched column of another type stops stage route.

@@ -39,7 +39,7 @@ type File struct {
 	values map[string]string // by flag name
 }
 
-// Value is what the file says of a setting, by the name of its flag.
+// Value is the file's value of a setting, by the name of its flag.
 func (f *File) Value(flag string) (string, bool) {
 	if f == nil {
 		return "", false

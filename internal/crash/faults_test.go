@@ -10,7 +10,7 @@ import (
 	"github.com/brimline/brimline/internal/failpoint"
 )
 
-// fault is what one kind of round does while the load runs.
+// fault is the failure that one kind of round causes while the load runs.
 type fault struct {
 	name       string
 	brokers    int // 0 is one

@@ -26,7 +26,7 @@ type instance struct {
 	stopped bool
 	lives   int
 	killed  bool     // the running life was killed by us
-	odd     []string // ends that nobody asked for
+	odd     []string // ends that the round did not cause
 	crashed chan struct{}
 	done    chan struct{}
 }
@@ -99,7 +99,7 @@ func (i *instance) live(done chan struct{}) {
 	}
 }
 
-// output is what the running life has printed.
+// output is the text that the running life has printed.
 func (i *instance) output() (string, error) {
 	i.mu.Lock()
 	life := i.lives - 1

@@ -21,9 +21,9 @@ import (
 	"github.com/brimline/brimline/processors"
 )
 
-// history draws the table: ties, zeros, negative amounts, one heavy user.
-func history(rows int) testkit.History {
-	return testkit.History{
+// shape describes the table's rows: ties, zeros, negative amounts, one heavy user.
+func shape(rows int) testkit.Shape {
+	return testkit.Shape{
 		Rows: rows, Users: max(10, rows/50), Start: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
 		Span: 28 * 24 * time.Hour, Grain: time.Minute, MaxAmount: 100_00, Heavy: 0.03,
 	}
@@ -183,7 +183,7 @@ var asSnapshot = regexp.MustCompile(`"op":"[cu]"`)
 
 // makeAnew deletes the source topic in the middle of the load and makes it anew, as whoever has lost the connector's
 // slot does. Its first records are a snapshot of all that was there. What was sent before is handled first, if it
-// must be: a deletion that nobody has read is in no snapshot.
+// must be: a deletion that was not read is in no snapshot.
 func makeAnew(r *round) {
 	r.while(r.between(4*time.Second, 12*time.Second))
 	left, goOn := make(chan []testkit.Event), make(chan []testkit.Event)
@@ -279,7 +279,7 @@ func (r *round) openConnector(rows []testkit.Row, partitions int) {
 	table.Insert(r, rows[half:])
 }
 
-// produce writes the events, over about the given time until somebody is in a hurry.
+// produce writes the events, over about the given time, or at once when the round hurries.
 func (r *round) produce(ctx context.Context, over time.Duration) error {
 	client, err := kgo.NewClient(kgo.SeedBrokers(r.g.Brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	if err != nil {

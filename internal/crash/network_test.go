@@ -16,7 +16,7 @@ func (r *round) network(w testkit.Weather) {
 	}
 }
 
-// networkFaults are what a network does between instances, brokers and PostgreSQL. By name each meets three brokers;
+// networkFaults are faults of the network between instances, brokers and PostgreSQL. By name each meets three brokers;
 // `network` is one of them, drawn anew for each round, on one.
 func networkFaults() []fault {
 	list := []fault{

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// line is what the report says of a round.
+// line is the report's line of a round.
 type line struct {
 	fault    string
 	seed     uint64

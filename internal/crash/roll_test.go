@@ -20,8 +20,8 @@ import (
 	"github.com/brimline/brimline/processors"
 )
 
-// roll is a change of rules in the middle of a round. When exactly a user meets the new rules nobody outside can see,
-// but it lies between two states of the changes stream.
+// roll is a change of rules in the middle of a round. When exactly a user meets the new rules cannot be seen from
+// outside, but it lies between two states of the changes stream.
 type roll struct {
 	from, to *rules.Set
 	handled  map[int32]int64 // offsets of the changes stream below which the old rules have judged for certain,
@@ -98,7 +98,8 @@ func rollRules(r *round) {
 	<-watched
 }
 
-// awaitGate waits until an instance with other rules has come up beside the others and waits, or, what must not be, works.
+// awaitGate waits until an instance with other rules has come up beside the others and waits, or, what must not be,
+// works.
 func (r *round) awaitGate(ctx context.Context, c *kafka.Cluster, i *instance, set *rules.Set) {
 	r.Helper()
 	ours := fmt.Sprintf("%016x%02x", set.Fingerprint(), processors.FlowVersion)
@@ -202,14 +203,15 @@ func (r *round) judgeRoll(alerts []*brimline.Alert, all testkit.Table) (wrong []
 	return append(wrong, r.roll.mixed...)
 }
 
-// verdict is what decides whether an edge of a rule must be alerted.
+// verdict decides whether an edge of a rule must be alerted.
 type verdict struct {
 	old, new    bool                       // the sets that have the rule
 	early, late map[string]testkit.Verdict // edges that the old rules have seen for certain, and that they can have seen
 	unkept      func(id string) bool       // whether the edge may lie below the history that the old rules kept
 }
 
-// judge gives the edges that there should be alerts for: those that must be, and of those that may be the ones that are.
+// judge gives the edges that there should be alerts for: those that must be, and of those that may be the ones that
+// are.
 func (v *verdict) judge(edges map[string]testkit.Verdict, alerts []*brimline.Alert) (want map[string]testkit.Verdict, must, may int) {
 	want = map[string]testkit.Verdict{}
 	raised := map[string]bool{}

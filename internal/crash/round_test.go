@@ -98,7 +98,7 @@ func newRound(t *testing.T, f fault, seed uint64, rowCount int) *round {
 	})
 	r.Cleanup(r.drop)
 	r.rowCount = rowCount
-	rows := history(rowCount).Draw(r.r)
+	rows := shape(rowCount).Draw(r.r)
 	partitions := 4 + r.r.IntN(5)
 	if f.debezium {
 		r.openConnector(rows, partitions)
@@ -205,7 +205,7 @@ func (r *round) catchUp() error {
 	return err
 }
 
-// atRest waits until nobody has anything left to read, twice in a row with nothing written in between.
+// atRest waits until every stage has read its whole input, twice in a row with nothing written in between.
 func (r *round) atRest(ctx context.Context) error {
 	c, err := kafka.Dial(ctx, kafka.Options{Brokers: r.g.Brokers}, kafka.Lasting)
 	if err != nil {

@@ -41,7 +41,7 @@ type ground struct {
 	proxies []*testkit.Proxy // before each broker, for instances that are to meet the network
 }
 
-// kind is what stacks differ in.
+// kind has the properties in which stacks differ.
 type kind struct {
 	brokers int
 	old     bool // transactions as before Kafka 4

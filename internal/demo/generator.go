@@ -76,7 +76,7 @@ func shops() []shop {
 	}
 }
 
-// everyday is an ordinary payment, or once in eighty times somebody's pay.
+// everyday is an ordinary payment, or once in eighty times a salary.
 func (g *Generator) everyday(at time.Time) Row {
 	r := Row{User: g.anyone(), Time: at}
 	if g.rand.IntN(80) == 0 {
@@ -114,7 +114,7 @@ func (g *Generator) travel(from time.Time, apart time.Duration) []Row {
 	return g.spread(rows, from, apart)
 }
 
-// testing is what a stolen card sees: many tiny payments in little time.
+// testing is the pattern of a stolen card: many tiny payments in little time.
 func (g *Generator) testing(from time.Time, apart time.Duration) []Row {
 	user := g.anyone()
 	var rows []Row
@@ -153,7 +153,7 @@ func story(now time.Time) []Row {
 	return rows
 }
 
-// Backlog is what the table holds before the demo begins: n rows of the ten
+// Backlog fills the table before the demo begins: n rows of the ten
 // days before now in time order, a few journeys and StoryUser's week among them.
 func (g *Generator) Backlog(now time.Time, n int) []Row {
 	const span = 10 * 24 * time.Hour

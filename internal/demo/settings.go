@@ -12,7 +12,7 @@ import (
 	"github.com/brimline/brimline/internal/config"
 )
 
-// rulesText is what a demo without a rules file begins with.
+// rulesText is the rules file of a demo that has none.
 const rulesText = `# The demo's rules; change them and start it again. See docs/rules.md.
 rules:
   - id: weekly-spend

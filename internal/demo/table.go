@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// schema is what deploy/stack/sql/schema.sql makes, less the roles. Safe to run again.
+// schema is that of deploy/stack/sql/schema.sql, without the roles. Safe to run again.
 const schema = `
 CREATE SCHEMA IF NOT EXISTS streaming;
 CREATE TABLE IF NOT EXISTS streaming.transactions (

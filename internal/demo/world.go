@@ -25,7 +25,7 @@ import (
 	"github.com/brimline/brimline/internal/kafka"
 )
 
-// Options are what a demo is made from.
+// Options configure a demo.
 type Options struct {
 	Dir          string        // everything is below it
 	Rate         int           // transactions a second; 0 makes none after the backlog
@@ -226,7 +226,7 @@ func free(addr string) string {
 	return net.JoinHostPort(host, "0")
 }
 
-// remove deletes the last demo's state. The rules stay: somebody may have written them.
+// remove deletes the last demo's state. The rules stay: a person may have written them.
 func (w *world) remove() error {
 	postgres := filepath.Join(w.Dir, "postgres")
 	if _, err := os.Stat(postgres); err == nil {

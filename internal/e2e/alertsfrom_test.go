@@ -60,7 +60,7 @@ func TestAlertsFrom(t *testing.T) {
 	r := testkit.Rand(seed)
 	j := newJob(t, parts(t), 3, "lateness: 12h\nrules: [{id: r, window: 2d, limit: 900}, {id: n, window: 1d, limit: 6, "+
 		"measure: count}]")
-	rows := testkit.History{
+	rows := testkit.Shape{
 		Rows: 600, Users: 9, Start: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
 		Span: 40 * 24 * time.Hour, Grain: time.Hour, MaxAmount: 30000, Heavy: 0.2,
 	}.Draw(r)

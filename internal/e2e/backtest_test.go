@@ -36,7 +36,7 @@ func TestBacktestIsLive(t *testing.T) {
 	t.Parallel()
 	r := testkit.Rand(testkit.Seed(t))
 	j := newJob(t, parts(t), 3, drawRules(r, 5000))
-	rows := testkit.History{
+	rows := testkit.Shape{
 		Rows: 1500, Users: 9, Start: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
 		Span: 21 * 24 * time.Hour, Grain: time.Hour, MaxAmount: 10000, Heavy: 0.2,
 	}.Draw(r)

@@ -21,11 +21,11 @@ func TestTableFollowsUpdatesAndDeletes(t *testing.T) {
 	partitions := 1 + r.IntN(8)
 	// Kept long enough that no row falls out of the history before it is changed.
 	j := newJob(t, parts(t), partitions, strings.Replace(drawRules(r, 5000), "lateness:", "lateness: 60d #", 1))
-	history := testkit.History{
+	shape := testkit.Shape{
 		Rows: 1500, Users: 20, Start: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
 		Span: 21 * 24 * time.Hour, Grain: time.Hour, MaxAmount: 10000,
 	}
-	events, ids := j.liveThrough(t, r, history.Draw(r), history.Users)
+	events, ids := j.liveThrough(t, r, shape.Draw(r), shape.Users)
 	j.Produce(t, j.names.Source, testkit.Spread(r, events, ids, partitions, -1))
 	p := j.start(t, 0)
 	j.waitHandled(t, int64(len(events)/2))
@@ -82,7 +82,7 @@ func (j *job) compareTotals(t *testing.T) {
 	j.CompareTotals(t, j.names, j.rules, j.table)
 }
 
-// TestTruncateEmptiesEveryWindow: after a TRUNCATE nobody has rows, and later rows count from nothing.
+// TestTruncateEmptiesEveryWindow: after a TRUNCATE no user has rows, and later rows count from nothing.
 func TestTruncateEmptiesEveryWindow(t *testing.T) {
 	t.Parallel()
 	j := newJob(t, parts(t), 2, "rules: [{id: r, window: 7d, limit: 100}]")

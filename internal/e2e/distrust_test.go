@@ -55,8 +55,8 @@ const (
 	byNothing
 )
 
-// losses are what a stream may lose, and the alert that it costs. Most of them make an edge, too, that PostgreSQL
-// refuses.
+// losses are the changes that a stream may lose, and the alert that each costs. Most of them make an edge, too, that
+// PostgreSQL refuses.
 var losses = []struct {
 	name string
 	want string
@@ -220,8 +220,9 @@ func TestWhatTheStreamLostIsRepairedByItself(t *testing.T) {
 	}
 }
 
-// TestARunWithNothingNewAsks: a run was killed between the row that a lost deletion hides from the window and the question
-// about its user. The next one finds nothing new in the stream, and ends when PostgreSQL was asked nonetheless.
+// TestARunWithNothingNewAsks: a run was killed between the row that a lost deletion hides from the window and the
+// question about its user. The next one finds nothing new in the stream, and ends when PostgreSQL was asked
+// nonetheless.
 func TestARunWithNothingNewAsks(t *testing.T) {
 	t.Parallel()
 	m := &misled{job: newJob(t, parts(t), 1, "rules: [{id: week, window: 7d, limit: 3000}]"), t: t,
@@ -244,14 +245,14 @@ func TestARunWithNothingNewAsks(t *testing.T) {
 	m.expect(t, "asked by the next", "week 3200.00", "week 3500.00")
 }
 
-// TestACatchUpDistrustsNobody: a tenth of the rows are deleted long after they were written. While the group catches up
-// PostgreSQL dismisses their edges. The deletions explain that, and come before it is asked again. All rows are retained:
-// what the deletion of a row below the history makes an edge is not looked for.
+// TestACatchUpDistrustsNobody: a tenth of the rows are deleted long after they were written. While the group catches
+// up PostgreSQL dismisses their edges. The deletions explain that, and come before it is asked again. All rows are
+// retained: what the deletion of a row below the history makes an edge is not looked for.
 func TestACatchUpDistrustsNobody(t *testing.T) {
 	t.Parallel()
 	r := testkit.Rand(testkit.Seed(t))
 	j := newJob(t, parts(t), 4, "lateness: 30d\nrules: [{id: week, window: 7d, limit: 300, measure: sum_abs}]")
-	rows := testkit.History{
+	rows := testkit.Shape{
 		Rows: 4000, Users: 150, Start: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), Span: 28 * 24 * time.Hour,
 		Grain: time.Minute, MaxAmount: 10000,
 	}.Draw(r)

@@ -28,7 +28,7 @@ func TestLiveAlertsAreExactlyTheEdges(t *testing.T) {
 	a, b := j.start(t, 1), j.start(t, 2)
 	waitOutput(t, a, "stage window: partitions")
 
-	rows := testkit.History{
+	rows := testkit.Shape{
 		Rows: 3000, Users: 60, Start: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
 		Span: 60 * 24 * time.Hour, Grain: time.Minute, MaxAmount: 10000, Heavy: 0.05,
 	}.Draw(r)

@@ -87,11 +87,11 @@ func TestRowsInSeveralPartitions(t *testing.T) {
 	r := testkit.Rand(testkit.Seed(t))
 	const partitions = 3
 	j := newJob(t, parts(t), partitions, "lateness: 60d\nrules: [{id: r, window: 7d, limit: 300}]")
-	history := testkit.History{
+	shape := testkit.Shape{
 		Rows: 300, Users: 10, Start: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
 		Span: 21 * 24 * time.Hour, Grain: time.Hour, MaxAmount: 10000,
 	}
-	events, _ := j.liveThrough(t, r, history.Draw(r), history.Users)
+	events, _ := j.liveThrough(t, r, shape.Draw(r), shape.Users)
 	begin := time.Date(2026, 2, 1, 0, 0, 0, 0, time.UTC)
 	var written []testkit.Event
 	for i := range events {

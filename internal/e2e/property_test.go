@@ -34,7 +34,7 @@ func TestAlertsAreExactlyTheEdges(t *testing.T) {
 			r := testkit.Rand(seed)
 			partitions := 1 + r.IntN(8)
 			j := newJob(t, parts(t), partitions, drawRules(r, 5000))
-			rows := testkit.History{
+			rows := testkit.Shape{
 				Rows: 200 + r.IntN(800), Users: 1 + r.IntN(15), Start: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
 				Span: 21 * 24 * time.Hour, Grain: time.Hour, MaxAmount: 10000, Heavy: 0.2,
 			}.Draw(r)

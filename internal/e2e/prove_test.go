@@ -22,7 +22,7 @@ import (
 	"github.com/brimline/brimline/internal/testkit"
 )
 
-// proven is what brimline prove says as JSON.
+// proven is the JSON of brimline prove.
 type proven struct {
 	True             bool
 	LSN              string
@@ -36,7 +36,7 @@ type proven struct {
 	waited           bool           // something was amiss at the first look
 }
 
-// waits is what prove says when it waits before it looks again.
+// waits is the line that prove prints before it waits and looks again.
 const waits = "waiting for the stream before looking again"
 
 // proofCommand is brimline prove.
@@ -147,8 +147,7 @@ rules:
   - {id: armed, window: 1d, limit: 500, rearm: 70%}
 `
 
-// TestProve: of a random history each edge has its alert, by the judge; and exactly the faults that are then made
-// behind
+// TestProve: of random rows each edge has its alert, by the judge; and exactly the faults that are then made behind
 // the stream are found.
 func TestProve(t *testing.T) {
 	t.Parallel()
@@ -156,7 +155,7 @@ func TestProve(t *testing.T) {
 	j := newJob(t, parts(t), 1, provenRules)
 	j.where = map[string]string{"some": "amount > 20 AND description <> 'row 7'"}
 	now := time.Now().Truncate(time.Second)
-	rows := testkit.History{
+	rows := testkit.Shape{
 		Rows: 3000, Users: 40, Start: now.Add(-21 * 24 * time.Hour), Span: 20 * 24 * time.Hour, Grain: time.Minute,
 		MaxAmount: 40000,
 	}.Draw(r)
@@ -504,8 +503,7 @@ func TestProveCanBeStopped(t *testing.T) {
 }
 
 // TestProveEvery: one instance of a group compares by itself, all show what was found, and another takes over. A row
-// that
-// the stream has not brought is found within one time, and is no finding any more when it has come.
+// that the stream has not brought is found within one time, and is no finding any more when it has come.
 func TestProveEvery(t *testing.T) {
 	t.Parallel()
 	j := newJob(t, parts(t), 2, provenRules)

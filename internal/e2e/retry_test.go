@@ -156,7 +156,7 @@ func TestDeadQuestionIsJudgedAfterTheRepair(t *testing.T) {
 	rows := []testkit.Row{
 		{ID: 1, User: 7, Amount: 10_00, Time: at},
 		{ID: 2, User: 7, Amount: 2000_00, Time: at.Add(time.Hour)},
-		{ID: 3, User: 7, Amount: 1_00, Time: at.Add(30 * 24 * time.Hour)}, // what was before is history
+		{ID: 3, User: 7, Amount: 1_00, Time: at.Add(30 * 24 * time.Hour)}, // what was before is not retained
 		{ID: 4, User: 7, Amount: 1500_00, Time: at.Add(20 * time.Hour)},   // late
 	}
 	j.table.Insert(t, rows)

@@ -16,7 +16,7 @@ import (
 	"github.com/brimline/brimline/internal/testkit"
 )
 
-// ground is what a scenario runs on: the embedded parts with brimline's own
+// ground runs a scenario: the embedded parts with brimline's own
 // capture, or the real stack with Debezium.
 type ground struct {
 	*testkit.Parts

@@ -87,7 +87,7 @@ func (j *job) waitSource(t *testing.T, n int) {
 	}
 }
 
-var stackHistory = testkit.History{
+var stackRows = testkit.Shape{
 	Users: 2000, Start: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
 	Span: 28 * 24 * time.Hour, Grain: time.Minute, MaxAmount: 100_00, Heavy: 0.01,
 }
@@ -98,7 +98,7 @@ func TestStackEdges(t *testing.T) {
 	s := realStack(t)
 	seed := testkit.Seed(t)
 	r := testkit.Rand(seed)
-	h := stackHistory
+	h := stackRows
 	h.Rows = 100_000
 	rows := h.Draw(r)
 	j := s.begin(t, "string,fast-poll,big-batches", drawRules(r, 20000), rows[:len(rows)/2])
@@ -138,7 +138,7 @@ func TestStackVariants(t *testing.T) {
 	} {
 		t.Run(v.variant, func(t *testing.T) {
 			r := testkit.Rand(seed + uint64(i))
-			h := stackHistory
+			h := stackRows
 			h.Rows, h.Users = 4000, 50
 			rows := h.Draw(r)
 			j := s.begin(t, v.variant+",fast-poll", drawRules(r, 20000), rows[:len(rows)/2])

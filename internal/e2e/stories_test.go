@@ -23,7 +23,7 @@ func TestLateRowsTellOneStory(t *testing.T) {
 			r := testkit.Rand(seed)
 			const partitions = 3
 			j := newJob(t, parts(t), partitions, drawRules(r, 5000))
-			rows := testkit.History{
+			rows := testkit.Shape{
 				Rows: 600, Users: 12, Start: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
 				Span: 21 * 24 * time.Hour, Grain: time.Hour, MaxAmount: 10000, Heavy: 0.1,
 			}.Draw(r)

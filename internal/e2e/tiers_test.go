@@ -26,7 +26,7 @@ rules:
   - {id: trial, window: 12h, limit: 250, measure: sum_in, mode: shadow, severity: trial}
   - {id: off, window: 1h, limit: 0, enabled: false}
 `)
-	rows := testkit.History{
+	rows := testkit.Shape{
 		Rows: 1200, Users: 12, Start: time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC), Span: 6 * 24 * time.Hour,
 		Grain: time.Minute, MaxAmount: 9000,
 	}.Draw(r)

@@ -48,7 +48,7 @@ func writeRows(
 func TestStackOpenTransactions(t *testing.T) {
 	s := realStack(t)
 	r := testkit.Rand(testkit.Seed(t))
-	h := stackHistory
+	h := stackRows
 	h.Rows, h.Users, h.Span = 30_000, 300, 7*24*time.Hour
 	rows := h.Draw(r)
 	first, during, after := rows[:20_000], rows[20_000:24_000], rows[24_000:]
@@ -111,7 +111,7 @@ func TestStackOpenTransactions(t *testing.T) {
 func TestStackUnrelatedTransaction(t *testing.T) {
 	s := realStack(t)
 	r := testkit.Rand(testkit.Seed(t))
-	h := stackHistory
+	h := stackRows
 	h.Rows, h.Users, h.Span = 10_000, 300, 7*24*time.Hour
 	rows := h.Draw(r)
 	j := s.begin(t, "string,fast-poll", openRules, rows[:2000])

@@ -64,7 +64,7 @@ func place(dir string, o *owner, log *slog.Logger) (string, error) {
 	if text, err := os.ReadFile(record); err == nil {
 		at := strings.TrimSpace(string(text))
 		if _, err := os.Stat(at); err != nil {
-			// Not silently begun anew: the change stream in Kafka beside it would belong to another history.
+			// Not silently begun anew: the change stream in Kafka beside it would belong to another database.
 			return "", dirError(dir, "data_dir_lost", "delete the directory to begin anew",
 				fmt.Errorf("its PostgreSQL data was in %s, which is gone: %w", at, err))
 		}
@@ -129,7 +129,7 @@ func sweepScratch() {
 		}
 		file, err := os.OpenFile(path, os.O_RDWR, 0)
 		if err != nil {
-			continue // somebody else's
+			continue // another process's
 		}
 		if flock(file) == nil && takeOver(filepath.Join(placed(dir), dataName), slog.New(slog.DiscardHandler)) == nil {
 			_ = removePlaced(dir)

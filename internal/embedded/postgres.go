@@ -216,7 +216,7 @@ func (p *Postgres) start(ctx context.Context, progs programs, owner *owner, o Po
 			return nil
 		case ctx.Err() != nil:
 		case o.Port == 0 && strings.Contains(said, "could not create any TCP/IP sockets"):
-			continue // somebody took the port between our check and the server's
+			continue // another process took the port between our check and the server's
 		case strings.Contains(said, "pre-existing shared memory block"):
 			// The server processes of a killed postmaster are on their way out.
 			select {

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// pidFile is what postmaster.pid says: who serves the data directory, and whether it is ready.
+// pidFile is the content of postmaster.pid: who serves the data directory, and whether it is ready.
 type pidFile struct {
 	pid   int
 	ready bool
@@ -44,7 +44,7 @@ func majorOf(data string) int {
 }
 
 // takeOver meets what a killed process left in a data directory. A server that
-// still runs is stopped rather than reused: it is nobody's child, so its end
+// still runs is stopped rather than reused: it is no child of this process, so its end
 // would go unnoticed, and it has the settings of an earlier start. A
 // postmaster.pid whose number now belongs to some other process would keep
 // PostgreSQL from starting, so it is removed; any other stale one PostgreSQL

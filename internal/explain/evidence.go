@@ -8,7 +8,7 @@ import (
 	"github.com/brimline/brimline/views"
 )
 
-// Evidence is what is known about a user and a rule.
+// Evidence collects the facts about a user and a rule.
 type Evidence struct {
 	Rule *sliding.Rule
 	// User is as the window table has it, evaluated at the time that is asked about, User.Now.
@@ -22,11 +22,11 @@ type Evidence struct {
 	// nil: none is.
 	Letters []*brimline.DeadLetter
 	Asks    func(topic string) bool
-	// Database is what PostgreSQL says; nil where it was not asked, or could not tell.
+	// Database is PostgreSQL's answer; nil where it was not asked, or had none.
 	Database *Database
 }
 
-// Database is what PostgreSQL says about the user and the rule.
+// Database is PostgreSQL's answer about the user and the rule.
 type Database struct {
 	Figures brimline.Figures       // of the window that ends at the time, by its own aggregate
 	From    brimline.Time          // from when on edges were looked for
@@ -111,7 +111,7 @@ func (e *Evidence) below(r *Report, stream *views.RuleFigures) Reason {
 	return ShortBy
 }
 
-// above is what became of the edge from which on the total has been above the limit.
+// above explains the edge since which the total has been above the limit.
 func (e *Evidence) above(r *Report, stream *views.RuleFigures) Reason {
 	if e.sent(r.Edge) != nil {
 		if r.Edge == r.Newest {
@@ -150,7 +150,8 @@ func (e *Evidence) told(reason Reason) Reason {
 	return reason
 }
 
-// state is what the window table and the dismissed topic say about an edge whose alert was not sent; "" for nothing.
+// state explains, by the window table and the dismissed topic, why the alert of an edge was not sent; "" where they
+// have nothing.
 func (e *Evidence) state(r *Report, stream *views.RuleFigures, t brimline.Time) Reason {
 	dismissal := e.dismissal(t)
 	i := slices.IndexFunc(stream.Edges, func(edge brimline.Edge) bool { return edge.Time == t })

@@ -546,7 +546,7 @@ func (w *scene) points() (all []point) {
 	return all
 }
 
-// weighedSQL is what each row adds to each rule, in the table (db) and in the stream.
+// weighedSQL gives the weight that each row adds to each rule, in the table (db) and in the stream.
 const weighedSQL = `
 CREATE TABLE seen.weighed AS
 	SELECT h.db, h.user_id, h.id, h.ts, r.rule, r.span, r.lim, r.measure, r.fewest, NOT r.only_x OR h.description = 'x' AS taken,

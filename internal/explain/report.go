@@ -20,7 +20,7 @@ type Report struct {
 	At          brimline.Time
 	Reason      Reason
 
-	Known          bool // Total is what the table has: PostgreSQL was asked, or the stream's window is whole
+	Known          bool // Total is the table's: PostgreSQL was asked, or the stream's window is whole
 	Total          brimline.Total
 	Count          int64
 	Edge           brimline.Time // that the reason is about, 0 for none; HasEdge tells where it is an edge by the totals

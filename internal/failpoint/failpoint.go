@@ -13,7 +13,7 @@ const (
 	BeforeMark       = "before-mark"       // a message's outputs are acknowledged; its offset is not marked
 	VerifySent       = "verify-sent"       // the alerts are with the brokers, their transaction is open
 	VerifyOffsets    = "verify-offsets"    // and the offsets belong to it
-	VerifyCommitted  = "verify-committed"  // the transaction is committed, and nobody here knows it yet
+	VerifyCommitted  = "verify-committed"  // the transaction is committed, and this process does not know it yet
 	VerifyBetween    = "verify-between"    // reached only Without(Transaction): alerts committed, offsets not
 	IndexSet         = "index-set"         // the list of alerts is in the local state and on its way to the changelog
 	Recovering       = "recovering"        // a record of a changelog has been read into the local state

@@ -7,7 +7,7 @@ import (
 // Looked is where a look through a topic has ended.
 type Looked struct {
 	Next    []int64 // by partition, the offset below which nothing was looked at yet
-	Offsets int     // how many were passed; those of markers and of what was aborted count
+	Offsets int     // how many were passed; those of control records and of what was aborted count
 	Done    bool    // down to low everywhere
 }
 
@@ -74,7 +74,7 @@ func (l *Looked) pass(t *tail) {
 	}
 }
 
-// tail is what was read of one partition and not visited yet.
+// tail holds the records of one partition that were read and not visited yet.
 type tail struct {
 	partition int32
 	low, at   int64 // records from at on are at hand or visited

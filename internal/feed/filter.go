@@ -18,7 +18,7 @@ type Filter struct {
 	From, To time.Time // of when records came to the topic; To is not included
 }
 
-// head is what records are chosen by.
+// head has the members by which a filter chooses records.
 type head struct {
 	ID     string `json:"id"`
 	UserID string `json:"user_id"` // of an alert

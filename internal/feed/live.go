@@ -21,7 +21,7 @@ type Event struct {
 	// Lost is, of Gap, how many offsets were deleted before the follower came to them.
 	Lost int64
 
-	// Frame is what the function given to NewLive made of it, once for all followers; nil where it has to be made anew.
+	// Frame is the result of the function given to NewLive, made once for all followers; nil where it must be made anew.
 	Frame []byte
 
 	after []int64
@@ -29,7 +29,7 @@ type Event struct {
 
 func (e *Event) size() int { return len(e.Record.Value) + len(e.Frame) }
 
-// EventKind is what an event is about.
+// EventKind is the subject of an event.
 type EventKind int
 
 const (

@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// Log is what a look needs of a Reader.
+// Log is the part of a Reader that a look needs.
 type Log interface {
 	Extent(ctx context.Context, topic string) (*Extent, error)
 	Newest(ctx context.Context, e *Extent, low, high []int64, most int, visit func(Record) bool) (Looked, error)

@@ -63,7 +63,7 @@ func record(topic string, partition int32, i int) *sarama.ProducerMessage {
 	return &sarama.ProducerMessage{Topic: topic, Partition: partition, Key: sarama.StringEncoder("k"), Value: sarama.StringEncoder(fmt.Sprint(i))}
 }
 
-// transact writes n records in one transaction, then a marker; commit false aborts it.
+// transact writes n records in one transaction, then its control record; commit false aborts it.
 func transact(t *testing.T, o Options, topic string, from, n int, commit bool) {
 	t.Helper()
 	settings, err := o.TransactionSettings()

@@ -7,7 +7,7 @@ import (
 
 // lowWater knows which messages of one claim were handed out and which of them
 // are finished, and from that the offset before which all are. Offsets may have
-// gaps (compaction, transaction markers), so what was handed out is remembered.
+// gaps (compaction, control records), so what was handed out is remembered.
 type lowWater struct {
 	mu      sync.Mutex
 	pending []handed // ascending offsets from pending[done:] on, whose first is never finished

@@ -22,7 +22,7 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// layout is what was found out about the table, and what follows from it.
+// layout describes the table, and holds the SQL that follows from it.
 type layout struct {
 	signature string // as signatureSQL has it: another one is another layout
 	columns   map[string]column

@@ -62,7 +62,7 @@ type Ledger struct {
 	o      Options
 	where  string // for errors: servers, database and table
 	layout atomic.Pointer[layout]
-	// settled is what a primary said last; nil while none was asked.
+	// settled is the last answer of a primary; nil while none was asked.
 	settled atomic.Pointer[settled]
 	sizes   sizes
 	slow    *pgxpool.Pool // for questions in pieces

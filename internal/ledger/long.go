@@ -152,8 +152,8 @@ func (q *Long) hopeless(doing string, err error) error {
 	}
 }
 
-// ground is what an answer rests on. Its files change whenever a table is rewritten or truncated, which empties it for
-// a snapshot that is older.
+// ground identifies the table's files that an answer rests on. They change whenever a table is rewritten or
+// truncated, which empties it for a snapshot that is older.
 type ground struct{ signature, server, files, position string }
 
 const groundSQL = `SELECT ` + signatureSQL + `, pg_catalog.pg_postmaster_start_time()::pg_catalog.text,

@@ -111,9 +111,9 @@ func (k *Look) from(user *string, a int) string {
 	return sql
 }
 
-// History is the table as a relation in SQL, with user_id, "timestamp" and amount in whole units: the rows from $3 to
+// Relation is the table as a relation in SQL, with user_id, "timestamp" and amount in whole units: the rows from $3 to
 // $4, of all users, or of $7.
-func (k *Look) History(user *string) string {
+func (k *Look) Relation(user *string) string {
 	return fmt.Sprintf(`(SELECT %s AS user_id, %s AS "timestamp", %s AS amount %s)`, k.who(),
 		quote(k.l.o.Columns.Time), k.as.sql.exact, k.from(user, 3))
 }
@@ -124,7 +124,7 @@ type Span struct {
 	User     *string       // nil for all
 }
 
-// Edges asks a statement of internal/reference about History, with the window as an interval and the limit in $1 and $2, the edges' span in
+// Edges asks a statement of internal/reference about Relation, with the window as an interval and the limit in $1 and $2, the edges' span in
 // $5 and $6, and calls found for each edge.
 func (k *Look) Edges(
 	ctx context.Context, sql, window string, rule *brimline.Rule, span Span,

@@ -36,13 +36,13 @@ func (r *reading) read(sql string, args []any, take func(pgx.Rows) error) error 
 	return r.snapshot.Read(r.ctx, sql, args, take)
 }
 
-// total is what rows add up to, as PostgreSQL writes it: their sum may have more decimals than it will have in the end.
+// total is the sum of rows as PostgreSQL writes it: their sum may have more decimals than it will have in the end.
 type total struct {
 	text  string
 	count int64
 }
 
-// part is what PostgreSQL says of the first rows of a span.
+// part is PostgreSQL's answer about the first rows of a span.
 type part struct {
 	rows, counts int64
 	total        string // with what was there before
@@ -222,7 +222,7 @@ func (r *reading) look(from, to brimline.Time) error {
 	return nil
 }
 
-// bounds are what the positive and the negative weights of rows add up to.
+// bounds are the sums of the positive and of the negative weights of rows.
 func (r *reading) bounds(p *part) (up, down brimline.Total, err error) {
 	scale := r.rule.Measure.Scale(r.q.l.o.Scale)
 	if down, err = r.q.l.total(p.negative, scale); err != nil {
@@ -232,7 +232,7 @@ func (r *reading) bounds(p *part) (up, down brimline.Total, err error) {
 	return all.Sub(down), down, err
 }
 
-// span is what the rows from lo to before end add up to, and the negative ones of them.
+// span gives the sum of the rows from lo to before end, and of the negative ones among them.
 func (r *reading) span(lo, end brimline.Time) (all, negative brimline.Total, err error) {
 	for lo < end {
 		p, err := r.part("0", lo, end-1, r.sizes.piece)
@@ -290,7 +290,7 @@ func (r *reading) walk(before brimline.Total, from brimline.Time, come, leave *s
 	}
 }
 
-// moment is what the rows of one time add.
+// moment is the sum of the rows of one time.
 type moment struct {
 	at     brimline.Time
 	weight brimline.Total

@@ -8,7 +8,7 @@ import (
 	"github.com/brimline/brimline"
 )
 
-// column is what the catalog says about one. Domains are resolved to the type beneath.
+// column describes a column as the catalog has it. Domains are resolved to the type beneath.
 type column struct {
 	kind     string // pg_type.typname; "enum", "array" or "composite" for these
 	cast     string // the type in SQL, without length or precision: a cast to varchar(3) would cut

@@ -207,7 +207,7 @@ var (
 	recorded    []capture.Record
 )
 
-// streamedRow is what the decoder makes of our capture's record of row 1 of streaming.kinds.
+// streamedRow is row 1 of streaming.kinds as the decoder reads it from our capture's record.
 func streamedRow(t *testing.T, s *server, o debezium.Options) brimline.Transaction {
 	t.Helper()
 	recordsOnce.Do(func() {

@@ -21,7 +21,7 @@ const (
 	unknown    = "unknown" // the server has not heard of it, or cannot have had it
 )
 
-// sight is what a server says about itself and about one transaction.
+// sight is a server's answer about itself and about one transaction.
 type sight struct {
 	recovering bool
 	position   uint64        // end of the last replayed record, or of the last one written
@@ -34,7 +34,7 @@ type sight struct {
 // apart, so the one nearest to the newest that has ended is meant. The position is
 // read first, the newest id (age() counts from it) after that: a standby knows
 // an id from the first record of its transaction on, so one that it does not
-// know although it has replayed the row cannot be this history's.
+// know although it has replayed the row cannot be this timeline's.
 const sightSQL = `SELECT s.recovering, s.position::pg_catalog.text,
 		coalesce((extract(epoch FROM s.replayed) * 1000000)::pg_catalog.int8, 0), CASE
 		WHEN i.id < 3 OR i.low < 3 OR i.whole < 3 THEN 'unknown'
@@ -52,7 +52,7 @@ const sightSQL = `SELECT s.recovering, s.position::pg_catalog.text,
 	ORDER BY i.n`
 
 // anotherTimeline is how much later than the row a transaction must have been
-// committed that is before it in the log, for the row to be of another history
+// committed that is before it in the log, for the row to be of another timeline
 // (before a failover or a restore). Clocks that step are to be within it.
 const anotherTimeline = 10 * time.Minute
 
@@ -74,7 +74,7 @@ func (s *sight) shows(src brimline.Source) bool {
 	}
 }
 
-// settled is what a primary has said: since when it runs, which tells it from
+// settled is a primary's answer: since when it runs, which tells it from
 // any other, and that all transactions below an id have ended.
 type settled struct {
 	since *time.Time

@@ -165,7 +165,7 @@ func says(err error, texts ...string) bool {
 	return slices.ContainsFunc(texts, func(s string) bool { return strings.Contains(text, s) })
 }
 
-// Cause is what happened, without what the driver says around it: its errors
+// Cause is the error without the driver's words around it: its errors
 // repeat user, database and each address of a host, and they hold the
 // configuration, password and all. Where several hosts were tried, it is what
 // each of them said.
@@ -191,7 +191,7 @@ func Cause(err error) error {
 	return &several{strings.Join(texts, "; "), causes}
 }
 
-// several is what several hosts said.
+// several joins the errors of several hosts.
 type several struct {
 	text   string
 	causes []error

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// parameters are what the driver understands, and settings of the server that
+// parameters are those that the driver understands, and settings of the server that
 // a login may well bring along.
 var parameters = strings.Fields(`
 	host port database user password passfile connect_timeout service servicefile target_session_attrs

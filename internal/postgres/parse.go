@@ -34,7 +34,7 @@ func badURL(remedy, format string, args ...any) error {
 
 func unreadable() error { return badURL(remedyURL, "%w", urls.ErrUnreadable) }
 
-// settings are what a connection string says, by the driver's names.
+// settings are those of a connection string, by the driver's names.
 type settings map[string]string
 
 // read takes a connection string apart and checks every setting that it has.

@@ -13,7 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Catalog is what PostgreSQL says of the watched table; OID is 0 when there is none.
+// Catalog describes the watched table as PostgreSQL has it; OID is 0 when there is none.
 type Catalog struct {
 	OID  uint32
 	Kind string // pg_class.relkind
@@ -24,7 +24,7 @@ type Catalog struct {
 	foreign  []string
 }
 
-// Column is what it says of one.
+// Column describes one of its columns.
 type Column struct {
 	debezium.ColumnFacts
 	Shown     string // its type, as PostgreSQL writes it

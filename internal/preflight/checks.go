@@ -22,7 +22,7 @@ type Check struct {
 	// ID is snake_case and stable; it begins with that of its subject.
 	ID     string
 	Source Source
-	// Level is what it means: `brimline run` stops at an Error, logs a Warning, and logs a Note at debug.
+	// Level is its severity: `brimline run` stops at an Error, logs a Warning, and logs a Note at debug.
 	Level Level
 	Finds string // what was found, in general
 	// Remedy says what to do, in general; a finding names the objects.
@@ -33,7 +33,7 @@ type Check struct {
 // asked. A run asks no instance.
 func Checks() []Check { return checks }
 
-// Subjects are what checks are about; a finding that all is well has one of them for its check.
+// Subjects are the subjects of checks; a finding that all is well has one of them for its check.
 var subjects = map[string]Source{
 	"rules": FromFiles, "settings": FromFiles, "group": FromGroup, "instance": FromInstance,
 	"kafka_connection": FromKafka, "kafka_brokers": FromKafka, "kafka_source": FromKafka, "kafka_topics": FromKafka,

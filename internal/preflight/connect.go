@@ -31,7 +31,7 @@ type ConnectOptions struct {
 	Client *http.Client
 }
 
-// Connector is what Kafka Connect says of the connector that writes the source topic.
+// Connector describes the connector that writes the source topic, by Kafka Connect's answer.
 type Connector struct {
 	Name        string
 	Slot        string
@@ -156,7 +156,7 @@ func nullsOf(config map[string]string) Nulls {
 	return NullsUnknown
 }
 
-// prefix is what the names of a connector's topics begin with; Debezium before 2 called it otherwise.
+// prefix begins the names of a connector's topics; Debezium before 2 had another name for it.
 func prefix(config map[string]string) string {
 	return cmp.Or(config["topic.prefix"], config["database.server.name"])
 }

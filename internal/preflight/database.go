@@ -34,7 +34,7 @@ type DatabaseOptions struct {
 	Spared bool
 	// AsksNull are the columns of which a rule asks whether they are NULL.
 	AsksNull []string
-	// Nulls is what is known of NULLs in the change stream.
+	// Nulls says whether the change stream may have NULLs.
 	Nulls Nulls
 	// Streamed is set when the source topic has records.
 	Streamed bool

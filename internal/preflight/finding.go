@@ -22,7 +22,7 @@ type Level int
 const (
 	OK      Level = iota // as it should be
 	Note                 // worth knowing; nothing need be done
-	Warning              // works, and will surprise somebody
+	Warning              // works, and will surprise users
 	Error                // does not work, or gives wrong results
 )
 

@@ -14,7 +14,7 @@ import (
 	"github.com/brimline/brimline/processors"
 )
 
-// Cluster is what is asked of Kafka; *kafka.Cluster answers.
+// Cluster has the questions that the checks ask of Kafka; *kafka.Cluster answers.
 type Cluster interface {
 	BrokerCount(ctx context.Context) (int, error)
 	Facts(ctx context.Context, topic string) (kafka.Facts, error)
@@ -27,9 +27,9 @@ type KafkaOptions struct {
 	// Partitions and Replication that are configured for our topics; 0 is the default of each.
 	Partitions  int
 	Replication int
-	// History is how much of the past rules need (RuleSet.Retention): a new group reads that much from the source
+	// Retention is how much of the past rules need (RuleSet.Retention): a new group reads that much from the source
 	// topic.
-	History time.Duration
+	Retention time.Duration
 }
 
 // Dial connects for the checks and reports how that went: brokers reachable,
@@ -144,14 +144,14 @@ func (k *kafkaChecks) source(ctx context.Context) {
 	}
 	if known && retention >= 0 && (!compacted || strings.Contains(policy, "delete")) {
 		switch {
-		case k.History > 0 && retention < k.History:
+		case k.Retention > 0 && retention < k.Retention:
 			k.add(
 				"kafka_source_short",
-				fmt.Sprintf("set retention.ms=%d or more on it, or -1", k.History.Milliseconds()),
+				fmt.Sprintf("set retention.ms=%d or more on it, or -1", k.Retention.Milliseconds()),
 				"topic %q keeps records for %s, and rules look back %s: a new group cannot fill its windows",
 				f.Topic,
 				present.Duration(retention),
-				present.Duration(k.History),
+				present.Duration(k.Retention),
 			)
 		default:
 			k.add("kafka_source_retention", "set retention.ms=-1 on it where a new --group must see everything",
@@ -184,7 +184,7 @@ func (k *kafkaChecks) offline(subject string, f kafka.Facts) bool {
 	return f.Offline > 0
 }
 
-// ownTopic is what a topic of ours must be like. Topics of one family are read
+// ownTopic describes how a topic of ours must be. Topics of one family are read
 // together and need the same number of partitions.
 type ownTopic struct {
 	name   string

@@ -142,7 +142,7 @@ func TestKafkaFindings(t *testing.T) {
 		{"healthy", "", nil, nil, OK, "kafka_topics", []string{"as they should be"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			f, o := healthy(), KafkaOptions{Streams: streams, History: 14 * 24 * time.Hour}
+			f, o := healthy(), KafkaOptions{Streams: streams, Retention: 14 * 24 * time.Hour}
 			if c.change != nil {
 				f.change(c.topic, c.change)
 			}

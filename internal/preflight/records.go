@@ -19,7 +19,7 @@ type Sample struct{ Key, Value []byte }
 type RecordsOptions struct {
 	// Debezium are the settings, with the catalog's facts where it was asked.
 	Debezium debezium.Options
-	// Connector is what Kafka Connect says of who writes them; nil where it was not asked.
+	// Connector is Kafka Connect's answer about the connector that writes them; nil where it was not asked.
 	Connector *Connector
 }
 
@@ -100,7 +100,7 @@ type records struct {
 	rows []style
 }
 
-// settingKinds are what a setting makes of a record, and not the record itself.
+// settingKinds are the kinds of errors that come from a setting, not from the record.
 var settingKinds = []string{debezium.KindFloatAmount, debezium.KindFloatColumn, debezium.KindAmountAmbiguous,
 	debezium.KindTimeUnit, debezium.KindTimeCut, debezium.KindAmountScaleUnknown}
 

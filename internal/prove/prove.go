@@ -64,7 +64,7 @@ const (
 	NotWhole     = "window_not_whole"   // the table no longer has the whole window
 )
 
-// Result is what was found.
+// Result is the outcome of a comparison.
 type Result struct {
 	From, To brimline.Time
 	At       brimline.Time // of the first look
@@ -99,7 +99,7 @@ type picture struct {
 	by      map[string][]Edge // the alerts that name an id as one whose place they take
 }
 
-// amiss is what does not have its counterpart, by id.
+// amiss holds the edges and alerts without a counterpart, by id.
 type amiss struct {
 	missing map[string]Edge
 	alone   map[string]Edge // alerts
@@ -335,8 +335,7 @@ func EdgeOf(a *brimline.Alert) Edge {
 }
 
 // Edges asks the judge for all edges of the rules in a span that raise alerts: by SQL, or, where a rule has a
-// condition or rearms, by a walk through
-// the rows. asking may be nil, else see Options.
+// condition or rearms, by a walk through the rows. asking may be nil, else see Options.
 func Edges(
 	ctx context.Context, k *ledger.Look, rules []Rule, span ledger.Span, asking func(n, of int), found func(Edge),
 ) error {
@@ -365,7 +364,7 @@ func Edges(
 			continue
 		}
 		asking(i+1, len(rules))
-		sql := reference.HistorySQL(&rule.Rule.Rule, k.History(span.User), k.TimeType())
+		sql := reference.TableSQL(&rule.Rule.Rule, k.Relation(span.User), k.TimeType())
 		of := ledger.Span{From: begin, To: span.To, User: span.User}
 		if err := k.Edges(ctx, sql, reference.Interval(rule.Window), &rule.Rule.Rule, of, edge); err != nil {
 			return err
@@ -402,7 +401,7 @@ func loud(edges []Edge, rule *Rule, from brimline.Time, found func(Edge)) {
 	}
 }
 
-// Verdict is what has become of an alert.
+// Verdict says whether an alert is still true, and why not.
 type Verdict string
 
 // The verdicts.
@@ -413,7 +412,7 @@ const (
 	False      Verdict = "false"      // its own figures are not those of an edge, or PostgreSQL was not asked
 )
 
-// verdict is what is known of an alert whose edge the table does not have.
+// verdict tells why the table does not have an alert's edge.
 func verdict(e Edge) Verdict {
 	switch {
 	case e.By != "":
@@ -424,7 +423,7 @@ func verdict(e Edge) Verdict {
 	return False
 }
 
-// Fate says what has become of an alert, with the table's figures where the edge is there. takes is the condition of
+// Fate says whether an alert is still true, with the table's figures where the edge is there. takes is the condition of
 // the alert's rule, others are the alerts of the same user and rule.
 func Fate(
 	ctx context.Context,

@@ -77,7 +77,7 @@ func random(t *testing.T) *rand.Rand {
 }
 
 // history draws rows, many of them at the same times and at the ends of windows.
-func history(r *rand.Rand) (table reference.Table, rows []brimline.Transaction) {
+func randomTable(r *rand.Rand) (table reference.Table, rows []brimline.Transaction) {
 	const hour = 3600 * 1000000
 	start := brimline.TimeOf(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
 	for i := range 120 {
@@ -185,7 +185,7 @@ func (s *server) documentedSQL(t *testing.T) {
 		t.Errorf("its variables are %v", variables)
 	}
 	r := random(t)
-	table, rows := history(r)
+	table, rows := randomTable(r)
 	s.exec(t, `CREATE SCHEMA streaming`)
 	s.exec(
 		t,
@@ -332,7 +332,7 @@ func (s *server) session(t *testing.T) {
 	defer session.Close()
 	found := 0
 	for range 5 {
-		table, rows := history(r)
+		table, rows := randomTable(r)
 		all := drawRules(r)
 		edges, err := session.Edges(t.Context(), rows, all, 2)
 		if err != nil {

@@ -8,7 +8,7 @@ import (
 	"github.com/expr-lang/expr/parser"
 )
 
-// token is a piece of an expression as it may have been written by somebody who thinks in SQL.
+// token is a piece of an expression as a person who thinks in SQL may have written it.
 type token struct {
 	kind tokenKind
 	text string // as it stands in the source
@@ -121,7 +121,7 @@ func quoted(rest []rune) int {
 	return 0
 }
 
-// value is what a text in quotes says: as in a rule where that can be read, else as in SQL.
+// value reads a text in quotes: as in a rule where that is possible, else as in SQL.
 func (t token) value() string {
 	if tree, err := parser.Parse(t.text); err == nil {
 		if s, ok := tree.Node.(*ast.StringNode); ok {
@@ -131,7 +131,7 @@ func (t token) value() string {
 	return t.inner()
 }
 
-// inner is what stands between the quotes, with doubled ones taken as one.
+// inner is the text between the quotes, with doubled ones taken as one.
 func (t token) inner() string {
 	runes := []rune(t.text)
 	quote := string(runes[0])

@@ -15,7 +15,7 @@ type TestFile struct {
 	Tests []Test
 }
 
-// Test is what happens to the rows of a table, step by step, and which alerts must come of it.
+// Test has the changes to the rows of a table, step by step, and the alerts that each must bring.
 type Test struct {
 	Name  string
 	Line  int // of its file

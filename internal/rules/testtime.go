@@ -11,7 +11,7 @@ import (
 	"github.com/brimline/brimline/internal/present"
 )
 
-// defaultStart is what relative times count from where a file does not say: 2026-01-01 in UTC.
+// defaultStart is the origin of relative times where a file names none: 2026-01-01 in UTC.
 const defaultStart brimline.Time = 1767225600_000000
 
 var (

@@ -11,7 +11,7 @@ import (
 	"github.com/brimline/brimline/internal/rules"
 )
 
-// Ground is what tests are played on.
+// Ground takes the rows of a test and gives the alerts.
 type Ground interface {
 	// Do does one step of some tests, each of which is no expectation. It
 	// returns once all that comes of it has been judged.
@@ -42,7 +42,7 @@ type Alert struct {
 
 func (a *Alert) key() edgeKey { return edgeKey{a.Rule, a.User, a.At} }
 
-// edgeKey is what an alert's id is made of.
+// edgeKey has the parts of an alert's id.
 type edgeKey struct {
 	rule, user string
 	at         brimline.Time

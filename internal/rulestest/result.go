@@ -5,7 +5,7 @@ import (
 	"github.com/brimline/brimline/internal/rules"
 )
 
-// Result is what became of a test.
+// Result is the outcome of a test.
 type Result struct {
 	Case          *Case
 	Failures      []Failure
@@ -36,7 +36,7 @@ func (p *Pair) key() edgeKey {
 	return p.Sent.key()
 }
 
-// Verdict is what a Pair says.
+// Verdict is the outcome of a Pair.
 type Verdict string
 
 // The verdicts.

@@ -15,7 +15,7 @@ import (
 	"github.com/brimline/brimline/internal/testkit"
 )
 
-// closed is an address where nobody answers.
+// closed is an address where no server answers.
 func closed(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -113,7 +113,7 @@ func TestCredentialsInFailures(t *testing.T) {
 	}
 }
 
-// TestCredentialsWhileRunning: a running instance tells them to nobody: not in
+// TestCredentialsWhileRunning: a running instance never shows them: not in
 // its logs, its API, its command line, nor in a file that others may read.
 func TestCredentialsWhileRunning(t *testing.T) {
 	t.Parallel()

@@ -58,7 +58,7 @@ func parts(t *testing.T) *testkit.Parts {
 	return p
 }
 
-// said is what a command left behind.
+// said is a command's output and exit code.
 type said struct {
 	code     int
 	out, err string

@@ -62,7 +62,7 @@ func TestStackSecure(t *testing.T) {
 	pass(t, stack.Env["KAFKA_BROKERS"], nil, "--kafka-ca-file", ours.file).fails(t, 3, "TLS")
 }
 
-// secureFolder is what the stack's KAFKA_SECURE names.
+// secureFolder is the folder that the stack's KAFKA_SECURE names.
 func secureFolder(t *testing.T, ca *authority) string {
 	t.Helper()
 	cert, key := ca.issue(t, "127.0.0.1")

@@ -44,7 +44,7 @@ func hostile() []string {
 	}
 }
 
-// users are the hostile values that are user ids; nobody has an empty one.
+// users are the hostile values that are user ids; an id is never empty.
 func users() []string { all := hostile(); return all[:len(all)-1] }
 
 const table = `CREATE SCHEMA streaming; CREATE TABLE streaming.transactions (

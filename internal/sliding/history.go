@@ -20,7 +20,7 @@ const blockRows = 256
 // that are no sums: of their lifts, see Rule.lift): a
 // block whose windows all stay below the limit, or all begin above it, holds no edge and is not looked into. A
 // change of weight w at t moves the totals of all windows that end in [t, t+Window] by w, so bounds
-// are moved along and become exact again when somebody has to look.
+// are moved along and become exact again when a caller needs them.
 //
 // It is not safe for concurrent use, and must not be copied.
 type History struct {
@@ -32,7 +32,7 @@ type History struct {
 	bytes  int // in records
 	memory int
 	times  *brimline.IDs[brimline.Time] // nil while all rows have always been in one block
-	tags   []uint32                     // of the ids of the only block's rows; nil while nobody has looked for one
+	tags   []uint32                     // of the ids of the only block's rows; nil until one is looked up
 	asked  *brimline.Transaction        // what rules with an expression are shown; nil until there is one
 	one    block                        // what blocks begins with
 	only   [1]*block                    // to one; most users never need another slice for blocks

@@ -15,7 +15,7 @@ import (
 	"github.com/brimline/brimline/internal/ledger"
 )
 
-// About is what is known of the watched table; the zero value is nothing.
+// About describes the watched table; the zero value says nothing.
 type About struct {
 	Table   string
 	Columns []brimline.Column // that a rules file can declare
@@ -58,7 +58,7 @@ var (
 	testsText string
 )
 
-// values are what the texts are filled with. The amounts are written with the table's decimals.
+// values fill the texts. The amounts are written with the table's decimals.
 type values struct {
 	About
 	RulesFile, TestsFile string

@@ -12,8 +12,10 @@
 //	  escaping     offsetkey.go    no user's key is goka's own
 //	  guard        guard.go        one writer: acknowledged offsets are consecutive, or nothing more is written
 //	  writeBehind  writebehind.go  values in memory until the changelog has them; merged.go iterates over both
+//	  written      written.go      which keys a changelog that is read into an empty state has brought: others are not looked for
 //	  ReadCache    readcache.go    encoded values that were read or flushed, of all tables of a process, within a budget
 //	  Local        local.go        one LevelDB per partition, bound to the topic's id; damage is set aside
+//	  openFiles    ownfiles.go     its tables are written many blocks at a time
 //	LevelDB
 //
 // New puts them together, and Local.Build the part from the guard down. A view only reads: it has escaping over a Copy
@@ -28,6 +30,9 @@
 //     TestDamagedStateIsSetAside, TestStateHalfDeletedIsDeleted).
 //   - ReadCache: what it gives is what LevelDB has. It may lose anything (TestReadCacheIsTruthfulAndBounded,
 //     TestSlowReadDoesNotHideANewerValue).
+//   - written: a key that it does not know has no value. It is kept while a changelog is read into an empty state, when
+//     the cache is left alone too (TestWrittenKeysAreKnown, TestKeysThatAreNewAreNotLookedFor).
+//   - openFiles: a table that could not be written is not taken for one (TestTablesAreWrittenWhenTheyAreSynced).
 //   - writeBehind: LevelDB holds the values of all records up to an offset that the changelog has acknowledged, and
 //     that offset, written in one transaction. It may lose what came since the last flush, some two seconds or 2 MiB,
 //     which the changelog has, or else the message comes again (TestLevelDBIsAPrefixOfTheLog,

@@ -110,7 +110,7 @@ func (g *guard) MarkRecovered() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.recovered = true
-	return nil
+	return g.writeBehind.MarkRecovered()
 }
 
 // SetOffset stores that the log is read, or written by us alone, up to offset.
@@ -134,6 +134,21 @@ func (g *guard) SetOffset(offset int64) error {
 	}
 	g.due = g.due[1:]
 	return g.writeBehind.SetOffset(offset)
+}
+
+// newest is the newest record that the state holds and the log is known to have. Records whose offsets goka does not
+// report count when no reported one is under way.
+func (g *guard) newest() int64 {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.recovered && g.announced == noOffset && g.err == nil && len(g.due) == 0 {
+		return g.base + g.written
+	}
+	at, err := g.GetOffset(noOffset)
+	if err != nil {
+		return noOffset
+	}
+	return at
 }
 
 func (g *guard) refuse(offset int64) error {

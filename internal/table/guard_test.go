@@ -43,7 +43,7 @@ func (l *changelog) setUnreported(t *rapid.T, value []byte) {
 func inMemory(t interface{ Fatal(...any) }) *writeBehind {
 	db, err := leveldb.Open(ldbstorage.NewMemStorage(), levelDBOptions())
 	must(t, err)
-	w, err := newWriteBehind(db, "", NewReadCache(1<<20), memtableBytes)
+	w, err := newWriteBehind(db, "", NewReadCache(1<<20), memtableBytes, 1)
 	must(t, err)
 	return w
 }

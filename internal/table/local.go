@@ -67,20 +67,20 @@ func (l *Local) Build(topic string, partition int32) (storage.Storage, error) {
 	if err := l.bind(topic, home); err != nil {
 		return nil, l.fail(home, err)
 	}
-	s, err := l.openSound(home)
-	if err != nil {
-		return nil, l.fail(home, err)
-	}
 	next, err := l.o.Log.NextOffset(topic, partition)
 	if err != nil {
-		return nil, errors.Join(err, s.Close())
+		return nil, err
+	}
+	s, err := l.openSound(home, next)
+	if err != nil {
+		return nil, l.fail(home, err)
 	}
 	base := s.stored
 	if base >= next {
 		// goka would log it and serve values that the log does not have.
 		l.o.Logger.Warn("local state is ahead of its topic and is read again",
 			"topic", topic, "partition", partition, "local", base, "next", next)
-		if s, err = l.reopenEmpty(home, s, topic); err != nil {
+		if s, err = l.reopenEmpty(home, s, topic, next); err != nil {
 			return nil, l.fail(home, err)
 		}
 		base = noOffset
@@ -203,8 +203,8 @@ func quoteGlob(path string) string {
 }
 
 // openSound opens the database in home, an empty one if it is damaged.
-func (l *Local) openSound(home string) (*writeBehind, error) {
-	s, err := openWriteBehind(home, l.o.Cache)
+func (l *Local) openSound(home string, records int64) (*writeBehind, error) {
+	s, err := openWriteBehind(home, l.o.Cache, records)
 	if !ldberrors.IsCorrupted(err) || failpoint.Without(failpoint.SoundState) {
 		return s, err
 	}
@@ -220,12 +220,12 @@ func (l *Local) openSound(home string) (*writeBehind, error) {
 			return nil, err
 		}
 	}
-	return openWriteBehind(home, l.o.Cache)
+	return openWriteBehind(home, l.o.Cache, records)
 }
 
-func (l *Local) reopenEmpty(home string, s *writeBehind, topic string) (*writeBehind, error) {
+func (l *Local) reopenEmpty(home string, s *writeBehind, topic string, records int64) (*writeBehind, error) {
 	if err := errors.Join(s.Close(), l.discard(home), l.bind(topic, home)); err != nil {
 		return nil, err
 	}
-	return openWriteBehind(home, l.o.Cache)
+	return openWriteBehind(home, l.o.Cache, records)
 }

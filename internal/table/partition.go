@@ -22,6 +22,7 @@ type Partition struct {
 	escaping
 	number int32
 	log    announced // nil: a state without a guard
+	shared *Shared   // nil: no view listens
 	failed error
 }
 
@@ -31,7 +32,31 @@ func (p *Partition) Number() int32 { return p.number }
 // Set is the storage's; it keeps value. Only goka calls it.
 func (p *Partition) Set(key string, value []byte) error {
 	p.failed = p.escaping.Set(key, value)
+	if p.failed == nil && p.shared != nil {
+		p.shared.set(key, value)
+	}
 	return p.failed
+}
+
+// Delete is the storage's.
+func (p *Partition) Delete(key string) error {
+	err := p.escaping.Delete(key)
+	if err == nil && p.shared != nil {
+		p.shared.set(key, nil)
+	}
+	return err
+}
+
+// newest is the newest record of the changelog that the state holds, -1 for none.
+func (p *Partition) newest() int64 {
+	if n, ok := p.log.(interface{ newest() int64 }); ok {
+		return n.newest()
+	}
+	at, err := p.GetOffset(noOffset)
+	if err != nil {
+		return noOffset
+	}
+	return at
 }
 
 var errNotSet = errors.New("the value was not set: it cannot be encoded")

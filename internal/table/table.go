@@ -1,6 +1,7 @@
 package table
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 
@@ -20,6 +21,10 @@ type Options struct {
 	KeepIs string
 	// Watch is told what becomes of the partitions.
 	Watch Watch
+	// Shared is where views of this process read the table; nil where there are none.
+	Shared *Shared
+
+	view bool // it is for a view of Shared, which has taken its partition already
 }
 
 // Watch is how a stage follows the partitions of its table. Each function may be nil. They are called from the
@@ -67,19 +72,35 @@ func (t *Table) Partition(n int32) *Partition {
 
 // Build opens a partition for goka; it is a storage.Builder.
 func (t *Table) Build(topic string, partition int32) (storage.Storage, error) {
+	w := watched{watch: &t.o.Watch}
+	if t.o.Shared != nil {
+		w.seat = t.o.Shared.seat(partition)
+		if !t.o.view {
+			turn := w.seat.takeForStage()
+			w.free = func() { w.seat.free(turn) }
+		}
+	}
 	st, err := t.o.Open(topic, partition)
 	if err != nil {
+		w.leave()
 		return nil, err
 	}
-	p := &Partition{escaping: escaping{st}, number: partition}
-	p.log, _ = st.(announced)
+	w.Partition = &Partition{escaping: escaping{st}, number: partition, shared: t.o.Shared}
+	w.log, _ = st.(announced)
+	if w.seat != nil {
+		if err := w.seat.opened(w.Partition); err != nil {
+			err = errors.Join(err, st.Close())
+			w.leave()
+			return nil, err
+		}
+	}
 	t.mu.Lock()
-	t.of[partition] = p
+	t.of[partition] = w.Partition
 	t.mu.Unlock()
 	if t.o.Watch.Opened != nil {
-		t.o.Watch.Opened(p)
+		t.o.Watch.Opened(w.Partition)
 	}
-	return watched{p, &t.o.Watch}, nil
+	return w, nil
 }
 
 // announced is a state that must know which record is about to be applied: the guard.
@@ -106,13 +127,29 @@ func (t *Table) update(ctx goka.UpdateContext, s storage.Storage, key string, va
 type watched struct {
 	*Partition
 	watch *Watch
+	seat  *seat  // nil: no view reads from it
+	free  func() // gives up the seat; nil where that is not for this one to do
 }
 
 func (w watched) MarkRecovered() error {
-	if err := w.Partition.MarkRecovered(); err != nil || w.watch.Recovered == nil {
+	if err := w.Partition.MarkRecovered(); err != nil {
 		return err
 	}
-	return w.watch.Recovered(w.Partition)
+	if w.watch.Recovered != nil {
+		if err := w.watch.Recovered(w.Partition); err != nil {
+			return err
+		}
+	}
+	if w.seat == nil {
+		return nil
+	}
+	return w.seat.markRecovered(w.Partition)
+}
+
+func (w watched) leave() {
+	if w.free != nil {
+		w.free()
+	}
 }
 
 // Iterator is what goka's visits go over.
@@ -128,5 +165,9 @@ func (w watched) Close() error {
 	if w.watch.Closed != nil {
 		w.watch.Closed(w.Partition)
 	}
+	if w.seat != nil {
+		w.seat.closed()
+	}
+	defer w.leave()
 	return w.Partition.Close()
 }

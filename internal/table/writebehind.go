@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -33,12 +34,17 @@ import (
 // flush leaves a table that nobody knows of, and no torn end that the strict journal would take for damage.
 type writeBehind struct {
 	db    *leveldb.DB
+	files io.Closer // under db; nil: db closes them
 	home  string
 	cache *ReadCache
 	table int // of the keys in cache
 	limit int // bytes of a memtable
 
+	flushing sync.Mutex // comes before mu
+
 	mu      sync.Mutex
+	reading bool      // the changelog is being read to its end: the cache is left alone
+	written *written  // while it is read into an empty LevelDB: the keys that it has brought; nil: not known
 	room    sync.Cond // frozen is flushed, or nothing will be any more
 	active  *memtable
 	frozen  *memtable // nil: none
@@ -96,29 +102,35 @@ func levelDBOptions() *opt.Options {
 	}
 }
 
-func openWriteBehind(home string, cache *ReadCache) (*writeBehind, error) {
-	db, err := leveldb.OpenFile(filepath.Join(home, "db"), levelDBOptions())
+// openWriteBehind opens what is in home, for a changelog of at most so many records.
+func openWriteBehind(home string, cache *ReadCache, records int64) (*writeBehind, error) {
+	db, files, err := openFiles(filepath.Join(home, "db"))
 	if err != nil {
 		return nil, err
 	}
-	w, err := newWriteBehind(db, home, cache, memtableBytes)
+	w, err := newWriteBehind(db, home, cache, memtableBytes, records)
 	if err != nil {
 		_ = db.Close()
+		_ = files.Close()
 		return nil, err
 	}
+	w.files = files
 	go w.run(flushEvery)
 	return w, nil
 }
 
 // newWriteBehind makes one that flushes when flush is called; run does so by itself.
-func newWriteBehind(db *leveldb.DB, home string, cache *ReadCache, limit int) (*writeBehind, error) {
+func newWriteBehind(db *leveldb.DB, home string, cache *ReadCache, limit int, records int64) (*writeBehind, error) {
 	w := &writeBehind{
 		db: db, home: home, cache: cache, table: cache.newTable(), limit: limit,
-		active: newMemtable(), due: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
+		reading: true, active: newMemtable(), due: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
 	}
 	w.room.L = &w.mu
 	stored, err := w.storedOffset()
 	w.acked, w.stored = stored, stored
+	if stored == noOffset {
+		w.written = newWritten(records)
+	}
 	return w, err
 }
 
@@ -154,6 +166,7 @@ func (w *writeBehind) write(key string, value []byte, at int64) error {
 	if w.err != nil {
 		return w.err
 	}
+	w.written.add(key)
 	w.active.put(key, value, at)
 	if w.active.size >= w.limit {
 		w.freeze()
@@ -225,8 +238,10 @@ func (w *writeBehind) run(every time.Duration) {
 	}
 }
 
-// flush stores the frozen memtable if it is due. One at a time.
+// flush stores the frozen memtable if it is due.
 func (w *writeBehind) flush() {
+	w.flushing.Lock()
+	defer w.flushing.Unlock()
 	w.mu.Lock()
 	m, due := w.frozen, w.isDue()
 	w.mu.Unlock()
@@ -241,8 +256,10 @@ func (w *writeBehind) flush() {
 		w.err = fmt.Errorf("local state in %q cannot be written: %w", w.home, w.heed(err))
 		return
 	}
-	for key, value := range m.values {
-		w.cache.put(w.table, key, value)
+	if !w.reading {
+		for key, value := range m.values {
+			w.cache.put(w.table, key, value)
+		}
 	}
 	w.frozen, w.stored = nil, m.last
 	w.flushes++
@@ -279,6 +296,35 @@ func fill(tx *leveldb.Transaction, m *memtable) error {
 	return err
 }
 
+// MarkRecovered says that the changelog has been read to its end. From here on what is read and flushed goes to the
+// cache. What was read is flushed apart from what is written now, which may have to wait for the changelog.
+func (w *writeBehind) MarkRecovered() error {
+	w.flush()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.freeze()
+	w.reading, w.written = false, nil
+	return w.err
+}
+
+// giveWritten gives which keys were written since the state was empty, for who opens it next; nil: not known.
+func (w *writeBehind) giveWritten() *written {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	keys := w.written
+	w.written = nil
+	return keys
+}
+
+// takeWritten takes what giveWritten gave in this process: of a state that is as it was, or empty.
+func (w *writeBehind) takeWritten(keys *written) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.reading && w.written == nil {
+		w.written = keys
+	}
+}
+
 // memory finds what the memtables know of key. Callers hold mu.
 func (w *writeBehind) memory(key string) (value []byte, ok bool) {
 	if value, ok = w.active.values[key]; !ok && w.frozen != nil {
@@ -301,18 +347,22 @@ func (w *writeBehind) Peek(key string) ([]byte, error) {
 // Get gives nil for a key that has no value. What it gives is shared, and may not be changed.
 func (w *writeBehind) Get(key string) ([]byte, error) {
 	w.mu.Lock()
+	if !w.written.mayHave(key) {
+		w.mu.Unlock()
+		return nil, nil
+	}
 	value, ok := w.memory(key)
-	if !ok {
+	if !ok && !w.reading {
 		value, ok = w.cache.get(w.table, key)
 	}
-	flushes := w.flushes
+	flushes, reading := w.flushes, w.reading
 	w.mu.Unlock()
 	if ok {
 		return value, nil
 	}
 	value, err := w.read(key)
-	if err != nil {
-		return nil, err
+	if err != nil || reading {
+		return value, err
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -406,5 +456,9 @@ func (w *writeBehind) finish() error {
 	w.flushes++ // a read that is under way caches nothing
 	w.cache.forget(w.table)
 	w.room.Broadcast()
-	return errors.Join(err, w.db.Close())
+	err = errors.Join(err, w.db.Close())
+	if w.files != nil {
+		err = errors.Join(err, w.files.Close())
+	}
+	return err
 }

@@ -46,7 +46,7 @@ func (p *partition) open() {
 	var err error
 	p.db, err = leveldb.OpenFile(p.home(), o)
 	must(p, err)
-	w, err := newWriteBehind(p.db, p.home(), NewReadCache(rapid.SampledFrom([]int{0, 20_000}).Draw(p.T, "cache")), 1000)
+	w, err := newWriteBehind(p.db, p.home(), NewReadCache(rapid.SampledFrom([]int{0, 20_000}).Draw(p.T, "cache")), 1000, 1)
 	must(p, err)
 	stored := int(w.stored)
 	if stored >= p.inLog {
@@ -63,6 +63,9 @@ func (p *partition) open() {
 	for i, r := range p.written[stored+1:] {
 		at := int64(stored + 1 + i)
 		p.g.announce(at)
+		if value, err := p.g.Get(r.key); err != nil || !bytes.Equal(value, held[r.key]) {
+			p.Fatalf("while it is read, %q is %q (%v), want %q", r.key, value, err, held[r.key])
+		}
 		if old, ok := held[r.key]; !ok || r.value == nil || !bytes.Equal(old, r.value) { // else as if KeepNewer had refused it
 			p.apply(r)
 		}
@@ -334,7 +337,7 @@ func TestFailureOfAFlushStays(t *testing.T) {
 	open := func() *writeBehind {
 		db, err := leveldb.Open(disk, levelDBOptions())
 		must(t, err)
-		w, err := newWriteBehind(db, "", NewReadCache(0), memtableBytes)
+		w, err := newWriteBehind(db, "", NewReadCache(0), memtableBytes, 1)
 		must(t, err)
 		return w
 	}
@@ -382,8 +385,9 @@ func TestSlowReadDoesNotHideANewerValue(t *testing.T) {
 	disk := &slowDisk{ldbstorage.NewMemStorage(), make(chan struct{}), make(chan struct{})}
 	db, err := leveldb.Open(disk, levelDBOptions())
 	must(t, err)
-	w, err := newWriteBehind(db, "", NewReadCache(1<<20), memtableBytes)
+	w, err := newWriteBehind(db, "", NewReadCache(1<<20), memtableBytes, 1)
 	must(t, err)
+	must(t, w.MarkRecovered())
 	must(t, w.write("k", []byte("old"), 1))
 	must(t, w.SetOffset(1))
 	flushNow(w)
@@ -412,7 +416,7 @@ func TestStorageIsSafeForConcurrentUse(t *testing.T) {
 	cache := NewReadCache(100_000)
 	db, err := leveldb.OpenFile(dir, levelDBOptions())
 	must(t, err)
-	w, err := newWriteBehind(db, dir, cache, 20_000)
+	w, err := newWriteBehind(db, dir, cache, 20_000, 1)
 	must(t, err)
 	go w.run(time.Millisecond)
 	g := newGuard(w, "t", 0, -1)
@@ -488,9 +492,10 @@ func TestPeekLeavesTheCacheAlone(t *testing.T) {
 	db, err := leveldb.Open(ldbstorage.NewMemStorage(), nil)
 	must(t, err)
 	cache := NewReadCache(100 * (slotBytes + 20))
-	w, err := newWriteBehind(db, "", cache, memtableBytes)
+	w, err := newWriteBehind(db, "", cache, memtableBytes, 1)
 	must(t, err)
 	defer w.finish()
+	must(t, w.MarkRecovered())
 	for i := range 1000 {
 		must(t, db.Put(fmt.Appendf(nil, "key %d", i), []byte("value"), nil))
 	}

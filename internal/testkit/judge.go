@@ -279,7 +279,7 @@ func Compare(t testing.TB, got []*brimline.Alert, want map[string]Verdict) {
 	}
 }
 
-// Story is what alerts say about each other, of which some are no edge any more.
+// Story compares the links between alerts, of which some are no edge any more.
 type Story struct {
 	Told       int      // alerts that are an edge
 	Superseded int      // alerts that are none, and that another supersedes

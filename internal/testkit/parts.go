@@ -123,8 +123,8 @@ func (p *Parts) Trim(t testing.TB, topic string, partition int32, below int64) {
 	}
 }
 
-// Offsets are what a group without members has committed in a topic; commit puts them back, whatever became of the
-// topic: as a member does that was slow.
+// Offsets are the committed offsets of a group without members in a topic; commit puts them back, whatever became of
+// the topic: as a member does that was slow.
 func (p *Parts) Offsets(t testing.TB, group, topic string) (commit func()) {
 	t.Helper()
 	had, err := p.admin.FetchOffsetsForTopics(t.Context(), group, topic)
@@ -209,7 +209,7 @@ func (p *Parts) Records(t testing.TB, topic string) []*kgo.Record {
 	if len(left) == 0 {
 		return records
 	}
-	// Control records are kept, so that a partition that ends in a transaction's marker shows its end.
+	// Control records are kept, so that a partition that ends in one shows its end.
 	reader, err := kgo.NewClient(kgo.SeedBrokers(p.Brokers...), kgo.ConsumePartitions(from),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords())
 	if err != nil {

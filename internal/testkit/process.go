@@ -138,5 +138,5 @@ func (p *Process) Usage() (cpu time.Duration, peak int64) {
 	return state.UserTime() + state.SystemTime(), p.peak.Load()
 }
 
-// Output is what it printed so far.
+// Output is the text that it has printed so far.
 func (p *Process) Output() string { return p.out.String() }

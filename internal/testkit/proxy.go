@@ -26,7 +26,7 @@ type Proxy struct {
 	held    []*Held
 }
 
-// Weather is what happens to what passes. The zero value is fair.
+// Weather is the treatment of the bytes that pass. The zero value passes all.
 type Weather struct {
 	// Delay is how much later everything arrives, each way.
 	Delay time.Duration
@@ -85,7 +85,7 @@ type elsewhere struct {
 
 func (e elsewhere) Addr() net.Addr { return e.at }
 
-// Close breaks all connections. What is held is delivered to nobody.
+// Close breaks all connections. Bytes that are held are dropped.
 func (p *Proxy) Close() {
 	p.listener.Close()
 	p.Set(Weather{Shut: true})

@@ -12,7 +12,7 @@
 // # State
 //
 // Per user the newest alerts, newest first. A view directly on the alerts topic
-// would never recover: the last record of a transactional topic is a marker.
+// would never recover: the last record of a transactional topic is a control record.
 //
 // # On replay
 //
@@ -41,10 +41,10 @@ import (
 // MostList bounds a user's list, in bytes: it is read and written whole with each alert.
 const MostList = 4 << 20
 
-// listAround is what a list takes beside its only alert.
+// listAround is the size of a list beside its only alert.
 const listAround = 64
 
-// Config is what the stage needs. All fields are required.
+// Config configures the stage. All fields are required.
 type Config struct {
 	Streams processors.Streams
 	Table   *table.Table

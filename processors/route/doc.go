@@ -9,7 +9,7 @@
 //
 // The changes stream, keyed by user: this puts key, hash and number of
 // partitions under our control. A change that moves a row to another user
-// becomes two. A TRUNCATE becomes one marker in every partition. The order of
+// becomes two. A TRUNCATE becomes one change in every partition. The order of
 // changes to one row is kept, because they share a source partition and the
 // producer is idempotent.
 //

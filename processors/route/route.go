@@ -30,7 +30,7 @@ type record struct {
 	at      brimline.Time       // when it was met
 }
 
-// outcome is what one record becomes: changes, a dead letter, both, or nothing for a reason.
+// outcome is the output of one record: changes, a dead letter, both, or nothing for a reason.
 type outcome struct {
 	changes []brimline.Change
 	dead    *brimline.DeadLetter

@@ -16,7 +16,7 @@ import (
 	"github.com/brimline/brimline/internal/failpoint"
 )
 
-// session is what the member holds from one rebalance to the next. An offset
+// session has the partitions that the member holds from one rebalance to the next. An offset
 // is committed when all records before it are finished: everything that became
 // of them is with the brokers.
 type session struct {
@@ -145,15 +145,15 @@ func (s *Stage) route(records []*kgo.Record, out *output) error {
 	return nil
 }
 
-// truncated completes the markers of a TRUNCATE, and tells of it.
-func (s *Stage) truncated(markers []brimline.Change) {
+// truncated completes the changes of a TRUNCATE, one for each partition, and tells of it.
+func (s *Stage) truncated(changes []brimline.Change) {
 	if s.Alone != nil && s.Alone() {
-		for i := range markers {
-			markers[i].Whole = true
+		for i := range changes {
+			changes[i].Whole = true
 		}
 	}
 	if s.Truncated != nil {
-		s.Truncated(markers[0].Source)
+		s.Truncated(changes[0].Source)
 	}
 }
 

@@ -15,7 +15,7 @@ import (
 	"github.com/brimline/brimline/processors"
 )
 
-// Config is what the stage needs. All fields but Life, Binding, Alone, Truncated, Assigned and those with a default
+// Config configures the stage. All fields but Life, Binding, Alone, Truncated, Assigned and those with a default
 // are required.
 type Config struct {
 	Streams    processors.Streams

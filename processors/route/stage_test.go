@@ -548,11 +548,11 @@ func TestMarkersOfATruncate(t *testing.T) {
 	for _, alone := range []bool{true, false} {
 		var told brimline.Source
 		s := New(Config{Alone: func() bool { return alone }, Truncated: func(at brimline.Source) { told = at }})
-		markers := truncation(brimline.Change{Kind: brimline.Truncate, Source: brimline.Source{LSN: 7}}, 3)
-		s.truncated(markers)
-		for i := range markers {
-			if markers[i].Whole != alone || told.LSN != 7 {
-				t.Errorf("alone %v: %+v, told %+v", alone, markers[i], told)
+		changes := truncation(brimline.Change{Kind: brimline.Truncate, Source: brimline.Source{LSN: 7}}, 3)
+		s.truncated(changes)
+		for i := range changes {
+			if changes[i].Whole != alone || told.LSN != 7 {
+				t.Errorf("alone %v: %+v, told %+v", alone, changes[i], told)
 			}
 		}
 	}

@@ -46,7 +46,7 @@ func (l *telling) asked(user string) int {
 	return l.times[user]
 }
 
-// less is what PostgreSQL has of an edge candidate whose row before it is gone.
+// less has PostgreSQL's figures of an edge candidate whose row before it is gone.
 var less = brimline.Figures{Total: total(60), Count: 1}
 
 // distrusting is a world in which PostgreSQL says so, and dismissals last for a while.
@@ -104,8 +104,8 @@ func (w *world) settled() {
 	}
 }
 
-// TestDismissedEdgesAreAskedAgain: what PostgreSQL dismisses with less than the window has is asked again, and what it says
-// then, or goes on saying, is told to the window stage, once. What it dismisses otherwise is not.
+// TestDismissedEdgesAreAskedAgain: what PostgreSQL dismisses with less than the window has is asked again, and what
+// it says then, or goes on saying, is told to the window stage, once. What it dismisses otherwise is not.
 func TestDismissedEdgesAreAskedAgain(t *testing.T) {
 	edge := brimline.Figures{Before: total(60), Total: total(120), Count: 2}
 	w, l := distrusting(t, 2, 300*time.Millisecond, func(user string, asking int) brimline.Figures {
@@ -239,7 +239,8 @@ func askedAgainOnce(t *testing.T, w *world) {
 	}
 }
 
-// TestNothingIsAskedAgainWhileCatchingUp: until the stream is folded up to the dismissal, PostgreSQL is not asked again.
+// TestNothingIsAskedAgainWhileCatchingUp: until the stream is folded up to the dismissal, PostgreSQL is not asked
+// again.
 func TestNothingIsAskedAgainWhileCatchingUp(t *testing.T) {
 	w, l := distrusting(t, 1, time.Millisecond, func(string, int) brimline.Figures { return less })
 	var mu sync.Mutex
@@ -369,7 +370,7 @@ func TestBudget(t *testing.T) {
 }
 
 // TestAskedAgainLess: where no user is to be distrusted nothing is put to be asked again, and what was is passed over,
-// as is what cannot be read, added up or judged any more.
+// as are candidates that cannot be read, added up or decided any more.
 func TestAskedAgainLess(t *testing.T) {
 	w, l := distrusting(t, 1, time.Millisecond, func(string, int) brimline.Figures { return less })
 	configure := w.config
@@ -422,8 +423,8 @@ func TestHeavyUsersAreAskedAgain(t *testing.T) {
 		brimline.StillDismissed, brimline.Restored, brimline.Disbelieved)
 }
 
-// TestWhatIsAskedAgainAgesAway: a topic in which nothing was written for a week is empty, and begins behind the marker
-// of its last transaction, which no committed offset has passed.
+// TestWhatIsAskedAgainAgesAway: a topic in which nothing was written for a week is empty, and begins behind the
+// control record of its last transaction, which no committed offset has passed.
 func TestWhatIsAskedAgainAgesAway(t *testing.T) {
 	w, _ := distrusting(t, 1, time.Millisecond, func(string, int) brimline.Figures { return less })
 	w.put(edgeCandidate("u", 2*hour, 1))

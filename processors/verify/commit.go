@@ -104,7 +104,7 @@ func (c *committer) settle(ctx context.Context) error {
 }
 
 // collect adds to the first batch what other partitions have ready by then, and
-// leaves out batches whose session has ended: their partitions may be somebody else's.
+// leaves out batches whose session has ended: their partitions may belong to another member.
 func (c *committer) collect(first *commitRequest, by time.Time) (requests []*commitRequest) {
 	timer := time.NewTimer(time.Until(by))
 	defer timer.Stop()
@@ -209,7 +209,7 @@ func (c *committer) transact(requests []*commitRequest, records []*kgo.Record) e
 	return nil
 }
 
-// copies are what the producer may write into: an aborted batch comes again.
+// copies are records that the producer may write into: an aborted batch comes again.
 func copies(records []*kgo.Record) []*kgo.Record {
 	all := make([]*kgo.Record, len(records))
 	for i, r := range records {

@@ -65,7 +65,7 @@ type Ledger interface {
 	Unseen(ctx context.Context, after []brimline.Source) ([]brimline.Source, error)
 }
 
-// Config is what the stage needs. Fields without a stated default are required.
+// Config configures the stage. Fields without a stated default are required.
 type Config struct {
 	// Client, Member and Transactions give settings of the client that asks the brokers, of the member of the consumer
 	// group and of the producer. The stage adds what its promise rests on: reading committed records from the oldest on,

@@ -31,7 +31,8 @@ func newKeptBack() keptBack {
 	return keptBack{users: map[string][]*share{}, came: make(chan struct{}, 1), went: make(chan struct{}, 1)}
 }
 
-// share is what is asked about at once of a user: of consecutive messages. It grows until it is asked about or full.
+// share is the part of a user's candidates that one inquiry asks about: those of consecutive messages. It grows until
+// it is asked about or full.
 type share struct {
 	user    string
 	from    place

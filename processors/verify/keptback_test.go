@@ -26,7 +26,7 @@ func TestManyQuestionsAboutAUserAreFew(t *testing.T) {
 	long.set(nil, hold)
 	w.config = func(c *Config) { c.Long = long }
 	const rows, each, step = 60_000, 3000, hour / 1000
-	h := history{alerts: map[string]int{}, dismissed: map[string]int{}, found: map[string]int{}}
+	h := candidateLog{alerts: map[string]int{}, dismissed: map[string]int{}, found: map[string]int{}}
 	light := func(i int) (user string) {
 		for n := 0; ; n++ {
 			user = fmt.Sprint("light", i, "-", n)

@@ -99,7 +99,7 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// inquiry is what goes to PostgreSQL at once: a question about an edge, or all about the late candidates of a user.
+// inquiry is one request to PostgreSQL: a question about an edge, or all about the late candidates of a user.
 type inquiry struct {
 	questions []*question
 }
@@ -128,7 +128,7 @@ func alone(questions []*question) (all []*inquiry) {
 	return all
 }
 
-// spans are what the inquiry asks about, one for each of its questions.
+// spans are those that the inquiry asks about, one for each of its questions.
 func (i *inquiry) spans() []sliding.Span {
 	spans := make([]sliding.Span, len(i.questions))
 	for n, q := range i.questions {

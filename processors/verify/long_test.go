@@ -35,7 +35,7 @@ func TestLongQuestionsHoldNoOthers(t *testing.T) {
 		}
 		return users
 	}
-	h := history{alerts: map[string]int{}, dismissed: map[string]int{}}
+	h := candidateLog{alerts: map[string]int{}, dismissed: map[string]int{}}
 	add := func(users []string) {
 		for i, user := range users {
 			c := edgeCandidate(user, brimline.Time(2*i)*hour, int64(len(h.all)+1))
@@ -104,7 +104,7 @@ func TestSpansOfAHeavyUserAreAskedOneByOne(t *testing.T) {
 func TestKeptBackIsTakenOver(t *testing.T) { inEachVersion(t, 1, keptBackIsTakenOver) }
 
 func keptBackIsTakenOver(t *testing.T, w *world) {
-	h := w.newHistory(400)
+	h := w.newLog(400)
 	long := &fakeLedger{}
 	long.set(nil, make(chan struct{})) // no answer ever
 	w.config = func(c *Config) { c.Long, c.Batch, c.ApartBatch = long, 20, 20 }
@@ -152,7 +152,7 @@ func TestNoMoreIsKeptBackThanCanBeNamed(t *testing.T) {
 		hold := make(chan struct{})
 		long.set(nil, hold)
 		w.config = func(config *Config) { config.Long, config.Batch, config.LongQuestions = long, c.batch, 8 }
-		h := history{alerts: map[string]int{}, dismissed: map[string]int{}}
+		h := candidateLog{alerts: map[string]int{}, dismissed: map[string]int{}}
 		for i := range 8000 {
 			c := edgeCandidate(fmt.Sprint("u", i%c.users), brimline.Time(2*i)*hour, int64(i))
 			h.all, h.alerts[c.ID()] = append(h.all, c), 1

@@ -26,7 +26,7 @@ type member struct {
 	now    *session // nil while a rebalance runs
 }
 
-// session is what the member holds from one rebalance to the next.
+// session has the partitions that the member holds from one rebalance to the next.
 type session struct {
 	ctx        context.Context // ends before the partitions go
 	end        context.CancelFunc
@@ -175,7 +175,7 @@ func (m *member) stand(ctx context.Context, taken map[string][]int32) (
 		return nil, nil, err
 	}
 	// What is asked again may be deleted by its age: that of a group which stood still is not worth asking any more. The
-	// marker of the last transaction goes with it, and lies behind what was committed.
+	// control record of the last transaction goes with it, and lies behind what was committed.
 	begins, err := m.s.begins(ctx, m.s.again.topic, taken[m.s.again.topic])
 	if err != nil {
 		return nil, nil, err

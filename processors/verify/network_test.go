@@ -73,7 +73,7 @@ func (p *proxied) atEnd() {
 func TestEndThatComesLate(t *testing.T) { onNetwork(t, 1, endThatComesLate) }
 
 func endThatComesLate(t *testing.T, p *proxied) {
-	h := p.newSteadyHistory(60)
+	h := p.newSteadyLog(60)
 	f := freeze("sent", math.MaxInt)
 	p.stage = func(s *Stage) { s.pause = f.pause }
 	stop := p.keep("one")
@@ -99,7 +99,7 @@ func endThatComesLate(t *testing.T, p *proxied) {
 func TestOffsetsThatComeLate(t *testing.T) { onNetwork(t, 1, offsetsThatComeLate) }
 
 func offsetsThatComeLate(t *testing.T, p *proxied) {
-	h := p.newSteadyHistory(80)
+	h := p.newSteadyLog(80)
 	f := freeze("offsets", math.MaxInt)
 	p.stage = func(s *Stage) { s.pause = f.pause }
 	stop := p.keep("one")
@@ -129,7 +129,7 @@ func offsetsThatComeLate(t *testing.T, p *proxied) {
 func TestLoneOffsetsThatComeLate(t *testing.T) { onNetwork(t, 1, loneOffsetsThatComeLate) }
 
 func loneOffsetsThatComeLate(t *testing.T, p *proxied) {
-	h := p.newSteadyHistory(60)
+	h := p.newSteadyLog(60)
 	stop := p.keep("one")
 	p.put(h.all[:20]...)
 	p.caughtUp()
@@ -154,7 +154,7 @@ func loneOffsetsThatComeLate(t *testing.T, p *proxied) {
 func TestTransactionsAreNotWaitedForBeyondTheirTimeout(t *testing.T) {
 	onNetwork(t, 1, func(t *testing.T, p *proxied) {
 		p.options.TransactionTimeout = time.Second
-		h := p.newSteadyHistory(20)
+		h := p.newSteadyLog(20)
 		hold := make(chan struct{})
 		p.ledger.set(nil, hold)
 		one := p.start("one")
@@ -178,7 +178,7 @@ func TestTransactionsAreNotWaitedForBeyondTheirTimeout(t *testing.T) {
 func TestPositionsAreReadBetweenTransactionsOnly(t *testing.T) {
 	onNetwork(t, 1, func(t *testing.T, p *proxied) {
 		p.more = nil // the end is waited for
-		h := p.newSteadyHistory(20)
+		h := p.newSteadyLog(20)
 		var committer *committer
 		p.stage = func(s *Stage) { s.joined = func(m *member) { committer = m.s.near.committer } }
 		end := testkit.Hold(keyEndTxn, p.proxy)
@@ -222,7 +222,7 @@ func TestRefusedOffsetsAreUndone(t *testing.T) {
 			refusals = refusals[1:]
 			return answer, nil, true
 		})
-		h := p.newSteadyHistory(100)
+		h := p.newSteadyLog(100)
 		p.put(h.all...)
 		one := p.start("one")
 		p.caughtUp()
@@ -238,7 +238,7 @@ func TestRefusedOffsetsAreUndone(t *testing.T) {
 func TestWeather(t *testing.T) {
 	onNetwork(t, 4, func(t *testing.T, p *proxied) {
 		p.config = func(c *Config) { c.StopTimeout, c.Batch = time.Second, 20 }
-		h := p.newHistory(1600)
+		h := p.newLog(1600)
 		p.keep("one")
 		p.keep("two")
 		weathers := []testkit.Weather{
@@ -261,7 +261,7 @@ func TestStopWithoutBrokers(t *testing.T) {
 	for _, away := range []testkit.Weather{{Shut: true}, {NoRequests: true}, {NoAnswers: true}} {
 		onNetwork(t, 1, func(t *testing.T, p *proxied) {
 			p.more = nil
-			h := p.newHistory(10)
+			h := p.newLog(10)
 			one := p.start("one")
 			p.put(h.all...)
 			p.caughtUp()
@@ -282,7 +282,7 @@ func TestStopWithoutBrokers(t *testing.T) {
 // A transaction that never ends keeps the group's offsets back, and the client waits for them without a word.
 func TestOffsetsThatAreKeptBackAreTold(t *testing.T) {
 	onNetwork(t, 1, func(t *testing.T, p *proxied) {
-		h := p.newHistory(20)
+		h := p.newLog(20)
 		p.put(h.all...)
 		told := make(chan struct{}, 100)
 		config := p.config

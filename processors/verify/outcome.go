@@ -10,7 +10,7 @@ import (
 	"github.com/brimline/brimline/internal/sliding"
 )
 
-// outcome is what one candidate becomes; nothing at all is an outcome too.
+// outcome is the output of one candidate, which may be nothing.
 type outcome struct {
 	alert     *brimline.Alert
 	dismissed *brimline.Alert

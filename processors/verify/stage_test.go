@@ -18,9 +18,9 @@ import (
 	"github.com/brimline/brimline/processors"
 )
 
-// history is a candidate log as the window stage leaves it: in the order of
+// candidateLog is a log as the window stage leaves it: in the order of
 // causes within a partition, with stretches written again.
-type history struct {
+type candidateLog struct {
 	all       []*brimline.Candidate
 	alerts    map[string]int // by id, how many are expected
 	dismissed map[string]int
@@ -28,17 +28,17 @@ type history struct {
 }
 
 // Some rows ask about others, too: of old ones, which travel apart. Every tenth user has many rows now and then.
-func (w *world) newHistory(n int) history {
+func (w *world) newLog(n int) candidateLog {
 	w.heavy = func(user string, at brimline.Time) bool { return strings.HasSuffix(user, "5/ü") && at/hour%3 == 0 }
-	return w.historyOf(n, true)
+	return w.logOf(n, true)
 }
 
-// newSteadyHistory has nothing written again.
-func (w *world) newSteadyHistory(n int) history { return w.historyOf(n, false) }
+// newSteadyLog has nothing written again.
+func (w *world) newSteadyLog(n int) candidateLog { return w.logOf(n, false) }
 
-func (w *world) historyOf(n int, crashes bool) history {
+func (w *world) logOf(n int, crashes bool) candidateLog {
 	rnd := seedOf(w.t)
-	h := history{alerts: map[string]int{}, dismissed: map[string]int{}, found: map[string]int{}}
+	h := candidateLog{alerts: map[string]int{}, dismissed: map[string]int{}, found: map[string]int{}}
 	for i := range n {
 		user := fmt.Sprintf("user %d/ü", rnd.IntN(40))
 		if i == 0 {
@@ -68,7 +68,7 @@ func (w *world) historyOf(n int, crashes bool) history {
 }
 
 // check compares what a reader of committed records sees with what is expected.
-func (w *world) check(h history) {
+func (w *world) check(h candidateLog) {
 	w.t.Helper()
 	n := w.count
 	for topic, want := range map[string]map[string]int{w.streams.Alerts: h.alerts, w.streams.Dismissed: h.dismissed} {
@@ -128,7 +128,7 @@ func compare(t testing.TB, what string, got, want map[string]int) {
 func TestEachOnce(t *testing.T) { inEachVersion(t, 3, eachOnce) }
 
 func eachOnce(t *testing.T, w *world) {
-	h := w.newHistory(1500)
+	h := w.newLog(1500)
 	w.put(h.all[:len(h.all)/2]...)
 	one := w.start("one")
 	w.put(h.all[len(h.all)/2:]...)
@@ -202,7 +202,7 @@ func TestKilled(t *testing.T) { inEachVersion(t, 2, killed) }
 
 func killed(t *testing.T, w *world) {
 	w.options.TransactionTimeout = 10 * time.Minute
-	h := w.newHistory(600)
+	h := w.newLog(600)
 	w.config = func(c *Config) { c.Batch, c.StopTimeout = 20, 100*time.Millisecond }
 	var left []*frozen
 	for life := range 4 {
@@ -234,7 +234,7 @@ func killed(t *testing.T, w *world) {
 func TestThawed(t *testing.T) { inEachVersion(t, 2, thawed) }
 
 func thawed(t *testing.T, w *world) {
-	h := w.newHistory(200)
+	h := w.newLog(200)
 	f := freeze("sent", 1)
 	w.stage = func(s *Stage) { s.pause = f.pause }
 	w.config = func(c *Config) { c.Batch, c.StopTimeout = 20, 100*time.Millisecond }
@@ -255,7 +255,7 @@ func thawed(t *testing.T, w *world) {
 func TestRebalance(t *testing.T) { inEachVersion(t, 4, rebalance) }
 
 func rebalance(t *testing.T, w *world) {
-	h := w.newHistory(1200)
+	h := w.newLog(1200)
 	part := func(i int) []*brimline.Candidate { return h.all[i*len(h.all)/4 : (i+1)*len(h.all)/4] }
 	one := w.start("one")
 	w.put(part(0)...)
@@ -273,7 +273,7 @@ func rebalance(t *testing.T, w *world) {
 
 func TestDatabaseAway(t *testing.T) {
 	w := newWorld(t, 2)
-	h := w.newHistory(50)
+	h := w.newLog(50)
 	away := &brimline.Error{Class: brimline.ClassEnvironment, Kind: "postgres_away", Err: errors.New("connection refused")}
 	w.ledger.set(away, nil)
 	one := w.start("one")
@@ -393,7 +393,7 @@ func TestStopWhileAsked(t *testing.T) {
 	w := newWorld(t, 1)
 	hold := make(chan struct{})
 	w.ledger.set(nil, hold)
-	h := w.newHistory(10)
+	h := w.newLog(10)
 	w.put(h.all...)
 	one := w.start("one")
 	<-w.ledger.took

@@ -62,7 +62,7 @@ func TestStartErrors(t *testing.T) {
 	}
 }
 
-// TestNoBroker ends promptly while there is nobody to talk to.
+// TestNoBroker ends promptly while no broker answers.
 func TestNoBroker(t *testing.T) {
 	w := newWorld(t, 1)
 	w.config = func(c *Config) {

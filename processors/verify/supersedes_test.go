@@ -10,7 +10,7 @@ import (
 	"github.com/brimline/brimline/codecs"
 )
 
-// links are what the alerts supersede, as text: by id, those without left out.
+// links are the superseded alerts as text: by id, those without left out.
 func (w *world) links() (all []string) {
 	w.t.Helper()
 	for _, a := range decoded[*brimline.Alert](w.t, codecs.Alert{}, w.read(w.streams.Alerts)) {

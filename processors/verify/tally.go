@@ -7,7 +7,7 @@ import (
 	"github.com/brimline/brimline"
 )
 
-// Tally is what became of the edges that were judged since the start, for those who ask in the same process; what the
+// Tally counts the outcomes of edges since the start, for callers in the same process; what the
 // metrics say, in numbers.
 type Tally struct {
 	Edges     int64            // candidates of kind edge

@@ -121,7 +121,7 @@ func isAnswer(err error) bool {
 func (t *transactions) begin() error { return t.client.BeginTransaction() }
 
 // send gives all records to the brokers, in one request for each of them, and waits until they have them. franz-go
-// waits without end for a record whose request got no answer; nobody waits for that here.
+// waits without end for a record whose request got no answer; the stage does not wait for it.
 func (t *transactions) send(records []*kgo.Record) error {
 	timer := time.NewTimer(t.timeout)
 	defer timer.Stop()
@@ -213,8 +213,8 @@ func again(ctx context.Context, try func() error) error {
 	}
 }
 
-// end commits or aborts. Where a commit gives an error, nobody knows here what became of the transaction: only a new
-// producer of this id ends the doubt.
+// end commits or aborts. Where a commit gives an error, this process does not know what became of the transaction:
+// only a new producer of this id ends the doubt.
 func (t *transactions) end(commit bool) error {
 	return t.client.EndTransaction(context.Background(), kgo.TransactionEndTry(commit))
 }

@@ -16,7 +16,7 @@ import (
 func TestFollowsTheOldClient(t *testing.T) { inEachVersion(t, 1, followsTheOldClient) }
 
 func followsTheOldClient(t *testing.T, w *world) {
-	h := w.newSteadyHistory(60)
+	h := w.newSteadyLog(60)
 	for i := 5; i < len(h.all); i += 10 { // old rows asked in this topic, too
 		old := lateCandidate(h.all[i].User, h.all[i].Edge, h.all[i].Edge, h.all[i].Cause.Offset)
 		h.all = slices.Insert(h.all, i, old)
@@ -82,7 +82,7 @@ func followsTheOldClient(t *testing.T, w *world) {
 // Operators may change the version of transactions while the stage runs.
 func TestVersionChanges(t *testing.T) {
 	w := newWorld(t, 2)
-	h := w.newHistory(600)
+	h := w.newLog(600)
 	w.keep("one")
 	versions := []int16{2, 0, 2, 1}
 	for i, version := range versions {
@@ -99,7 +99,7 @@ func TestStaticMember(t *testing.T) { inEachVersion(t, 2, staticMember) }
 
 func staticMember(t *testing.T, w *world) {
 	w.options.InstanceID = "one"
-	h := w.newHistory(300)
+	h := w.newLog(300)
 	for life := range 3 {
 		one := w.start("one")
 		w.put(h.all[life*len(h.all)/3 : (life+1)*len(h.all)/3]...)

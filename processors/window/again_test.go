@@ -11,14 +11,14 @@ import (
 	"github.com/brimline/brimline"
 )
 
-// stillDismissed is what verify says of a candidate after PostgreSQL has dismissed it for a while.
+// stillDismissed is verify's answer to a candidate that PostgreSQL has dismissed for a while.
 func stillDismissed(c *brimline.Candidate) brimline.Change {
 	answer := dismissed(c)
 	answer.Kind = brimline.StillDismissed
 	return answer
 }
 
-// disbelieved is what it says at a minute when PostgreSQL has dismissed what was put for that.
+// disbelieved is its answer at a minute, when PostgreSQL has dismissed the doubted candidate as well.
 func disbelieved(c *brimline.Candidate, minute int) brimline.Change {
 	answer := dismissed(c)
 	answer.Kind, answer.Reason, answer.Row.Time = brimline.Disbelieved, brimline.ByDismissals, minutes(minute)

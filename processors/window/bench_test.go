@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strconv"
+	"syscall"
 	"testing"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/codecs"
+	"github.com/brimline/brimline/internal/rules"
 	"github.com/brimline/brimline/internal/sliding"
 	"github.com/brimline/brimline/processors"
 )
@@ -140,15 +142,56 @@ func (m mapped) SetUnreported(key string, value []byte) error {
 // BenchmarkStage takes the changes of 14 days, 100,000 users by a Zipf-Mandelbrot law, through the stage: all
 // but goka, Kafka and LevelDB.
 func BenchmarkStage(b *testing.B) {
-	const users, n = 100_000, 1_000_000
 	rule := brimline.Rule{ID: "week", Window: 7 * 24 * time.Hour, Limit: brimline.Count(1 << 40)}
+	takeThrough(b, drawChanges(b, 1_000_000), rule)
+}
+
+// BenchmarkRules is BenchmarkStage, shorter, for more rules than one: of sums of amounts, ten windows by ten limits, and
+// of a hundred expressions, beside one rule of the longest window. BenchmarkWindow is so for longer windows.
+func BenchmarkRules(b *testing.B) {
+	all := drawChanges(b, 200_000)
+	rule := func(id string, hours, limit int) brimline.Rule {
+		return brimline.Rule{ID: id, Measure: brimline.SumAbs, Window: time.Duration(hours) * time.Hour,
+			Limit: brimline.Amount(limit * 10_000_000_000).Total()}
+	}
+	var limits, where []brimline.Rule
+	for i := range 100 {
+		limits = append(limits, rule(fmt.Sprint("r", i), 24*(1+i/10), 1+i%10))
+		w := limits[i]
+		w.Where = fmt.Sprintf("amount > %d.00", i)
+		where = append(where, w)
+	}
+	b.Run("1", func(b *testing.B) { takeThrough(b, all, rule("one", 240, 1)) })
+	b.Run("10-limits", func(b *testing.B) { takeThrough(b, all, limits[90:]...) })
+	b.Run("10-windows-10-limits", func(b *testing.B) { takeThrough(b, all, limits...) })
+	b.Run("100-where", func(b *testing.B) { takeThrough(b, all, where...) })
+}
+
+// BenchmarkWindow is BenchmarkStage, shorter, for windows of 7, 30 and 90 days, while the history is of 14.
+func BenchmarkWindow(b *testing.B) {
+	all := drawChanges(b, 200_000)
+	for _, days := range []int{7, 30, 90} {
+		b.Run(fmt.Sprint(days, "d"), func(b *testing.B) {
+			takeThrough(b, all, brimline.Rule{ID: "r", Window: time.Duration(days) * 24 * time.Hour, Limit: brimline.Count(1 << 40)})
+		})
+	}
+}
+
+type encodedChange struct {
+	key   string
+	value []byte
+}
+
+// drawChanges are the changes of 14 days.
+func drawChanges(b *testing.B, n int) []encodedChange {
+	b.Helper()
+	users := n / 10
 	var (
 		weights = make([]float64, users)
 		sum     float64
 		rnd     = rand.New(rand.NewPCG(1, 2))
 		start   = brimline.TimeOf(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
-		keys    = make([]string, n)
-		changes = make([][]byte, n)
+		changes = make([]encodedChange, n)
 	)
 	for i := range weights {
 		sum += math.Pow(float64(i+500), -1.1)
@@ -156,22 +199,38 @@ func BenchmarkStage(b *testing.B) {
 	}
 	for i := range changes {
 		at, _ := slices.BinarySearch(weights, rnd.Float64()*sum)
-		keys[i] = strconv.Itoa(27_000_000 + at)
-		t := start.Add(time.Duration(i) * (14 * 24 * time.Hour / n))
+		key := strconv.Itoa(27_000_000 + at)
+		t := start.Add(time.Duration(i) * (14 * 24 * time.Hour / time.Duration(n)))
 		if rnd.IntN(100) == 0 {
 			t = t.Add(-time.Duration(rnd.Int64N(int64(time.Hour))))
 		}
-		change, err := codecs.Change{}.Encode(&brimline.Change{Kind: brimline.Upsert, User: keys[i],
+		change, err := codecs.Change{}.Encode(&brimline.Change{Kind: brimline.Upsert, User: key,
 			Source: written(int64(i), t, int64(i)),
 			Row: brimline.Transaction{
-				ID: strconv.Itoa(1_000_000 + i), User: keys[i], Amount: brimline.Amount(rnd.IntN(20_000) - 4_000), Time: t,
+				ID: strconv.Itoa(1_000_000 + i), User: key, Amount: brimline.Amount(rnd.IntN(20_000) - 4_000), Time: t,
 			}})
 		if err != nil {
 			b.Fatal(err)
 		}
-		changes[i] = change
+		changes[i] = encodedChange{key, change}
+	}
+	return changes
+}
+
+// takeThrough takes changes through a stage with these rules; their where is compiled.
+func takeThrough(b *testing.B, changes []encodedChange, all ...brimline.Rule) {
+	b.Helper()
+	set := brimline.RuleSet{Scale: 2, Rules: all}
+	var compiled []sliding.Rule
+	for _, rule := range all {
+		r, err := rules.CompileRule(rule, set.Columns, set.Scale)
+		if err != nil {
+			b.Fatal(err)
+		}
+		compiled = append(compiled, r)
 	}
 	b.ReportAllocs()
+	before := cpuTime(b)
 	for b.Loop() {
 		markers, states := NewMarkers(1), NewStates(64<<20)
 		ctx := &writing{}
@@ -180,19 +239,30 @@ func BenchmarkStage(b *testing.B) {
 		if ctx.table, err = kept(inner, markers, states).Build("table", 0); err != nil {
 			b.Fatal(err)
 		}
-		set := brimline.RuleSet{Scale: 2, Rules: []brimline.Rule{rule}}
 		stage := newTask(Config{
 			Streams: processors.NewStreams("g", "src", "alerts"), Rules: set,
 			Seen:     NewSeen(&set, 24*time.Hour, time.Now),
-			Compiled: []sliding.Rule{{Rule: rule, Fingerprint: rule.Fingerprint()}}, Keep: 24 * time.Hour,
+			Compiled: compiled, Keep: 24 * time.Hour,
 			Markers: markers, States: states, Clock: time.Now, Metrics: NewMetrics(prometheus.NewRegistry()),
 			Log: slog.New(slog.DiscardHandler),
 		})
 		for i := range changes {
-			ctx.key, ctx.offset = keys[i], int64(i)
-			stage.change(ctx, changes[i])
+			ctx.key, ctx.offset = changes[i].key, int64(i)
+			stage.change(ctx, changes[i].value)
 		}
-		b.ReportMetric(float64(ctx.bytes)/n, "changelog-B/event")
+		b.ReportMetric(float64(ctx.bytes)/float64(len(changes)), "changelog-B/event")
 	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/event")
+	events := float64(b.N) * float64(len(changes))
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/events, "ns/event")
+	b.ReportMetric(float64((cpuTime(b)-before).Nanoseconds())/events, "cpu-ns/event")
+}
+
+// cpuTime is the processor time of this process.
+func cpuTime(b *testing.B) time.Duration {
+	b.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

@@ -21,7 +21,7 @@ func (tb *userTable) largestRecord() (largest, all int) {
 	return largest, all
 }
 
-// mostRecord is what a record of the window table takes at most, whatever the user has.
+// mostRecord is the largest size of a record of the window table, whatever the user has.
 const mostRecord = segmentBytes + 2<<10
 
 // TestVersionsAreBounded: what is remembered of changed rows, those that are gone among them, is bounded in bytes. The
@@ -103,7 +103,7 @@ func TestIndexOfVersions(t *testing.T) {
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 1))
 	for range 50 {
-		vs, want := newVersions(nil), map[string]brimline.RowVersion{}
+		vs, want := newRowVersions(nil), map[string]brimline.RowVersion{}
 		for range 2000 {
 			id := fmt.Sprint(random.IntN(300))
 			if random.IntN(3) > 0 {
@@ -121,7 +121,7 @@ func TestIndexOfVersions(t *testing.T) {
 			}
 			lowest, newest, bytes := brimline.MaxTime, brimline.MinTime, 0
 			for _, v := range want {
-				lowest, newest, bytes = min(lowest, v.Time), max(newest, v.Time), bytes+versionBytes(&v)
+				lowest, newest, bytes = min(lowest, v.Time), max(newest, v.Time), bytes+rowVersionBytes(&v)
 			}
 			oldest, any := vs.oldest()
 			if any != (len(want) > 0) || any && oldest.Time != lowest || vs.len() != len(want) || vs.bytes != bytes ||

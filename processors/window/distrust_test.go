@@ -281,7 +281,7 @@ func (d *doubts) count(kind brimline.ChangeKind) (n int) {
 	return n
 }
 
-// askAgain is what the clock says. An hour later PostgreSQL shows what was committed before the distrust.
+// askAgain is the clock's message. An hour later PostgreSQL shows what was committed before the distrust.
 func (d *doubts) askAgain() {
 	doubt := &d.state.w.Doubt
 	if doubt.Asked == 2 {
@@ -291,7 +291,7 @@ func (d *doubts) askAgain() {
 		Index: doubt.Asked + 1})
 }
 
-// askAbove is what the clock says of a user above a limit. It may say so twice.
+// askAbove is the clock's message about a user above a limit. It may come twice.
 func (d *doubts) askAbove() {
 	d.stream = append(d.stream, brimline.Change{Kind: brimline.AskAbove, User: "u", Cause: d.state.w.Above.Asked})
 }
@@ -373,7 +373,7 @@ func (d *doubts) drain(wait bool) {
 	}
 }
 
-// wrong is what is missing of the edges of the table at rest, or too often there; "" for nothing.
+// wrong names the edges of the table at rest that are missing or there too often; "" for none.
 func (d *doubts) wrong() (all string) {
 	count := map[string]int{}
 	for _, id := range d.alerts {

@@ -331,11 +331,11 @@ func (s *step) upsert() bool {
 	}
 	switch {
 	case removed != nil:
-		s.noteVersion(removed.Time, removed.Time, was)
+		s.noteRowVersion(removed.Time, removed.Time, was)
 	case unseen:
-		s.noteVersion(row.Time, row.Time, was)
+		s.noteRowVersion(row.Time, row.Time, was)
 	default:
-		s.noteVersion(brimline.MaxTime, brimline.MinTime, was)
+		s.noteRowVersion(brimline.MaxTime, brimline.MinTime, was)
 	}
 	if row.Time > s.w.Floor {
 		s.insert(kept)
@@ -369,7 +369,7 @@ func (s *step) delete() bool {
 	}
 	was := found.Stamp
 	gone := s.take(found)
-	s.noteVersion(gone.Time, gone.Time, was)
+	s.noteRowVersion(gone.Time, gone.Time, was)
 	s.stirIfAsked()
 	for i := range s.rules {
 		s.askLate(i, gone, nil, false)
@@ -393,7 +393,7 @@ func (s *step) deleteUnknown() bool {
 	above := last > s.w.Floor
 	first, last = min(first, from), max(last, to)
 	if above { // noted all the same: the row may be inserted again, and then deleted by an echo
-		s.noteVersion(first, last, brimline.Stamp{})
+		s.noteRowVersion(first, last, brimline.Stamp{})
 	}
 	write := s.stirIfAsked() || above || doubted
 	for i := range s.rules {
@@ -601,7 +601,7 @@ func (s *step) ruleOf(fingerprint uint64) int {
 }
 
 // evict drops the rows that the retention has passed, and the announcements
-// that nobody can ask about again.
+// that no message can ask about again.
 func (s *step) evict() {
 	newest := s.rows.Newest()
 	if s.rows.Len() == 0 {

@@ -18,7 +18,7 @@ import (
 	"github.com/brimline/brimline/processors"
 )
 
-// Config is what the stage needs. Fields without a stated default are required.
+// Config configures the stage. Fields without a stated default are required.
 type Config struct {
 	Streams  processors.Streams
 	Rules    brimline.RuleSet

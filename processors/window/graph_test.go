@@ -349,7 +349,7 @@ func TestSweepGoesByTheSlowestPartition(t *testing.T) {
 	if s.window("slow") != nil || s.window("slower") == nil {
 		t.Errorf("slow %v, slower %v", s.window("slow"), s.window("slower"))
 	}
-	// A partition from which nothing comes any more holds nobody up.
+	// A partition from which nothing comes any more holds no other up.
 	for i := range silentAfter + 1 {
 		s.seen.saw(0, int64(100+i), &brimline.Change{Kind: brimline.Upsert, Source: brimline.Source{Partition: 1},
 			Row: brimline.Transaction{Time: brimline.Time((500 * time.Hour).Microseconds())}})

@@ -90,9 +90,9 @@ func (s *State) open(apart bool) *brimline.Cause {
 // asked says whether a question is open.
 func (s *State) asked() bool { return s.w.Asked != brimline.Cause{} || s.w.Apart != brimline.Cause{} }
 
-// after is what PostgreSQL must show beside the message: the newest change to the user's rows. An edge may be made by a
-// row that is folded and not yet to be seen, because its commit waits for a standby, and one that was written before it
-// and comes later, from another partition of the source.
+// after is the change that PostgreSQL must show beside the message: the newest to the user's rows. An edge may be
+// made by a row that is folded and not yet to be seen, because its commit waits for a standby, and one that was
+// written before it and comes later, from another partition of the source.
 func (s *step) after() brimline.Seen {
 	if n := s.w.Newest; n.After(brimline.SeenOf(&s.in.Change.Source)) {
 		return n
@@ -195,7 +195,7 @@ func (s *step) askAgain() {
 func (s *step) askLateAgain(i int) {
 	row := &s.in.Change.Row
 	from, last, _ := s.forgotten()
-	if v, changed := s.version(); changed {
+	if v, changed := s.rowVersion(); changed {
 		from, last = min(from, v.From), max(last, v.Time)
 	}
 	if s.w.Reach != 0 {

@@ -24,7 +24,7 @@ func gone(id string, minute int) brimline.Change {
 	return c
 }
 
-// shown is what candidates ask, in minutes.
+// shown prints the questions of candidates, in minutes.
 func shown(out []brimline.Candidate) (all []string) {
 	minute := func(t brimline.Time) string { return fmt.Sprint(int64(t) / 60e6) }
 	for _, c := range out {
@@ -189,7 +189,7 @@ func TestQuestionsOfAllRulesHaveTheirOwnCauses(t *testing.T) {
 	}
 }
 
-// An answer to someone who is not in the table belongs to nobody: who waits for one is not forgotten.
+// An answer to someone who is not in the table belongs to no user: a user who waits for one is not forgotten.
 func TestAnswersMakeNoUsers(t *testing.T) {
 	r := hourly("r", 100, brimline.SumAbs)
 	for _, c := range []brimline.Change{found(r, brimline.Cause{Offset: 1, Index: -5}, 5),

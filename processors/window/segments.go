@@ -25,7 +25,7 @@ func (s *State) segments(w *brimline.Window) []*brimline.Window {
 	fill(&c, w.Gone, 1, func(id *string) int { return 2 + len(*id) },
 		func(p *brimline.Window, ids []string) { p.Gone = ids })
 	fill(&c, w.Rows, rowEntries, (*brimline.Row).Bytes, func(p *brimline.Window, rows []brimline.Row) { p.Rows = rows })
-	fill(&c, w.Changed, 1, versionBytes, func(p *brimline.Window, vs []brimline.RowVersion) { p.Changed = vs })
+	fill(&c, w.Changed, 1, rowVersionBytes, func(p *brimline.Window, vs []brimline.RowVersion) { p.Changed = vs })
 	for i := range w.Rules {
 		r := &w.Rules[i]
 		fill(&c, r.Forgotten, 1, func(*brimline.Time) int { return 10 },

@@ -26,8 +26,8 @@ type State struct {
 	// w is whole but for its rows and versions, which are in rows and versions. w.Older are the segments in the table.
 	w        *brimline.Window
 	rows     *sliding.History
-	versions versions
-	// tail is what has changed since the newest segment; nil while there are no segments. Its rules are parallel to w's.
+	versions rowVersions
+	// tail has the changes since the newest segment; nil while there are no segments. Its rules are parallel to w's.
 	tail    *brimline.Window
 	entries int // of the segments
 	// changed says that something was done since the last commit, stale that segments hold what the tail cannot take back.
@@ -44,10 +44,10 @@ type State struct {
 func (f *Folder) NewState(user string, value, whole *brimline.Window, entries int) *State {
 	if value == nil {
 		return &State{user: user, w: &brimline.Window{Floor: brimline.MinTime},
-			rows: sliding.NewHistory(user, f.rules, nil), versions: newVersions(nil)}
+			rows: sliding.NewHistory(user, f.rules, nil), versions: newRowVersions(nil)}
 	}
 	s := &State{user: user, w: whole, rows: sliding.NewHistory(user, f.rules, whole.Rows),
-		versions: newVersions(whole.Changed)}
+		versions: newRowVersions(whole.Changed)}
 	s.w.Rows, s.w.Changed = nil, nil
 	if s.w.Older.Len() > 0 {
 		s.tail, s.entries = value, entries-codecs.Entries(value)
@@ -61,7 +61,7 @@ type segment struct {
 	value  []byte
 }
 
-// cut is what a change does to the segments: sealed ones are written before
+// cut has a change's effects on the segments: sealed ones are written before
 // the value, those from first up to next deleted after it.
 type cut struct {
 	sealed      []segment
@@ -135,7 +135,7 @@ func (s *State) whole() *brimline.Window {
 	return s.w
 }
 
-// value is what the table holds under the user's key. It is valid until the next change.
+// value is the table's value under the user's key. It is valid until the next change.
 func (s *State) value() *brimline.Window {
 	if s.tail == nil {
 		return s.whole()
@@ -219,7 +219,7 @@ func (s *State) empty() {
 			s.reachTo(v.From)
 		}
 	}
-	s.w.Floor, s.versions = brimline.MinTime, newVersions(nil)
+	s.w.Floor, s.versions = brimline.MinTime, newRowVersions(nil)
 	if s.tail != nil {
 		s.tail.Rows, s.tail.Gone, s.tail.Changed = nil, nil, nil
 	}
@@ -259,11 +259,11 @@ func (s *State) setSpans(i int, spans []brimline.Span) {
 	s.w.Rules[i].Unjudged = spans
 }
 
-func (s *State) setVersion(v brimline.RowVersion) {
+func (s *State) setRowVersion(v brimline.RowVersion) {
 	s.changed = true
 	s.versions.set(v)
 	if s.tail != nil {
-		s.tail.Changed = withVersion(s.tail.Changed, v)
+		s.tail.Changed = withRowVersion(s.tail.Changed, v)
 	}
 }
 
@@ -406,7 +406,7 @@ func (s *State) setRules(rules []brimline.RuleState) {
 	}
 }
 
-// brokenState is what is left of a user whose segments are not those of the
+// brokenState is the state of a user whose segments are not those of the
 // value: nothing is retained up to floor, and announced are the edges of what could be read.
 func (f *Folder) brokenState(user string, value, rest *brimline.Window, floor brimline.Time) *State {
 	rest.Floor = max(floor, value.Floor)

@@ -21,7 +21,7 @@ type failer interface {
 	Fatalf(format string, args ...any)
 }
 
-// userTable is what the group table holds of one user.
+// userTable is the group table's content of one user.
 type userTable struct {
 	value    []byte
 	segments map[uint64][]byte

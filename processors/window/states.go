@@ -140,7 +140,7 @@ func (p *partitionStates) open(
 	return nil, nil, err
 }
 
-// value is what the table holds under a user's key, nil for nothing.
+// value is the table's value under a user's key, nil for none.
 func (p *partitionStates) value(user string) (*brimline.Window, error) {
 	return decoded(p.table.Get(user))
 }

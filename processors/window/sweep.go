@@ -19,7 +19,7 @@ const SweepVisitor = "sweep"
 // sweep deletes who has aged out.
 type sweep struct{ Config }
 
-// Seen is what the partitions of this process have folded, as far as it decides who has aged out. Its clock is the
+// Seen notes how far the partitions of this process have folded, which decides who has aged out. Its clock is the
 // stream's: a group that reprocesses last year's rows must not take them for old.
 type Seen struct {
 	after time.Duration
@@ -38,7 +38,7 @@ type partitionSeen struct {
 	offset  int64
 }
 
-// sourceSeen is what has come of one partition of the source topic.
+// sourceSeen notes how far one partition of the source topic has come.
 type sourceSeen struct {
 	newest brimline.Time // row time, never ahead of the clock; MinTime for nothing
 	offset int64         // of its newest message here

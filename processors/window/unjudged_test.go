@@ -18,7 +18,7 @@ func dead(c brimline.Candidate) brimline.Change {
 	return answer
 }
 
-// retry is what `brimline deadletter retry` sends for a candidate.
+// retry is the message of `brimline deadletter retry` for a candidate.
 func retry(c brimline.Candidate) brimline.Change {
 	change := dead(c)
 	change.Kind, change.Row = brimline.Retry, brimline.Transaction{}

@@ -22,7 +22,7 @@ func (s *step) order(held *brimline.Row) brimline.Order {
 	if t := s.in.Truncation; t != nil && t.Order(&c.Source) == brimline.Older {
 		return brimline.Older
 	}
-	v, known := s.version()
+	v, known := s.rowVersion()
 	if !known {
 		if held == nil {
 			return brimline.Newer
@@ -56,12 +56,12 @@ func gaveUp(v *brimline.RowVersion, c *brimline.Change, held *brimline.Row, o br
 	return false
 }
 
-// noteVersion remembers where the change at hand stands in the source if it changes a row that was at a time from
+// noteRowVersion remembers where the change at hand stands in the source if it changes a row that was at a time from
 // first to last, or one that was changed earlier. Where it was at none, first is above last. held is the row's stamp
 // until now.
-func (s *step) noteVersion(first, last brimline.Time, held brimline.Stamp) {
+func (s *step) noteRowVersion(first, last brimline.Time, held brimline.Stamp) {
 	c := s.in.Change
-	v, known := s.version()
+	v, known := s.rowVersion()
 	if !known && first > last {
 		return
 	}
@@ -76,7 +76,7 @@ func (s *step) noteVersion(first, last brimline.Time, held brimline.Stamp) {
 	if c.Kind == brimline.Upsert {
 		v.Time, v.From = max(v.Time, c.Row.Time), min(v.From, c.Row.Time)
 	}
-	s.setVersion(v)
+	s.setRowVersion(v)
 }
 
 // seenAgain takes a change that leaves a row as it is. Where it stands later than what is known of the row, that is
@@ -84,14 +84,14 @@ func (s *step) noteVersion(first, last brimline.Time, held brimline.Stamp) {
 func (s *step) seenAgain(held *brimline.Row) bool {
 	from := &s.in.Change.Source
 	stamp := brimline.StampOf(from)
-	_, known := s.version()
+	_, known := s.rowVersion()
 	switch {
 	case s.stands == brimline.Elsewhere:
-		s.noteVersion(held.Time, held.Time, held.Stamp)
+		s.noteRowVersion(held.Time, held.Time, held.Stamp)
 	case from.LSN <= held.Stamp.LSN && stamp.Life() <= held.Stamp.Life():
 		return false
 	case known:
-		s.noteVersion(held.Time, held.Time, held.Stamp)
+		s.noteRowVersion(held.Time, held.Time, held.Stamp)
 	}
 	if stamp.LSN == 0 {
 		life := stamp.Life()
@@ -107,17 +107,17 @@ func (s *step) seenAgain(held *brimline.Row) bool {
 	return true
 }
 
-// version is that of the change's row, if it was changed before.
-func (s *step) version() (v brimline.RowVersion, known bool) {
+// rowVersion is that of the change's row, if it was changed before.
+func (s *step) rowVersion() (v brimline.RowVersion, known bool) {
 	return s.versions.get(s.in.Change.Row.ID)
 }
 
-// fewVersions are kept in a list, which costs nothing to begin with. What is done with more of them must not cost more
+// fewRowVersions are kept in a list, which costs nothing to begin with. What is done with more of them must not cost more
 // where there are very many: they have an index by id and one by time.
-const fewVersions = 32
+const fewRowVersions = 32
 
-// versions are those of one user's changed rows.
-type versions struct {
+// rowVersions are those of one user's changed rows.
+type rowVersions struct {
 	few    []brimline.RowVersion // by id, while there are not many
 	many   map[string]brimline.RowVersion
 	byTime timeHeap // of many; some are of versions that have another time now
@@ -125,23 +125,23 @@ type versions struct {
 	newest brimline.Time
 }
 
-// newVersions takes over those of a value, by id.
-func newVersions(all []brimline.RowVersion) versions {
-	vs := versions{newest: brimline.MinTime}
-	if len(all) <= fewVersions {
+// newRowVersions takes over those of a value, by id.
+func newRowVersions(all []brimline.RowVersion) rowVersions {
+	vs := rowVersions{newest: brimline.MinTime}
+	if len(all) <= fewRowVersions {
 		vs.few = all
 	}
 	for i := range all {
-		vs.bytes += versionBytes(&all[i])
+		vs.bytes += rowVersionBytes(&all[i])
 		vs.newest = max(vs.newest, all[i].Time)
 	}
-	if len(all) > fewVersions {
+	if len(all) > fewRowVersions {
 		vs.index(all)
 	}
 	return vs
 }
 
-func (vs *versions) index(all []brimline.RowVersion) {
+func (vs *rowVersions) index(all []brimline.RowVersion) {
 	vs.few, vs.many, vs.byTime = nil, make(map[string]brimline.RowVersion, len(all)), make(timeHeap, 0, len(all))
 	for _, v := range all {
 		vs.many[v.ID] = v
@@ -150,8 +150,8 @@ func (vs *versions) index(all []brimline.RowVersion) {
 	heap.Init(&vs.byTime)
 }
 
-// versionBytes is about the most bytes that a version takes in a record.
-func versionBytes(v *brimline.RowVersion) int {
+// rowVersionBytes is about the most bytes that a version takes in a record.
+func rowVersionBytes(v *brimline.RowVersion) int {
 	const differences = 60 // partition, the id's length, and what is told as the difference to another version
 	return differences + len(v.ID) + varintBytes(uint64(v.Life)<<1) + varintBytes(v.Former) +
 		varintBytes(uint64(v.TxID<<1^v.TxID>>63))
@@ -159,32 +159,32 @@ func versionBytes(v *brimline.RowVersion) int {
 
 func varintBytes(n uint64) int { return (bits.Len64(n|1) + 6) / 7 }
 
-func (vs *versions) len() int { return len(vs.few) + len(vs.many) }
+func (vs *rowVersions) len() int { return len(vs.few) + len(vs.many) }
 
 // memory is about how many bytes they take there.
-func (vs *versions) memory() int { return vs.bytes + 48*len(vs.few) + 264*len(vs.many) }
+func (vs *rowVersions) memory() int { return vs.bytes + 48*len(vs.few) + 264*len(vs.many) }
 
-func (vs *versions) get(id string) (v brimline.RowVersion, known bool) {
+func (vs *rowVersions) get(id string) (v brimline.RowVersion, known bool) {
 	if vs.many != nil {
 		v, known = vs.many[id]
 		return v, known
 	}
-	at, known := findVersion(vs.few, id)
+	at, known := findRowVersion(vs.few, id)
 	if known {
 		v = vs.few[at]
 	}
 	return v, known
 }
 
-func (vs *versions) set(v brimline.RowVersion) {
+func (vs *rowVersions) set(v brimline.RowVersion) {
 	before, known := vs.get(v.ID)
 	if known {
-		vs.bytes -= versionBytes(&before)
+		vs.bytes -= rowVersionBytes(&before)
 	}
-	vs.bytes += versionBytes(&v)
+	vs.bytes += rowVersionBytes(&v)
 	vs.newest = max(vs.newest, v.Time)
 	if vs.many == nil {
-		if vs.few = withVersion(vs.few, v); len(vs.few) > fewVersions {
+		if vs.few = withRowVersion(vs.few, v); len(vs.few) > fewRowVersions {
 			vs.index(vs.few)
 		}
 		return
@@ -193,13 +193,13 @@ func (vs *versions) set(v brimline.RowVersion) {
 	if known && before.Time == v.Time {
 		return
 	}
-	if heap.Push(&vs.byTime, timeOf{v.Time, v.ID}); len(vs.byTime) > 2*len(vs.many)+fewVersions {
+	if heap.Push(&vs.byTime, timeOf{v.Time, v.ID}); len(vs.byTime) > 2*len(vs.many)+fewRowVersions {
 		vs.index(vs.all())
 	}
 }
 
 // oldest is one of the lowest time, if there is any.
-func (vs *versions) oldest() (v brimline.RowVersion, any bool) {
+func (vs *rowVersions) oldest() (v brimline.RowVersion, any bool) {
 	if vs.many == nil {
 		for _, o := range vs.few {
 			if !any || o.Time < v.Time {
@@ -217,20 +217,20 @@ func (vs *versions) oldest() (v brimline.RowVersion, any bool) {
 	return brimline.RowVersion{}, false
 }
 
-func (vs *versions) remove(v brimline.RowVersion) {
-	vs.bytes -= versionBytes(&v)
+func (vs *rowVersions) remove(v brimline.RowVersion) {
+	vs.bytes -= rowVersionBytes(&v)
 	if vs.many != nil {
 		delete(vs.many, v.ID)
-	} else if at, known := findVersion(vs.few, v.ID); known {
+	} else if at, known := findRowVersion(vs.few, v.ID); known {
 		vs.few = slices.Delete(vs.few, at, at+1)
 	}
 	if vs.len() == 0 {
-		*vs = newVersions(nil)
+		*vs = newRowVersions(nil)
 	}
 }
 
 // all are the versions by id.
-func (vs *versions) all() []brimline.RowVersion {
+func (vs *rowVersions) all() []brimline.RowVersion {
 	if vs.many == nil {
 		return vs.few
 	}
@@ -242,13 +242,13 @@ func (vs *versions) all() []brimline.RowVersion {
 	return all
 }
 
-func findVersion(in []brimline.RowVersion, id string) (at int, known bool) {
+func findRowVersion(in []brimline.RowVersion, id string) (at int, known bool) {
 	return slices.BinarySearchFunc(in, id, func(v brimline.RowVersion, id string) int { return strings.Compare(v.ID, id) })
 }
 
-// withVersion is a list with v at its place.
-func withVersion(in []brimline.RowVersion, v brimline.RowVersion) []brimline.RowVersion {
-	at, known := findVersion(in, v.ID)
+// withRowVersion is a list with v at its place.
+func withRowVersion(in []brimline.RowVersion, v brimline.RowVersion) []brimline.RowVersion {
+	at, known := findRowVersion(in, v.ID)
 	if !known {
 		return slices.Insert(in, at, v)
 	}

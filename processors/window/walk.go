@@ -13,7 +13,7 @@ import (
 	"github.com/brimline/brimline/processors"
 )
 
-// walks are what sweeps have in common. goka visits all that a table's iterator gives, one visit after the other
+// walks are shared by the sweeps. goka visits all that a table's iterator gives, one visit after the other
 // between the messages of the partition. So the iterator gives only what may be deleted: it looks at the values as it
 // passes, beside the partition, and the visit looks again.
 type walks struct {

@@ -43,8 +43,8 @@ func Seed(t testing.TB) uint64 {
 // Rand is a source of chance for a seed.
 func Rand(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 0)) }
 
-// History is the shape of a random history.
-type History struct {
+// Shape describes random rows.
+type Shape struct {
 	Rows, Users int
 	Start       time.Time
 	Span        time.Duration // of row times
@@ -54,15 +54,15 @@ type History struct {
 }
 
 // Draw makes the rows, in the order of their times.
-func (h History) Draw(r *rand.Rand) []Row {
-	rows := make([]Row, h.Rows)
-	steps := int64(h.Span / h.Grain)
+func (s Shape) Draw(r *rand.Rand) []Row {
+	rows := make([]Row, s.Rows)
+	steps := int64(s.Span / s.Grain)
 	for i := range rows {
-		user := 1 + r.Int64N(int64(h.Users))
-		if r.Float64() < h.Heavy {
+		user := 1 + r.Int64N(int64(s.Users))
+		if r.Float64() < s.Heavy {
 			user = 1
 		}
-		amount := 1 + r.Int64N(h.MaxAmount)
+		amount := 1 + r.Int64N(s.MaxAmount)
 		switch p := r.IntN(100); {
 		case p < 20:
 			amount = -amount
@@ -70,10 +70,10 @@ func (h History) Draw(r *rand.Rand) []Row {
 			amount = 0
 		}
 		// Evenly over the span, with jitter, so that insertion order follows time loosely.
-		at := int64(i)*steps/int64(h.Rows) + r.Int64N(max(1, steps/50))
+		at := int64(i)*steps/int64(s.Rows) + r.Int64N(max(1, steps/50))
 		rows[i] = Row{
 			ID: int64(i + 1), User: user, Amount: brimline.Amount(amount),
-			Time: brimline.TimeOf(h.Start).Add(time.Duration(at) * h.Grain), Description: "row " + strconv.Itoa(i+1),
+			Time: brimline.TimeOf(s.Start).Add(time.Duration(at) * s.Grain), Description: "row " + strconv.Itoa(i+1),
 		}
 	}
 	return rows

@@ -7,13 +7,12 @@ import (
 	"github.com/brimline/brimline"
 )
 
-// HistorySQL gives the same as EdgesSQL for a table of any size: what was there before is the total without the rows of
+// TableSQL gives the same as EdgesSQL for a table of any size: what was there before is the total without the rows of
 // that time, since EXCLUDE GROUP takes time with the square of a user's rows. Of a largest amount there is no other way;
-// it is asked once for each moment. history is a relation in SQL with the
+// it is asked once for each moment. relation is one in SQL with the
 // columns user_id, "timestamp" and amount. $1 is the window (Interval), $2 the limit; the edges are those from $5 to
-// $6,
-// which have a type of the time column's. The columns are user, time, total before, total and transactions.
-func HistorySQL(r *brimline.Rule, history, timeType string) string {
+// $6, which have a type of the time column's. The columns are user, time, total before, total and transactions.
+func TableSQL(r *brimline.Rule, relation, timeType string) string {
 	m := r.Measure
 	aggregate, weight, counts := MeasureSQL(m)
 	before, total, limit, fewest := "SUM(here) OVER w - here", "before + here", "$2::text::numeric", int64(0)
@@ -29,12 +28,12 @@ func HistorySQL(r *brimline.Rule, history, timeType string) string {
 		SELECT user_id, ts, before, %[6]s AS total, transactions, transactions - counted AS earlier FROM (
 			SELECT user_id, ts, here, counted, %[5]s AS before, (SUM(counted) OVER w)::bigint AS transactions FROM (
 				SELECT user_id, "timestamp" AS ts, %[7]s(%[1]s) AS here, COUNT(*) FILTER (WHERE %[2]s) AS counted
-				FROM %[3]s AS history GROUP BY user_id, "timestamp") AS moments
+				FROM %[3]s AS relation GROUP BY user_id, "timestamp") AS moments
 			WINDOW p AS (PARTITION BY user_id ORDER BY ts),
 				w AS (p RANGE BETWEEN $1::text::interval PRECEDING AND CURRENT ROW)) AS sums) AS tb
 		WHERE total > %[8]s AND transactions >= %[10]d AND (before <= %[9]s OR earlier < %[10]d)
 			AND ts BETWEEN $5::%[4]s AND $6::%[4]s`,
-		weight, counts, history, timeType, before, total, aggregate, bar, earlier, fewest)
+		weight, counts, relation, timeType, before, total, aggregate, bar, earlier, fewest)
 }
 
 // Interval is an exact duration as every release reads it: before 15, microseconds alone had to fit 32 bits.
@@ -44,8 +43,7 @@ func Interval(d time.Duration) string {
 }
 
 // Sweep finds a rule's edges among rows that come by user and time, where a condition keeps PostgreSQL from doing so.
-// It
-// holds the moments of one user's window.
+// It holds the moments of one user's window.
 type Sweep struct {
 	rule  *Rule
 	from  brimline.Time
@@ -58,7 +56,7 @@ type Sweep struct {
 	sum     moment // of moments
 }
 
-// moment is what the rows of one time add up to.
+// moment is the sum of the rows of one time.
 type moment struct {
 	at     brimline.Time
 	weight brimline.Total
