@@ -67,6 +67,9 @@ func (r *Rule) lift(row *brimline.Transaction) (brimline.Amount, bool) {
 	return r.lifted(w, counts), counts
 }
 
+// sums reports whether the lifts are what the rows add to the total.
+func (r *Rule) sums() bool { return r.Measure != brimline.Max && r.Measure != brimline.Avg }
+
 func (r *Rule) lifted(w brimline.Amount, counts bool) brimline.Amount {
 	switch {
 	case r.Measure == brimline.Avg && counts:
@@ -85,10 +88,10 @@ func (r *Rule) lifted(w brimline.Amount, counts bool) brimline.Amount {
 
 // bar is what an edge's lifts cross: what is before it is at or below, with it above.
 func (r *Rule) bar() brimline.Total {
-	if r.Measure == brimline.Max || r.Measure == brimline.Avg {
-		return brimline.Total{}
+	if r.sums() {
+		return r.Limit
 	}
-	return r.Limit
+	return brimline.Total{}
 }
 
 // fewest is with how many transactions at least a rule is above its limit.
