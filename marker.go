@@ -1,6 +1,6 @@
 package brimline
 
-// Marker is what the group table keeps about all users of one partition, under a key that is no user's.
+// Marker holds for all users of one partition. The group table keeps it under a key that is no user's.
 type Marker struct {
 	// TruncatedAt is the offset after the newest TRUNCATE of the watched table, 0 before the first. Users whose
 	// Window.Last is not above it have no rows any more, but for those that are newer in the source.

@@ -129,7 +129,7 @@ func FitDeadLetter(d *brimline.DeadLetter, most int) (cut bool) {
 	return true
 }
 
-// headerBytes is what a header weighs beside bytes that become base64.
+// headerBytes is the size of a header without the bytes that become base64.
 func headerBytes(h *brimline.Header) int {
 	const fixed = 48
 	return fixed + textGrows*len(h.Key) + len(h.Value)

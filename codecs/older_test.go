@@ -24,6 +24,7 @@ func TestStoredBytesAreNeverMisread(t *testing.T) {
 		"change": codecs.Change{}, "window": codecs.WindowPart{}, "candidate": codecs.Candidates{}, "alert": codecs.Alert{},
 		"alertlog": codecs.AlertLog{}, "deadletter": codecs.DeadLetter{}, "ruleset": codecs.RuleSet{},
 		"settings": codecs.Settings{}, "again": codecs.Again{}, "proof": codecs.Proof{}, "marker": codecs.Marker{},
+		"audit": codecs.Audit{},
 	}
 	seen, taken := map[string]bool{}, map[string]int{}
 	err := filepath.WalkDir("../testdata/wire", func(path string, d fs.DirEntry, err error) error {

@@ -478,3 +478,16 @@ func anyProof() *rapid.Generator[*codecs.ProofReport] {
 		return p
 	})
 }
+
+func anyAudit() *rapid.Generator[*codecs.AuditReport] {
+	return rapid.Custom(func(t *rapid.T) *codecs.AuditReport {
+		n := rapid.IntRange(0, 1<<40)
+		return &codecs.AuditReport{
+			At: anyTime().Draw(t, "at"), LSN: rapid.Uint64().Draw(t, "lsn"),
+			Took:  time.Duration(rapid.IntRange(0, 1e9).Draw(t, "took")) * time.Microsecond,
+			Users: int64(n.Draw(t, "users")), Rows: int64(n.Draw(t, "rows")), Unknown: n.Draw(t, "unknown"),
+			Missing: n.Draw(t, "missing"), Phantom: n.Draw(t, "phantom"), Different: n.Draw(t, "different"),
+			Unsettled: n.Draw(t, "unsettled"), By: rapid.String().Draw(t, "by"),
+		}
+	})
+}

@@ -79,7 +79,7 @@ type causeRecord struct {
 	Index  int   `json:"index"`
 }
 
-// candidateBody is what candidates and alerts have in common.
+// candidateBody is the part that candidates and alerts have in common.
 type candidateBody struct {
 	UserID      string                 `json:"user_id"`
 	Rule        ruleRecord             `json:"rule"`

@@ -7,8 +7,8 @@ import (
 	"github.com/brimline/brimline"
 )
 
-// ProofReport is what the newest comparison of a group's alerts with the table has found, in numbers: it names no user,
-// so that it has nothing to forget.
+// ProofReport has the numbers that the newest comparison of a group's alerts with the table has found. It names no
+// user, so that it has nothing to forget.
 type ProofReport struct {
 	From, To brimline.Time // of the edges, both closed
 	At       brimline.Time // when the table was looked at

@@ -17,7 +17,7 @@ var ErrTorn = errors.New("the segments are not those that the window names")
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// SegmentCheck is what one segment's bytes contribute to Segments.Check: their CRC-32C.
+// SegmentCheck is the contribution of one segment's bytes to Segments.Check: their CRC-32C.
 func SegmentCheck(segment []byte) uint32 { return crc32.Checksum(segment, castagnoli) }
 
 // Entries is how many rows, edges and versions a value or a segment holds or takes away.

@@ -72,6 +72,7 @@ func TestRoundTrips(t *testing.T) {
 	roundTrip(t, codecs.RuleSet{}, anyRuleSet())
 	roundTrip(t, codecs.Settings{}, anySettings())
 	roundTrip(t, codecs.Proof{}, anyProof())
+	roundTrip(t, codecs.Audit{}, anyAudit())
 	roundTrip(t, codecs.AlertLog{}, rapid.Custom(func(t *rapid.T) []*brimline.Alert {
 		return none(rapid.SliceOfN(anyAlert(), 0, 2).Draw(t, "alerts"))
 	}))
@@ -479,6 +480,9 @@ func TestGoldenBytes(t *testing.T) {
 			From: alert.Candidate.Edge.Add(-24 * time.Hour), To: alert.Candidate.Edge, At: alert.Candidate.Edge + 1,
 			LSN:  0x16B374D848,
 			Took: 1500 * time.Millisecond, Edges: 1308, Alerts: 1307, Missing: 1, Superseded: 4, Outdated: 3, False: 2, By: "host-1"}},
+		{"audit-v1/found.json", codecs.Audit{}, &codecs.AuditReport{
+			At: alert.Candidate.Edge + 1, LSN: 0x16B374D848, Took: 1500 * time.Millisecond, Users: 4000, Rows: 1234567,
+			Unknown: 1, Missing: 5, Phantom: 4, Different: 3, Unsettled: 2, By: "host-1"}},
 		{"settings-v1/unknown.json", codecs.Settings{}, &codecs.GroupSettings{
 			Source: "t", Table: "public.t", ID: []string{"id"}, User: "u", Amount: "a", Time: "at", Format: debezium.FormatFlat, TimeUnit: debezium.UnitUs, Decimals: debezium.DecimalsAuto, AmountMinorUnits: 2, AllowFloatAmounts: true}},
 		{"deadletter-v1/text.json", codecs.DeadLetter{}, &brimline.DeadLetter{Topic: "postgres.streaming.transactions", Partition: 1, Offset: 2,

@@ -48,6 +48,9 @@ const SettingsKey = "settings"
 // ProofKey is the key of the record, in the topic of reports, of the newest comparison of the alerts with the table.
 const ProofKey = "proof"
 
+// AuditKey is the key of that of the newest comparison of the windows' rows with the table.
+const AuditKey = "audit"
+
 // NewStreams names the parts of group; source and alerts are topics that others share.
 func NewStreams(group, source, alerts string) Streams {
 	return Streams{

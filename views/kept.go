@@ -16,8 +16,9 @@ import (
 type Kept interface {
 	// Get gives a key's value, nil for none.
 	Get(partition int32, key string) ([]byte, error)
-	// Each calls visit with all that a partition holds until it returns false.
-	Each(partition int32, visit func(key string, value []byte) bool) error
+	// Each calls visit with all that a partition holds, from the first key that is not below from on, until it returns
+	// false.
+	Each(partition int32, from string, visit func(key string, value []byte) bool) error
 	// Offset is the newest record of the table in a partition's state, -1 for none.
 	Offset(partition int32) int64
 	// Recovered is closed when a partition has been read to its end for the first time.
@@ -37,7 +38,7 @@ type Kept interface {
 // part is where a view reads a partition from: a copy of its own, or what a stage keeps.
 type part interface {
 	get(key string) ([]byte, error)
-	each(visit func(key string, value []byte) bool) error
+	each(from string, visit func(key string, value []byte) bool) error
 	offset() int64
 	isRead() bool
 	connected() bool
@@ -54,13 +55,13 @@ func (c copied) offset() int64                  { return c.Offset() }
 func (c copied) isRead() bool                   { return c.Recovered() }
 func (c copied) connected() bool                { return c.view.CurrentState() == goka.ViewStateRunning }
 
-func (c copied) each(visit func(key string, value []byte) bool) error {
+func (c copied) each(from string, visit func(key string, value []byte) bool) error {
 	i, err := c.Iterator()
 	if err != nil {
 		return err
 	}
 	defer i.Release()
-	for i.Next() {
+	for more := i.Seek([]byte(from)); more; more = i.Next() {
 		value, err := i.Value()
 		if err != nil {
 			return err
@@ -80,8 +81,8 @@ type kept struct {
 }
 
 func (k kept) get(key string) ([]byte, error) { return k.of.Get(k.number, key) }
-func (k kept) each(visit func(key string, value []byte) bool) error {
-	return k.of.Each(k.number, visit)
+func (k kept) each(from string, visit func(key string, value []byte) bool) error {
+	return k.of.Each(k.number, from, visit)
 }
 func (k kept) offset() int64   { return k.of.Offset(k.number) }
 func (k kept) isRead() bool    { return k.of.IsRead(k.number) }

@@ -337,7 +337,7 @@ func (t *tableView) each(visit func(key string, value any) bool) error {
 	for _, p := range t.parts {
 		var failed error
 		more := true
-		err := p.each(func(key string, raw []byte) bool {
+		err := p.each("", func(key string, raw []byte) bool {
 			var v any
 			if v, failed = t.decode(raw); failed != nil {
 				return false

@@ -46,6 +46,7 @@ type commands struct {
 	Dismissed  dismissedCmd  `cmd:"" help:"List edges that became no alert, and why."`
 	Deadletter deadletterCmd `cmd:"" help:"List or retry records that could not be taken in."`
 	Prove      proveCmd      `cmd:"" help:"Compare the alerts with all edges of the table, by PostgreSQL."`
+	Audit      auditCmd      `cmd:"" help:"Compare the rows that windows hold with those of the table, by PostgreSQL."`
 	Distrust   distrustCmd   `cmd:"" help:"Let PostgreSQL answer for users whose rows in the stream were wrong."`
 	Forget     forgetCmd     `cmd:"" help:"Delete what brimline keeps of users."`
 	Version    versionCmd    `cmd:"" help:"Print the version."`

@@ -98,7 +98,7 @@ func TestHelp(t *testing.T) {
 	for _, command := range []string{
 		"", "demo", "run", "capture", "user", "explain", "alerts", "status", "ready", "reset", "doctor", "topology",
 		"rules", "rules check", "rules test", "rules init", "backtest",
-		"dismissed", "dismissed list", "deadletter", "deadletter list", "deadletter retry", "prove", "distrust", "forget", "version",
+		"dismissed", "dismissed list", "deadletter", "deadletter list", "deadletter retry", "prove", "audit", "distrust", "forget", "version",
 	} {
 		code, out, errOut := run(t, append(strings.Fields(command), "--help")...)
 		if code != 0 || errOut != "" {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -24,12 +25,14 @@ type proveCmd struct {
 	JSON         bool          `help:"As JSON."                                                                                                                                                           name:"json"`
 	WholeHistory bool          `help:"The change stream had all rows of before the group began: edges before that need their alerts as well."`
 	TableFrom    time.Time     `help:"The table has no rows of before this time any more: windows that reach below are not judged. ISO 8601 with an offset."               placeholder:"TIME"`
+	Outdated     bool          `help:"Outdated alerts are findings as well: the exit code is 1 where there is one."`
 	AnyPlan      bool          `help:"Read the table whole where no index finds the rows of a time, however large it is."`
 	Timeout      time.Duration `help:"How long PostgreSQL may take for one statement."                                                                       default:"10m"                                name:"statement-timeout"`
 	Grace        time.Duration `help:"How long a stream is waited for that shows nothing newer, before an edge without an alert counts."                     default:"1m"`
 	Wait         time.Duration `help:"How long the group may take to handle what its stream has, before an edge without an alert counts."                    default:"5m"`
 
 	config.Database `group:"PostgreSQL"`
+	config.Replica  `group:"PostgreSQL"`
 	Money           `group:"Output"`
 	Group
 }
@@ -37,17 +40,17 @@ type proveCmd struct {
 func (proveCmd) Help() string {
 	return `Asks PostgreSQL for all edges of a time, by SQL that no stage uses, and compares
 them with the topic of alerts. Missing is an edge without an alert; outdated is an
-alert whose edge the table no longer has, because rows came or went since. What is
-amiss counts only if it still is after the group has handled all that its stream
-has. Whoever can read the table, a replica of it and the topics can run it; nothing
+alert whose edge the table no longer has, because rows came or went since: that is
+told, and a finding with --outdated only. What is amiss counts only if it still is
+after the group has handled all that its stream has. Whoever can read the table, a replica of it and the topics can run it; nothing
 is written. docs/proof.md explains the answer.
 
-Exit code 0 when all is as it must be, 1 when something is missing or outdated, 2
-when the question cannot be put like that, 3 when it cannot be answered now.
+Exit code 0 when all is as it must be, 1 when something is missing or false, 2 when
+the question cannot be put like that, 3 when it cannot be answered now.
 
 Examples:
 
-	brimline prove --since 24h --database-url postgres://auditor@replica/app
+	brimline prove --since 24h --replica-url postgres://auditor@replica/app
 	brimline prove --alert 27956157/weekly/2026-01-02T03:04:05.000000Z`
 }
 
@@ -65,17 +68,18 @@ func (c *proveCmd) Run(w *world) error {
 	if c.Grace < 0 {
 		return usage("--grace", "write a duration such as 1m", fmt.Errorf("%s is below 0", present.Duration(c.Grace)))
 	}
-	all := config.Config{Database: c.Database}
-	if err := config.Check(&all.Database); err != nil {
+	all := config.Config{Database: c.Database, Replica: c.Replica}
+	if err := config.Check(&all.Database, &all.Replica); err != nil {
 		return err
 	}
 	if err := all.ReadSecrets(); err != nil {
 		return err
 	}
-	if all.DatabaseURL == "" {
+	url := cmp.Or(all.ReplicaURL, all.DatabaseURL)
+	if url == "" {
 		return usage(
 			"--database-url",
-			"set it; a replica will do",
+			"set it, or --replica-url",
 			errors.New("PostgreSQL is what alerts are compared with"),
 		)
 	}
@@ -85,7 +89,7 @@ func (c *proveCmd) Run(w *world) error {
 	}
 	defer cluster.Close()
 	o := app.ProofOptions{
-		Streams: c.streams(), DatabaseURL: all.DatabaseURL, Timeout: c.Timeout, Rules: c.Rule,
+		Streams: c.streams(), DatabaseURL: url, Timeout: c.Timeout, Rules: c.Rule,
 		WholeHistory: c.WholeHistory, AnyPlan: c.AnyPlan, Grace: c.Grace, Wait: c.Wait, Clock: time.Now,
 		Tell: func(doing string) { w.note(&c.Logging, doing) },
 	}
@@ -104,13 +108,18 @@ func (c *proveCmd) Run(w *world) error {
 	if err != nil {
 		return halted(w, err)
 	}
-	if err := c.show(w, r, proof.Scale()); err != nil || r.True() {
+	if err := c.show(w, r, proof.Scale()); err != nil || c.proven(r) {
 		return err
 	}
 	return &brimline.Error{
 		Class: brimline.ClassRuntime, Kind: "not_proven", Remedy: "see docs/proof.md: what to do about each",
 		Err: fmt.Errorf("%d missing, %d outdated, %d false", len(r.Missing), len(r.Outdated), len(r.False)),
 	}
+}
+
+// proven says whether the command ends well.
+func (c *proveCmd) proven(r *prove.Result) bool {
+	return r.True() && !(c.Outdated && len(r.Outdated) > 0)
 }
 
 // halted is err, or what is said where the person stopped the command: nothing was proven.
@@ -196,7 +205,7 @@ const mostFindings = 20
 func (c *proveCmd) show(w *world, r *prove.Result, scale int) error {
 	if c.JSON {
 		return c.encode(w, proofRecord{
-			Kind: "prove", True: r.True(), From: r.From, To: r.To, At: r.At, LSN: brimline.FormatLSN(r.LSN), Looks: r.Looks,
+			Kind: "prove", True: c.proven(r), From: r.From, To: r.To, At: r.At, LSN: brimline.FormatLSN(r.LSN), Looks: r.Looks,
 			Edges: r.Edges, Alerts: r.Alerts, Missing: records(r.Missing, scale), Outdated: records(r.Outdated, scale),
 			False: records(r.False, scale), Superseded: records(r.Superseded, scale), Without: r.Without,
 		})
@@ -297,7 +306,8 @@ func (c *proveCmd) one(w *world, proof *app.Proof) error {
 	}
 	why, _, _ := strings.Cut(verdicts[j.Verdict], ":")
 	return &brimline.Error{
-		Class: brimline.ClassRuntime, Kind: "alert_" + string(j.Verdict), Where: "alert " + present.Word(j.Alert.Candidate.ID()),
+		Class: brimline.ClassRuntime, Kind: "alert_" + string(j.Verdict),
+		Where:  "alert " + present.Word(j.Alert.Candidate.ID()),
 		Remedy: "see docs/proof.md: what to do about each", Err: fmt.Errorf("the alert is %s", why),
 	}
 }

@@ -67,6 +67,7 @@ type groupStatus struct {
 	Partitions []partitionStatus `json:"partitions"`
 	AlertsFrom *brimline.Time    `json:"alerts_from,omitempty"` // nil: always
 	Proof      *httpapi.Proof    `json:"proof,omitempty"`       // nil: none in the topic of reports
+	Audit      *httpapi.Audit    `json:"audit,omitempty"`       // likewise
 	Asked      *askedInstance    `json:"asked,omitempty"`       // the instance at --listen; nil with off
 }
 
@@ -127,7 +128,7 @@ func (c *statusCmd) Run(w *world) error {
 		if from != 0 {
 			all.AlertsFrom = &from
 		}
-		if all.Proof, err = app.LastProof(w, cluster, c.streams().Reports); err != nil {
+		if all.Proof, all.Audit, err = app.LastReports(w, cluster, c.streams().Reports); err != nil {
 			return ended(w, err)
 		}
 		all.place()
@@ -298,7 +299,10 @@ func (c *statusCmd) show(w *world, all *groupStatus) error {
 		if p.Member != "" {
 			member = present.Word(p.Member)
 		}
-		rows = append(rows, []string{p.Stage, p.Topic, strconv.Itoa(int(p.Partition)), committed, strconv.FormatInt(p.End, 10), lag, per, member, present.Text(p.State)})
+		rows = append(rows, []string{
+			p.Stage, p.Topic, strconv.Itoa(int(p.Partition)), committed, strconv.FormatInt(p.End, 10), lag, per, member,
+			present.Text(p.State),
+		})
 	}
 	table(&b, []bool{false, false, true, true, true, true, true}, rows...)
 	if all.AlertsFrom != nil {
@@ -307,6 +311,9 @@ func (c *statusCmd) show(w *world, all *groupStatus) error {
 	}
 	if all.Proof != nil {
 		fmt.Fprintf(&b, "\n%s\n", present.Text(all.Proof.Sentence(time.Now())))
+	}
+	if all.Audit != nil {
+		fmt.Fprintf(&b, "\n%s\n", present.Text(all.Audit.Sentence(time.Now())))
 	}
 	all.Asked.describe(&b)
 	_, err := io.WriteString(w.out, b.String())

@@ -109,7 +109,7 @@ var steps = []step{
 	{"pg_logical_emit_message, on its own topic", []string{"nothing"}, nil},
 }
 
-// expectation is what each record of a capture decodes to, with the statement behind it.
+// expectation is a record of a capture as it is decoded, with the statement behind it.
 type expectation struct{ sql, want string }
 
 // expect lists the records of steps; change, if it is there, says how a variant

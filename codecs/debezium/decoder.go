@@ -104,7 +104,7 @@ func PassedReasons() []Passed {
 	return []Passed{PassedTombstone, PassedHeartbeat, PassedMetadata, PassedMessage, PassedOtherTable}
 }
 
-// Decoded is what a record says.
+// Decoded is a record as it was read.
 type Decoded struct {
 	// Changes to make: one Upsert for a row that was inserted, updated or read by a snapshot; one Delete; a Delete
 	// and an Upsert, in that order, for an update that moved a row to another user or id; one Truncate, without a

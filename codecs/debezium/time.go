@@ -191,8 +191,8 @@ func LooksLike(n int64) TimeUnit {
 	return ""
 }
 
-// isoTime reads the form of nearly every row, 2026-01-02T03:04:05.123456Z with up to six decimals, ten times faster than
-// the general parser, which reads all others.
+// isoTime reads the form of nearly every row, 2026-01-02T03:04:05.123456Z with up to six decimals, ten times faster
+// than the general parser, which reads all others.
 func isoTime(b []byte) (brimline.Time, bool) {
 	if len(b) < len("2006-01-02T03:04:05Z") || len(b) > len("2006-01-02T03:04:05.123456Z") ||
 		b[4] != '-' || b[7] != '-' || b[10] != 'T' || b[13] != ':' || b[16] != ':' || b[len(b)-1] != 'Z' {

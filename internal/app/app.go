@@ -19,6 +19,7 @@
 //	catalog.go   columns that change while it runs
 //	serve.go     views and HTTP                    verified.go    what PostgreSQL dismissed lately
 //	profile.go   profiles                           prove.go, reports.go  the alerts compared with the table
+//	audit.go, auditing.go  the windows' rows compared with the table    settle.go  what is on its way is waited for
 package app
 
 import (
@@ -250,6 +251,9 @@ func (a *App) conduct(ctx context.Context) error {
 	beside.Go(func() { a.watchGroup(ctx, every) })
 	beside.Go(func() { a.watchLetters(ctx) })
 	beside.Go(func() { a.watchReports(ctx) })
+	if a.config.AuditEvery > 0 {
+		beside.Go(func() { a.watchAudits(ctx) })
+	}
 	if a.verified != nil {
 		beside.Go(func() { a.watchVerified(ctx) })
 	}

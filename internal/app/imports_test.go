@@ -42,7 +42,6 @@ func layers() []layer {
 		{"internal/failpoint", nil, nil},
 		{"internal/urls", nil, nil},
 		{"internal/present", []string{"."}, nil},
-		{"internal/present", []string{"."}, nil},
 		{"internal/sliding", []string{"."}, nil},
 		{"codecs/debezium", []string{"."}, nil},
 		{"codecs", []string{".", "codecs/debezium"}, nil},
@@ -50,6 +49,7 @@ func layers() []layer {
 		{"internal/postgres", []string{".", "internal/urls"}, []string{pgxModule}},
 		{"internal/ledger", []string{".", "internal/sliding", "internal/postgres", "internal/failpoint"}, []string{pgxModule}},
 		{"internal/backtest", []string{".", "internal/present", "internal/sliding", "internal/rules", "internal/ledger"}, nil},
+		{"internal/audit", []string{".", "internal/ledger"}, nil},
 		{"docs", nil, nil},
 		{"internal/starter", []string{".", "docs", "internal/ledger"}, nil},
 		{"internal/reference", []string{".", "internal/postgres"}, nil},
@@ -84,7 +84,7 @@ func layers() []layer {
 			"processors/index", "views",
 			"internal/sliding", "internal/rules", "internal/ledger", "internal/kafka", "internal/table", "internal/capture", "internal/capture/kafkasink",
 			"internal/preflight", "internal/feed", "internal/httpapi", "internal/config", "internal/failpoint", "internal/starter",
-			"internal/backtest", "internal/explain", "internal/present", "internal/reference", "internal/prove",
+			"internal/backtest", "internal/audit", "internal/explain", "internal/present", "internal/reference", "internal/prove",
 		}, []string{gokaModule, metricsModule, leveldbModule, "github.com/dustin/go-humanize"}},
 		{"internal/demo", []string{".", "codecs", "internal/embedded", "internal/kafka", "internal/config", "internal/app"}, []string{pgxModule}},
 		{"internal/leaks", nil, []string{"go.uber.org/goleak"}},
@@ -103,7 +103,7 @@ func layers() []layer {
 		{"cmd/brimline", []string{
 			".", "codecs", "processors", "views", "internal/body", "internal/present", "internal/sliding", "internal/rules", "internal/kafka", "internal/preflight",
 			"internal/httpapi", "internal/config", "internal/app", "internal/demo", "internal/reference", "internal/rulestest",
-			"internal/starter", "internal/backtest", "internal/feed", "internal/explain", "internal/prove",
+			"internal/starter", "internal/backtest", "internal/feed", "internal/explain", "internal/prove", "internal/audit",
 		}, []string{kongModule, "golang.org/x/term"}},
 	}
 }

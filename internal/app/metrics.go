@@ -30,6 +30,12 @@ type Metrics struct {
 	proofFindings *prometheus.GaugeVec
 	proofTime     prometheus.Gauge
 	proofFailures prometheus.Counter
+
+	auditRows     prometheus.Gauge
+	auditFindings *prometheus.GaugeVec
+	auditUnknown  prometheus.Gauge
+	auditTime     prometheus.Gauge
+	auditFailures prometheus.Counter
 }
 
 // NewMetrics registers the app's metrics, each at zero. version is that of the program.
@@ -73,6 +79,7 @@ func NewMetrics(r prometheus.Registerer, version string) *Metrics {
 	})
 	r.MustRegister(m.proofEdges, m.proofFindings, m.proofTime, m.proofFailures)
 	m.proven(&codecs.ProofReport{})
+	m.registerAudit(r)
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "brimline_build_info", Help: "Always 1; its labels say what runs.",
 		ConstLabels: prometheus.Labels{"version": version, "goversion": runtime.Version()},
@@ -148,4 +155,38 @@ func (m *Metrics) proven(p *codecs.ProofReport) {
 		m.proofFindings.WithLabelValues(kind).Set(float64(n))
 	}
 	m.proofTime.Set(float64(p.At) / 1e6)
+}
+
+func (m *Metrics) registerAudit(r prometheus.Registerer) {
+	m.auditRows = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "brimline_audit_rows", Help: "Rows of windows, by their group's newest comparison with the table.",
+	})
+	m.auditFindings = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "brimline_audit_findings",
+		Help: "Rows that windows lack, that they have and the table does not, and that are not alike, by the newest comparison.",
+	}, []string{"kind"})
+	m.auditUnknown = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "brimline_audit_unknown_users",
+		Help: "Users with rows in the table whom the windows do not know, by the newest comparison.",
+	})
+	m.auditTime = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "brimline_audit_time_seconds",
+		Help: "When the newest comparison looked at the table first, in Unix time; 0 where there was none.",
+	})
+	m.auditFailures = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "brimline_audit_failures_total",
+		Help: "Times that this instance could not compare the windows' rows with the table.",
+	})
+	r.MustRegister(m.auditRows, m.auditFindings, m.auditUnknown, m.auditTime, m.auditFailures)
+	m.audited(&codecs.AuditReport{})
+}
+
+// audited shows the newest comparison of the windows' rows with the table.
+func (m *Metrics) audited(a *codecs.AuditReport) {
+	m.auditRows.Set(float64(a.Rows))
+	for kind, n := range map[string]int{"missing": a.Missing, "phantom": a.Phantom, "different": a.Different} {
+		m.auditFindings.WithLabelValues(kind).Set(float64(n))
+	}
+	m.auditUnknown.Set(float64(a.Unknown))
+	m.auditTime.Set(float64(a.At) / 1e6)
 }

@@ -63,32 +63,49 @@ func OpenProof(ctx context.Context, cluster *kafka.Cluster, o ProofOptions) (*Pr
 	if err := p.readRules(ctx); err != nil {
 		return nil, err
 	}
-	settings, err := rulesTopic{cluster}.settings(ctx, o.Streams.Rules)
+	settings, err := writtenDown(ctx, cluster, o.Streams)
 	if err != nil {
 		return nil, err
-	}
-	if settings == nil {
-		return nil, &brimline.Error{
-			Class: brimline.ClassEnvironment, Kind: "group_record", Where: fmt.Sprintf("topic %q", o.Streams.Rules),
-			Remedy: "start `brimline run` of this version once: it writes down what the rows mean",
-			Err:    errors.New("the group has not written down which table its rows are of"),
-		}
-	}
-	if settings.Source != o.Streams.Source {
-		return nil, &brimline.Error{
-			Class: brimline.ClassInput, Kind: "group_settings", Where: "--source " + o.Streams.Source,
-			Remedy: "name the topic that the group reads", Err: fmt.Errorf("this group reads topic %q", settings.Source),
-		}
 	}
 	if p.alertsFrom, err = AlertsFromInForce(ctx, cluster, o.Streams.Rules); err != nil {
 		return nil, err
 	}
-	p.ledger, err = ledger.Open(ctx, ledger.Options{
-		URL: o.DatabaseURL.Reveal(), Table: settings.Table, Scale: p.set.Scale, Extra: p.set.Columns,
-		Columns:    ledger.Columns{ID: settings.ID, User: settings.User, Amount: settings.Amount, Time: settings.Time},
-		MinorUnits: max(0, settings.AmountMinorUnits), Timeout: o.Timeout, Name: "brimline prove " + o.Streams.Group,
-	})
+	p.ledger, err = ledger.Open(ctx, ledgerBy(settings, p.set, o.DatabaseURL, o.Timeout, "brimline prove "+o.Streams.Group))
 	return p, err
+}
+
+// writtenDown is what the group has written down of its source.
+func writtenDown(
+	ctx context.Context, cluster *kafka.Cluster, streams processors.Streams,
+) (*codecs.GroupSettings, error) {
+	settings, err := rulesTopic{cluster}.settings(ctx, streams.Rules)
+	switch {
+	case err != nil:
+		return nil, err
+	case settings == nil:
+		return nil, &brimline.Error{
+			Class: brimline.ClassEnvironment, Kind: "group_record", Where: fmt.Sprintf("topic %q", streams.Rules),
+			Remedy: "start `brimline run` of this version once: it writes down what the rows mean",
+			Err:    errors.New("the group has not written down which table its rows are of"),
+		}
+	case settings.Source != streams.Source:
+		return nil, &brimline.Error{
+			Class: brimline.ClassInput, Kind: "group_settings", Where: "--source " + streams.Source,
+			Remedy: "name the topic that the group reads", Err: fmt.Errorf("this group reads topic %q", settings.Source),
+		}
+	}
+	return settings, nil
+}
+
+// ledgerBy reads the table by what the group has written down.
+func ledgerBy(
+	s *codecs.GroupSettings, set *brimline.RuleSet, url config.Secret, timeout time.Duration, name string,
+) ledger.Options {
+	return ledger.Options{
+		URL: url.Reveal(), Table: s.Table, Scale: set.Scale, Extra: set.Columns,
+		Columns:    ledger.Columns{ID: s.ID, User: s.User, Amount: s.Amount, Time: s.Time},
+		MinorUnits: max(0, s.AmountMinorUnits), Timeout: timeout, Name: name,
+	}
 }
 
 // Close ends the connections to PostgreSQL.
@@ -225,9 +242,6 @@ func (p *Proof) alerts(ctx context.Context, take func(*brimline.Alert) error) er
 	return err
 }
 
-// settleEvery is how often the brokers are asked.
-const settleEvery = 200 * time.Millisecond
-
 // rounds is how often what the topics hold is waited for: what is asked about late rows goes round once, from verify's
 // answers to window, and from there to verify.
 const rounds = 2
@@ -257,7 +271,8 @@ var errSettle = errors.New("the group takes too long")
 func (p *Proof) goRound(
 	ctx context.Context, lsn uint64, resolved func(context.Context) (bool, error),
 ) (done bool, err error) {
-	if err := p.awaitStream(ctx, lsn); err != nil {
+	k := settling{p.cluster, p.o.Streams, p.o.Grace}
+	if _, err := k.awaitStream(ctx, lsn, nil); err != nil {
 		return false, err
 	}
 	s := p.o.Streams
@@ -269,68 +284,12 @@ func (p *Proof) goRound(
 			{s.RouteGroup, s.Source}, {s.VerifyGroup, s.Again}, {s.WindowGroup, s.Changes},
 			{s.VerifyGroup, s.Candidates}, {s.VerifyGroup, s.Questions},
 		} {
-			if err := p.awaitRead(ctx, of.group, of.topic); err != nil {
+			if err := k.awaitRead(ctx, of.group, of.topic); err != nil {
 				return false, err
 			}
 		}
 	}
 	return resolved(ctx)
-}
-
-// stragglers is how long is waited for what a connector had sent to another partition before.
-const stragglers = time.Second
-
-// awaitStream waits until a change behind lsn has come, which is after all that was committed before. As long as the
-// stream comes nearer it is waited for; where it shows nothing new, for the grace.
-func (p *Proof) awaitStream(ctx context.Context, lsn uint64) error {
-	var seen uint64
-	for until := time.Now().Add(p.o.Grace); ; {
-		newest, err := p.cluster.Last(ctx, p.o.Streams.Changes, newestLooked)
-		if err != nil {
-			return err
-		}
-		for _, m := range newest {
-			v, err := codecs.Change{}.Decode(m.Value)
-			if err != nil {
-				continue
-			}
-			if at := v.(*brimline.Change).Source.LSN; at > seen {
-				seen, until = at, time.Now().Add(p.o.Grace)
-			}
-		}
-		switch {
-		case seen >= lsn:
-			return pause(ctx, stragglers)
-		case time.Now().After(until):
-			return nil
-		}
-		if err := pause(ctx, settleEvery); err != nil {
-			return err
-		}
-	}
-}
-
-// awaitRead waits until a group has read what a topic has now.
-func (p *Proof) awaitRead(ctx context.Context, group, topic string) error {
-	ends, err := p.cluster.Lag(ctx, group, []string{topic})
-	for lags := ends; err == nil && !hasRead(lags, ends); lags, err = p.cluster.Lag(ctx, group, []string{topic}) {
-		if err := pause(ctx, settleEvery); err != nil {
-			return err
-		}
-	}
-	return err
-}
-
-// pause lets some time pass.
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // Fate says whether one alert is still true.

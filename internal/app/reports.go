@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"sync"
@@ -19,6 +20,7 @@ import (
 type reports struct {
 	mu    sync.Mutex
 	proof *codecs.ProofReport
+	audit *codecs.AuditReport
 }
 
 func (r *reports) newest() *codecs.ProofReport {
@@ -33,44 +35,72 @@ func (r *reports) set(p *codecs.ProofReport) {
 	r.proof = p
 }
 
+func (r *reports) audited() *codecs.AuditReport {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.audit
+}
+
+func (r *reports) setAudit(a *codecs.AuditReport) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.audit = a
+}
+
 // reportsEvery is how often the topic of reports is read; it has a few records.
 const reportsEvery = 5 * time.Second
 
-// LastProof reads the newest proof of a group's alerts from its topic of reports; nil where there is none.
-func LastProof(ctx context.Context, c *kafka.Cluster, topic string) (*httpapi.Proof, error) {
-	p, err := lastProof(ctx, c, topic)
-	if p == nil {
-		return nil, err
+// LastReports reads the newest proof of a group's alerts and the newest audit of its windows from its topic of reports;
+// nil where there is none.
+func LastReports(ctx context.Context, c *kafka.Cluster, topic string) (*httpapi.Proof, *httpapi.Audit, error) {
+	p, a, err := lastReports(ctx, c, topic)
+	var proof *httpapi.Proof
+	if p != nil {
+		proof = proofStatus(p)
 	}
-	return proofStatus(p), err
+	return proof, auditStatus(a), err
 }
 
-func lastProof(ctx context.Context, c *kafka.Cluster, topic string) (*codecs.ProofReport, error) {
-	var last []byte
-	err := c.Tail(ctx, topic, kafka.Oldest, false, func(m *kafka.Message) error {
-		if string(m.Key) == processors.ProofKey {
-			last = m.Value
-		}
+func lastReports(
+	ctx context.Context, c *kafka.Cluster, topic string,
+) (proof *codecs.ProofReport, audit *codecs.AuditReport, err error) {
+	last := map[string][]byte{}
+	err = c.Tail(ctx, topic, kafka.Oldest, false, func(m *kafka.Message) error {
+		last[string(m.Key)] = m.Value
 		return nil
 	})
 	if IsMissing(err) { // the group has not run since there is such a topic
-		return nil, nil
+		return nil, nil, nil
 	}
-	if err != nil || last == nil {
-		return nil, err
-	}
-	v, err := codecs.Proof{}.Decode(last)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return v.(*codecs.ProofReport), nil
+	if b := last[processors.ProofKey]; b != nil {
+		v, err := codecs.Proof{}.Decode(b)
+		if err != nil {
+			return nil, nil, err
+		}
+		proof = v.(*codecs.ProofReport)
+	}
+	if b := last[processors.AuditKey]; b != nil {
+		v, err := codecs.Audit{}.Decode(b)
+		if err != nil {
+			return proof, nil, err
+		}
+		audit = v.(*codecs.AuditReport)
+	}
+	return proof, audit, nil
 }
 
 // watchReports keeps what the topic of reports says, and proves where that is due, until ctx ends.
 func (a *App) watchReports(ctx context.Context) {
 	due := a.started.Add(a.config.ProveEvery) // of the first proof
 	for ctx.Err() == nil {
-		last, err := lastProof(ctx, a.cluster, a.streams.Reports)
+		last, audited, err := lastReports(ctx, a.cluster, a.streams.Reports)
+		if audited != nil {
+			a.reports.setAudit(audited)
+			a.metrics.audited(audited)
+		}
 		switch {
 		case err != nil && ctx.Err() == nil:
 			a.log.Debug("reading reports", "error", err)
@@ -81,21 +111,18 @@ func (a *App) watchReports(ctx context.Context) {
 				due = next
 			}
 		}
-		if err == nil && a.proves() && !a.clock().Before(due) {
+		if err == nil && a.config.ProveEvery > 0 && a.reporting() && !a.clock().Before(due) {
 			due = a.clock().Add(a.config.ProveEvery) // also where it fails
 			a.proveNow(ctx)
 			continue
 		}
-		_ = pause(ctx, min(reportsEvery, max(a.config.ProveEvery, time.Second)))
+		_ = kafka.Pause(ctx, min(reportsEvery, max(a.config.ProveEvery, time.Second)))
 	}
 }
 
-// proves says whether it is for this instance to compare: one of the group does, that which verifies partition 0.
+// reporting says whether it is for this instance to compare: one of the group does, that which verifies partition 0.
 // Another takes over with the partition. Where two do for a moment, PostgreSQL is read twice, and no more.
-func (a *App) proves() bool {
-	if a.config.ProveEvery == 0 {
-		return false
-	}
+func (a *App) reporting() bool {
 	a.mu.Lock()
 	parts := a.parts
 	a.mu.Unlock()
@@ -154,7 +181,7 @@ func (a *App) proveNow(ctx context.Context) {
 
 func (a *App) proof(ctx context.Context, now time.Time) (*prove.Result, error) {
 	p, err := OpenProof(ctx, a.cluster, ProofOptions{
-		Streams: a.streams, DatabaseURL: a.config.DatabaseURL, Timeout: proofTimeout,
+		Streams: a.streams, DatabaseURL: cmp.Or(a.config.ReplicaURL, a.config.DatabaseURL), Timeout: proofTimeout,
 		Grace: min(proofGrace, a.config.ProveEvery), Wait: proofWait, Clock: a.clock,
 	})
 	if err != nil {

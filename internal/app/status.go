@@ -146,7 +146,9 @@ func (a *App) Status(ctx context.Context) httpapi.Status {
 	if p := a.reports.newest(); p != nil {
 		s.Proof = proofStatus(p)
 	}
+	s.Audit = auditStatus(a.reports.audited())
 	s.Notices = append(s.Notices, a.proofNotices(a.clock())...)
+	s.Notices = append(s.Notices, a.auditNotices(a.clock())...)
 	if a.verified != nil {
 		s.Verification = a.verified.status(time.Now(), a.groupLag())
 		if n := s.Verification.Notice(a.streams.Dismissed); n != nil {

@@ -1,5 +1,5 @@
-// Package body holds what the API and the commands both write as JSON. openapi.yaml describes it, and tests hold both to
-// that. Amounts are decimal strings.
+// Package body holds what the API and the commands both write as JSON. openapi.yaml describes it, and tests hold both
+// to that. Amounts are decimal strings.
 package body
 
 import (

@@ -25,6 +25,7 @@ type Config struct {
 	Feeding   `group:"Change records"`
 	Judging   `group:"Rules and verification"`
 	Database  `group:"PostgreSQL"`
+	Replica   `group:"PostgreSQL"`
 	State     `group:"State"`
 	Running   `group:"Running"`
 	Serving   `group:"Running"`
@@ -188,6 +189,13 @@ type Database struct {
 	DatabaseURLFile string `name:"database-url-file" help:"File with the database URL." env:"BRIMLINE_DATABASE_URL_FILE" placeholder:"FILE"`
 }
 
+// Replica is where much is read at once, to spare the primary.
+type Replica struct {
+	// ReplicaURL or ReplicaURLFile, not both. The comparisons of prove and audit read there, in place of DatabaseURL.
+	ReplicaURL     Secret `name:"replica-url" help:"A replica that prove and audit read, in place of --database-url." env:"BRIMLINE_REPLICA_URL" placeholder:"URL"`
+	ReplicaURLFile string `name:"replica-url-file" help:"File with the URL of the replica." env:"BRIMLINE_REPLICA_URL_FILE" placeholder:"FILE"`
+}
+
 // State is the data that an instance keeps on its own disk. All of it can be lost: it
 // is read again from Kafka.
 type State struct {
@@ -226,6 +234,9 @@ type Running struct {
 	ProveEvery time.Duration `help:"How often one instance of the group compares the alerts with the table, as prove does; 0: never." default:"0s" env:"BRIMLINE_PROVE_EVERY"`
 	// ProveSince is how far back it looks.
 	ProveSince time.Duration `help:"How far back it looks then." default:"1d" env:"BRIMLINE_PROVE_SINCE"`
+	// AuditEvery is how often that instance compares the rows of all users' windows with the table (`brimline audit`).
+	// 0: never.
+	AuditEvery time.Duration `help:"How often one instance of the group compares the windows' rows with the table, as audit does; 0: never." default:"0s" env:"BRIMLINE_AUDIT_EVERY"`
 	// UntilCaughtUp stops, with success, once everything in the source topic has gone through all stages.
 	UntilCaughtUp bool `help:"Stop once everything in the source topic has gone through all stages." env:"BRIMLINE_UNTIL_CAUGHT_UP"`
 }

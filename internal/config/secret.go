@@ -42,6 +42,9 @@ func (c *Config) ReadSecrets() error {
 	if err := readSecret("--kafka-sasl-password-file", &c.KafkaSASLPasswordFile, &c.KafkaSASLPassword); err != nil {
 		return err
 	}
+	if err := readSecret("--replica-url-file", &c.ReplicaURLFile, &c.ReplicaURL); err != nil {
+		return err
+	}
 	return readSecret("--database-url-file", &c.DatabaseURLFile, &c.DatabaseURL)
 }
 

@@ -58,7 +58,7 @@ func Check(parts ...Part) error {
 
 // Valid checks every part, and what parts must agree on. (kong would call a method named Validate, too early.)
 func (c *Config) Valid() error {
-	return Check(&c.Kafka, &c.Names, &c.Topics, &c.Watched, &c.Records, &c.Feeding, &c.Judging, &c.Database,
+	return Check(&c.Kafka, &c.Names, &c.Topics, &c.Watched, &c.Records, &c.Feeding, &c.Judging, &c.Database, &c.Replica,
 		&c.State, &c.Running, &c.Serving, &c.Profiling, &c.Logging, together{c})
 }
 
@@ -220,6 +220,12 @@ func (d *Database) check(p *problems) {
 	}
 }
 
+func (r *Replica) check(p *problems) {
+	if r.ReplicaURL != "" && r.ReplicaURLFile != "" {
+		p.add("replica-url", "and --replica-url-file exclude each other")
+	}
+}
+
 func (s *State) check(p *problems) {
 	p.needed("state-dir", s.StateDir)
 	if s.Instance != "" {
@@ -252,6 +258,9 @@ func (r *Running) check(p *problems) {
 	}
 	if r.ProveEvery < 0 || r.ProveEvery > 0 && r.ProveEvery < time.Second {
 		p.add("prove-every", "%s is neither 0 nor a second or more", present.Duration(r.ProveEvery))
+	}
+	if r.AuditEvery < 0 || r.AuditEvery > 0 && r.AuditEvery < time.Second {
+		p.add("audit-every", "%v is neither 0 nor a second or more", r.AuditEvery)
 	}
 	if r.ProveSince <= 0 {
 		p.add("prove-since", "%s is not above 0", present.Duration(r.ProveSince))

@@ -437,8 +437,17 @@ func TestProveTellsLinks(t *testing.T) {
 		}
 	}
 
+	// Outdated alone is told, and is a fault where that is asked for.
+	j.table.Insert(t, []testkit.Row{row(4, 8, 4000, time.Hour)})
+	if p := j.prove(t, "--since", "1d", "--whole-history"); !p.True || len(p.Outdated) != 1 {
+		t.Errorf("outdated alone: %+v", p)
+	}
+	if p := j.prove(t, "--since", "1d", "--whole-history", "--outdated", "--replica-url", j.url, "--database-url",
+		"postgres://127.0.0.1:1/none"); p.True || len(p.Outdated) != 1 {
+		t.Errorf("outdated, which shall count: %+v", p)
+	}
 	// Superseded alone is no fault.
-	j.table.Insert(t, []testkit.Row{row(2, 6, 4000, time.Hour), row(4, 8, 4000, time.Hour)})
+	j.table.Insert(t, []testkit.Row{row(2, 6, 4000, time.Hour)})
 	if p := j.prove(t, "--since", "1d", "--whole-history"); !p.True || len(p.Superseded) != 2 || p.Looks != 1 {
 		t.Errorf("superseded alone: %+v", p)
 	}

@@ -27,6 +27,7 @@ type page struct {
 	NotReady []string
 	Stalled  []string // stages that do not work although the instance is ready
 	Proven   string   // the newest comparison with the table in a sentence
+	Audited  string   // the newest comparison of the windows' rows, likewise
 	Stages   []stageCell
 	Rules    []body.Rule
 
@@ -131,6 +132,9 @@ func (h *handler) index(w http.ResponseWriter, r *http.Request) {
 	if p.Status.Proof != nil {
 		p.Proven = p.Status.Proof.Sentence(p.Now.Std())
 	}
+	if p.Status.Audit != nil {
+		p.Audited = p.Status.Audit.Sentence(p.Now.Std())
+	}
 	p.NotReady, p.Stalled = p.Status.NotReady(), p.Status.stalled()
 	for _, s := range p.Status.Stages {
 		p.Stages = append(p.Stages, cellOf(s))
@@ -185,7 +189,8 @@ func (h *handler) userPage(r *http.Request, id string) (*userPage, error) {
 		}
 		card := ruleCard{Rule: user.Rules[i].Rule, Figures: f}
 		if !f.Distrusted {
-			card.Total, card.Distance = present.Amount("", f.At.Total.Format(f.Scale)), present.Amount("", distance.Format(f.Scale))
+			card.Total = present.Amount("", f.At.Total.Format(f.Scale))
+			card.Distance = present.Amount("", distance.Format(f.Scale))
 			card.Ahead, card.Bar, card.Percent, card.Chart = ahead, barOf(&f), percent(&f), chartOf(&u, i)
 		}
 		p.Rules = append(p.Rules, card)
@@ -234,8 +239,9 @@ func alertRows(alerts []*brimline.Alert) []alertRow {
 		}
 		rows[i] = alertRow{
 			User: c.User, Rule: c.Rule.ID, Severity: c.Rule.Severity, Window: present.Duration(c.Rule.Window),
-			Total: present.Amount("", figures.Total.Format(scale)), Limit: present.Amount("", c.Rule.Limit.Format(scale)), Count: figures.Count,
-			Edge: c.Edge, Raised: views.Raised(a), Status: a.Verification.Status, Note: note,
+			Total: present.Amount("", figures.Total.Format(scale)), Count: figures.Count,
+			Limit: present.Amount("", c.Rule.Limit.Format(scale)),
+			Edge:  c.Edge, Raised: views.Raised(a), Status: a.Verification.Status, Note: note,
 			Supersedes: a.Supersedes, SupersededBy: by[c.ID()],
 		}
 	}

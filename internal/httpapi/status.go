@@ -28,6 +28,8 @@ type Status struct {
 	Verification *Verification `json:"verification,omitempty"`
 	// Proof is the group's newest comparison of the alerts with the table; nil where there was none.
 	Proof *Proof `json:"proof,omitempty"`
+	// Audit is the newest comparison of the rows of the group's windows with the table; nil where there was none.
+	Audit *Audit `json:"audit,omitempty"`
 	// Notices are what an operator should know of, whether the instance is ready or not.
 	Notices []Notice `json:"notices"`
 }
@@ -60,6 +62,38 @@ func (p *Proof) Sentence(now time.Time) string {
 		}
 	}
 	return s + "; compared by PostgreSQL " + present.About(max(0, now.Sub(p.At.Std()).Truncate(time.Second))) + " ago"
+}
+
+// Audit says what a comparison of the windows' rows with the table has found (docs/proof.md).
+type Audit struct {
+	At        brimline.Time `json:"at"`  // when the table was looked at first
+	LSN       string        `json:"lsn"` // up to which it holds
+	Users     int64         `json:"users"`
+	Rows      int64         `json:"rows"`
+	Unknown   int           `json:"unknown_users"`
+	Missing   int           `json:"missing"`
+	Phantom   int           `json:"phantom"`
+	Different int           `json:"different"`
+	Unsettled int           `json:"unsettled"`
+	Instance  string        `json:"instance"` // that compared
+}
+
+// Sentence says it to people, at a time.
+func (a *Audit) Sentence(now time.Time) string {
+	s := fmt.Sprintf("%s rows of %s users up to LSN %s:", present.Count(a.Rows), present.Count(a.Users), a.LSN)
+	some := false
+	for _, of := range []struct {
+		n    int
+		what string
+	}{{a.Missing, "missing"}, {a.Phantom, "phantom"}, {a.Different, "different"}} {
+		if of.n > 0 {
+			s, some = s+" "+present.Count(of.n)+" "+of.what+",", true
+		}
+	}
+	if !some {
+		s += " all as PostgreSQL has them,"
+	}
+	return s + " compared " + present.About(max(0, now.Sub(a.At.Std()).Truncate(time.Second))) + " ago"
 }
 
 // Notice is one such thing.

@@ -66,6 +66,8 @@ type Ledger struct {
 	settled atomic.Pointer[settled]
 	sizes   sizes
 	slow    *pgxpool.Pool // for questions in pieces
+	// userByUser says that an index has the rows of each user, see Index.
+	userByUser atomic.Bool
 	// pause is called before each statement of a question in pieces, for tests that change something there. Its error
 	// is the statement's.
 	pause func(*postgres.Snapshot) error

@@ -44,6 +44,7 @@ func TestLedger(t *testing.T) {
 	t.Run("many together", func(t *testing.T) { manyTogether(t, s) })
 	t.Run("rows of a user", func(t *testing.T) { rowsOfAUser(t, s) })
 	t.Run("walks", func(t *testing.T) { walks(t, s) })
+	t.Run("comparisons", func(t *testing.T) { comparisons(t, s) })
 	t.Run("looks again", func(t *testing.T) { looksAgain(t, s) })
 	t.Run("walks again", func(t *testing.T) { walksAgain(t, s) })
 	t.Run("indexes", func(t *testing.T) { indexes(t, s) })

@@ -97,6 +97,39 @@ func usesIndex(t *testing.T, s *server) {
 			}
 		}
 	}
+	usesIndexForMany(t, l)
+}
+
+// usesIndexForMany: a comparison of many users reads the index for each of them, not the whole table for all.
+func usesIndexForMany(t *testing.T, l *Ledger) {
+	t.Helper()
+	of := []Holding{}
+	for n := range 500 {
+		of = append(of, Holding{User: fmt.Sprint(500000 + n)})
+	}
+	plan := func(sql func(*Look) string) (lines string) {
+		err := l.Look(t.Context(), func(k *Look) error {
+			users, lows := owners(of)
+			args := []any{users, lows, highest(brimline.MaxTime)}
+			return k.snapshot.Read(t.Context(), "EXPLAIN "+sql(k), args, func(rows pgx.Rows) error {
+				all, err := pgx.CollectRows(rows, pgx.RowTo[string])
+				lines = strings.Join(all, "\n")
+				return err
+			})
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return lines
+	}
+	if there, _, _, err := l.Index(t.Context()); err != nil || !there {
+		t.Fatal(there, err)
+	}
+	for name, sql := range map[string]func(*Look) string{"sums": (*Look).sumsSQL, "rows": (*Look).presentSQL} {
+		if p := plan(sql); !strings.Contains(p, "transactions_user_id_timestamp_idx") || strings.Contains(p, "Seq Scan") {
+			t.Errorf("%s of many users:\n%s", name, p)
+		}
+	}
 }
 
 func openErrors(t *testing.T, s *server) {

@@ -155,6 +155,7 @@ func columnValues(t *testing.T, s *server) {
 		if err != nil || len(rows) != 2 {
 			t.Fatal(rows, err)
 		}
+		alike(t, s.open(t, o), rows)
 		next := 0
 		for _, c := range cases {
 			if c.declared == "" {
@@ -324,13 +325,14 @@ func keys(t *testing.T, s *server) {
 	s.exec(t, `INSERT INTO keyed VALUES (-7, 'ab', '10.0.0.1', 1.5, '2026-01-01 00:00:00+00',
 		'2026-01-01 00:00:00.25', '2026-01-02', 'ok', 'a,b\', '::1',
 		'A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11', 'u', 1, 'epoch')`)
-	rows, _, err := s.open(t, Options{Table: "keyed", Columns: Columns{ID: []string{"i", "c", "n", "q", "z", "w", "d",
-		"e", "v", "h", "k"}, User: "u", Amount: "a", Time: "t"}}).
-		Rows(t.Context(), "u", 0, 0)
+	l := s.open(t, Options{Table: "keyed", Columns: Columns{ID: []string{"i", "c", "n", "q", "z", "w", "d",
+		"e", "v", "h", "k"}, User: "u", Amount: "a", Time: "t"}})
+	rows, _, err := l.Rows(t.Context(), "u", 0, 0)
 	want := brimline.JoinID("-7", "ab", "10.0.0.1", "1.50", "2026-01-01T00:00:00.000000Z",
 		"2026-01-01T00:00:00.250000Z", "2026-01-02T00:00:00.000000Z", "ok", `a,b\`, "::1",
 		"a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11")
 	if err != nil || len(rows) != 1 || rows[0].ID != want {
 		t.Errorf("%+v %v\nwant %s", rows, err, want)
 	}
+	alike(t, l, rows)
 }

@@ -171,7 +171,8 @@ func (l *layout) walks(o *Options, table, exact string, columns []string) (amoun
 }
 
 // Index says whether a valid index of the table begins with the user's and the time's column, how many bytes the
-// table's rows take, and the statement that makes such an index.
+// table's rows take, and the statement that makes such an index. Where there is one, questions about many users read it
+// user by user from then on.
 func (l *Ledger) Index(ctx context.Context) (there bool, bytes int64, create string, err error) {
 	const doing = "looking for an index"
 	bound, cancel := context.WithTimeout(ctx, l.o.Timeout)
@@ -188,6 +189,7 @@ func (l *Ledger) Index(ctx context.Context) (there bool, bytes int64, create str
 	if err != nil {
 		return false, 0, "", l.fail(ctx, doing, err)
 	}
+	l.userByUser.Store(there)
 	concurrently := " CONCURRENTLY"
 	if partitioned { // not offered for partitioned tables
 		concurrently = ""

@@ -80,8 +80,9 @@ type Result struct {
 	Without map[string]int
 }
 
-// True reports whether each edge has its alert, and each alert its edge or one that takes its place.
-func (r *Result) True() bool { return len(r.Missing)+len(r.Outdated)+len(r.False) == 0 }
+// True reports whether each edge has its alert, and each alert has its edge, or had it when PostgreSQL was asked: an
+// outdated alert is told, and is no fault of who sent it.
+func (r *Result) True() bool { return len(r.Missing)+len(r.False) == 0 }
 
 // key is an alert's id and the rule's fingerprint.
 type key struct {

@@ -76,6 +76,15 @@ func unescaped(i storage.Iterator, err error) (storage.Iterator, error) {
 
 type unescaping struct{ storage.Iterator }
 
+// Seek goes to a key that Key has given, or to the next one; like Next it passes over goka's own key.
+func (i unescaping) Seek(key []byte) bool {
+	found := i.Iterator.Seek([]byte(escape(string(key))))
+	if found && string(i.Iterator.Key()) == offsetKey {
+		return i.Next()
+	}
+	return found
+}
+
 func (i unescaping) Key() []byte {
 	key := i.Iterator.Key()
 	if string(key) == escapedOffsetKey {

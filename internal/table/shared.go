@@ -257,9 +257,9 @@ func (s *Shared) Get(partition int32, key string) (value []byte, err error) {
 	return value, err
 }
 
-// Each calls visit with every key and value of a partition until it returns false. It fails with ErrUnread when the
-// partition changes hands.
-func (s *Shared) Each(partition int32, visit func(key string, value []byte) bool) error {
+// Each calls visit with every key that is not below from, and its value, until it returns false. It fails with
+// ErrUnread when the partition changes hands.
+func (s *Shared) Each(partition int32, from string, visit func(key string, value []byte) bool) error {
 	t := s.seat(partition)
 	return t.read(func(p *Partition) error {
 		i, err := p.Iterator()
@@ -267,6 +267,7 @@ func (s *Shared) Each(partition int32, visit func(key string, value []byte) bool
 			return err
 		}
 		defer i.Release()
+		i.Seek([]byte(from)) // the next Next gives what it has found
 		for i.Next() {
 			if t.closing.Load() {
 				return ErrUnread

@@ -209,7 +209,7 @@ func TestAWalkEndsWhenAPartitionMoves(t *testing.T) {
 	}
 	must(t, view.state.MarkRecovered())
 	var opened chan storage.Storage
-	err := s.Each(3, func(string, []byte) bool {
+	err := s.Each(3, "", func(string, []byte) bool {
 		if opened == nil {
 			opened = make(chan storage.Storage)
 			go func() { _, st := s.stage(); opened <- st }()
@@ -225,9 +225,16 @@ func TestAWalkEndsWhenAPartitionMoves(t *testing.T) {
 	must(t, (<-opened).Close())
 	<-turns
 	n := 0
-	must(t, s.Each(3, func(string, []byte) bool { n++; return n < 3 }))
+	must(t, s.Each(3, "", func(string, []byte) bool { n++; return n < 3 }))
 	if n != 3 {
 		t.Errorf("%d of 3 values", n)
+	}
+	for from, want := range map[string]string{"": "0 1 2 3 4 ", "2": "2 3 4 ", "22": "3 4 ", "5": ""} {
+		keys := ""
+		must(t, s.Each(3, from, func(key string, _ []byte) bool { keys += key + " "; return true }))
+		if keys != want {
+			t.Errorf("from %q on: %q", from, keys)
+		}
 	}
 }
 
