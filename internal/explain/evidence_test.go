@@ -556,7 +556,7 @@ CREATE TABLE seen.weighed AS
 	FROM (SELECT true AS db, user_id::text, id::text, amount, "timestamp" AS ts, description FROM %s
 		UNION ALL SELECT false, user_id, id, amount, ts, description FROM seen.stream) h CROSS JOIN seen.rules r`
 
-// figuresSQL is what the definition of an edge compares. A frame takes no column, so each rule has a query of its own.
+// figuresSQL gives what the definition of an edge compares. A frame takes no column, so each rule has a query of its own.
 const figuresSQL = `
 INSERT INTO seen.figures SELECT DISTINCT db, user_id, rule, ts, span, lim, total, before,
 	CASE measure WHEN 'avg' THEN total > lim * n AND n >= fewest ELSE total > lim END,
