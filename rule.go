@@ -137,7 +137,7 @@ func (r *Rule) exceeds(total Total, count int64) bool {
 	return total.Cmp(r.Bar(count)) > 0 && (r.Measure != Avg || count >= max(1, r.MinCount))
 }
 
-// Bar gives the figure that a total of so many transactions must exceed to be above the limit: with Avg so many times
+// Bar is the value that a total of so many transactions must be above to be above the limit: with Avg so many times
 // the limit.
 func (r *Rule) Bar(count int64) Total {
 	if r.Measure == Avg {

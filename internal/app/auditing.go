@@ -129,7 +129,7 @@ func auditStatus(a *codecs.AuditReport) *httpapi.Audit {
 	}
 }
 
-// auditNotices tell an operator of rows that differ, and of an audit that is late.
+// auditNotices tell operators about the newest comparison.
 func (a *App) auditNotices(now time.Time) (all []httpapi.Notice) {
 	last := a.reports.audited()
 	if last != nil && last.Missing+last.Phantom+last.Different > 0 {

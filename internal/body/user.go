@@ -62,7 +62,7 @@ type UserRule struct {
 	With     *With          `json:"with,omitempty"` // of `brimline user --with` alone
 }
 
-// With is what one more row would do.
+// With has the figures after one more row.
 type With struct {
 	Total  *string `json:"total"` // null while the user is distrusted
 	Counts bool    `json:"counts"`

@@ -20,7 +20,7 @@ const (
 	pageRows   = 200
 )
 
-// page is what the template is given.
+// page is the template's input.
 type page struct {
 	Now      brimline.Time
 	Status   Status

@@ -27,7 +27,7 @@ func (s *Stage) records(it *item, closing bool) []*kgo.Record {
 	if err != nil { // a dead letter holds nothing but text, bytes and numbers
 		value = m.Value
 	}
-	s.Log.Warn("a candidate cannot be judged; it is in the dead letter topic",
+	s.Log.Warn("a candidate cannot be decided; it is in the dead letter topic",
 		"partition", m.Partition, "offset", m.Offset, "kind", it.out.dead.Kind, "error", it.out.dead.Error)
 	partition := processors.Partition(string(m.Key), s.partitions.deadLetters)
 	out = []*kgo.Record{record(s.Streams.DeadLetters, partition, codecs.DeadLetterKey(m.Key), value)}
@@ -95,7 +95,7 @@ func record(topic string, partition int32, key, value []byte) *kgo.Record {
 	return &kgo.Record{Topic: topic, Partition: partition, Key: key, Value: value}
 }
 
-// deadLetter is of a candidate c that cannot be judged, and that alone of those of its message; or of a message that
+// deadLetter is of a candidate c that cannot be decided, and that alone of those of its message; or of a message that
 // cannot be decoded, with nil for c.
 func (s *Stage) deadLetter(m *kgo.Record, c *brimline.Candidate, err error) *brimline.DeadLetter {
 	d := processors.NewDeadLetter(brimline.DeadLetter{
