@@ -38,6 +38,12 @@ func TestAlertLine(t *testing.T) {
 		{"rows counted", func(a *brimline.Alert) {
 			a.Candidate.Rule.Measure, a.Candidate.Rule.Limit, a.Database = brimline.CountAll, brimline.Count(1000), &brimline.Figures{Total: brimline.Count(1001), Count: 1001}
 		}, "ALERT user 27956157 1,001 transactions in 7d (limit 1,000) verified  [weekly-spend, 2026-03-08 12:00:00]"},
+		{"an average", func(a *brimline.Alert) {
+			a.Candidate.Rule.Measure = brimline.Avg
+		}, "ALERT user 27956157 average of $3,441.50 by 12 transactions in 7d (limit $3,000.00) verified  [weekly-spend, 2026-03-08 12:00:00]"},
+		{"the largest", func(a *brimline.Alert) {
+			a.Candidate.Rule.Measure = brimline.Max
+		}, "ALERT user 27956157 one of $3,441.50 in 7d (12 transactions, limit $3,000.00) verified  [weekly-spend, 2026-03-08 12:00:00]"},
 		{"it supersedes two", func(a *brimline.Alert) {
 			a.Supersedes = []brimline.Time{a.Candidate.Edge + 3_600_000_000, a.Candidate.Edge + 7_200_000_000}
 		}, "ALERT user 27956157 $3,441.50 in 7d (12 transactions, limit $3,000.00) verified  [weekly-spend, 2026-03-08 12:00:00]  supersedes 2026-03-08 13:00:00, 2026-03-08 14:00:00"},

@@ -322,6 +322,9 @@ func (c *userCmd) print(w *world, u views.User, with []views.WithRow) {
 			if f.Above() {
 				distance = "above"
 			}
+			if f.Rule.MinCount != 0 {
+				distance += fmt.Sprintf(", with %d transactions or more", f.Rule.MinCount)
+			}
 			if !f.Complete {
 				distance += " (older rows are not retained)"
 			}

@@ -99,6 +99,9 @@ func (g *wholeGround) together() string {
 			if r.Quiet != 0 {
 				fmt.Fprintf(&b, ", quiet: %s", present.Duration(r.Quiet))
 			}
+			if r.MinCount != 0 {
+				fmt.Fprintf(&b, ", min_count: %d", r.MinCount)
+			}
 			if r.Rearms && r.ID == r.Of() {
 				fmt.Fprintf(&b, ", rearm: %q", r.Rearm.Format(r.Measure.Scale(2)))
 			}

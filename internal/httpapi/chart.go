@@ -37,10 +37,11 @@ type mark struct {
 }
 
 // chartOf draws rule i of u, nil when there is nothing to draw. It ends now
-// or, when the user's last row is older than a window, where that row leaves.
+// or, when the user's last row is older than a window, where that row leaves. Of an average there is no course: the limit
+// is no line beside its sum.
 func chartOf(u *views.User, i int) *chart {
 	f := &u.Rules[i]
-	if len(u.Rows) == 0 {
+	if len(u.Rows) == 0 || f.Rule.Measure == brimline.Avg {
 		return nil
 	}
 	to := u.Now

@@ -68,6 +68,9 @@ func (r *Rule) lift(row *brimline.Transaction) (brimline.Amount, bool) {
 	return r.lifted(w, counts), counts
 }
 
+// sums reports whether the lifts are what the rows add to the total.
+func (r *Rule) sums() bool { return r.Measure != brimline.Max && r.Measure != brimline.Avg }
+
 func (r *Rule) lifted(w brimline.Amount, counts bool) brimline.Amount {
 	switch {
 	case r.Measure == brimline.Avg && counts:
@@ -86,10 +89,10 @@ func (r *Rule) lifted(w brimline.Amount, counts bool) brimline.Amount {
 
 // bar is the value that an edge's lifts cross: before the edge they are at or below it, with the edge above.
 func (r *Rule) bar() brimline.Total {
-	if r.Measure == brimline.Max || r.Measure == brimline.Avg {
-		return brimline.Total{}
+	if r.sums() {
+		return r.Limit
 	}
-	return r.Limit
+	return brimline.Total{}
 }
 
 // fewest is with how many transactions at least a rule is above its limit.

@@ -561,8 +561,16 @@ func (h *History) sum(r int, rows []brimline.Row) (sum brimline.Total, counts in
 
 // lift is Rule.lift of rule r.
 func (h *History) lift(r int, row *brimline.Row) (brimline.Amount, bool) {
+	rule := &h.rules[r]
+	sums := rule.sums()
+	if sums && rule.Takes == nil {
+		return rule.Measure.Weigh(row.Amount)
+	}
 	w, counts := h.weigh(r, row)
-	return h.rules[r].lifted(w, counts), counts
+	if !sums {
+		w = rule.lifted(w, counts)
+	}
+	return w, counts
 }
 
 // weigh is Rule.Weigh of rule r.
