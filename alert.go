@@ -15,7 +15,7 @@ const (
 )
 
 // Candidate is a question to PostgreSQL. It carries its rule, so that one
-// raised before a change of rules is still judged by the rule that raised it.
+// raised before a change of rules is still decided by the rule that raised it.
 type Candidate struct {
 	Kind    CandidateKind
 	User    string

@@ -11,12 +11,12 @@ const (
 	Upsert     ChangeKind = 1 // the row is there now, with these contents
 	Delete     ChangeKind = 2 // the row is gone; Row.ID says which, Row.Time when it was
 	Truncate   ChangeKind = 3 // all rows of all users in this partition are gone
-	EdgesFound ChangeKind = 4 // PostgreSQL's edges in a span the window could not judge alone
+	EdgesFound ChangeKind = 4 // PostgreSQL's edges in a span the window could not decide alone
 	Dismissal  ChangeKind = 5 // PostgreSQL did not confirm an announced edge
 	Sweep      ChangeKind = 6 // users of this partition who have nothing from Row.Time on are about to be forgotten
-	// Unjudgeable: PostgreSQL's rows could not be judged, and the candidate became a dead letter.
+	// Unjudgeable: PostgreSQL's rows could not be decided, and the candidate became a dead letter.
 	Unjudgeable ChangeKind = 7
-	// Retry: such a dead letter is to be judged after all, if nothing has done so since.
+	// Retry: such a dead letter is to be decided after all, if nothing has done so since.
 	Retry ChangeKind = 8
 	// Distrust: the user's rows up to Row.Time are not those of PostgreSQL. They are forgotten, and PostgreSQL answers
 	// for them.

@@ -137,7 +137,8 @@ func (r *Rule) exceeds(total Total, count int64) bool {
 	return total.Cmp(r.Bar(count)) > 0 && (r.Measure != Avg || count >= max(1, r.MinCount))
 }
 
-// Bar is what a total of so many transactions must be above to be above the limit: with Avg so many times the limit.
+// Bar is the value that a total of so many transactions must be above to be above the limit: with Avg so many times
+// the limit.
 func (r *Rule) Bar(count int64) Total {
 	if r.Measure == Avg {
 		return r.Limit.times(count)

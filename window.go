@@ -217,6 +217,6 @@ const (
 	Announced     EdgeStatus = iota // PostgreSQL has not dismissed it
 	Disturbed                       // announced, and rows of its window were removed or lowered since
 	EdgeDismissed                   // PostgreSQL dismissed it; rows of its window may bring it back
-	Unjudged                        // its candidate became a dead letter; any change to rows of its window has it judged again
+	Unjudged                        // its candidate became a dead letter; any change to rows of its window has it decided again
 	Touched                         // announced, and rows came into its window since
 )

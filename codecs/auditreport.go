@@ -7,7 +7,7 @@ import (
 	"github.com/brimline/brimline"
 )
 
-// AuditReport is what the newest comparison of the rows of a group's windows with the table has found, in numbers: it
+// AuditReport has the numbers of the newest comparison of the rows of a group's windows with the table: it
 // names no user, so that it has nothing to forget.
 type AuditReport struct {
 	At      brimline.Time // of the first look

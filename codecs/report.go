@@ -18,8 +18,7 @@ type ProofReport struct {
 	Alerts   int           // of these
 	Missing  int           // edges without one
 	// Alerts without an edge, by what is known of them: an alert for the edge of the same crossing names it, PostgreSQL
-	// had
-	// the edge when it was asked, or the alert does not show that.
+	// had the edge when it was asked, or the alert does not show that.
 	Superseded, Outdated, False int
 	By                          string // the instance that compared
 }

@@ -15,7 +15,7 @@ import (
 // user, and refuses others; a program that wants every user's figures opens a view with views.Open.
 //
 // Version 3: version, flags, last, scale; floor, if there is one; the rows; the rules; versions of changed rows, older
-// segments, rows that are gone, forgotten edges, an open question, what stirred, spans that were not judged, a doubt,
+// segments, rows that are gone, forgotten edges, an open question, what stirred, spans that were not decided, a doubt,
 // questions that travel apart, a total above a limit, each if there are any; the newest change, if the scale's highest
 // bit is set. All numbers are varints, signed ones zigzag. The functions that append the parts say how each lies.
 //
@@ -47,7 +47,7 @@ const (
 	windowQuiet                  // some rules came later
 	windowAsked                  // a question is open
 	windowStirred                // rows of what was asked or announced have changed
-	windowUnjudged               // there are spans that were not judged
+	windowUnjudged               // there are spans that were not decided
 	windowDoubt                  // the user was distrusted
 	windowApart                  // a question that travels apart is open
 	windowLives                  // rows have stamps of different lives

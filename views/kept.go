@@ -73,7 +73,7 @@ func (c copied) each(from string, visit func(key string, value []byte) bool) err
 	return i.Err()
 }
 
-// kept is what a stage keeps, or this view where the stage does not.
+// kept is the table that a stage keeps, or this view where the stage does not.
 type kept struct {
 	of     Kept
 	number int32

@@ -82,7 +82,7 @@ type deadletterListCmd struct {
 func (deadletterListCmd) Help() string {
 	return `Each with its place in the topic that it comes from, the kind of its error, what
 was wrong, account and row as far as they could be read, and what to do. Records
-of the source topic are there, and candidates that PostgreSQL could not judge.
+of the source topic are there, and candidates that PostgreSQL could not decide.
 With --user also those that name no account and have its id in their key or value,
 be it the account's or a row's; where whose they are cannot be told, that is said.
 
@@ -145,7 +145,8 @@ func (c *deadletterListCmd) Run(w *world) error {
 }
 
 func describe(w *world, d *brimline.DeadLetter) {
-	fmt.Fprintf(w.out, "%s/%d/%d  %s  %s  %s\n", present.Word(d.Topic), d.Partition, d.Offset, present.Time(d.At), present.Word(d.Kind), present.Text(d.Error))
+	fmt.Fprintf(w.out, "%s  %s  %s  %s\n", present.Place(d.Topic, d.Partition, d.Offset), present.Time(d.At),
+		present.Word(d.Kind), present.Text(d.Error))
 	if d.User != "" || d.Row != "" {
 		fmt.Fprintf(w.out, "  %s\n", about(d))
 	}
@@ -200,8 +201,8 @@ of the partition that it came from. A row that has changed since then is set bac
 in the totals of the stream, to what the letter says, until it changes again;
 alerts are verified all the same.
 
-A candidate that PostgreSQL could not judge is handed to the window stage, which
-has it judged unless that has been done since: an alert comes once, however often
+A candidate that PostgreSQL could not decide is handed to the window stage, which
+has it decided unless that has been done since: an alert comes once, however often
 it is retried, and also where the repaired row has brought it already.
 
 What cannot be read is left alone, with the reason. Letters stay in the topic, so
@@ -231,7 +232,7 @@ func (c *deadletterRetryCmd) Run(w *world) error {
 	}
 	type again struct {
 		record *brimline.DeadLetter
-		judged bool // a candidate's
+		decided bool // a candidate's
 	}
 	var selected []again
 	var candidates int64
@@ -240,14 +241,14 @@ func (c *deadletterRetryCmd) Run(w *world) error {
 		record, err := app.Again(d, streams, partitions, inForce)
 		if err != nil {
 			left++
-			fmt.Fprintf(w.out, "left alone: %s/%d/%d: %s\n", present.Word(d.Topic), d.Partition, d.Offset, present.Text(err.Error()))
+			fmt.Fprintf(w.out, "left alone: %s: %s\n", present.Place(d.Topic, d.Partition, d.Offset), present.Text(err.Error()))
 			return nil
 		}
-		judged := streams.Asks(d.Topic)
-		if judged {
+		decided := streams.Asks(d.Topic)
+		if decided {
 			candidates++
 		}
-		selected = append(selected, again{record, judged})
+		selected = append(selected, again{record, decided})
 		describe(w, d)
 		return nil
 	})
@@ -273,7 +274,7 @@ func (c *deadletterRetryCmd) Run(w *world) error {
 		if err = retry.Send(a.record); err != nil || w.Err() != nil {
 			break
 		}
-		if a.judged {
+		if a.decided {
 			handed++
 		} else {
 			sent++
@@ -286,7 +287,7 @@ func (c *deadletterRetryCmd) Run(w *world) error {
 		fmt.Fprintf(w.out, "%s sent\n", present.Plural(sent, "record"))
 	}
 	if handed > 0 {
-		fmt.Fprintf(w.out, "%s handed to the window stage, which knows what has been judged since\n",
+		fmt.Fprintf(w.out, "%s handed to the window stage, which knows what has been decided since\n",
 			present.Plural(handed, "candidate"))
 	}
 	return err
@@ -299,7 +300,7 @@ func question(records, candidates int64) string {
 		parts = append(parts, fmt.Sprintf("Write %s again?", present.Plural(records, "record")))
 	}
 	if candidates > 0 {
-		parts = append(parts, fmt.Sprintf("Have %s judged again?", present.Plural(candidates, "candidate")))
+		parts = append(parts, fmt.Sprintf("Have %s decided again?", present.Plural(candidates, "candidate")))
 	}
 	return strings.Join(parts, " ")
 }

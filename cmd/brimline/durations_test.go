@@ -15,8 +15,8 @@ import (
 	"github.com/brimline/brimline/internal/present"
 )
 
-// TestDurations: every flag that is a duration takes those of rules files, from the command line, the environment and the
-// file, refuses what those refuse, and has a default that is written as all durations are.
+// TestDurations: every flag that is a duration takes those of rules files, from the command line, the environment and
+// the file, refuses what those refuse, and has a default that is written as all durations are.
 func TestDurations(t *testing.T) {
 	t.Chdir(t.TempDir())
 	app, err := newParser(&commands{}, io.Discard, io.Discard, func(int) {})

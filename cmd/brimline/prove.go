@@ -24,7 +24,7 @@ type proveCmd struct {
 	Rule         []string      `help:"Only these rules, or one of their limits: weekly-spend, weekly-spend@5000; several by commas or by repeating."                       placeholder:"ID"   type:"list"`
 	JSON         bool          `help:"As JSON."                                                                                                                                                           name:"json"`
 	WholeHistory bool          `help:"The change stream had all rows of before the group began: edges before that need their alerts as well."`
-	TableFrom    time.Time     `help:"The table has no rows of before this time any more: windows that reach below are not judged. ISO 8601 with an offset."               placeholder:"TIME"`
+	TableFrom    time.Time     `help:"The table has no rows of before this time any more: windows that reach below are not compared. ISO 8601 with an offset."               placeholder:"TIME"`
 	Outdated     bool          `help:"Outdated alerts are findings as well: the exit code is 1 where there is one."`
 	AnyPlan      bool          `help:"Read the table whole where no index finds the rows of a time, however large it is."`
 	Timeout      time.Duration `help:"How long PostgreSQL may take for one statement."                                                                       default:"10m"                                name:"statement-timeout"`
@@ -306,7 +306,8 @@ func (c *proveCmd) one(w *world, proof *app.Proof) error {
 	}
 	why, _, _ := strings.Cut(verdicts[j.Verdict], ":")
 	return &brimline.Error{
-		Class: brimline.ClassRuntime, Kind: "alert_" + string(j.Verdict), Where: "alert " + present.Word(j.Alert.Candidate.ID()),
+		Class: brimline.ClassRuntime, Kind: "alert_" + string(j.Verdict),
+		Where:  "alert " + present.Word(j.Alert.Candidate.ID()),
 		Remedy: "see docs/proof.md: what to do about each", Err: fmt.Errorf("the alert is %s", why),
 	}
 }

@@ -23,7 +23,7 @@ type rulesTestCmd struct {
 }
 
 func (rulesTestCmd) Help() string {
-	return `Plays the tests of rules on the very code that finds and judges edges, in memory:
+	return `Plays the tests of rules on the very code that finds and decides edges, in memory:
 no Kafka and no PostgreSQL is needed. A failure shows what was expected beside
 what was sent, and the course of the total. docs/rules.md says how to write tests;
 brimline rules init writes some to begin with.

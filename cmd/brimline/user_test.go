@@ -11,8 +11,8 @@ import (
 	"github.com/brimline/brimline/views"
 )
 
-// A user's rules are shown with what makes some of their crossings silent; and of such a crossing it is not said that it
-// raises an alert.
+// A user's rules are shown with what makes some of their crossings silent; and of such a crossing it is not said that
+// it raises an alert.
 func TestUserShowsWhatIsSilent(t *testing.T) {
 	total := func(units int64) brimline.Total { return brimline.Amount(units * 100).Total() }
 	rule := brimline.Rule{ID: "plain", Window: 7 * 24 * time.Hour, Limit: total(3000)}

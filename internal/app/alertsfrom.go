@@ -12,7 +12,7 @@ import (
 
 // A group alerts from a time on, or always. That is settled when the group begins, by whichever instance is first, and
 // written down in the topic of rules before any stage starts: instances with different times would write alerts that
-// depend on who judged them.
+// depend on who decided them.
 
 // alwaysAlerts is the value of the record of a group that began without a time.
 const alwaysAlerts = "none"

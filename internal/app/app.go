@@ -153,7 +153,7 @@ func New(_ context.Context, o Options) (*App, error) {
 	return a, nil
 }
 
-// whereFailed counts what a rule's where expression could not judge.
+// whereFailed counts what a rule's where expression could not evaluate.
 func (a *App) whereFailed() rules.Option {
 	return rules.OnFailure(func(error) { a.metrics.unjudged.Inc() })
 }

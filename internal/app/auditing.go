@@ -10,6 +10,7 @@ import (
 	"github.com/brimline/brimline/codecs"
 	"github.com/brimline/brimline/internal/audit"
 	"github.com/brimline/brimline/internal/httpapi"
+	"github.com/brimline/brimline/internal/kafka"
 	"github.com/brimline/brimline/internal/present"
 	"github.com/brimline/brimline/views"
 )
@@ -33,7 +34,7 @@ func (a *App) watchAudits(ctx context.Context) {
 			due = a.clock().Add(a.config.AuditEvery) // also where it fails
 			a.auditNow(ctx)
 		}
-		_ = pause(ctx, min(auditsEvery, a.config.AuditEvery))
+		_ = kafka.Pause(ctx, min(auditsEvery, a.config.AuditEvery))
 	}
 }
 
@@ -128,7 +129,7 @@ func auditStatus(a *codecs.AuditReport) *httpapi.Audit {
 	}
 }
 
-// auditNotices are what an operator should know of.
+// auditNotices tell operators about the newest comparison.
 func (a *App) auditNotices(now time.Time) (all []httpapi.Notice) {
 	last := a.reports.audited()
 	if last != nil && last.Missing+last.Phantom+last.Different > 0 {

@@ -30,7 +30,7 @@ type BacktestOptions struct {
 // largeTable is from how many bytes of rows on a table is not sorted unasked: about a million rows.
 const largeTable = 128 << 20
 
-// Backtest judges the watched table's rows by rules. What makes it fail is found before the rows are read, as
+// Backtest evaluates the watched table's rows by rules. What makes it fail is found before the rows are read, as
 // far as it can be.
 func Backtest(ctx context.Context, c *config.Config, o BacktestOptions) (*backtest.Report, error) {
 	set, err := together(o.Rules, o.Against)

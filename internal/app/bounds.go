@@ -54,7 +54,7 @@ func (a *App) mostValue(name processors.StageName) int {
 	return a.writing(name).MaxMessageBytes - besideValue
 }
 
-// mostAsked is the largest candidate: one that cannot be judged becomes a dead letter, which must hold all of it.
+// mostAsked is the largest candidate: one that cannot be decided becomes a dead letter, which must hold all of it.
 func (a *App) mostAsked() int {
 	return min(a.mostValue(processors.Window), a.mostValue(processors.Verify)/2)
 }

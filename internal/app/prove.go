@@ -74,7 +74,7 @@ func OpenProof(ctx context.Context, cluster *kafka.Cluster, o ProofOptions) (*Pr
 	return p, err
 }
 
-// writtenDown is what the group has written down of its source.
+// writtenDown are the settings of the source that the group has written down.
 func writtenDown(
 	ctx context.Context, cluster *kafka.Cluster, streams processors.Streams,
 ) (*codecs.GroupSettings, error) {

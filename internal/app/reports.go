@@ -116,7 +116,7 @@ func (a *App) watchReports(ctx context.Context) {
 			a.proveNow(ctx)
 			continue
 		}
-		_ = pause(ctx, min(reportsEvery, max(a.config.ProveEvery, time.Second)))
+		_ = kafka.Pause(ctx, min(reportsEvery, max(a.config.ProveEvery, time.Second)))
 	}
 }
 

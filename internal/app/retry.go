@@ -17,7 +17,7 @@ import (
 const RetryHeader = "brimline-retry"
 
 // Again is the record that takes up a dead letter: its own for one of the source topic or of changes, and for a
-// candidate a message to the window stage, which alone knows whether its edge has been judged since. The error says
+// candidate a message to the window stage, which alone knows whether its edge has been decided since. The error says
 // why a letter is to be left alone. partitions are those of changes, inForce are the group's rules, nil where that
 // is not known.
 func Again(d *brimline.DeadLetter, s processors.Streams, partitions int,
@@ -62,7 +62,7 @@ func Again(d *brimline.DeadLetter, s processors.Streams, partitions int,
 	return nil, fmt.Errorf("it is neither of the source topic %s nor of group %s", s.Source, s.Group)
 }
 
-// retryOf asks the window stage to have judged what a candidate asked, unless that has been done since.
+// retryOf asks the window stage to have decided what a candidate asked, unless that has been done since.
 func retryOf(c *brimline.Candidate) *brimline.Change {
 	change := &brimline.Change{
 		Kind: brimline.Retry, User: c.User, Row: c.Trigger, Source: c.Source,

@@ -16,7 +16,7 @@ import (
 	"github.com/brimline/brimline/internal/ledger"
 )
 
-// Window is what the window table has of one user.
+// Window has the window table's rows of one user.
 type Window struct {
 	User  string
 	Found bool          // the table knows the user
@@ -90,7 +90,7 @@ type Finding struct {
 	Why      string // why no stream can hold PostgreSQL's row; empty where it can
 }
 
-// Result is what was found.
+// Result is the outcome of a comparison.
 type Result struct {
 	At          brimline.Time // of the first look
 	LSN         uint64        // at its end: what PostgreSQL had shown by then lies below
@@ -140,7 +140,7 @@ const (
 	together = 500
 )
 
-// suspicion is what differs of a user, as the looks until now have seen it.
+// suspicion holds the differences of a user that the looks until now have seen.
 type suspicion struct {
 	last  int64
 	rows  map[Finding]int // at how many looks each was found

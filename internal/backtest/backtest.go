@@ -171,7 +171,7 @@ type fold struct {
 	user string
 	rows []brimline.Transaction // of the user; those that no window to come reaches are gone
 	next brimline.Time          // row times before it are evaluated
-	few  int                    // rows are judged so many at once, or more
+	few  int                    // rows are evaluated so many at once, or more
 	due  int                    // length of rows at which they are evaluated
 }
 

@@ -71,7 +71,8 @@ func BenchmarkRecovery(b *testing.B) {
 	b.ReportMetric(diskMB(b, j.state), "disk-MB")
 }
 
-// writeUsers writes to the table topic what a compacted changelog holds of users with segments: three of 16 rows, and the rest in the value.
+// writeUsers writes to the table topic what a compacted changelog holds of users with segments: three of 16 rows, and
+// the rest in the value.
 func writeUsers(b *testing.B, names processors.Streams, users, rowsPerUser int) (records int) {
 	b.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(parts.Brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()),

@@ -1,5 +1,5 @@
-// Package body holds what the API and the commands both write as JSON. openapi.yaml describes it, and tests hold both to
-// that. Amounts are decimal strings.
+// Package body holds what the API and the commands both write as JSON. openapi.yaml describes it, and tests hold both
+// to that. Amounts are decimal strings.
 package body
 
 import (
@@ -62,7 +62,7 @@ type UserRule struct {
 	With     *With          `json:"with,omitempty"` // of `brimline user --with` alone
 }
 
-// With is what one more row would do.
+// With has the figures after one more row.
 type With struct {
 	Total  *string `json:"total"` // null while the user is distrusted
 	Counts bool    `json:"counts"`

@@ -175,9 +175,9 @@ type Judging struct {
 	// AsOf is none, or now: alerts also carry the total of the last window up to the time of asking.
 	AsOf string `help:"now: alerts also carry the total up to now; none." default:"none" env:"BRIMLINE_AS_OF"`
 	// AlertsFrom is the time from which a new group alerts, in ISO 8601 with an offset, or now, which is the moment at
-	// which it begins. Edges before it are judged and remembered all the same, and are written to the dismissed topic
+	// which it begins. Edges before it are decided and remembered all the same, and are written to the dismissed topic
 	// in place of alerts. Settled by the group's first instance, once and for all. Default: all edges are alerts.
-	AlertsFrom string `name:"alerts-from" help:"Only of a new group: edges before this time are judged, and dismissed in place of alerted; ISO 8601 with an offset, or now." env:"BRIMLINE_ALERTS_FROM" placeholder:"TIME"`
+	AlertsFrom string `name:"alerts-from" help:"Only of a new group: edges before this time are decided, and dismissed in place of alerted; ISO 8601 with an offset, or now." env:"BRIMLINE_ALERTS_FROM" placeholder:"TIME"`
 }
 
 // Database is how to reach PostgreSQL. PGPASSWORD, PGSSLROOTCERT, ~/.pgpass and

@@ -7,8 +7,8 @@ import (
 	"github.com/brimline/brimline/internal/present"
 )
 
-// Logger writes to w as Logging says. Its settings must have been checked. Durations are written for people in text, and
-// in nanoseconds in JSON.
+// Logger writes to w as Logging says. Its settings must have been checked. Durations are written for people in text,
+// and in nanoseconds in JSON.
 func (l *Logging) Logger(w io.Writer) *slog.Logger {
 	var level slog.Level
 	_ = level.UnmarshalText([]byte(l.LogLevel)) // the zero value is info

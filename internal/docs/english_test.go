@@ -138,3 +138,30 @@ func TestEnglishIsPlain(t *testing.T) {
 		}
 	}
 }
+
+// glossary has the words of docs/semantics.md, each with its meaning.
+var glossary = regexp.MustCompile(`(?m)^- \*\*([a-z ]+)\*\*(.*)$`)
+
+// TestGlossary: each word has one meaning, in one sentence.
+func TestGlossary(t *testing.T) {
+	_, words, found := strings.Cut(pages(t)["docs/semantics.md"], "\n## Words\n")
+	if !found {
+		t.Fatal("docs/semantics.md has no glossary")
+	}
+	known := map[string]bool{}
+	for _, m := range glossary.FindAllStringSubmatch(words, -1) {
+		if known[m[1]] {
+			t.Errorf("%q has two meanings", m[1])
+		}
+		if known[m[1]] = true; strings.Contains(strings.TrimSuffix(m[2], "."), ". ") || !strings.HasSuffix(m[2], ".") {
+			t.Errorf("the meaning of %q is not one sentence", m[1])
+		}
+	}
+	for _, word := range []string{"edge", "limit", "candidate", "question", "answer", "alert", "dismissed", "marker",
+		"row version", "layout version", "flow version", "history", "floor", "watermark", "place", "in question",
+		"distrusted", "superseded", "outdated", "judge"} {
+		if !known[word] {
+			t.Errorf("%q is not in the glossary", word)
+		}
+	}
+}

@@ -23,7 +23,7 @@ import (
 	"github.com/brimline/brimline/processors"
 )
 
-// audited is what brimline audit says as JSON.
+// audited is the JSON of brimline audit.
 type audited struct {
 	True     bool
 	Looks    int
@@ -119,7 +119,7 @@ func TestAuditUnderLoad(t *testing.T) {
 		return e
 	}
 	now := time.Now().Truncate(time.Second)
-	rows := testkit.History{
+	rows := testkit.Shape{
 		Rows: 4000, Users: users, Start: now.Add(-5 * 24 * time.Hour), Span: 4 * 24 * time.Hour, Grain: time.Minute,
 		MaxAmount: 40000,
 	}.Draw(r)
@@ -470,7 +470,7 @@ func TestAuditTakes(t *testing.T) {
 		}
 		cancel()
 		cpu, peak := p.Usage()
-		line := regexp.MustCompile(`(?m)^\d+ rows of .* up to LSN .*$`).FindString(p.Output())
+		line := regexp.MustCompile(`(?m)^[0-9,]+ rows of .* up to LSN .*$`).FindString(p.Output())
 		t.Logf("%q: %s: %v, %v CPU, %d MiB at most", args, line, time.Since(began).Round(10*time.Millisecond), cpu, peak>>20)
 	}
 }

@@ -28,7 +28,7 @@ type Ledger interface {
 	Rows(ctx context.Context, user string, from, to brimline.Time) ([]brimline.Transaction, uint64, error)
 }
 
-// Asker gathers evidence and judges it. It is safe for concurrent use.
+// Asker gathers evidence and reports. It is safe for concurrent use.
 type Asker struct {
 	Users   Users
 	Log     feed.Log

@@ -168,7 +168,7 @@ type scene struct {
 	truth    []testkit.Row
 	windows  map[string]*brimline.Window
 	alerts   map[string][]*brimline.Alert // by user and rule
-	refusals map[string][]*brimline.Alert
+	dismissals map[string][]*brimline.Alert
 	letters  map[string][]*brimline.DeadLetter
 	cut      map[string]bool
 	batch    pgx.Batch
@@ -177,7 +177,7 @@ type scene struct {
 func newScene(t *testing.T, r *rand.Rand, set *rules.Set, table testkit.Table) *scene {
 	w := &scene{
 		t: t, r: r, table: table, set: set, windows: map[string]*brimline.Window{}, alerts: map[string][]*brimline.Alert{},
-		refusals: map[string][]*brimline.Alert{}, letters: map[string][]*brimline.DeadLetter{}, cut: map[string]bool{},
+		dismissals: map[string][]*brimline.Alert{}, letters: map[string][]*brimline.DeadLetter{}, cut: map[string]bool{},
 	}
 	for _, rule := range set.Rules {
 		c, err := rules.CompileRule(rule, set.Columns, 2)
@@ -342,7 +342,7 @@ func (w *scene) alert(key string, c *brimline.Candidate) {
 
 func (w *scene) refuse(key string, c *brimline.Candidate, reason string) {
 	d := &brimline.Alert{Candidate: *c, Reason: reason, Verification: brimline.Verification{Status: brimline.Dismissed}}
-	w.refusals[key] = append([]*brimline.Alert{d}, w.refusals[key]...)
+	w.dismissals[key] = append([]*brimline.Alert{d}, w.dismissals[key]...)
 }
 
 // explain asks the product.
@@ -353,7 +353,7 @@ func (w *scene) explain(l *ledger.Ledger, p *point) *Report {
 	key := p.user + " " + p.rule.ID
 	e := &Evidence{
 		Rule: p.rule, User: views.UserAt(p.user, w.windows[p.user], compiled, p.at), Alerts: w.alerts[key],
-		Dismissed: w.refusals[key], AlertsCut: w.cut[p.user], Letters: w.letters[p.user],
+		Dismissed: w.dismissals[key], AlertsCut: w.cut[p.user], Letters: w.letters[p.user],
 	}
 	if p.db {
 		e.Database, err = consult(w.t.Context(), l, p.user, p.rule, p.at)
@@ -446,7 +446,7 @@ func (w *scene) write() {
 			w.insert("alerts", a.Candidate.User, a.Candidate.Rule.ID, a.Candidate.Edge.Std(), old)
 		}
 	}
-	for _, all := range w.refusals {
+	for _, all := range w.dismissals {
 		for n, d := range all {
 			c := &d.Candidate
 			until := c.Edge
@@ -556,7 +556,8 @@ CREATE TABLE seen.weighed AS
 	FROM (SELECT true AS db, user_id::text, id::text, amount, "timestamp" AS ts, description FROM %s
 		UNION ALL SELECT false, user_id, id, amount, ts, description FROM seen.stream) h CROSS JOIN seen.rules r`
 
-// figuresSQL is what the definition of an edge compares. A frame takes no column, so each rule has a query of its own.
+// figuresSQL gives the figures that the definition of an edge compares. A frame takes no column, so each rule has a
+// query of its own.
 const figuresSQL = `
 INSERT INTO seen.figures SELECT DISTINCT db, user_id, rule, ts, span, lim, total, before,
 	CASE measure WHEN 'avg' THEN total > lim * n AND n >= fewest ELSE total > lim END,

@@ -38,7 +38,7 @@ type Explainer interface {
 	Explain(ctx context.Context, q explain.Question) ([]*explain.Report, error)
 }
 
-// Options are what the API answers from.
+// Options are the sources of the API's answers.
 type Options struct {
 	Users  Users  // nil where this instance keeps no view: answered with 503
 	Alerts Alerts // nil likewise

@@ -12,7 +12,7 @@ import (
 	"github.com/brimline/brimline/processors"
 )
 
-// Status is what an instance knows about itself and its group.
+// Status describes an instance and its group, as far as the instance knows.
 type Status struct {
 	Group    string        `json:"group"`
 	Instance string        `json:"instance"`
@@ -24,17 +24,17 @@ type Status struct {
 	Stopping bool          `json:"stopping"`
 	// AlertsFrom is the time from which the group alerts; nil where that is always.
 	AlertsFrom *brimline.Time `json:"alerts_from,omitempty"`
-	// Verification is what PostgreSQL made of this instance's candidates; nil where it asks none.
+	// Verification counts PostgreSQL's answers to this instance's candidates; nil where it asks none.
 	Verification *Verification `json:"verification,omitempty"`
 	// Proof is the group's newest comparison of the alerts with the table; nil where there was none.
 	Proof *Proof `json:"proof,omitempty"`
 	// Audit is the newest comparison of the rows of the group's windows with the table; nil where there was none.
 	Audit *Audit `json:"audit,omitempty"`
-	// Notices are what an operator should know of, whether the instance is ready or not.
+	// Notices tell operators what to look at, whether the instance is ready or not.
 	Notices []Notice `json:"notices"`
 }
 
-// Proof is what a comparison of the alerts with the table has found (docs/proof.md).
+// Proof is the result of a comparison of the alerts with the table (docs/proof.md).
 type Proof struct {
 	From       brimline.Time `json:"from"` // of the edges, both closed
 	To         brimline.Time `json:"to"`
@@ -64,7 +64,7 @@ func (p *Proof) Sentence(now time.Time) string {
 	return s + "; compared by PostgreSQL " + present.About(max(0, now.Sub(p.At.Std()).Truncate(time.Second))) + " ago"
 }
 
-// Audit is what a comparison of the windows' rows with the table has found (docs/proof.md).
+// Audit is the result of a comparison of the windows' rows with the table (docs/proof.md).
 type Audit struct {
 	At        brimline.Time `json:"at"`  // when the table was looked at first
 	LSN       string        `json:"lsn"` // up to which it holds
@@ -104,7 +104,7 @@ type Notice struct {
 	Remedy  string `json:"remedy,omitempty"`
 }
 
-// Verification is what PostgreSQL made of candidates.
+// Verification counts PostgreSQL's answers to candidates.
 type Verification struct {
 	SinceStart Tally         `json:"since_start"`
 	LastHour   Tally         `json:"last_hour"`
@@ -114,10 +114,10 @@ type Verification struct {
 // Tally are sums over a time.
 type Tally struct {
 	Candidates int64            `json:"candidates"` // edges that PostgreSQL was asked about
-	Dismissed  map[string]int64 `json:"dismissed"`  // of them, those that it refuted, by reason
+	Dismissed  map[string]int64 `json:"dismissed"`  // of them, those that it dismissed, by reason
 	// Early are those that it confirmed, before the time from which the group alerts: they are no alerts either.
 	Early int64 `json:"before_alerts_from"`
-	// Steady are those of Dismissed that were refuted while the group had caught up.
+	// Steady are those of Dismissed that came while the group had caught up.
 	Steady map[string]int64 `json:"dismissed_while_caught_up"`
 }
 
@@ -136,7 +136,7 @@ func (j Tally) Since(before Tally) Tally {
 	}
 }
 
-// Notice says in a sentence what PostgreSQL refuted in the last hour; nil where that is nothing. dismissed is the
+// Notice says in a sentence what PostgreSQL dismissed in the last hour; nil where that is nothing. dismissed is the
 // topic that has the figures of each.
 func (v *Verification) Notice(dismissed string) *Notice {
 	var total int64
@@ -193,7 +193,7 @@ type Level string
 // The levels.
 const (
 	Note    Level = "note"    // normal at times
-	Warning Level = "warning" // somebody should look at it
+	Warning Level = "warning" // an operator should look at it
 )
 
 // State is how far a stage or a partition has come.

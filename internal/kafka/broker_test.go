@@ -34,7 +34,7 @@ func deadline(t *testing.T) context.Context {
 	return ctx
 }
 
-// saramaWriting is what sarama is told to write as safely as ours do.
+// saramaWriting has sarama write as safely as our producers do.
 func saramaWriting(t testing.TB, o Options) *sarama.Config {
 	t.Helper()
 	config, err := o.Config()

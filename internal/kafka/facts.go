@@ -8,7 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 )
 
-// Facts are what the brokers say about a topic as it is.
+// Facts describe a topic as the brokers see it.
 type Facts struct {
 	Topic           string
 	Partitions      int

@@ -30,7 +30,7 @@ const (
 	busy = 100
 	// patience of a busy stream, in FlushEverys.
 	busyPatience = 4
-	// batchOverhead is what a batch and its only record take besides key, value and headers. Cluster.Ensure allows for it.
+	// batchOverhead counts what a batch and its only record take besides key, value and headers. Cluster.Ensure allows for it.
 	batchOverhead = 1 << 10
 )
 
@@ -227,7 +227,8 @@ func (p *producer) Close() error {
 	return nil
 }
 
-// inWordsOfSarama gives a broker's refusal sarama's text, by which Explain knows it after goka broke the chain of errors.
+// inWordsOfSarama gives a broker's refusal sarama's text, by which Explain knows it after goka broke the chain of
+// errors.
 func inWordsOfSarama(err error) error {
 	if e, ok := errors.AsType[*kerr.Error](err); ok {
 		return fmt.Errorf("%w (%w)", sarama.KError(e.Code), err)

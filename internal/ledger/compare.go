@@ -17,7 +17,7 @@ import (
 	"github.com/brimline/brimline/internal/postgres"
 )
 
-// Holding is what a window table has of one user, to be compared with the watched table.
+// Holding has a window table's rows of one user, to be compared with the watched table.
 type Holding struct {
 	User string
 	From brimline.Time          // rows of before are not compared
@@ -252,7 +252,7 @@ func (k *Look) position(ctx context.Context) (lsn uint64, err error) {
 // Slot is how far a replication slot is known to have been read.
 type Slot struct {
 	Confirmed uint64 // all below has arrived where it was to
-	Active    bool   // somebody reads it
+	Active    bool   // a consumer reads it
 }
 
 // Slot looks a replication slot up; nil where this server does not have it.

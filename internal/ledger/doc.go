@@ -17,8 +17,8 @@
 // without touching other rows.
 //
 // The answers are PostgreSQL's. Figures of a plain rule are summed there;
-// rows of a rule with a where expression are fetched and judged here, by the
-// same function that judges them in the stream, because SQL and the expression
+// rows of a rule with a where expression are fetched and evaluated here, by the
+// same function that evaluates them in the stream, because SQL and the expression
 // language would differ somewhere. Sums travel as text and are read as exact
 // decimals. A column's value has the text that the change stream gives it, or
 // the column is refused (types.go). Rows whose amount is NULL are not there, as in the stream, where

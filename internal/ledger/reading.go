@@ -373,7 +373,7 @@ func (m *sifter) page() error {
 	return err
 }
 
-// content is what the rows of a window come to, as far as it decides edges. Of a largest amount it is how many moments
+// content sums up the rows of a window, as far as it decides edges. Of a largest amount it is how many moments
 // are above the limit, and how many others above the rearm: that takes no room however many rows there are.
 type content struct {
 	rule           *sliding.Rule

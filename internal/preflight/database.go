@@ -239,7 +239,7 @@ func (d *database) serverFindings(text string) {
 	}
 }
 
-// checkClock compares the clocks. Windows are judged by the rows' times alone;
+// checkClock compares the clocks. Windows are evaluated by the rows' times alone;
 // a skew shows in figures "as of now".
 func (d *database) checkClock(ctx context.Context) error {
 	var theirs time.Time

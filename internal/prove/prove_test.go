@@ -32,8 +32,8 @@ func random(t *testing.T) *rand.Rand {
 	return rand.New(rand.NewPCG(seed, 0))
 }
 
-// TestReferencesAgree: SQL and the walk through the rows say of random rows what the definition says, whatever the columns'
-// types are.
+// TestReferencesAgree: SQL and the walk through the rows say of random rows what the definition says, whatever the
+// columns' types are.
 func TestReferencesAgree(t *testing.T) {
 	pg, err := embedded.StartPostgres(t.Context(), embedded.PostgresOptions{NoSync: true})
 	if err != nil {

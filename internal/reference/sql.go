@@ -39,8 +39,8 @@ func totals(sql string) string {
 	return at
 }
 
-// MeasureSQL is the aggregate that is a measure's total, of which weight of each row, and whether a row counts as one of
-// the window's transactions.
+// MeasureSQL gives a measure's aggregate, the weight of each row in it, and whether a row counts as one
+// of the window's transactions.
 func MeasureSQL(m brimline.Measure) (aggregate, weight, counts string) {
 	switch m {
 	case brimline.SumAbs:
@@ -74,8 +74,8 @@ func rearmed(edges string) string {
 	return strings.TrimSuffix(strings.TrimSpace(sql), ";")
 }
 
-// edges is EdgesSQL, or AvgSQL, over a table for a rule's measure, as a subquery: $1 is the window, $2 the limit. where may have further
-// parameters.
+// edges is EdgesSQL, or AvgSQL, over a table for a rule's measure, as a subquery: $1 is the window, $2 the limit.
+// where may have further parameters.
 func edges(r *brimline.Rule, table, where string) string {
 	aggregate, weight, counts := MeasureSQL(r.Measure)
 	text := EdgesSQL

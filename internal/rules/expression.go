@@ -29,7 +29,7 @@ type options struct {
 	failed func(error)
 }
 
-// OnFailure has f called for each row that could not be judged because it
+// OnFailure has f called for each row that could not be evaluated because it
 // lacks a declared column or holds another type in it; such a row does not
 // match. f must be safe for concurrent use.
 func OnFailure(f func(error)) Option {
@@ -39,7 +39,7 @@ func OnFailure(f func(error)) Option {
 // Compile makes a predicate of a where expression over the built-in names and
 // columns; scale is that of amounts. The predicate is pure, safe for
 // concurrent use, and false where the expression is false, NULL or cannot be
-// judged. It is nil, which is every row, for a blank expression. The error is
+// evaluated. It is nil, which is every row, for a blank expression. The error is
 // a *brimline.Error of ClassInput and kind where_invalid that lists all that
 // is wrong with the expression.
 func Compile(where string, columns []brimline.Column, scale int, opts ...Option) (func(*brimline.Transaction) bool, error) {

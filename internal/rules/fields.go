@@ -205,7 +205,7 @@ func (r *reader) columns(n *yaml.Node) []brimline.Column {
 			)
 			continue
 		}
-		column := brimline.Column{Name: f.name} // without a type, expressions that use it are not judged
+		column := brimline.Column{Name: f.name} // without a type, expressions that use it are not evaluated
 		if text, ok := r.scalar(f.value, "the type of column "+f.name); ok {
 			if slices.Contains(columnTypes(), text) {
 				column.Type = brimline.ColumnType(text)

@@ -59,9 +59,10 @@ func (g *Gauge) Leave(row *brimline.Transaction) {
 	}
 }
 
-// lift is what a row adds to what decides where the rule has edges, which crosses bar there. Of a sum that is the total
-// itself. A largest amount is above the limit where the number of rows that are above it is not 0, an average where the
-// sum of what the rows have more than the limit is; and a sum can be kept: a row that leaves takes back what it added.
+// lift is a row's part of the figure that decides where the rule has edges, which crosses bar there. Of a sum that is
+// the total itself. A largest amount is above the limit where the number of rows that are above it is not 0, an
+// average where the sum of what the rows have more than the limit is; and a sum can be kept: a row that leaves takes
+// back what it added.
 func (r *Rule) lift(row *brimline.Transaction) (brimline.Amount, bool) {
 	w, counts := r.Weigh(row)
 	return r.lifted(w, counts), counts
@@ -83,7 +84,7 @@ func (r *Rule) lifted(w brimline.Amount, counts bool) brimline.Amount {
 	return 0
 }
 
-// bar is what an edge's lifts cross: what is before it is at or below, with it above.
+// bar is the value that an edge's lifts cross: before the edge they are at or below it, with the edge above.
 func (r *Rule) bar() brimline.Total {
 	if r.Measure == brimline.Max || r.Measure == brimline.Avg {
 		return brimline.Total{}

@@ -14,13 +14,12 @@ const blockRows = 256
 
 // History is one user's rows in time order, and what rules say of them.
 //
-// Putting in a row, taking one out and finding the edges around it take a time
-// that hardly depends on how many rows there are. Rows are kept in blocks. For
-// each block and rule there are the sum of its rows, and bounds of the totals of the windows that end in it (of measures
-// that are no sums: of their lifts, see Rule.lift): a
-// block whose windows all stay below the limit, or all begin above it, holds no edge and is not looked into. A
-// change of weight w at t moves the totals of all windows that end in [t, t+Window] by w, so bounds
-// are moved along and become exact again when a caller needs them.
+// Putting in a row, taking one out and finding the edges around it take a time that hardly depends on how many rows
+// there are. Rows are kept in blocks. For each block and rule there are the sum of its rows, and bounds of the totals
+// of the windows that end in it (of measures that are no sums: of their lifts, see Rule.lift): a block whose windows
+// all stay below the limit, or all begin above it, holds no edge and is not looked into. A change of weight w at t
+// moves the totals of all windows that end in [t, t+Window] by w, so bounds are moved along and become exact again
+// when a caller needs them.
 //
 // It is not safe for concurrent use, and must not be copied.
 type History struct {

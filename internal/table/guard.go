@@ -12,7 +12,7 @@ import (
 // guard refuses a second writer of a table partition.
 //
 // goka stores the offset of each acknowledged table record as "read up to
-// here". That holds only while nobody else writes: after an instance froze, lost
+// here". That holds only while no other instance writes: after an instance froze, lost
 // its partition and thawed, its late records lie between those of the
 // successor, whose stored offset then skips them; values differ for ever between
 // LevelDB and the changelog. A sole idempotent writer gets consecutive offsets,
@@ -102,8 +102,8 @@ func (g *guard) Set(key string, value []byte) error { return g.write(key, notNil
 
 func (g *guard) Delete(key string) error { return g.write(key, nil, false) }
 
-// SetUnreported is Set for a record that the caller writes to the changelog itself, next after what was set before: goka
-// reports no offset for it. Without a value it deletes.
+// SetUnreported is Set for a record that the caller writes to the changelog itself, next after what was set before:
+// goka reports no offset for it. Without a value it deletes.
 func (g *guard) SetUnreported(key string, value []byte) error { return g.write(key, value, false) }
 
 func (g *guard) MarkRecovered() error {

@@ -108,7 +108,7 @@ func TestGuardToleratesOneWriterOnly(t *testing.T) {
 			must(t, ack())
 		}
 
-		l.next++ // somebody else's
+		l.next++ // another instance's
 		l.set(t)
 		for range rapid.IntRange(0, 3).Draw(t, "more") {
 			l.set(t)

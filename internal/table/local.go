@@ -178,7 +178,6 @@ func (l *Local) discard(home string) error {
 	if err := os.Rename(home, aside); err != nil {
 		return err
 	}
-	failpoint.Hit(failpoint.StateSetAside)
 	return os.RemoveAll(aside)
 }
 

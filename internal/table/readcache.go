@@ -19,7 +19,7 @@ type ReadCache struct {
 // DefaultCacheBytes is a sensible budget for a process: 50,000 values of half a kilobyte.
 const DefaultCacheBytes = 32 << 20
 
-// slotBytes is what an entry takes besides its key and value: its slot and its place in the index.
+// slotBytes is the size of an entry besides its key and value: its slot and its place in the index.
 const slotBytes = 128
 
 type cacheKey struct {

@@ -236,6 +236,13 @@ func TestAWalkEndsWhenAPartitionMoves(t *testing.T) {
 	if n != 3 {
 		t.Errorf("%d of 3 values", n)
 	}
+	for from, want := range map[string]string{"": "0 1 2 3 4 ", "2": "2 3 4 ", "22": "3 4 ", "5": ""} {
+		keys := ""
+		must(t, s.Each(3, from, func(key string, _ []byte) bool { keys += key + " "; return true }))
+		if keys != want {
+			t.Errorf("from %q on: %q", from, keys)
+		}
+	}
 }
 
 // A state that fails ends the view, which goka's would try again for ever.

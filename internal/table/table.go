@@ -152,7 +152,7 @@ func (w watched) leave() {
 	}
 }
 
-// Iterator is what goka's visits go over.
+// Iterator is walked by goka's visits.
 func (w watched) Iterator() (storage.Iterator, error) {
 	all, err := w.Partition.Iterator()
 	if err != nil || w.watch.Visited == nil {

@@ -21,17 +21,18 @@ import (
 
 // writeBehind keeps the newest values of a partition in memory and writes them to LevelDB later, many at once.
 //
-// LevelDB is never ahead of the changelog and always a prefix of it: each flush is one transaction that holds the values
-// of all records up to an offset and that offset, and it waits until the changelog has acknowledged them. After a kill
-// the rest is read from the changelog.
+// LevelDB is never ahead of the changelog and always a prefix of it: each flush is one transaction that holds the
+// values of all records up to an offset and that offset, and it waits until the changelog has acknowledged them.
+// After a kill the rest is read from the changelog.
 //
-// Writes go to the active memtable. When that is large or old enough it is frozen, with the offset of its last record; a
-// frozen one is flushed as soon as an acknowledgement has reached that offset, and its values move to the read cache.
-// One whose last record is never reported waits for the next record that is; if none comes, its records are read from
-// the changelog again after a restart.
+// Writes go to the active memtable. When that is large or old enough it is frozen, with the offset of its last
+// record; a frozen one is flushed as soon as an acknowledgement has reached that offset, and its values move to the
+// read cache. One whose last record is never reported waits for the next record that is; if none comes, its records
+// are read from the changelog again after a restart.
 //
-// A transaction of LevelDB is a table and an entry in the manifest. Nothing goes through its journal, so a kill during a
-// flush leaves a table that nobody knows of, and no torn end that the strict journal would take for damage.
+// A transaction of LevelDB is a table and an entry in the manifest. Nothing goes through its journal, so a kill
+// during a flush leaves a table that LevelDB does not know of, and no torn end that the strict journal would take for
+// damage.
 type writeBehind struct {
 	db    *leveldb.DB
 	files io.Closer // under db; nil: db closes them

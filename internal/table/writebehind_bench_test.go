@@ -7,8 +7,9 @@ import (
 	"testing"
 )
 
-// BenchmarkUpdate is what a table stage does to its storage for one change: a user's value is read, written, and acknowledged
-// a while later. Users are as many as their values fit into the memtable, into the cache, or into neither.
+// BenchmarkUpdate does to a storage what a table stage does for one change: a user's value is read, written, and
+// acknowledged a while later. Users are as many as their values fit into the memtable, into the cache, or into
+// neither.
 func BenchmarkUpdate(b *testing.B) {
 	for _, users := range []int{1_000, 20_000, 200_000} {
 		b.Run(fmt.Sprint("users=", users), func(b *testing.B) {

@@ -25,7 +25,8 @@ type change struct {
 	reported bool
 }
 
-// partition is a table partition as a property test sees it: a log, what is on its way to it, and a storage in a directory.
+// partition is a table partition as a property test sees it: a log, what is on its way to it, and a storage in a
+// directory.
 type partition struct {
 	*rapid.T
 	dir     string
@@ -130,7 +131,7 @@ func (p *partition) flush() {
 	p.isPrefix(int(p.g.stored) + 1)
 }
 
-// flushNow is what age does to a storage.
+// flushNow flushes a storage as its age would.
 func flushNow(w *writeBehind) {
 	w.mu.Lock()
 	w.freeze()
@@ -229,8 +230,8 @@ func (p *partition) ack() {
 	}
 }
 
-// Whatever is written, acknowledged, flushed and killed, LevelDB holds what the log holds up to the stored offset, which
-// the log has; and reads, by key and in order, give what was written last.
+// Whatever is written, acknowledged, flushed and killed, LevelDB holds what the log holds up to the stored offset,
+// which the log has; and reads, by key and in order, give what was written last.
 func TestLevelDBIsAPrefixOfTheLog(t *testing.T) {
 	root := t.TempDir()
 	rapid.Check(t, func(t *rapid.T) {

@@ -101,7 +101,7 @@ type Verdict struct {
 	Count         int64
 }
 
-// aggregateSQL is what is made of what measureSQL gives of each row.
+// aggregateSQL is the aggregate over the weights of measureSQL.
 func aggregateSQL(m brimline.Measure) string {
 	if m == brimline.Max {
 		return "MAX"
@@ -128,7 +128,7 @@ func edgeSQL(r brimline.Rule) string {
 		AND NOT (before > $2::text::numeric * earlier AND earlier >= %[1]d)`, r.MinCount)
 }
 
-// measureSQL is what a row adds, and whether it counts.
+// measureSQL gives the weight that a row adds, and whether it counts.
 func measureSQL(m brimline.Measure) (weight, counts string) {
 	switch m {
 	case brimline.SumAbs, brimline.Max, brimline.Avg:

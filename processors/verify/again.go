@@ -13,16 +13,16 @@ import (
 	"github.com/brimline/brimline/processors"
 )
 
-// An edge that PostgreSQL dismissed although the window has more than it is asked about again. Either PostgreSQL did not
-// show yet what the stream already had, or the stream had not brought yet what PostgreSQL already showed, or the window
-// is wrong. They cannot be told apart at that moment, and need not be: time tells. When it has not, the window stage,
-// which alone knows whether anything has come of the edge since, puts the edge once more if it still stands. That one
-// is dismissed and asked about again as well, and then the user is distrusted.
+// An edge that PostgreSQL dismissed although the window has more than it is asked about again. Either PostgreSQL did
+// not show yet what the stream already had, or the stream had not brought yet what PostgreSQL already showed, or the
+// window is wrong. They cannot be told apart at that moment, and need not be: time tells. When it has not, the window
+// stage, which alone knows whether anything has come of the edge since, puts the edge once more if it still stands.
+// That one is dismissed and asked about again as well, and then the user is distrusted.
 //
-// The dismissal's transaction writes the edge to a topic of its own, and so does every asking that brings the same again,
-// each after the same delay: the topic is in the order in which its edges are due. Nothing else writes there, so each
-// record is there once, and is done with in the transaction that commits its offset. What PostgreSQL finally says goes
-// to the window stage, which alone knows what has become of the edge since.
+// The dismissal's transaction writes the edge to a topic of its own, and so does every asking that brings the same
+// again, each after the same delay: the topic is in the order in which its edges are due. Nothing else writes there,
+// so each record is there once, and is done with in the transaction that commits its offset. What PostgreSQL finally
+// says goes to the window stage, which alone knows what has become of the edge since.
 
 // askings is how often an edge is asked about until its user is distrusted.
 const askings = 6
@@ -38,8 +38,8 @@ const (
 	reaskWindow     = "window"     // it has been so for long enough: the window says whether the edge still stands
 	reaskDistrust   = "distrust"   // it does, and PostgreSQL has dismissed it once more
 	reaskNoBudget   = "no_budget"  // it has, and too many users are distrusted already
-	reaskUnjudged   = "unjudged"   // PostgreSQL's rows cannot be added up: whatever mends them judges again
-	reaskOutOfForce = "other_rule" // the rule or the scale is none that can be judged here, or verification is off
+	reaskUnjudged   = "unjudged"   // PostgreSQL's rows cannot be added up: whatever mends them decides again
+	reaskOutOfForce = "other_rule" // the rule or the scale is none that can be decided here, or verification is off
 )
 
 var reaskings = []string{reaskEdge, reaskSettled, reaskWaits, reaskWindow, reaskDistrust, reaskNoBudget, reaskUnjudged,

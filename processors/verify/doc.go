@@ -48,11 +48,11 @@
 //
 // # On bad input
 //
-// A candidate that cannot be judged however often one tries (its bytes cannot
+// A candidate that cannot be decided however often one tries (its bytes cannot
 // be decoded, its rule does not compile, its user's rows cannot be read as
 // amounts) goes to the dead letter stream whole, in the same transaction, and
 // the partition goes on. The window stage hears of it with that transaction, and is
-// the one that has it judged again. PostgreSQL being away is no such case: the
+// the one that has it decided again. PostgreSQL being away is no such case: the
 // partition waits, its offset stays, and a stop or a rebalance ends the wait at once.
 // A question about too many rows for one statement is put in pieces, with slots of its own, a bounded number of times,
 // and meanwhile its partition goes on.

@@ -44,7 +44,7 @@ func (s *Stage) laneOf(topic string) *lane {
 // flow tells whether live candidates come.
 type flow struct {
 	mu     sync.Mutex
-	busy   int // batches of theirs that are being judged
+	busy   int // batches of theirs that are being decided
 	last   time.Time
 	clock  func() time.Time
 	pauses func(context.Context, time.Duration) // waits; for tests

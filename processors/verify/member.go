@@ -319,7 +319,7 @@ func (m *member) problem(topic string, partition int32, err error) error {
 		return &brimline.Error{
 			Class: brimline.ClassEnvironment, Kind: "offset_out_of_range",
 			Where: fmt.Sprintf("group %q on topic %q", s.Streams.VerifyGroup, topic),
-			Remedy: "candidates were deleted before they were judged, or the topic was made anew: start a new --group, " +
+			Remedy: "candidates were deleted before they were decided, or the topic was made anew: start a new --group, " +
 				"or reset this one",
 			Err: err,
 		}

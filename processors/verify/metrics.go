@@ -41,7 +41,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	}
 	m := &Metrics{
 		candidates: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "brimline_verify_candidates_total", Help: "Candidates judged, by kind; replays are not among them.",
+			Name: "brimline_verify_candidates_total", Help: "Candidates decided, by kind; replays are not among them.",
 		}, []string{"kind"}),
 		alerts: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "brimline_verify_alerts_total", Help: "Alerts written, by rule and the rule's severity.",

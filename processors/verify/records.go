@@ -1,8 +1,6 @@
 package verify
 
 import (
-	"errors"
-
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/brimline/brimline"
@@ -29,7 +27,7 @@ func (s *Stage) records(it *item, closing bool) []*kgo.Record {
 	if err != nil { // a dead letter holds nothing but text, bytes and numbers
 		value = m.Value
 	}
-	s.Log.Warn("a candidate cannot be judged; it is in the dead letter topic",
+	s.Log.Warn("a candidate cannot be decided; it is in the dead letter topic",
 		"partition", m.Partition, "offset", m.Offset, "kind", it.out.dead.Kind, "error", it.out.dead.Error)
 	partition := processors.Partition(string(m.Key), s.partitions.deadLetters)
 	out = []*kgo.Record{record(s.Streams.DeadLetters, partition, codecs.DeadLetterKey(m.Key), value)}
@@ -97,19 +95,15 @@ func record(topic string, partition int32, key, value []byte) *kgo.Record {
 	return &kgo.Record{Topic: topic, Partition: partition, Key: key, Value: value}
 }
 
-// deadLetter is of a candidate c that cannot be judged, and that alone of those of its message; or of a message that
+// deadLetter is of a candidate c that cannot be decided, and that alone of those of its message; or of a message that
 // cannot be decoded, with nil for c.
 func (s *Stage) deadLetter(m *kgo.Record, c *brimline.Candidate, err error) *brimline.DeadLetter {
-	d := &brimline.DeadLetter{
+	d := processors.NewDeadLetter(brimline.DeadLetter{
 		Topic: m.Topic, Partition: m.Partition, Offset: m.Offset, Key: m.Key, Value: m.Value,
-		Kind: "bad_candidate", Error: err.Error(), At: brimline.TimeOf(s.Clock()),
-		Remedy: "find out who else writes to this topic: it is brimline's own",
-	}
+		Kind: "bad_candidate", Remedy: processors.Stranger, At: brimline.TimeOf(s.Clock()),
+	}, err)
 	for _, h := range m.Headers {
 		d.Headers = append(d.Headers, brimline.Header{Key: h.Key, Value: h.Value})
-	}
-	if e, ok := errors.AsType[*brimline.Error](err); ok {
-		d.Kind, d.Error, d.Remedy = e.Kind, e.Err.Error(), e.Remedy
 	}
 	if c == nil {
 		return d

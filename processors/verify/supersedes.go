@@ -146,7 +146,7 @@ func (s *Stage) askSuperseded(ctx context.Context, b *batch) error {
 		switch it := asking[n]; {
 		case q.many:
 			it.question.many = true
-		case q.err == nil: // what cannot be judged puts an end to nothing
+		case q.err == nil: // what cannot be decided puts an end to nothing
 			it.supersedes = superseded(it.candidate.Edge, it.later, q.edges)
 		}
 	}

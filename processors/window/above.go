@@ -8,10 +8,10 @@ import (
 	"github.com/brimline/brimline"
 )
 
-// While a user's total is above a limit, no row makes an edge. Where rows that PostgreSQL does not have lift the total,
-// its edges are hidden, and nothing that is dismissed shows it. So the window notes where rows have changed under such a
-// total, and PostgreSQL is asked for the edges there: at once, and then every ten minutes at most, with a last question
-// after the last change. The clock is the stage's instance, as with a distrust; it writes AskAbove.
+// While a user's total is above a limit, no row makes an edge. Where rows that PostgreSQL does not have lift the
+// total, its edges are hidden, and nothing that is dismissed shows it. So the window notes where rows have changed
+// under such a total, and PostgreSQL is asked for the edges there: at once, and then every ten minutes at most, with
+// a last question after the last change. The clock is the stage's instance, as with a distrust; it writes AskAbove.
 
 // noteAbove notes that the message may have changed edges at a window end, or later, that the window cannot see.
 func (s *step) noteAbove(t brimline.Time) {
@@ -35,7 +35,7 @@ func (s *step) lookAbove() bool {
 	for i := range s.rules {
 		if first := s.wholeFrom(i); since >= first {
 			if _, above := s.rows.Edges(i, first, since, brimline.MaxTime); above == brimline.MaxTime {
-				continue // what has come since explains it, and was judged by the window
+				continue // what has come since explains it, and was decided by the window
 			}
 		}
 		s.askAbove(i)

@@ -435,7 +435,7 @@ func (s *step) reviseRow(i int, t brimline.Time, counts, mayFall bool) (changed 
 }
 
 // revise takes a change to rows that decide about the window ends of rule i in [first, to] to these. Where the change
-// counts for the rule, or concerns an edge that could not be judged, it looks for new edges. mayFall says that totals
+// counts for the rule, or concerns an edge that could not be decided, it looks for new edges. mayFall says that totals
 // may have become lower, or that edges which were silent may be so no more, so that what PostgreSQL said of announced
 // edges may no longer hold.
 // It gives whether it has changed what is known of an edge or a span.
@@ -500,7 +500,7 @@ func (s *step) isQuiet(i int, t brimline.Time) bool {
 }
 
 // dismissed takes PostgreSQL's no to an edge. If rows changed while the question
-// was under way, the edge is judged once more on the rows as they are now.
+// was under way, the edge is decided once more on the rows as they are now.
 func (s *step) dismissed() bool {
 	i, at := s.answeredEdge()
 	if i < 0 {

@@ -157,8 +157,8 @@ func (w *world) step() {
 	w.sent = append(w.sent, candidates...)
 }
 
-// crash loses the last n candidates on their way; the offset had not moved
-// past the messages that caused them. The table may have had their values or not, and a segment without the value that names it.
+// crash loses the last n candidates on their way; the offset had not moved past the messages that caused them. The
+// table may have had their values or not, and a segment without the value that names it.
 func (w *world) crash(n, back int) {
 	n = min(n, len(w.sent))
 	w.next = max(0, w.next-back)

@@ -215,10 +215,10 @@ func (s *step) askLateAgain(i int) {
 
 // reach goes through what is known of rule i's edges in [from, to], whose windows a change to rows belongs to. Rows
 // were removed or lowered if mayFall: an edge that PostgreSQL dismissed may have come back, and one that it is being
-// asked about may be judged on the old rows. woken says that an edge is forgotten, so that it is found if it is
+// asked about may be decided on the old rows. woken says that an edge is forgotten, so that it is found if it is
 // there.
 //
-// What PostgreSQL could not judge is judged again whatever the change is: the rows that stood in the way are in the
+// What PostgreSQL could not decide is decided again whatever the change is: the rows that stood in the way are in the
 // window only once they are repaired, as rows that were not held before.
 func (s *step) reach(i int, from, to brimline.Time, mayFall bool) (changed, woken bool) {
 	rule := &s.w.Rules[i]

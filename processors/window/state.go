@@ -250,7 +250,7 @@ func (s *State) reachTo(t brimline.Time) {
 	}
 }
 
-// setSpans says which spans of rule i were not judged.
+// setSpans says which spans of rule i were not decided.
 func (s *State) setSpans(i int, spans []brimline.Span) {
 	s.changed = true
 	if len(spans) == 0 {

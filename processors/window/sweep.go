@@ -146,7 +146,7 @@ func isForgotten(w *brimline.Window, idle int64, before brimline.Time) bool {
 	return w.Last <= idle && before != 0 && newest(w) < before && !waits(w)
 }
 
-// waits says whether a user has a question open or to come, or something that could not be judged.
+// waits says whether a user has a question open or to come, or something that could not be decided.
 func waits(w *brimline.Window) bool {
 	if _, more := w.Doubt.Next(); more || w.Asked != (brimline.Cause{}) || w.Apart != (brimline.Cause{}) {
 		return true

@@ -48,7 +48,7 @@ func (s *step) unjudgeable() bool {
 		s.setEdge(i, e)
 		return true
 	}
-	s.forget(i, at) // rows have come since, perhaps those that can be judged
+	s.forget(i, at) // rows have come since, perhaps those that can be decided
 	if t < s.wholeFrom(i) {
 		s.askSpan(i, brimline.Span{From: t, Until: t})
 	} else if figures := s.rows.FiguresAt(i, t); s.rules[i].IsEdge(figures) {
@@ -88,7 +88,7 @@ func (s *step) died(i int, span brimline.Span) {
 	}
 }
 
-// askSpan remembers a span that was not judged and asks about it, now or later.
+// askSpan remembers a span that was not decided and asks about it, now or later.
 func (s *step) askSpan(i int, span brimline.Span) { s.askMerged(i, s.merge(i, span)) }
 
 func (s *step) askMerged(i int, span brimline.Span) {
@@ -110,7 +110,7 @@ func (s *step) askLater(i int, span brimline.Span) (later bool) {
 	return later
 }
 
-// retry has what a dead letter was about judged again, unless that has been done since.
+// retry has what a dead letter was about decided again, unless that has been done since.
 func (s *step) retry() bool {
 	c := s.in.Change
 	i := s.ruleOf(c.Rule)
@@ -186,7 +186,7 @@ func (s *step) wakeSpans(i int, from, to brimline.Time) (any bool) {
 	return any
 }
 
-// spanAsked notes a question that is about spans which could not be judged. It is remembered whole, until its answer
+// spanAsked notes a question that is about spans which could not be decided. It is remembered whole, until its answer
 // comes.
 func (s *step) spanAsked(a ask, apart bool) {
 	known := s.w.Rules[a.rule].Unjudged
@@ -198,7 +198,7 @@ func (s *step) spanAsked(a ask, apart bool) {
 	}
 }
 
-// merge puts a span among those of rule i that were not judged, as one with those that it touches, and gives what has
+// merge puts a span among those of rule i that were not decided, as one with those that it touches, and gives what has
 // come of it. Those that are being asked about stay as they are.
 func (s *step) merge(i int, span brimline.Span) brimline.Span {
 	var others []brimline.Span

@@ -112,8 +112,8 @@ func (s *step) rowVersion() (v brimline.RowVersion, known bool) {
 	return s.versions.get(s.in.Change.Row.ID)
 }
 
-// fewRowVersions are kept in a list, which costs nothing to begin with. What is done with more of them must not cost more
-// where there are very many: they have an index by id and one by time.
+// fewRowVersions are kept in a list, which costs nothing to begin with. What is done with more of them must not cost
+// more where there are very many: they have an index by id and one by time.
 const fewRowVersions = 32
 
 // rowVersions are those of one user's changed rows.
