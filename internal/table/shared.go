@@ -376,7 +376,7 @@ func (r *remembering) TopicID(topic string) (string, error) {
 	return id, err
 }
 
-// NextOffset is beyond all others where it is not known.
+// NextOffset is -1 where it is not known.
 func (r *remembering) NextOffset(topic string, partition int32) (int64, error) {
 	next, err := r.Log.NextOffset(topic, partition)
 	if err == nil {
@@ -385,7 +385,7 @@ func (r *remembering) NextOffset(topic string, partition int32) (int64, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if _, ok := r.ids[topic]; ok {
-		return math.MaxInt64, nil
+		return unknownNext, nil
 	}
 	return next, err
 }
