@@ -8,6 +8,10 @@
 // where the topic ended when it started; from then on every answer says how
 // far it had read (AsOf), also while Kafka is away.
 //
+// Within brimline, beside the stage that writes the table, a view answers from
+// the stage's own state, and follows only the partitions that the stage does
+// not have (Kept).
+//
 // A program outside this module names brokers and group, and gets figures by
 // the rules in force, which the group has written down. A plain goka view of
 // the table would show a part of those who have many rows, which codecs.Window

@@ -201,10 +201,10 @@ func (c *auditCmd) repair(w *world, r *audit.Result) error {
 	}
 	if !c.JSON {
 		fmt.Fprintf(w.out, "%s distrusted up to %s: PostgreSQL answers until their windows have filled again\n",
-			present.Plural(int64(users), "user"), present.TimeUTC(now))
+			present.Plural(users, "user"), present.TimeUTC(now))
 	}
 	if ahead > 0 {
-		w.note(&c.Logging, present.Plural(int64(ahead), "row")+
+		w.note(&c.Logging, present.Plural(ahead, "row")+
 			" dated ahead stay as they are: run it again when their time has come")
 	}
 	return nil
@@ -271,7 +271,7 @@ func (c *auditCmd) show(w *world, r *audit.Result) error {
 		present.Plural(r.Rows, "row"), present.Plural(r.Users, "user"), brimline.FormatLSN(r.LSN),
 		present.TimeUTC(r.At), by[audit.Missing], by[audit.Phantom], by[audit.Different])
 	if r.Unknown > 0 {
-		fmt.Fprintf(w.out, "%s of PostgreSQL whom the window table does not know\n", present.Plural(int64(r.Unknown), "user"))
+		fmt.Fprintf(w.out, "%s of PostgreSQL whom the window table does not know\n", present.Plural(r.Unknown, "user"))
 	}
 	for _, kind := range audit.Kinds() {
 		told := 0

@@ -168,12 +168,14 @@ func (c *backtestCmd) condition(r *brimline.Rule, scale int) string {
 
 func (c *backtestCmd) showRule(w io.Writer, r *backtest.RuleReport, scale int, compared bool) {
 	if r.Rule == nil {
-		fmt.Fprintf(w, "\n%s is only in %s (%s): %s lost\n", present.Word(r.Old.ID), present.Word(c.Against), c.condition(r.Old, scale),
+		fmt.Fprintf(w, "\n%s is only in %s (%s): %s lost\n",
+			present.Word(r.Old.ID), present.Word(c.Against), c.condition(r.Old, scale),
 			present.Plural(r.Lost, "alert"))
 		c.examples(w, "lost", r.LostExamples, scale)
 		return
 	}
-	fmt.Fprintf(w, "\n%s (%s): %s of %s\n", present.Word(r.Rule.ID), c.condition(r.Rule, scale), present.Plural(r.Alerts, "alert"),
+	fmt.Fprintf(w, "\n%s (%s): %s of %s\n",
+		present.Word(r.Rule.ID), c.condition(r.Rule, scale), present.Plural(r.Alerts, "alert"),
 		present.Plural(r.Users, "user"))
 	if compared {
 		if r.Old == nil {

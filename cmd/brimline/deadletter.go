@@ -145,7 +145,8 @@ func (c *deadletterListCmd) Run(w *world) error {
 }
 
 func describe(w *world, d *brimline.DeadLetter) {
-	fmt.Fprintf(w.out, "%s/%d/%d  %s  %s  %s\n", present.Word(d.Topic), d.Partition, d.Offset, present.Time(d.At), present.Word(d.Kind), present.Text(d.Error))
+	fmt.Fprintf(w.out, "%s  %s  %s  %s\n", present.Place(d.Topic, d.Partition, d.Offset), present.Time(d.At),
+		present.Word(d.Kind), present.Text(d.Error))
 	if d.User != "" || d.Row != "" {
 		fmt.Fprintf(w.out, "  %s\n", about(d))
 	}
@@ -240,7 +241,7 @@ func (c *deadletterRetryCmd) Run(w *world) error {
 		record, err := app.Again(d, streams, partitions, inForce)
 		if err != nil {
 			left++
-			fmt.Fprintf(w.out, "left alone: %s/%d/%d: %s\n", present.Word(d.Topic), d.Partition, d.Offset, present.Text(err.Error()))
+			fmt.Fprintf(w.out, "left alone: %s: %s\n", present.Place(d.Topic, d.Partition, d.Offset), present.Text(err.Error()))
 			return nil
 		}
 		decided := streams.Asks(d.Topic)

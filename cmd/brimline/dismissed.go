@@ -125,7 +125,8 @@ func (m Money) dismissed(a *brimline.Alert) string {
 		return fmt.Sprintf("%s, %s before", m.amount(f.Total, &c.Rule, c.Scale), m.amount(f.Before, &c.Rule, c.Scale))
 	}
 	text := fmt.Sprintf("%s  user %s  %s over %s in %s  %s", present.Time(c.Edge), present.Word(c.User),
-		present.Word(c.Rule.ID), m.amount(c.Rule.Limit, &c.Rule, c.Scale), present.Duration(c.Rule.Window), present.Word(a.Reason))
+		present.Word(c.Rule.ID), m.amount(c.Rule.Limit, &c.Rule, c.Scale), present.Duration(c.Rule.Window),
+		present.Word(a.Reason))
 	if a.Database != nil {
 		text += ": PostgreSQL has " + figures(a.Database) + "; the stream had " + figures(&c.Stream)
 	} else {

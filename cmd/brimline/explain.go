@@ -164,17 +164,8 @@ func (c *explainCmd) explain(w *world, r *explain.Report) {
 	c.differing(w, "only in the stream", r.OnlyInStream, r.AmountScale)
 	c.differing(w, "not the same in both", r.Different, r.AmountScale)
 	for _, d := range r.Letters[:min(len(r.Letters), mostListed)] {
-		fmt.Fprintf(
-			w.out,
-			"  dead letter %s/%d/%d of %s  %s  %s  %s\n",
-			present.Word(d.Topic),
-			d.Partition,
-			d.Offset,
-			present.ExactTime(d.At),
-			present.Word(d.Kind),
-			present.Text(d.Error),
-			about(d),
-		)
+		fmt.Fprintf(w.out, "  dead letter %s of %s  %s  %s  %s\n", present.Place(d.Topic, d.Partition, d.Offset),
+			present.ExactTime(d.At), present.Word(d.Kind), present.Text(d.Error), about(d))
 	}
 	for _, d := range r.Dismissed[:min(len(r.Dismissed), mostListed)] {
 		fmt.Fprintf(w.out, "  dismissed %s\n", c.Money.dismissed(d))
@@ -193,7 +184,8 @@ func (c *explainCmd) explain(w *world, r *explain.Report) {
 		for _, row := range r.Rows {
 			list = append(
 				list,
-				[]string{"  " + present.ExactTime(row.Time), row.Amount.Format(r.AmountScale), present.Word(row.ID), counted(row.Why)},
+				[]string{"  " + present.ExactTime(row.Time), row.Amount.Format(r.AmountScale), present.Word(row.ID),
+					counted(row.Why)},
 			)
 		}
 		table(w.out, []bool{false, true}, list...)

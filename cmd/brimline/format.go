@@ -31,7 +31,8 @@ func (m Money) alert(a *brimline.Alert) string {
 	what := fmt.Sprintf("%s in %s (%s, limit %s)", m.amount(f.Total, &c.Rule, c.Scale),
 		present.Duration(c.Rule.Window), present.Plural(f.Count, "transaction"), limit)
 	if c.Rule.Measure == brimline.CountAll {
-		what = fmt.Sprintf("%s in %s (limit %s)", present.Plural(f.Count, "transaction"), present.Duration(c.Rule.Window), limit)
+		what = fmt.Sprintf("%s in %s (limit %s)", present.Plural(f.Count, "transaction"),
+			present.Duration(c.Rule.Window), limit)
 	}
 	if c.Rule.Measure == brimline.Avg {
 		what = fmt.Sprintf("average of %s by %s in %s (limit %s)", m.amount(f.Total, &c.Rule, c.Scale),

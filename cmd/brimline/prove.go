@@ -306,7 +306,8 @@ func (c *proveCmd) one(w *world, proof *app.Proof) error {
 	}
 	why, _, _ := strings.Cut(verdicts[j.Verdict], ":")
 	return &brimline.Error{
-		Class: brimline.ClassRuntime, Kind: "alert_" + string(j.Verdict), Where: "alert " + present.Word(j.Alert.Candidate.ID()),
+		Class: brimline.ClassRuntime, Kind: "alert_" + string(j.Verdict),
+		Where:  "alert " + present.Word(j.Alert.Candidate.ID()),
 		Remedy: "see docs/proof.md: what to do about each", Err: fmt.Errorf("the alert is %s", why),
 	}
 }

@@ -299,7 +299,10 @@ func (c *statusCmd) show(w *world, all *groupStatus) error {
 		if p.Member != "" {
 			member = present.Word(p.Member)
 		}
-		rows = append(rows, []string{p.Stage, p.Topic, strconv.Itoa(int(p.Partition)), committed, strconv.FormatInt(p.End, 10), lag, per, member, present.Text(p.State)})
+		rows = append(rows, []string{
+			p.Stage, p.Topic, strconv.Itoa(int(p.Partition)), committed, strconv.FormatInt(p.End, 10), lag, per, member,
+			present.Text(p.State),
+		})
 	}
 	table(&b, []bool{false, false, true, true, true, true, true}, rows...)
 	if all.AlertsFrom != nil {

@@ -368,5 +368,6 @@ func (c *userCmd) print(w *world, u views.User, with []views.WithRow) {
 	if u.AsOf.Lag >= 0 {
 		behind = present.Plural(u.AsOf.Lag, "record") + " behind"
 	}
-	fmt.Fprintf(w.out, "as of %s, change %d of partition %d, %s\n", present.TimeUTC(u.Now), u.AsOf.Input, u.AsOf.Partition, behind)
+	fmt.Fprintf(w.out, "as of %s, change %d of partition %d, %s\n",
+		present.TimeUTC(u.Now), u.AsOf.Input, u.AsOf.Partition, behind)
 }

@@ -160,7 +160,7 @@ func (a *Audit) rest(ctx context.Context, took time.Duration) error {
 	if a.o.Share >= 1 {
 		return ctx.Err()
 	}
-	return pause(ctx, time.Duration(float64(took)*(1/a.o.Share-1)))
+	return kafka.Pause(ctx, time.Duration(float64(took)*(1/a.o.Share-1)))
 }
 
 // How much is compared by one statement.
@@ -310,7 +310,7 @@ func (a *Audit) settled(ctx context.Context, lsn uint64) (arrived bool, err erro
 	}
 	ends := a.o.Windows.Progress(ctx)
 	for !a.viewHas(ctx, ends) {
-		if err := pause(ctx, settleEvery); err != nil {
+		if err := kafka.Pause(ctx, settleEvery); err != nil {
 			return false, err
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/brimline/brimline/codecs"
 	"github.com/brimline/brimline/internal/audit"
 	"github.com/brimline/brimline/internal/httpapi"
+	"github.com/brimline/brimline/internal/kafka"
 	"github.com/brimline/brimline/internal/present"
 	"github.com/brimline/brimline/views"
 )
@@ -33,7 +34,7 @@ func (a *App) watchAudits(ctx context.Context) {
 			due = a.clock().Add(a.config.AuditEvery) // also where it fails
 			a.auditNow(ctx)
 		}
-		_ = pause(ctx, min(auditsEvery, a.config.AuditEvery))
+		_ = kafka.Pause(ctx, min(auditsEvery, a.config.AuditEvery))
 	}
 }
 

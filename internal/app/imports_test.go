@@ -42,7 +42,6 @@ func layers() []layer {
 		{"internal/failpoint", nil, nil},
 		{"internal/urls", nil, nil},
 		{"internal/present", []string{"."}, nil},
-		{"internal/present", []string{"."}, nil},
 		{"internal/sliding", []string{"."}, nil},
 		{"codecs/debezium", []string{"."}, nil},
 		{"codecs", []string{".", "codecs/debezium"}, nil},

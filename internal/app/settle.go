@@ -52,11 +52,11 @@ func (s settling) awaitStream(
 		}
 		switch {
 		case arrived:
-			return true, pause(ctx, stragglers)
+			return true, kafka.Pause(ctx, stragglers)
 		case time.Now().After(until):
 			return false, nil
 		}
-		if err := pause(ctx, settleEvery); err != nil {
+		if err := kafka.Pause(ctx, settleEvery); err != nil {
 			return false, err
 		}
 	}
@@ -66,21 +66,9 @@ func (s settling) awaitStream(
 func (s settling) awaitRead(ctx context.Context, group, topic string) error {
 	ends, err := s.cluster.Lag(ctx, group, []string{topic})
 	for lags := ends; err == nil && !hasRead(lags, ends); lags, err = s.cluster.Lag(ctx, group, []string{topic}) {
-		if err := pause(ctx, settleEvery); err != nil {
+		if err := kafka.Pause(ctx, settleEvery); err != nil {
 			return err
 		}
 	}
 	return err
-}
-
-// pause lets some time pass.
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

@@ -110,7 +110,9 @@ func TestUsersAreAnsweredWhoeverHasThem(t *testing.T) {
 	}
 
 	first := start(g.config.StateDir)
-	within(t, time.Minute, "the first has all", func() bool { return all(first, 1) && staged(first) == first.partitions.users })
+	within(t, time.Minute, "the first has all", func() bool {
+		return all(first, 1) && staged(first) == first.partitions.users
+	})
 	if found, _ := filepath.Glob(filepath.Join(first.place.Dir, "views")); len(found) > 0 {
 		t.Errorf("there is a second copy: %v", found)
 	}

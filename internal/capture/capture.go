@@ -178,9 +178,6 @@ func New(o Options) (*Capture, error) {
 	}, nil
 }
 
-// Topic is where the records go.
-func (c *Capture) Topic() string { return c.topic }
-
 // Stats may be called at any time.
 func (c *Capture) Stats() Stats {
 	s := &c.stats

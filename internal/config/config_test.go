@@ -28,7 +28,7 @@ func parse(t *testing.T, text string, args ...string) (Config, error) {
 	var g grammar
 	options := []kong.Option{Durations(), kong.Vars{"stages": ""}, kong.Exit(func(int) { t.Fatal("exit") }), kong.Writers(io.Discard, io.Discard)}
 	if text != "" {
-		f, err := Read(file(t, text))
+		f, err := Find(file(t, text), nil)
 		if err != nil {
 			return Config{}, err
 		}
@@ -74,7 +74,7 @@ func TestPrecedence(t *testing.T) {
 }
 
 func TestFileProblems(t *testing.T) {
-	_, err := Read(file(t, "group: x\nuser_colum: owner\nhot_standby: maybe\nstop_timeout: soon\nid-column: id\npartitions: [1]\ngroup: y\n"))
+	_, err := Find(file(t, "group: x\nuser_colum: owner\nhot_standby: maybe\nstop_timeout: soon\nid-column: id\npartitions: [1]\ngroup: y\n"), nil)
 	e, ok := errors.AsType[*brimline.Error](err)
 	if !ok || e.Class != brimline.ClassInput {
 		t.Fatalf("%v is not an error of what the user wrote", err)
@@ -91,13 +91,13 @@ func TestFileProblems(t *testing.T) {
 			t.Errorf("%q lacks %q", err, want)
 		}
 	}
-	if _, err := Read(file(t, "- a list")); err == nil {
+	if _, err := Find(file(t, "- a list"), nil); err == nil {
 		t.Error("a list was taken")
 	}
-	if _, err := Read(file(t, "a: [")); err == nil {
+	if _, err := Find(file(t, "a: ["), nil); err == nil {
 		t.Error("broken YAML was taken")
 	}
-	if f, err := Read(file(t, "# nothing\n")); err != nil || len(f.values) != 0 {
+	if f, err := Find(file(t, "# nothing\n"), nil); err != nil || len(f.values) != 0 {
 		t.Errorf("an empty file: %v", err)
 	}
 }
@@ -345,7 +345,7 @@ func TestAlertsFrom(t *testing.T) {
 			t.Errorf("%q: %v", setting, err)
 		}
 	}
-	read, err := Read(file(t, "alerts_from: 2026-11-27T00:00:00+01:00\n"))
+	read, err := Find(file(t, "alerts_from: 2026-11-27T00:00:00+01:00\n"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

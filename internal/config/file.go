@@ -67,9 +67,7 @@ func Find(path string, further Settings) (*File, error) {
 	return nil, nil
 }
 
-// Read reads a file and checks all of its keys and the types of their values.
-func Read(path string) (*File, error) { return read(path, nil) }
-
+// read reads a file and checks all of its keys and the types of their values.
 func read(path string, further Settings) (*File, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -245,7 +243,7 @@ func suggest(name string, known Settings) string {
 	return fmt.Sprintf("; did you mean %q?", strings.ReplaceAll(best, "-", "_"))
 }
 
-// Validate is part of kong.Resolver; Read has checked everything already.
+// Validate is part of kong.Resolver; read has checked everything already.
 func (f *File) Validate(*kong.Application) error { return nil }
 
 // Resolve gives a flag its value from the file, unless the environment has

@@ -40,7 +40,8 @@ func (r *round) newInstance(n int) *instance {
 		args := append([]string{
 			"run", "--brokers", r.brokers, "--group", r.names.Group, "--source", r.names.Source,
 			"--alerts", r.names.Alerts, "--rules", i.rules, "--state-dir", i.dir, "--instance", i.name,
-			"--listen", "off", "--log-level", "info", "--session-timeout", "6s", "--sweep-every", "5s", "--stop-timeout", "40s",
+			"--listen", "127.0.0.1:0", // so that stages and views hand partitions to each other
+			"--log-level", "info", "--session-timeout", "6s", "--sweep-every", "5s", "--stop-timeout", "40s",
 			"--distrust-after", "5s",
 		}, r.flags...)
 		cmd := exec.Command(binary, args...)

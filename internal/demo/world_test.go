@@ -57,7 +57,7 @@ func TestDemo(t *testing.T) {
 	if first.Resumed {
 		t.Error("the first start says that it was resumed")
 	}
-	f, err := config.Read(first.Settings)
+	f, err := config.Find(first.Settings, nil)
 	if err != nil || f == nil {
 		t.Errorf("the settings file cannot be read back: %v", err)
 	}

@@ -65,12 +65,7 @@ func TestAlertsFrom(t *testing.T) {
 		Span: 40 * 24 * time.Hour, Grain: time.Hour, MaxAmount: 30000, Heavy: 0.2,
 	}.Draw(r)
 	j.table.Insert(t, rows)
-	want := map[string]testkit.Verdict{}
-	for _, rule := range j.rules.Rules {
-		for id, v := range j.table.Edges(t, rule, "") {
-			want[id] = v
-		}
-	}
+	want := j.edges(t)
 	// The time is that of an edge in the middle.
 	var ids []string
 	for id := range want {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -201,15 +202,20 @@ func (j *job) deadLetters(t *testing.T) []*brimline.DeadLetter {
 // judge compares the alerts with PostgreSQL's edges.
 func (j *job) judge(t *testing.T) {
 	t.Helper()
-	want := map[string]testkit.Verdict{}
-	for _, r := range j.rules.Rules {
-		for id, v := range j.table.Edges(t, r, j.where[r.ID]) {
-			want[id] = v
-		}
-	}
+	want := j.edges(t)
 	got := j.alerts(t)
 	testkit.Compare(t, got, want)
 	t.Logf("%d edges, %d alerts, all alike", len(want), len(got))
+}
+
+// edges are PostgreSQL's, by the ids of their alerts, for all rules.
+func (j *job) edges(t *testing.T) map[string]testkit.Verdict {
+	t.Helper()
+	edges := map[string]testkit.Verdict{}
+	for _, r := range j.rules.Rules {
+		maps.Copy(edges, j.table.Edges(t, r, j.where[r.ID]))
+	}
+	return edges
 }
 
 // drawRules makes a rules file with every measure, some of which are quiet or rearm as well, in YAML.

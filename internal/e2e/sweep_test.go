@@ -124,12 +124,7 @@ rules:
 		j.judge(t)
 		return
 	}
-	want := map[string]testkit.Verdict{}
-	for _, rule := range j.rules.Rules {
-		for id, v := range j.table.Edges(t, rule, "") {
-			want[id] = v
-		}
-	}
+	want := j.edges(t)
 	repeated := 0
 	for _, wrong := range testkit.Differences(j.alerts(t), want) {
 		if strings.HasPrefix(wrong, "doubled ") {

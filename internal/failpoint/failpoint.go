@@ -17,7 +17,6 @@ const (
 	VerifyBetween    = "verify-between"    // reached only Without(Transaction): alerts committed, offsets not
 	IndexSet         = "index-set"         // the list of alerts is in the local state and on its way to the changelog
 	Recovering       = "recovering"        // a record of a changelog has been read into the local state
-	StateSetAside    = "state-set-aside"   // distrusted local state is renamed and not yet deleted
 	TransactionBegun = "transaction-begun" // nothing is sent yet
 )
 

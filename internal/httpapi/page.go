@@ -189,7 +189,8 @@ func (h *handler) userPage(r *http.Request, id string) (*userPage, error) {
 		}
 		card := ruleCard{Rule: user.Rules[i].Rule, Figures: f}
 		if !f.Distrusted {
-			card.Total, card.Distance = present.Amount("", f.At.Total.Format(f.Scale)), present.Amount("", distance.Format(f.Scale))
+			card.Total = present.Amount("", f.At.Total.Format(f.Scale))
+			card.Distance = present.Amount("", distance.Format(f.Scale))
 			card.Ahead, card.Bar, card.Percent, card.Chart = ahead, barOf(&f), percent(&f), chartOf(&u, i)
 		}
 		p.Rules = append(p.Rules, card)
@@ -238,8 +239,9 @@ func alertRows(alerts []*brimline.Alert) []alertRow {
 		}
 		rows[i] = alertRow{
 			User: c.User, Rule: c.Rule.ID, Severity: c.Rule.Severity, Window: present.Duration(c.Rule.Window),
-			Total: present.Amount("", figures.Total.Format(scale)), Limit: present.Amount("", c.Rule.Limit.Format(scale)), Count: figures.Count,
-			Edge: c.Edge, Raised: views.Raised(a), Status: a.Verification.Status, Note: note,
+			Total: present.Amount("", figures.Total.Format(scale)), Count: figures.Count,
+			Limit: present.Amount("", c.Rule.Limit.Format(scale)),
+			Edge:  c.Edge, Raised: views.Raised(a), Status: a.Verification.Status, Note: note,
 			Supersedes: a.Supersedes, SupersededBy: by[c.ID()],
 		}
 	}

@@ -66,7 +66,7 @@ func (b *Binding) Watch(ctx context.Context, every time.Duration) error {
 	}
 }
 
-// Metadata is carried by offsets that are bound so.
+// Metadata goes with offsets that are bound so.
 func (b *Binding) Metadata() string {
 	if b.ID == "" {
 		return ""

@@ -34,7 +34,7 @@ func deadline(t *testing.T) context.Context {
 	return ctx
 }
 
-// saramaWriting are the settings with which sarama writes as safely as our producers.
+// saramaWriting has sarama write as safely as our producers do.
 func saramaWriting(t testing.TB, o Options) *sarama.Config {
 	t.Helper()
 	config, err := o.Config()

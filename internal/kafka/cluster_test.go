@@ -109,7 +109,9 @@ func TestEnsureCreatesAndChecks(t *testing.T) {
 		{Name: "changes", Created: true, Partitions: 4}, {Name: "table", Created: true, Partitions: 4},
 	} {
 		got := reports[i]
-		if got.Name != want.Name || got.Created != want.Created || got.Partitions != want.Partitions || got.Replication != 3 || got.ID == "" {
+		if got.Name != want.Name || got.Created != want.Created || got.Partitions != want.Partitions ||
+			got.Replication != 3 ||
+			got.ID == "" {
 			t.Errorf("got %+v, want %+v", got, want)
 		}
 	}
@@ -154,7 +156,11 @@ func TestEnsureMayRace(t *testing.T) {
 	for range 4 {
 		c := dialled(t, o)
 		go func() {
-			_, err := c.Ensure(deadline(t), []Topic{{Name: "a", Partitions: 3}, {Name: "b", Partitions: 3, Kind: Table}}, Durability{})
+			_, err := c.Ensure(
+				deadline(t),
+				[]Topic{{Name: "a", Partitions: 3}, {Name: "b", Partitions: 3, Kind: Table}},
+				Durability{},
+			)
 			errs <- err
 		}()
 	}

@@ -78,7 +78,7 @@ func (o Options) consume(c *sarama.Config) {
 	c.Consumer.Group.Session.Timeout = o.SessionTimeout
 	c.Consumer.Group.Heartbeat.Interval = o.SessionTimeout / 4 // three may be lost
 	c.Consumer.Group.Rebalance.Timeout = o.RebalanceTimeout
-	// 600 × 200 ms. The backoff is also how soon a member asks again during a rebalance: the default of 2 s is most of it.
+	// 600 × 200 ms. The backoff is also how soon a member asks again during a rebalance, of which 2 s, the default, is most.
 	c.Consumer.Group.Rebalance.Retry.Max = 600
 	c.Consumer.Group.Rebalance.Retry.Backoff = 200 * time.Millisecond
 	c.Consumer.Group.InstanceId = o.InstanceID
@@ -87,7 +87,7 @@ func (o Options) consume(c *sarama.Config) {
 // partitionsEvery is how often a member of a group looks for partitions that were added to what it reads.
 const partitionsEvery = 15 * time.Second
 
-// Group has the options of one consumer group.
+// Group adds to the options what one consumer group needs.
 type Group struct {
 	// Strategy shares out partitions. goka groups need goka.CopartitioningStrategy. Nil: sarama's range strategy.
 	Strategy sarama.BalanceStrategy

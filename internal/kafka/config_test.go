@@ -47,7 +47,12 @@ func TestSettings(t *testing.T) {
 	expect(t, "bytes fetched of a partition", c.Consumer.Fetch.Default, 256<<10)
 	expect(t, "consumer errors", c.Consumer.Return.Errors, true)
 	expect(t, "metadata patience", time.Duration(c.Metadata.Retry.Max)*c.Metadata.Retry.Backoff, 2*time.Minute)
-	expect(t, "rebalance patience", time.Duration(c.Consumer.Group.Rebalance.Retry.Max)*c.Consumer.Group.Rebalance.Retry.Backoff, 2*time.Minute)
+	expect(
+		t,
+		"rebalance patience",
+		time.Duration(c.Consumer.Group.Rebalance.Retry.Max)*c.Consumer.Group.Rebalance.Retry.Backoff,
+		2*time.Minute,
+	)
 	expect(t, "session timeout", c.Consumer.Group.Session.Timeout, 6*time.Second)
 	expect(t, "heartbeats", c.Consumer.Group.Heartbeat.Interval, 1500*time.Millisecond)
 	expect(t, "commits", c.Consumer.Offsets.AutoCommit.Enable, true)
@@ -61,7 +66,11 @@ func TestSettingsOfOneKindOfClient(t *testing.T) {
 		t.Fatal(err)
 	}
 	if group.Net.ReadTimeout <= group.Consumer.Group.Rebalance.Timeout {
-		t.Errorf("a join is given up after %v, a rebalance may take %v", group.Net.ReadTimeout, group.Consumer.Group.Rebalance.Timeout)
+		t.Errorf(
+			"a join is given up after %v, a rebalance may take %v",
+			group.Net.ReadTimeout,
+			group.Consumer.Group.Rebalance.Timeout,
+		)
 	}
 	expect(t, "user data", string(group.Consumer.Group.Member.UserData), "r1")
 	expect(t, "strategy", group.Consumer.Group.Rebalance.GroupStrategies[0].Name(), "range-same-rules")
@@ -154,7 +163,8 @@ func TestExplain(t *testing.T) {
 		t.Error("nothing is explained")
 	}
 	known := &brimline.Error{Kind: "known", Err: io.EOF}
-	if err := Explain(fmt.Errorf("again: %w", known), "elsewhere"); !errors.Is(err, known) || strings.Contains(err.Error(), "elsewhere") {
+	if err := Explain(fmt.Errorf("again: %w", known), "elsewhere"); !errors.Is(err, known) ||
+		strings.Contains(err.Error(), "elsewhere") {
 		t.Errorf("explained twice: %v", err)
 	}
 }

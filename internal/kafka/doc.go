@@ -30,5 +30,5 @@
 //	tracker.go   the offset before which all is finished
 //	strategy.go  partitions only for members with the leader's rules
 //	balancer.go  the same for franz-go's members
-//	producer.go  goka's producer, on franz-go
+//	producer.go  goka's producer, on franz-go     onepartition.go  a view of one partition
 package kafka

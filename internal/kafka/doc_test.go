@@ -16,7 +16,10 @@ func TestFileMap(t *testing.T) {
 	must(t, err)
 	there, err := filepath.Glob("*.go")
 	must(t, err)
-	there = slices.DeleteFunc(there, func(name string) bool { return name == "doc.go" || strings.HasSuffix(name, "_test.go") })
+	there = slices.DeleteFunc(
+		there,
+		func(name string) bool { return name == "doc.go" || strings.HasSuffix(name, "_test.go") },
+	)
 	var named []string
 	for _, line := range regexp.MustCompile(`(?m)^//\t.*$`).FindAllString(string(text), -1) {
 		named = append(named, regexp.MustCompile(`\b\w+\.go\b`).FindAllString(line, -1)...)

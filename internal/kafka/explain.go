@@ -59,7 +59,8 @@ func ended(err error) bool {
 // and "unknown authority" in "run out of brokers".
 func diagnose(err error) (kind, remedy string) {
 	if isTLS(err) {
-		return KindTLS, "check whether the port wants TLS, the CA file (the authority of the brokers' certificates), and the server name"
+		return KindTLS, "check whether the port wants TLS, the CA file (the authority of the brokers' certificates), " +
+			"and the server name"
 	}
 	for _, s := range symptoms() {
 		if s.matches(err) {
@@ -72,7 +73,8 @@ func diagnose(err error) (kind, remedy string) {
 	return KindOther, ""
 }
 
-const unreachableRemedy = "check the broker addresses, that the brokers run, whether the port wants TLS or SASL, and the password"
+const unreachableRemedy = "check the broker addresses, that the brokers run, whether the port wants TLS or SASL, " +
+	"and the password"
 
 type symptom struct {
 	causes       []error
@@ -102,12 +104,18 @@ func symptoms() []symptom {
 			KindAuth, "check the SASL mechanism, user and password",
 		},
 		{
-			[]error{sarama.ErrTopicAuthorizationFailed, sarama.ErrGroupAuthorizationFailed, sarama.ErrClusterAuthorizationFailed, sarama.ErrTransactionalIDAuthorizationFailed},
+			[]error{
+				sarama.ErrTopicAuthorizationFailed,
+				sarama.ErrGroupAuthorizationFailed,
+				sarama.ErrClusterAuthorizationFailed,
+				sarama.ErrTransactionalIDAuthorizationFailed,
+			},
 			KindPermission, "grant this user the rights in Kafka that docs/security.md lists",
 		},
 		{
 			[]error{sarama.ErrOffsetOutOfRange},
-			KindOffsetLost, "records were deleted before they were read, or the topic was created anew: start a new --group to read from what is left, and lengthen the topic's retention",
+			KindOffsetLost, "records were deleted before they were read, or the topic was created anew: start a new " +
+				"--group to read from what is left, and lengthen the topic's retention",
 		},
 		{
 			[]error{sarama.ErrUnknownTopicOrPartition},
@@ -127,7 +135,8 @@ func symptoms() []symptom {
 		},
 		{
 			[]error{sarama.ErrPolicyViolation, sarama.ErrInvalidConfig},
-			"kafka_policy", "create the topic by hand with settings that the cluster allows; `brimline topology` lists what is needed",
+			"kafka_policy",
+			"create the topic by hand with settings that the cluster allows; `brimline topology` lists what is needed",
 		},
 		{
 			[]error{sarama.ErrInconsistentGroupProtocol},
@@ -135,7 +144,8 @@ func symptoms() []symptom {
 		},
 		{
 			[]error{sarama.ErrInvalidSessionTimeout},
-			"kafka_session_timeout", "choose a session timeout within the brokers' group.min.session.timeout.ms and group.max.session.timeout.ms",
+			"kafka_session_timeout",
+			"choose a session timeout within the brokers' group.min.session.timeout.ms and group.max.session.timeout.ms",
 		},
 		{
 			[]error{sarama.ErrFencedInstancedId, sarama.ErrProducerFenced, sarama.ErrInvalidProducerEpoch},
@@ -148,7 +158,8 @@ func symptoms() []symptom {
 		{
 			[]error{
 				sarama.ErrOutOfBrokers, sarama.ErrNotConnected, sarama.ErrControllerNotAvailable, sarama.ErrBrokerNotFound,
-				sarama.ErrLeaderNotAvailable, sarama.ErrConsumerCoordinatorNotAvailable, sarama.ErrRequestTimedOut, sarama.ErrNetworkException,
+				sarama.ErrLeaderNotAvailable, sarama.ErrConsumerCoordinatorNotAvailable, sarama.ErrRequestTimedOut,
+				sarama.ErrNetworkException,
 				kgo.ErrRecordTimeout,
 			},
 			KindUnreachable, unreachableRemedy,
@@ -176,7 +187,8 @@ func isTLS(err error) bool {
 		return true
 	}
 	text := err.Error()
-	return strings.Contains(text, "tls: ") || strings.Contains(text, "x509: ") || strings.Contains(text, "tls alert record")
+	return strings.Contains(text, "tls: ") || strings.Contains(text, "x509: ") ||
+		strings.Contains(text, "tls alert record")
 }
 
 func isNetwork(err error) bool {

@@ -8,7 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 )
 
-// Facts describe a topic as the brokers have it.
+// Facts describe a topic as the brokers see it.
 type Facts struct {
 	Topic           string
 	Partitions      int

@@ -6,7 +6,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// ClientSettings are common to all clients of franz-go: whom to ask, and for how long. Config is sarama's
+// ClientSettings tell every client of franz-go's whom to ask, and for how long. Config is sarama's
 // counterpart of these and of those below.
 func (o Options) ClientSettings() ([]kgo.Opt, error) {
 	if err := o.Check(); err != nil {
@@ -114,7 +114,7 @@ func (o Options) TransactionSettings() ([]kgo.Opt, error) {
 	}, disturbProducer()...)...), nil
 }
 
-// durable are the settings with which every producer writes.
+// durable has every producer write records that survive.
 func (o Options) durable() []kgo.Opt {
 	return []kgo.Opt{
 		// An acknowledged record must survive the loss of a leader: offsets are committed on the strength of it.

@@ -28,8 +28,8 @@ type PartitionLag struct {
 	Lost int64
 }
 
-// Up to here, lag is worth a look at whether there is any record in it: every transaction leaves one marker
-// behind that no stage commits.
+// Up to here, lag is worth a look at whether there is any record in it: every transaction leaves a marker behind, and
+// no group commits past one.
 const lookInto = 128
 
 // Lag reports every partition of topics for group, in the order of topics.
@@ -44,7 +44,7 @@ func (c *Cluster) Lag(ctx context.Context, group string, topics []string) ([]Par
 		committed, err = c.admin.FetchOffsets(ctx, group)
 		return err
 	})
-	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) { // nothing committed yet; Kafka itself says so without an error
+	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) { // nothing committed yet: Kafka says so without an error
 		return nil, Explain(err, where)
 	}
 	var lags []PartitionLag
@@ -140,7 +140,7 @@ func (c *Cluster) Members(ctx context.Context, group string) ([]Member, error) {
 		if d.InstanceID != nil {
 			m.InstanceID = *d.InstanceID
 		}
-		// What another program stored there is not ours to judge: it is left out.
+		// What another program stored there is left out.
 		if joined, ok := d.Join.AsConsumer(); ok {
 			m.UserData = joined.UserData
 		}

@@ -42,9 +42,8 @@ type Options struct {
 	RebalanceTimeout time.Duration
 	// CommitEvery is how often finished offsets are committed. Default 100 ms: a kill replays what was finished since.
 	CommitEvery time.Duration
-	// InstanceID makes group membership static: a restart under the same id within SessionTimeout keeps its partitions
-	// and moves no other member's, but a clean stop is noticed only after SessionTimeout. One per instance; default
-	// none.
+	// InstanceID makes group membership static: a restart under the same id within SessionTimeout keeps its partitions and
+	// moves no other member's, but a clean stop is noticed only after SessionTimeout. One per instance; default none.
 	InstanceID string
 	// TransactionTimeout is how long a dead instance's open transaction holds back readers of alerts. Default 15 s.
 	TransactionTimeout time.Duration

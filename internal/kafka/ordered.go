@@ -56,7 +56,7 @@ type ordered struct {
 	noted   chan struct{}
 }
 
-// Errors are those of the wrapped group; like there, they are dropped if no caller reads.
+// Errors are those of the wrapped group; like there, they are dropped without a reader.
 func (g *ordered) Errors() <-chan error { return g.errs }
 
 func (g *ordered) Close() error {

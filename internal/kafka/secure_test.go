@@ -96,7 +96,7 @@ func (a *authority) client() (cert, key string) {
 }
 
 // refusing makes a broker answer a wrong password as Kafka does; kfake hangs up without a word. Of SCRAM the last
-// message is refused, whatever is in it: what it says only the broker can tell.
+// message is refused, whatever is in it: only the broker can tell.
 func refusing(k *kfake.Cluster) {
 	k.ControlKey(int16(kmsg.SASLAuthenticate), func(r kmsg.Request) (kmsg.Response, error, bool) {
 		k.KeepControl()
@@ -164,9 +164,10 @@ func TestSecurity(t *testing.T) {
 		{"another name on the certificate", []kfake.Opt{kfake.TLS(ours.server(named))}, Options{TLS: trusted}, KindTLS},
 		{"a client's certificate", []kfake.Opt{kfake.TLS(ours.asking())}, Options{TLS: certified}, ""},
 		{"no client's certificate", []kfake.Opt{kfake.TLS(ours.asking())}, Options{TLS: trusted}, KindTLS},
-		{"plaintext to a TLS port", encrypted, Options{}, KindUnreachable},                                  // one in Go hangs up without a word
-		{"TLS to a plaintext port", nil, Options{Brokers: answering(t, ""), TLS: trusted}, KindUnreachable}, // likewise
-		{"no login", users, Options{TLS: trusted}, KindUnreachable},                                         // the broker hangs up without a word
+		// Those hang up without a word.
+		{"plaintext to a TLS port of Go", encrypted, Options{}, KindUnreachable},
+		{"TLS to a plaintext port", nil, Options{Brokers: answering(t, ""), TLS: trusted}, KindUnreachable},
+		{"no login", users, Options{TLS: trusted}, KindUnreachable},
 	}
 	for _, mechanism := range []string{SASLPlain, SASLScramSHA256, SASLScramSHA512} {
 		wrong := login(mechanism)

@@ -69,7 +69,8 @@ func (c *Cluster) Follow(ctx context.Context, topic string, from []int64, fn fun
 	for p, next := range from {
 		offsets[int32(p)] = kgo.NewOffset().At(next)
 	}
-	client, err := kgo.NewClient(append(settings, kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: offsets}))...)
+	client, err := kgo.NewClient(
+		append(settings, kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: offsets}))...)
 	if err != nil {
 		return Explain(err, "opening a client of Kafka")
 	}

@@ -16,7 +16,11 @@ import (
 // transaction, or nothing at all.
 func TestTailFindsTheEnd(t *testing.T) {
 	t.Parallel()
-	_, o := broker(t, kfake.SeedTopics(1, "plain", "committed", "aborted", "mixed", "trimmed"), kfake.SeedTopics(3, "empty"))
+	_, o := broker(
+		t,
+		kfake.SeedTopics(1, "plain", "committed", "aborted", "mixed", "trimmed"),
+		kfake.SeedTopics(3, "empty"),
+	)
 	c := dialled(t, o)
 	produce(t, o, "plain", 0, 0, 3)
 	transact(t, o, "committed", 0, 3, true)
@@ -53,7 +57,11 @@ func TestTailOfACompactedTopic(t *testing.T) {
 	t.Parallel()
 	k, o := broker(t)
 	c := dialled(t, o)
-	_, err := c.Ensure(deadline(t), []Topic{{Name: "table", Partitions: 1, Kind: Table, Config: map[string]string{"min.compaction.lag.ms": "0"}}}, Durability{})
+	_, err := c.Ensure(
+		deadline(t),
+		[]Topic{{Name: "table", Partitions: 1, Kind: Table, Config: map[string]string{"min.compaction.lag.ms": "0"}}},
+		Durability{},
+	)
 	must(t, err)
 	produce(t, o, "table", 0, 0, 10) // one key
 	k.Compact()

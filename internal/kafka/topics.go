@@ -15,7 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// Kind is the purpose of a topic, which decides the settings that it must have.
+// Kind says what a topic is for, and so which settings it must have.
 type Kind int
 
 const (
@@ -45,7 +45,7 @@ type Durability struct {
 	MinISR int
 }
 
-// TopicReport describes a topic as Ensure found or made it.
+// TopicReport says what Ensure found or made of a topic.
 type TopicReport struct {
 	Name        string
 	ID          string
@@ -63,7 +63,7 @@ const LeastMaxBytes = 512 << 10
 const (
 	retention = 7 * 24 * time.Hour
 	// A value that a frozen and thawed instance wrote over a newer one can be told from it only while both are
-	// there (see processors.KeepNewer); compaction must leave them for longer than anyone stays frozen.
+	// there (see processors.KeepNewer); compaction must leave them for longer than an instance stays frozen.
 	compactionLag = time.Hour
 	// Brokers else compact when they choose, which may be never: what `brimline forget` deletes has to go in the end.
 	compactWithin = 7 * 24 * time.Hour
@@ -200,9 +200,18 @@ func (c *Cluster) check(ctx context.Context, t Topic, found *kmsg.MetadataRespon
 	}
 	want := t.settings(1, c.options.MaxMessageBytes)
 	if h, w := have["cleanup.policy"], want["cleanup.policy"]; h != w {
-		problems = append(problems, environment(KindTopicDiffers, where,
-			fmt.Sprintf("set cleanup.policy=%s on it (kafka-configs.sh --alter --entity-type topics), or delete it if nothing else uses it", w),
-			"a %s with cleanup.policy %q, %q is wanted", t.Kind, h, w))
+		problems = append(problems, environment(
+			KindTopicDiffers,
+			where,
+			fmt.Sprintf(
+				"set cleanup.policy=%s on it (kafka-configs.sh --alter --entity-type topics), or delete it if nothing else uses it",
+				w,
+			),
+			"a %s with cleanup.policy %q, %q is wanted",
+			t.Kind,
+			h,
+			w,
+		))
 	}
 	if most, err := strconv.Atoi(have["max.message.bytes"]); err == nil && most > 0 {
 		r.MaxBytes = most - batchOverhead

@@ -3,5 +3,5 @@
 //
 //	number.go    amounts and counts        time.go      times, and how long ago they are
 //	duration.go  durations, to read too    harmless.go  text that cannot move a cursor, hide a word or turn its order
+//	place.go     where a record is
 package present
-

@@ -2,7 +2,6 @@ package present
 
 import (
 	"fmt"
-	"io"
 	"strconv"
 	"strings"
 	"unicode"
@@ -30,19 +29,6 @@ func Append(to, b []byte) []byte {
 		b = b[n:]
 	}
 	return to
-}
-
-// Writer is Append in front of w. Each Write must hold whole characters, as
-// those of packages fmt and log/slog do.
-func Writer(w io.Writer) io.Writer { return writer{w} }
-
-type writer struct{ to io.Writer }
-
-func (w writer) Write(b []byte) (int, error) {
-	if _, err := w.to.Write(Append(make([]byte, 0, len(b)), b)); err != nil {
-		return 0, err
-	}
-	return len(b), nil
 }
 
 // Cell is a text as a cell of a table: harmless to look at, and not taken for a formula, which some programs make of

@@ -55,13 +55,6 @@ func FuzzAppend(f *testing.F) {
 	})
 }
 
-func TestWriter(t *testing.T) {
-	var b strings.Builder
-	if n, err := Writer(&b).Write([]byte("\x1bü")); n != 3 || err != nil || b.String() != `\u001bü` {
-		t.Error(n, err, b.String())
-	}
-}
-
 func TestWord(t *testing.T) {
 	long := strings.Repeat("ü", 200)
 	for in, want := range map[string]string{

@@ -9,17 +9,19 @@
 //	  Partition    partition.go    reads any key, ends the callback when a write fails; beside.go writes further keys
 //	goka
 //	  watched      table.go        tells the stage when a partition is opened, read, recovered, visited and closed
+//	  Shared       shared.go       one state per partition for the stage and the views of a process, which hand it over
 //	  escaping     offsetkey.go    no user's key is goka's own
 //	  guard        guard.go        one writer: acknowledged offsets are consecutive, or nothing more is written
 //	  writeBehind  writebehind.go  values in memory until the changelog has them; merged.go iterates over both
-//	  written      written.go      which keys a changelog that is read into an empty state has brought: others are not looked for
+//	  written      written.go      the keys that a changelog has brought to an empty state: no other is looked for
 //	  ReadCache    readcache.go    encoded values that were read or flushed, of all tables of a process, within a budget
 //	  Local        local.go        one LevelDB per partition, bound to the topic's id; damage is set aside
 //	  openFiles    ownfiles.go     its tables are written many blocks at a time
 //	LevelDB
 //
-// New puts them together, and Local.Build the part from the guard down. A view only reads: it has escaping over a Copy
-// (copy.go), in goka's own LevelDB storage or in a map (memory.go), and nothing in between.
+// New puts them together, and Local.Build the part from the guard down. A view beside the stage reads
+// the same state, by Shared. Any other has escaping over a Copy (copy.go), in goka's own LevelDB storage or in a map
+// (memory.go), and nothing in between.
 //
 // # What each guarantees, and what it may lose
 //
@@ -42,6 +44,10 @@
 //     TestRefusedWritesStayOutOfLevelDB).
 //   - escaping: a user called like goka's key for the offset has a value like any other
 //     (TestUsersCannotReachGokasOffset).
+//   - Shared: of the stage and the views one has a partition's state open; it is read from only when it has been read to
+//     its end, and has all that was told of it before, or a second has passed (TestAPartitionHasOneReader,
+//     TestALostStateIsNotAnsweredFrom, TestStateIsOpenedWhileTheLogIsAway,
+//     TestUsersAreAnsweredWhoeverHasThem of internal/app). It has nothing to lose.
 //   - Partition: a callback does not go on after a write or a read that failed, so that its message is not marked as
 //     done (TestNothingFollowsAValueThatWasRefused of processors/window, TestAnAlertThatIsNotInTheTableIsNotDone of
 //     processors/index).

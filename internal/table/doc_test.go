@@ -53,7 +53,7 @@ func TestWhatTheDescriptionNamesIsThere(t *testing.T) {
 	}
 	const (
 		files = `\b([a-z]+\.go)\b`
-		tests = `\b(Test\w+)(?: of (processors/\w+))?`
+		tests = `\b(Test\w+)(?: of ((?:processors|internal)/\w+))?`
 		names = `\b((?:at-)?[a-z]+-[a-z]+(?:-[a-z]+)?)\b`
 	)
 	for _, what := range []string{files, tests} {

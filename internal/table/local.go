@@ -24,6 +24,9 @@ type Log interface {
 	NextOffset(topic string, partition int32) (int64, error)
 }
 
+// unknownNext is what Remembering gives for the next offset of a log that is away.
+const unknownNext = -1
+
 // LocalOptions are those of Local. Dir and Log are required.
 type LocalOptions struct {
 	// Dir holds the local state, one directory per topic and partition. One process, and in it one
@@ -71,21 +74,25 @@ func (l *Local) Build(topic string, partition int32) (storage.Storage, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := l.openSound(home, next)
+	records := next
+	if next == unknownNext {
+		records = mostWritten
+	}
+	s, err := l.openSound(home, records)
 	if err != nil {
 		return nil, l.fail(home, err)
 	}
 	base := s.stored
-	if base >= next {
+	if next != unknownNext && base >= next {
 		// goka would log it and serve values that the log does not have.
 		l.o.Logger.Warn("local state is ahead of its topic and is read again",
 			"topic", topic, "partition", partition, "local", base, "next", next)
-		if s, err = l.reopenEmpty(home, s, topic, next); err != nil {
+		if s, err = l.reopenEmpty(home, s, topic, records); err != nil {
 			return nil, l.fail(home, err)
 		}
 		base = noOffset
 	}
-	if base == noOffset {
+	if next != unknownNext && base == noOffset {
 		base = next - 1 // if recovery finds nothing to read, the first write gets next
 	}
 	g := newGuard(s, topic, partition, base)
@@ -171,7 +178,6 @@ func (l *Local) discard(home string) error {
 	if err := os.Rename(home, aside); err != nil {
 		return err
 	}
-	failpoint.Hit(failpoint.StateSetAside)
 	return os.RemoveAll(aside)
 }
 

@@ -18,12 +18,13 @@ func BenchmarkRecover(b *testing.B) {
 	const users = 125_000
 	for range b.N {
 		tb := NewLocal(LocalOptions{Dir: b.TempDir(), Log: &fakeLog{id: "one", next: 5 * users}})
-		kept := New(Options{Open: tb.Build, Keep: func(_ goka.UpdateContext, s storage.Storage, key string, value []byte) error {
+		keep := func(_ goka.UpdateContext, s storage.Storage, key string, value []byte) error {
 			if _, err := s.Get(key); err != nil {
 				return err
 			}
 			return s.Set(key, value)
-		}})
+		}
+		kept := New(Options{Open: tb.Build, Keep: keep})
 		s, err := kept.Build("g-table", 3)
 		must(b, err)
 		must(b, s.Open())

@@ -267,7 +267,8 @@ func (s *Shared) Each(partition int32, from string, visit func(key string, value
 			return err
 		}
 		defer i.Release()
-		for more := i.Seek([]byte(from)); more; more = i.Next() {
+		i.Seek([]byte(from)) // the next Next gives what it has found
+		for i.Next() {
 			if t.closing.Load() {
 				return ErrUnread
 			}
@@ -375,7 +376,7 @@ func (r *remembering) TopicID(topic string) (string, error) {
 	return id, err
 }
 
-// NextOffset is beyond all others where it is not known.
+// NextOffset is -1 where it is not known.
 func (r *remembering) NextOffset(topic string, partition int32) (int64, error) {
 	next, err := r.Log.NextOffset(topic, partition)
 	if err == nil {
@@ -384,7 +385,7 @@ func (r *remembering) NextOffset(topic string, partition int32) (int64, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if _, ok := r.ids[topic]; ok {
-		return math.MaxInt64, nil
+		return unknownNext, nil
 	}
 	return next, err
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"sync"
 	"testing"
 	"time"
@@ -13,7 +12,7 @@ import (
 	"github.com/lovoo/goka/storage"
 )
 
-// shared is a table of one process, whose state is in a directory of its own.
+// sharedTable is a table of one process, whose state is in a directory of its own.
 type sharedTable struct {
 	*testing.T
 	log   *fakeLog
@@ -224,10 +223,25 @@ func TestAWalkEndsWhenAPartitionMoves(t *testing.T) {
 	}
 	must(t, (<-opened).Close())
 	<-turns
+	walked := func(from string) string {
+		var keys []string
+		must(t, s.Each(3, from, func(key string, _ []byte) bool { keys = append(keys, key); return true }))
+		return fmt.Sprint(keys)
+	}
+	if got := walked("") + walked("3") + walked("31") + walked("5"); got != "[0 1 2 3 4][3 4][4][]" {
+		t.Errorf("walks give %s", got)
+	}
 	n := 0
 	must(t, s.Each(3, "", func(string, []byte) bool { n++; return n < 3 }))
 	if n != 3 {
 		t.Errorf("%d of 3 values", n)
+	}
+	for from, want := range map[string]string{"": "0 1 2 3 4 ", "2": "2 3 4 ", "22": "3 4 ", "5": ""} {
+		keys := ""
+		must(t, s.Each(3, from, func(key string, _ []byte) bool { keys += key + " "; return true }))
+		if keys != want {
+			t.Errorf("from %q on: %q", from, keys)
+		}
 	}
 }
 
@@ -305,9 +319,21 @@ func TestStateIsOpenedWhileTheLogIsAway(t *testing.T) {
 	if id, err := known.TopicID("t"); id != "one" || err != nil {
 		t.Errorf("%q, %v while it is away", id, err)
 	}
-	if next, err := known.NextOffset("t", 0); next != math.MaxInt64 || err != nil {
+	if next, err := known.NextOffset("t", 0); next != unknownNext || err != nil {
 		t.Errorf("%d, %v while it is away", next, err)
 	}
+	local := NewLocal(LocalOptions{Dir: t.TempDir(), Log: known})
+	st, err := local.Build("t", 0)
+	must(t, err)
+	put(t, local, st, 7, "k") // more than the log was known to have
+	must(t, st.Close())
+	st, err = local.Build("t", 0)
+	must(t, err)
+	must(t, st.MarkRecovered())
+	if at := st.(*guard).newest(); at != 7 || !holds(t, st, "k") {
+		t.Errorf("up to %d, k there: %v", at, holds(t, st, "k"))
+	}
+	must(t, st.Close())
 	log.away = false
 	if id, err := known.TopicID("t"); id != "two" || err != nil {
 		t.Errorf("%q, %v when it is back", id, err)

@@ -1,7 +1,6 @@
 package route
 
 import (
-	"errors"
 	"slices"
 	"sort"
 	"strings"
@@ -120,13 +119,10 @@ func truncation(c brimline.Change, partitions int) []brimline.Change {
 }
 
 func deadLetter(r record, err error) *brimline.DeadLetter {
-	d := &brimline.DeadLetter{
+	d := processors.NewDeadLetter(brimline.DeadLetter{
 		Topic: r.source.Topic, Partition: r.source.Partition, Offset: r.source.Offset,
-		Key: r.key, Value: r.value, Kind: kindUnknown, Error: err.Error(), At: r.at,
-	}
-	if e, ok := errors.AsType[*brimline.Error](err); ok {
-		d.Kind, d.Error, d.Remedy = e.Kind, e.Err.Error(), e.Remedy
-	}
+		Key: r.key, Value: r.value, Kind: kindUnknown, At: r.at,
+	}, err)
 	for key, value := range r.headers() {
 		d.Headers = append(d.Headers, brimline.Header{Key: key, Value: value})
 	}

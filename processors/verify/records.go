@@ -1,8 +1,6 @@
 package verify
 
 import (
-	"errors"
-
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/brimline/brimline"
@@ -100,16 +98,12 @@ func record(topic string, partition int32, key, value []byte) *kgo.Record {
 // deadLetter is of a candidate c that cannot be decided, and that alone of those of its message; or of a message that
 // cannot be decoded, with nil for c.
 func (s *Stage) deadLetter(m *kgo.Record, c *brimline.Candidate, err error) *brimline.DeadLetter {
-	d := &brimline.DeadLetter{
+	d := processors.NewDeadLetter(brimline.DeadLetter{
 		Topic: m.Topic, Partition: m.Partition, Offset: m.Offset, Key: m.Key, Value: m.Value,
-		Kind: "bad_candidate", Error: err.Error(), At: brimline.TimeOf(s.Clock()),
-		Remedy: "find out who else writes to this topic: it is brimline's own",
-	}
+		Kind: "bad_candidate", Remedy: processors.Stranger, At: brimline.TimeOf(s.Clock()),
+	}, err)
 	for _, h := range m.Headers {
 		d.Headers = append(d.Headers, brimline.Header{Key: h.Key, Value: h.Value})
-	}
-	if e, ok := errors.AsType[*brimline.Error](err); ok {
-		d.Kind, d.Error, d.Remedy = e.Kind, e.Err.Error(), e.Remedy
 	}
 	if c == nil {
 		return d

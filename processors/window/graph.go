@@ -225,10 +225,10 @@ func unfit(key string, c *brimline.Change) error {
 }
 
 func deadLetter(ctx goka.Context, value []byte, err error, now time.Time) *brimline.DeadLetter {
-	return &brimline.DeadLetter{
+	d := processors.NewDeadLetter(brimline.DeadLetter{
 		Topic: string(ctx.Topic()), Partition: ctx.Partition(), Offset: ctx.Offset(), Key: []byte(ctx.Key()), Value: value,
-		Kind: "bad_change", Error: err.Error(), At: brimline.TimeOf(now),
-		Remedy: "find out who else writes to this topic: it is brimline's own",
-		User:   ctx.Key(),
-	}
+		Remedy: processors.Stranger, User: ctx.Key(), At: brimline.TimeOf(now),
+	}, err)
+	d.Kind = "bad_change" // whatever is wrong with it: operators choose and retry by this kind
+	return d
 }

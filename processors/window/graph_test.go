@@ -175,6 +175,8 @@ func TestGraphKeepsWhatItCannotDecode(t *testing.T) {
 	_, v, ok := dead.Next()
 	if d, _ := v.(*brimline.DeadLetter); !ok || d.Kind != "bad_change" || string(d.Value) != "?" {
 		t.Errorf("dead letter %+v", v)
+	} else if d.Error != "format version 63 is not known" || d.Remedy != "run the brimline that wrote it, or a newer one" {
+		t.Errorf("the dead letter does not say what the codec says: %q, remedy %q", d.Error, d.Remedy)
 	}
 	s.row("u", "1", 101, 0)
 	if len(s.candidates()) != 1 {

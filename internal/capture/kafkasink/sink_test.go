@@ -82,7 +82,11 @@ func TestSink(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer cluster.Close()
-	rowsTopic := kafka.Topic{Name: "rows", Partitions: 3, Config: map[string]string{"message.timestamp.type": "CreateTime"}}
+	rowsTopic := kafka.Topic{
+		Name:       "rows",
+		Partitions: 3,
+		Config:     map[string]string{"message.timestamp.type": "CreateTime"},
+	}
 	_, err = cluster.Ensure(t.Context(), []kafka.Topic{rowsTopic}, kafka.Durability{})
 	if err != nil {
 		t.Fatal(err)
