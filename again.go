@@ -2,7 +2,7 @@ package brimline
 
 // Again is an edge that PostgreSQL dismissed because it has less than the window, on its way to be asked about again.
 type Again struct {
-	// Candidate was dismissed. Its newest rows are left out.
+	// Candidate is the dismissed candidate, without its newest rows.
 	Candidate Candidate
 	// Database is PostgreSQL's last answer.
 	Database Figures

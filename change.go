@@ -14,7 +14,7 @@ const (
 	EdgesFound ChangeKind = 4 // PostgreSQL's edges in a span the window could not decide alone
 	Dismissal  ChangeKind = 5 // PostgreSQL did not confirm an announced edge
 	Sweep      ChangeKind = 6 // users of this partition who have nothing from Row.Time on are about to be forgotten
-	// Unjudgeable: PostgreSQL's rows could not be decided, and the candidate became a dead letter.
+	// Unjudgeable: PostgreSQL could not add its rows up, and the candidate became a dead letter.
 	Unjudgeable ChangeKind = 7
 	// Retry: such a dead letter is to be decided after all, if nothing has done so since.
 	Retry ChangeKind = 8
@@ -25,12 +25,13 @@ const (
 	AskAgain ChangeKind = 10
 	// Forget: what is kept of the user, who asked for that or is no more, is to be deleted; Row.Time is when it was said.
 	Forget ChangeKind = 11
-	// Restored: PostgreSQL, asked again, has the edge that it dismissed.
+	// Restored: PostgreSQL was asked again and has the edge that it dismissed.
 	Restored ChangeKind = 12
-	// StillDismissed: asked again for a while, it still has less than the window had. If the window has it still, the edge
-	// is put once more, as Candidate.Doubted.
+	// StillDismissed: PostgreSQL was asked again for a while and still has less than the window had. If the window has
+	// it still, the edge is put once more, as Candidate.Doubted.
 	StillDismissed ChangeKind = 13
-	// Disbelieved: such a candidate was dismissed, too. The user is to be distrusted. Row.Time is when that was known.
+	// Disbelieved: PostgreSQL dismissed that candidate, too. The user is to be distrusted. Row.Time is when that was
+	// known.
 	Disbelieved ChangeKind = 14
 	// AskAbove: PostgreSQL is to be asked about a user who is above a limit, as Above.Next says.
 	AskAbove ChangeKind = 15

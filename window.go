@@ -28,21 +28,19 @@ type Window struct {
 	Apart Cause
 	// Stirred is the newest change to rows that came while a question was open, or that reached an announced edge.
 	Stirred Stir
-	// Reach is the lowest time of the rows whose versions were forgotten while a question was open, 0 for none: how
-	// far down a question may reach that one of their changes asks again when it is replayed.
+	// Reach is the lowest time of the rows whose row versions were forgotten while a question was open, 0 for none. A
+	// replay of one of their changes asks a question that reaches down to it.
 	Reach Time
 
-	// Doubt is the newest distrust of this user, and the zero Doubt where there was none or its rows would have aged
-	// out.
+	// Doubt is the newest distrust of this user; zero where there was none, or where its rows would have aged out.
 	Doubt Doubt
 	// Newest is the newest change to the user's rows, as PostgreSQL has them in order; zero where none says so.
 	Newest Seen
-	// Above notes the question that PostgreSQL is to be asked, or was asked lately, because the user was above a limit.
+	// Above notes the question that verify will put to PostgreSQL, or has put lately, because the user was above a limit.
 	Above Above
 
 	Older Segments
-	// Gone are the ids of rows in older segments that are no more. Rows that fell out of the history are not among
-	// them: Floor tells.
+	// Gone are the ids of deleted rows in older segments. Rows that aged out are not among them: Floor tells.
 	Gone []string
 }
 

@@ -231,7 +231,7 @@ func (c *deadletterRetryCmd) Run(w *world) error {
 		return ended(w, err)
 	}
 	type again struct {
-		record *brimline.DeadLetter
+		record  *brimline.DeadLetter
 		decided bool // a candidate's
 	}
 	var selected []again

@@ -3,23 +3,22 @@
 //
 // It is the only package that knows all others, and holds no logic of the flow
 // itself. A stage that ends is started again, with a pause that grows; why it
-// ended is logged once, counted, and told by /readyz. Nothing is ever unserved
-// in silence.
+// ended is logged once, counted, and told by /readyz. A stage never stops silently.
 //
 //	options.go   what a configuration means to each package below
 //	app.go       life: New, Start, Run, Stop          supervise.go  one part, again and again
-//	place.go     what this process has to itself      topics.go     topics of the flow
+//	place.go     this process's own directory      topics.go     topics of the flow
 //	bounds.go    how large records may be
 //	gate.go      instances agree on their rules       records.go    the record of the rules in force
 //	alertsfrom.go  from when on the group alerts    lives.go  topics that have been the source
 //	stages.go    goka processors and their options    route.go, verify.go  the stages without goka
 //	traffic.go   where partitions start               lag.go        how far behind, and caught up
-//	health.go    what an operator should know of while it runs
-//	checks.go    what is looked at before           settings.go   what the group's rows mean
+//	health.go    notices to operators while it runs
+//	checks.go    checks before the start           settings.go   how the group's rows are read
 //	catalog.go   columns that change while it runs
 //	without.go   an instance without stages
 //	serve.go     views and HTTP                    operate.go  what takes the role operate
-//	verified.go  what PostgreSQL dismissed lately
+//	verified.go  counts of dismissals
 //	profile.go   profiles                           prove.go, reports.go  the alerts compared with the table
 //	audit.go, auditing.go  the windows' rows compared with the table    settle.go  what is on its way is waited for
 package app

@@ -160,18 +160,18 @@ func drawRules(r *rand.Rand) *rules.Set {
 
 // scene is a table, what the stream has of it, and what became of the edges that it found.
 type scene struct {
-	t        *testing.T
-	r        *rand.Rand
-	table    testkit.Table
-	set      *rules.Set
-	compiled []sliding.Rule
-	truth    []testkit.Row
-	windows  map[string]*brimline.Window
-	alerts   map[string][]*brimline.Alert // by user and rule
+	t          *testing.T
+	r          *rand.Rand
+	table      testkit.Table
+	set        *rules.Set
+	compiled   []sliding.Rule
+	truth      []testkit.Row
+	windows    map[string]*brimline.Window
+	alerts     map[string][]*brimline.Alert // by user and rule
 	dismissals map[string][]*brimline.Alert
-	letters  map[string][]*brimline.DeadLetter
-	cut      map[string]bool
-	batch    pgx.Batch
+	letters    map[string][]*brimline.DeadLetter
+	cut        map[string]bool
+	batch      pgx.Batch
 }
 
 func newScene(t *testing.T, r *rand.Rand, set *rules.Set, table testkit.Table) *scene {
