@@ -102,7 +102,7 @@ func settingsReference(t *testing.T) string {
 		columns, rule, last := "| flag, environment, file | default | meaning |", "| --- | --- | --- |", " commands |"
 		fmt.Fprintf(&b, "## %s\n\n", group)
 		if same {
-			fmt.Fprintf(&b, "Of %s.\n\n%s\n%s\n", strings.Join(rows[0].commands, ", "), columns, rule)
+			fmt.Fprintf(&b, "%s\n\n%s\n%s\n", wrapped("Of "+strings.Join(rows[0].commands, ", ")+"."), columns, rule)
 		} else {
 			fmt.Fprintf(&b, "%s%s\n%s --- |\n", columns, last, rule)
 		}
@@ -137,3 +137,24 @@ func orNone(s, format string) string {
 
 // cell is a text as a table in Markdown takes it.
 func cell(s string) string { return strings.ReplaceAll(s, "|", `\|`) }
+
+// wrapped breaks a line of prose where the house's pages do.
+func wrapped(line string) string {
+	const width = 160
+	var b strings.Builder
+	at := 0
+	for _, word := range strings.Fields(line) {
+		switch {
+		case at == 0:
+		case at+1+len(word) > width:
+			b.WriteByte('\n')
+			at = 0
+		default:
+			b.WriteByte(' ')
+			at++
+		}
+		b.WriteString(word)
+		at += len(word)
+	}
+	return b.String()
+}

@@ -24,7 +24,7 @@ type Log interface {
 	NextOffset(topic string, partition int32) (int64, error)
 }
 
-// unknownNext is what Remembering gives for the next offset of a log that is away.
+// Remembering gives unknownNext for the next offset of a log that is away.
 const unknownNext = -1
 
 // LocalOptions are those of Local. Dir and Log are required.
