@@ -74,7 +74,7 @@ func TestForget(t *testing.T) {
 			"0 records ",
 			"1 letter ",
 			" for ever",
-			" for 30 days, and up to 7 days more",
+			" for 30d, and up to 7d more",
 			" until the brokers compact it",
 		}
 		for _, topic := range m.names.Owned() {
