@@ -215,6 +215,6 @@ const (
 	Announced     EdgeStatus = iota // PostgreSQL has not dismissed it
 	Disturbed                       // announced, and rows of its window were removed or lowered since
 	EdgeDismissed                   // PostgreSQL dismissed it; rows of its window may bring it back
-	Unjudged                        // its candidate became a dead letter; any change to rows of its window has it decided again
+	Unjudged                        // its candidate became a dead letter; a change to rows of its window has it decided
 	Touched                         // announced, and rows came into its window since
 )
