@@ -113,7 +113,7 @@ type DistrustReason string
 // The reasons.
 const (
 	ByCommand    DistrustReason = "command" // of `brimline distrust`
-	ByDismissals DistrustReason = "refuted" // PostgreSQL has dismissed an edge of the user, and has done so again for a while
+	ByDismissals DistrustReason = "refuted" // PostgreSQL has dismissed an edge of the user, and again for a while
 )
 
 // asksAfter is after how long PostgreSQL is asked about a distrusted user's rows once more. What it did not show yet at

@@ -255,7 +255,8 @@ func TestOtherAddressesAskWhoIsThere(t *testing.T) {
 			t.Errorf("%s: %d", name, response.StatusCode)
 		}
 	}
-	if response, _ := h.ask(http.MethodGet, "/api/v1/status", "", "", "Authorization", "bearer  "+reader); response.StatusCode != 200 {
+	response, _ := h.ask(http.MethodGet, "/api/v1/status", "", "", "Authorization", "bearer  "+reader)
+	if response.StatusCode != 200 {
 		t.Errorf("a scheme in small letters: %d", response.StatusCode)
 	}
 }
