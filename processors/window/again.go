@@ -7,8 +7,8 @@ import "github.com/brimline/brimline"
 // forgotten, or has another cause, and it is too late.
 
 // putOnceMore puts an edge that PostgreSQL has now, for it showed the edge's rows later than the stream did. One that
-// it goes on dismissing is put, too, as long as the window is whole there: so verify hears that no change on its way has
-// explained the dismissal.
+// it goes on dismissing is put, too, as long as the window is whole there: so verify hears that no change on its way
+// has explained the dismissal.
 func (s *step) putOnceMore() bool {
 	i, at := s.dismissedEdge()
 	if i < 0 {
