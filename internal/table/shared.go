@@ -208,7 +208,7 @@ func (t *seat) closed() {
 	if b, ok := t.partition.log.(behind); ok {
 		t.written = b.giveWritten()
 	}
-	t.told.Store(t.partition.newest())
+	t.told.Store(t.partition.set())
 	t.partition = nil
 }
 

@@ -204,6 +204,23 @@ func TestALostStateOfATableThatBeganEmptyIsNotAnsweredFrom(t *testing.T) {
 	s.gives("a", true)
 }
 
+// What the stage told before the changelog had acknowledged it is waited for as well.
+func TestUnacknowledgedAnswersAreReadAgain(t *testing.T) {
+	s := newSharedTable(t, 2)
+	table, st := s.stage()
+	must(t, table.update(read{offset: 1}, st, "b", []byte("value of b")))
+	must(t, st.SetOffset(1))
+	must(t, st.MarkRecovered())
+	must(t, st.Set("a", []byte("value of a"))) // the changelog has it, and says so too late
+	s.gives("a", true)
+	must(t, st.Close())
+	s.log.next = 3
+	turns, _ := s.follow()
+	view := <-turns
+	time.AfterFunc(100*time.Millisecond, func() { view.take(t, 2, "a") })
+	s.gives("a", true)
+}
+
 // Which keys the changelog has brought is known to who reads it on.
 func TestNewKeysAreKnownAcrossHands(t *testing.T) {
 	s := newSharedTable(t, 100)
