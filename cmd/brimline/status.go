@@ -234,7 +234,11 @@ func ask(
 	transport := &http.Transport{DisableKeepAlives: true}
 	scheme := "http://"
 	if how.TLSCert != "" {
-		trusting, err := access.Trusting(how.TLSCert)
+		host, _, err := net.SplitHostPort(address)
+		if err != nil {
+			return nil, err
+		}
+		trusting, err := access.Trusting(how.TLSCert, host)
 		if err != nil {
 			return nil, err
 		}

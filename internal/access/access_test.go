@@ -198,6 +198,15 @@ func TestTokensAreReadAgain(t *testing.T) {
 		write(t, path, "a read the-second-token-of-all", 0o600)
 		await(t, "the file is whole again", func() bool { return f.Wrong() == nil })
 	}
+	write(t, path, "a read the-third-token-of-all", 0o666)
+	await(t, "the fault is told", func() bool { return f.Wrong() != nil })
+	time.Sleep(10 * time.Millisecond) // more looks, which tell nothing new
+	if err := os.Chmod(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "what the remedy says helps", func() bool { return good("the-third-token-of-all") && f.Wrong() == nil })
+	write(t, path, "a read the-second-token-of-all", 0o600)
+	await(t, "the second token", func() bool { return good("the-second-token-of-all") })
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
@@ -209,7 +218,7 @@ func TestTokensAreReadAgain(t *testing.T) {
 	await(t, "the fourth token", func() bool { return good("the-fourth-token-of-all") && f.Wrong() == nil })
 	cancel()
 	<-done
-	if s := log.String(); strings.Contains(s, "hunter2") || strings.Count(s, "level=ERROR") != 3 {
+	if s := log.String(); strings.Contains(s, "hunter2") || strings.Count(s, "level=ERROR") != 4 {
 		t.Errorf("each fault is told once, without what stands there:\n%s", s)
 	}
 }
@@ -285,7 +294,7 @@ func TestWrongCertificates(t *testing.T) {
 			t.Errorf("%s, %s: %v", x.cert, x.key, err)
 		}
 	}
-	if _, err := Trusting(nothing); brimline.ExitCode(err) != int(brimline.ClassInput) {
+	if _, err := Trusting(nothing, "localhost"); brimline.ExitCode(err) != int(brimline.ClassInput) {
 		t.Errorf("%v", err)
 	}
 }
@@ -295,6 +304,17 @@ func TestTrusting(t *testing.T) {
 	ours, theirs := t.TempDir(), t.TempDir()
 	certFile, keyFile := pair(t, ours, "brimline.example.com")
 	otherCert, otherKey := pair(t, theirs, "localhost", net.IPv4(127, 0, 0, 1))
+	namedCert, namedKey := pair(t, t.TempDir(), "other.example.com")
+	several := filepath.Join(t.TempDir(), "several.pem")
+	var text []byte
+	for _, path := range []string{certFile, namedCert, otherCert} {
+		one, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text = append(text, one...)
+	}
+	write(t, several, string(text), 0o600)
 	dial := func(certFile, keyFile, trusted, name string) error {
 		c, err := OpenCertificate(certFile, keyFile, slog.New(slog.DiscardHandler))
 		if err != nil {
@@ -311,7 +331,7 @@ func TestTrusting(t *testing.T) {
 				conn.Close()
 			}
 		}()
-		config, err := Trusting(trusted)
+		config, err := Trusting(trusted, name)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -329,6 +349,9 @@ func TestTrusting(t *testing.T) {
 		{"its own, by another name", certFile, keyFile, certFile, "localhost", true},
 		{"its own, by its name", certFile, keyFile, certFile, "brimline.example.com", true},
 		{"another's, by its name", otherCert, otherKey, certFile, "localhost", false},
+		{"a trusted one, by its name", namedCert, namedKey, several, "other.example.com", true},
+		{"a trusted one, by its address", otherCert, otherKey, several, "127.0.0.1", true},
+		{"a trusted one, by an address that is not its own", namedCert, namedKey, several, "127.0.0.1", false},
 	} {
 		if err := dial(x.cert, x.key, x.trusted, x.name); (err == nil) != x.fine {
 			t.Errorf("%s: %v", x.what, err)

@@ -32,7 +32,7 @@ func OpenCertificate(certFile, keyFile string, log *slog.Logger) (*Certificate, 
 	var err error
 	if c.first, err = c.watched.open(); err != nil {
 		for _, f := range []struct{ flag, path string }{{"--tls-cert", certFile}, {"--tls-key", keyFile}} {
-			if _, bad := readOne(f.path); bad != nil {
+			if _, _, bad := readOne(f.path); bad != nil {
 				return nil, unreadable(f.flag, f.path, bad)
 			}
 		}
@@ -59,16 +59,16 @@ func (c *Certificate) Wrong() error { return c.watched.wrong() }
 func (c *Certificate) Expires() time.Time { return c.watched.now.Load().Leaf.NotAfter }
 
 // Trusting is for a client of the server whose certificate a file has: it takes that certificate under any name, since
-// a check on the server's own machine asks for localhost, and others as usual, by the system's authorities and those in
-// the file.
-func Trusting(certFile string) (*tls.Config, error) {
+// a check on the server's own machine asks for localhost, and others as usual, for the host that is asked (a name or an
+// address), by the system's authorities and those in the file.
+func Trusting(certFile, host string) (*tls.Config, error) {
 	refuse := func(err error) error {
 		return &brimline.Error{
 			Class: brimline.ClassInput, Kind: "tls_pair", Where: "--tls-cert",
 			Remedy: "name the server's certificate (PEM)", Err: err,
 		}
 	}
-	text, err := readOne(certFile)
+	text, _, err := readOne(certFile)
 	if err != nil {
 		return nil, unreadable("--tls-cert", certFile, err)
 	}
@@ -95,7 +95,11 @@ func Trusting(certFile string) (*tls.Config, error) {
 			for _, c := range state.PeerCertificates[1:] {
 				between.AddCert(c)
 			}
-			_, err := leaf.Verify(x509.VerifyOptions{Roots: roots, Intermediates: between, DNSName: state.ServerName})
+			if host == "" { // which Verify would take for every name
+				return errors.New("no host is asked")
+			}
+			// state.ServerName does not do: where an address is asked it is empty.
+			_, err := leaf.Verify(x509.VerifyOptions{Roots: roots, Intermediates: between, DNSName: host})
 			return err
 		},
 	}, nil

@@ -21,9 +21,10 @@ const LookEvery = time.Second
 // mostBytes of a file are read.
 const mostBytes = 1 << 20
 
-// content holds the texts of files, or why they cannot be read.
+// content holds the texts of files and who may open them, or why they cannot be read.
 type content struct {
 	texts [][]byte
+	modes []fs.FileMode
 	err   error
 }
 
@@ -32,7 +33,7 @@ func (c *content) same(o *content) bool {
 		return false
 	}
 	for i := range c.texts {
-		if !bytes.Equal(c.texts[i], o.texts[i]) {
+		if !bytes.Equal(c.texts[i], o.texts[i]) || c.modes[i] != o.modes[i] {
 			return false
 		}
 	}
@@ -42,26 +43,27 @@ func (c *content) same(o *content) bool {
 func read(paths ...string) *content {
 	c := &content{}
 	for _, path := range paths {
-		text, err := readOne(path)
+		text, mode, err := readOne(path)
 		if err != nil {
 			return &content{err: err}
 		}
-		c.texts = append(c.texts, text)
+		c.texts, c.modes = append(c.texts, text), append(c.modes, mode)
 	}
 	return c
 }
 
-func readOne(path string) ([]byte, error) {
+func readOne(path string) (text []byte, mode fs.FileMode, err error) {
 	info, err := os.Stat(path)
 	switch {
 	case err != nil:
-		return nil, err
+		return nil, 0, err
 	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("%s is no file", path)
+		return nil, 0, fmt.Errorf("%s is no file", path)
 	case info.Size() > mostBytes:
-		return nil, fmt.Errorf("%s has more than %d bytes", path, mostBytes)
+		return nil, 0, fmt.Errorf("%s has more than %d bytes", path, mostBytes)
 	}
-	return os.ReadFile(path)
+	text, err = os.ReadFile(path)
+	return text, info.Mode(), err
 }
 
 // watched is a value that is made of files, and made again when they change.

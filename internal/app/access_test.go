@@ -126,7 +126,7 @@ func TestAccess(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	trusting, err := access.Trusting(certFile)
+	trusting, err := access.Trusting(certFile, "127.0.0.1")
 	if err != nil {
 		t.Fatal(err)
 	}

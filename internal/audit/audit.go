@@ -142,9 +142,8 @@ const (
 
 // suspicion holds the differences of a user that the looks until now have seen.
 type suspicion struct {
-	last  int64
-	rows  map[Finding]int // at how many looks each was found
-	known bool
+	last int64
+	rows map[Finding]int // at how many looks each was found
 }
 
 // run is one audit.
@@ -152,13 +151,14 @@ type run struct {
 	Options
 	result   Result
 	suspects map[string]*suspicion
-	rows     int // of suspects
+	unknown  map[string]bool // users of findings whom the window table does not know
+	rows     int             // of suspects
 	lsn      uint64
 }
 
 // Run looks once, and where something differs again, after the group has folded what the stream had.
 func Run(ctx context.Context, o Options) (*Result, error) {
-	r := &run{Options: o, suspects: map[string]*suspicion{}}
+	r := &run{Options: o, suspects: map[string]*suspicion{}, unknown: map[string]bool{}}
 	r.result.At = brimline.TimeOf(o.Clock())
 	if err := r.first(ctx); err != nil {
 		return nil, err
@@ -175,6 +175,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 			return nil, err
 		}
 	}
+	r.result.Unknown = len(r.unknown)
 	for _, s := range r.suspects {
 		for f := range s.rows {
 			r.result.Unsettled = append(r.result.Unsettled, f)
@@ -222,7 +223,7 @@ func (r *run) first(ctx context.Context) error {
 	if err != nil || r.Unknown == brimline.MaxTime {
 		return err
 	}
-	return r.unknown(ctx)
+	return r.strangers(ctx)
 }
 
 func holdings(of []Window) []ledger.Holding {
@@ -247,8 +248,8 @@ func (r *run) ask(ctx context.Context, question func() (lsn uint64, err error)) 
 	return r.Rest(ctx, r.Clock().Sub(began))
 }
 
-// unknown looks for users whom the window table does not know.
-func (r *run) unknown(ctx context.Context) error {
+// strangers looks for users whom the window table does not know.
+func (r *run) strangers(ctx context.Context) error {
 	var strangers []Window
 	err := r.ask(ctx, func() (uint64, error) {
 		return r.Table.Users(ctx, r.Unknown, func() { strangers = nil }, func(users []string) error {
@@ -275,11 +276,6 @@ func (r *run) unknown(ctx context.Context) error {
 			return err
 		}
 	}
-	for _, s := range r.suspects {
-		if !s.known {
-			r.result.Unknown++
-		}
-	}
 	return nil
 }
 
@@ -300,7 +296,7 @@ func (r *run) suspect(ctx context.Context, of []Window) error {
 			if len(rows) == 0 {
 				continue
 			}
-			s := &suspicion{last: part[i].Last, known: part[i].Found, rows: map[Finding]int{}}
+			s := &suspicion{last: part[i].Last, rows: map[Finding]int{}}
 			for _, f := range rows {
 				s.rows[f] = 1
 			}
@@ -357,6 +353,9 @@ func (r *run) confirm(w *Window, found []Finding, arrived bool) {
 			rest[f] = n + 1
 		case arrived:
 			r.result.Findings = append(r.result.Findings, f)
+			if !w.Found && r.Unknown != brimline.MaxTime {
+				r.unknown[w.User] = true
+			}
 		default:
 			r.result.NotYet = append(r.result.NotYet, f)
 		}

@@ -193,6 +193,18 @@ func TestOnlyWhatStaysCounts(t *testing.T) {
 	}
 }
 
+// A user whose first row was on its way at the first look is none whom the window table does not know.
+func TestNewcomersAreKnown(t *testing.T) {
+	w := &world{
+		slot:    true,
+		windows: []map[string]Window{{}, {"new": window("new", 1, row("1", 5, 9))}},
+		tables:  []map[string][]ledger.Found{{"new": {found("1", 5, 9)}}},
+	}
+	if r := w.run(t); !r.True() || r.Unknown != 0 {
+		t.Errorf("%q, %d unknown", texts(r.Findings), r.Unknown)
+	}
+}
+
 // TestWhatIsNotKnownIsNoFinding: what the stream has not had yet, and of a user whose newest change PostgreSQL does not
 // show.
 func TestWhatIsNotKnownIsNoFinding(t *testing.T) {

@@ -35,10 +35,15 @@ type visit struct {
 	session string // where a cookie says who it is
 	wrong   bool   // a token was shown that is none
 	tokens  func() *access.Tokens
+	lasts   func() bool // the session does; nil where there is none
 }
 
-// still tells whether who was let in would be let in now: a token that was taken out of the file ends a stream.
+// still tells whether who was let in would be let in now: a token that was taken out of the file ends a stream, and so
+// does the end of a login.
 func (v *visit) still() bool {
+	if v != nil && v.lasts != nil && !v.lasts() {
+		return false
+	}
 	if v == nil || v.tokens == nil || v.who.ID == "" {
 		return true
 	}
@@ -96,6 +101,10 @@ func (h *handler) identify(r *http.Request, v *visit) {
 	}
 	if who, ok := tokens.ByID(id); ok {
 		v.who, v.role, v.session = who, who.Role, cookie.Value
+		v.lasts = func() bool {
+			_, ok := h.sessions.Of(cookie.Value, h.Now())
+			return ok
+		}
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/cookiejar"
+	"net/http/httptest"
 	"net/url"
 	"regexp"
 	"strings"
@@ -651,4 +652,27 @@ func TestMetricsApart(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	response.Body.Close()
+}
+
+// A stream that was opened by a login ends with it.
+func TestStreamEndsWithItsLogin(t *testing.T) {
+	h := newHouse(t, nil)
+	now := time.Unix(1_800_000_000, 0)
+	on := newHandler(Options{Admission: Admission{Tokens: h.tokens.Load}, Now: func() time.Time { return now }})
+	who, _ := h.tokens.Load().Of(reader)
+	arrive := func() (v *visit) {
+		r := httptest.NewRequest(http.MethodGet, "/api/v1/alerts/stream", nil)
+		r.AddCookie(&http.Cookie{Name: on.sessionCookie(), Value: on.sessions.Begin(who, now)})
+		on.admit(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { v = visitOf(r) })).
+			ServeHTTP(httptest.NewRecorder(), r)
+		return v
+	}
+	left, stays := arrive(), arrive()
+	on.sessions.End(left.session, now)
+	if left.still() || !stays.still() {
+		t.Errorf("after one has logged out: %v, %v", left.still(), stays.still())
+	}
+	if now = now.Add(access.SessionLasts); stays.still() {
+		t.Error("it outlives its login")
+	}
 }
