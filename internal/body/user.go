@@ -137,7 +137,7 @@ func EdgeStatus(s brimline.EdgeStatus) string {
 	case brimline.Disturbed:
 		return "disturbed"
 	case brimline.EdgeDismissed:
-		return "disproved"
+		return "dismissed"
 	case brimline.Unjudged:
 		return "unjudged"
 	default:
