@@ -15,23 +15,13 @@ import (
 var binary string
 
 func TestMain(m *testing.M) {
-	os.Exit(func() int {
-		if os.Getenv("BRIMLINE_CRASH") == "" {
-			return m.Run()
-		}
-		dir, err := os.MkdirTemp("", "brimline-crash-")
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		defer os.RemoveAll(dir)
-		if binary, err = testkit.Build(dir, "crash"); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
+	if os.Getenv("BRIMLINE_CRASH") == "" {
+		os.Exit(m.Run())
+	}
+	testkit.Main(&binary, func() int {
 		defer wipeStacks()
 		return m.Run()
-	}())
+	}, "crash")
 }
 
 // ground is a stack and the clients of the suite on it.
