@@ -113,7 +113,7 @@ type DistrustReason string
 // The reasons.
 const (
 	ByCommand    DistrustReason = "command" // of `brimline distrust`
-	ByDismissals DistrustReason = "refuted" // PostgreSQL has dismissed an edge of the user, and has done so again for a while
+	ByDismissals DistrustReason = "refuted" // PostgreSQL has dismissed an edge of the user, and again for a while
 )
 
 // asksAfter is after how long PostgreSQL is asked about a distrusted user's rows once more. What it did not show yet at
@@ -215,6 +215,6 @@ const (
 	Announced     EdgeStatus = iota // PostgreSQL has not dismissed it
 	Disturbed                       // announced, and rows of its window were removed or lowered since
 	EdgeDismissed                   // PostgreSQL dismissed it; rows of its window may bring it back
-	Unjudged                        // its candidate became a dead letter; any change to rows of its window has it decided again
+	Unjudged                        // its candidate became a dead letter; a change to rows of its window has it decided
 	Touched                         // announced, and rows came into its window since
 )

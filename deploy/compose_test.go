@@ -263,7 +263,9 @@ func TestAddresses(t *testing.T) {
 	}
 	help := read(t, "../cmd/brimline/testdata/help/run.txt")
 	same(t, "port of brimline", listen, find(t, help, `--listen="127\.0\.0\.1:(\d+)"`))
-	published := map[string]string{"kafka": "9092", "postgres": "5432", "connect": "8083", "brimline": listen, "serve": "8481"}
+	published := map[string]string{
+		"kafka": "9092", "postgres": "5432", "connect": "8083", "brimline": listen, "serve": "8481",
+	}
 	for name, s := range c.Services {
 		for _, p := range s.Ports {
 			want := "127.0.0.1:" + published[name] + ":" + published[name]

@@ -24,7 +24,9 @@ func TestUsersAreAllListed(t *testing.T) {
 	pairs = append(pairs, processors.SegmentKey("user-03", 4), window(1))
 	f.putWindows(pairs...)
 	for p := range int32(partitions) {
-		marker := &brimline.Marker{TruncatedAt: 10, Sweeps: []brimline.Swept{{Offset: 1, Before: 66}, {Offset: 2, Before: 77}}}
+		marker := &brimline.Marker{
+			TruncatedAt: 10, Sweeps: []brimline.Swept{{Offset: 1, Before: 66}, {Offset: 2, Before: 77}},
+		}
 		f.put(f.streams.WindowTable, codecs.Marker{}, processors.MarkerKey(p, partitions), marker)
 	}
 	for _, dir := range []string{"", t.TempDir()} {

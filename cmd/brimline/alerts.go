@@ -90,7 +90,8 @@ func (c *alertsCmd) Run(w *world) error {
 	case len(list) < mine:
 		w.note(&c.Logging, fmt.Sprintf("%d of %d shown; --limit 0 shows all", len(list), mine))
 	case mine == 0 && c.User != "" && c.Rule != "":
-		w.note(&c.Logging, fmt.Sprintf("no alerts of user %s and rule %s among %d", present.Word(c.User), present.Word(c.Rule), all))
+		w.note(&c.Logging,
+			fmt.Sprintf("no alerts of user %s and rule %s among %d", present.Word(c.User), present.Word(c.Rule), all))
 	case mine == 0 && c.User != "":
 		w.note(&c.Logging, fmt.Sprintf("no alerts of user %s among %d", present.Word(c.User), all))
 	case mine == 0 && c.Rule != "":

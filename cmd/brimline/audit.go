@@ -292,8 +292,8 @@ func (c *auditCmd) show(w *world, r *audit.Result) error {
 		what string
 	}{
 		{r.NotYet, "not in the stream yet, by the replication slot, and no finding"},
-		{r.Unsettled, "about which nothing can be said: their users' rows changed at each look, or PostgreSQL did not show yet " +
-			"what the stream has"},
+		{r.Unsettled, "about which nothing can be said: their users' rows changed at each look, or PostgreSQL did not " +
+			"show yet what the stream has"},
 	} {
 		if n := int64(len(of.rows)); n > 0 {
 			fmt.Fprintf(w.out, "%s %s\n", present.Plural(n, "row"), of.what)

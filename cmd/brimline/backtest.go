@@ -240,7 +240,8 @@ func days(all []backtest.Day) string {
 func (c *backtestCmd) curve(w io.Writer, r *backtest.RuleReport, scale int) {
 	steps, known := r.Curve.Steps()
 	if r.Curve == nil {
-		fmt.Fprintln(w, "  with other limits: not known of an average, and of a rule that is quiet or rearms; give it another limit")
+		fmt.Fprintln(w, "  with other limits: not known of an average, and of a rule that is quiet or rearms; "+
+			"give it another limit")
 		return
 	}
 	if !known {

@@ -81,7 +81,8 @@ func (g *Group) exists(ctx context.Context, cluster *kafka.Cluster) error {
 		what = fmt.Errorf("%w; topic %q is still there: consume it with any Kafka client", what, s.Alerts)
 	}
 	return &brimline.Error{
-		Class: brimline.ClassInput, Kind: "group_unknown", Where: "group " + present.Word(g.Names.Group), Remedy: remedy, Err: what,
+		Class: brimline.ClassInput, Kind: "group_unknown", Where: "group " + present.Word(g.Names.Group),
+		Remedy: remedy, Err: what,
 	}
 }
 

@@ -57,7 +57,8 @@ func (c *demoCmd) Run(w *world) error {
 		Log:     w.logger(&logging),
 		Step:    func(what string) { fmt.Fprintf(w.out, "%6s  %s\n", present.Took(time.Since(began)), what) },
 		Ready: func(p demo.Place) {
-			fmt.Fprintf(w.out, "%6s  running; Ctrl-C stops it, and the next start goes on from here\n\n", present.Took(time.Since(began)))
+			fmt.Fprintf(w.out, "%6s  running; Ctrl-C stops it, and the next start goes on from here\n\n",
+				present.Took(time.Since(began)))
 			c.tell(w, p)
 		},
 		OnAlert: func(a *brimline.Alert) { fmt.Fprintln(w.out, c.Money.alert(a)) },

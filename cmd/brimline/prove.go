@@ -42,8 +42,9 @@ func (proveCmd) Help() string {
 them with the topic of alerts. Missing is an edge without an alert; outdated is an
 alert whose edge the table no longer has, because rows came or went since: that is
 told, and a finding with --outdated only. What is amiss counts only if it still is
-after the group has handled all that its stream has. Whoever can read the table, a replica of it and the topics can run it; nothing
-is written. docs/proof.md explains the answer.
+after the group has handled all that its stream has. Whoever can read the table,
+a replica of it and the topics can run it; nothing is written. docs/proof.md
+explains the answer.
 
 Exit code 0 when all is as it must be, 1 when something is missing or false, 2 when
 the question cannot be put like that, 3 when it cannot be answered now.

@@ -95,7 +95,8 @@ func (c *readyCmd) Run(w *world) error {
 	case answer.Ready == nil:
 		return none(fmt.Errorf("what answers is no brimline, or refuses: %s", response.Status))
 	case c.Group != "" && answer.Group != c.Group:
-		return none(fmt.Errorf("an instance of group %s answers, not of %s", present.Word(answer.Group), present.Word(c.Group)))
+		return none(fmt.Errorf("an instance of group %s answers, not of %s",
+			present.Word(answer.Group), present.Word(c.Group)))
 	case !*answer.Ready:
 		return &brimline.Error{
 			Class: brimline.ClassRuntime, Kind: "not_ready", Where: "the instance at " + address,

@@ -55,7 +55,9 @@ func TestUserShowsWhatIsSilent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, part := range []string{`"quiet":"1d12h"`, `"rearm":"2700.00"`, `"alerts":true`, `"alerts":null`, `"min_count":3`} {
+	for _, part := range []string{
+		`"quiet":"1d12h"`, `"rearm":"2700.00"`, `"alerts":true`, `"alerts":null`, `"min_count":3`,
+	} {
 		if !strings.Contains(string(record), part) {
 			t.Errorf("%s is not in %s", part, record)
 		}

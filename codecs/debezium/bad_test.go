@@ -24,7 +24,8 @@ func event(op, before, after string) string {
 func with(column, value string) string {
 	row := map[string]string{"id": "1", "user_id": "2", "amount": `"1.50"`, "timestamp": `"2026-01-02T03:04:05Z"`}
 	row[column] = value
-	return fmt.Sprintf(`{"id":%s,"user_id":%s,"amount":%s,"timestamp":%s}`, row["id"], row["user_id"], row["amount"], row["timestamp"])
+	return fmt.Sprintf(`{"id":%s,"user_id":%s,"amount":%s,"timestamp":%s}`,
+		row["id"], row["user_id"], row["amount"], row["timestamp"])
 }
 
 func inserted(column, value string) string { return event("c", "null", with(column, value)) }

@@ -231,7 +231,9 @@ func TestFurtherColumns(t *testing.T) {
 func TestUnavailableValue(t *testing.T) {
 	opt := options()
 	opt.Columns = []brimline.Column{{Name: "description", Type: brimline.Text}}
-	for file, want := range map[string]string{"string": debezium.KindUnavailable, "string-full": "taken", "unwrap-rewrite": debezium.KindUnavailable} {
+	for file, want := range map[string]string{
+		"string": debezium.KindUnavailable, "string-full": "taken", "unwrap-rewrite": debezium.KindUnavailable,
+	} {
 		got := "absent"
 		d := decoder(t, opt)
 		for _, r := range capture(t, file) {
@@ -313,7 +315,8 @@ func TestConcurrentUse(t *testing.T) {
 
 func TestOptionsAreCheckedAtOnce(t *testing.T) {
 	scale := -3
-	_, err := debezium.New(debezium.Options{Table: "transactions", Scale: 19, AmountColumnScale: &scale, Format: "xml", TimeUnit: "h", Decimals: "roman",
+	_, err := debezium.New(debezium.Options{
+		Table: "transactions", Scale: 19, AmountColumnScale: &scale, Format: "xml", TimeUnit: "h", Decimals: "roman",
 		Columns: []brimline.Column{{Name: "a", Type: "jsonb"}, {Name: "a", Type: brimline.Text}}})
 	for _, want := range []string{"schema.table", "primary key", "user column", "amount column", "time column", "scale 19", "scale -3", `"xml"`, `"h"`, `"roman"`, `"jsonb"`, "twice"} {
 		if err == nil || !strings.Contains(err.Error(), want) {

@@ -64,7 +64,8 @@ func (c *Certificate) Expires() time.Time { return c.watched.now.Load().Leaf.Not
 func Trusting(certFile string) (*tls.Config, error) {
 	refuse := func(err error) error {
 		return &brimline.Error{
-			Class: brimline.ClassInput, Kind: "tls_pair", Where: "--tls-cert", Remedy: "name the server's certificate (PEM)", Err: err,
+			Class: brimline.ClassInput, Kind: "tls_pair", Where: "--tls-cert",
+			Remedy: "name the server's certificate (PEM)", Err: err,
 		}
 	}
 	text, err := readOne(certFile)

@@ -184,15 +184,15 @@ func TestAccess(t *testing.T) {
 	letter := letters()[0]
 	expect("POST", base+"/api/v1/dead-letters/retry", reader, letter, 403)
 	text := expect("POST", base+"/api/v1/dead-letters/retry", operator, letter, 200)
-	if want := `{"retried":{"topic":"src.streaming.transactions","partition":1,"offset":0,"into":"source"}}`; strings.TrimSpace(
-		text,
-	) != want {
+	want := `{"retried":{"topic":"src.streaming.transactions","partition":1,"offset":0,"into":"source"}}`
+	if strings.TrimSpace(text) != want {
 		t.Errorf("%s, want %s", text, want)
 	}
 	expect("POST", base+"/api/v1/dead-letters/retry", operator, `{"partition":0,"offset":99}`, 404)
 	expect("POST", base+"/api/v1/dead-letters/retry", operator, `{"partition":99,"offset":0}`, 404)
 	await("the letter that it became again", func() bool { return len(letters()) == 2 })
-	for _, want := range []string{"what=\"dead letter retried\" who=bob role=operate from=127.0.0.1 letter=", " done=true", "problem=letter_not_found"} {
+	for _, want := range []string{"what=\"dead letter retried\" who=bob role=operate from=127.0.0.1 letter=", " done=true",
+		"problem=letter_not_found"} {
 		if !strings.Contains(g.log.String(), want) {
 			t.Errorf("the log lacks %s", want)
 		}

@@ -156,7 +156,8 @@ func budgetNotice(starved, now time.Time) *httpapi.Notice {
 	}
 	return &httpapi.Notice{
 		Kind: "distrusts_wait", Level: httpapi.Warning,
-		Message: fmt.Sprintf("PostgreSQL has less than the stream for more than %d users, and goes on dismissing their edges: "+
+		Message: fmt.Sprintf("PostgreSQL has less than the stream for more than %d users, and goes on dismissing their "+
+			"edges: "+
 			"further ones are distrusted one by one, every %s", verify.DistrustsAtOnce,
 			present.Duration(verify.DistrustEvery)),
 		Remedy: "so many have one cause: a publication without deletes or with a row filter, row-level security of the " +

@@ -72,8 +72,8 @@ func (shortened) Lag(_ context.Context, _ string, topics []string) (lags []kafka
 	return lags, nil
 }
 
-// What is asked again is written in transactions, and no committed offset passes the last one's control record: a topic that
-// has aged away has lost nothing.
+// What is asked again is written in transactions, and no committed offset passes the last one's control record: a topic
+// that has aged away has lost nothing.
 func TestNothingIsLostOfWhatIsAskedAgain(t *testing.T) {
 	streams := processors.NewStreams("g", "src", "alerts")
 	all, err := Lags(t.Context(), shortened{}, streams)

@@ -163,7 +163,8 @@ func (m *Metrics) registerAudit(r prometheus.Registerer) {
 	})
 	m.auditFindings = prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "brimline_audit_findings",
-		Help: "Rows that windows lack, that they have and the table does not, and that are not alike, by the newest comparison.",
+		Help: "Rows that windows lack, that they have and the table does not, and that are not alike, by the newest " +
+			"comparison.",
 	}, []string{"kind"})
 	m.auditUnknown = prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "brimline_audit_unknown_users",

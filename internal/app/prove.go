@@ -70,7 +70,8 @@ func OpenProof(ctx context.Context, cluster *kafka.Cluster, o ProofOptions) (*Pr
 	if p.alertsFrom, err = AlertsFromInForce(ctx, cluster, o.Streams.Rules); err != nil {
 		return nil, err
 	}
-	p.ledger, err = ledger.Open(ctx, ledgerBy(settings, p.set, o.DatabaseURL, o.Timeout, "brimline prove "+o.Streams.Group))
+	p.ledger, err = ledger.Open(ctx,
+		ledgerBy(settings, p.set, o.DatabaseURL, o.Timeout, "brimline prove "+o.Streams.Group))
 	return p, err
 }
 

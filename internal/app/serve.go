@@ -173,7 +173,8 @@ func (a *App) listenApart() error {
 		return nil
 	}
 	server, err := httpapi.Listen(httpapi.Door{
-		Flag: "--metrics-listen", Address: a.config.MetricsListen, Hosts: a.config.AllowedHosts, Probes: httpapi.ProbePaths(""),
+		Flag: "--metrics-listen", Address: a.config.MetricsListen, Hosts: a.config.AllowedHosts,
+		Probes: httpapi.ProbePaths(""),
 	}, a.log)
 	if err == nil {
 		a.probing = &probing{server: server}

@@ -125,13 +125,15 @@ func TestCompare(t *testing.T) {
 		f.Columns = []brimline.Field{{Name: name, Value: v}}
 		return f
 	}
-	w := window("u", 1, row("same", 5, 10), row("gone", 5, 10), row("dearer", 5, 10), row("later", 5, 10), row("old", 5, 3),
+	w := window("u", 1, row("same", 5, 10), row("gone", 5, 10), row("dearer", 5, 10), row("later", 5, 10),
+		row("old", 5, 3),
 		column(row("named", 5, 10), "kind", "a"), row("lacks", 5, 10), row("nan", 5, 10),
 		column(row("asked of no more", 5, 10), "other", "a"))
 	w.From = 4
 	table := map[string]*ledger.Found{}
 	for _, f := range []ledger.Found{
-		found("same", 5, 10), found("dearer", 6, 10), found("later", 5, 11), found("new", 7, 12), found("asked of no more", 5, 10),
+		found("same", 5, 10), found("dearer", 6, 10), found("later", 5, 11), found("new", 7, 12),
+		found("asked of no more", 5, 10),
 		{Transaction: column(row("named", 5, 10), "kind", "b"), Text: "0.05"},
 		{Transaction: column(row("lacks", 5, 10), "kind", "b"), Text: "0.05"}, // the window is older than the column
 		{Transaction: row("nan", 0, 10), Text: "NaN", Bad: errors.New("no number")},

@@ -252,7 +252,8 @@ type Serving struct {
 	// TokensFile says who may ask, on each line a name, read or operate, and a token or sha256: with its hash. It is
 	// looked at again every second. Without it only this machine may ask, and nothing can be changed.
 	TokensFile string `help:"Who may ask, a line each: name, read or operate, and a token or sha256:HASH. Read again when it changes." env:"BRIMLINE_TOKENS_FILE" placeholder:"FILE"`
-	// AllowAnonymous lets everybody read who can reach Listen, without a token. To change something takes one all the same.
+	// AllowAnonymous lets everybody read who can reach Listen, without a token. To change something takes one all the
+	// same.
 	AllowAnonymous bool `help:"Let everybody who reaches --listen read without a token." env:"BRIMLINE_ALLOW_ANONYMOUS"`
 	// LogRequests logs who asked for which address with what result. Ids, parameters and tokens are left out.
 	LogRequests bool `help:"Log each request, without ids and parameters." env:"BRIMLINE_LOG_REQUESTS"`

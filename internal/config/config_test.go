@@ -26,7 +26,10 @@ type grammar struct {
 func parse(t *testing.T, text string, args ...string) (Config, error) {
 	t.Helper()
 	var g grammar
-	options := []kong.Option{Durations(), kong.Vars{"stages": ""}, kong.Exit(func(int) { t.Fatal("exit") }), kong.Writers(io.Discard, io.Discard)}
+	options := []kong.Option{
+		Durations(), kong.Vars{"stages": ""}, kong.Exit(func(int) { t.Fatal("exit") }),
+		kong.Writers(io.Discard, io.Discard),
+	}
 	if text != "" {
 		f, err := Find(file(t, text), nil)
 		if err != nil {
@@ -74,7 +77,8 @@ func TestPrecedence(t *testing.T) {
 }
 
 func TestFileProblems(t *testing.T) {
-	_, err := Find(file(t, "group: x\nuser_colum: owner\nhot_standby: maybe\nstop_timeout: soon\nid-column: id\npartitions: [1]\ngroup: y\n"), nil)
+	_, err := Find(file(t,
+		"group: x\nuser_colum: owner\nhot_standby: maybe\nstop_timeout: soon\nid-column: id\npartitions: [1]\ngroup: y\n"), nil)
 	e, ok := errors.AsType[*brimline.Error](err)
 	if !ok || e.Class != brimline.ClassInput {
 		t.Fatalf("%v is not an error of what the user wrote", err)

@@ -101,7 +101,8 @@ func phrases(re *regexp.Regexp, text string) (lines []string) {
 
 func TestProseIsWrapped(t *testing.T) {
 	long := strings.Repeat("word ", 40)
-	if got := unwrapped("# A\n" + long + "\n| " + long + "|\n```\n" + long + "\n```\nshort\n"); len(got) != 1 || got[0] != 2 {
+	got := unwrapped("# A\n" + long + "\n| " + long + "|\n```\n" + long + "\n```\nshort\n")
+	if len(got) != 1 || got[0] != 2 {
 		t.Fatalf("the long lines of a page: %v, want line 2", got)
 	}
 	for path, page := range pages(t) {

@@ -231,7 +231,8 @@ func (j *job) load(
 ) (changes int) {
 	table := testkit.OpenTable(t, j.url, "streaming", "transactions")
 	position := func() (lsn int64) {
-		if err := table.Conn.QueryRow(t.Context(), `SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn`).Scan(&lsn); err != nil {
+		err := table.Conn.QueryRow(t.Context(), `SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn`).Scan(&lsn)
+		if err != nil {
 			t.Error(err)
 		}
 		return lsn
@@ -325,7 +326,8 @@ func TestAuditEvery(t *testing.T) {
 		}
 	}
 	idle := j.start(t, 0, "--listen", "127.0.0.1:0", "--stages", "route") // it has no partition to verify
-	await(idle, "/api/v1/status", `"audit":\{[^}]*"missing":1,[^}]*"instance":"brimline audit".*"kind":"rows_differ","level":"warning"`)
+	await(idle, "/api/v1/status",
+		`"audit":\{[^}]*"missing":1,[^}]*"instance":"brimline audit".*"kind":"rows_differ","level":"warning"`)
 	by := j.start(t, 1, "--listen", "off", "--audit-every", "1s", "--replica-url", j.url)
 	await(idle, "/api/v1/status", `"audit":\{[^}]*"users":2,"rows":2,"unknown_users":1,"missing":1,[^}]*"instance":"[^b"]`)
 	await(idle, "/metrics", `(?m)^brimline_audit_findings\{kind="missing"\} 1$`)

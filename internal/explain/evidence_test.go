@@ -549,7 +549,8 @@ func (w *scene) points() (all []point) {
 // weighedSQL gives the weight that each row adds to each rule, in the table (db) and in the stream.
 const weighedSQL = `
 CREATE TABLE seen.weighed AS
-	SELECT h.db, h.user_id, h.id, h.ts, r.rule, r.span, r.lim, r.measure, r.fewest, NOT r.only_x OR h.description = 'x' AS taken,
+	SELECT h.db, h.user_id, h.id, h.ts, r.rule, r.span, r.lim, r.measure, r.fewest, 
+		NOT r.only_x OR h.description = 'x' AS taken,
 		CASE r.measure WHEN 'sum_abs' THEN abs(amount) WHEN 'sum' THEN amount WHEN 'sum_in' THEN greatest(amount, 0)
 			WHEN 'sum_out' THEN greatest(-amount, 0) WHEN 'max' THEN abs(amount) WHEN 'avg' THEN abs(amount) ELSE 1 END AS weight,
 		CASE r.measure WHEN 'sum_in' THEN amount > 0 WHEN 'sum_out' THEN amount < 0 ELSE true END AS counts
@@ -572,7 +573,8 @@ INSERT INTO seen.figures SELECT DISTINCT db, user_id, rule, ts, span, lim, total
 // judgeSQL says the same as docs/explain.md, by other means: a total by a join, edges by the definition's query.
 const judgeSQL = `
 WITH p AS MATERIALIZED (
-	SELECT p.*, r.span, r.lim, r.shadow, r.measure, r.quiet_for, r.rearm, r.fewest, u.user_id IS NOT NULL AS found, u.floor, u.doubt, u.cut,
+	SELECT p.*, r.span, r.lim, r.shadow, r.measure, r.quiet_for, r.rearm, r.fewest,
+		u.user_id IS NOT NULL AS found, u.floor, u.doubt, u.cut,
 		p.db OR (coalesce(u.floor, '-infinity') < p.at - r.span AND coalesce(u.doubt, '-infinity') < p.at - r.span) AS known
 	FROM seen.points p JOIN seen.rules r USING (rule) LEFT JOIN seen.users u USING (user_id)
 ), f AS MATERIALIZED (
@@ -582,12 +584,14 @@ WITH p AS MATERIALIZED (
 			AND (p.measure <> 'avg' OR s.counted + s.others >= p.fewest) AS over_all,
 		(SELECT count(*) FROM seen.weighed w WHERE NOT w.db AND w.user_id = p.user_id
 			AND w.rule = p.rule AND w.taken AND w.ts BETWEEN p.at - p.span AND p.at) AS streamed_n,
-		(SELECT coalesce(CASE p.measure WHEN 'max' THEN max(weight) ELSE sum(weight) END, 0) FROM seen.weighed w WHERE NOT w.db AND w.user_id = p.user_id
+		(SELECT coalesce(CASE p.measure WHEN 'max' THEN max(weight) ELSE sum(weight) END, 0) FROM seen.weighed w
+			WHERE NOT w.db AND w.user_id = p.user_id
 			AND w.rule = p.rule AND w.taken AND w.ts BETWEEN p.at - p.span AND p.at) AS streamed
 	FROM p CROSS JOIN LATERAL (
 		SELECT coalesce(CASE p.measure WHEN 'max' THEN max(weight) FILTER (WHERE taken)
 				ELSE sum(weight) FILTER (WHERE taken) END, 0) AS total, count(*) FILTER (WHERE taken AND counts) AS counted,
-			coalesce(CASE p.measure WHEN 'max' THEN max(weight) ELSE sum(weight) END, 0) AS withall, count(*) FILTER (WHERE NOT taken AND counts) AS others,
+			coalesce(CASE p.measure WHEN 'max' THEN max(weight) ELSE sum(weight) END, 0) AS withall,
+			count(*) FILTER (WHERE NOT taken AND counts) AS others,
 			max(ts) FILTER (WHERE taken) AS newest, count(*) FILTER (WHERE db) AS there
 		FROM seen.weighed w WHERE w.db = p.db AND w.user_id = p.user_id AND w.rule = p.rule
 		AND w.ts BETWEEN p.at - p.span AND p.at) s

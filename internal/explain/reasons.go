@@ -25,7 +25,7 @@ const (
 	InQuestion       Reason = "in_question"        // the edge was put to PostgreSQL, and nothing has become of it yet
 	NotInStream      Reason = "not_in_stream"      // PostgreSQL has rows that the change stream has not brought
 	Silent           Reason = "silent"             // another edge came before, and the rule is quiet for longer
-	NotArmed         Reason = "not_armed"          // another edge came before, and the total was not down to the rule's rearm since
+	NotArmed         Reason = "not_armed"          // another edge came before, the total was not down to rearm since
 	BeforeRule       Reason = "before_rule"        // the edge lies before the rule, or before the user was forgotten
 	BeforeAlertsFrom Reason = "before_alerts_from" // the edge lies before the time from which the group alerts
 	Distrusted       Reason = "distrusted"         // the stream's rows were forgotten, and PostgreSQL answers

@@ -48,9 +48,11 @@ func TestSilentUntilRearmed(t *testing.T) {
 // An average is told by its sum and its transactions, since nothing is divided.
 func TestSentencesOfAnAverage(t *testing.T) {
 	for reason, want := range map[Reason]string{
-		Alerted:          "an alert was sent: the average of $3,441.50 by 3 transactions in 7d went over $3,000.00 at 2026-03-08 11:17:00",
-		ShortBy:          "the average of $2,557.64 by 3 transactions in 7d is not above $3,000.00: it takes 4",
-		AboveWithoutEdge: "the average of $3,100.00 by 3 transactions in 7d is above $3,000.00, and no row lifted it there: smaller amounts left the window, which raises no alert",
+		Alerted: "an alert was sent: the average of $3,441.50 by 3 transactions in 7d went over $3,000.00 " +
+			"at 2026-03-08 11:17:00",
+		ShortBy: "the average of $2,557.64 by 3 transactions in 7d is not above $3,000.00: it takes 4",
+		AboveWithoutEdge: "the average of $3,100.00 by 3 transactions in 7d is above $3,000.00, and no row lifted it " +
+			"there: smaller amounts left the window, which raises no alert",
 	} {
 		r := example(reason)
 		r.Rule.Measure, r.Rule.MinCount, r.Count = brimline.Avg, 4, 3

@@ -215,7 +215,8 @@ func TestEveryAddressAsksWhoIsThere(t *testing.T) {
 			t.Errorf("the log holds %s:\n%s", secret, log)
 		}
 	}
-	if !strings.Contains(log, "method=GET route=/api/v1/users/{id} status=200 ") || !strings.Contains(log, "who=ada from=127.0.0.1") ||
+	if !strings.Contains(log, "method=GET route=/api/v1/users/{id} status=200 ") ||
+		!strings.Contains(log, "who=ada from=127.0.0.1") ||
 		!strings.Contains(log, "status=401") ||
 		!strings.Contains(log, "who=anonymous") {
 		t.Errorf("requests are not in the log:\n%s", log)
@@ -254,7 +255,8 @@ func TestOtherAddressesAskWhoIsThere(t *testing.T) {
 			t.Errorf("%s: %d", name, response.StatusCode)
 		}
 	}
-	if response, _ := h.ask(http.MethodGet, "/api/v1/status", "", "", "Authorization", "bearer  "+reader); response.StatusCode != 200 {
+	response, _ := h.ask(http.MethodGet, "/api/v1/status", "", "", "Authorization", "bearer  "+reader)
+	if response.StatusCode != 200 {
 		t.Errorf("a scheme in small letters: %d", response.StatusCode)
 	}
 }

@@ -413,7 +413,8 @@ func TestPageKeepsItsPolicy(t *testing.T) {
 func TestPageWithoutScript(t *testing.T) {
 	h := New(newFakes().options())
 	body, _ := io.ReadAll(get(t, h, "/?user=27956157").Body)
-	for _, part := range []string{"3,441.50", "441.50 above the limit", "of 3,000.00 in 7d", "-640.00", "input offset 199 of partition 3", "1,284", `<form action="/" method="get"`, "verified"} {
+	for _, part := range []string{"3,441.50", "441.50 above the limit", "of 3,000.00 in 7d", "-640.00",
+		"input offset 199 of partition 3", "1,284", `<form action="/" method="get"`, "verified"} {
 		if !strings.Contains(string(body), part) {
 			t.Errorf("the page lacks %q", part)
 		}

@@ -78,7 +78,8 @@ func (o Options) consume(c *sarama.Config) {
 	c.Consumer.Group.Session.Timeout = o.SessionTimeout
 	c.Consumer.Group.Heartbeat.Interval = o.SessionTimeout / 4 // three may be lost
 	c.Consumer.Group.Rebalance.Timeout = o.RebalanceTimeout
-	// 600 × 200 ms. The backoff is also how soon a member asks again during a rebalance, of which 2 s, the default, is most.
+	// 600 × 200 ms. The backoff is also how soon a member asks again during a rebalance, of which 2 s, the default, is
+	// most.
 	c.Consumer.Group.Rebalance.Retry.Max = 600
 	c.Consumer.Group.Rebalance.Retry.Backoff = 200 * time.Millisecond
 	c.Consumer.Group.InstanceId = o.InstanceID

@@ -30,7 +30,8 @@ const (
 	busy = 100
 	// patience of a busy stream, in FlushEverys.
 	busyPatience = 4
-	// batchOverhead counts what a batch and its only record take besides key, value and headers. Cluster.Ensure allows for it.
+	// batchOverhead counts what a batch and its only record take besides key, value and headers. Cluster.Ensure allows
+	// for it.
 	batchOverhead = 1 << 10
 )
 

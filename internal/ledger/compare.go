@@ -314,7 +314,8 @@ func (k *Look) severalSQL(what string) string {
 
 func (k *Look) sumsSQL() string {
 	// 2^64, so that the sum is as that of unsigned integers.
-	return "SELECT brimline_user.n, pg_catalog.count(*), (pg_catalog.sum(r.digest) % 18446744073709551616)::pg_catalog.text " +
+	return "SELECT brimline_user.n, pg_catalog.count(*), " +
+		"(pg_catalog.sum(r.digest) % 18446744073709551616)::pg_catalog.text " +
 		k.severalSQL(k.digestSQL()+" AS digest") + " GROUP BY 1"
 }
 

@@ -124,8 +124,8 @@ type Span struct {
 	User     *string       // nil for all
 }
 
-// Edges asks a statement of internal/reference about Relation, with the window as an interval and the limit in $1 and $2, the edges' span in
-// $5 and $6, and calls found for each edge.
+// Edges asks a statement of internal/reference about Relation, with the window as an interval and the limit in $1 and
+// $2, the edges' span in $5 and $6, and calls found for each edge.
 func (k *Look) Edges(
 	ctx context.Context, sql, window string, rule *brimline.Rule, span Span,
 	found func(user string, at brimline.Time, f brimline.Figures),

@@ -172,7 +172,9 @@ func documented(t *testing.T) (variables map[string]string, sql string, measures
 func (s *server) documentedSQL(t *testing.T) {
 	variables, sql, measures := documented(t)
 	page, err := os.ReadFile("../../docs/semantics.md")
-	for name, shown := range map[string]string{"loud.sql": reference.LoudSQL, "avg.sql": reference.AvgSQL, "rearm.sql": reference.RearmSQL} {
+	for name, shown := range map[string]string{
+		"loud.sql": reference.LoudSQL, "avg.sql": reference.AvgSQL, "rearm.sql": reference.RearmSQL,
+	} {
 		if err != nil || !strings.Contains(string(page), "```sql\n"+shown+"```") {
 			t.Errorf("docs/semantics.md does not show internal/reference/%s, %v", name, err)
 		}
@@ -181,7 +183,8 @@ func (s *server) documentedSQL(t *testing.T) {
 		t.Errorf("docs/semantics.md does not show internal/reference/edges.sql, but\n%s", sql)
 	}
 	aggregate, weight, counts := reference.MeasureSQL(brimline.SumAbs)
-	if variables["aggregate"] != aggregate || variables["weight"] != weight || variables["counts"] != counts || variables["where"] != "true" {
+	if variables["aggregate"] != aggregate || variables["weight"] != weight || variables["counts"] != counts ||
+		variables["where"] != "true" {
 		t.Errorf("its variables are %v", variables)
 	}
 	r := random(t)

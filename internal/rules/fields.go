@@ -26,7 +26,8 @@ func fileFields() []string { return []string{"scale", "lateness", "columns", "ru
 
 func ruleFields() []string {
 	return []string{
-		"id", "window", "limit", "limits", "measure", "where", "severity", "description", "mode", "quiet", "rearm", "min_count",
+		"id", "window", "limit", "limits", "measure", "where", "severity", "description", "mode", "quiet",
+		"rearm", "min_count",
 		"enabled",
 	}
 }

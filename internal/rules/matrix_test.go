@@ -61,7 +61,8 @@ func TestWhatGoesWithWhat(t *testing.T) {
 				}
 			case field == "any `window`":
 				for _, window := range []string{"1us", "90s", "36h", "7d", "3653d"} {
-					if _, err := rules.Parse("x", fmt.Appendf(nil, "rules: [{id: a, window: %s, measure: %v, limit: 5}]", window, m)); err != nil {
+					file := fmt.Appendf(nil, "rules: [{id: a, window: %s, measure: %v, limit: 5}]", window, m)
+					if _, err := rules.Parse("x", file); err != nil {
 						t.Error(err)
 					}
 				}

@@ -9,7 +9,9 @@ import (
 )
 
 func TestParseWindow(t *testing.T) {
-	for text, want := range map[string]time.Duration{"7d": 168 * time.Hour, "1w": 168 * time.Hour, "3653d": rules.MaxWindow} {
+	for text, want := range map[string]time.Duration{
+		"7d": 168 * time.Hour, "1w": 168 * time.Hour, "3653d": rules.MaxWindow,
+	} {
 		if got, err := rules.ParseWindow(text); err != nil || got != want {
 			t.Errorf("%q: %v, %v; want %v", text, got, err, want)
 		}

@@ -111,7 +111,8 @@ func (r *Result) disagreement(w io.Writer, d *Disagreement) {
 	if d.PostgreSQL != nil {
 		postgres = r.figures(d.Rule, d.PostgreSQL)
 	}
-	fmt.Fprintf(w, "  after line %d brimline and PostgreSQL disagree on %s, %s, %s:\n", d.Line, present.Word(d.User), d.Rule,
+	fmt.Fprintf(w, "  after line %d brimline and PostgreSQL disagree on %s, %s, %s:\n", d.Line,
+		present.Word(d.User), d.Rule,
 		r.Case.FormatTestTime(d.At))
 	fmt.Fprintf(w, "    brimline    %s\n    PostgreSQL  %s\n", fold, postgres)
 }

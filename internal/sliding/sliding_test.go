@@ -34,7 +34,8 @@ func drawRule(t *rapid.T) *Rule {
 		Measure: rapid.SampledFrom(brimline.Measures()).Draw(t, "measure"),
 	}}
 	if r.Measure == brimline.Avg {
-		r.Limit, r.MinCount = brimline.Count(rapid.Int64Range(0, 20).Draw(t, "average")), rapid.Int64Range(0, 4).Draw(t, "min count")
+		r.Limit = brimline.Count(rapid.Int64Range(0, 20).Draw(t, "average"))
+		r.MinCount = rapid.Int64Range(0, 4).Draw(t, "min count")
 	}
 	if r.Measure == brimline.Max && r.Limit.Sign() < 0 { // no rules file has it
 		r.Limit = brimline.Total{}

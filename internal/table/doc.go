@@ -44,8 +44,8 @@
 //     TestRefusedWritesStayOutOfLevelDB).
 //   - escaping: a user called like goka's key for the offset has a value like any other
 //     (TestUsersCannotReachGokasOffset).
-//   - Shared: of the stage and the views one has a partition's state open; it is read from only when it has been read to
-//     its end, and has all that was told of it before, or a second has passed (TestAPartitionHasOneReader,
+//   - Shared: of the stage and the views one has a partition's state open; it is read from only when it has been read
+//     to its end, and has all that was told of it before, or a second has passed (TestAPartitionHasOneReader,
 //     TestALostStateIsNotAnsweredFrom, TestStateIsOpenedWhileTheLogIsAway,
 //     TestUsersAreAnsweredWhoeverHasThem of internal/app). It has nothing to lose.
 //   - Partition: a callback does not go on after a write or a read that failed, so that its message is not marked as

@@ -245,7 +245,8 @@ func (tb Table) Totals(t testing.TB, r brimline.Rule) map[string]Verdict {
 	rows, err := tb.Conn.Query(t.Context(), fmt.Sprintf(`
 		SELECT user_id::text, %[4]s(%[1]s)::text, COUNT(*) FILTER (WHERE %[2]s)
 		FROM (SELECT *, MAX("timestamp") OVER (PARTITION BY user_id) AS newest FROM %[3]s) x
-		WHERE "timestamp" >= newest - $1::interval GROUP BY user_id`, weight, counts, tb.Name.Sanitize(), aggregateSQL(r.Measure)),
+		WHERE "timestamp" >= newest - $1::interval GROUP BY user_id`,
+		weight, counts, tb.Name.Sanitize(), aggregateSQL(r.Measure)),
 		interval(r.Window))
 	if err != nil {
 		t.Fatalf("the judge: %v", err)

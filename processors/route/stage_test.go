@@ -81,9 +81,10 @@ func (d numbered) Read(key, value []byte) (debezium.Decoded, error) {
 	if err != nil {
 		return debezium.Decoded{}, brimline.BadInput("odd", "write a number", "%q is none", value)
 	}
-	return debezium.Decoded{Changes: []brimline.Change{{Kind: brimline.Upsert, User: string(key), Row: brimline.Transaction{
-		User: string(key), ID: strconv.Itoa(n), Amount: brimline.Amount(n), Time: 1,
-	}}}}, nil
+	return debezium.Decoded{Changes: []brimline.Change{{
+		Kind: brimline.Upsert, User: string(key), Row: brimline.Transaction{
+			User: string(key), ID: strconv.Itoa(n), Amount: brimline.Amount(n), Time: 1,
+		}}}}, nil
 }
 
 // write appends n records to a partition of the source. Its users are its own, so that each user's order is known.

@@ -41,7 +41,8 @@ func TestQuiet(t *testing.T) {
 		for _, a := range decoded[*brimline.Alert](t, codecs.Alert{}, w.read(topic)) {
 			all = append(
 				all,
-				fmt.Sprint(a.Candidate.User, int64(a.Candidate.Edge/hour), a.Reason, (&brimline.Rule{Limit: total(100)}).IsEdge(*a.Database),
+				fmt.Sprint(a.Candidate.User, int64(a.Candidate.Edge/hour), a.Reason,
+					(&brimline.Rule{Limit: total(100)}).IsEdge(*a.Database),
 					a.Candidate.Rule.Quiet, len(a.Supersedes), a.AsOfNow != nil),
 			)
 		}

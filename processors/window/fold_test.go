@@ -317,7 +317,9 @@ func TestDismissedEdgeComesBack(t *testing.T) {
 	upsert := func(id string, amount brimline.Amount, t brimline.Time) brimline.Change {
 		return brimline.Change{Kind: brimline.Upsert, User: "u", Row: brimline.Transaction{ID: id, User: "u", Amount: amount, Time: t}}
 	}
-	dismissed := brimline.Change{Kind: brimline.Dismissal, User: "u", Rule: r.Fingerprint(), Edges: []brimline.Time{at}, Cause: 0}
+	dismissed := brimline.Change{
+		Kind: brimline.Dismissal, User: "u", Rule: r.Fingerprint(), Edges: []brimline.Time{at}, Cause: 0,
+	}
 	changed := upsert("2", 1, at-1)
 	for _, tc := range []struct {
 		name   string

@@ -111,7 +111,9 @@ func TestReplayAsksAgainWhatADismissalAsked(t *testing.T) {
 	b.next(put("1", 110, 10))
 	b.next(put("2", -1, 5))  // disturbs the edge while it is being asked about
 	b.next(put("3", 1, 100)) // and moves the floor past its window
-	dismissed := brimline.Change{Kind: brimline.Dismissal, Rule: r.Fingerprint(), Edges: []brimline.Time{minutes(10)}, Cause: 0}
+	dismissed := brimline.Change{
+		Kind: brimline.Dismissal, Rule: r.Fingerprint(), Edges: []brimline.Time{minutes(10)}, Cause: 0,
+	}
 	first := causes(b.next(dismissed))
 	again := causes(b.at(b.offset-1, dismissed))
 	if first["late r"].Offset != 3 || again["late r"] != first["late r"] {

@@ -134,7 +134,8 @@ func TestSink(t *testing.T) {
 	}
 	rows := got[placed(key, 3)]
 	if len(rows) != 2 || string(rows[0].Key) != string(key) || string(rows[0].Value) != "v" ||
-		rows[0].Headers[0].Key != "h" || string(rows[0].Headers[0].Value) != "x" || !rows[0].Timestamp.Equal(at) || rows[1].Value != nil {
+		rows[0].Headers[0].Key != "h" || string(rows[0].Headers[0].Value) != "x" || !rows[0].Timestamp.Equal(at) ||
+		rows[1].Value != nil {
 		t.Errorf("read %+v", rows)
 	}
 	if truncate := got[0]; len(truncate) != 1 || truncate[0].Key != nil || string(truncate[0].Value) != "truncate" {
