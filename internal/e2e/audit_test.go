@@ -295,7 +295,8 @@ func TestAuditEvery(t *testing.T) {
 	t.Parallel()
 	j := newJob(t, parts(t), 2, "rules: [{id: week, window: 7d, limit: 3000}]")
 	now := brimline.TimeOf(time.Now().Add(-time.Hour))
-	j.created(t, testkit.Row{ID: 1, User: 5, Amount: 40_00, Time: now}, testkit.Row{ID: 2, User: 6, Amount: 40_00, Time: now})
+	j.created(t, testkit.Row{ID: 1, User: 5, Amount: 40_00, Time: now},
+		testkit.Row{ID: 2, User: 6, Amount: 40_00, Time: now})
 	j.finish(t)
 	j.table.Insert(t, []testkit.Row{{ID: 3, User: 7, Amount: 40_00, Time: now}})
 	if a := j.audit(t, "--grace", "0s", "--record"); !slices.Equal(a.found, []string{"missing 7/3"}) || a.Unknown != 1 {

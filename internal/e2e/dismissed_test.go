@@ -14,8 +14,8 @@ import (
 	"github.com/brimline/brimline/internal/testkit"
 )
 
-// TestDismissedFiguresAreTold: what PostgreSQL dismisses is told by the API, by reason. Silence would leave a stream whose
-// amounts are wrong with no sign of it but a topic.
+// TestDismissedFiguresAreTold: what PostgreSQL dismisses is told by the API, by reason. Silence would leave a stream
+// whose amounts are wrong with no sign of it but a topic.
 func TestDismissedFiguresAreTold(t *testing.T) {
 	t.Parallel()
 	j := newJob(t, parts(t), 1, "rules: [{id: r, window: 7d, limit: 1000}]")

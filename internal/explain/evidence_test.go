@@ -552,7 +552,8 @@ CREATE TABLE seen.weighed AS
 	SELECT h.db, h.user_id, h.id, h.ts, r.rule, r.span, r.lim, r.measure, r.fewest, 
 		NOT r.only_x OR h.description = 'x' AS taken,
 		CASE r.measure WHEN 'sum_abs' THEN abs(amount) WHEN 'sum' THEN amount WHEN 'sum_in' THEN greatest(amount, 0)
-			WHEN 'sum_out' THEN greatest(-amount, 0) WHEN 'max' THEN abs(amount) WHEN 'avg' THEN abs(amount) ELSE 1 END AS weight,
+			WHEN 'sum_out' THEN greatest(-amount, 0) WHEN 'max' THEN abs(amount) 
+			WHEN 'avg' THEN abs(amount) ELSE 1 END AS weight,
 		CASE r.measure WHEN 'sum_in' THEN amount > 0 WHEN 'sum_out' THEN amount < 0 ELSE true END AS counts
 	FROM (SELECT true AS db, user_id::text, id::text, amount, "timestamp" AS ts, description FROM %s
 		UNION ALL SELECT false, user_id, id, amount, ts, description FROM seen.stream) h CROSS JOIN seen.rules r`

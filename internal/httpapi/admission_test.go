@@ -251,7 +251,8 @@ func TestOtherAddressesAskWhoIsThere(t *testing.T) {
 	for name, header := range map[string]string{
 		"Basic": "Basic " + reader, "no scheme": reader, "no token": "Bearer", "an empty token": "Bearer ", "two": "Bearer a b",
 	} {
-		if response, _ := h.ask(http.MethodGet, "/api/v1/status", "", "", "Authorization", header); response.StatusCode != 401 {
+		response, _ := h.ask(http.MethodGet, "/api/v1/status", "", "", "Authorization", header)
+		if response.StatusCode != 401 {
 			t.Errorf("%s: %d", name, response.StatusCode)
 		}
 	}
@@ -516,7 +517,8 @@ func TestRetryBodies(t *testing.T) {
 		t.Errorf("retried: %q", h.retries.all)
 	}
 	h.retries.err = &brimline.Error{Class: brimline.ClassInput, Kind: "letter_not_found", Err: errors.New("there is none")}
-	if response, _ := h.ask(http.MethodPost, retryPath, operator, `{"partition":0,"offset":1}`); response.StatusCode != 404 {
+	response, _ = h.ask(http.MethodPost, retryPath, operator, `{"partition":0,"offset":1}`)
+	if response.StatusCode != 404 {
 		t.Errorf("no such letter: %d", response.StatusCode)
 	}
 	if !strings.Contains(h.log.String(), "letter=0/1 done=false problem=letter_not_found") {

@@ -36,9 +36,8 @@ type mark struct {
 	Time brimline.Time
 }
 
-// chartOf draws rule i of u, nil when there is nothing to draw. It ends now
-// or, when the user's last row is older than a window, where that row leaves. Of an average there is no course: the limit
-// is no line beside its sum.
+// chartOf draws rule i of u, nil when there is nothing to draw. It ends now or, when the user's last row is older than
+// a window, where that row leaves. Of an average there is no course: the limit is no line beside its sum.
 func chartOf(u *views.User, i int) *chart {
 	f := &u.Rules[i]
 	if len(u.Rows) == 0 || f.Rule.Measure == brimline.Avg {

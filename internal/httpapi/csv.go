@@ -69,7 +69,8 @@ func writeTable(to *bytes.Buffer, records []json.RawMessage) error {
 			verified = a.Verification.At.String()
 		}
 		if err := table.Write([]string{
-			place.Recorded.At, present.Cell(c.ID()), string(a.Verification.Status), present.Cell(c.User), present.Cell(c.Rule.ID),
+			place.Recorded.At, present.Cell(c.ID()), string(a.Verification.Status), present.Cell(c.User),
+			present.Cell(c.Rule.ID),
 			present.Cell(c.Rule.Severity), c.Rule.Measure.String(),
 			present.Duration(c.Rule.Window), c.Edge.String(), c.Rule.Limit.Format(scale), figures.Before.Format(scale),
 			figures.Total.Format(scale), strconv.FormatInt(figures.Count, 10), of, verified, present.Cell(c.Trigger.ID),

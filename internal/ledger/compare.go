@@ -426,7 +426,8 @@ func (k *Look) canonicalSQL(c *brimline.Column) string {
 	case "date":
 		return bits("timestamp_send", quote(c.Name)+"::pg_catalog.timestamp")
 	case "float4", "float8": // -0 is 0
-		return bits(column.kind+"send", fmt.Sprintf("%s OPERATOR(pg_catalog.+) '0'::pg_catalog.%s", quote(c.Name), column.kind))
+		return bits(column.kind+"send",
+			fmt.Sprintf("%s OPERATOR(pg_catalog.+) '0'::pg_catalog.%s", quote(c.Name), column.kind))
 	}
 	text := column.text(c.Name)
 	if c.Type == brimline.Numeric && column.kind == "numeric" {

@@ -164,7 +164,8 @@ func (r *reading) alerts(from, to brimline.Time) ([]brimline.Time, error) {
 // look finds the edges in [from, to].
 func (r *reading) look(from, to brimline.Time) error {
 	start := from.Add(-r.rule.Window)
-	if r.rule.Takes != nil || r.rule.Measure == brimline.Max || r.rule.Measure == brimline.Avg { // no sum of many rows tells
+	// No sum of many rows tells of a condition, a maximum or an average.
+	if r.rule.Takes != nil || r.rule.Measure == brimline.Max || r.rule.Measure == brimline.Avg {
 		return r.walk(brimline.Total{}, from, r.sift(start, to), r.sift(start, to))
 	}
 	sum := total{text: "0"}

@@ -151,6 +151,18 @@ func (g *guard) newest() int64 {
 	return at
 }
 
+// set is the newest record that was set here, whether the log is known to have it or not.
+func (g *guard) set() int64 {
+	g.mu.Lock()
+	ours := g.recovered && g.announced == noOffset && g.err == nil
+	at := g.base + g.written
+	g.mu.Unlock()
+	if ours {
+		return at
+	}
+	return g.newest()
+}
+
 func (g *guard) refuse(offset int64) error {
 	due := g.base + g.written + 1
 	if len(g.due) > 0 {

@@ -59,6 +59,14 @@ func (p *Partition) newest() int64 {
 	return at
 }
 
+// set is the newest record that answers may have come from: also one that the changelog may not have.
+func (p *Partition) set() int64 {
+	if s, ok := p.log.(interface{ set() int64 }); ok {
+		return s.set()
+	}
+	return p.newest()
+}
+
 var errNotSet = errors.New("the value was not set: it cannot be encoded")
 
 // SetValue is goka's, but does not go on when it has failed.

@@ -171,7 +171,8 @@ func (t *seat) opened(p *Partition) error {
 	}
 	t.state.Lock()
 	defer t.state.Unlock()
-	if at < t.complete {
+	// Of a table that was read to its end when it was empty, complete alone does not tell.
+	if at < t.complete || at == noOffset && t.told.Load() != noOffset {
 		t.complete = unread
 		t.told.Store(noOffset)
 	}
@@ -207,7 +208,7 @@ func (t *seat) closed() {
 	if b, ok := t.partition.log.(behind); ok {
 		t.written = b.giveWritten()
 	}
-	t.told.Store(t.partition.newest())
+	t.told.Store(t.partition.set())
 	t.partition = nil
 }
 

@@ -179,6 +179,48 @@ func TestALostStateIsNotAnsweredFrom(t *testing.T) {
 	s.gives("b", true)
 }
 
+// A table that was empty when it was read to its end may be lost like any other.
+func TestALostStateOfATableThatBeganEmptyIsNotAnsweredFrom(t *testing.T) {
+	s := newSharedTable(t, 0)
+	_, st := s.stage()
+	must(t, st.MarkRecovered())
+	for at := range int64(3) {
+		must(t, st.Set("a", []byte("value of a")))
+		if at > 0 { // goka reports no offset 0
+			must(t, st.SetOffset(at))
+		}
+	}
+	s.gives("a", true)
+	must(t, st.Close())
+	s.log.next = 3
+	must(t, distrust(s.local.o.Dir+"/g-table.3"))
+	turns, _ := s.follow()
+	view := <-turns
+	if v, err := s.Get(3, "a"); !errors.Is(err, ErrUnread) {
+		t.Errorf("from a lost state: %q, %v", v, err)
+	}
+	view.take(t, 2, "a")
+	must(t, view.state.MarkRecovered())
+	s.gives("a", true)
+}
+
+// What the stage told before the changelog had acknowledged it is waited for as well.
+func TestUnacknowledgedAnswersAreReadAgain(t *testing.T) {
+	s := newSharedTable(t, 2)
+	table, st := s.stage()
+	must(t, table.update(read{offset: 1}, st, "b", []byte("value of b")))
+	must(t, st.SetOffset(1))
+	must(t, st.MarkRecovered())
+	must(t, st.Set("a", []byte("value of a"))) // the changelog has it, and says so too late
+	s.gives("a", true)
+	must(t, st.Close())
+	s.log.next = 3
+	turns, _ := s.follow()
+	view := <-turns
+	time.AfterFunc(100*time.Millisecond, func() { view.take(t, 2, "a") })
+	s.gives("a", true)
+}
+
 // Which keys the changelog has brought is known to who reads it on.
 func TestNewKeysAreKnownAcrossHands(t *testing.T) {
 	s := newSharedTable(t, 100)

@@ -124,7 +124,8 @@ func openWriteBehind(home string, cache *ReadCache, records int64) (*writeBehind
 func newWriteBehind(db *leveldb.DB, home string, cache *ReadCache, limit int, records int64) (*writeBehind, error) {
 	w := &writeBehind{
 		db: db, home: home, cache: cache, table: cache.newTable(), limit: limit,
-		reading: true, active: newMemtable(), due: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
+		reading: true, active: newMemtable(), due: make(chan struct{}, 1),
+		stop: make(chan struct{}), done: make(chan struct{}),
 	}
 	w.room.L = &w.mu
 	stored, err := w.storedOffset()

@@ -10,7 +10,8 @@ import (
 	"github.com/brimline/brimline"
 )
 
-// TestTallyTellsDismissedFromEarly: an edge before the group's time was confirmed, so PostgreSQL's figures do not differ.
+// TestTallyTellsDismissedFromEarly: an edge before the group's time was confirmed, so PostgreSQL's figures do not
+// differ.
 func TestTallyTellsDismissedFromEarly(t *testing.T) {
 	m := NewMetrics(prometheus.NewRegistry())
 	edge := func(reason string) item {

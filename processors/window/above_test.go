@@ -12,8 +12,8 @@ import (
 )
 
 // TestHiddenEdgesAreFoundByThemselves: rows that were deleted unseen keep the total above the limit, and no edge is
-// dismissed, for the window finds none. Everything happens in every order that departs at most twice from the plain one,
-// and no command is given.
+// dismissed, for the window finds none. Everything happens in every order that departs at most twice from the plain
+// one, and no command is given.
 func TestHiddenEdgesAreFoundByThemselves(t *testing.T) {
 	rule := brimline.Rule{ID: "r", Window: 168 * time.Hour, Limit: brimline.Count(3000)}
 	for name, script := range map[string][]write{

@@ -2,13 +2,13 @@ package window
 
 import "github.com/brimline/brimline"
 
-// An edge that PostgreSQL dismissed because it has less than the window is asked about again by verify, for a while. What
-// comes of that is about the edge as it was dismissed: where anything that can matter has come since, the edge has been
-// forgotten, or has another cause, and it is too late.
+// An edge that PostgreSQL dismissed because it has less than the window is asked about again by verify, for a while.
+// What comes of that is about the edge as it was dismissed: where anything that can matter has come since, the edge has
+// been forgotten, or has another cause, and it is too late.
 
 // putOnceMore puts an edge that PostgreSQL has now, for it showed the edge's rows later than the stream did. One that
-// it goes on dismissing is put, too, as long as the window is whole there: so verify hears that no change on its way has
-// explained the dismissal.
+// it goes on dismissing is put, too, as long as the window is whole there: so verify hears that no change on its way
+// has explained the dismissal.
 func (s *step) putOnceMore() bool {
 	i, at := s.dismissedEdge()
 	if i < 0 {
@@ -24,8 +24,8 @@ func (s *step) putOnceMore() bool {
 }
 
 // disbelieved distrusts the user of an edge that PostgreSQL goes on dismissing. The window is whole there, and has been
-// above the limit since the edge was found, for whatever lowers rows has a dismissed edge forgotten: some of its rows are
-// wrong. Those are at the edge or before it, and others may be up to the newest row. What is dated in the future stays,
+// above the limit since the edge was found, for whatever lowers rows has a dismissed edge forgotten: some of its rows
+// are wrong. Those are at the edge or before it, and others may be up to the newest row. What is dated in the future stays,
 // or PostgreSQL would be asked about every row until then, unless the edge itself lies there: then nothing else would
 // take its rows away, and the edge would come back for ever.
 func (s *step) disbelieved() bool {
