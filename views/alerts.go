@@ -8,6 +8,7 @@ import (
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/codecs"
+	"github.com/brimline/brimline/internal/table"
 	"github.com/brimline/brimline/processors"
 	"github.com/lovoo/goka"
 	"github.com/lovoo/goka/storage"
@@ -58,6 +59,12 @@ func (a *Alerts) User(id string) ([]*brimline.Alert, error) {
 func (a *Alerts) Recent(_ context.Context, n int) ([]*brimline.Alert, error) {
 	var alerts []*brimline.Alert
 	err := a.read(func() error {
+		if !a.isRead() {
+			return a.failed(table.ErrUnread)
+		}
+		if a.kept != nil {
+			a.recent.lost(a.kept.Losses())
+		}
 		err := a.recent.fill(func() error {
 			return a.each(func(key string, value any) bool {
 				a.recent.add(value.([]*brimline.Alert))
@@ -107,7 +114,8 @@ type recent struct {
 	filled  int // r.begin of the newest whole walk
 	mu      sync.Mutex
 	want    bool
-	forgets int               // how many users were forgotten since it is wanted
+	forgets int               // how many users were forgotten, and states lost, since it is wanted
+	losses  int64             // of the table's states, of which the list knows
 	alerts  []*brimline.Alert // newest first, each id once
 }
 
@@ -142,6 +150,16 @@ func (r *recent) forget(user string) {
 	defer r.mu.Unlock()
 	r.forgets++
 	r.alerts = slices.DeleteFunc(r.alerts, func(a *brimline.Alert) bool { return a.Candidate.User == user })
+}
+
+// lost has the table walked again where a state was lost since: alerts of it may be in the table no longer.
+func (r *recent) lost(losses int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.losses != losses {
+		r.losses = losses
+		r.forgets++
+	}
 }
 
 func (r *recent) wanted() bool {

@@ -98,6 +98,63 @@ func TestRecentForgets(t *testing.T) {
 	eventually(t, "the user is back", func() bool { return ids(recent()) == "many+1 b-2 old-30 " })
 }
 
+// stage keeps one partition in memory, as a stage of the same program would.
+type stage struct {
+	Kept
+	values map[string][]byte
+	lost   bool
+	losses int64
+}
+
+func (s *stage) IsRead(int32) bool           { return !s.lost }
+func (s *stage) Losses() int64               { return s.losses }
+func (s *stage) Listen(func(string, []byte)) {}
+
+func (s *stage) Each(_ int32, _ string, visit func(key string, value []byte) bool) error {
+	for key, value := range s.values {
+		if !visit(key, value) {
+			break
+		}
+	}
+	return nil
+}
+
+// TestRecentOfALostState: a state that was lost is read anew, perhaps of a table that was created anew. Alerts of the one
+// before are not given, neither meanwhile nor afterwards.
+func TestRecentOfALostState(t *testing.T) {
+	value := func(user string) []byte {
+		raw, err := codecs.AlertLog{}.Encode([]*brimline.Alert{alert(user, -3, -3)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return raw
+	}
+	s := &stage{values: map[string][]byte{"a": value("a")}}
+	v := &Alerts{tableView: &tableView{
+		name: "index", codec: codecs.AlertLog{}, kept: s, parts: []part{kept{s, 0, &viewState{}}},
+		recovered: make(chan struct{}), ended: make(chan struct{}), started: true,
+	}}
+	close(v.recovered)
+	recent := func() string {
+		got, err := v.Recent(t.Context(), 9)
+		if err != nil {
+			return "error"
+		}
+		return ids(got)
+	}
+	if got := recent(); got != "a-3 " || !v.Recovered() {
+		t.Fatalf("recent: %s, recovered %v", got, v.Recovered())
+	}
+	s.lost, s.losses, s.values = true, 1, nil
+	if got := recent(); got != "error" || v.Recovered() {
+		t.Errorf("while it is read anew: %s, recovered %v", got, v.Recovered())
+	}
+	s.lost, s.values = false, map[string][]byte{"b": value("b")}
+	if got := recent(); got != "b-3 " || !v.Recovered() {
+		t.Errorf("read anew: %s, recovered %v", got, v.Recovered())
+	}
+}
+
 func TestRecentIsBounded(t *testing.T) {
 	var r recent
 	for i := range RecentKept + 50 {

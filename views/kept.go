@@ -25,6 +25,9 @@ type Kept interface {
 	Recovered(partition int32) <-chan struct{}
 	// IsRead says whether a partition can be read from: not before it is recovered, nor after its state was lost.
 	IsRead(partition int32) bool
+	// Losses counts the states that were lost after they had been read to their end: what Listen has told of may not be
+	// in the table any more.
+	Losses() int64
 	// Staged says whether the stage has a partition.
 	Staged(partition int32) bool
 	// Listen has f called with each key that is set from here on, and without a value where it is deleted.

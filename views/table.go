@@ -256,11 +256,17 @@ func (t *tableView) partitionRecovered() {
 	}
 }
 
-// Recovered reports whether the view has read its whole table once and serves reads.
+// Recovered reports whether the view has read its whole table and serves reads. It is false again while a partition is
+// read anew whose state was lost.
 func (t *tableView) Recovered() bool {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	return !t.stopped && t.isRecovered()
+	return !t.stopped && t.isRecovered() && t.isRead()
+}
+
+// isRead says that no partition has to be read anew, because its state was lost.
+func (t *tableView) isRead() bool {
+	return !slices.ContainsFunc(t.parts, func(p part) bool { return !p.isRead() })
 }
 
 func (t *tableView) isRecovered() bool {

@@ -217,8 +217,15 @@ func (c *userCmd) printFuture(w *world, u views.User) {
 		if left.Sign() < 0 {
 			left, what = brimline.Total{}.Sub(left), "above"
 		}
-		fmt.Fprintf(w.out, "  %s: %s at the newest, %s, %s %s\n",
-			present.Word(f.Rule.ID), money(f.Ahead.Total), present.TimeUTC(last), money(left), what)
+		distance := money(left) + " " + what
+		if f.Rule.Measure == brimline.Avg { // the limit is no figure beside the sum
+			if distance = "not above"; f.Rule.Above(*f.Ahead) {
+				distance = "above"
+			}
+			distance = "by " + present.Plural(f.Ahead.Count, "transaction") + ", " + distance
+		}
+		fmt.Fprintf(w.out, "  %s: %s at the newest, %s, %s\n",
+			present.Word(f.Rule.ID), money(f.Ahead.Total), present.TimeUTC(last), distance)
 	}
 }
 

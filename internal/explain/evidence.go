@@ -2,6 +2,7 @@ package explain
 
 import (
 	"slices"
+	"time"
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/internal/sliding"
@@ -267,4 +268,32 @@ func lastEdge(rows []brimline.Transaction, rule *sliding.Rule, from, to brimline
 		return 0, false
 	}
 	return edges[len(edges)-1].Time, true
+}
+
+// fell reports whether a total was at or below the limit after an edge, and up to now: with a measure that shrinks a user
+// may be above again without another edge, since a row has left.
+func fell(rows []brimline.Transaction, rule *sliding.Rule, edge, now brimline.Time) bool {
+	if !rule.Measure.Shrinks() {
+		return false
+	}
+	gauge := sliding.NewGauge(rule)
+	for in, out := 0, 0; out < len(rows); {
+		t := rows[out].Time.Add(rule.Window).Add(time.Microsecond)
+		if in < len(rows) {
+			t = min(t, rows[in].Time)
+		}
+		if t > now {
+			return false
+		}
+		for ; in < len(rows) && rows[in].Time == t; in++ {
+			gauge.Enter(&rows[in])
+		}
+		for ; out < in && rows[out].Time.Add(rule.Window) < t; out++ {
+			gauge.Leave(&rows[out])
+		}
+		if t > edge && !rule.Above(brimline.Figures{Total: gauge.Total(), Count: gauge.Count()}) {
+			return true
+		}
+	}
+	return false
 }

@@ -596,14 +596,24 @@ WITH p AS MATERIALIZED (
 			max(ts) FILTER (WHERE taken) AS newest, count(*) FILTER (WHERE db) AS there
 		FROM seen.weighed w WHERE w.db = p.db AND w.user_id = p.user_id AND w.rule = p.rule
 		AND w.ts BETWEEN p.at - p.span AND p.at) s
-), g AS MATERIALIZED (
+), e AS MATERIALIZED (
 	SELECT f.*, CASE WHEN f.over THEN (SELECT max(c.ts) FROM seen.crossings c
 		WHERE c.db = f.db AND c.user_id = f.user_id
-			AND c.rule = f.rule AND c.ts <= f.at AND (f.db OR f.floor IS NULL OR c.ts - c.span > f.floor)) END AS edge,
+			AND c.rule = f.rule AND c.ts <= f.at AND (f.db OR f.floor IS NULL OR c.ts - c.span > f.floor)) END AS latest,
 		CASE WHEN f.db AND f.streamed > f.lim * CASE f.measure WHEN 'avg' THEN f.streamed_n ELSE 1 END
 			AND (f.measure <> 'avg' OR f.streamed_n >= f.fewest) THEN (SELECT max(c.ts) FROM seen.crossings c WHERE NOT c.db
 			AND c.user_id = f.user_id AND c.rule = f.rule AND c.ts <= f.at) END AS theirs
 	FROM f
+), g AS MATERIALIZED (
+	SELECT e.*, CASE WHEN e.measure NOT IN ('sum', 'avg') OR NOT EXISTS (
+		SELECT FROM seen.weighed m CROSS JOIN LATERAL (VALUES (m.ts), (m.ts + e.span + '1 microsecond'::interval)) i (ts)
+			CROSS JOIN LATERAL (SELECT coalesce(sum(w.weight), 0) AS total, count(*) FILTER (WHERE w.counts) AS counted
+				FROM seen.weighed w WHERE w.db = e.db AND w.user_id = e.user_id AND w.rule = e.rule AND w.taken
+				AND w.ts BETWEEN i.ts - e.span AND i.ts) s
+		WHERE m.db = e.db AND m.user_id = e.user_id AND m.rule = e.rule AND i.ts > e.latest AND i.ts <= e.at
+			AND NOT (s.total > e.lim * CASE e.measure WHEN 'avg' THEN s.counted ELSE 1 END
+				AND (e.measure <> 'avg' OR s.counted >= e.fewest))) THEN e.latest END AS edge
+	FROM e
 ), state AS (
 	SELECT g.n, t.ts, CASE
 		WHEN e.ts IS NULL AND EXISTS (SELECT FROM seen.unjudged j WHERE j.user_id = g.user_id AND j.rule = g.rule

@@ -99,7 +99,7 @@ func (e *Evidence) figures() *Report {
 			from = brimline.MinTime
 		}
 	}
-	if t, ok := lastEdge(rows, e.Rule, from, u.Now); ok && r.above() {
+	if t, ok := lastEdge(rows, e.Rule, from, u.Now); ok && r.above() && !fell(rows, e.Rule, t, u.Now) {
 		r.Edge, r.HasEdge = t, true
 		r.Silent = e.silent(rows, from, t)
 	}

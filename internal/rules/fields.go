@@ -253,8 +253,11 @@ func (r *reader) rule(
 		}
 		rule.Measure = m
 	}
+	limited := sure && measured && fields["limit"] != nil // what rearm is compared with is there
 	if !tiered {
+		noted := len(r.problems.List)
 		rule.Limit = r.limit(fields["limit"], rule.Measure, s.Scale, sure && measured)
+		limited = limited && len(r.problems.List) == noted
 	}
 	if where, ok := r.scalar(fields["where"], "where"); ok {
 		rule.Where = strings.TrimSpace(where)
@@ -270,7 +273,7 @@ func (r *reader) rule(
 	if tiered {
 		tiers = r.tiers(limits, rule, s.Scale, sure && measured)
 	}
-	r.rearm(fields["rearm"], tiers, tiered, s.Scale, sure && measured)
+	r.rearm(fields["rearm"], tiers, tiered, s.Scale, sure && measured, limited)
 	return tiers, p, enabled
 }
 
@@ -296,7 +299,7 @@ func (r *reader) minCount(n *yaml.Node, m brimline.Measure, measured bool) int64
 }
 
 // rearm reads at or below which total a rule alerts again: a total, or so many hundredths of each limit.
-func (r *reader) rearm(n *yaml.Node, tiers []brimline.Rule, tiered bool, amounts int, sure bool) {
+func (r *reader) rearm(n *yaml.Node, tiers []brimline.Rule, tiered bool, amounts int, sure, limited bool) {
 	text, ok := r.scalar(n, "rearm")
 	if !ok {
 		return
@@ -304,7 +307,7 @@ func (r *reader) rearm(n *yaml.Node, tiers []brimline.Rule, tiered bool, amounts
 	switch rule := &tiers[0]; {
 	case rule.Measure.Shrinks():
 		r.problemAt(n, "rearm is not possible with %v, whose total can fall when a row is added; "+
-			"use sum_abs, sum_in or sum_out", rule.Measure)
+			"use sum_abs, sum_in, sum_out, count or max", rule.Measure)
 		return
 	case rule.Quiet != 0:
 		r.problemAt(n, "rearm and quiet exclude each other; leave out one of them")
@@ -331,7 +334,7 @@ func (r *reader) rearm(n *yaml.Node, tiers []brimline.Rule, tiered bool, amounts
 	if len(r.problems.List) > noted {
 		return
 	}
-	if sure && rearm.Cmp(tiers[0].Limit) > 0 {
+	if limited && rearm.Cmp(tiers[0].Limit) > 0 {
 		r.problemAt(n, "rearm %s is above the limit; write a total at or below it, or a share such as 90%%", text)
 	}
 	tiers[0].Rearms, tiers[0].Rearm = true, rearm

@@ -72,7 +72,8 @@ type seat struct {
 	complete  int64        // offset at which it was last read to its end, unread if that is not in the state
 	recovered chan struct{}
 	once      sync.Once // closes recovered
-	written   *written  // what is handed over with a state that is not read to its end; guarded by state
+	losses    atomic.Int64
+	written   *written // what is handed over with a state that is not read to its end; guarded by state
 }
 
 const unread = math.MaxInt64
@@ -173,6 +174,9 @@ func (t *seat) opened(p *Partition) error {
 	defer t.state.Unlock()
 	// Of a table that was read to its end when it was empty, complete alone does not tell.
 	if at < t.complete || at == noOffset && t.told.Load() != noOffset {
+		if t.complete != unread {
+			t.losses.Add(1)
+		}
 		t.complete = unread
 		t.told.Store(noOffset)
 	}
@@ -301,6 +305,17 @@ func (s *Shared) Recovered(partition int32) <-chan struct{} { return s.seat(part
 
 // IsRead says whether a partition can be read from.
 func (s *Shared) IsRead(partition int32) bool { return !s.seat(partition).isUnread() }
+
+// Losses counts the states that were lost after they had been read to their end. Values that a listener has heard of
+// before may be in the table no longer.
+func (s *Shared) Losses() (n int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, t := range s.seats {
+		n += t.losses.Load()
+	}
+	return n
+}
 
 // Staged says whether the stage has a partition.
 func (s *Shared) Staged(partition int32) bool {

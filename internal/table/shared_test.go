@@ -173,6 +173,9 @@ func TestALostStateIsNotAnsweredFrom(t *testing.T) {
 	if _, err := s.Get(3, "a"); !errors.Is(err, ErrUnread) {
 		t.Errorf("from a lost state: %v", err)
 	}
+	if n := s.Losses(); n != 1 {
+		t.Errorf("%d states were lost", n)
+	}
 	view.take(t, 0, "b")
 	must(t, view.state.MarkRecovered())
 	s.gives("a", false)
