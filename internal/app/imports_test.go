@@ -152,7 +152,9 @@ func allowed(l layer, imported string) bool {
 	if first, _, _ := strings.Cut(imported, "/"); !strings.Contains(first, ".") {
 		return true
 	}
-	return slices.ContainsFunc(l.others, func(m string) bool { return imported == m || strings.HasPrefix(imported, m+"/") })
+	return slices.ContainsFunc(l.others, func(m string) bool {
+		return imported == m || strings.HasPrefix(imported, m+"/")
+	})
 }
 
 // realImports are those of every package's own files, tests left out.

@@ -7,7 +7,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// TestFailuresByState: what a restart, a failover, a crowd or a lock brings about is waited for; a refused statement is not.
+// TestFailuresByState: what a restart, a failover, a crowd or a lock brings about is waited for; a refused statement is
+// not.
 func TestFailuresByState(t *testing.T) {
 	capture, err := New(Options{DatabaseURL: "postgres://u@h/d", Table: "s.t", Slot: "slot", Publication: "p"})
 	if err != nil {
@@ -51,7 +52,8 @@ func TestFailuresByState(t *testing.T) {
 		}
 	}
 	// The message is in the server's language.
-	hidden := &pgconn.PgError{Severity: "FEHLER", Code: "42501", Routine: "check_enable_rls", Message: "Anfrage würde von Policy betroffen"}
+	hidden := &pgconn.PgError{Severity: "FEHLER", Code: "42501", Routine: "check_enable_rls",
+		Message: "Anfrage würde von Policy betroffen"}
 	if err := capture.failure("a test", hidden); kindOf(err) != "postgres_row_security" {
 		t.Errorf("row-level security in German: %v", err)
 	}

@@ -80,7 +80,8 @@ func groundOf(t *testing.T, k kind) *ground {
 	if err := stack.Up(env, "postgres", "kafka"); err != nil {
 		t.Fatalf("the stack: %v", err)
 	}
-	if g.Parts, err = testkit.Connected(strings.Split(g.Env["KAFKA_BROKERS"], ","), g.Env["ADMIN_DATABASE_URL"]); err != nil {
+	if g.Parts, err = testkit.Connected(strings.Split(g.Env["KAFKA_BROKERS"], ","),
+		g.Env["ADMIN_DATABASE_URL"]); err != nil {
 		t.Fatal(err)
 	}
 	return g

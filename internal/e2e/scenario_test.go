@@ -154,7 +154,8 @@ func checkTotal(ts *testscript.TestScript, _ bool, args []string) {
 			continue
 		}
 		found++
-		if a.Verification.Status != brimline.Verified || a.Database == nil || a.Database.Total.Format(a.Candidate.Scale) != args[1] {
+		if a.Verification.Status != brimline.Verified || a.Database == nil ||
+			a.Database.Total.Format(a.Candidate.Scale) != args[1] {
 			ts.Fatalf("alert %+v, want a verified total of %s", a, args[1])
 		}
 	}

@@ -78,7 +78,8 @@ func brimline(t *testing.T, env []string, args ...string) said {
 func clean(home string) []string {
 	env := []string{"HOME=" + home}
 	for _, v := range os.Environ() {
-		if name, _, _ := strings.Cut(v, "="); name != "HOME" && !strings.HasPrefix(name, "BRIMLINE_") && !strings.HasPrefix(name, "PG") {
+		if name, _, _ := strings.Cut(v, "="); name != "HOME" && !strings.HasPrefix(name, "BRIMLINE_") &&
+			!strings.HasPrefix(name, "PG") {
 			env = append(env, v)
 		}
 	}
