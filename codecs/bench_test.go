@@ -35,13 +35,15 @@ func randomWindow(n int, columns bool) *brimline.Window {
 	for range n {
 		t += brimline.Time(r.Int64N(7_200_000_000))
 		id += r.Int64N(100_000)
-		row := brimline.Transaction{ID: strconv.FormatInt(id, 10), Amount: brimline.Amount(r.Int64N(1_000_000)) - 500_000, Time: t}
+		row := brimline.Transaction{ID: strconv.FormatInt(id, 10),
+			Amount: brimline.Amount(r.Int64N(1_000_000)) - 500_000, Time: t}
 		if columns {
 			row.Columns = []brimline.Field{{Name: "currency", Value: "EUR"}, {Name: "branch", Value: r.Int64N(1000)}}
 		}
 		w.Rows = append(w.Rows, brimline.RowOf(&row))
 	}
-	w.Rules = []brimline.RuleState{{Rule: r.Uint64()}, {Rule: r.Uint64(), Edges: []brimline.Edge{{Time: t, Cause: brimline.Cause{Offset: 7}}}}}
+	w.Rules = []brimline.RuleState{{Rule: r.Uint64()},
+		{Rule: r.Uint64(), Edges: []brimline.Edge{{Time: t, Cause: brimline.Cause{Offset: 7}}}}}
 	return w
 }
 

@@ -28,9 +28,11 @@ func log(t *testing.T) (value *brimline.Window, segments map[uint64][]byte, whol
 			Rules:   []brimline.RuleState{{Rule: 7, Edges: []brimline.Edge{edge(20, brimline.EdgeDismissed)}, Forgotten: []brimline.Time{30}}},
 			Changed: []brimline.RowVersion{{ID: "b", Offset: 9, Time: 31}}}),
 	}
-	older := brimline.Segments{First: 3, Next: 5, Check: codecs.SegmentCheck(segments[3]) ^ codecs.SegmentCheck(segments[4])}
+	older := brimline.Segments{First: 3, Next: 5,
+		Check: codecs.SegmentCheck(segments[3]) ^ codecs.SegmentCheck(segments[4])}
 	rules := []brimline.RuleState{{Rule: 8, Quiet: 5}, {Rule: 7, Edges: []brimline.Edge{edge(50, 0)}}}
-	value = &brimline.Window{Last: 30, Floor: 15, Scale: 2, Older: older, Rules: rules, Gone: []string{"4"}, Rows: []brimline.Row{row("5", 5, 50)}}
+	value = &brimline.Window{Last: 30, Floor: 15, Scale: 2, Older: older, Rules: rules, Gone: []string{"4"},
+		Rows: []brimline.Row{row("5", 5, 50)}}
 	whole = &brimline.Window{Last: 30, Floor: 15, Scale: 2, Older: older,
 		Rows:    []brimline.Row{row("2", 22, 25), row("5", 5, 50)},
 		Rules:   []brimline.RuleState{{Rule: 8, Quiet: 5}, {Rule: 7, Edges: []brimline.Edge{edge(20, brimline.EdgeDismissed), edge(50, 0)}}},
@@ -69,7 +71,9 @@ func TestTornWindowsAreNoticed(t *testing.T) {
 	}
 	value, _, _ := log(t)
 	gone := errors.New("disk")
-	if _, _, err := codecs.AssembleWindow(value, func(uint64) ([]byte, error) { return nil, gone }); !errors.Is(err, gone) {
+	if _, _, err := codecs.AssembleWindow(value, func(uint64) ([]byte, error) {
+		return nil, gone
+	}); !errors.Is(err, gone) {
 		t.Errorf("%v", err)
 	}
 }

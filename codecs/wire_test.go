@@ -233,7 +233,8 @@ func exampleMixedWindow(t testing.TB) *brimline.Window {
 	w.Floor = at(t, "2025-12-01T00:00:00Z")
 	for i, change := range []func(*brimline.Transaction){
 		1: func(row *brimline.Transaction) {
-			row.ID, row.Columns = "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", []brimline.Field{{Name: "currency", Value: "EUR"}, {Name: "online", Value: false}}
+			row.ID, row.Columns = "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11",
+				[]brimline.Field{{Name: "currency", Value: "EUR"}, {Name: "online", Value: false}}
 		},
 		2: func(row *brimline.Transaction) {
 			row.Columns = []brimline.Field{{Name: "currency"}, {Name: "online", Value: true}}
@@ -640,7 +641,8 @@ func TestWindowTable(t *testing.T) {
 }
 
 func TestWindowLast(t *testing.T) {
-	for _, w := range []*brimline.Window{exampleWindow(t), exampleMixedWindow(t), {Floor: brimline.MinTime}, {Last: math.MaxInt64}} {
+	for _, w := range []*brimline.Window{exampleWindow(t), exampleMixedWindow(t),
+		{Floor: brimline.MinTime}, {Last: math.MaxInt64}} {
 		if last, ok := codecs.WindowLast(encode(t, codecs.WindowPart{}, w)); !ok || last != w.Last {
 			t.Errorf("got %d, %v, want %d", last, ok, w.Last)
 		}

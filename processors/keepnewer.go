@@ -9,7 +9,8 @@ import (
 	"github.com/brimline/brimline/codecs"
 )
 
-// lastHeader is the header of a deletion's record that names the last input of the value that it deletes, 8 bytes big endian.
+// lastHeader is the header of a deletion's record that names the last input of the value that it deletes, 8 bytes big
+// endian.
 const lastHeader = "last"
 
 // DeletionOf gives the headers of a record that deletes a value with this last input (see KeepNewer).

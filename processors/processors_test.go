@@ -58,7 +58,8 @@ func (u update) Headers() goka.Headers { return u.headers }
 
 func TestKeepNewerKeepsWhatFoldedMore(t *testing.T) {
 	value := func(last int64, id string) []byte {
-		b, err := codecs.AppendWindow(nil, &brimline.Window{Last: last, Rows: brimline.RowsOf([]brimline.Transaction{{ID: id}})})
+		b, err := codecs.AppendWindow(nil, &brimline.Window{Last: last,
+			Rows: brimline.RowsOf([]brimline.Transaction{{ID: id}})})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -311,7 +311,8 @@ func describe(t testing.TB, changes []brimline.Change, err error) string {
 		return "nothing"
 	}
 	for _, c := range changes {
-		sign := map[brimline.ChangeKind]string{brimline.Upsert: "+", brimline.Delete: "-", brimline.Truncate: "truncate"}[c.Kind]
+		sign := map[brimline.ChangeKind]string{brimline.Upsert: "+", brimline.Delete: "-",
+			brimline.Truncate: "truncate"}[c.Kind]
 		if c.Kind != brimline.Truncate {
 			if c.User != c.Row.User {
 				t.Errorf("a change of user %q to a row of user %q", c.User, c.Row.User)

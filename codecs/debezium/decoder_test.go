@@ -66,8 +66,8 @@ func TestAmountEncodings(t *testing.T) {
 func TestSchemaChanges(t *testing.T) {
 	d := decoder(t, options())
 	for _, test := range []struct{ scale, want string }{{"2", "1.25"}, {"1", "12.50"}, {"1", "12.50"}, {"2", "1.25"}} {
-		value := `{"schema":{"fields":[{"type":"bytes","name":"org.apache.kafka.connect.data.Decimal","parameters":{"scale":"` + test.scale +
-			`"},"field":"amount"}]},"payload":` + with("amount", `"fQ=="`) + `}`
+		value := `{"schema":{"fields":[{"type":"bytes","name":"org.apache.kafka.connect.data.Decimal",` +
+			`"parameters":{"scale":"` + test.scale + `"},"field":"amount"}]},"payload":` + with("amount", `"fQ=="`) + `}`
 		changes, err := d.Decode([]byte("1"), []byte(value))
 		if err != nil || changes[0].Row.Amount.Format(2) != test.want {
 			t.Errorf("scale %s: got %v, %v", test.scale, changes, err)
@@ -78,7 +78,8 @@ func TestSchemaChanges(t *testing.T) {
 func TestTimeEncodings(t *testing.T) {
 	const want = "2026-02-03T00:00:03.123000Z"
 	typed := func(name, value string) string {
-		return `{"schema":{"fields":[{"type":"int64","name":"` + name + `","field":"timestamp"}]},"payload":` + with("timestamp", value) + `}`
+		return `{"schema":{"fields":[{"type":"int64","name":"` + name + `","field":"timestamp"}]},"payload":` +
+			with("timestamp", value) + `}`
 	}
 	for _, test := range []struct {
 		value string
@@ -113,8 +114,10 @@ func TestTimeEncodings(t *testing.T) {
 func TestTimesAgree(t *testing.T) {
 	d := decoder(t, options())
 	rapid.Check(t, func(rt *rapid.T) {
-		std := time.Date(rapid.IntRange(1, 9999).Draw(rt, "year"), time.Month(rapid.IntRange(1, 12).Draw(rt, "month")), rapid.IntRange(1, 31).Draw(rt, "day"),
-			rapid.IntRange(0, 23).Draw(rt, "hour"), 59, rapid.IntRange(0, 59).Draw(rt, "second"), rapid.IntRange(0, 999_999).Draw(rt, "µs")*1000, time.UTC)
+		std := time.Date(rapid.IntRange(1, 9999).Draw(rt, "year"), time.Month(rapid.IntRange(1, 12).Draw(rt, "month")),
+			rapid.IntRange(1, 31).Draw(rt, "day"),
+			rapid.IntRange(0, 23).Draw(rt, "hour"), 59, rapid.IntRange(0, 59).Draw(rt, "second"),
+			rapid.IntRange(0, 999_999).Draw(rt, "µs")*1000, time.UTC)
 		text := std.Format("2006-01-02T15:04:05.999999Z")
 		changes, err := d.Decode([]byte("1"), []byte(inserted("timestamp", `"`+text+`"`)))
 		if err != nil {
@@ -318,7 +321,8 @@ func TestOptionsAreCheckedAtOnce(t *testing.T) {
 	_, err := debezium.New(debezium.Options{
 		Table: "transactions", Scale: 19, AmountColumnScale: &scale, Format: "xml", TimeUnit: "h", Decimals: "roman",
 		Columns: []brimline.Column{{Name: "a", Type: "jsonb"}, {Name: "a", Type: brimline.Text}}})
-	for _, want := range []string{"schema.table", "primary key", "user column", "amount column", "time column", "scale 19", "scale -3", `"xml"`, `"h"`, `"roman"`, `"jsonb"`, "twice"} {
+	for _, want := range []string{"schema.table", "primary key", "user column", "amount column", "time column", "scale 19",
+		"scale -3", `"xml"`, `"h"`, `"roman"`, `"jsonb"`, "twice"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v does not say %s", err, want)
 		}

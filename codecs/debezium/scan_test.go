@@ -39,7 +39,8 @@ func checkScan(t *testing.T, text []byte) {
 		if v.kind == jsonString {
 			raw = `"` + raw + `"`
 			var s string
-			if text, ok := v.text(); ok && (json.Unmarshal([]byte(raw), &s) != nil || s != strings.ToValidUTF8(text, "\uFFFD") && !strings.Contains(s, "\uFFFD")) {
+			if text, ok := v.text(); ok && (json.Unmarshal([]byte(raw), &s) != nil ||
+				s != strings.ToValidUTF8(text, "\uFFFD") && !strings.Contains(s, "\uFFFD")) {
 				t.Fatalf("%q: text %q, encoding/json says %q", raw, text, s)
 			}
 		}

@@ -195,10 +195,13 @@ func (a *App) Start(ctx context.Context) (err error) {
 		return err
 	}
 	a.kafka = KafkaOptions(&a.config.Kafka, a.place.Instance)
-	a.log.Info("brimline starts", "group", a.config.Group, "instance", a.place.Instance, "stages", strings.Join(a.config.Stages, ","),
-		"rules", len(a.rules.Rules), "fingerprint", showFingerprint(a.fingerprint), "source", a.streams.Source, "state", a.place.Dir)
+	a.log.Info("brimline starts", "group", a.config.Group, "instance", a.place.Instance,
+		"stages", strings.Join(a.config.Stages, ","),
+		"rules", len(a.rules.Rules), "fingerprint", showFingerprint(a.fingerprint), "source",
+		a.streams.Source, "state", a.place.Dir)
 	a.gate = &gate{
-		groups: a.streams.Groups(), topic: a.streams.Rules, set: &a.rules.RuleSet, ours: a.fingerprint, self: a.place.Instance,
+		groups: a.streams.Groups(), topic: a.streams.Rules, set: &a.rules.RuleSet,
+		ours: a.fingerprint, self: a.place.Instance,
 		log: a.log, gauge: a.metrics.strangers, every: gateEvery, write: a.writeRules, turnedAway: make(chan struct{}, 1),
 		reason: errors.New("the checks before the start are not done yet"),
 	}

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/brimline/brimline/internal/backoff"
+
 	"github.com/dustin/go-humanize"
 
 	"github.com/brimline/brimline"
@@ -160,7 +162,7 @@ func (a *Audit) rest(ctx context.Context, took time.Duration) error {
 	if a.o.Share >= 1 {
 		return ctx.Err()
 	}
-	return kafka.Pause(ctx, time.Duration(float64(took)*(1/a.o.Share-1)))
+	return backoff.Pause(ctx, time.Duration(float64(took)*(1/a.o.Share-1)))
 }
 
 // How much is compared by one statement.
@@ -310,7 +312,7 @@ func (a *Audit) settled(ctx context.Context, lsn uint64) (arrived bool, err erro
 	}
 	ends := a.o.Windows.Progress(ctx)
 	for !a.viewHas(ctx, ends) {
-		if err := kafka.Pause(ctx, settleEvery); err != nil {
+		if err := backoff.Pause(ctx, settleEvery); err != nil {
 			return false, err
 		}
 	}

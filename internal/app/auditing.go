@@ -6,11 +6,12 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/brimline/brimline/internal/backoff"
+
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/codecs"
 	"github.com/brimline/brimline/internal/audit"
 	"github.com/brimline/brimline/internal/httpapi"
-	"github.com/brimline/brimline/internal/kafka"
 	"github.com/brimline/brimline/internal/present"
 	"github.com/brimline/brimline/views"
 )
@@ -34,7 +35,7 @@ func (a *App) watchAudits(ctx context.Context) {
 			due = a.clock().Add(a.config.AuditEvery) // also where it fails
 			a.auditNow(ctx)
 		}
-		_ = kafka.Pause(ctx, min(auditsEvery, a.config.AuditEvery))
+		_ = backoff.Pause(ctx, min(auditsEvery, a.config.AuditEvery))
 	}
 }
 

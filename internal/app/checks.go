@@ -23,7 +23,8 @@ import (
 // DatabaseChecks translate a configuration for package preflight.
 func DatabaseChecks(c *config.Config, rules *brimline.RuleSet) preflight.DatabaseOptions {
 	return preflight.DatabaseOptions{
-		URL: c.DatabaseURL.Reveal(), Table: c.Table, ID: c.IDColumn, User: c.UserColumn, Amount: c.AmountColumn, Time: c.TimeColumn,
+		URL: c.DatabaseURL.Reveal(), Table: c.Table, ID: c.IDColumn, User: c.UserColumn,
+		Amount: c.AmountColumn, Time: c.TimeColumn,
 		Columns: rules.Columns, Scale: rules.Scale, MinorUnits: c.AmountMinorUnits, FloatAmounts: c.AllowFloatAmounts,
 		Unverified: c.Verify == "off", Slot: c.Slot, Publication: c.Publication,
 	}

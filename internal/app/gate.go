@@ -212,7 +212,8 @@ func (g *gate) tell(before *brimline.RuleSet) {
 	for i := range g.set.Rules {
 		r := &g.set.Rules[i]
 		if !has(before, r) {
-			g.log.Info("rule is new or changed: it starts from the retained history, without alerts for edges before now", "rule", r.ID)
+			g.log.Info("rule is new or changed: it starts from the retained history, without alerts for edges before now",
+				"rule", r.ID)
 		}
 	}
 	for i := range before.Rules {

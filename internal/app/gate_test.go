@@ -103,7 +103,8 @@ func TestGateWaitsForOtherRules(t *testing.T) {
 			t.Errorf("the log lacks %q:\n%s", want, log.String())
 		}
 	}
-	if n := strings.Count(log.String(), "level="); n != 1 { // once for each reason, not for each look; a rebalance is no reason yet
+	// Once for each reason, not for each look; a rebalance is no reason yet
+	if n := strings.Count(log.String(), "level="); n != 1 {
 		t.Errorf("%d lines logged:\n%s", n, log.String())
 	}
 }

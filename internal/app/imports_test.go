@@ -34,29 +34,32 @@ const (
 
 // layers is in the order of the tree: a row may name only rows above it, so the table cannot hold a cycle.
 func layers() []layer {
-	stage := []string{".", "codecs", "processors", "internal/sliding", "internal/failpoint"}
+	stage := []string{".", "codecs", "processors", "internal/sliding", "internal/backoff", "internal/failpoint"}
 	routing := append(slices.Clone(stage), "codecs/debezium")
 	keeping := append(slices.Clone(stage), "internal/table")
 	return []layer{
 		{".", nil, nil},
 		{"internal/failpoint", nil, nil},
 		{"internal/urls", nil, nil},
+		{"internal/backoff", nil, nil},
 		{"internal/present", []string{"."}, nil},
 		{"internal/sliding", []string{"."}, nil},
 		{"codecs/debezium", []string{"."}, nil},
 		{"codecs", []string{".", "codecs/debezium"}, nil},
 		{"internal/rules", []string{".", "internal/present", "internal/sliding"}, []string{yamlModule, "github.com/expr-lang/expr"}},
 		{"internal/postgres", []string{".", "internal/urls"}, []string{pgxModule}},
-		{"internal/ledger", []string{".", "internal/sliding", "internal/postgres", "internal/failpoint"}, []string{pgxModule}},
+		{"internal/ledger", []string{".", "internal/sliding", "internal/postgres", "internal/backoff", "internal/failpoint"},
+			[]string{pgxModule}},
 		{"internal/backtest", []string{".", "internal/present", "internal/sliding", "internal/rules", "internal/ledger"}, nil},
 		{"internal/audit", []string{".", "internal/ledger"}, nil},
 		{"docs", nil, nil},
 		{"internal/starter", []string{".", "docs", "internal/ledger"}, nil},
 		{"internal/reference", []string{".", "internal/postgres"}, nil},
 		{"internal/prove", []string{".", "internal/ledger", "internal/reference"}, nil},
-		{"internal/kafka", []string{".", "internal/failpoint"}, []string{saramaModule, gokaModule, franzModule, "github.com/xdg-go/scram"}},
+		{"internal/kafka", []string{".", "internal/backoff", "internal/failpoint"},
+			[]string{saramaModule, gokaModule, franzModule, "github.com/xdg-go/scram"}},
 		{"internal/table", []string{".", "internal/failpoint"}, []string{gokaModule, leveldbModule}},
-		{"internal/capture", []string{".", "internal/postgres"}, []string{pgxModule, "github.com/jackc/pglogrepl"}},
+		{"internal/capture", []string{".", "internal/postgres", "internal/backoff"}, []string{pgxModule, "github.com/jackc/pglogrepl"}},
 		{"internal/capture/kafkasink", []string{"internal/capture", "internal/kafka"}, []string{franzModule + "/pkg/kgo"}},
 		{"internal/embedded", []string{"."}, []string{franzModule + "/pkg/kfake", "github.com/fergusstrange/embedded-postgres", pgxModule}},
 		{"processors", []string{".", "codecs"}, []string{gokaModule}},
@@ -71,7 +74,7 @@ func layers() []layer {
 		{"internal/preflight", []string{".", "codecs/debezium", "processors", "internal/kafka", "internal/postgres",
 			"internal/present", "internal/rules", "internal/urls"},
 			[]string{pgxModule, "github.com/dustin/go-humanize"}},
-		{"internal/feed", []string{".", "internal/kafka"}, nil},
+		{"internal/feed", []string{".", "internal/backoff", "internal/kafka"}, nil},
 		{"internal/body", []string{".", "internal/present", "views"}, nil},
 		{"internal/explain", []string{".", "codecs", "processors", "internal/body", "internal/present", "internal/sliding",
 			"internal/rules", "internal/feed", "views"}, nil},
@@ -84,7 +87,7 @@ func layers() []layer {
 			".", "codecs", "codecs/debezium", "processors", "processors/route", "processors/window", "processors/verify",
 			"processors/index", "views",
 			"internal/sliding", "internal/rules", "internal/ledger", "internal/kafka", "internal/table", "internal/capture", "internal/capture/kafkasink",
-			"internal/preflight", "internal/feed", "internal/access", "internal/httpapi", "internal/config", "internal/failpoint", "internal/starter",
+			"internal/preflight", "internal/feed", "internal/access", "internal/httpapi", "internal/config", "internal/backoff", "internal/failpoint", "internal/starter",
 			"internal/backtest", "internal/audit", "internal/explain", "internal/present", "internal/reference", "internal/prove",
 		}, []string{gokaModule, metricsModule, leveldbModule, "github.com/dustin/go-humanize"}},
 		{"internal/demo", []string{".", "codecs", "internal/embedded", "internal/kafka", "internal/config", "internal/app"}, []string{pgxModule}},
@@ -149,7 +152,9 @@ func allowed(l layer, imported string) bool {
 	if first, _, _ := strings.Cut(imported, "/"); !strings.Contains(first, ".") {
 		return true
 	}
-	return slices.ContainsFunc(l.others, func(m string) bool { return imported == m || strings.HasPrefix(imported, m+"/") })
+	return slices.ContainsFunc(l.others, func(m string) bool {
+		return imported == m || strings.HasPrefix(imported, m+"/")
+	})
 }
 
 // realImports are those of every package's own files, tests left out.

@@ -57,10 +57,12 @@ func NewMetrics(r prometheus.Registerer, version string) *Metrics {
 			Help: "Other instances of this group that were last seen to run with other rules.",
 		}),
 		swept: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "brimline_window_sweeps_total", Help: "Walks over the window table to remove users whose rows have all aged out.",
+			Name: "brimline_window_sweeps_total",
+			Help: "Walks over the window table to remove users whose rows have all aged out.",
 		}),
 		unjudged: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "brimline_rules_where_failures_total", Help: "Times that a rule's where expression could not be evaluated on a row, which then does not match.",
+			Name: "brimline_rules_where_failures_total",
+			Help: "Times that a rule's where expression could not be evaluated on a row, which then does not match.",
 		}),
 	}
 	m.proofEdges = prometheus.NewGauge(prometheus.GaugeOpts{

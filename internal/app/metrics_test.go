@@ -68,7 +68,8 @@ func TestMetricNames(t *testing.T) {
 			}
 		}
 		slices.Sort(labels)
-		b.WriteString(strings.TrimSpace(strings.ToLower(f.GetType().String())+" "+f.GetName()+" "+strings.Join(labels, ",")) + "\n")
+		kind := strings.ToLower(f.GetType().String())
+		b.WriteString(strings.TrimSpace(kind+" "+f.GetName()+" "+strings.Join(labels, ",")) + "\n")
 	}
 	golden := filepath.Join("testdata", "metrics.txt")
 	if *update {

@@ -42,7 +42,8 @@ func TestPlaces(t *testing.T) {
 	if named.Instance != "0" || named.Dir == b.Dir {
 		t.Errorf("%+v", named)
 	}
-	if _, err := takePlace(dir, "g", "0"); brimline.ExitCode(err) != int(brimline.ClassEnvironment) || !strings.Contains(err.Error(), "--instance") {
+	if _, err := takePlace(dir, "g", "0"); brimline.ExitCode(err) != int(brimline.ClassEnvironment) ||
+		!strings.Contains(err.Error(), "--instance") {
 		t.Errorf("the same name twice: %v", err)
 	}
 }
@@ -52,7 +53,8 @@ func TestPlaceThatCannotBeWritten(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := takePlace(file, "g", ""); brimline.ExitCode(err) != int(brimline.ClassEnvironment) || !strings.Contains(err.Error(), "--state-dir") {
+	if _, err := takePlace(file, "g", ""); brimline.ExitCode(err) != int(brimline.ClassEnvironment) ||
+		!strings.Contains(err.Error(), "--state-dir") {
 		t.Error(err)
 	}
 }

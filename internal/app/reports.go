@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/brimline/brimline/internal/backoff"
+
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/codecs"
 	"github.com/brimline/brimline/internal/httpapi"
@@ -116,7 +118,7 @@ func (a *App) watchReports(ctx context.Context) {
 			a.proveNow(ctx)
 			continue
 		}
-		_ = kafka.Pause(ctx, min(reportsEvery, max(a.config.ProveEvery, time.Second)))
+		_ = backoff.Pause(ctx, min(reportsEvery, max(a.config.ProveEvery, time.Second)))
 	}
 }
 

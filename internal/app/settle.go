@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/brimline/brimline/internal/backoff"
+
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/codecs"
 	"github.com/brimline/brimline/internal/kafka"
@@ -52,11 +54,11 @@ func (s settling) awaitStream(
 		}
 		switch {
 		case arrived:
-			return true, kafka.Pause(ctx, stragglers)
+			return true, backoff.Pause(ctx, stragglers)
 		case time.Now().After(until):
 			return false, nil
 		}
-		if err := kafka.Pause(ctx, settleEvery); err != nil {
+		if err := backoff.Pause(ctx, settleEvery); err != nil {
 			return false, err
 		}
 	}
@@ -66,7 +68,7 @@ func (s settling) awaitStream(
 func (s settling) awaitRead(ctx context.Context, group, topic string) error {
 	ends, err := s.cluster.Lag(ctx, group, []string{topic})
 	for lags := ends; err == nil && !hasRead(lags, ends); lags, err = s.cluster.Lag(ctx, group, []string{topic}) {
-		if err := kafka.Pause(ctx, settleEvery); err != nil {
+		if err := backoff.Pause(ctx, settleEvery); err != nil {
 			return err
 		}
 	}

@@ -97,7 +97,8 @@ func (a *App) Status(ctx context.Context) httpapi.Status {
 	}
 	a.mu.Unlock()
 	for _, stage := range processors.Topology(a.streams) {
-		status := httpapi.StageStatus{Name: stage.Name, Group: stage.Group, Here: a.config.Runs(stage.Name), State: httpapi.Starting, Lag: -1}
+		status := httpapi.StageStatus{Name: stage.Name, Group: stage.Group, Here: a.config.Runs(stage.Name),
+			State: httpapi.Starting, Lag: -1}
 		var own ownPartitions
 		for _, p := range parts {
 			if p.stage == stage.Name {

@@ -7,18 +7,15 @@ import (
 	"sync"
 	"time"
 
+	"github.com/brimline/brimline/internal/backoff"
+
 	"github.com/brimline/brimline/internal/failpoint"
 	"github.com/brimline/brimline/internal/httpapi"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Backoff of a supervised part: the first pause, the longest, and how long an
-// attempt must have lasted for the next pause to be the first one again.
-const (
-	firstPause  = 200 * time.Millisecond
-	longestWait = 10 * time.Second
-	calmAfter   = 30 * time.Second
-)
+// calmAfter is how long an attempt must have lasted for the next pause to be the first one again.
+const calmAfter = 30 * time.Second
 
 // PartStatus is the state of a supervised part.
 type PartStatus struct {
@@ -61,7 +58,7 @@ func newSupervised(name string, log *slog.Logger, m *Metrics, attempt attempt) *
 // run returns when ctx has ended and the part with it.
 func (s *supervised) run(ctx context.Context) {
 	defer s.set(httpapi.Stopped)
-	pause := firstPause
+	pauses := backoff.Backoff{First: 200 * time.Millisecond, Most: 10 * time.Second}
 	for {
 		s.set(httpapi.Starting)
 		began := time.Now()
@@ -76,19 +73,19 @@ func (s *supervised) run(ctx context.Context) {
 			err = errors.New("it ended without an error")
 		}
 		if time.Since(began) >= calmAfter {
-			pause = firstPause
+			pauses.Reset()
 		}
 		s.failed(err)
 		if failpoint.Without(failpoint.Supervision) {
 			return
 		}
+		pause := pauses.Next()
 		s.log.Error("stage ended and is started again", "error", err, "pause", pause)
 		select {
 		case <-s.after(pause):
 		case <-ctx.Done():
 			return
 		}
-		pause = min(2*pause, longestWait)
 	}
 }
 

@@ -25,21 +25,22 @@ func TestSupervised(t *testing.T) {
 		states   []httpapi.State
 	)
 	var s *supervised
-	s = newSupervised("route", slog.New(slog.NewTextHandler(&log, nil)), m, func(ctx context.Context, tell func(httpapi.State)) error {
-		attempts++
-		states = append(states, s.Status().State)
-		tell(httpapi.Running)
-		states = append(states, s.Status().State)
-		switch attempts {
-		case 3:
-			return nil // goka swallows errors at times
-		case 10:
-			cancel()
-			<-ctx.Done()
-			return context.Canceled
-		}
-		return errors.New("broker went away")
-	})
+	s = newSupervised("route", slog.New(slog.NewTextHandler(&log, nil)), m,
+		func(ctx context.Context, tell func(httpapi.State)) error {
+			attempts++
+			states = append(states, s.Status().State)
+			tell(httpapi.Running)
+			states = append(states, s.Status().State)
+			switch attempts {
+			case 3:
+				return nil // goka swallows errors at times
+			case 10:
+				cancel()
+				<-ctx.Done()
+				return context.Canceled
+			}
+			return errors.New("broker went away")
+		})
 	s.after = func(d time.Duration) <-chan time.Time {
 		pauses = append(pauses, d)
 		states = append(states, s.Status().State)

@@ -60,7 +60,8 @@ func ensureTopics(
 		if err != nil {
 			return n, nil, err
 		}
-		topics = append(topics, kafka.Topic{Name: name, Partitions: count, Config: map[string]string{"retention.ms": thirtyDay}})
+		topics = append(topics, kafka.Topic{Name: name, Partitions: count,
+			Config: map[string]string{"retention.ms": thirtyDay}})
 	}
 	reports, err := c.Ensure(ctx, topics, kafka.Durability{Replication: replication})
 	most = bounds{}
@@ -101,6 +102,7 @@ func sourceError(topic string, err error) error {
 	e, _ := errors.AsType[*brimline.Error](err)
 	return &brimline.Error{
 		Class: brimline.ClassEnvironment, Kind: "source_missing", Where: e.Where, Err: e.Err,
-		Remedy: "name the topic of the change stream with --source; Debezium or `brimline capture` creates it with its first record",
+		Remedy: "name the topic of the change stream with --source; Debezium or `brimline " +
+			"capture` creates it with its first record",
 	}
 }

@@ -44,7 +44,8 @@ func (c crowd) draw(r *rand.Rand) []testkit.Row {
 		if r.IntN(100) == 0 {
 			at = at.Add(-time.Duration(r.Int64N(int64(time.Hour))))
 		}
-		rows[i] = testkit.Row{ID: int64(i + 1), User: users[i], Amount: brimline.Amount(r.Int64N(20_001) - 10_000), Time: at, Description: "row"}
+		rows[i] = testkit.Row{ID: int64(i + 1), User: users[i], Amount: brimline.Amount(r.Int64N(20_001) - 10_000),
+			Time: at, Description: "row"}
 	}
 	return rows
 }

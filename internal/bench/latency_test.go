@@ -33,7 +33,8 @@ func spenders(from, n int) []testkit.Row {
 		if turn == user%perUser { // spread over the turns
 			amount = 100_000
 		}
-		rows[i] = testkit.Row{ID: int64(at + 1), User: int64(user + 1), Amount: amount, Time: start.Add(time.Duration(at) * time.Millisecond), Description: "row"}
+		rows[i] = testkit.Row{ID: int64(at + 1), User: int64(user + 1), Amount: amount,
+			Time: start.Add(time.Duration(at) * time.Millisecond), Description: "row"}
 	}
 	return rows
 }
@@ -92,7 +93,8 @@ func milliseconds(sorted []time.Duration, q float64) float64 {
 }
 
 // legs gives how long the rows with alerts took, in all and for each part of the way, sorted.
-func legs(b *testing.B, j *job, seen map[int64]time.Time, rows []testkit.Row, due []time.Time) map[string][]time.Duration {
+func legs(b *testing.B, j *job, seen map[int64]time.Time, rows []testkit.Row,
+	due []time.Time) map[string][]time.Duration {
 	b.Helper()
 	at := func(topic string, id func([]byte) (string, error)) map[int64]time.Time {
 		times := map[int64]time.Time{}
@@ -176,11 +178,12 @@ func pace(b *testing.B, topic string, n, rate int, event func(int) *testkit.Even
 				break
 			}
 			e := event(sent)
-			client.Produce(b.Context(), &kgo.Record{Partition: e.Partition, Key: e.Key, Value: e.Value}, func(_ *kgo.Record, err error) {
-				if err != nil {
-					b.Error(err)
-				}
-			})
+			client.Produce(b.Context(), &kgo.Record{Partition: e.Partition, Key: e.Key, Value: e.Value},
+				func(_ *kgo.Record, err error) {
+					if err != nil {
+						b.Error(err)
+					}
+				})
 		}
 	}
 	if err := client.Flush(b.Context()); err != nil {
@@ -205,7 +208,8 @@ func newArrivals() *arrivals {
 func (a *arrivals) read(b *testing.B, topic string) (stop func()) {
 	b.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(parts.Brokers...), kgo.ConsumeTopics(topic),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.MetadataMinAge(50*time.Millisecond))
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.MetadataMinAge(50*time.Millisecond))
 	if err != nil {
 		b.Fatal(err)
 	}

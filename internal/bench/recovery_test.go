@@ -89,7 +89,8 @@ func writeUsers(b *testing.B, names processors.Streams, users, rowsPerUser int) 
 			b.Fatal(err)
 		}
 		records++
-		client.Produce(b.Context(), &kgo.Record{Partition: processors.Partition(user, partitions), Key: []byte(key), Value: value}, func(_ *kgo.Record, err error) {
+		client.Produce(b.Context(), &kgo.Record{Partition: processors.Partition(user, partitions), Key: []byte(key),
+			Value: value}, func(_ *kgo.Record, err error) {
 			if err != nil {
 				b.Error(err)
 			}
@@ -101,10 +102,12 @@ func writeUsers(b *testing.B, names processors.Streams, users, rowsPerUser int) 
 		var rows []brimline.Row
 		for i := range rowsPerUser {
 			rows = append(rows, brimline.RowOf(&brimline.Transaction{
-				ID: fmt.Sprint(1_000_000 + i*users + u), Amount: brimline.Amount(i*37%20_000 - 5_000), Time: now.Add(time.Duration(i-rowsPerUser) * time.Hour),
+				ID: fmt.Sprint(1_000_000 + i*users + u), Amount: brimline.Amount(i*37%20_000 - 5_000),
+				Time: now.Add(time.Duration(i-rowsPerUser) * time.Hour),
 			}))
 		}
-		value := &brimline.Window{Last: 1, Floor: brimline.MinTime, Scale: 2, Rules: []brimline.RuleState{{Rule: rule.Fingerprint()}}}
+		value := &brimline.Window{Last: 1, Floor: brimline.MinTime, Scale: 2,
+			Rules: []brimline.RuleState{{Rule: rule.Fingerprint()}}}
 		for ; len(rows) > 16; rows = rows[16:] {
 			value.Older.Check ^= codecs.SegmentCheck(put(user, processors.SegmentKey(user, value.Older.Next),
 				&brimline.Window{Last: 1, Floor: brimline.MinTime, Scale: 2, Rows: rows[:16]}))

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/brimline/brimline"
-	"github.com/brimline/brimline/codecs"
 	"github.com/brimline/brimline/internal/testkit"
 	"github.com/brimline/brimline/processors"
 )
@@ -23,19 +22,12 @@ var (
 )
 
 func TestMain(m *testing.M) {
-	os.Exit(func() int {
-		if os.Getenv("BRIMLINE_BENCH") == "" {
-			return m.Run()
-		}
-		dir, err := os.MkdirTemp("", "brimline-bench-")
-		if err == nil {
-			defer os.RemoveAll(dir)
-			binary, err = testkit.Build(dir)
-		}
-		if err == nil {
-			stack, err = testkit.NewStack(filepath.Join("..", "..", "deploy", "stack"))
-		}
-		if err != nil {
+	if os.Getenv("BRIMLINE_BENCH") == "" {
+		os.Exit(m.Run())
+	}
+	testkit.Main(&binary, func() int {
+		var err error
+		if stack, err = testkit.NewStack(filepath.Join("..", "..", "deploy", "stack")); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
@@ -52,7 +44,7 @@ func TestMain(m *testing.M) {
 			return 1
 		}
 		return m.Run()
-	}())
+	})
 }
 
 const partitions = 8
@@ -140,16 +132,9 @@ func stop(b *testing.B, p *testkit.Process) (cpu time.Duration, peakMB float64) 
 }
 
 // alerts are all that is committed.
-func (j *job) alerts(b *testing.B) (alerts []*brimline.Alert) {
+func (j *job) alerts(b *testing.B) []*brimline.Alert {
 	b.Helper()
-	for _, r := range parts.Records(b, j.names.Alerts) {
-		a, err := codecs.Alert{}.Decode(r.Value)
-		if err != nil {
-			b.Fatal(err)
-		}
-		alerts = append(alerts, a.(*brimline.Alert))
-	}
-	return alerts
+	return parts.Alerts(b, j.names.Alerts)
 }
 
 // diskMB is the size of the files below dir.

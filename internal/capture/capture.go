@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/brimline/brimline/internal/backoff"
+
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/internal/postgres"
 	"github.com/jackc/pglogrepl"
@@ -188,11 +190,6 @@ func (c *Capture) Stats() Stats {
 	}
 }
 
-const (
-	firstBackoff = 200 * time.Millisecond
-	lastBackoff  = 10 * time.Second
-)
-
 // Check connects, refuses a server or a table that cannot be captured, and makes
 // the publication if it is missing: what can be known before anything is written.
 func (c *Capture) Check(ctx context.Context) error {
@@ -221,13 +218,15 @@ func (c *Capture) Run(ctx context.Context, sink Sink) error {
 		}
 		return unwrapOutage(err)
 	}
-	backoff, connected, away := firstBackoff, false, false
+	pauses := backoff.Backoff{First: 200 * time.Millisecond, Most: 10 * time.Second}
+	connected, away := false, false
 	for {
 		err := c.session(ctx, connected, func() {
 			if away {
 				c.o.Log.Info("capture goes on: PostgreSQL is back", "table", c.o.Table)
 			}
-			backoff, connected, away = firstBackoff, true, false
+			pauses.Reset()
+			connected, away = true, false
 		})
 		c.stats.streaming.Store(false)
 		if ctx.Err() != nil {
@@ -242,11 +241,8 @@ func (c *Capture) Run(ctx context.Context, sink Sink) error {
 			away = true
 			c.o.Log.Warn("capture waits", "table", c.o.Table, "err", err)
 		}
-		select {
-		case <-ctx.Done():
+		if pauses.Pause(ctx) != nil {
 			return nil
-		case <-time.After(backoff):
-			backoff = min(2*backoff, lastBackoff)
 		}
 	}
 }

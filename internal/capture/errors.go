@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/brimline/brimline"
@@ -56,10 +57,10 @@ func (c *Capture) failure(doing string, err error) error {
 		return err
 	}
 	e := &brimline.Error{Class: brimline.ClassEnvironment, Where: doing, Err: err}
+	f := postgres.Classify(err)
 	pg, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok {
 		e.Err = postgres.Cause(err)
-		f := postgres.Classify(err)
 		switch f.Kind {
 		case postgres.KindTLS, postgres.KindLogin, postgres.KindSession:
 			e.Kind, e.Remedy = f.Kind, f.Remedy
@@ -79,27 +80,29 @@ func (c *Capture) failure(doing string, err error) error {
 	case codeBadAuthorization:
 		e.Kind, e.Remedy = "postgres_auth", fmt.Sprintf("check that user %q exists, and that pg_hba.conf admits it", user)
 	case codeNoDatabase:
-		e.Kind, e.Remedy = "postgres_database", fmt.Sprintf("create database %q or name another", c.config.Database)
+		e.Kind, e.Remedy = postgres.KindDatabase, fmt.Sprintf("create database %q or name another", c.config.Database)
 	case codeNoTable:
 		e.Kind, e.Remedy = "postgres_table", "check the table's name, and create it before the capture starts"
 	case codeNoRight:
 		switch {
 		// "walsender" up to release 15, "WAL sender" since.
-		case strings.Contains(pg.Message, "walsender") || strings.Contains(pg.Message, "WAL sender") || strings.Contains(pg.Message, "replication"):
-			e.Kind, e.Remedy = "postgres_replication_right", fmt.Sprintf("ALTER ROLE %s REPLICATION (on a managed service, its own way to grant it)", quote(user))
-		case strings.Contains(pg.Message, "row-level security"):
-			e.Kind, e.Remedy = "postgres_row_security", fmt.Sprintf("ALTER ROLE %s BYPASSRLS: the change stream has every "+
+		case says(pg, "walsender", "WAL sender", "replication"):
+			e.Kind, e.Remedy = "postgres_replication_right", fmt.Sprintf("ALTER ROLE %s REPLICATION (on a managed service, "+
+				"its own way to grant it)", quote(user))
+		case f.Kind == postgres.KindRowSecurity:
+			e.Kind, e.Remedy = postgres.KindRowSecurity, fmt.Sprintf("ALTER ROLE %s BYPASSRLS: the change stream has every "+
 				"row, and so must the snapshot", quote(user))
 		default:
-			e.Kind, e.Remedy = "postgres_select_right", fmt.Sprintf("GRANT USAGE ON SCHEMA %s TO %s; GRANT SELECT ON %s TO %[2]s", quote(c.schema), quote(user), c.quotedTable())
+			e.Kind, e.Remedy = "postgres_select_right", fmt.Sprintf("GRANT USAGE ON SCHEMA %s TO %s; GRANT SELECT ON %s TO %[2]s",
+				quote(c.schema), quote(user), c.quotedTable())
 		}
 	case codeUndefined:
 		e.Kind = "postgres"
-		if strings.Contains(pg.Message, "publication") {
+		if says(pg, "publication") {
 			e.Kind, e.Remedy = kindNoPublication, c.createPublication(c.told)+"; then "+again
 		}
 	case codeNoColumn: // the table was altered between two statements
-		e.Kind = "postgres_away"
+		e.Kind = postgres.KindAway
 		return &outage{e}
 	case codeLimit:
 		e.Kind, e.Remedy = "postgres_slots", "drop slots that are not used, or raise max_replication_slots (a snapshot "+
@@ -109,24 +112,27 @@ func (c *Capture) failure(doing string, err error) error {
 		return &outage{e}
 	case codeNotReady:
 		switch {
-		case strings.Contains(pg.Message, "wal_level"):
+		case says(pg, "wal_level"):
 			return errWalLevel(e.Err)
-		case strings.Contains(pg.Message, "can no longer") || strings.Contains(pg.Message, "invalidated") || strings.Contains(pg.Message, "cannot read from logical"):
+		case says(pg, "can no longer", "invalidated", "cannot read from logical"):
 			return errSlotLost(c.o.Slot, e.Err)
 		}
-		e.Kind = "postgres_away"
+		e.Kind = postgres.KindAway
 		return &outage{e}
 	default:
-		// The classes that a restart, a failover or a crowd brings about, and a
-		// refused statement, which no waiting mends.
-		switch class := (pg.Code + "00")[:2]; class {
-		case "08", "25", "53", "57", "58", "XX":
-			e.Kind = "postgres_away"
+		// A pooler's refusal passes when it knows the database again, an internal error when a server takes over; a
+		// refused statement does not.
+		if f.Temporary || strings.HasPrefix(pg.Code, "08") || strings.HasPrefix(pg.Code, "XX") {
+			e.Kind = postgres.KindAway
 			return &outage{e}
 		}
 		e.Kind = "postgres"
 	}
 	return e
+}
+
+func says(pg *pgconn.PgError, texts ...string) bool {
+	return slices.ContainsFunc(texts, func(s string) bool { return strings.Contains(pg.Message, s) })
 }
 
 func errWalLevel(err error) error {

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/brimline/brimline"
+
 	"github.com/jackc/pglogrepl"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -136,9 +138,11 @@ func (c *Capture) reserve(ctx context.Context, conn *pgx.Conn) (_ *reading, err 
 		return nil, c.failure("creating a replication slot", err)
 	}
 	r.name = made.SnapshotName
-	if r.lsn, err = pglogrepl.ParseLSN(made.ConsistentPoint); err != nil {
+	at, err := brimline.ParseLSN(made.ConsistentPoint)
+	if err != nil {
 		return nil, err
 	}
+	r.lsn = pglogrepl.LSN(at)
 	return r, nil
 }
 

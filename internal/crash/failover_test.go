@@ -13,7 +13,8 @@ import (
 
 // failOver kills that of two instances which has the heavy user, keeps it down, and takes two times: until the brokers,
 // which wait for the session timeout, have given its partitions to the other one, and from then until that has gone on
-// with all of them. It has had them for a moment at the start at most: without hot standby it has everything to recover.
+// with all of them. It has had them for a moment at the start at most: without hot standby it has everything to
+// recover.
 func failOver(r *round) {
 	ctx, cancel := r.bounded()
 	defer cancel()

@@ -61,10 +61,13 @@ func faults() []fault {
 		}},
 	}
 	points := []string{
-		failpoint.RouteEmitted, failpoint.SegmentSet, failpoint.WindowSet, failpoint.WindowEmitted, failpoint.BeforeMark, failpoint.TransactionBegun,
+		failpoint.RouteEmitted, failpoint.SegmentSet, failpoint.WindowSet, failpoint.WindowEmitted,
+		failpoint.BeforeMark, failpoint.TransactionBegun,
 		failpoint.VerifySent, failpoint.VerifyOffsets, failpoint.VerifyCommitted, failpoint.IndexSet, failpoint.Recovering,
 	}
-	list = append(list, fault{name: "at-a-point", short: true, load: 45 * time.Second, do: func(r *round) { killAt(r, points[r.r.IntN(len(points))]) }})
+	list = append(list, fault{name: "at-a-point", short: true, load: 45 * time.Second, do: func(r *round) {
+		killAt(r, points[r.r.IntN(len(points))])
+	}})
 	for _, point := range points {
 		list = append(list, fault{name: "at-" + point, load: 45 * time.Second, do: func(r *round) { killAt(r, point) }})
 	}
@@ -110,7 +113,8 @@ func killAt(r *round, point string) {
 	switch point {
 	case failpoint.Recovering:
 		most = 30
-	case failpoint.TransactionBegun, failpoint.VerifySent, failpoint.VerifyOffsets, failpoint.VerifyCommitted, failpoint.VerifyBetween:
+	case failpoint.TransactionBegun, failpoint.VerifySent, failpoint.VerifyOffsets,
+		failpoint.VerifyCommitted, failpoint.VerifyBetween:
 		most = 15
 	}
 	for range 3 {

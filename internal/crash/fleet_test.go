@@ -33,7 +33,8 @@ type instance struct {
 
 func (r *round) newInstance(n int) *instance {
 	i := &instance{
-		name: fmt.Sprint("i", n), dir: filepath.Join(r.dir, fmt.Sprint("state-", n)), log: filepath.Join(r.dir, fmt.Sprint("log-", n)),
+		name: fmt.Sprint("i", n), dir: filepath.Join(r.dir, fmt.Sprint("state-", n)),
+		log:   filepath.Join(r.dir, fmt.Sprint("log-", n)),
 		rules: filepath.Join(r.dir, "rules.yaml"), crashed: make(chan struct{}, 1),
 	}
 	i.command = func(env []string) *exec.Cmd {

@@ -18,14 +18,7 @@ func (r *round) judge() (wrong []string) {
 	for _, rule := range r.rules.Rules {
 		maps.Copy(edges, table.Edges(r, rule, ""))
 	}
-	var alerts []*brimline.Alert
-	for _, record := range r.g.Records(r, r.names.Alerts) {
-		a, err := codecs.Alert{}.Decode(record.Value)
-		if err != nil {
-			r.Fatalf("alert %s: %v", record.Value, err)
-		}
-		alerts = append(alerts, a.(*brimline.Alert))
-	}
+	alerts := r.g.Alerts(r, r.names.Alerts)
 	switch {
 	case r.roll != nil:
 		wrong = r.judgeRoll(alerts, table)

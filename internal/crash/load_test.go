@@ -50,7 +50,8 @@ func (r *round) drawEvents(rows []testkit.Row, partitions int) {
 		ids    []int64
 	)
 	add := func(i int) {
-		events, ids = append(events, testkit.Envelope("transactions", "c", nil, &rows[i], int64(1000+i))), append(ids, rows[i].ID)
+		events, ids = append(events, testkit.Envelope("transactions", "c", nil, &rows[i], int64(1000+i))),
+			append(ids, rows[i].ID)
 	}
 	var late []int
 	for i := range rows {
@@ -80,7 +81,8 @@ func (r *round) drawEvents(rows []testkit.Row, partitions int) {
 	r.events = testkit.Spread(r.r, events, ids, partitions, 20)
 	for n := range 12 {
 		key, _ := json.Marshal(map[string]any{"id": n})
-		e := testkit.Event{Partition: int32(r.r.IntN(partitions)), Key: key, Value: fmt.Appendf(nil, `{"before":null,"after":{"id":%d,"broken":`, n)}
+		e := testkit.Event{Partition: int32(r.r.IntN(partitions)), Key: key,
+			Value: fmt.Appendf(nil, `{"before":null,"after":{"id":%d,"broken":`, n)}
 		r.bad[string(e.Value)] = true
 		r.events = slices.Insert(r.events, r.r.IntN(len(r.events)), e)
 	}
@@ -95,7 +97,8 @@ func (r *round) drawChanges(rows []testkit.Row, partitions int) (left []testkit.
 		users  = int64(max(10, len(rows)/50))
 	)
 	add := func(op string, id int64, before, after *testkit.Row) {
-		events, ids = append(events, testkit.Envelope("transactions", op, before, after, int64(1000+len(events)))), append(ids, id)
+		events, ids = append(events, testkit.Envelope("transactions", op, before, after, int64(1000+len(events)))),
+			append(ids, id)
 	}
 	for i := range rows[:len(rows)/2] {
 		now := rows[i]
@@ -243,7 +246,8 @@ func distrustUnseen(r *round) {
 func (r *round) openTable(rows []testkit.Row, partitions int) {
 	conn := testkit.Connect(r, r.g.Database(r, r.database))
 	table := testkit.CreateTable(r, conn, "streaming", "transactions")
-	for _, sql := range []string{`GRANT USAGE ON SCHEMA streaming TO brimline`, `GRANT SELECT ON streaming.transactions TO brimline`} {
+	for _, sql := range []string{`GRANT USAGE ON SCHEMA streaming TO brimline`,
+		`GRANT SELECT ON streaming.transactions TO brimline`} {
 		if _, err := conn.Exec(r.Context(), sql); err != nil {
 			r.Fatal(err)
 		}
@@ -310,14 +314,15 @@ func (r *round) produce(ctx context.Context, over time.Duration) error {
 		}
 		n := min(perTic, len(rest))
 		for _, e := range rest[:n] {
-			client.Produce(ctx, &kgo.Record{Topic: r.names.Source, Partition: e.Partition, Key: e.Key, Value: e.Value}, func(_ *kgo.Record, err error) {
-				if err != nil {
-					select {
-					case failed <- err:
-					default:
+			client.Produce(ctx, &kgo.Record{Topic: r.names.Source, Partition: e.Partition, Key: e.Key, Value: e.Value},
+				func(_ *kgo.Record, err error) {
+					if err != nil {
+						select {
+						case failed <- err:
+						default:
+						}
 					}
-				}
-			})
+				})
 		}
 		rest = rest[n:]
 		r.left.Store(int64(len(rest)))

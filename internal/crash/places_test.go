@@ -117,7 +117,8 @@ func fillConnections(r *round) {
 	}
 	r.admin(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'brimline'`)
 	for range 20 { // what has become free
-		if conn, err := pgx.Connect(r.Context(), strings.Replace(r.g.Env["DATABASE_URL"], "/app?", "/"+r.database+"?", 1)); err == nil {
+		if conn, err := pgx.Connect(r.Context(), strings.Replace(r.g.Env["DATABASE_URL"], "/app?",
+			"/"+r.database+"?", 1)); err == nil {
 			held = append(held, conn)
 		}
 	}

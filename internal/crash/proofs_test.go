@@ -42,7 +42,8 @@ func proofs() []proof {
 		{fault: named("kill-one"), without: []string{failpoint.OrderedMarks}},
 		{
 			fault: named("kill-one"), without: []string{failpoint.ProducerID},
-			covered: "the brokers abort what a killed producer left open when it times out, and the generation keeps an old life from committing",
+			covered: "the brokers abort what a killed producer left open when it times out, and the " +
+				"generation keeps an old life from committing",
 		},
 		{fault: named("network-end-held-old"), without: []string{failpoint.Unanswered}},
 		{
@@ -89,7 +90,8 @@ func (p *proof) run(t *testing.T, first uint64, rows int) {
 			return
 		}
 		if len(wrong) > 0 {
-			t.Logf("PROOF without %s, %s, BRIMLINE_SEED=%d, round %d: %d wrong, the first: %s", p.without, p.name, first+n, n+1, len(wrong), wrong[0])
+			t.Logf("PROOF without %s, %s, BRIMLINE_SEED=%d, round %d: %d wrong, the first: %s", p.without, p.name,
+				first+n, n+1, len(wrong), wrong[0])
 			return
 		}
 	}
@@ -128,7 +130,8 @@ func TestProofUnitTestsFailWithout(t *testing.T) {
 	} {
 		t.Run(p.without+"/"+p.test, func(t *testing.T) {
 			run := func(without string) ([]byte, error) {
-				cmd := exec.CommandContext(t.Context(), "go", "test", "-count=1", "-tags", "crash", "-run", "^"+p.test+"$", "github.com/brimline/brimline/"+p.in)
+				cmd := exec.CommandContext(t.Context(), "go", "test", "-count=1", "-tags", "crash", "-run", "^"+p.test+"$",
+					"github.com/brimline/brimline/"+p.in)
 				cmd.Env = append(os.Environ(), "BRIMLINE_WITHOUT="+without, "RAPID_NOFAILFILE=1") // its failure is wanted
 				return cmd.CombinedOutput()
 			}

@@ -26,7 +26,9 @@ type report struct{ lines []line }
 
 func (r *report) add(t *testing.T, l line) {
 	r.lines = append(r.lines, l)
-	t.Logf("ROUND %s seed %d: %d events, %d alerts, %d%% of the load under faults, caught up in %v, %v in all: %s", l.fault, l.seed, l.events, l.alerts, l.under, l.caughtUp.Round(100*time.Millisecond), l.took.Round(time.Second), l.result)
+	t.Logf("ROUND %s seed %d: %d events, %d alerts, %d%% of the load under faults, caught up in %v, %v in all: %s",
+		l.fault, l.seed, l.events, l.alerts, l.under, l.caughtUp.Round(100*time.Millisecond),
+		l.took.Round(time.Second), l.result)
 }
 
 // write puts the table into BRIMLINE_CRASH_REPORT.
@@ -42,9 +44,12 @@ func (r *report) write(t *testing.T, seed uint64) {
 			fmt.Fprintf(&b, " %s=%s", v, s)
 		}
 	}
-	b.WriteString(" make test-crash`:\n\n| fault | seed | events | alerts | what was done | load under it | catching up | took | result |\n| --- | --- | --- | --- | --- | --- | --- | --- | --- |\n")
+	b.WriteString(" make test-crash`:\n\n" +
+		"| fault | seed | events | alerts | what was done | load under it | catching up | took | result |\n" +
+		"| --- | --- | --- | --- | --- | --- | --- | --- | --- |\n")
 	for _, l := range r.lines {
-		fmt.Fprintf(&b, "| %s | %d | %d | %d | %s | %d%% | %v | %v | %s |\n", l.fault, l.seed, l.events, l.alerts, summary(l.did), l.under, l.caughtUp.Round(100*time.Millisecond), l.took.Round(time.Second), l.result)
+		fmt.Fprintf(&b, "| %s | %d | %d | %d | %s | %d%% | %v | %v | %s |\n", l.fault, l.seed, l.events, l.alerts,
+			summary(l.did), l.under, l.caughtUp.Round(100*time.Millisecond), l.took.Round(time.Second), l.result)
 	}
 	if err := os.WriteFile(name, []byte(b.String()), 0o644); err != nil {
 		t.Error(err)

@@ -109,7 +109,9 @@ func (r *round) awaitGate(ctx context.Context, c *kafka.Cluster, i *instance, se
 			return err == nil, err
 		}
 		members, err := c.Members(ctx, r.names.WindowGroup)
-		return slices.ContainsFunc(members, func(m kafka.Member) bool { return hex.EncodeToString(m.UserData) == ours && len(m.Assigned) > 0 }), err
+		return slices.ContainsFunc(members, func(m kafka.Member) bool {
+			return hex.EncodeToString(m.UserData) == ours && len(m.Assigned) > 0
+		}), err
 	}); err != nil {
 		r.Fatalf("%s neither waits nor works: %v", i.name, err)
 	}
@@ -212,7 +214,9 @@ type verdict struct {
 
 // judge gives the edges that there should be alerts for: those that must be, and of those that may be the ones that
 // are.
-func (v *verdict) judge(edges map[string]testkit.Verdict, alerts []*brimline.Alert) (want map[string]testkit.Verdict, must, may int) {
+func (v *verdict) judge(
+	edges map[string]testkit.Verdict, alerts []*brimline.Alert,
+) (want map[string]testkit.Verdict, must, may int) {
 	want = map[string]testkit.Verdict{}
 	raised := map[string]bool{}
 	for _, a := range alerts {
@@ -260,8 +264,9 @@ func (r *round) upTo(all testkit.Table, name string, offsets map[int32]int64) te
 		}
 	}
 	table := testkit.Table{Conn: all.Conn, Name: pgx.Identifier{"streaming", name}}
-	_, err := all.Conn.Exec(r.Context(), fmt.Sprintf(`CREATE TABLE %s AS SELECT * FROM %s WHERE id = ANY ($1::text[]::bigint[])`,
-		table.Name.Sanitize(), all.Name.Sanitize()), ids)
+	_, err := all.Conn.Exec(r.Context(),
+		fmt.Sprintf(`CREATE TABLE %s AS SELECT * FROM %s WHERE id = ANY ($1::text[]::bigint[])`,
+			table.Name.Sanitize(), all.Name.Sanitize()), ids)
 	r.must(err)
 	return table
 }
@@ -269,7 +274,8 @@ func (r *round) upTo(all testkit.Table, name string, offsets map[int32]int64) te
 // unkept tells of an edge whether a user with these rows may have lost some of its window already. It is judged then by
 // PostgreSQL's answers, which a rule that came later does not take, and one that has gone cannot.
 func (r *round) unkept(table testkit.Table, rule brimline.Rule) func(id string) bool {
-	rows, err := table.Conn.Query(r.Context(), fmt.Sprintf(`SELECT user_id::text, MAX("timestamp") FROM %s GROUP BY 1`, table.Name.Sanitize()))
+	rows, err := table.Conn.Query(r.Context(), fmt.Sprintf(`SELECT user_id::text, MAX("timestamp") FROM %s GROUP BY 1`,
+		table.Name.Sanitize()))
 	r.must(err)
 	var (
 		from = map[string]time.Time{}

@@ -244,7 +244,8 @@ func (r *round) lags() string {
 	var b strings.Builder
 	for _, s := range all {
 		for _, p := range s.Partitions {
-			fmt.Fprintf(&b, "%s %s/%d: committed %d, stable %d, high %d, lag %d\n", s.Stage, p.Topic, p.Partition, p.Committed, p.Stable, p.High, p.Lag)
+			fmt.Fprintf(&b, "%s %s/%d: committed %d, stable %d, high %d, lag %d\n", s.Stage, p.Topic, p.Partition,
+				p.Committed, p.Stable, p.High, p.Lag)
 		}
 	}
 	return fmt.Sprint(b.String(), err)
@@ -282,7 +283,8 @@ func (r *round) drop() {
 		return
 	}
 	defer c.Close()
-	if err := errors.Join(c.DeleteGroups(ctx, r.names.Groups()...), c.Delete(ctx, append(r.names.Owned(), r.names.Alerts, r.names.Source)...)); err != nil {
+	if err := errors.Join(c.DeleteGroups(ctx, r.names.Groups()...),
+		c.Delete(ctx, append(r.names.Owned(), r.names.Alerts, r.names.Source)...)); err != nil {
 		r.Error(err)
 	}
 	conn, err := pgx.Connect(ctx, r.g.Env["ADMIN_DATABASE_URL"])

@@ -15,23 +15,13 @@ import (
 var binary string
 
 func TestMain(m *testing.M) {
-	os.Exit(func() int {
-		if os.Getenv("BRIMLINE_CRASH") == "" {
-			return m.Run()
-		}
-		dir, err := os.MkdirTemp("", "brimline-crash-")
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		defer os.RemoveAll(dir)
-		if binary, err = testkit.Build(dir, "crash"); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
+	if os.Getenv("BRIMLINE_CRASH") == "" {
+		os.Exit(m.Run())
+	}
+	testkit.Main(&binary, func() int {
 		defer wipeStacks()
 		return m.Run()
-	}())
+	}, "crash")
 }
 
 // ground is a stack and the clients of the suite on it.
@@ -90,7 +80,8 @@ func groundOf(t *testing.T, k kind) *ground {
 	if err := stack.Up(env, "postgres", "kafka"); err != nil {
 		t.Fatalf("the stack: %v", err)
 	}
-	if g.Parts, err = testkit.Connected(strings.Split(g.Env["KAFKA_BROKERS"], ","), g.Env["ADMIN_DATABASE_URL"]); err != nil {
+	if g.Parts, err = testkit.Connected(strings.Split(g.Env["KAFKA_BROKERS"], ","),
+		g.Env["ADMIN_DATABASE_URL"]); err != nil {
 		t.Fatal(err)
 	}
 	return g

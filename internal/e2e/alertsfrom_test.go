@@ -10,21 +10,13 @@ import (
 	"time"
 
 	"github.com/brimline/brimline"
-	"github.com/brimline/brimline/codecs"
 	"github.com/brimline/brimline/internal/testkit"
 )
 
 // dismissed are all records of the dismissed topic.
-func (j *job) dismissed(t *testing.T) (all []*brimline.Alert) {
+func (j *job) dismissed(t *testing.T) []*brimline.Alert {
 	t.Helper()
-	for _, r := range j.Records(t, j.names.Dismissed) {
-		a, err := codecs.Alert{}.Decode(r.Value)
-		if err != nil {
-			t.Fatalf("dismissed %s: %v", r.Value, err)
-		}
-		all = append(all, a.(*brimline.Alert))
-	}
-	return all
+	return j.Alerts(t, j.names.Dismissed)
 }
 
 // refused is a run that ends with exit code 2 and says all of that.

@@ -39,7 +39,8 @@ func TestTableFollowsUpdatesAndDeletes(t *testing.T) {
 }
 
 // liveThrough inserts the rows and then changes many of them, in the table and as events.
-func (j *job) liveThrough(t *testing.T, r *rand.Rand, rows []testkit.Row, users int) (events []testkit.Event, ids []int64) {
+func (j *job) liveThrough(t *testing.T, r *rand.Rand, rows []testkit.Row,
+	users int) (events []testkit.Event, ids []int64) {
 	j.table.Insert(t, rows)
 	add := func(op string, before, after *testkit.Row) {
 		e := testkit.Envelope("transactions", op, before, after, int64(1000+len(events)))

@@ -23,7 +23,8 @@ func TestLiveAlertsAreExactlyTheEdges(t *testing.T) {
 	j.names.Source = slot + ".streaming.transactions"
 	j.CreateTopic(t, j.names.Source, 4)
 	j.options = []string{"--sweep-every", "200ms", "--keep-edges", "100h", "--log-level", "debug"}
-	testkit.Start(t, binary, []string{"BRIMLINE_DATABASE_URL=" + j.url}, "capture", "--brokers", strings.Join(j.Brokers, ","),
+	testkit.Start(t, binary, []string{"BRIMLINE_DATABASE_URL=" + j.url}, "capture",
+		"--brokers", strings.Join(j.Brokers, ","),
 		"--source", j.names.Source, "--slot", slot, "--publication", slot)
 	a, b := j.start(t, 1), j.start(t, 2)
 	waitOutput(t, a, "stage window: partitions")

@@ -44,7 +44,8 @@ func TestAlertsAreExactlyTheEdges(t *testing.T) {
 				ids    []int64
 			)
 			for i := range rows {
-				events, ids = append(events, testkit.Envelope("transactions", "c", nil, &rows[i], int64(1000+i))), append(ids, rows[i].ID)
+				events, ids = append(events, testkit.Envelope("transactions", "c", nil, &rows[i], int64(1000+i))),
+					append(ids, rows[i].ID)
 			}
 			for range len(rows) / 20 { // redelivered
 				i := r.IntN(len(rows))

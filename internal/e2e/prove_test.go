@@ -109,16 +109,9 @@ func (j *job) amiss(t *testing.T) (edges int, missing, outdated []string) {
 }
 
 // shadows are the alerts of rules on trial.
-func (j *job) shadows(t *testing.T) (all []*brimline.Alert) {
+func (j *job) shadows(t *testing.T) []*brimline.Alert {
 	t.Helper()
-	for _, r := range j.Records(t, j.names.Shadow) {
-		a, err := codecs.Alert{}.Decode(r.Value)
-		if err != nil {
-			t.Fatalf("shadow %s: %v", r.Value, err)
-		}
-		all = append(all, a.(*brimline.Alert))
-	}
-	return all
+	return j.Alerts(t, j.names.Shadow)
 }
 
 // created writes rows into the table and into the stream.

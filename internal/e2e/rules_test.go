@@ -16,7 +16,9 @@ func waitOutput(t *testing.T, p *testkit.Process, text string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	if err := testkit.Eventually(ctx, func() (bool, error) { return strings.Contains(p.Output(), text), nil }); err != nil {
+	if err := testkit.Eventually(ctx, func() (bool, error) {
+		return strings.Contains(p.Output(), text), nil
+	}); err != nil {
 		t.Fatalf("waiting for %q: %v", text, err)
 	}
 }
@@ -59,7 +61,8 @@ func TestChangedRulesTakeEffectByRestart(t *testing.T) {
 	j.waitHandled(t, 2)
 	old.Signal(syscall.SIGTERM)
 	j.mustEnd(t, old)
-	produce(testkit.Row{ID: 3, User: 1, Amount: 5500, Time: at.Add(72 * time.Hour)}) // alone in its day: an edge of the new rule
+	// Alone in its day: an edge of the new rule
+	produce(testkit.Row{ID: 3, User: 1, Amount: 5500, Time: at.Add(72 * time.Hour)})
 	j.waitHandled(t, 3)
 	next.Signal(syscall.SIGTERM)
 	j.mustEnd(t, next)
@@ -72,7 +75,8 @@ func TestChangedRulesTakeEffectByRestart(t *testing.T) {
 	refused := j.start(t, 3)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	if code, err := refused.Wait(ctx); err != nil || code != int(brimline.ClassInput) || !strings.Contains(refused.Output(), "--group") {
+	if code, err := refused.Wait(ctx); err != nil || code != int(brimline.ClassInput) ||
+		!strings.Contains(refused.Output(), "--group") {
 		t.Errorf("a window longer than the history: exit code %d, %v", code, err)
 	}
 }

@@ -12,7 +12,6 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/brimline/brimline"
-	"github.com/brimline/brimline/codecs"
 	"github.com/brimline/brimline/internal/testkit"
 )
 
@@ -137,13 +136,7 @@ func checkHandled(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 func alertsOf(ts *testscript.TestScript) []*brimline.Alert {
-	var alerts []*brimline.Alert
-	for _, r := range on(ts).Records(ts.Value("tb").(testing.TB), ts.Getenv("BRIMLINE_ALERTS")) {
-		a, err := codecs.Alert{}.Decode(r.Value)
-		ts.Check(err)
-		alerts = append(alerts, a.(*brimline.Alert))
-	}
-	return alerts
+	return on(ts).Alerts(ts.Value("tb").(testing.TB), ts.Getenv("BRIMLINE_ALERTS"))
 }
 
 // countAlerts: alerts N says how many records the alerts topic holds.
@@ -161,7 +154,8 @@ func checkTotal(ts *testscript.TestScript, _ bool, args []string) {
 			continue
 		}
 		found++
-		if a.Verification.Status != brimline.Verified || a.Database == nil || a.Database.Total.Format(a.Candidate.Scale) != args[1] {
+		if a.Verification.Status != brimline.Verified || a.Database == nil ||
+			a.Database.Total.Format(a.Candidate.Scale) != args[1] {
 			ts.Fatalf("alert %+v, want a verified total of %s", a, args[1])
 		}
 	}

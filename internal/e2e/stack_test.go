@@ -154,11 +154,12 @@ func TestStackVariants(t *testing.T) {
 func TestStackScenarios(t *testing.T) {
 	s := realStack(t)
 	scenarios(t, func(t testing.TB, _ string) ground {
-		return ground{Parts: s.Parts, url: s.Env["DATABASE_URL"], source: stackTopic, flow: func(*testscript.TestScript) {}, begin: func(tb testing.TB) {
-			testkit.OpenTable(tb, s.Env["DATABASE_URL"], "streaming", "transactions").Empty(tb)
-			if _, err := s.Script("switch.sh", nil, "string,fast-poll"); err != nil {
-				tb.Fatal(err)
-			}
-		}}
+		return ground{Parts: s.Parts, url: s.Env["DATABASE_URL"], source: stackTopic,
+			flow: func(*testscript.TestScript) {}, begin: func(tb testing.TB) {
+				testkit.OpenTable(tb, s.Env["DATABASE_URL"], "streaming", "transactions").Empty(tb)
+				if _, err := s.Script("switch.sh", nil, "string,fast-poll"); err != nil {
+					tb.Fatal(err)
+				}
+			}}
 	})
 }

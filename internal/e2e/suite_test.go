@@ -45,17 +45,7 @@ func startEmbedded() (*testkit.Parts, error) {
 }
 
 func TestMain(m *testing.M) {
-	os.Exit(func() int {
-		dir, err := os.MkdirTemp("", "brimline-e2e-")
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		defer os.RemoveAll(dir)
-		if binary, err = testkit.Build(dir); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
+	testkit.Main(&binary, func() int {
 		defer func() { stopAll() }()
 		// The tests wait for programs most of the time: more of them at once than there are cores.
 		if err := flag.Set("test.parallel", strconv.Itoa(2*runtime.GOMAXPROCS(0))); err != nil {
@@ -63,7 +53,7 @@ func TestMain(m *testing.M) {
 			return 1
 		}
 		return m.Run()
-	}())
+	})
 }
 
 // parts are the embedded parts, started for the first test that needs them.
@@ -171,18 +161,7 @@ func (j *job) waitAlert(t *testing.T, user string) {
 // alerts are all records of the alerts topic.
 func (j *job) alerts(t *testing.T) []*brimline.Alert {
 	t.Helper()
-	var alerts []*brimline.Alert
-	for _, r := range j.Records(t, j.names.Alerts) {
-		a, err := codecs.Alert{}.Decode(r.Value)
-		if err != nil {
-			t.Fatalf("alert %s: %v", r.Value, err)
-		}
-		if got := a.(*brimline.Alert).Candidate.ID(); got != string(r.Key) {
-			t.Errorf("alert %s has the key %q", got, r.Key)
-		}
-		alerts = append(alerts, a.(*brimline.Alert))
-	}
-	return alerts
+	return j.Alerts(t, j.names.Alerts)
 }
 
 // deadLetters are all records of the dead letter topic.

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/brimline/brimline"
-	"github.com/brimline/brimline/codecs"
 	"github.com/brimline/brimline/internal/testkit"
 )
 
@@ -59,14 +58,7 @@ rules:
 			t.Errorf("an alert of rule %+v", rule)
 		}
 	}
-	var shadows []*brimline.Alert
-	for _, m := range j.Records(t, j.names.Shadow) {
-		a, err := codecs.Alert{}.Decode(m.Value)
-		if err != nil {
-			t.Fatal(err)
-		}
-		shadows = append(shadows, a.(*brimline.Alert))
-	}
+	shadows := j.shadows(t)
 	testkit.Compare(t, shadows, shadow)
 
 	// What is asked for a rule has all its limits, and for a limit that alone.

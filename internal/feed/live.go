@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/brimline/brimline/internal/backoff"
+
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/internal/kafka"
 )
@@ -98,7 +100,7 @@ func (l *Live) Run(ctx context.Context) error {
 	watching.Go(func() { stop(l.watch(following)) })
 	err = l.reader.cluster.Follow(following, l.topic, extent.End, func(records []*kafka.Message) error {
 		l.add(records)
-		return kafka.Pause(following, gather)
+		return backoff.Pause(following, gather)
 	})
 	if following.Err() != nil {
 		err = context.Cause(following)
@@ -116,7 +118,7 @@ func unless(ctx context.Context, err error) error {
 // watch waits until the topic is not any more the one that is followed, or ctx ends.
 func (l *Live) watch(ctx context.Context) error {
 	for {
-		if err := kafka.Pause(ctx, lookAgain); err != nil {
+		if err := backoff.Pause(ctx, lookAgain); err != nil {
 			return err
 		}
 		now, err := l.reader.Extent(ctx, l.topic)
@@ -303,7 +305,7 @@ func (l *Live) place(ctx context.Context, from *Position) (e *Extent, known bool
 			return e, true, nil
 		}
 		// A broker that has just become leader may know less than the one before for a moment.
-		if err := kafka.Pause(ctx, placeAgain); err != nil {
+		if err := backoff.Pause(ctx, placeAgain); err != nil {
 			return nil, false, err
 		}
 	}

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/brimline/brimline/internal/backoff"
+
 	"github.com/brimline/brimline"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -108,7 +110,7 @@ func (c *Cluster) try(ctx context.Context, ask func() error) error {
 		if err == nil || ctx.Err() == nil && !c.worthwhile(err, begun) {
 			return err
 		}
-		if err := Pause(ctx, tryAgain); err != nil {
+		if err := backoff.Pause(ctx, tryAgain); err != nil {
 			return err
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/brimline/brimline/internal/backoff"
+
 	"github.com/brimline/brimline"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -40,7 +42,7 @@ func (c *Cluster) Read(
 			if ctx.Err() == nil && !c.worthwhile(err, moved) {
 				return from, Explain(err, where)
 			}
-			if err := Pause(ctx, tryAgain); err != nil {
+			if err := backoff.Pause(ctx, tryAgain); err != nil {
 				return from, err
 			}
 			if t, err := c.ask(ctx, e.Topic); err == nil && t.TopicID == e.ID && int(partition) < len(t.Partitions) {
@@ -55,7 +57,7 @@ func (c *Cluster) Read(
 					Err: fmt.Errorf("the broker shows nothing from offset %d on", from),
 				}
 			}
-			if err := Pause(ctx, tryAgain/10); err != nil {
+			if err := backoff.Pause(ctx, tryAgain/10); err != nil {
 				return from, err
 			}
 			continue
@@ -109,16 +111,4 @@ func passing(err error) bool {
 		return false
 	}
 	return kerr.IsRetriable(err) || kgo.IsRetryableBrokerErr(err) || isNetwork(err)
-}
-
-// Pause waits. It ends early, with ctx's error, when ctx ends.
-func Pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/brimline/brimline/internal/backoff"
+
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -171,7 +173,7 @@ func (c *Cluster) awaitLeaders(ctx context.Context, topic string) (kmsg.Metadata
 			}) {
 			return found, nil
 		}
-		if Pause(ctx, 50*time.Millisecond) != nil {
+		if backoff.Pause(ctx, 50*time.Millisecond) != nil {
 			if err == nil {
 				err = Explain(kerr.LeaderNotAvailable, fmt.Sprintf("topic %q", topic))
 			}
@@ -321,7 +323,7 @@ func (c *Cluster) awaitGone(ctx context.Context, topic string) error {
 		if _, err := c.describe(ctx, topic); errors.Is(err, kerr.UnknownTopicOrPartition) {
 			return nil
 		}
-		if err := Pause(ctx, 50*time.Millisecond); err != nil {
+		if err := backoff.Pause(ctx, 50*time.Millisecond); err != nil {
 			return fmt.Errorf("waiting for topic %q to be gone: %w", topic, err)
 		}
 	}

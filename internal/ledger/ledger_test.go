@@ -147,7 +147,8 @@ func judged(t *testing.T, s *server, o Options) {
 			FROM (SELECT DISTINCT at, total, before, n, before_n FROM (
 			SELECT at, %[6]s(m) OVER (ORDER BY at RANGE BETWEEN $2::interval PRECEDING AND CURRENT ROW) AS total,
 			  coalesce(%[6]s(m) OVER (ORDER BY at
-			    RANGE BETWEEN $2::interval PRECEDING AND CURRENT ROW EXCLUDE GROUP), 0) AS before,
+			    RANGE BETWEEN $2::interval PRECEDING AND CURRENT ROW EXCLUDE GROUP),
+			    0) AS before,
 			  count(*) OVER (ORDER BY at RANGE BETWEEN $2::interval PRECEDING AND CURRENT ROW) AS n,
 			  count(*) OVER (ORDER BY at RANGE BETWEEN $2::interval PRECEDING AND CURRENT ROW EXCLUDE GROUP) AS before_n
 			FROM (SELECT %[1]s::timestamptz AS at, %[2]s AS m FROM (SELECT *, %[3]s::numeric AS a FROM %[4]s) r

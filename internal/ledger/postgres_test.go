@@ -105,7 +105,8 @@ func startServerWith(t testing.TB, settings map[string]string, change func(data 
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	hba := filepath.Join(dir, "pg_hba.conf")
-	rules := fmt.Sprintf("host all %[1]s 127.0.0.1/32 trust\nhost replication %[1]s 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 scram-sha-256\n", embedded.Superuser)
+	rules := fmt.Sprintf("host all %[1]s 127.0.0.1/32 trust\nhost replication %[1]s 127.0.0.1/32 trust\nhost all all "+
+		"127.0.0.1/32 scram-sha-256\n", embedded.Superuser)
 	if err := os.WriteFile(hba, []byte(rules), 0o644); err != nil {
 		t.Fatal(err)
 	}

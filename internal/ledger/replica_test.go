@@ -247,7 +247,8 @@ func replaceByBackup(t *testing.T, program, primary, data string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, err := exec.Command(program, "-D", data, "-h", u.Hostname(), "-p", u.Port(), "-U", u.User.Username(), "-R", "-c", "fast", "-N").CombinedOutput()
+	out, err := exec.Command(program, "-D", data, "-h", u.Hostname(), "-p", u.Port(), "-U", u.User.Username(),
+		"-R", "-c", "fast", "-N").CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
@@ -271,7 +272,8 @@ func awaitLSN(t *testing.T, standby asker, lsn string) {
 	t.Helper()
 	deadline := time.Now().Add(20 * time.Second)
 	for there := false; !there; time.Sleep(5 * time.Millisecond) {
-		if err := standby.QueryRow(t.Context(), "SELECT pg_last_wal_replay_lsn() >= $1::text::pg_lsn", lsn).Scan(&there); err != nil {
+		if err := standby.QueryRow(t.Context(), "SELECT pg_last_wal_replay_lsn() >= $1::text::pg_lsn",
+			lsn).Scan(&there); err != nil {
 			t.Fatal(err)
 		}
 		if time.Now().After(deadline) {

@@ -205,7 +205,8 @@ func (l *Ledger) total(s string, scale int) (brimline.Total, error) {
 
 func (l *Ledger) badAmount(err error) error {
 	if errors.Is(err, brimline.ErrAmountScale) {
-		return l.badValue("postgres_amount_scale", fmt.Sprintf("configure a scale above %d, or correct the rows", l.o.Scale), err)
+		return l.badValue("postgres_amount_scale", fmt.Sprintf("configure a scale above %d, or correct the rows", l.o.Scale),
+			err)
 	}
 	return l.badValue("postgres_amount", "correct the row whose amount is not a number or out of range", err)
 }

@@ -57,7 +57,8 @@ func rights(t *testing.T, s *server) {
 
 // usesIndex shows that a question touches one user's span and not the table.
 func usesIndex(t *testing.T, s *server) {
-	s.exec(t, `INSERT INTO streaming.transactions SELECT 10000000 + n, 500000 + n % 500, 1, timestamptz '2025-01-01' + n * interval '1 minute' FROM generate_series(1, 20000) n`)
+	s.exec(t, `INSERT INTO streaming.transactions SELECT 10000000 + n, 500000 + n % 500, 1,
+		timestamptz '2025-01-01' + n * interval '1 minute' FROM generate_series(1, 20000) n`)
 	s.exec(t, "ANALYZE streaming.transactions")
 	l := s.open(t, transactions())
 	day := func(n int) brimline.Time { return brimline.TimeOf(time.Date(2025, 1, n, 0, 0, 0, 0, time.UTC)) }
@@ -92,7 +93,8 @@ func usesIndex(t *testing.T, s *server) {
 				}
 			}
 			conn.Release()
-			if err != nil || !strings.Contains(plan, "transactions_user_id_timestamp_idx") || strings.Contains(plan, "Filter: ((user") || strings.Contains(plan, "Seq Scan") {
+			if err != nil || !strings.Contains(plan, "transactions_user_id_timestamp_idx") ||
+				strings.Contains(plan, "Filter: ((user") || strings.Contains(plan, "Seq Scan") {
 				t.Errorf("%s, %s: %v\n%s", name, mode, err, plan)
 			}
 		}

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/brimline/brimline/internal/backoff"
+
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/internal/postgres"
 	"github.com/jackc/pgx/v5"
@@ -185,7 +187,8 @@ func queueSight(b *pgx.Batch, after []brimline.Source) {
 // await polls until all of after can be seen, 1 ms apart at first and 100 ms
 // later. last is what is known not to be visible, nil where nothing is known.
 func (l *Ledger) await(ctx context.Context, conn *pgx.Conn, after []brimline.Source, last *notYet) error {
-	for pause := time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
+	pauses := backoff.Backoff{First: time.Millisecond, Most: 100 * time.Millisecond}
+	for {
 		var behind *notYet
 		look := func(b *pgx.Batch) { queueSight(b, after) }
 		err := postgres.Ask(ctx, conn, l.o.Timeout, look, func(results pgx.BatchResults) (err error) {
@@ -199,11 +202,7 @@ func (l *Ledger) await(ctx context.Context, conn *pgx.Conn, after []brimline.Sou
 			return err
 		}
 		last = behind
-		timer := time.NewTimer(pause)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
+		if pauses.Pause(ctx) != nil {
 			return behind
 		}
 	}

@@ -18,7 +18,8 @@ func TestDocumentedExamples(t *testing.T) {
 	}
 	blocks := strings.Split(string(page), "\n```")
 	var files, expressions int
-	columns := append(columns(), brimline.Column{Name: "country", Type: brimline.Text}, brimline.Column{Name: "card_present", Type: brimline.Boolean})
+	columns := append(columns(), brimline.Column{Name: "country", Type: brimline.Text},
+		brimline.Column{Name: "card_present", Type: brimline.Boolean})
 	for i := 1; i < len(blocks); i += 2 {
 		language, text, _ := strings.Cut(blocks[i], "\n")
 		if language == "yaml" && strings.Contains(text, "\ntests:") || language == "sh" || language == "text" {

@@ -42,7 +42,9 @@ func OnFailure(f func(error)) Option {
 // evaluated. It is nil, which is every row, for a blank expression. The error is
 // a *brimline.Error of ClassInput and kind where_invalid that lists all that
 // is wrong with the expression.
-func Compile(where string, columns []brimline.Column, scale int, opts ...Option) (func(*brimline.Transaction) bool, error) {
+func Compile(
+	where string, columns []brimline.Column, scale int, opts ...Option,
+) (func(*brimline.Transaction) bool, error) {
 	p, faults := compile(where, columns, scale)
 	if len(faults) > 0 {
 		texts := make([]string, len(faults))

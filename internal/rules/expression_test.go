@@ -146,7 +146,8 @@ func TestCompileErrors(t *testing.T) {
 			continue
 		}
 		var e *brimline.Error
-		if !errors.As(err, &e) || e.Class != brimline.ClassInput || e.Kind != "where_invalid" || !strings.Contains(err.Error(), part) {
+		if !errors.As(err, &e) || e.Class != brimline.ClassInput || e.Kind != "where_invalid" ||
+			!strings.Contains(err.Error(), part) {
 			t.Errorf("%.40q: %v; want an input error with %q", where, err, part)
 		}
 	}
@@ -197,7 +198,8 @@ func TestColumnOrder(t *testing.T) {
 }
 
 func TestConcurrentUse(t *testing.T) {
-	takes := compiled(t, `amount < 0 and lower(merchant) matches "^caf" and fee < 1.005 and attempts in [1,2,3] and timestamp > booked`)
+	takes := compiled(t, `amount < 0 and lower(merchant) matches "^caf" and fee < 1.005 `+
+		`and attempts in [1,2,3] and timestamp > booked`)
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Add(1)

@@ -211,7 +211,8 @@ func (r *reader) columns(n *yaml.Node) []brimline.Column {
 			if slices.Contains(columnTypes(), text) {
 				column.Type = brimline.ColumnType(text)
 			} else {
-				r.problemAt(f.value, "unknown column type %q: one of %s%s", text, strings.Join(columnTypes(), ", "), suggest(text, columnTypes()))
+				r.problemAt(f.value, "unknown column type %q: one of %s%s", text,
+					strings.Join(columnTypes(), ", "), suggest(text, columnTypes()))
 			}
 		}
 		columns = append(columns, column)

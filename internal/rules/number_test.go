@@ -78,7 +78,8 @@ func TestNumberBounds(t *testing.T) {
 	if compareNumbers(least.neg(), number{units: math.MaxInt64}) != 1 {
 		t.Error("-least is not above the greatest")
 	}
-	for _, s := range []string{"", "-", ".", "1.", ".5", "+1", "1e3", "NaN", "Infinity", "0x1", "1_0", " 1", "--1", "1.2.3", "١"} {
+	for _, s := range []string{"", "-", ".", "1.", ".5", "+1", "1e3", "NaN", "Infinity",
+		"0x1", "1_0", " 1", "--1", "1.2.3", "١"} {
 		if n, ok := parseNumber(s); ok {
 			t.Errorf("parseNumber(%q) = %v", s, n)
 		}

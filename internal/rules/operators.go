@@ -73,7 +73,8 @@ func (c *compiler) unary(n *ast.UnaryNode) operand {
 	switch n.Operator {
 	case "not", "!":
 		if o.kind != boolean {
-			return c.fail(n, "%s stands before %s, which is not a condition; put the whole comparison in parentheses: not (…)", n.Operator, o)
+			return c.fail(n, "%s stands before %s, which is not a condition; put the whole comparison in parentheses: not (…)",
+				n.Operator, o)
 		}
 		return logical(n, negate(o.holds))
 	case "-", "+":

@@ -24,7 +24,8 @@ func load(t *testing.T, name string) *rules.Set {
 
 func TestDefaults(t *testing.T) {
 	set := load(t, "smallest.yaml")
-	if set.Scale != 2 || set.Lateness != 0 || set.Retention() != 14*24*time.Hour || set.Columns != nil || len(set.Rules) != 1 {
+	if set.Scale != 2 || set.Lateness != 0 || set.Retention() != 14*24*time.Hour ||
+		set.Columns != nil || len(set.Rules) != 1 {
 		t.Errorf("the set is %+v", set.RuleSet)
 	}
 	limit, _ := brimline.ParseTotal("3000", 2)
@@ -38,7 +39,8 @@ func TestDefaults(t *testing.T) {
 
 func TestCompiled(t *testing.T) {
 	set := load(t, "full.yaml")
-	if set.Lateness != 36*time.Hour || len(set.Columns) != 6 || set.Columns[2] != (brimline.Column{Name: "fee", Type: brimline.Numeric}) {
+	if set.Lateness != 36*time.Hour || len(set.Columns) != 6 ||
+		set.Columns[2] != (brimline.Column{Name: "fee", Type: brimline.Numeric}) {
 		t.Errorf("the set is %+v", set.RuleSet)
 	}
 	var failures atomic.Int64
@@ -47,7 +49,8 @@ func TestCompiled(t *testing.T) {
 		t.Fatalf("%d of %d rules", len(compiled), len(set.Rules))
 	}
 	for i, rule := range compiled {
-		if rule.Rule != set.Rules[i] || rule.Fingerprint != set.Rules[i].Fingerprint() || (rule.Takes == nil) != (rule.Where == "") {
+		if rule.Rule != set.Rules[i] || rule.Fingerprint != set.Rules[i].Fingerprint() ||
+			(rule.Takes == nil) != (rule.Where == "") {
 			t.Errorf("rule %d is %+v", i, rule)
 		}
 		again, err := rules.CompileRule(set.Rules[i], set.Columns, set.Scale)
@@ -129,7 +132,8 @@ func TestLoadUnreadable(t *testing.T) {
 	for _, path := range []string{filepath.Join(t.TempDir(), "none.yaml"), t.TempDir()} {
 		_, err := rules.Load(path)
 		var e *brimline.Error
-		if !errors.As(err, &e) || e.Class != brimline.ClassInput || e.Kind != "rules_unreadable" || strings.Count(err.Error(), path) != 1 {
+		if !errors.As(err, &e) || e.Class != brimline.ClassInput || e.Kind != "rules_unreadable" ||
+			strings.Count(err.Error(), path) != 1 {
 			t.Errorf("%v", err)
 		}
 	}
@@ -164,7 +168,8 @@ func TestHostileFiles(t *testing.T) {
 	wrong.WriteString("]")
 	bomb := "a: &a [x, x, x, x]\n"
 	for c := 'b'; c < 'z'; c++ {
-		bomb += string(c) + ": &" + string(c) + " [" + strings.TrimSuffix(strings.Repeat("*"+string(c-1)+", ", 9), ", ") + "]\n"
+		bomb += string(c) + ": &" + string(c) + " [" + strings.TrimSuffix(strings.Repeat("*"+string(c-1)+", ", 9), ", ") +
+			"]\n"
 	}
 	for name, data := range map[string]string{
 		"too many rules": many.String(),

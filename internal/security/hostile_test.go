@@ -61,7 +61,8 @@ func TestHostileValues(t *testing.T) {
 			if len(id) > 1024 {
 				id = id[len(id)-1024:]
 			}
-			if _, err := conn.Exec(t.Context(), "INSERT INTO streaming.transactions VALUES ($1, $2, 60, $3, $4)", id, user, at, note[(i+n)%len(note)]); err != nil {
+			if _, err := conn.Exec(t.Context(), "INSERT INTO streaming.transactions VALUES ($1, $2, 60, $3, $4)", id, user, at,
+				note[(i+n)%len(note)]); err != nil {
 				t.Fatalf("%q: %v", user, err)
 			}
 			events = append(events, change(quoted(id), quoted(user), quoted(note[(i+n)%len(note)]), at))
@@ -73,8 +74,10 @@ func TestHostileValues(t *testing.T) {
 
 	rules := write(t, "rules.yaml", hostileRules)
 	state := t.TempDir()
-	group := []string{"--brokers", strings.Join(p.Brokers, ","), "--group", "g_" + name, "--source", topic, "--alerts", alerts}
-	run := append([]string{"run", "--rules", rules, "--state-dir", filepath.Join(state, "s"), "--log-level", "debug"}, group...)
+	group := []string{"--brokers", strings.Join(p.Brokers, ","), "--group", "g_" + name,
+		"--source", topic, "--alerts", alerts}
+	run := append([]string{"run", "--rules", rules, "--state-dir", filepath.Join(state, "s"), "--log-level", "debug"},
+		group...)
 	env := []string{"BRIMLINE_DATABASE_URL=" + db}
 
 	first := brimline(t, env, append(run, "--until-caught-up", "--listen", "off", "--log-format", "json")...)
@@ -122,7 +125,8 @@ func TestHostileValues(t *testing.T) {
 			t.Errorf("user %q:\n%s", user, s.out)
 		}
 	}
-	for _, path := range []string{"/", "/metrics", "/readyz", "/healthz", "/api/v1/alerts", "/api/v1/status", "/api/v1/rules", "/api/v1/topology"} {
+	for _, path := range []string{"/", "/metrics", "/readyz", "/healthz", "/api/v1/alerts", "/api/v1/status",
+		"/api/v1/rules", "/api/v1/topology"} {
 		outputs[path] = get(t, base+path)
 	}
 	for _, user := range users() {
@@ -131,7 +135,8 @@ func TestHostileValues(t *testing.T) {
 			ID    string                   `json:"id"`
 			Rules []struct{ Total string } `json:"rules"`
 		}
-		if user == ".." || json.Unmarshal([]byte(body), &answer) != nil || answer.ID != user || len(answer.Rules) != 1 || answer.Rules[0].Total != "0.00" {
+		if user == ".." || json.Unmarshal([]byte(body), &answer) != nil || answer.ID != user ||
+			len(answer.Rules) != 1 || answer.Rules[0].Total != "0.00" {
 			t.Errorf("the API about %q: %.300s", user, body)
 		}
 		outputs["API "+user] = body
@@ -159,7 +164,8 @@ func TestHostileValues(t *testing.T) {
 	checkMetrics(t, outputs["/metrics"])
 	checkFiles(t, state, view)
 	var n int
-	if err := conn.QueryRow(t.Context(), "SELECT count(*) FROM streaming.transactions").Scan(&n); err != nil || n != len(events) {
+	if err := conn.QueryRow(t.Context(), "SELECT count(*) FROM streaming.transactions").Scan(&n); err != nil ||
+		n != len(events) {
 		t.Errorf("%d rows, %v", n, err)
 	}
 }

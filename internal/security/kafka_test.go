@@ -86,8 +86,10 @@ func TestKafkaClientCertificate(t *testing.T) {
 	}
 	pass(t, addr, nil, ca...).fails(t, 3, "tls: ", "certificate")
 	pass(t, addr, nil, append(ca, "--kafka-cert-file", strange, "--kafka-key-file", strangeKey)...).fails(t, 3, "tls: ")
-	pass(t, addr, nil, append(ca, "--kafka-cert-file", cert, "--kafka-key-file", strangeKey)...).fails(t, 2, "client certificate")
-	if s := pass(t, addr, nil, append(ca, "--kafka-cert-file", cert)...); s.code != 2 || !strings.Contains(s.err, "--kafka-key-file") {
+	pass(t, addr, nil, append(ca, "--kafka-cert-file", cert, "--kafka-key-file", strangeKey)...).fails(t,
+		2, "client certificate")
+	if s := pass(t, addr, nil, append(ca, "--kafka-cert-file", cert)...); s.code != 2 ||
+		!strings.Contains(s.err, "--kafka-key-file") {
 		t.Error(s.err)
 	}
 }
@@ -98,7 +100,8 @@ func TestKafkaLogin(t *testing.T) {
 	for _, mechanism := range []string{"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"} {
 		t.Run(mechanism, func(t *testing.T) {
 			t.Parallel()
-			addr := broker(t, kfake.TLS(ours.server(t, nil, "127.0.0.1")), kfake.EnableSASL(), kfake.Superuser(mechanism, "brimline", canary))
+			addr := broker(t, kfake.TLS(ours.server(t, nil, "127.0.0.1")), kfake.EnableSASL(),
+				kfake.Superuser(mechanism, "brimline", canary))
 			login := []string{"--kafka-ca-file", ours.file, "--kafka-sasl-mechanism", mechanism, "--kafka-sasl-user", "brimline"}
 			right := pass(t, addr, secret(canary), login...)
 			file := pass(t, addr, nil, append(login, "--kafka-sasl-password-file", write(t, "password", canary+"\n"))...)
@@ -111,10 +114,12 @@ func TestKafkaLogin(t *testing.T) {
 			stranger.fails(t, 3, "SASL")
 			none := pass(t, addr, nil, "--kafka-ca-file", ours.file)
 			none.fails(t, 3, "SASL")
-			other := map[string]string{"PLAIN": "SCRAM-SHA-512", "SCRAM-SHA-256": "PLAIN", "SCRAM-SHA-512": "SCRAM-SHA-256"}[mechanism]
+			other := map[string]string{"PLAIN": "SCRAM-SHA-512", "SCRAM-SHA-256": "PLAIN",
+				"SCRAM-SHA-512": "SCRAM-SHA-256"}[mechanism]
 			another := pass(t, addr, secret(canary), append(login, "--kafka-sasl-mechanism", other)...)
 			another.fails(t, 3, "SASL")
-			doctor := brimline(t, secret(canary+"x"), append([]string{"doctor", "--verify", "off", "--brokers", addr}, login...)...)
+			doctor := brimline(t, secret(canary+"x"),
+				append([]string{"doctor", "--verify", "off", "--brokers", addr}, login...)...)
 			doctor.fails(t, 3, "SASL")
 			for _, s := range []said{right, file, wrong, stranger, none, another, doctor} {
 				hides(t, s)

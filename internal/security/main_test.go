@@ -3,7 +3,6 @@ package security
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -32,20 +31,10 @@ func startEmbedded() (*testkit.Parts, error) {
 }
 
 func TestMain(m *testing.M) {
-	os.Exit(func() int {
-		dir, err := os.MkdirTemp("", "brimline-security-")
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		defer os.RemoveAll(dir)
-		if binary, err = testkit.Build(dir); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
+	testkit.Main(&binary, func() int {
 		defer func() { stopAll() }()
 		return m.Run()
-	}())
+	})
 }
 
 // parts are the embedded parts, started for the first test that needs them.
@@ -89,7 +78,8 @@ func brimline(t *testing.T, env []string, args ...string) said {
 func clean(home string) []string {
 	env := []string{"HOME=" + home}
 	for _, v := range os.Environ() {
-		if name, _, _ := strings.Cut(v, "="); name != "HOME" && !strings.HasPrefix(name, "BRIMLINE_") && !strings.HasPrefix(name, "PG") {
+		if name, _, _ := strings.Cut(v, "="); name != "HOME" && !strings.HasPrefix(name, "BRIMLINE_") &&
+			!strings.HasPrefix(name, "PG") {
 			env = append(env, v)
 		}
 	}

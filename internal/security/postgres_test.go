@@ -43,7 +43,8 @@ func newStrict(t *testing.T) *strict {
 		}
 		place(t, data, name, string(text))
 	}
-	place(t, data, "pg_hba.conf", fmt.Sprintf("host all %s 127.0.0.1/32 trust\nhostssl all,replication all 127.0.0.1/32 scram-sha-256\n", embedded.Superuser))
+	place(t, data, "pg_hba.conf", fmt.Sprintf("host all %s 127.0.0.1/32 trust\nhostssl all,replication all "+
+		"127.0.0.1/32 scram-sha-256\n", embedded.Superuser))
 	s.exec(t, "ALTER SYSTEM SET ssl = on")
 	s.exec(t, "SELECT pg_reload_conf()")
 	testkit.CreateTable(t, s.admin, "streaming", "transactions")
@@ -99,7 +100,8 @@ func (s *strict) url(user, password, host string, options ...string) string {
 func TestPostgresTLS(t *testing.T) {
 	t.Parallel()
 	s := newStrict(t)
-	s.exec(t, "CREATE ROLE reader LOGIN REPLICATION PASSWORD '"+canary+"'; GRANT USAGE ON SCHEMA streaming TO reader; GRANT SELECT ON streaming.transactions TO reader")
+	s.exec(t, "CREATE ROLE reader LOGIN REPLICATION PASSWORD '"+canary+"'; GRANT USAGE ON SCHEMA streaming TO reader; "+
+		"GRANT SELECT ON streaming.transactions TO reader")
 	s.exec(t, "CREATE PUBLICATION brimline FOR TABLE streaming.transactions")
 	theirs := newAuthority(t, "theirs")
 	addr := broker(t)

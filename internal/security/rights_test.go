@@ -25,13 +25,16 @@ func TestPostgresRights(t *testing.T) {
 		s.exec(t, sql)
 	}
 	s.exec(t, "ALTER ROLE brimline_reader PASSWORD '"+canary+"'; ALTER ROLE brimline_capture PASSWORD '"+canary+"'")
-	s.exec(t, `INSERT INTO streaming.transactions VALUES (1, 7, 60, '2026-01-01', 'secret'), (2, 7, 60, '2026-01-02', 'secret')`)
+	s.exec(t, `INSERT INTO streaming.transactions
+		VALUES (1, 7, 60, '2026-01-01', 'secret'), (2, 7, 60, '2026-01-02', 'secret')`)
 
 	addr := broker(t)
 	rules := write(t, "rules.yaml", "rules: [{id: r, window: 7d, limit: 100}]")
 	root := "sslrootcert=" + s.ca.file
-	reader := []string{"BRIMLINE_DATABASE_URL=" + s.url("brimline_reader", canary, "127.0.0.1", "sslmode=verify-full", root)}
-	writer := []string{"BRIMLINE_DATABASE_URL=" + s.url("brimline_capture", canary, "127.0.0.1", "sslmode=verify-full", root)}
+	reader := []string{"BRIMLINE_DATABASE_URL=" + s.url("brimline_reader", canary,
+		"127.0.0.1", "sslmode=verify-full", root)}
+	writer := []string{"BRIMLINE_DATABASE_URL=" + s.url("brimline_capture", canary,
+		"127.0.0.1", "sslmode=verify-full", root)}
 
 	capture := testkit.Start(t, binary, append(clean(t.TempDir()), writer...), "capture", "--brokers", addr)
 	kafka, err := testkit.Connected([]string{addr}, "")
@@ -45,8 +48,10 @@ func TestPostgresRights(t *testing.T) {
 	run := brimline(t, reader, "run", "--brokers", addr, "--listen", "off", "--until-caught-up", "--rules", rules)
 	alerts := brimline(t, nil, "alerts", "--brokers", addr)
 	doctor := brimline(t, reader, "doctor", "--brokers", addr, "--rules", rules)
-	if run.code != 0 || alerts.code != 0 || doctor.code != 0 || !strings.Contains(alerts.out, "ALERT user 7 $120.00") || !strings.Contains(alerts.out, "verified") {
-		t.Errorf("run %d, alerts %d, doctor %d\n%s%s%s", run.code, alerts.code, doctor.code, run.all(), alerts.all(), doctor.all())
+	if run.code != 0 || alerts.code != 0 || doctor.code != 0 || !strings.Contains(alerts.out, "ALERT user 7 $120.00") ||
+		!strings.Contains(alerts.out, "verified") {
+		t.Errorf("run %d, alerts %d, doctor %d\n%s%s%s", run.code, alerts.code, doctor.code,
+			run.all(), alerts.all(), doctor.all())
 	}
 	for _, said := range []said{run, alerts, doctor, {out: capture.Output()}} {
 		hides(t, said)
@@ -66,9 +71,11 @@ func TestPostgresRights(t *testing.T) {
 
 	// One right less is an error that says how to give it back.
 	s.exec(t, "REVOKE SELECT (amount) ON streaming.transactions FROM brimline_reader")
-	brimline(t, reader, "run", "--brokers", addr, "--listen", "off", "--until-caught-up", "--rules", rules).fails(t, 3, "GRANT SELECT")
+	brimline(t, reader, "run", "--brokers", addr, "--listen", "off", "--until-caught-up",
+		"--rules", rules).fails(t, 3, "GRANT SELECT")
 	s.exec(t, "REVOKE USAGE ON SCHEMA streaming FROM brimline_reader")
-	brimline(t, reader, "run", "--brokers", addr, "--listen", "off", "--until-caught-up", "--rules", rules).fails(t, 3, "GRANT USAGE")
+	brimline(t, reader, "run", "--brokers", addr, "--listen", "off", "--until-caught-up",
+		"--rules", rules).fails(t, 3, "GRANT USAGE")
 }
 
 // acls are the rows of docs/security.md.
@@ -122,7 +129,8 @@ func TestKafkaRights(t *testing.T) {
 	t.Parallel()
 	all := acls(t)
 	with := func(t *testing.T, list []kfake.ACL) said {
-		addr := broker(t, kfake.EnableSASL(), kfake.EnableACLs(), kfake.Superuser("PLAIN", "admin", "admin"), kfake.User("PLAIN", "brimline", canary, list...))
+		addr := broker(t, kfake.EnableSASL(), kfake.EnableACLs(), kfake.Superuser("PLAIN", "admin", "admin"),
+			kfake.User("PLAIN", "brimline", canary, list...))
 		return pass(t, addr, secret(canary), "--kafka-sasl-mechanism", "PLAIN", "--kafka-sasl-user", "brimline")
 	}
 	if s := with(t, all); s.code != 0 {

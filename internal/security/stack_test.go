@@ -36,7 +36,8 @@ func TestStackSecure(t *testing.T) {
 		t.Fatal(err)
 	}
 	login := func(mechanism string, more ...string) []string {
-		return append([]string{"--kafka-ca-file", ours.file, "--kafka-sasl-mechanism", mechanism, "--kafka-sasl-user", "brimline"}, more...)
+		return append([]string{"--kafka-ca-file", ours.file, "--kafka-sasl-mechanism", mechanism,
+			"--kafka-sasl-user", "brimline"}, more...)
 	}
 	// Without any right yet, each step is a clear error.
 	pass(t, addr, secret(canary), login("PLAIN")...).fails(t, 3, "uthorized", "docs/security.md")
@@ -56,8 +57,10 @@ func TestStackSecure(t *testing.T) {
 		}
 	}
 	pass(t, addr, nil, "--kafka-ca-file", ours.file).fails(t, 3, "SASL")
-	pass(t, addr, secret(canary), login("PLAIN", "--kafka-ca-file", theirs.file)...).fails(t, 3, "unknown authority", "CA file")
-	pass(t, addr, secret(canary), login("PLAIN", "--kafka-server-name", "elsewhere.example")...).fails(t, 3, "elsewhere.example", "server name")
+	pass(t, addr, secret(canary), login("PLAIN", "--kafka-ca-file", theirs.file)...).fails(t,
+		3, "unknown authority", "CA file")
+	pass(t, addr, secret(canary), login("PLAIN", "--kafka-server-name", "elsewhere.example")...).fails(t,
+		3, "elsewhere.example", "server name")
 	pass(t, addr, secret(canary), "--kafka-sasl-mechanism", "PLAIN", "--kafka-sasl-user", "brimline").fails(t, 3, "TLS")
 	pass(t, stack.Env["KAFKA_BROKERS"], nil, "--kafka-ca-file", ours.file).fails(t, 3, "TLS")
 }

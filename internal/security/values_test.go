@@ -48,12 +48,15 @@ func hostile() []string {
 func users() []string { all := hostile(); return all[:len(all)-1] }
 
 const table = `CREATE SCHEMA streaming; CREATE TABLE streaming.transactions (
-	id text PRIMARY KEY, user_id text NOT NULL, amount numeric(12,2) NOT NULL, "timestamp" timestamptz NOT NULL, note text);
-	CREATE INDEX ON streaming.transactions (user_id, "timestamp"); ALTER TABLE streaming.transactions REPLICA IDENTITY FULL`
+	id text PRIMARY KEY, user_id text NOT NULL, amount numeric(12,2) NOT NULL,
+	"timestamp" timestamptz NOT NULL, note text);
+	CREATE INDEX ON streaming.transactions (user_id, "timestamp");
+	ALTER TABLE streaming.transactions REPLICA IDENTITY FULL`
 
 // change is the record of a row, its fields as JSON texts.
 func change(id, user, note string, at string) testkit.Event {
-	value := fmt.Sprintf(`{"before":null,"after":{"id":%s,"user_id":%s,"amount":"60.00","timestamp":%q,"note":%s},"op":"c",`+
+	value := fmt.Sprintf(`{"before":null,"after":{"id":%s,"user_id":%s,"amount":"60.00","timestamp":%q,"note":%s},`+
+		`"op":"c",`+
 		`"source":{"schema":"streaming","table":"transactions","lsn":1,"txId":1}}`, id, user, at, note)
 	return testkit.Event{Key: []byte(`{"id":` + id + `}`), Value: []byte(value)}
 }

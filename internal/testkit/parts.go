@@ -15,6 +15,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"github.com/twmb/franz-go/pkg/kversion"
 
+	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/codecs"
 	"github.com/brimline/brimline/internal/embedded"
 )
 
@@ -231,6 +233,23 @@ func (p *Parts) Records(t testing.TB, topic string) []*kgo.Record {
 		})
 	}
 	return records
+}
+
+// Alerts are all committed records of a topic of alerts, dismissed ones or those of rules on trial.
+func (p *Parts) Alerts(t testing.TB, topic string) (alerts []*brimline.Alert) {
+	t.Helper()
+	for _, r := range p.Records(t, topic) {
+		v, err := codecs.Alert{}.Decode(r.Value)
+		if err != nil {
+			t.Fatalf("alert %s of %s: %v", r.Value, topic, err)
+		}
+		a := v.(*brimline.Alert)
+		if got := a.Candidate.ID(); got != string(r.Key) {
+			t.Errorf("alert %s of %s has the key %q", got, topic, r.Key)
+		}
+		alerts = append(alerts, a)
+	}
+	return alerts
 }
 
 // TopicBytes is the size of a topic's files, copies not counted twice.

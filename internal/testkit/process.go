@@ -17,10 +17,27 @@ import (
 	"time"
 )
 
-// Build compiles the program into dir, with build tags if any, and gives its path.
-func Build(dir string, tags ...string) (string, error) {
+// Main runs a suite that needs the program, for TestMain: binary is its path, built for run and gone with it.
+func Main(binary *string, run func() int, tags ...string) {
+	os.Exit(func() int {
+		dir, err := os.MkdirTemp("", "brimline-suite-")
+		if err == nil {
+			defer os.RemoveAll(dir)
+			*binary, err = build(dir, tags)
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		return run()
+	}())
+}
+
+// build compiles the program into dir, with build tags if any, and gives its path.
+func build(dir string, tags []string) (string, error) {
 	bin := filepath.Join(dir, "brimline")
-	out, err := exec.Command("go", "build", "-tags", strings.Join(tags, ","), "-o", bin, "github.com/brimline/brimline/cmd/brimline").CombinedOutput()
+	out, err := exec.Command("go", "build", "-tags", strings.Join(tags, ","), "-o", bin,
+		"github.com/brimline/brimline/cmd/brimline").CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("go build: %w\n%s", err, out)
 	}

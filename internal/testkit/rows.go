@@ -106,7 +106,8 @@ func Envelope(table, op string, before, after *Row, lsn int64) Event {
 		"before": body(before), "after": body(after), "op": op, "transaction": nil,
 		"source": map[string]any{
 			"version": "3.7.0.Final", "connector": "postgresql", "name": "postgres", "db": "monitor", "snapshot": "false",
-			"schema": "streaming", "table": table, "txId": 700 + lsn, "lsn": lsn, "ts_ms": int64(of.Time) / 1000, "ts_us": int64(of.Time),
+			"schema": "streaming", "table": table, "txId": 700 + lsn, "lsn": lsn,
+			"ts_ms": int64(of.Time) / 1000, "ts_us": int64(of.Time),
 		},
 		"ts_ms": int64(of.Time) / 1000,
 	})

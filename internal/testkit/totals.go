@@ -15,7 +15,8 @@ import (
 	"github.com/brimline/brimline/views"
 )
 
-// CompareTotals fails the test where a user's totals in the window table, at their newest row, differ from SQL over the table.
+// CompareTotals fails the test where a user's totals in the window table, at their newest row, differ from SQL over the
+// table.
 func (p *Parts) CompareTotals(t testing.TB, names processors.Streams, set *rules.Set, table Table) {
 	t.Helper()
 	if wrong := p.WrongTotals(t, names, set, table); len(wrong) > 0 {

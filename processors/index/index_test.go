@@ -79,7 +79,8 @@ func TestAnAlertThatIsNotInTheTableIsNotDone(t *testing.T) {
 		}
 		func() {
 			defer func() {
-				if r := recover(); (r != nil) != (name != "neither") || r != nil && r != errRefused { //nolint:errorlint // the very value
+				//nolint:errorlint // the very value
+				if r := recover(); (r != nil) != (name != "neither") || r != nil && r != errRefused {
 					t.Errorf("%s failed, and the callback ended with %v", name, r)
 				}
 			}()

@@ -27,7 +27,8 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		Help: "Records of the source topic taken in, by what became of them.",
 	}, []string{"outcome"})
 	m := &Metrics{
-		changes: records.WithLabelValues("changes"), nothing: records.WithLabelValues("nothing"), letters: records.WithLabelValues("deadletter"),
+		changes: records.WithLabelValues("changes"), nothing: records.WithLabelValues("nothing"),
+		letters: records.WithLabelValues("deadletter"),
 		dead: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "brimline_route_deadletters_total",
 			Help: "Records written to the dead letter topic, by kind of error.",

@@ -78,7 +78,8 @@ func TestBadInputBecomesADeadLetter(t *testing.T) {
 			t.Errorf("%s: %+v", tc.name, out)
 			continue
 		}
-		if string(d.Key) != "k" || string(d.Value) != "v" || d.Topic != "src" || d.Partition != 3 || d.Offset != 42 || d.At != 7 ||
+		if string(d.Key) != "k" || string(d.Value) != "v" || d.Topic != "src" ||
+			d.Partition != 3 || d.Offset != 42 || d.At != 7 ||
 			len(d.Headers) != 2 || d.Headers[0].Key != "a" {
 			t.Errorf("%s: the record was not kept whole: %+v", tc.name, d)
 		}

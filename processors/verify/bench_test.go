@@ -72,7 +72,8 @@ func BenchmarkLatency(b *testing.B) {
 	w := newWorld(b, 4)
 	requests := w.counting()
 	w.start("one")
-	reader := must(kgo.NewClient(kgo.SeedBrokers(w.brokers...), kgo.ConsumeTopics(w.streams.Alerts), kgo.FetchIsolationLevel(kgo.ReadCommitted())))
+	reader := must(kgo.NewClient(kgo.SeedBrokers(w.brokers...), kgo.ConsumeTopics(w.streams.Alerts),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted())))
 	defer reader.Close()
 	once := func(i int) {
 		w.put(edgeCandidate(fmt.Sprint("user ", i%97), brimline.Time(2*i)*hour, int64(i)))

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/brimline/brimline/internal/backoff"
+
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -166,7 +168,8 @@ func (c *claim) consume() error {
 // bounds: cut short it would be done twice, to no harm but at a cost.
 func (c *claim) commit(b *batch) error {
 	ctx, committer := c.session.ctx, c.committer
-	for pause := 10 * time.Millisecond; ; pause = min(2*pause, time.Second) {
+	pauses := backoff.Backoff{First: 10 * time.Millisecond, Most: time.Second}
+	for {
 		r := &commitRequest{batch: b, session: c.session, done: make(chan error, 1)}
 		select {
 		case committer.requests <- r:
@@ -180,10 +183,8 @@ func (c *claim) commit(b *batch) error {
 			return err
 		}
 		// Another partition of the transaction was lost, or this one was and the session does not know yet.
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
-			return ctx.Err()
+		if err := pauses.Pause(ctx); err != nil {
+			return err
 		}
 	}
 }

@@ -72,7 +72,8 @@ func newWorldOn(t testing.TB, partitions int32, brokers []string) *world {
 	group := fmt.Sprintf("verify-%x", rand.Uint64())
 	w.streams = processors.NewStreams(group, group+"-source", group+"-alerts")
 	var err error
-	if w.client, err = kgo.NewClient(kgo.SeedBrokers(w.brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.MetadataMinAge(20*time.Millisecond)); err != nil {
+	if w.client, err = kgo.NewClient(kgo.SeedBrokers(w.brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.MetadataMinAge(20*time.Millisecond)); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(w.client.Close)

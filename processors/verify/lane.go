@@ -5,6 +5,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/brimline/brimline/internal/backoff"
+
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/internal/sliding"
 )
@@ -87,17 +89,7 @@ func (f *flow) rest(took, age time.Duration) time.Duration {
 	return min(time.Duration(float64(took)*(1-max(0, age.Seconds())/hurriesFrom.Seconds())), longestRest)
 }
 
-func pause(ctx context.Context, d time.Duration) {
-	if d <= 0 {
-		return
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-}
+func pause(ctx context.Context, d time.Duration) { _ = backoff.Pause(ctx, d) }
 
 // inquiry is one request to PostgreSQL: a question about an edge, or all about the late candidates of a user.
 type inquiry struct {

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/brimline/brimline/internal/backoff"
+
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -97,16 +99,12 @@ func (m *member) assigned(_ context.Context, client *kgo.Client, given map[strin
 // asks for the group's offsets without end while a transaction that holds some is open, and calls start only then.
 func (m *member) tellWaiting(ctx context.Context, partitions []int32) {
 	since := m.s.Clock()
-	for pause := m.s.tellAfter; ; pause = min(2*pause, time.Hour) {
-		select {
-		case <-time.After(pause):
-			m.s.Log.Warn("candidates wait: the brokers do not give the group's committed offsets, as if a transaction that "+
-				"holds them were open", "partitions", partitions, "since", since, "remedy", "a transaction ends by itself after "+
-				"its timeout; one that does not was lost by a broker: find it with kafka-transactions.sh find-hanging, and "+
-				"end it with abort")
-		case <-ctx.Done():
-			return
-		}
+	pauses := backoff.Backoff{First: m.s.tellAfter, Most: time.Hour}
+	for pauses.Pause(ctx) == nil {
+		m.s.Log.Warn("candidates wait: the brokers do not give the group's committed offsets, as if a transaction that "+
+			"holds them were open", "partitions", partitions, "since", since, "remedy", "a transaction ends by itself after "+
+			"its timeout; one that does not was lost by a broker: find it with kafka-transactions.sh find-hanging, and "+
+			"end it with abort")
 	}
 }
 

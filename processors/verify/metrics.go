@@ -66,7 +66,8 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 				"by what came of it.",
 		}, []string{"outcome"}),
 		queries: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "brimline_verify_query_duration_seconds", Help: "Time of one question to PostgreSQL, the wait for a replica included.",
+			Name:    "brimline_verify_query_duration_seconds",
+			Help:    "Time of one question to PostgreSQL, the wait for a replica included.",
 			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 15),
 		}),
 		waits: prometheus.NewHistogram(prometheus.HistogramOpts{

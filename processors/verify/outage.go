@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/brimline/brimline/internal/backoff"
+
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/processors"
 )
@@ -37,7 +39,8 @@ func (o *outage) probe(ctx context.Context) {
 // endure asks until there is an answer, an error that no waiting mends, or the end of ctx.
 func (o *outage) endure(ctx context.Context, ask func() error) error {
 	waits := false
-	for pause := 20 * time.Millisecond; ; pause = min(2*pause, o.s.Patience) {
+	pauses := backoff.Backoff{First: 20 * time.Millisecond, Most: o.s.Patience}
+	for {
 		err := ask()
 		if err == nil || ctx.Err() != nil || isInput(err) {
 			if waits {
@@ -47,12 +50,7 @@ func (o *outage) endure(ctx context.Context, ask func() error) error {
 		}
 		o.enter(err, !waits)
 		waits = true
-		timer := time.NewTimer(min(pause, o.s.Patience))
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-		}
+		_ = pauses.Pause(ctx)
 	}
 }
 

@@ -243,7 +243,8 @@ func TestWatermark(t *testing.T) {
 	if got, err := parseWatermark(""); err != nil || got != beforeAll() {
 		t.Errorf("empty: %v %v", got, err)
 	}
-	for _, bad := range []string{"42", "2:1:1", "1:", "1:1", "1:a:1", "1:1:b", "1:1:1:1", "1:99999999999999999999:0", strings.Repeat("x", 4096)} {
+	for _, bad := range []string{"42", "2:1:1", "1:", "1:1", "1:a:1", "1:1:b", "1:1:1:1",
+		"1:99999999999999999999:0", strings.Repeat("x", 4096)} {
 		if got, err := parseWatermark(bad); brimline.ExitCode(err) != int(brimline.ClassEnvironment) ||
 			len(err.Error()) > 400 {
 			t.Errorf("%.20q was read as %v: %v", bad, got, err)

@@ -86,7 +86,8 @@ func (s *Stage) answers(it *item) (out []*kgo.Record, err error) {
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, record(s.Streams.Changes, processors.Partition(c.User, s.partitions.changes), []byte(c.User), value))
+		out = append(out, record(s.Streams.Changes, processors.Partition(c.User, s.partitions.changes),
+			[]byte(c.User), value))
 	}
 	return out, nil
 }

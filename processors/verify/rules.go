@@ -26,7 +26,8 @@ func (r *ruleCache) of(rule *brimline.Rule) (*sliding.Rule, error) {
 	if rule.Where != "" {
 		takes, err := r.compile(rule.Where)
 		if err != nil {
-			return nil, brimline.BadInput("bad_rule", "put the rule's columns back into the rules file and retry, or drop the candidate",
+			return nil, brimline.BadInput("bad_rule",
+				"put the rule's columns back into the rules file and retry, or drop the candidate",
 				"rule %q of the candidate: %w", rule.ID, err)
 		}
 		compiled.Takes = takes

@@ -424,7 +424,8 @@ func TestLateCandidates(t *testing.T) {
 		t.Errorf("edges %v, want %v", edges, want)
 	}
 	alerts := decoded[*brimline.Alert](t, codecs.Alert{}, w.read(w.streams.Alerts))
-	if len(alerts) != 1 || alerts[0].AsOfNow == nil || alerts[0].AsOfNow.Count != 1 || alerts[0].Verification.LSN != 99 || alerts[0].Verification.At == 0 {
+	if len(alerts) != 1 || alerts[0].AsOfNow == nil || alerts[0].AsOfNow.Count != 1 ||
+		alerts[0].Verification.LSN != 99 || alerts[0].Verification.At == 0 {
 		t.Errorf("alerts %+v", alerts)
 	}
 }
@@ -475,7 +476,8 @@ func TestBadCandidates(t *testing.T) {
 		t.Errorf("alerts %v, want %v", ids, want)
 	}
 	dead := decoded[*brimline.DeadLetter](t, codecs.DeadLetter{}, w.read(w.streams.DeadLetters))
-	if len(dead) != 4 || string(dead[0].Value) != string(broken.Value) || string(dead[0].Key) != "u" || len(dead[0].Headers) != 1 {
+	if len(dead) != 4 || string(dead[0].Value) != string(broken.Value) ||
+		string(dead[0].Key) != "u" || len(dead[0].Headers) != 1 {
 		t.Fatalf("dead letters %+v", dead)
 	}
 	for i, kind := range []string{codecs.KindCorruptRecord, codecs.KindCorruptRecord, "changed_scale", "bad_rule"} {

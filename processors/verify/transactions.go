@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/brimline/brimline/internal/backoff"
+
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -200,14 +202,13 @@ func firstOf[T any](topics []T, each func(T, func(code int16))) (err error) {
 // again repeats a request that the brokers have answered and could not do at that moment: the transaction before is
 // being finished, or a coordinator moves.
 func again(ctx context.Context, try func() error) error {
-	for pause := 2 * time.Millisecond; ; pause = min(2*pause, 200*time.Millisecond) {
+	pauses := backoff.Backoff{First: 2 * time.Millisecond, Most: 200 * time.Millisecond}
+	for {
 		err := try()
 		if !kerr.IsRetriable(err) && !errors.Is(err, kerr.ConcurrentTransactions) {
 			return err
 		}
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
+		if pauses.Pause(ctx) != nil {
 			return errors.Join(context.Cause(ctx), err)
 		}
 	}

@@ -25,9 +25,9 @@ func (s *step) putOnceMore() bool {
 
 // disbelieved distrusts the user of an edge that PostgreSQL goes on dismissing. The window is whole there, and has been
 // above the limit since the edge was found, for whatever lowers rows has a dismissed edge forgotten: some of its rows
-// are wrong. Those are at the edge or before it, and others may be up to the newest row. What is dated in the future stays,
-// or PostgreSQL would be asked about every row until then, unless the edge itself lies there: then nothing else would
-// take its rows away, and the edge would come back for ever.
+// are wrong. Those are at the edge or before it, and others may be up to the newest row. What is dated in the future
+// stays, or PostgreSQL would be asked about every row until then, unless the edge itself lies there: then nothing else
+// would take its rows away, and the edge would come back for ever.
 func (s *step) disbelieved() bool {
 	i, _ := s.dismissedEdge()
 	if i < 0 {

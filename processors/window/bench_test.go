@@ -43,7 +43,8 @@ func BenchmarkFold(b *testing.B) {
 				)
 				fold := func(at brimline.Time) {
 					c := brimline.Change{Kind: brimline.Upsert, User: "27956157", Source: written(offset, at, offset),
-						Row: brimline.Transaction{ID: strconv.FormatInt(1_000_000+offset, 10), User: "27956157", Amount: brimline.Amount(offset%20_000 - 5_000), Time: at}}
+						Row: brimline.Transaction{ID: strconv.FormatInt(1_000_000+offset, 10), User: "27956157",
+							Amount: brimline.Amount(offset%20_000 - 5_000), Time: at}}
 					_, write := f.Fold(state, Input{Change: &c, Offset: offset})
 					offset++
 					if !write {

@@ -22,7 +22,8 @@ func TestEchoesChangeNothing(t *testing.T) {
 		for range rapid.IntRange(1, 30).Draw(t, "changes") {
 			id := rapid.IntRange(0, 4).Draw(t, "row")
 			stream = append(stream, brimline.Change{
-				Kind: rapid.SampledFrom([]brimline.ChangeKind{brimline.Upsert, brimline.Upsert, brimline.Delete}).Draw(t, "kind"), User: "u",
+				Kind: rapid.SampledFrom([]brimline.ChangeKind{brimline.Upsert, brimline.Upsert, brimline.Delete}).Draw(t, "kind"),
+				User: "u",
 				Row: brimline.Transaction{
 					ID: fmt.Sprint(id), User: "u", Amount: brimline.Amount(rapid.IntRange(0, 3).Draw(t, "amount")),
 					Time: brimline.Time(rapid.Int64Range(0, 3).Draw(t, "hour") * 3600e6),

@@ -312,10 +312,12 @@ func TestFoldAppliesUpdatesAndDeletes(t *testing.T) {
 
 func TestDismissedEdgeComesBack(t *testing.T) {
 	r := brimline.Rule{ID: "net", Window: time.Hour, Limit: brimline.Count(10), Measure: brimline.Sum}
-	f := NewFolder(&brimline.RuleSet{Rules: []brimline.Rule{r}}, []sliding.Rule{{Rule: r, Fingerprint: r.Fingerprint()}}, time.Hour)
+	f := NewFolder(&brimline.RuleSet{Rules: []brimline.Rule{r}},
+		[]sliding.Rule{{Rule: r, Fingerprint: r.Fingerprint()}}, time.Hour)
 	at := brimline.TimeOf(time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC))
 	upsert := func(id string, amount brimline.Amount, t brimline.Time) brimline.Change {
-		return brimline.Change{Kind: brimline.Upsert, User: "u", Row: brimline.Transaction{ID: id, User: "u", Amount: amount, Time: t}}
+		return brimline.Change{Kind: brimline.Upsert, User: "u",
+			Row: brimline.Transaction{ID: id, User: "u", Amount: amount, Time: t}}
 	}
 	dismissed := brimline.Change{
 		Kind: brimline.Dismissal, User: "u", Rule: r.Fingerprint(), Edges: []brimline.Time{at}, Cause: 0,

@@ -249,7 +249,9 @@ func TestGraphWritesSegments(t *testing.T) {
 	if len(log) != w.Older.Len() {
 		t.Errorf("the changelog has %d segments, the value names %d", len(log), w.Older.Len())
 	}
-	whole, _, err := codecs.AssembleWindow(w, func(n uint64) ([]byte, error) { return log[processors.SegmentKey("u", n)], nil })
+	whole, _, err := codecs.AssembleWindow(w, func(n uint64) ([]byte, error) {
+		return log[processors.SegmentKey("u", n)], nil
+	})
 	if err != nil || len(whole.Rows) != 100 {
 		t.Fatalf("%+v, %v", whole, err)
 	}

@@ -61,7 +61,8 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Buckets: prometheus.ExponentialBuckets(1, 4, 10),
 		}),
 		swept: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "brimline_window_swept_users_total", Help: "Users deleted from the table because everything of theirs had aged out.",
+			Name: "brimline_window_swept_users_total",
+			Help: "Users deleted from the table because everything of theirs had aged out.",
 		}),
 		older: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "brimline_window_older_changes_total",
@@ -76,7 +77,8 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Name: "brimline_window_deadletters_total", Help: "Messages of the changes stream that could not be decoded.",
 		}),
 		broken: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "brimline_window_broken_states_total", Help: "States of users whose segments were missing or damaged. Not zero is a defect: report it.",
+			Name: "brimline_window_broken_states_total",
+			Help: "States of users whose segments were missing or damaged. Not zero is a defect: report it.",
 		}),
 	}
 	m.cut = prometheus.NewCounter(prometheus.CounterOpts{

@@ -75,7 +75,8 @@ func minutes(n int) brimline.Time {
 }
 
 func put(id string, amount brimline.Amount, minute int) brimline.Change {
-	return brimline.Change{Kind: brimline.Upsert, Row: brimline.Transaction{ID: id, User: "u", Amount: amount, Time: minutes(minute)}}
+	return brimline.Change{Kind: brimline.Upsert, Row: brimline.Transaction{ID: id, User: "u",
+		Amount: amount, Time: minutes(minute)}}
 }
 
 func hourly(id string, limit int64, m brimline.Measure) brimline.Rule {
@@ -177,10 +178,12 @@ func TestNewRuleKeepsQuietBelowTheHistory(t *testing.T) {
 	b.next(put("1", 1, 1000))
 	b.apply(old, added)
 	b.next(put("2", 1, 1001))
-	if got := b.next(brimline.Change{Kind: brimline.EdgesFound, Rule: added.Fingerprint(), Edges: []brimline.Time{0}}); len(got) != 0 {
+	if got := b.next(brimline.Change{Kind: brimline.EdgesFound, Rule: added.Fingerprint(),
+		Edges: []brimline.Time{0}}); len(got) != 0 {
 		t.Errorf("an old edge was announced: %+v", got)
 	}
-	if got := b.next(brimline.Change{Kind: brimline.EdgesFound, Rule: added.Fingerprint(), Edges: []brimline.Time{minutes(1062)}}); len(got) != 1 {
+	if got := b.next(brimline.Change{Kind: brimline.EdgesFound, Rule: added.Fingerprint(),
+		Edges: []brimline.Time{minutes(1062)}}); len(got) != 1 {
 		t.Errorf("a new edge was not announced: %+v", got)
 	}
 }

@@ -31,7 +31,8 @@ func TestHeavyUsersAreKept(t *testing.T) {
 	all := NewStates(120_000)
 	parts := []*partitionStates{open(t, all, 0, nil), open(t, all, 1, nil)}
 	state := func(user string, rows int) *State {
-		s := &State{user: user, w: &brimline.Window{}, rows: sliding.NewHistory(user, nil, make([]brimline.Row, rows)), tail: &brimline.Window{}}
+		s := &State{user: user, w: &brimline.Window{}, rows: sliding.NewHistory(user, nil, make([]brimline.Row, rows)),
+			tail: &brimline.Window{}}
 		return s
 	}
 	parts[0].keep(state("heavy", 900))
@@ -110,7 +111,8 @@ func TestNothingFollowsAValueThatWasRefused(t *testing.T) {
 	f := NewFolder(&brimline.RuleSet{}, nil, time.Hour)
 	s := f.NewState("u", nil, nil, 0)
 	put := func(i int) bool {
-		_, write := f.Fold(s, Input{Offset: int64(i), Change: &brimline.Change{Kind: brimline.Upsert, User: "u", Row: brimline.Transaction{ID: fmt.Sprint(i), User: "u", Amount: 1, Time: brimline.Time(1)}}})
+		_, write := f.Fold(s, Input{Offset: int64(i), Change: &brimline.Change{Kind: brimline.Upsert, User: "u",
+			Row: brimline.Transaction{ID: fmt.Sprint(i), User: "u", Amount: 1, Time: brimline.Time(1)}}})
 		return write
 	}
 	for i := range 40 {

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/brimline/brimline/internal/backoff"
+
 	"github.com/lovoo/goka/storage"
 
 	"github.com/brimline/brimline"
@@ -123,14 +125,7 @@ func (d *dueIterator) goesOn() bool {
 	return d.ctx.Err() == nil
 }
 
-func pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-}
+func pause(ctx context.Context, d time.Duration) { _ = backoff.Pause(ctx, d) }
 
 // isDue says whether a sweep may delete what the iterator stands at. What cannot be read is left to whoever folds it
 // next.
