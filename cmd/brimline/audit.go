@@ -115,7 +115,11 @@ func (c *auditCmd) Run(w *world) error {
 	if err != nil {
 		return halted(w, err)
 	}
-	if err := c.show(w, r); err != nil {
+	var done repair
+	if c.Repair && !r.True() {
+		done = c.repair(r)
+	}
+	if err := c.show(w, r, &done); err != nil {
 		return err
 	}
 	if c.Record {
@@ -128,8 +132,8 @@ func (c *auditCmd) Run(w *world) error {
 	}
 	remedy := "see docs/proof.md: what to do about each; with --repair PostgreSQL answers for these users"
 	if c.Repair {
-		if err := c.repair(w, r); err != nil {
-			return halted(w, err)
+		if done.err != nil {
+			return halted(w, done.err)
 		}
 		remedy = "PostgreSQL answers for these users now; find out why the stream was wrong: docs/proof.md"
 	}
@@ -193,21 +197,33 @@ func (c *auditCmd) compare(w *world, cluster *kafka.Cluster, o app.AuditOptions)
 	return a.Run(ctx)
 }
 
-func (c *auditCmd) repair(w *world, r *audit.Result) error {
-	now := brimline.TimeOf(time.Now())
-	users, ahead, err := app.Repair(c.options(), c.streams(), r, now)
-	if err != nil {
-		return err
+// repair is what came of --repair.
+type repair struct {
+	users int // who are distrusted now
+	ahead int // rows dated ahead that stay
+	at    brimline.Time
+	err   error
+}
+
+func (c *auditCmd) repair(r *audit.Result) repair {
+	done := repair{at: brimline.TimeOf(time.Now())}
+	done.users, done.ahead, done.err = app.Repair(c.options(), c.streams(), r, done.at)
+	return done
+}
+
+// tell says what came of it.
+func (d *repair) tell(w *world, c *auditCmd) {
+	if d.err != nil || d.at == 0 {
+		return
 	}
 	if !c.JSON {
 		fmt.Fprintf(w.out, "%s distrusted up to %s: PostgreSQL answers until their windows have filled again\n",
-			present.Plural(users, "user"), present.TimeUTC(now))
+			present.Plural(d.users, "user"), present.TimeUTC(d.at))
 	}
-	if ahead > 0 {
-		w.note(&c.Logging, present.Plural(ahead, "row")+
+	if d.ahead > 0 {
+		w.note(&c.Logging, present.Plural(d.ahead, "row")+
 			" dated ahead stay as they are: run it again when their time has come")
 	}
-	return nil
 }
 
 type rowRecord struct {
@@ -256,7 +272,8 @@ func findingRecords(of []audit.Finding) []findingRecord {
 	return all
 }
 
-func (c *auditCmd) show(w *world, r *audit.Result) error {
+func (c *auditCmd) show(w *world, r *audit.Result, done *repair) error {
+	defer done.tell(w, c)
 	by := r.By()
 	if c.JSON {
 		enc := json.NewEncoder(w.out)
@@ -264,7 +281,7 @@ func (c *auditCmd) show(w *world, r *audit.Result) error {
 		return enc.Encode(auditRecord{
 			Kind: "audit", True: r.True(), At: r.At, LSN: brimline.FormatLSN(r.LSN), Looks: r.Looks, Users: r.Users,
 			Rows: r.Rows, Unknown: r.Unknown, By: by, Findings: findingRecords(r.Findings),
-			NotYet: findingRecords(r.NotYet), Unsettled: findingRecords(r.Unsettled), Repaired: c.Repair && !r.True(),
+			NotYet: findingRecords(r.NotYet), Unsettled: findingRecords(r.Unsettled), Repaired: done.err == nil && done.users > 0,
 		})
 	}
 	fmt.Fprintf(w.out, "%s of %s up to LSN %s at %s: %d missing, %d phantom, %d different\n",

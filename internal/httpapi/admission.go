@@ -203,10 +203,12 @@ const (
 func (h *handler) sessionCookie() string { return "brimline-" + h.sessions.Label() }
 func (h *handler) visitCookie() string   { return "brimline-visit-" + h.sessions.Label() }
 
-func (h *handler) setCookie(w http.ResponseWriter, name, value string, lasts time.Duration) {
+// setCookie marks the cookie as one for TLS alone where the browser came by it, here or to a proxy that says so.
+func (h *handler) setCookie(w http.ResponseWriter, r *http.Request, name, value string, lasts time.Duration) {
 	http.SetCookie(w, &http.Cookie{
 		Name: name, Value: value, Path: h.Base + "/", MaxAge: int(lasts.Seconds()), HttpOnly: true,
-		Secure: h.Admission.TLS, SameSite: http.SameSiteStrictMode,
+		Secure:   h.Admission.TLS || strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https"),
+		SameSite: http.SameSiteStrictMode,
 	})
 }
 
@@ -232,7 +234,7 @@ func (h *handler) askForToken(w http.ResponseWriter, r *http.Request, status int
 	if c, err := r.Cookie(h.visitCookie()); err == nil && len(c.Value) == len(visit) {
 		visit = c.Value
 	} else {
-		h.setCookie(w, h.visitCookie(), visit, access.SessionLasts)
+		h.setCookie(w, r, h.visitCookie(), visit, access.SessionLasts)
 	}
 	l := login{Base: h.Base, Form: h.sessions.Form(visit), Asked: asked}
 	if failed != nil {
@@ -264,7 +266,7 @@ func (h *handler) logIn(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	h.Events.Info("logged in", "who", who.Name, "role", who.Role.String(), "from", addressOf(r))
-	h.setCookie(w, h.sessionCookie(), h.sessions.Begin(who, h.Now()), access.SessionLasts)
+	h.setCookie(w, r, h.sessionCookie(), h.sessions.Begin(who, h.Now()), access.SessionLasts)
 	to := h.Base + "/"
 	if asked != "" {
 		to += "?user=" + url.QueryEscape(asked)
@@ -279,7 +281,7 @@ func (h *handler) logOut(w http.ResponseWriter, r *http.Request) {
 		h.sessions.End(v.session, h.Now())
 		h.Events.Info("logged out", "who", v.name(), "from", addressOf(r))
 	}
-	h.setCookie(w, h.sessionCookie(), "", -time.Second)
+	h.setCookie(w, r, h.sessionCookie(), "", -time.Second)
 	http.Redirect(w, r, h.Base+loginPath, http.StatusSeeOther)
 }
 

@@ -432,23 +432,27 @@ func TestLogin(t *testing.T) {
 
 // The cookie is out of reach of scripts, of other sites, and of other ports' servers.
 func TestCookies(t *testing.T) {
-	for _, tls := range []bool{false, true} {
-		h := newHouse(t, func(o *Options) { o.Admission.TLS, o.Base = tls, "/risk" })
-		response, page := h.ask(http.MethodGet, "/risk/login", "", "")
+	for _, by := range []struct {
+		tls   bool
+		proxy string // the scheme by which a proxy was asked
+	}{{}, {tls: true}, {proxy: "https"}, {proxy: "http"}} {
+		secure := by.tls || by.proxy == "https"
+		h := newHouse(t, func(o *Options) { o.Admission.TLS, o.Base = by.tls, "/risk" })
+		response, page := h.ask(http.MethodGet, "/risk/login", "", "", "X-Forwarded-Proto", by.proxy)
 		visit := response.Cookies()
 		if len(visit) != 1 {
 			t.Fatalf("%v", response.Header)
 		}
 		body := url.Values{"token": {reader}, "csrf": {hiddenForm.FindStringSubmatch(page)[1]}}.Encode()
 		response, page = h.ask(http.MethodPost, "/risk/login", "", body, "Content-Type", "application/x-www-form-urlencoded",
-			"Cookie", visit[0].Name+"="+visit[0].Value)
+			"Cookie", visit[0].Name+"="+visit[0].Value, "X-Forwarded-Proto", by.proxy)
 		if response.StatusCode != 303 || response.Header.Get("Location") != "/risk/" || len(response.Cookies()) != 1 {
 			t.Fatalf("%d %v %s", response.StatusCode, response.Header, page)
 		}
 		for _, c := range append(visit, response.Cookies()...) {
-			if !c.HttpOnly || c.SameSite != http.SameSiteStrictMode || c.Path != "/risk/" || c.Secure != tls || c.MaxAge <= 0 ||
+			if !c.HttpOnly || c.SameSite != http.SameSiteStrictMode || c.Path != "/risk/" || c.Secure != secure || c.MaxAge <= 0 ||
 				strings.Contains(c.Value, reader) || !strings.HasPrefix(c.Name, "brimline-") {
-				t.Errorf("TLS %v: %s", tls, c)
+				t.Errorf("%+v: %s", by, c)
 			}
 		}
 	}
