@@ -197,7 +197,7 @@ func (c *auditCmd) compare(w *world, cluster *kafka.Cluster, o app.AuditOptions)
 	return a.Run(ctx)
 }
 
-// repair is what came of --repair.
+// repair is the outcome of --repair.
 type repair struct {
 	users int // who are distrusted now
 	ahead int // rows dated ahead that stay
