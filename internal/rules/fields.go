@@ -2,6 +2,7 @@ package rules
 
 import (
 	"errors"
+	"math"
 	"math/big"
 	"regexp"
 	"slices"
@@ -316,13 +317,13 @@ func (r *reader) rearm(n *yaml.Node, tiers []brimline.Rule, tiered bool, amounts
 	}
 	digits, percent := strings.CutSuffix(text, "%")
 	if percent {
-		hundredths, err := strconv.Atoi(digits)
-		if err != nil || hundredths < 0 || hundredths > 100 {
+		hundredths, err := strconv.ParseUint(digits, 10, 8)
+		if err != nil || hundredths > 100 {
 			r.problemAt(n, "rearm %q is not a whole number from 0%% to 100%% of the limit", text)
 			return
 		}
 		for i := range tiers {
-			tiers[i].Rearms, tiers[i].Rearm = true, share(tiers[i].Limit, hundredths)
+			tiers[i].Rearms, tiers[i].Rearm = true, share(tiers[i].Limit, int(hundredths))
 		}
 		return
 	}
@@ -445,6 +446,8 @@ func (r *reader) total(n *yaml.Node, name string, m brimline.Measure, amounts in
 		r.problemAt(n, "limit %q is below zero, where a total of %s never is; only the limit of sum can be", text, m)
 	case sure && limit.Sign() < 0 && m != brimline.Sum:
 		r.problemAt(n, "%s %q is below zero, where a total of %s never is", name, text, m)
+	case sure && (m == brimline.Avg || m == brimline.Max) && limit.Cmp(brimline.Amount(math.MaxInt64).Total()) > 0:
+		r.problemAt(n, "%s %q is above every amount that can be: a total of %s never is above it", name, text, m)
 	}
 	return limit
 }
