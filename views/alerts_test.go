@@ -119,8 +119,8 @@ func (s *stage) Each(_ int32, _ string, visit func(key string, value []byte) boo
 	return nil
 }
 
-// TestRecentOfALostState: a state that was lost is read anew, perhaps of a table that was created anew. Alerts of the one
-// before are not given, neither meanwhile nor afterwards.
+// TestRecentOfALostState: a state that was lost is read anew, perhaps of a table that was created anew. Alerts of the
+// one before are not given, neither meanwhile nor afterwards.
 func TestRecentOfALostState(t *testing.T) {
 	value := func(user string) []byte {
 		raw, err := codecs.AlertLog{}.Encode([]*brimline.Alert{alert(user, -3, -3)})

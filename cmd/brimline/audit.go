@@ -281,7 +281,8 @@ func (c *auditCmd) show(w *world, r *audit.Result, done *repair) error {
 		return enc.Encode(auditRecord{
 			Kind: "audit", True: r.True(), At: r.At, LSN: brimline.FormatLSN(r.LSN), Looks: r.Looks, Users: r.Users,
 			Rows: r.Rows, Unknown: r.Unknown, By: by, Findings: findingRecords(r.Findings),
-			NotYet: findingRecords(r.NotYet), Unsettled: findingRecords(r.Unsettled), Repaired: done.err == nil && done.users > 0,
+			NotYet: findingRecords(r.NotYet), Unsettled: findingRecords(r.Unsettled),
+			Repaired: done.err == nil && done.users > 0,
 		})
 	}
 	fmt.Fprintf(w.out, "%s of %s up to LSN %s at %s: %d missing, %d phantom, %d different\n",

@@ -93,7 +93,8 @@ func (c *Capture) failure(doing string, err error) error {
 			e.Kind, e.Remedy = postgres.KindRowSecurity, fmt.Sprintf("ALTER ROLE %s BYPASSRLS: the change stream has every "+
 				"row, and so must the snapshot", quote(user))
 		default:
-			e.Kind, e.Remedy = "postgres_select_right", fmt.Sprintf("GRANT USAGE ON SCHEMA %s TO %s; GRANT SELECT ON %s TO %[2]s",
+			e.Kind = "postgres_select_right"
+			e.Remedy = fmt.Sprintf("GRANT USAGE ON SCHEMA %s TO %s; GRANT SELECT ON %s TO %[2]s",
 				quote(c.schema), quote(user), c.quotedTable())
 		}
 	case codeUndefined:

@@ -270,8 +270,8 @@ func lastEdge(rows []brimline.Transaction, rule *sliding.Rule, from, to brimline
 	return edges[len(edges)-1].Time, true
 }
 
-// fell reports whether a total was at or below the limit after an edge, and up to now: with a measure that shrinks a user
-// may be above again without another edge, since a row has left.
+// fell reports whether a total was at or below the limit after an edge, and up to now: with a measure that shrinks a
+// user may be above again without another edge, since a row has left.
 func fell(rows []brimline.Transaction, rule *sliding.Rule, edge, now brimline.Time) bool {
 	if !rule.Measure.Shrinks() {
 		return false

@@ -450,7 +450,8 @@ func TestCookies(t *testing.T) {
 			t.Fatalf("%d %v %s", response.StatusCode, response.Header, page)
 		}
 		for _, c := range append(visit, response.Cookies()...) {
-			if !c.HttpOnly || c.SameSite != http.SameSiteStrictMode || c.Path != "/risk/" || c.Secure != secure || c.MaxAge <= 0 ||
+			if !c.HttpOnly || c.SameSite != http.SameSiteStrictMode || c.Path != "/risk/" || c.Secure != secure ||
+				c.MaxAge <= 0 ||
 				strings.Contains(c.Value, reader) || !strings.HasPrefix(c.Name, "brimline-") {
 				t.Errorf("%+v: %s", by, c)
 			}

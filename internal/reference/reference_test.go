@@ -403,7 +403,7 @@ func (s *server) bounds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	scratch, err := target.Scratch(t.Context(), "test", 50*time.Millisecond)
+	scratch, err := target.Scratch(t.Context(), "test", 2*time.Second) // to connect as well
 	if err != nil {
 		t.Fatal(err)
 	}
