@@ -518,6 +518,7 @@ func (w *scene) points() (all []point) {
 	w.table.Exec(w.t, `CREATE INDEX ON seen.figures (user_id, rule, db, ts)`)
 	w.table.Exec(w.t, `CREATE INDEX ON seen.crossings (user_id, rule, db, ts)`)
 	w.table.Exec(w.t, `ANALYZE`)
+	w.table.Exec(w.t, `SET jit = off`) // it would compile for longer than the statement takes
 	rows, err := w.table.Conn.Query(w.t.Context(), judgeSQL)
 	must(w.t, err)
 	var (
@@ -549,10 +550,10 @@ func (w *scene) points() (all []point) {
 // weighedSQL gives the weight that each row adds to each rule, in the table (db) and in the stream.
 const weighedSQL = `
 CREATE TABLE seen.weighed AS
-	SELECT h.db, h.user_id, h.id, h.ts, r.rule, r.span, r.lim, r.measure, r.fewest, 
+	SELECT h.db, h.user_id, h.id, h.ts, r.rule, r.span, r.lim, r.measure, r.fewest,
 		NOT r.only_x OR h.description = 'x' AS taken,
 		CASE r.measure WHEN 'sum_abs' THEN abs(amount) WHEN 'sum' THEN amount WHEN 'sum_in' THEN greatest(amount, 0)
-			WHEN 'sum_out' THEN greatest(-amount, 0) WHEN 'max' THEN abs(amount) 
+			WHEN 'sum_out' THEN greatest(-amount, 0) WHEN 'max' THEN abs(amount)
 			WHEN 'avg' THEN abs(amount) ELSE 1 END AS weight,
 		CASE r.measure WHEN 'sum_in' THEN amount > 0 WHEN 'sum_out' THEN amount < 0 ELSE true END AS counts
 	FROM (SELECT true AS db, user_id::text, id::text, amount, "timestamp" AS ts, description FROM %s
