@@ -84,15 +84,20 @@ rules:
 		send(p, users)
 	}
 	p := j.start(t, 0)
-	sweeps := func(n int) {
+	await := func(what string, done func() bool) {
 		t.Helper()
-		swept := func() int { return strings.Count(p.Output(), "window table swept") }
-		before := swept()
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
-		if err := testkit.Eventually(ctx, func() (bool, error) { return swept() >= before+n, nil }); err != nil {
-			t.Fatalf("waiting for sweeps: %v\n%s", err, p.Output())
+		if err := testkit.Eventually(ctx, func() (bool, error) { return done(), nil }); err != nil {
+			t.Fatalf("waiting for %s: %v\n%s", what, err, p.Output())
 		}
+	}
+	const sweptAll = "window table swept"
+	sweeps := func(n int) {
+		t.Helper()
+		swept := func() int { return strings.Count(p.Output(), sweptAll) }
+		before := swept()
+		await("sweeps", func() bool { return swept() >= before+n })
 	}
 	j.waitHandled(t, int64(sent))
 	for left := true; left; {
@@ -107,6 +112,10 @@ rules:
 		}
 	}
 	sweeps(3) // one may have begun before the last rows were handled
+	// A user is let alone until a whole sweep after the last answer about it, and answers may come late.
+	await("a user that is swept", func() bool {
+		return strings.Count(p.Output(), sweptAll) > strings.Count(p.Output(), sweptAll+`" visited=0 `)
+	})
 	p.Signal(syscall.SIGTERM)
 	j.mustEnd(t, p)
 	j.finish(t)
