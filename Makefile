@@ -8,6 +8,8 @@ FUZZTIME ?= 10s
 BENCH    ?= .
 # Of all rounds together; 50 rounds with 200,000 rows take some hours.
 CRASH_TIMEOUT ?= 8h
+# Tests of internal/e2e and internal/security that CI runs with a program built with the race detector.
+RACE ?= ^Test(AlertsAreExactlyTheEdges|LiveAlertsAreExactlyTheEdges|AuditUnderLoad|UsersComeBackAfterSweeps|ProveEvery|DatabaseAwayIsTold|RetriedChangeIsFolded|TopicMadeAnew|CredentialsWhileRunning)$$
 STACK_TIMEOUT ?= 40m
 TOOL = $(GO) tool -modfile=tools/$(1)/go.mod $(1)
 # The tag of this commit, or the newest tag and how far behind it lies, or what Go calls a commit without a tag.
@@ -32,8 +34,9 @@ demo: build ## a real alert in under a minute: PostgreSQL and an in-process Kafk
 test: ## everything that needs neither a JVM nor Docker; PKG=./codecs/... for a part
 	$(GOTEST) -timeout 15m $(PKG)
 
-test-race: ## the same under the race detector
-	$(GOTEST) -race -timeout 30m $(PKG)
+test-race: ## the same under the race detector; RACE=. for every test that starts the program (15 minutes more)
+	$(GOTEST) -race -timeout 30m $$($(GO) list $(PKG) | grep -v -e '/internal/e2e$$' -e '/internal/security$$')
+	$(GOTEST) -race -timeout 30m -run '$(RACE)' ./internal/e2e ./internal/security
 
 test-stack: ## the suites on real Kafka, Debezium and PostgreSQL (deploy/stack: needs a JDK, Maven and PostgreSQL)
 	BRIMLINE_STACK=1 $(GOTEST) -count=1 -run '^TestStack' -timeout $(STACK_TIMEOUT) ./internal/e2e/... ./internal/security/...

@@ -33,11 +33,14 @@ func Main(binary *string, run func() int, tags ...string) {
 	}())
 }
 
+// buildFlags has -race if the suite itself is under the race detector.
+var buildFlags []string
+
 // build compiles the program into dir, with build tags if any, and gives its path.
 func build(dir string, tags []string) (string, error) {
 	bin := filepath.Join(dir, "brimline")
-	out, err := exec.Command("go", "build", "-tags", strings.Join(tags, ","), "-o", bin,
-		"github.com/brimline/brimline/cmd/brimline").CombinedOutput()
+	args := append([]string{"build", "-tags", strings.Join(tags, ","), "-o", bin}, buildFlags...)
+	out, err := exec.Command("go", append(args, "github.com/brimline/brimline/cmd/brimline")...).CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("go build: %w\n%s", err, out)
 	}

@@ -14,7 +14,7 @@ failed=0
 suite() {
   case $1 in
   test) make test vet lint GOTEST='go test -count=1' ;;
-  race) make test-race ;;
+  race) make test-race RACE=. ;;
   matrix) BRIMLINE_MATRIX=all make test-stack STACK_TIMEOUT=8h ;;
   versions) make test-versions ;;
   tools) make test-tools ;;
