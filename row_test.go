@@ -42,14 +42,5 @@ func TestRowIsATransaction(t *testing.T) {
 		if x.SameID(&y) != (a.ID == b.ID) || x.SameRow(&y) != a.SameRow(&b) {
 			t.Fatalf("%+v and %+v: the same id %v, the same row %v", a, b, x.SameID(&y), x.SameRow(&y))
 		}
-		at := MakeIDs[int](2, &y)
-		at.Set(&x, 1)
-		if _, known := at.Get(&y); known != (a.ID == b.ID) {
-			t.Fatalf("%q is taken for %q: %v", b.ID, a.ID, known)
-		}
-		at.Delete(&y)
-		if _, known := at.Get(&x); known != (a.ID != b.ID) {
-			t.Fatalf("%q was deleted, and %q is there: %v", b.ID, a.ID, known)
-		}
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"sort"
 
 	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/internal/perrow"
 )
 
 // blockRows is how many rows a block holds at most, unless more of them have the same time.
@@ -30,11 +31,11 @@ type History struct {
 	len    int
 	bytes  int // in records
 	memory int
-	times  *brimline.IDs[brimline.Time] // nil while all rows have always been in one block
-	tags   []uint32                     // of the ids of the only block's rows; nil until one is looked up
-	asked  *brimline.Transaction        // what rules with an expression are shown; nil until there is one
-	one    block                        // what blocks begins with
-	only   [1]*block                    // to one; most users never need another slice for blocks
+	times  *perrow.IDs[brimline.Time] // nil while all rows have always been in one block
+	tags   []uint32                   // of the ids of the only block's rows; nil until one is looked up
+	asked  *brimline.Transaction      // what rules with an expression are shown; nil until there is one
+	one    block                      // what blocks begins with
+	only   [1]*block                  // to one; most users never need another slice for blocks
 }
 
 // block is a stretch of rows. Rows of equal time are in one block.
@@ -61,8 +62,8 @@ func NewHistory(user string, rules []Rule, rows []brimline.Row) *History {
 func newHistory(user string, rules []Rule, rows []brimline.Row, most int) *History {
 	h := &History{user: user, rules: rules, most: most, len: len(rows)}
 	for i := range rows {
-		h.bytes += rows[i].Bytes()
-		h.memory += rows[i].Memory()
+		h.bytes += perrow.Bytes(&rows[i])
+		h.memory += perrow.Memory(&rows[i])
 	}
 	if len(rows) == 0 {
 		return h
@@ -72,7 +73,7 @@ func newHistory(user string, rules []Rule, rows []brimline.Row, most int) *Histo
 		h.blocks = h.only[:]
 		return h
 	}
-	h.times = brimline.MakeIDs[brimline.Time](len(rows), &rows[0])
+	h.times = perrow.MakeIDs[brimline.Time](len(rows), &rows[0])
 	for len(rows) > 0 {
 		n := len(rows)
 		if n > most {
@@ -249,8 +250,8 @@ func (h *History) blockAt(t brimline.Time) int {
 // Insert puts in a row whose id is not there.
 func (h *History) Insert(row brimline.Row) {
 	h.len++
-	h.bytes += row.Bytes()
-	h.memory += row.Memory()
+	h.bytes += perrow.Bytes(&row)
+	h.memory += perrow.Memory(&row)
 	b, i, _ := h.place(&row)
 	if b == len(h.blocks) {
 		if b == 0 || len(h.blocks[b-1].rows) >= h.most {
@@ -289,8 +290,8 @@ func (h *History) Remove(row *brimline.Row) {
 	from := h.blocks[b]
 	gone := from.rows[i]
 	h.len--
-	h.bytes -= gone.Bytes()
-	h.memory -= gone.Memory()
+	h.bytes -= perrow.Bytes(&gone)
+	h.memory -= perrow.Memory(&gone)
 	if h.tags != nil {
 		h.tags = slices.Delete(h.tags, i, i+1)
 	}
@@ -330,8 +331,8 @@ func (h *History) drop(b *block, n int) {
 	for i := range b.rows[:n] {
 		row := &b.rows[i]
 		h.len--
-		h.bytes -= row.Bytes()
-		h.memory -= row.Memory()
+		h.bytes -= perrow.Bytes(row)
+		h.memory -= perrow.Memory(row)
 		if h.times == nil {
 			continue
 		}
@@ -355,7 +356,7 @@ func (h *History) drop(b *block, n int) {
 // widen prepares for more than one block.
 func (h *History) widen() {
 	h.tags = nil
-	h.times = brimline.MakeIDs[brimline.Time](2*h.most, &h.blocks[0].rows[0])
+	h.times = perrow.MakeIDs[brimline.Time](2*h.most, &h.blocks[0].rows[0])
 	for row := range h.All() {
 		h.times.Set(row, row.Time)
 	}
