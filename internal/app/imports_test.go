@@ -34,7 +34,8 @@ const (
 
 // layers is in the order of the tree: a row may name only rows above it, so the table cannot hold a cycle.
 func layers() []layer {
-	stage := []string{".", "codecs", "processors", "internal/perrow", "internal/sliding", "internal/backoff", "internal/failpoint"}
+	stage := []string{".", "codecs", "processors", "internal/perrow", "internal/sliding",
+		"internal/backoff", "internal/failpoint"}
 	routing := append(slices.Clone(stage), "codecs/debezium")
 	keeping := append(slices.Clone(stage), "internal/table")
 	return []layer{

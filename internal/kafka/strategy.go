@@ -36,7 +36,8 @@ func (s *rulesStrategy) agrees(rules []byte) bool {
 }
 
 // Plan runs on the leader.
-func (s *rulesStrategy) Plan(members map[string]sarama.ConsumerGroupMemberMetadata, topics map[string][]int32) (sarama.BalanceStrategyPlan, error) {
+func (s *rulesStrategy) Plan(members map[string]sarama.ConsumerGroupMemberMetadata,
+	topics map[string][]int32) (sarama.BalanceStrategyPlan, error) {
 	agreeing := make(map[string]sarama.ConsumerGroupMemberMetadata, len(members))
 	asked := make(map[string][]int32, len(topics)) // what only the others read must not disturb inner's plan
 	for id, m := range members {
