@@ -486,7 +486,7 @@ func TestByTheDefinition(t *testing.T) {
 	var want []string
 	for _, rule := range set.Compiled() {
 		for user := range users {
-			judged := &reference.Rule{Rule: rule.Rule, Takes: rule.Takes}
+			judged := &reference.Rule{Rule: rule.Rule, Takes: rule.Takes, Value: rule.Value}
 			for _, e := range table.Edges(judged, user, brimline.MinTime, brimline.MaxTime) {
 				want = append(want, brimline.AlertID(user, rule.ID, e.At))
 			}

@@ -436,6 +436,7 @@ func (h *History) weighed(b *block, row *brimline.Row, sign int64) {
 // shift moves the bounds of rule r for a row at t whose weight changed by w, and the transactions by n.
 func (h *History) shift(r int, t brimline.Time, w brimline.Total, n int64) {
 	end := t.Add(h.rules[r].Window)
+	atMost := h.rules[r].Value != nil // w is the most by which a total moves, and it may not move at all
 	for _, b := range h.blocks[h.blockAt(t):] {
 		if b.first() > end {
 			return
@@ -445,10 +446,10 @@ func (h *History) shift(r int, t brimline.Time, w brimline.Total, n int64) {
 			continue
 		}
 		all := t < b.first() && b.last() <= end
-		if rises := w.Sign() > 0; rises || all {
+		if rises := w.Sign() > 0; rises || all && !atMost {
 			rule.most = rule.most.Add(w)
 		}
-		if falls := w.Sign() < 0; falls || all {
+		if falls := w.Sign() < 0; falls || all && !atMost {
 			rule.least = rule.least.Add(w)
 		}
 		if n < 0 || all {
@@ -516,9 +517,51 @@ func (h *History) largestAt(r int, t brimline.Time) (f brimline.Figures) {
 
 // liftAt are the lifts before t and at t in place of totals, and always the transactions before.
 func (h *History) liftAt(r int, t brimline.Time) brimline.Figures {
+	if h.rules[r].Value != nil {
+		return h.valuesAt(r, t)
+	}
 	before, n := h.between(r, t.Add(-h.rules[r].Window), t)
 	at, m := h.between(r, t, t+1)
 	return brimline.Figures{Before: before, Total: before.Add(at), Count: n + m, Earlier: n}
+}
+
+// valuesAt is liftAt of the measure distinct, which looks at all rows of the window.
+func (h *History) valuesAt(r int, t brimline.Time) (f brimline.Figures) {
+	values, n := h.valuesOf(r, t.Add(-h.rules[r].Window), t)
+	f.Before, f.Earlier = values.Total(), n
+	f.Count = n + h.enter(&values, r, t, t+1)
+	f.Total = values.Total()
+	return f
+}
+
+// valuesOf are the values of rule r of the rows from from on and before to, of which as many count.
+func (h *History) valuesOf(r int, from, to brimline.Time) (values Values, counts int64) {
+	counts = h.enter(&values, r, from, to)
+	return values, counts
+}
+
+// enter takes the rows from from on and before to in, and gives how many count.
+func (h *History) enter(values *Values, r int, from, to brimline.Time) (counts int64) {
+	for _, b := range h.blocks[h.blockAt(from):] {
+		for i := firstFrom(b.rows, from); i < len(b.rows); i++ {
+			if b.rows[i].Time >= to {
+				return counts
+			}
+			if v := h.value(r, &b.rows[i]); v != nil {
+				values.Enter(v)
+				counts++
+			}
+		}
+	}
+	return counts
+}
+
+// value is a row's value of rule r, nil if it does not count.
+func (h *History) value(r int, row *brimline.Row) any {
+	if _, counts := h.weigh(r, row); !counts {
+		return nil
+	}
+	return h.rules[r].Value(h.asked)
 }
 
 // between sums up rule r over the rows from from on and before to.
@@ -577,13 +620,17 @@ func (h *History) lift(r int, row *brimline.Row) (brimline.Amount, bool) {
 // weigh is Rule.Weigh of rule r.
 func (h *History) weigh(r int, row *brimline.Row) (brimline.Amount, bool) {
 	rule := &h.rules[r]
-	if rule.Takes == nil {
+	if !rule.NeedsColumns() {
 		return rule.Measure.Weigh(row.Amount)
 	}
 	if h.asked == nil {
 		h.asked = new(brimline.Transaction)
 	}
-	*h.asked = row.Transaction(h.user)
+	if rule.Takes != nil {
+		*h.asked = row.Transaction(h.user)
+	} else {
+		h.asked.Columns = row.Columns()
+	}
 	return rule.Weigh(h.asked)
 }
 
@@ -653,6 +700,10 @@ func (h *History) walk(n, r int, from, to brimline.Time, each func(t brimline.Ti
 		return
 	}
 	start := rows[high].Time.Add(-window)
+	if h.rules[r].Value != nil {
+		h.walkValues(rows[high:], r, to, each)
+		return
+	}
 	sum, count := h.between(r, start, rows[high].Time)
 	for low := h.cursor(start); high < len(rows) && rows[high].Time <= to; {
 		t := rows[high].Time
@@ -672,6 +723,32 @@ func (h *History) walk(n, r int, from, to brimline.Time, each func(t brimline.Ti
 			}
 		}
 		each(t, brimline.Figures{Before: before, Total: sum, Count: count, Earlier: earlier})
+	}
+}
+
+// walkValues is walk of the measure distinct, from the first of the rows on, which are the end of a block.
+func (h *History) walkValues(
+	rows []brimline.Row, r int, to brimline.Time, each func(t brimline.Time, f brimline.Figures),
+) {
+	start := rows[0].Time.Add(-h.rules[r].Window)
+	values, count := h.valuesOf(r, start, rows[0].Time)
+	for low, high := h.cursor(start), 0; high < len(rows) && rows[high].Time <= to; {
+		t := rows[high].Time
+		for start = t.Add(-h.rules[r].Window); low.row().Time < start; low.next() {
+			if v := h.value(r, low.row()); v != nil {
+				values.Leave(v)
+				count--
+			}
+		}
+		f := brimline.Figures{Before: values.Total(), Earlier: count}
+		for ; high < len(rows) && rows[high].Time == t; high++ {
+			if v := h.value(r, &rows[high]); v != nil {
+				values.Enter(v)
+				count++
+			}
+		}
+		f.Total, f.Count = values.Total(), count
+		each(t, f)
 	}
 }
 
