@@ -47,7 +47,7 @@ type History struct {
 	made *made // nil until there is something
 }
 
-// made is what some users need.
+// made has the parts of a history that few users need.
 type made struct {
 	slots []int // of the lines that are kept their places among these, plus 1, by line
 	// walks are stretches of figures that were made since the last change, of the only block.
@@ -70,7 +70,7 @@ type block struct {
 	takes [][]verdict
 }
 
-// verdict is what a condition says of a row.
+// verdict tells whether a row meets a condition.
 type verdict uint8
 
 const (

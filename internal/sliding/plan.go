@@ -22,7 +22,8 @@ type Plan struct {
 	wheres int // different conditions
 }
 
-// line is what rules with one measure, window and condition share; of those with Rule.lift of its own, with one limit.
+// line has the figures of all rules with one measure, window and condition; of measures whose lifts depend on the limit,
+// with one limit.
 type line struct {
 	rule   *Rule // one of them, or one for which there is no rule
 	where  int   // the number of the condition; -1 for none
@@ -30,7 +31,7 @@ type line struct {
 	shared bool
 }
 
-// bound is what a rule's totals are never above.
+// bound names a figure that a rule's totals are never above.
 type bound uint8
 
 const (
