@@ -41,6 +41,7 @@ func drawRule(t *rapid.T) *Rule {
 		r.Limit = brimline.Total{}
 	}
 	if rapid.Bool().Draw(t, "where") {
+		r.Where = "not threes"
 		r.Takes = func(row *brimline.Transaction) bool { return row.Amount%3 != 0 && row.ID[0] != '9' }
 	}
 	return r
