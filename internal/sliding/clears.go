@@ -98,12 +98,12 @@ func ClearsAt(rows []brimline.Transaction, rule *Rule, t brimline.Time) (at brim
 
 // ClearsAt is ClearsAt of rule r, whose window that ends at t is retained whole.
 func (h *History) ClearsAt(r int, t brimline.Time) (at brimline.Time, ok bool) {
-	rule := &h.rules[r]
+	rule, line := &h.plan.rules[r], h.plan.of[r]
 	c := clearing{rule: rule}
 	if rule.Value == nil {
-		c.total = h.liftAt(r, t).Total
+		c.total = h.liftAt(line, t).Total
 	} else {
-		c.values, _ = h.valuesOf(r, t.Add(-rule.Window), t+1)
+		h.enter(&c.values, &h.plan.lines[line], t.Add(-rule.Window), t+1)
 	}
 	if rule.Measure.Shrinks() || !c.isAbove() {
 		return 0, false

@@ -20,9 +20,13 @@ func TestClearsAt(t *testing.T) {
 			Measure: rapid.SampledFrom(brimline.Measures()).Draw(t, "measure"),
 			Limit:   brimline.Count(rapid.Int64Range(0, 12).Draw(t, "limit")),
 		}}
+		if rule.Measure == brimline.Distinct {
+			rule.Limit, rule.Value = brimline.Count(rapid.Int64Range(0, 3).Draw(t, "different")), shop
+		}
 		rows := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) brimline.Transaction {
 			return brimline.Transaction{Amount: brimline.Amount(rapid.Int64Range(-5, 6).Draw(t, "amount")),
-				ID: rapid.StringMatching("[a-z]{8}").Draw(t, "id"), Time: brimline.Time(rapid.Int64Range(0, 30).Draw(t, "time"))}
+				ID: rapid.StringMatching("[a-z]{8}").Draw(t, "id"), Columns: drawShop(t),
+				Time: brimline.Time(rapid.Int64Range(0, 30).Draw(t, "time"))}
 		}), 0, 20).Draw(t, "rows")
 		slices.SortFunc(rows, func(a, b brimline.Transaction) int { return int(a.Time - b.Time) })
 		at := brimline.Time(rapid.Int64Range(0, 30).Draw(t, "at"))
@@ -35,7 +39,7 @@ func TestClearsAt(t *testing.T) {
 		if got, ok := ClearsAt(rows, &rule, at); ok != clears || ok && got != want {
 			t.Fatalf("rule %+v at %d of %+v: %d, %v, want %d, %v", rule.Rule, at, rows, got, ok, want, clears)
 		}
-		h := newHistory("", []Rule{rule}, nil, 4)
+		h := newHistory("", NewPlan([]Rule{rule}), nil, 4)
 		for i := range rows {
 			h.Insert(brimline.RowOf(&rows[i]))
 		}

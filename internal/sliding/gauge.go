@@ -79,8 +79,11 @@ func (r *Rule) lift(row *brimline.Transaction) (brimline.Amount, bool) {
 
 // sums reports whether the lifts are what the rows add to the total, whatever other rows there are.
 func (r *Rule) sums() bool {
-	return r.Measure != brimline.Max && r.Measure != brimline.Avg && r.Measure != brimline.Distinct
+	return !r.byLimit() && r.Measure != brimline.Distinct
 }
+
+// byLimit reports whether the lifts depend on the limit.
+func (r *Rule) byLimit() bool { return r.Measure == brimline.Max || r.Measure == brimline.Avg }
 
 func (r *Rule) lifted(w brimline.Amount, counts bool) brimline.Amount {
 	switch {
@@ -100,7 +103,7 @@ func (r *Rule) lifted(w brimline.Amount, counts bool) brimline.Amount {
 
 // bar is the value that an edge's lifts cross: before the edge they are at or below it, with the edge above.
 func (r *Rule) bar() brimline.Total {
-	if r.Measure == brimline.Max || r.Measure == brimline.Avg {
+	if r.byLimit() {
 		return brimline.Total{}
 	}
 	return r.Limit

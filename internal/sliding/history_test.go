@@ -23,12 +23,22 @@ func insert(rows []brimline.Transaction, row brimline.Transaction) []brimline.Tr
 func TestHistoryIsASlice(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var rules []Rule
-		for range rapid.IntRange(1, 3).Draw(t, "rules") {
-			rules = append(rules, *drawRule(t))
+		for range rapid.IntRange(1, 6).Draw(t, "rules") {
+			rule := *drawRule(t)
+			if n := len(rules); n > 0 && rapid.Bool().Draw(t, "alike") { // it may share what the other has
+				limit := rule.Limit
+				if rule = rules[rapid.IntRange(0, n-1).Draw(t, "other")]; rule.Measure != brimline.Avg && limit.Sign() >= 0 {
+					rule.Limit = limit
+				}
+				if rapid.Bool().Draw(t, "window of its own") {
+					rule.Window = time.Duration(rapid.IntRange(1, 15).Draw(t, "window")) * time.Microsecond
+				}
+			}
+			rules = append(rules, rule)
 		}
 		var (
 			plain = drawRows(t)
-			h     = newHistory("", rules, brimline.RowsOf(plain), rapid.SampledFrom([]int{1, 2, 3, 5, 8, 500}).Draw(t, "most"))
+			h     = newHistory("", NewPlan(rules), brimline.RowsOf(plain), rapid.SampledFrom([]int{1, 2, 3, 5, 8, 500}).Draw(t, "most"))
 			floor = brimline.MinTime
 			next  = len(plain)
 		)
@@ -39,7 +49,7 @@ func TestHistoryIsASlice(t *testing.T) {
 				if around <= floor {
 					continue
 				}
-				row := brimline.Transaction{ID: drawID(t, next),
+				row := brimline.Transaction{ID: drawID(t, next), Columns: drawShop(t),
 					Amount: brimline.Amount(rapid.Int64Range(-20, 30).Draw(t, "amount")), Time: around}
 				next++
 				plain = insert(plain, row)
@@ -76,11 +86,10 @@ func TestHistoryIsASlice(t *testing.T) {
 				if to := from + brimline.Time(rapid.Int64Range(0, 40).Draw(t, "span")); true {
 					got, above := h.Edges(r, retained, from, to)
 					want := Edges(plain, &rules[r], from, to)
-					// A time whose rows add nothing has no edge to hide, and may be told or not. A total that can shrink may
-					// fall at the time itself, and is taken for above all the same.
+					// A time whose rows add nothing has no edge to hide, and may be told or not.
 					first, last := firstAbove(plain, &rules[r], from, to, false), firstAbove(plain, &rules[r], from, to, true)
 					adds := func(row brimline.Transaction) bool { return row.Time == above && rules[r].Moves(&row) }
-					if rules[r].Measure.Shrinks() || !slices.ContainsFunc(plain, adds) {
+					if !slices.ContainsFunc(plain, adds) {
 						first = min(first, max(above, from))
 					}
 					if !slices.Equal(got, want) || above < first || above > last {
@@ -105,6 +114,43 @@ func TestHistoryIsASlice(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestRulesShareWhatTheyKnow: a condition that several rules have is evaluated once for a row, and not at all where no
+// total can be above a limit.
+func TestRulesShareWhatTheyKnow(t *testing.T) {
+	for _, rows := range []int{12, 600} {
+		var asked int
+		takes := func(row *brimline.Transaction) bool { asked++; return row.Amount > 0 }
+		limits := func(all ...int64) (rules []Rule) {
+			for _, limit := range all {
+				for window := range 10 {
+					rules = append(rules, Rule{Rule: brimline.Rule{
+						Window: time.Duration(window+1) * 10 * time.Microsecond, Limit: brimline.Count(limit), Where: "amount > 0",
+					}, Takes: takes})
+				}
+			}
+			return rules
+		}
+		edges := func(rules []Rule) (n int) {
+			h := newHistory("", NewPlan(rules), nil, 100)
+			for i := range rows {
+				at := brimline.Time(i)
+				h.Insert(brimline.RowOf(&brimline.Transaction{ID: fmt.Sprint(i), Amount: 1, Time: at}))
+				for r := range rules {
+					found, _ := h.Edges(r, brimline.MinTime, at, at.Add(rules[r].Window))
+					n += len(found)
+				}
+			}
+			return n
+		}
+		if edges(limits(1000, 2000, 3000)); asked != 0 {
+			t.Errorf("%d rows: %d times asked for rules whose limits are far away", rows, asked)
+		}
+		if n := edges(limits(5, 6, 7)); n != 30 || asked > 2*rows {
+			t.Errorf("%d rows, of which each was evaluated once: asked %d times, %d edges", rows, asked, n)
+		}
+	}
 }
 
 // firstAbove is the first row time in [from, to] before which the total was above the limit, and still is; with adding
@@ -147,7 +193,7 @@ func BenchmarkHistory(b *testing.B) {
 				rows[i] = brimline.Transaction{ID: fmt.Sprint(i), Amount: brimline.Amount(i % 100),
 					Time: brimline.Time(int64(i) * span / int64(n))}
 			}
-			h := NewHistory("", rules, brimline.RowsOf(rows))
+			h := NewHistory("", NewPlan(rules), brimline.RowsOf(rows))
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
 				row := brimline.RowOf(&brimline.Transaction{ID: "-1", Amount: 50,
