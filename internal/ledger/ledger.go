@@ -252,7 +252,7 @@ func (l *Ledger) Edges(
 	}
 }
 
-// kept is what the rule needs of a row that it takes.
+// kept leaves of a row that the rule takes the time, the amount and the rule's column.
 func kept(rule *sliding.Rule, row *brimline.Transaction) brimline.Transaction {
 	t := brimline.Transaction{Amount: row.Amount, Time: row.Time}
 	if value, there := row.Column(rule.Column); there && rule.Value != nil {
