@@ -15,7 +15,8 @@ import (
 func judged(limit string, hours ...int) views.User {
 	w := &brimline.Window{Last: 1, Floor: brimline.MinTime, Scale: 2}
 	for i, h := range hours {
-		w.Rows = append(w.Rows, brimline.RowOf(&brimline.Transaction{ID: strconv.Itoa(i), Amount: amountOf("1000.00"), Time: noon.Add(time.Duration(h) * time.Hour)}))
+		w.Rows = append(w.Rows, brimline.RowOf(&brimline.Transaction{ID: strconv.Itoa(i), Amount: amountOf("1000.00"),
+			Time: noon.Add(time.Duration(h) * time.Hour)}))
 	}
 	r := brimline.Rule{ID: "r", Window: 24 * time.Hour, Limit: total(limit)}
 	return views.UserAt("u", w, compiled(&brimline.RuleSet{Scale: 2, Rules: []brimline.Rule{r}}), noon)

@@ -78,8 +78,8 @@ func ClearsAt(rows []brimline.Transaction, rule *Rule, t brimline.Time) (at brim
 
 // ClearsAt is ClearsAt of rule r, whose window that ends at t is retained whole.
 func (h *History) ClearsAt(r int, t brimline.Time) (at brimline.Time, ok bool) {
-	rule := &h.rules[r]
-	c := clearing{rule.bar(), rule.Window, h.liftAt(r, t).Total}
+	rule := &h.plan.rules[r]
+	c := clearing{rule.bar(), rule.Window, h.liftAt(h.plan.of[r], t).Total}
 	if rule.Measure.Shrinks() || c.total.Cmp(c.limit) <= 0 {
 		return 0, false
 	}

@@ -35,7 +35,7 @@ func TestClearsAt(t *testing.T) {
 		if got, ok := ClearsAt(rows, &rule, at); ok != clears || ok && got != want {
 			t.Fatalf("rule %+v at %d of %+v: %d, %v, want %d, %v", rule.Rule, at, rows, got, ok, want, clears)
 		}
-		h := newHistory("", []Rule{rule}, nil, 4)
+		h := newHistory("", NewPlan([]Rule{rule}), nil, 4)
 		for i := range rows {
 			h.Insert(brimline.RowOf(&rows[i]))
 		}

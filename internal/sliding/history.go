@@ -5,8 +5,11 @@ import (
 	"iter"
 	"slices"
 	"sort"
+	"time"
+	"unsafe"
 
 	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/internal/perrow"
 )
 
 // blockRows is how many rows a block holds at most, unless more of them have the same time.
@@ -15,35 +18,69 @@ const blockRows = 256
 // History is one user's rows in time order, and what rules say of them.
 //
 // Putting in a row, taking one out and finding the edges around it take a time that hardly depends on how many rows
-// there are. Rows are kept in blocks. For each block and rule there are the sum of its rows, and bounds of the totals
-// of the windows that end in it (of measures that are no sums: of their lifts, see Rule.lift): a block whose windows
-// all stay below the limit, or all begin above it, holds no edge and is not looked into. A change of weight w at t
-// moves the totals of all windows that end in [t, t+Window] by w, so bounds are moved along and become exact again
+// there are. Rows are kept in blocks. For each block and line of the plan there are the sum of its rows, and bounds of
+// the totals of the windows that end in it (of measures that are no sums: of their lifts, see Rule.lift): a block whose
+// windows all stay below the limit, or all begin above it, holds no edge and is not looked into. A change of weight w at
+// t moves the totals of all windows that end in [t, t+Window] by w, so bounds are moved along and become exact again
 // when a caller needs them.
+//
+// Nothing of that is done for a rule whose limit all rows together do not exceed: it begins when a caller needs it.
 //
 // It is not safe for concurrent use, and must not be copied.
 type History struct {
-	user   string
-	rules  []Rule
-	most   int      // rows in a block, see blockRows
-	blocks []*block // in time order, none empty
-	len    int
-	bytes  int // in records
-	memory int
-	times  *brimline.IDs[brimline.Time] // nil while all rows have always been in one block
-	tags   []uint32                     // of the ids of the only block's rows; nil until one is looked up
-	asked  *brimline.Transaction        // what rules with an expression are shown; nil until there is one
-	one    block                        // what blocks begins with
-	only   [1]*block                    // to one; most users never need another slice for blocks
+	user    string
+	plan    *Plan
+	most    int      // rows in a block, see blockRows
+	blocks  []*block // in time order, none empty
+	len     int
+	bytes   int // in records
+	memory  int
+	amounts brimline.Total             // the sum of all rows' |amount|
+	times   *perrow.IDs[brimline.Time] // nil while all rows have always been in one block
+	tags    []uint32                   // of the ids of the only block's rows; nil until one is looked up
+	asked   *brimline.Transaction      // what rules with an expression are shown; nil until there is one
+	one     block                      // what blocks begins with
+	only    [1]*block                  // to one; most users never need another slice for blocks
+
+	// kept are the lines of which blocks have sums and bounds, in the order of block.lines. There are none while times is
+	// nil.
+	kept []int
+	made *made // nil until there is something
+}
+
+// made has the parts of a history that few users need.
+type made struct {
+	slots []int // of the lines that are kept their places among these, plus 1, by line
+	// walks are stretches of figures that were made since the last change, of the only block.
+	walks   []walked
+	figures []Edge
+}
+
+// walked says that made.figures from begin to end are those of a line at the row times in [from, to].
+type walked struct {
+	line       int
+	from, to   brimline.Time
+	begin, end int
 }
 
 // block is a stretch of rows. Rows of equal time are in one block.
 type block struct {
 	rows  []brimline.Row
-	rules []blockRule // as History.rules; nil while History.times is
+	lines []blockLine // as History.kept
+	// takes are, by condition, the answers for rows; none of a condition that was not asked yet.
+	takes [][]verdict
 }
 
-type blockRule struct {
+// verdict tells whether a row meets a condition.
+type verdict uint8
+
+const (
+	unasked verdict = iota
+	taken
+	refused
+)
+
+type blockLine struct {
 	sum    brimline.Total // of all rows
 	counts int64
 	// known says that most and least are bounds: every row time of the block
@@ -54,15 +91,14 @@ type blockRule struct {
 }
 
 // NewHistory takes over a user's rows, which are in time order.
-func NewHistory(user string, rules []Rule, rows []brimline.Row) *History {
-	return newHistory(user, rules, rows, blockRows)
+func NewHistory(user string, plan *Plan, rows []brimline.Row) *History {
+	return newHistory(user, plan, rows, blockRows)
 }
 
-func newHistory(user string, rules []Rule, rows []brimline.Row, most int) *History {
-	h := &History{user: user, rules: rules, most: most, len: len(rows)}
+func newHistory(user string, plan *Plan, rows []brimline.Row, most int) *History {
+	h := &History{user: user, plan: plan, most: most}
 	for i := range rows {
-		h.bytes += rows[i].Bytes()
-		h.memory += rows[i].Memory()
+		h.count(&rows[i])
 	}
 	if len(rows) == 0 {
 		return h
@@ -72,7 +108,7 @@ func newHistory(user string, rules []Rule, rows []brimline.Row, most int) *Histo
 		h.blocks = h.only[:]
 		return h
 	}
-	h.times = brimline.MakeIDs[brimline.Time](len(rows), &rows[0])
+	h.times = perrow.MakeIDs[brimline.Time](len(rows), &rows[0])
 	for len(rows) > 0 {
 		n := len(rows)
 		if n > most {
@@ -80,7 +116,7 @@ func newHistory(user string, rules []Rule, rows []brimline.Row, most int) *Histo
 				n = len(rows)
 			}
 		}
-		h.blocks = append(h.blocks, h.measured(&block{rows: slices.Clone(rows[:n])}))
+		h.blocks = append(h.blocks, &block{rows: slices.Clone(rows[:n])})
 		rows = rows[n:]
 	}
 	for row := range h.All() {
@@ -90,7 +126,22 @@ func newHistory(user string, rules []Rule, rows []brimline.Row, most int) *Histo
 }
 
 // Empty is a history of the same rules without rows.
-func (h *History) Empty() *History { return newHistory(h.user, h.rules, nil, h.most) }
+func (h *History) Empty() *History { return newHistory(h.user, h.plan, nil, h.most) }
+
+// count takes a row into account, discount out of it.
+func (h *History) count(row *brimline.Row) {
+	h.len++
+	h.bytes += perrow.Bytes(row)
+	h.memory += perrow.Memory(row)
+	h.amounts = h.amounts.AddAmount(row.Amount.Abs())
+}
+
+func (h *History) discount(row *brimline.Row) {
+	h.len--
+	h.bytes -= perrow.Bytes(row)
+	h.memory -= perrow.Memory(row)
+	h.amounts = h.amounts.Sub(row.Amount.Abs().Total())
+}
 
 // Len is the number of rows.
 func (h *History) Len() int { return h.len }
@@ -100,6 +151,12 @@ func (h *History) Size() int {
 	size := h.memory + h.memory/8 // slices have some room
 	if h.times != nil {
 		size += 40 * h.len
+	}
+	for _, b := range h.blocks {
+		size += int(unsafe.Sizeof(blockLine{})) * len(b.lines)
+		for _, takes := range b.takes {
+			size += 24 + len(takes)
+		}
 	}
 	return size
 }
@@ -248,9 +305,8 @@ func (h *History) blockAt(t brimline.Time) int {
 
 // Insert puts in a row whose id is not there.
 func (h *History) Insert(row brimline.Row) {
-	h.len++
-	h.bytes += row.Bytes()
-	h.memory += row.Memory()
+	h.count(&row)
+	h.unwalk()
 	b, i, _ := h.place(&row)
 	if b == len(h.blocks) {
 		if b == 0 || len(h.blocks[b-1].rows) >= h.most {
@@ -268,12 +324,17 @@ func (h *History) Insert(row brimline.Row) {
 		to.rows = append(make([]brimline.Row, 0, len(to.rows)+len(to.rows)/8+4), to.rows...)
 	}
 	to.rows = slices.Insert(to.rows, i, row)
+	for n, takes := range to.takes {
+		if takes != nil {
+			to.takes[n] = slices.Insert(takes, i, unasked)
+		}
+	}
 	if h.tags != nil {
 		h.tags = slices.Insert(h.tags, i, tag(&row))
 	}
 	if h.times != nil {
 		h.times.Set(&row, row.Time)
-		h.weighed(to, &row, 1)
+		h.weighed(to, i, &row, 1)
 	}
 	if len(to.rows) > h.most {
 		h.split(b)
@@ -288,18 +349,22 @@ func (h *History) Remove(row *brimline.Row) {
 	}
 	from := h.blocks[b]
 	gone := from.rows[i]
-	h.len--
-	h.bytes -= gone.Bytes()
-	h.memory -= gone.Memory()
+	h.discount(&gone)
+	h.unwalk()
 	if h.tags != nil {
 		h.tags = slices.Delete(h.tags, i, i+1)
+	}
+	for n, takes := range from.takes {
+		if takes != nil {
+			from.takes[n] = slices.Delete(takes, i, i+1)
+		}
 	}
 	if from.rows = slices.Delete(from.rows, i, i+1); len(from.rows) == 0 {
 		h.blocks = slices.Delete(h.blocks, b, b+1)
 	}
 	if h.times != nil {
 		h.times.Delete(&gone)
-		h.weighed(from, &gone, -1)
+		h.weighed(from, -1, &gone, -1)
 	}
 }
 
@@ -327,18 +392,17 @@ func (h *History) Evict(horizon brimline.Time, maxBytes int) (newest brimline.Ti
 
 // drop takes the first n rows out of the first block.
 func (h *History) drop(b *block, n int) {
+	h.unwalk()
 	for i := range b.rows[:n] {
 		row := &b.rows[i]
-		h.len--
-		h.bytes -= row.Bytes()
-		h.memory -= row.Memory()
+		h.discount(row)
 		if h.times == nil {
 			continue
 		}
 		h.times.Delete(row)
-		for r := range b.rules {
-			w, counts := h.lift(r, row)
-			b.rules[r].add(w.Total(), counts, -1)
+		for at, l := range h.kept {
+			w, counts := h.liftIn(&h.plan.lines[l], b, i)
+			b.lines[at].add(w.Total(), counts, -1)
 		}
 	}
 	if h.tags != nil {
@@ -348,6 +412,11 @@ func (h *History) drop(b *block, n int) {
 		h.blocks = slices.Delete(h.blocks, 0, 1)
 		return
 	}
+	for at, takes := range b.takes {
+		if takes != nil {
+			b.takes[at] = takes[n:]
+		}
+	}
 	clear(b.rows[:n])
 	b.rows = b.rows[n:]
 }
@@ -355,13 +424,11 @@ func (h *History) drop(b *block, n int) {
 // widen prepares for more than one block.
 func (h *History) widen() {
 	h.tags = nil
-	h.times = brimline.MakeIDs[brimline.Time](2*h.most, &h.blocks[0].rows[0])
+	h.times = perrow.MakeIDs[brimline.Time](2*h.most, &h.blocks[0].rows[0])
 	for row := range h.All() {
 		h.times.Set(row, row.Time)
 	}
-	for _, b := range h.blocks {
-		h.measured(b)
-	}
+	h.unwalk()
 }
 
 // split makes two blocks of one, unless all its rows have the same time.
@@ -374,9 +441,18 @@ func (h *History) split(b int) {
 		h.widen()
 	}
 	lower := h.blocks[b]
-	upper := h.measured(&block{rows: slices.Clone(lower.rows[at:])})
+	upper := &block{rows: slices.Clone(lower.rows[at:])}
+	if lower.takes != nil {
+		upper.takes = make([][]verdict, len(lower.takes))
+		for n, takes := range lower.takes {
+			if takes != nil {
+				upper.takes[n], lower.takes[n] = slices.Clone(takes[at:]), takes[:at]
+			}
+		}
+	}
 	clear(lower.rows[at:])
 	lower.rows = lower.rows[:at]
+	h.measured(upper)
 	h.measured(lower)
 	h.blocks = slices.Insert(h.blocks, b+1, upper)
 }
@@ -395,26 +471,61 @@ func cut(rows []brimline.Row, at int) int {
 
 // measured sums up a block. Its bounds are not known.
 func (h *History) measured(b *block) *block {
-	if h.times == nil {
-		return b
-	}
-	b.rules = make([]blockRule, len(h.rules))
-	for r := range b.rules {
-		for i := range b.rows {
-			w, counts := h.lift(r, &b.rows[i])
-			b.rules[r].add(w.Total(), counts, 1)
-		}
+	b.lines = make([]blockLine, len(h.kept))
+	for at, l := range h.kept {
+		h.sumUp(b, at, l)
 	}
 	return b
 }
 
-// weighed takes note of a row that was put into block b (sign 1) or taken out of it (-1).
-func (h *History) weighed(b *block, row *brimline.Row, sign int64) {
-	for r := range h.rules {
-		weight, counts := h.lift(r, row)
+// sumUp makes the sum of line l, which is kept at a place.
+func (h *History) sumUp(b *block, at, l int) {
+	for i := range b.rows {
+		w, counts := h.liftIn(&h.plan.lines[l], b, i)
+		b.lines[at].add(w.Total(), counts, 1)
+	}
+}
+
+// keep gives the place at which the sums and bounds of line l are in blocks; where there are none, it makes the sums.
+func (h *History) keep(l int) (at int) {
+	m := h.making()
+	if m.slots == nil {
+		m.slots = make([]int, len(h.plan.lines))
+	}
+	if m.slots[l] == 0 {
+		h.kept = append(h.kept, l)
+		m.slots[l] = len(h.kept)
+		for _, b := range h.blocks {
+			b.lines = append(b.lines, blockLine{})
+			h.sumUp(b, len(h.kept)-1, l)
+		}
+	}
+	return m.slots[l] - 1
+}
+
+func (h *History) making() *made {
+	if h.made == nil {
+		h.made = new(made)
+	}
+	return h.made
+}
+
+// weighed takes note of a row that was put into block b (sign 1), at i, or taken out of it (-1).
+func (h *History) weighed(b *block, i int, row *brimline.Row, sign int64) {
+	for at, l := range h.kept {
+		line := &h.plan.lines[l]
+		var (
+			weight brimline.Amount
+			counts bool
+		)
+		if sign > 0 {
+			weight, counts = h.liftIn(line, b, i)
+		} else {
+			weight, counts = h.lift(line, row)
+		}
 		w := weight.Total()
-		b.rules[r].add(w, counts, sign)
-		if weight == 0 && !(counts && h.rules[r].Measure == brimline.Avg) {
+		b.lines[at].add(w, counts, sign)
+		if weight == 0 && !(counts && line.rule.Measure == brimline.Avg) {
 			continue // what does not weigh makes no edge, and moves none
 		}
 		if sign < 0 {
@@ -424,39 +535,40 @@ func (h *History) weighed(b *block, row *brimline.Row, sign int64) {
 		if counts {
 			n = sign
 		}
-		h.shift(r, row.Time, w, n)
-		if sign > 0 && b.rules[r].known { // its time may be one that the block did not have
-			f := h.liftAt(r, row.Time)
-			b.rules[r].include(&f)
+		h.shift(at, line.rule.Window, row.Time, w, n)
+		if sign > 0 && b.lines[at].known { // its time may be one that the block did not have
+			f := h.liftAt(l, row.Time)
+			b.lines[at].include(&f)
 		}
 	}
 }
 
-// shift moves the bounds of rule r for a row at t whose weight changed by w, and the transactions by n.
-func (h *History) shift(r int, t brimline.Time, w brimline.Total, n int64) {
-	end := t.Add(h.rules[r].Window)
+// shift moves the bounds of the line that is kept at a place, for a row at t whose weight changed by w, and the
+// transactions by n.
+func (h *History) shift(at int, window time.Duration, t brimline.Time, w brimline.Total, n int64) {
+	end := t.Add(window)
 	for _, b := range h.blocks[h.blockAt(t):] {
 		if b.first() > end {
 			return
 		}
-		rule := &b.rules[r]
-		if !rule.known {
+		line := &b.lines[at]
+		if !line.known {
 			continue
 		}
 		all := t < b.first() && b.last() <= end
 		if rises := w.Sign() > 0; rises || all {
-			rule.most = rule.most.Add(w)
+			line.most = line.most.Add(w)
 		}
 		if falls := w.Sign() < 0; falls || all {
-			rule.least = rule.least.Add(w)
+			line.least = line.least.Add(w)
 		}
 		if n < 0 || all {
-			rule.fewest += n
+			line.fewest += n
 		}
 	}
 }
 
-func (r *blockRule) add(w brimline.Total, counts bool, sign int64) {
+func (r *blockLine) add(w brimline.Total, counts bool, sign int64) {
 	if sign < 0 {
 		w = brimline.Total{}.Sub(w)
 	}
@@ -466,7 +578,7 @@ func (r *blockRule) add(w brimline.Total, counts bool, sign int64) {
 	}
 }
 
-func (r *blockRule) include(f *brimline.Figures) {
+func (r *blockLine) include(f *brimline.Figures) {
 	if f.Total.Cmp(r.most) > 0 {
 		r.most = f.Total
 	}
@@ -478,11 +590,11 @@ func (r *blockRule) include(f *brimline.Figures) {
 
 // FiguresAt are the figures of rule r at time t.
 func (h *History) FiguresAt(r int, t brimline.Time) brimline.Figures {
-	rule := &h.rules[r]
+	rule := &h.plan.rules[r]
 	if rule.Measure == brimline.Max {
 		return h.largestAt(r, t)
 	}
-	f := h.liftAt(r, t)
+	f := h.liftAt(h.plan.of[r], t)
 	if rule.Measure == brimline.Avg { // what the limit took away
 		f.Before, f.Total = f.Before.Add(rule.Bar(f.Earlier)), f.Total.Add(rule.Bar(f.Count))
 		return f
@@ -493,16 +605,17 @@ func (h *History) FiguresAt(r int, t brimline.Time) brimline.Figures {
 
 // largestAt is FiguresAt of the measure Max, which looks at all rows of the window.
 func (h *History) largestAt(r int, t brimline.Time) (f brimline.Figures) {
-	start := t.Add(-h.rules[r].Window)
-	for b := h.blockAt(start); b < len(h.blocks); b++ {
-		rows := h.blocks[b].rows
-		for i := firstFrom(rows, start); i < len(rows); i++ {
-			if rows[i].Time > t {
+	line := &h.plan.lines[h.plan.of[r]]
+	start := t.Add(-line.rule.Window)
+	for n := h.blockAt(start); n < len(h.blocks); n++ {
+		b := h.blocks[n]
+		for i := firstFrom(b.rows, start); i < len(b.rows); i++ {
+			if b.rows[i].Time > t {
 				return f
 			}
-			w, counts := h.weigh(r, &rows[i])
+			w, counts := h.weigh(line, b, i)
 			f.Total = brimline.Max.Join(f.Total, w.Total())
-			if rows[i].Time < t {
+			if b.rows[i].Time < t {
 				f.Before = f.Total
 			}
 			if counts {
@@ -513,15 +626,20 @@ func (h *History) largestAt(r int, t brimline.Time) (f brimline.Figures) {
 	return f
 }
 
-// liftAt are the lifts before t and at t in place of totals, and always the transactions before.
-func (h *History) liftAt(r int, t brimline.Time) brimline.Figures {
-	before, n := h.between(r, t.Add(-h.rules[r].Window), t)
-	at, m := h.between(r, t, t+1)
+// liftAt are the lifts of line l before t and at t in place of totals, and always the transactions before.
+func (h *History) liftAt(l int, t brimline.Time) brimline.Figures {
+	before, n := h.between(l, t.Add(-h.plan.lines[l].rule.Window), t)
+	at, m := h.between(l, t, t+1)
 	return brimline.Figures{Before: before, Total: before.Add(at), Count: n + m, Earlier: n}
 }
 
-// between sums up rule r over the rows from from on and before to.
-func (h *History) between(r int, from, to brimline.Time) (sum brimline.Total, counts int64) {
+// between sums up line l over the rows from from on and before to.
+func (h *History) between(l int, from, to brimline.Time) (sum brimline.Total, counts int64) {
+	line := &h.plan.lines[l]
+	at := -1
+	if h.times != nil {
+		at = h.keep(l)
+	}
 	for _, b := range h.blocks[h.blockAt(from):] {
 		if b.first() >= to {
 			break
@@ -533,24 +651,24 @@ func (h *History) between(r int, from, to brimline.Time) (sum brimline.Total, co
 		if b.last() >= to {
 			high = firstFrom(b.rows, to)
 		}
-		if inside := high - low; b.rules != nil && inside > len(b.rows)/2 { // less work from outside
-			sum, counts = sum.Add(b.rules[r].sum), counts+b.rules[r].counts
-			s, c := h.sum(r, b.rows[:low])
+		if inside := high - low; at >= 0 && inside > len(b.rows)/2 { // less work from outside
+			sum, counts = sum.Add(b.lines[at].sum), counts+b.lines[at].counts
+			s, c := h.sum(line, b, 0, low)
 			sum, counts = sum.Sub(s), counts-c
-			s, c = h.sum(r, b.rows[high:])
+			s, c = h.sum(line, b, high, len(b.rows))
 			sum, counts = sum.Sub(s), counts-c
 			continue
 		}
-		s, c := h.sum(r, b.rows[low:high])
+		s, c := h.sum(line, b, low, high)
 		sum, counts = sum.Add(s), counts+c
 	}
 	return sum, counts
 }
 
-// sum adds up rule r over rows.
-func (h *History) sum(r int, rows []brimline.Row) (sum brimline.Total, counts int64) {
-	for i := range rows {
-		w, c := h.lift(r, &rows[i])
+// sum adds up a line over the rows from low to high of a block.
+func (h *History) sum(l *line, b *block, low, high int) (sum brimline.Total, counts int64) {
+	for i := low; i < high; i++ {
+		w, c := h.liftIn(l, b, i)
 		sum = sum.AddAmount(w)
 		if c {
 			counts++
@@ -559,39 +677,107 @@ func (h *History) sum(r int, rows []brimline.Row) (sum brimline.Total, counts in
 	return sum, counts
 }
 
-// lift is Rule.lift of rule r.
-func (h *History) lift(r int, row *brimline.Row) (brimline.Amount, bool) {
-	rule := &h.rules[r]
-	sums := rule.sums()
-	if sums && rule.Takes == nil {
-		return rule.Measure.Weigh(row.Amount)
+// lift is Rule.lift of a line.
+func (h *History) lift(l *line, row *brimline.Row) (brimline.Amount, bool) {
+	if l.where >= 0 && !h.asks(l, row) {
+		return l.lifted(0, false)
 	}
-	w, counts := h.weigh(r, row)
-	if !sums {
-		w = rule.lifted(w, counts)
+	return l.lifted(l.rule.Measure.Weigh(row.Amount))
+}
+
+// liftIn is lift of row i of a block.
+func (h *History) liftIn(l *line, b *block, i int) (brimline.Amount, bool) {
+	return l.lifted(h.weigh(l, b, i))
+}
+
+func (l *line) lifted(w brimline.Amount, counts bool) (brimline.Amount, bool) {
+	if !l.rule.sums() {
+		w = l.rule.lifted(w, counts)
 	}
 	return w, counts
 }
 
-// weigh is Rule.Weigh of rule r.
-func (h *History) weigh(r int, row *brimline.Row) (brimline.Amount, bool) {
-	rule := &h.rules[r]
-	if rule.Takes == nil {
-		return rule.Measure.Weigh(row.Amount)
+// weigh is Rule.Weigh of a line, of row i of a block.
+func (h *History) weigh(l *line, b *block, i int) (brimline.Amount, bool) {
+	if l.where >= 0 && !h.takes(l, b, i) {
+		return 0, false
 	}
+	return l.rule.Measure.Weigh(b.rows[i].Amount)
+}
+
+// takes says whether row i of a block meets the condition of a line, which is asked once.
+func (h *History) takes(l *line, b *block, i int) bool {
+	if b.takes == nil {
+		b.takes = make([][]verdict, h.plan.wheres)
+	}
+	if b.takes[l.where] == nil {
+		b.takes[l.where] = make([]verdict, len(b.rows), cap(b.rows))
+	}
+	v := &b.takes[l.where][i]
+	if *v == unasked {
+		if *v = refused; h.asks(l, &b.rows[i]) {
+			*v = taken
+		}
+	}
+	return *v == taken
+}
+
+// asks evaluates the condition of a line.
+func (h *History) asks(l *line, row *brimline.Row) bool {
 	if h.asked == nil {
 		h.asked = new(brimline.Transaction)
 	}
 	*h.asked = row.Transaction(h.user)
-	return rule.Weigh(h.asked)
+	return l.rule.Takes(h.asked)
+}
+
+// Moves is Rule.Moves of rule r. A row that is held is not evaluated again.
+func (h *History) Moves(r int, row *brimline.Row) bool {
+	line := &h.plan.lines[h.plan.of[r]]
+	var (
+		w      brimline.Amount
+		counts bool
+	)
+	switch b, i, held := h.place(row); {
+	case held:
+		w, counts = h.weigh(line, h.blocks[b], i)
+	case line.where < 0 || h.asks(line, row):
+		w, counts = line.rule.Measure.Weigh(row.Amount)
+	}
+	return w != 0 || counts && line.rule.Measure == brimline.Avg
+}
+
+// Below says that no total of rule r can be above its limit, so that it has no edges: all rows together are not above
+// it.
+func (h *History) Below(r int) bool {
+	limit := h.plan.rules[r].Limit
+	switch h.plan.bound[r] {
+	case amountsBound:
+		return h.amounts.Cmp(limit) <= 0
+	case rowsBound:
+		return brimline.Count(int64(h.len)).Cmp(limit) <= 0
+	}
+	return false
+}
+
+// AllBelow says that every rule is Below.
+func (h *History) AllBelow() bool {
+	p := h.plan
+	return p.all && (!p.some[amountsBound] || h.amounts.Cmp(p.lowest[amountsBound]) <= 0) &&
+		(!p.some[rowsBound] || brimline.Count(int64(h.len)).Cmp(p.lowest[rowsBound]) <= 0)
 }
 
 // Edges are the edges of rule r at row times in [from, to], in time order. above is the first of these times at which
 // there is none because the total had been above the limit before; MaxTime where there is no such time.
 // retained is the first time whose window is retained whole; from is not before it.
 func (h *History) Edges(r int, retained, from, to brimline.Time) (found []Edge, above brimline.Time) {
-	limit, fewest := h.rules[r].bar(), h.rules[r].fewest()
+	rule, l := &h.plan.rules[r], h.plan.of[r]
+	cover := h.plan.lines[l].cover
 	above = brimline.MaxTime
+	if h.Below(r) || cover >= 0 && !h.reaches(cover, rule.Limit, retained, from, to) {
+		return nil, above
+	}
+	limit, fewest := rule.bar(), rule.fewest()
 	look := func(t brimline.Time, f brimline.Figures) {
 		switch {
 		case t < from || t > to || f.Total.Cmp(limit) <= 0 || f.Count < fewest:
@@ -601,24 +787,24 @@ func (h *History) Edges(r int, retained, from, to brimline.Time) (found []Edge, 
 			above = min(above, t)
 		}
 	}
-	for n := h.blockAt(from); n < len(h.blocks) && h.blocks[n].first() <= to; n++ {
-		b := h.blocks[n]
-		if h.times == nil { // nothing is known of its bounds, and nothing would keep them
-			h.walk(n, r, from, to, look)
-			continue
-		}
-		switch rule := &b.rules[r]; {
-		case rule.known && rule.most.Cmp(limit) <= 0:
-		case rule.known && rule.least.Cmp(limit) > 0 && rule.fewest >= fewest:
-			if at := firstFrom(b.rows, from); at < len(b.rows) && b.rows[at].Time <= to {
-				above = min(above, b.rows[at].Time)
+	h.through(l, retained, from, to, func(b *block, bounds *blockLine) (enough bool) {
+		switch {
+		case bounds.most.Cmp(limit) <= 0:
+			return true
+		case bounds.least.Cmp(limit) > 0 && bounds.fewest >= fewest:
+			for at := firstFrom(b.rows, from); at < len(b.rows) && b.rows[at].Time <= min(to, above); at++ {
+				t := b.rows[at].Time
+				if !rule.Measure.Shrinks() || h.liftAt(l, t).Total.Cmp(limit) > 0 { // else it has fallen at t itself
+					above = t
+					break
+				}
 			}
-		default:
-			h.look(n, r, retained, look)
+			return true
 		}
-	}
+		return false
+	}, look)
 	for i := range found {
-		switch h.rules[r].Measure {
+		switch rule.Measure {
 		case brimline.Max, brimline.Avg:
 			found[i].Figures = h.FiguresAt(r, found[i].Time)
 		default:
@@ -628,11 +814,86 @@ func (h *History) Edges(r int, retained, from, to brimline.Time) (found []Edge, 
 	return found, above
 }
 
-// look gives the figures of rule r at the row times of block n, and makes the block's bounds exact.
-func (h *History) look(n, r int, retained brimline.Time, each func(t brimline.Time, f brimline.Figures)) {
+// reaches says whether a total of line l is above a limit at a row time in [from, to].
+func (h *History) reaches(l int, limit brimline.Total, retained, from, to brimline.Time) (above bool) {
+	h.through(l, retained, from, to, func(_ *block, bounds *blockLine) bool {
+		return above || bounds.most.Cmp(limit) <= 0
+	}, func(t brimline.Time, f brimline.Figures) {
+		above = above || from <= t && t <= to && f.Total.Cmp(limit) > 0
+	})
+	return above
+}
+
+// through gives the figures of line l at the row times in [from, to], and perhaps at others, in their order. It leaves
+// out a block for which enough, given bounds of its figures, says true.
+func (h *History) through(
+	l int, retained, from, to brimline.Time, enough func(*block, *blockLine) bool,
+	look func(brimline.Time, brimline.Figures),
+) {
+	if h.times == nil { // there is one block, nothing is known of its bounds, and nothing would keep them
+		h.throughOne(l, from, to, look)
+		return
+	}
+	at := h.keep(l)
+	for n := h.blockAt(from); n < len(h.blocks) && h.blocks[n].first() <= to; n++ {
+		if b := h.blocks[n]; !b.lines[at].known || !enough(b, &b.lines[at]) {
+			h.look(n, l, at, retained, look)
+		}
+	}
+}
+
+// throughOne is through for the only block.
+func (h *History) throughOne(l int, from, to brimline.Time, look func(brimline.Time, brimline.Figures)) {
+	if h.blockAt(from) == len(h.blocks) {
+		return
+	}
+	if !h.plan.lines[l].shared {
+		h.walk(0, l, from, to, look)
+		return
+	}
+	for _, f := range h.figuresIn(l, from, to) {
+		look(f.Time, f.Figures)
+	}
+}
+
+// mostFigures is how many figures are remembered.
+const mostFigures = 2048
+
+// figuresIn are the figures of line l at the row times of the only block in [from, to]. They are remembered for the next
+// rule.
+func (h *History) figuresIn(l int, from, to brimline.Time) []Edge {
+	m := h.making()
+	for _, w := range m.walks {
+		if w.line == l && w.from == from && w.to == to {
+			return m.figures[w.begin:w.end]
+		}
+	}
+	if len(m.figures)+len(m.walks) > mostFigures {
+		h.unwalk()
+	}
+	begin := len(m.figures)
+	h.walk(0, l, from, to, func(t brimline.Time, f brimline.Figures) { m.figures = append(m.figures, Edge{t, f}) })
+	m.walks = append(m.walks, walked{l, from, to, begin, len(m.figures)})
+	return m.figures[begin:]
+}
+
+// unwalk forgets what is remembered of figures, because rows change.
+func (h *History) unwalk() {
+	m := h.made
+	if m == nil {
+		return
+	}
+	m.walks, m.figures = m.walks[:0], m.figures[:0]
+	if cap(m.figures) > mostFigures/16 {
+		m.figures = nil
+	}
+}
+
+// look gives the figures of line l at the row times of block n, and makes the block's bounds exact.
+func (h *History) look(n, l, at int, retained brimline.Time, each func(t brimline.Time, f brimline.Figures)) {
 	b := h.blocks[n]
-	bounds := blockRule{sum: b.rules[r].sum, counts: b.rules[r].counts}
-	h.walk(n, r, retained, brimline.MaxTime, func(t brimline.Time, f brimline.Figures) {
+	bounds := blockLine{sum: b.lines[at].sum, counts: b.lines[at].counts}
+	h.walk(n, l, retained, brimline.MaxTime, func(t brimline.Time, f brimline.Figures) {
 		if !bounds.known {
 			bounds.known, bounds.most, bounds.least, bounds.fewest = true, f.Total, f.Before, f.Earlier
 		}
@@ -640,23 +901,24 @@ func (h *History) look(n, r int, retained brimline.Time, each func(t brimline.Ti
 		each(t, f)
 	})
 	if bounds.known {
-		b.rules[r] = bounds
+		b.lines[at] = bounds
 	}
 }
 
-// walk gives the figures of rule r at the row times of block n in [from, to], in their order.
-func (h *History) walk(n, r int, from, to brimline.Time, each func(t brimline.Time, f brimline.Figures)) {
-	rows, window := h.blocks[n].rows, h.rules[r].Window
+// walk gives the figures of line l at the row times of block n in [from, to], in their order.
+func (h *History) walk(n, l int, from, to brimline.Time, each func(t brimline.Time, f brimline.Figures)) {
+	line, b := &h.plan.lines[l], h.blocks[n]
+	rows, window := b.rows, line.rule.Window
 	high := firstFrom(rows, from)
 	if high == len(rows) || rows[high].Time > to {
 		return
 	}
 	start := rows[high].Time.Add(-window)
-	sum, count := h.between(r, start, rows[high].Time)
+	sum, count := h.between(l, start, rows[high].Time)
 	for low := h.cursor(start); high < len(rows) && rows[high].Time <= to; {
 		t := rows[high].Time
 		for start = t.Add(-window); low.row().Time < start; low.next() {
-			w, counts := h.lift(r, low.row())
+			w, counts := h.liftIn(line, h.blocks[low.block], low.i)
 			sum = sum.Sub(w.Total())
 			if counts {
 				count--
@@ -664,7 +926,7 @@ func (h *History) walk(n, r int, from, to brimline.Time, each func(t brimline.Ti
 		}
 		before, earlier := sum, count
 		for ; high < len(rows) && rows[high].Time == t; high++ {
-			w, counts := h.lift(r, &rows[high])
+			w, counts := h.liftIn(line, b, high)
 			sum = sum.AddAmount(w)
 			if counts {
 				count++
@@ -696,14 +958,15 @@ func (c *cursor) next() {
 
 // NewestAt are the newest n transactions of rule r's window that ends at t, newest first.
 func (h *History) NewestAt(r int, t brimline.Time, n int) (newest []brimline.Transaction) {
-	start := t.Add(-h.rules[r].Window)
+	line := &h.plan.lines[h.plan.of[r]]
+	start := t.Add(-line.rule.Window)
 	for b := min(h.blockAt(t), len(h.blocks)-1); b >= 0; b-- {
 		rows := h.blocks[b].rows
 		for i := firstAfter(rows, t) - 1; i >= 0; i-- {
 			if len(newest) == n || rows[i].Time < start {
 				return newest
 			}
-			if _, counts := h.weigh(r, &rows[i]); counts {
+			if _, counts := h.weigh(line, h.blocks[b], i); counts {
 				newest = append(newest, rows[i].Transaction(h.user))
 			}
 		}

@@ -41,6 +41,7 @@ func drawRule(t *rapid.T) *Rule {
 		r.Limit = brimline.Total{}
 	}
 	if rapid.Bool().Draw(t, "where") {
+		r.Where = "not threes"
 		r.Takes = func(row *brimline.Transaction) bool { return row.Amount%3 != 0 && row.ID[0] != '9' }
 	}
 	return r
@@ -100,7 +101,8 @@ func TestFiguresAndEdgesFollowTheDefinition(t *testing.T) {
 }
 
 func TestNewestAreThoseThatCount(t *testing.T) {
-	rows := []brimline.Transaction{{ID: "1", Amount: 1, Time: 0}, {ID: "2", Amount: -1, Time: 5}, {ID: "3", Amount: 2, Time: 6}, {ID: "4", Amount: 3, Time: 6}, {ID: "5", Amount: 4, Time: 7}}
+	rows := []brimline.Transaction{{ID: "1", Amount: 1, Time: 0}, {ID: "2", Amount: -1, Time: 5},
+		{ID: "3", Amount: 2, Time: 6}, {ID: "4", Amount: 3, Time: 6}, {ID: "5", Amount: 4, Time: 7}}
 	rule := &Rule{Rule: brimline.Rule{Window: 5 * time.Microsecond, Measure: brimline.SumIn}}
 	var ids []string
 	for _, row := range Newest(rows, rule, 6, 5) {

@@ -14,6 +14,9 @@ import (
 // for concurrent use.
 type Folder struct {
 	rules     []sliding.Rule
+	plan      *sliding.Plan // of rules
+	prints    []uint64      // the fingerprints of rules
+	longest   time.Duration // window of rules
 	scale     int
 	retention time.Duration
 	lateness  time.Duration
@@ -25,8 +28,13 @@ type Folder struct {
 // NewFolder makes a Folder for a rule set. compiled are the set's rules in its
 // order. Announced edges are remembered for keep longer than rows.
 func NewFolder(set *brimline.RuleSet, compiled []sliding.Rule, keep time.Duration) *Folder {
-	return &Folder{rules: compiled, scale: set.Scale, retention: set.Retention(),
+	f := &Folder{rules: compiled, plan: sliding.NewPlan(compiled), scale: set.Scale, retention: set.Retention(),
 		lateness: set.Retention() - set.Furthest(), keep: keep}
+	for i := range compiled {
+		f.prints = append(f.prints, compiled[i].Fingerprint)
+		f.longest = max(f.longest, compiled[i].Window)
+	}
+	return f
 }
 
 // Input is one message of the changes stream.
@@ -247,8 +255,8 @@ func (s *step) again() {
 func (s *step) alignRules() {
 	if slices.EqualFunc(
 		s.w.Rules,
-		s.rules,
-		func(a brimline.RuleState, b sliding.Rule) bool { return a.Rule == b.Fingerprint },
+		s.prints,
+		func(a brimline.RuleState, b uint64) bool { return a.Rule == b },
 	) {
 		return
 	}
@@ -341,18 +349,28 @@ func (s *step) upsert() bool {
 		s.insert(kept)
 	}
 	s.stirIfAsked()
-	for i := range s.rules {
-		s.askLate(i, row, removed, unseen)
-		s.askBelow(i, first, last)
+	from := min(row.Time, first)
+	if removed != nil {
+		from = min(from, removed.Time)
 	}
+	if doubted || from < s.wholeOfAll() {
+		for i := range s.rules {
+			s.askLate(i, row, removed, unseen)
+			s.askBelow(i, first, last)
+		}
+	}
+	below := s.rows.AllBelow()
 	for i := range s.rules {
+		if !s.touches(i, from, below) {
+			continue
+		}
 		switch {
 		case removed != nil:
 			s.reviseRow(i, removed.Time, true, true)
 		case doubted:
 			s.revise(i, first, last.Add(s.rules[i].Reach()), true, true)
 		}
-		counts := s.rules[i].Moves(row) || removed != nil || unseen
+		counts := removed != nil || unseen || s.rows.Moves(i, &kept)
 		s.reviseRow(i, row.Time, counts, removed != nil || unseen || counts && s.rules[i].Unsteady())
 	}
 	return true
@@ -371,13 +389,26 @@ func (s *step) delete() bool {
 	gone := s.take(found)
 	s.noteRowVersion(gone.Time, gone.Time, was)
 	s.stirIfAsked()
-	for i := range s.rules {
-		s.askLate(i, gone, nil, false)
+	if gone.Time < s.wholeOfAll() {
+		for i := range s.rules {
+			s.askLate(i, gone, nil, false)
+		}
 	}
+	below := s.rows.AllBelow()
 	for i := range s.rules {
-		s.reviseRow(i, gone.Time, true, true)
+		if s.touches(i, gone.Time, below) {
+			s.reviseRow(i, gone.Time, true, true)
+		}
 	}
 	return true
+}
+
+// touches says whether a change to rows from a time on may change what is known of rule i, or make an edge of it:
+// revise does nothing else. below is History.AllBelow.
+func (s *step) touches(i int, from brimline.Time, below bool) bool {
+	rule := &s.w.Rules[i]
+	n := len(rule.Edges)
+	return !below && !s.rows.Below(i) || n > 0 && rule.Edges[n-1].Time >= from || len(rule.Unjudged) > 0
 }
 
 // deleteUnknown takes the deletion of a row that is not held: of one below the floor, or of one that could not be
@@ -469,6 +500,14 @@ func (s *step) wholeFrom(i int) brimline.Time {
 		return brimline.MinTime
 	}
 	return s.w.Floor.Add(s.rules[i].Window).Add(time.Microsecond)
+}
+
+// wholeOfAll is from when on wholeFrom is past for every rule.
+func (s *step) wholeOfAll() brimline.Time {
+	if s.w.Floor == brimline.MinTime {
+		return brimline.MinTime
+	}
+	return s.w.Floor.Add(s.longest).Add(time.Microsecond)
 }
 
 // edgesFound takes a part of PostgreSQL's answer to late candidates.

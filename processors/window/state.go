@@ -44,9 +44,9 @@ type State struct {
 func (f *Folder) NewState(user string, value, whole *brimline.Window, entries int) *State {
 	if value == nil {
 		return &State{user: user, w: &brimline.Window{Floor: brimline.MinTime},
-			rows: sliding.NewHistory(user, f.rules, nil), versions: newRowVersions(nil)}
+			rows: sliding.NewHistory(user, f.plan, nil), versions: newRowVersions(nil)}
 	}
-	s := &State{user: user, w: whole, rows: sliding.NewHistory(user, f.rules, whole.Rows),
+	s := &State{user: user, w: whole, rows: sliding.NewHistory(user, f.plan, whole.Rows),
 		versions: newRowVersions(whole.Changed)}
 	s.w.Rows, s.w.Changed = nil, nil
 	if s.w.Older.Len() > 0 {
