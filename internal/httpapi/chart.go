@@ -40,8 +40,8 @@ type mark struct {
 }
 
 // chartOf draws rule i of u, nil when there is nothing to draw. It shows two windows, and ahead of now the next one, in
-// which all that counts now leaves; when the user's last row is older than a window, it ends where that row leaves. Of an
-// average there is no course: the limit is no line beside its sum.
+// which all that counts now leaves; when the user's last row is older than a window, it ends where that row leaves. Of
+// an average there is no course: the limit is no line beside its sum.
 func chartOf(u *views.User, i int) *chart {
 	f := &u.Rules[i]
 	if len(u.Rows) == 0 || f.Rule.Measure == brimline.Avg {

@@ -27,7 +27,8 @@ func TestChart(t *testing.T) {
 	c := chartOf(&u, 0)
 	// Two days and the one ahead wide: a rise after 12 h, its fall and a rise 22 and 24 h later, one more rise; then what
 	// counts now leaves.
-	if c == nil || c.From != noon.Add(-48*time.Hour) || c.To != noon.Add(24*time.Hour) || c.Now != chartWidth*2/3 || !c.Ahead {
+	if c == nil || c.From != noon.Add(-48*time.Hour) || c.To != noon.Add(24*time.Hour) ||
+		c.Now != chartWidth*2/3 || !c.Ahead {
 		t.Fatalf("%+v", c)
 	}
 	// At -12 h the first row is still in, for [-36 h, -12 h] is closed: a peak of three for a microsecond.

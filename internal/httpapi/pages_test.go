@@ -217,7 +217,7 @@ func TestRetryOnThePage(t *testing.T) {
 	})
 	value, err := codecs.DeadLetter{}.Encode(&brimline.DeadLetter{
 		Topic: "postgres.streaming.transactions", Partition: 2, Offset: 9, Kind: "amount_nan",
-		Error: "amount: NaN is no amount",
+		Error:  "amount: NaN is no amount",
 		Remedy: "put the row right", User: hostile, Row: "8", At: noon, Value: []byte("<script>x</script>"),
 	})
 	if err != nil {
