@@ -16,8 +16,6 @@ TOOL = $(GO) tool -modfile=tools/$(1)/go.mod $(1)
 VERSION ?= $(shell { git describe --tags --match 'v[0-9]*' 2>/dev/null || \
   TZ=UTC git log -1 --abbrev=12 --date=format-local:%Y%m%d%H%M%S --format=v0.0.0-%cd-%h; } 2>/dev/null)$(shell \
   git diff --quiet HEAD 2>/dev/null || echo +dirty)
-# Lines of Go that are older than the linter's settings may be long.
-OLD_LINES = $(shell git log --diff-filter=A --format=%h -- .golangci.yml 2>/dev/null | tail -1)
 
 .DEFAULT_GOAL := help
 .PHONY: help build demo test test-race test-stack test-tools test-versions test-crash test-proofs test-release bench bench-stack fuzz vet lint release image clean
@@ -78,9 +76,7 @@ vet: ## go vet
 lint: ## golangci-lint (staticcheck, goimports, errorlint, ...), actionlint, goreleaser's file and, where it is installed, shellcheck; nothing tracked that is ignored
 	@tracked=$$(git ls-files --cached --ignored --exclude-standard); \
 	  [ -z "$$tracked" ] || { printf 'tracked by git though ignored:\n%s\n' "$$tracked"; exit 1; }
-	$(call TOOL,golangci-lint) run --disable lll
-	@if [ -n "$(OLD_LINES)" ]; then set -x; $(call TOOL,golangci-lint) run --enable-only lll --new-from-rev=$(OLD_LINES); \
-	  else echo 'the history of .golangci.yml is not here: the length of new lines not checked'; fi
+	$(call TOOL,golangci-lint) run
 	$(call TOOL,actionlint)
 	VERSION=$(VERSION) $(call TOOL,goreleaser) check --quiet
 	@if command -v shellcheck >/dev/null; then shellcheck -x -P SCRIPTDIR .ci/run deploy/stack/*.sh deploy/compose/*.sh internal/bench/*.sh internal/tools/*.sh; \

@@ -11,7 +11,8 @@ type CandidateKind string
 // The kinds of candidates.
 const (
 	EdgeCandidate CandidateKind = "edge" // is Edge an edge?
-	LateCandidate CandidateKind = "late" // which edges are there from Edge to Until? Their rows reach below the retained history
+	// Which edges are there from Edge to Until? Their rows reach below the retained history.
+	LateCandidate CandidateKind = "late"
 )
 
 // Candidate is a question to PostgreSQL. It carries its rule, so that one
@@ -81,10 +82,11 @@ const (
 // Reasons why a candidate is dismissed.
 const (
 	ReasonAlreadyAbove = "already_above" // the total before the edge was above the limit: the true edge is an earlier one
-	ReasonNotAbove     = "not_above"     // the total at the edge is not above the limit: rows were changed or removed since
-	ReasonNoDatabase   = "no_database"   // a late candidate while verification is off
-	ReasonQuiet        = "quiet"         // another edge came before, and the rule is quiet for longer
-	ReasonNotRearmed   = "not_rearmed"   // the total was not at or below the rule's rearm since it was above the limit
+	// The total at the edge is not above the limit: rows were changed or removed since.
+	ReasonNotAbove   = "not_above"
+	ReasonNoDatabase = "no_database" // a late candidate while verification is off
+	ReasonQuiet      = "quiet"       // another edge came before, and the rule is quiet for longer
+	ReasonNotRearmed = "not_rearmed" // the total was not at or below the rule's rearm since it was above the limit
 
 	// ReasonBeforeAlertsFrom is of an edge that was confirmed, and lies before the time from which the group alerts.
 	ReasonBeforeAlertsFrom = "before_alerts_from"

@@ -8,8 +8,7 @@ import (
 )
 
 // Row is a Transaction as windows keep it: without its user, who is the same in all of them, and with an
-// integer id, as most ids are, kept as a number. It takes 48 bytes; texts as ids, and columns, come on top (see
-// Memory).
+// integer id, as most ids are, kept as a number.
 type Row struct {
 	Time   Time
 	Amount Amount
@@ -94,6 +93,9 @@ func (r *Row) ID() string {
 // IntegerID is the row's id, and false where it is not an integer.
 func (r *Row) IntegerID() (int64, bool) { return r.number, r.more == nil || r.more.integer }
 
+// IsPlain reports that the row has an integer id and no columns: what rows takes, it takes in itself.
+func (r *Row) IsPlain() bool { return r.more == nil }
+
 // Columns are Transaction.Columns, which must not be changed.
 func (r *Row) Columns() []Field {
 	if r.more == nil {
@@ -139,89 +141,6 @@ func (r *Row) Compare(o *Row) int {
 		return bytes.Compare(strconv.AppendInt(a[:0], r.number, 10), strconv.AppendInt(b[:0], o.number, 10))
 	}
 	return cmp.Compare(r.ID(), o.ID())
-}
-
-// Memory is about how many bytes of memory the row takes.
-func (r *Row) Memory() int {
-	const row, more, field = 48, 48, 32
-	if r.more == nil {
-		return row
-	}
-	n := row + more + len(r.more.id) + field*len(r.more.columns)
-	for i := range r.more.columns {
-		switch v := r.more.columns[i].Value.(type) { // what an interface leads to
-		case string:
-			n += 16 + len(v)
-		case Decimal:
-			n += 16 + len(v)
-		case nil, bool:
-		default:
-			n += 8
-		}
-	}
-	return n
-}
-
-// Bytes is about the most bytes that the row takes in a record.
-func (r *Row) Bytes() int {
-	const numbers = 48 // time, amount, an integer id and the stamp
-	if r.more == nil {
-		return numbers
-	}
-	n := numbers + len(r.more.id)
-	for i := range r.more.columns {
-		switch v := r.more.columns[i].Value.(type) {
-		case string:
-			n += 4 + len(v)
-		case Decimal:
-			n += 4 + len(v)
-		default:
-			n += 12
-		}
-	}
-	return n
-}
-
-// IDs maps the ids of rows to values. The zero IDs is empty and takes no value; see MakeIDs.
-type IDs[V any] struct {
-	integers map[int64]V
-	texts    map[string]V
-}
-
-// MakeIDs makes a map for about n rows, most of which have ids like first's.
-func MakeIDs[V any](n int, first *Row) *IDs[V] {
-	if _, integer := first.IntegerID(); !integer {
-		return &IDs[V]{integers: map[int64]V{}, texts: make(map[string]V, n)}
-	}
-	return &IDs[V]{integers: make(map[int64]V, n), texts: map[string]V{}}
-}
-
-// Get gives the value of the row's id.
-func (m *IDs[V]) Get(r *Row) (v V, ok bool) {
-	if n, integer := r.IntegerID(); integer {
-		v, ok = m.integers[n]
-		return v, ok
-	}
-	v, ok = m.texts[r.more.id]
-	return v, ok
-}
-
-// Set sets the value of the row's id.
-func (m *IDs[V]) Set(r *Row, v V) {
-	if n, integer := r.IntegerID(); integer {
-		m.integers[n] = v
-		return
-	}
-	m.texts[r.more.id] = v
-}
-
-// Delete takes the row's id out.
-func (m *IDs[V]) Delete(r *Row) {
-	if n, integer := r.IntegerID(); integer {
-		delete(m.integers, n)
-		return
-	}
-	delete(m.texts, r.more.id)
 }
 
 // IntegerID is the value of an id that strconv.FormatInt would write the same.

@@ -34,7 +34,8 @@ func TestAlertIDsAreUnambiguous(t *testing.T) {
 }
 
 func TestExitCodes(t *testing.T) {
-	wrapped := fmt.Errorf("starting: %w", &Error{Class: ClassEnvironment, Where: "kafka", Remedy: "start it", Err: errors.New("away")})
+	wrapped := fmt.Errorf("starting: %w", &Error{Class: ClassEnvironment, Where: "kafka",
+		Remedy: "start it", Err: errors.New("away")})
 	for _, tc := range []struct {
 		err  error
 		want int

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/internal/perrow"
 )
 
 // ErrTorn is of a window whose segments are not those that its value names. A
@@ -87,8 +88,8 @@ func AssembleWindow(
 // assembly is a user's log as far as it was read.
 type assembly struct {
 	floor    brimline.Time
-	rows     []brimline.Row     // as they came; those replaced or gone have the floor's time
-	at       *brimline.IDs[int] // the row of each id in rows; nil before there is any
+	rows     []brimline.Row   // as they came; those replaced or gone have the floor's time
+	at       *perrow.IDs[int] // the row of each id in rows; nil before there is any
 	versions map[string]brimline.RowVersion
 	edges    []map[brimline.Time]brimline.Edge // by rule of the value
 }
@@ -99,7 +100,7 @@ func (a *assembly) add(part *brimline.Window, rules []brimline.RuleState) {
 		a.remove(&gone)
 	}
 	if a.at == nil && len(part.Rows) > 0 {
-		a.at = brimline.MakeIDs[int](4*len(part.Rows), &part.Rows[0])
+		a.at = perrow.MakeIDs[int](4*len(part.Rows), &part.Rows[0])
 	}
 	for i := range part.Rows {
 		row := &part.Rows[i]

@@ -50,7 +50,8 @@ type compose struct {
 func readCompose(t *testing.T) compose {
 	t.Helper()
 	var c compose
-	text := regexp.MustCompile(`\$\{\w+:-([^}]*)\}`).ReplaceAllString(read(t, "../docker-compose.yml"), "$1") // nothing set outside
+	// Nothing is set outside.
+	text := regexp.MustCompile(`\$\{\w+:-([^}]*)\}`).ReplaceAllString(read(t, "../docker-compose.yml"), "$1")
 	d := yaml.NewDecoder(strings.NewReader(text))
 	d.KnownFields(true) // a misspelt key is an error, not silence
 	if err := d.Decode(&c); err != nil {
@@ -113,7 +114,8 @@ func stackConnector(t *testing.T) map[string]string {
 	m["database.hostname"] = "postgres"
 	m["database.password"] = "${env:CDC_PASSWORD}"
 	for key, value := range m {
-		m[key] = strings.NewReplacer("${PG_PORT}", "5432", "${KAFKA_PARTITIONS}", setting(t, "KAFKA_PARTITIONS")).Replace(value)
+		m[key] = strings.NewReplacer("${PG_PORT}", "5432", "${KAFKA_PARTITIONS}",
+			setting(t, "KAFKA_PARTITIONS")).Replace(value)
 	}
 	return m
 }
@@ -151,9 +153,12 @@ func TestTableRolesAndPublication(t *testing.T) {
 
 	table := find(t, schema, `^CREATE TABLE IF NOT EXISTS (\S+) `)
 	same(t, "table", connector["table.include.list"], table)
-	same(t, "publication", connector["publication.name"], find(t, schema, `CREATE PUBLICATION (\S+) FOR TABLE `+regexp.QuoteMeta(table)))
-	same(t, "replica identity", find(t, schema, `^ALTER TABLE `+regexp.QuoteMeta(table)+` REPLICA IDENTITY (\w+)`), setting(t, "REPLICA_IDENTITY"))
-	same(t, "slot dropped by switch.sh", connector["slot.name"], find(t, read(t, "stack/switch.sh"), `slot_name = '(\w+)'`))
+	same(t, "publication", connector["publication.name"],
+		find(t, schema, `CREATE PUBLICATION (\S+) FOR TABLE `+regexp.QuoteMeta(table)))
+	same(t, "replica identity", find(t, schema, `^ALTER TABLE `+regexp.QuoteMeta(table)+` REPLICA IDENTITY (\w+)`),
+		setting(t, "REPLICA_IDENTITY"))
+	same(t, "slot dropped by switch.sh", connector["slot.name"],
+		find(t, read(t, "stack/switch.sh"), `slot_name = '(\w+)'`))
 	find(t, roles, `^(CREATE ROLE `+connector["database.user"]+` LOGIN REPLICATION)`)
 	find(t, schema, `^(GRANT SELECT ON `+regexp.QuoteMeta(table)+` TO `+connector["database.user"]+`, brimline;)`)
 
@@ -206,14 +211,16 @@ func TestPostgreSQLSettings(t *testing.T) {
 func TestBrokerSettings(t *testing.T) {
 	environment := readCompose(t).Services["kafka"].Environment
 	server := find(t, read(t, "stack/up.sh"), `(?s)server\.properties" <<END\n(.*?)\nEND$`)
-	addresses := []string{"node.id", "controller.quorum.voters", "listeners", "advertised.listeners", "controller.listener.names",
+	addresses := []string{"node.id", "controller.quorum.voters", "listeners",
+		"advertised.listeners", "controller.listener.names",
 		"listener.security.protocol.map", "log.dirs", "inter.broker.listener.name"}
 	known := map[string]bool{}
 	variable := func(key string) string { return "KAFKA_" + strings.ToUpper(strings.ReplaceAll(key, ".", "_")) }
 	for _, key := range addresses {
 		known[variable(key)] = true
 	}
-	oneBroker := strings.NewReplacer("$copies", "1", "$((copies < 3 ? 1 : 2))", "1", "$KAFKA_PARTITIONS", setting(t, "KAFKA_PARTITIONS"))
+	oneBroker := strings.NewReplacer("$copies", "1", "$((copies < 3 ? 1 : 2))", "1",
+		"$KAFKA_PARTITIONS", setting(t, "KAFKA_PARTITIONS"))
 	for key, value := range properties(server) {
 		known[variable(key)] = true
 		if !slices.Contains(addresses, key) {
@@ -239,8 +246,10 @@ func TestAddresses(t *testing.T) {
 			t.Errorf("%s is advertised at %s, where nothing listens", name, address)
 		}
 	}
-	same(t, "inside address of Kafka, Connect", c.Services["connect"].Environment["BOOTSTRAP_SERVERS"], advertised["INTERNAL"])
-	same(t, "inside address of Kafka, brimline", c.Services["brimline"].Environment["BRIMLINE_BROKERS"], advertised["INTERNAL"])
+	same(t, "inside address of Kafka, Connect", c.Services["connect"].Environment["BOOTSTRAP_SERVERS"],
+		advertised["INTERNAL"])
+	same(t, "inside address of Kafka, brimline", c.Services["brimline"].Environment["BRIMLINE_BROKERS"],
+		advertised["INTERNAL"])
 	same(t, "outside address of Kafka", advertised["HOST"], "localhost:9092")
 
 	_, listen, err := net.SplitHostPort(c.Services["brimline"].Environment["BRIMLINE_LISTEN"])
@@ -413,7 +422,8 @@ func TestDockerComposeConfig(t *testing.T) {
 	if out, err := exec.Command("docker", "compose", "version").CombinedOutput(); err != nil {
 		t.Skipf("docker compose is not here: %v %s", err, out)
 	}
-	if out, err := exec.Command("docker", "compose", "-f", "../docker-compose.yml", "config", "--quiet").CombinedOutput(); err != nil {
+	check := exec.Command("docker", "compose", "-f", "../docker-compose.yml", "config", "--quiet")
+	if out, err := check.CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}
 }

@@ -63,7 +63,9 @@ func TestAlerts(t *testing.T) {
 		t.Errorf("the newest one: %s", got)
 	}
 	put("b", []*brimline.Alert{alert("b", -2, -4), alert("b", -50, -1)})
-	eventually(t, "the new alert is on top, the old one not twice", func() bool { return recent(9) == "b-50 a-3 b-2 a-30 " })
+	eventually(t, "the new alert is on top, the old one not twice", func() bool {
+		return recent(9) == "b-50 a-3 b-2 a-30 "
+	})
 }
 
 // TestRecentForgets: who is forgotten is not among the newest alerts of a view that has collected them before, and what

@@ -162,7 +162,8 @@ func errStopped(table string) error {
 func readError(table string, err error) error {
 	return &brimline.Error{
 		Class: brimline.ClassRuntime, Kind: "view_read", Where: fmt.Sprintf("reading table %q", table),
-		Remedy: "when the value was written by a newer brimline, use that version; otherwise `brimline reset` reads everything anew",
-		Err:    err,
+		Remedy: "when the value was written by a newer brimline, use that version; otherwise " +
+			"`brimline reset` reads everything anew",
+		Err: err,
 	}
 }

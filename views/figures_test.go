@@ -52,7 +52,8 @@ func TestUserAt(t *testing.T) {
 	day := rule("day", 24*time.Hour, "2", brimline.CountAll)
 	rules := compiled(4, week, day)
 	w := window(30, -24*7-1, "500.00", -24*7, "1000.00", -30, "-2000.00", -1, "441.50", 2, "1.00")
-	w.Rules = []brimline.RuleState{{Rule: week.Fingerprint, Edges: []brimline.Edge{{Time: noon.Add(-time.Hour)}}}, {Rule: 1, Edges: make([]brimline.Edge, 9)}}
+	w.Rules = []brimline.RuleState{{Rule: week.Fingerprint, Edges: []brimline.Edge{{Time: noon.Add(-time.Hour)}}},
+		{Rule: 1, Edges: make([]brimline.Edge, 9)}}
 
 	u := UserAt("27956157", w, rules, noon)
 	if !u.Found || u.Scale != 2 || len(u.Rows) != 5 || u.Rows[0].User != "27956157" {
@@ -160,7 +161,9 @@ func TestCourse(t *testing.T) {
 		}
 		// Whatever the time, the course says what FiguresAt says.
 		for at := from; at <= to; at = at.Add(20 * time.Minute) {
-			i, found := slices.BinarySearchFunc(points, at, func(p Point, at brimline.Time) int { return cmp.Compare(p.Time, at) })
+			i, found := slices.BinarySearchFunc(points, at, func(p Point, at brimline.Time) int {
+				return cmp.Compare(p.Time, at)
+			})
 			if !found {
 				i--
 			}
@@ -170,7 +173,8 @@ func TestCourse(t *testing.T) {
 		}
 	}
 	u := UserAt("u", nil, compiled(2, hour), noon)
-	if len(u.Course(0, noon, noon.Add(-1000))) != 0 || u.Course(1, noon, noon) != nil || len(u.Course(0, noon, noon)) != 1 {
+	if len(u.Course(0, noon, noon.Add(-1000))) != 0 || u.Course(1, noon, noon) != nil ||
+		len(u.Course(0, noon, noon)) != 1 {
 		t.Error("empty spans, unknown rules")
 	}
 }

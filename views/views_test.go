@@ -42,7 +42,8 @@ func newFixtureIn(t *testing.T, dir string) *fixture {
 		t.Fatal(err)
 	}
 	t.Cleanup(broker.Close)
-	f := &fixture{t: t, broker: broker, kafka: kafka.Options{Brokers: broker.Addrs()}, streams: processors.NewStreams("g", "source", "alerts")}
+	f := &fixture{t: t, broker: broker, kafka: kafka.Options{Brokers: broker.Addrs()},
+		streams: processors.NewStreams("g", "source", "alerts")}
 	if f.cluster, err = kafka.Dial(ctx, f.kafka, kafka.Quick); err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +55,8 @@ func newFixtureIn(t *testing.T, dir string) *fixture {
 func (f *fixture) create(tables ...string) {
 	f.t.Helper()
 	for _, table := range tables {
-		_, err := f.cluster.Ensure(f.t.Context(), []kafka.Topic{{Name: table, Partitions: partitions, Kind: kafka.Table}}, kafka.Durability{})
+		_, err := f.cluster.Ensure(f.t.Context(), []kafka.Topic{{Name: table, Partitions: partitions, Kind: kafka.Table}},
+			kafka.Durability{})
 		if err != nil {
 			f.t.Fatal(err)
 		}
@@ -164,10 +166,12 @@ func TestWindowsFollowTheTable(t *testing.T) {
 	if !u.Found || len(u.Rows) != 2 || u.Rules[0].At.Total.Format(2) != "42.50" || u.Rules[0].At.Count != 2 {
 		t.Errorf("alice: %+v", u)
 	}
-	if want := processors.Partition("alice", partitions); u.AsOf.Partition != want || u.AsOf.Input != 6 || u.AsOf.Lag != 0 {
+	if want := processors.Partition("alice", partitions); u.AsOf.Partition != want ||
+		u.AsOf.Input != 6 || u.AsOf.Lag != 0 {
 		t.Errorf("as of %+v, want partition %d, input 6, lag 0", u.AsOf, want)
 	}
-	if u := user(t, w, "nobody"); u.Found || u.Rules[0].At.Total.Sign() != 0 || u.Rules[0].Distance.Format(2) != "3000.00" {
+	if u := user(t, w, "nobody"); u.Found || u.Rules[0].At.Total.Sign() != 0 ||
+		u.Rules[0].Distance.Format(2) != "3000.00" {
 		t.Errorf("nobody: %+v", u)
 	}
 
@@ -190,9 +194,12 @@ func TestWindowsKeepTheNewerValue(t *testing.T) {
 	if u := user(t, w, "u"); u.AsOf.Input != 19 {
 		t.Errorf("recovery took the value of input %d, want 19", u.AsOf.Input)
 	}
-	f.putWindows("u", window(15, -1, "15.00"), "u", window(21, -1, "21.00"), "u", window(20, -1, "20.00"), "end", window(1))
+	f.putWindows("u", window(15, -1, "15.00"), "u", window(21, -1, "21.00"), "u",
+		window(20, -1, "20.00"), "end", window(1))
 	eventually(t, "the end is seen", func() bool { return user(t, w, "end").Found })
-	eventually(t, "u is at input 20", func() bool { return user(t, w, "u").AsOf.Input == 20 && user(t, w, "u").AsOf.Lag == 0 })
+	eventually(t, "u is at input 20", func() bool {
+		return user(t, w, "u").AsOf.Input == 20 && user(t, w, "u").AsOf.Lag == 0
+	})
 	if total := user(t, w, "u").Rules[0].At.Total.Format(2); total != "21.00" {
 		t.Errorf("total %s, want 21.00", total)
 	}
@@ -353,9 +360,11 @@ func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 func TestWindowsPutSegmentsTogether(t *testing.T) {
 	f := newFixture(t)
 	row := func(id string, amount brimline.Amount) brimline.Row {
-		return brimline.RowOf(&brimline.Transaction{ID: id, Amount: amount, Time: brimline.TimeOf(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))})
+		return brimline.RowOf(&brimline.Transaction{ID: id, Amount: amount,
+			Time: brimline.TimeOf(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))})
 	}
-	segment := &brimline.Window{Last: 3, Scale: 2, Floor: brimline.MinTime, Rows: []brimline.Row{row("1", 100), row("2", 200)}}
+	segment := &brimline.Window{Last: 3, Scale: 2, Floor: brimline.MinTime,
+		Rows: []brimline.Row{row("1", 100), row("2", 200)}}
 	raw, err := codecs.WindowPart{}.Encode(segment)
 	if err != nil {
 		t.Fatal(err)

@@ -17,8 +17,9 @@ import (
 
 // User has the window table's figures of one user, evaluated at one time.
 type User struct {
-	ID    string
-	Found bool                   // the table holds something about the user; a user whose rows have all aged out may be gone from it
+	ID string
+	// The table holds something about the user; a user whose rows have all aged out may be gone from it.
+	Found bool
 	Scale int                    // decimals of amounts
 	Now   brimline.Time          // when the figures are of
 	Rules []RuleFigures          // one per rule, in the order of the rules

@@ -145,7 +145,9 @@ func decodeAlert(m *kafka.Message) (seenAlert, bool) {
 }
 
 func newest(list []seenAlert, most int) []seenAlert {
-	slices.SortStableFunc(list, func(a, b seenAlert) int { return cmp.Compare(views.Raised(a.Alert), views.Raised(b.Alert)) })
+	slices.SortStableFunc(list, func(a, b seenAlert) int {
+		return cmp.Compare(views.Raised(a.Alert), views.Raised(b.Alert))
+	})
 	if most > 0 && len(list) > most {
 		list = slices.Clone(list[len(list)-most:])
 	}

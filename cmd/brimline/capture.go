@@ -82,7 +82,8 @@ func (c *captureCmd) Run(w *world) error {
 
 func needsDatabase() error {
 	return &brimline.Error{
-		Class: brimline.ClassInput, Kind: "settings", Remedy: "set --database-url, --database-url-file or BRIMLINE_DATABASE_URL",
-		Err: errors.New("--database-url: is needed"),
+		Class: brimline.ClassInput, Kind: "settings",
+		Remedy: "set --database-url, --database-url-file or BRIMLINE_DATABASE_URL",
+		Err:    errors.New("--database-url: is needed"),
 	}
 }

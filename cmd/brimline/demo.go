@@ -51,7 +51,8 @@ func (c *demoCmd) Run(w *world) error {
 	}
 	began := time.Now()
 	return demo.Run(w, demo.Options{
-		Dir: c.Dir, Rate: max(0, c.Rate), Backlog: max(12, c.Backlog), Seed: c.Seed, For: c.For, Fresh: c.Fresh, Listen: c.Listen,
+		Dir: c.Dir, Rate: max(0, c.Rate), Backlog: max(12, c.Backlog), Seed: c.Seed,
+		For: c.For, Fresh: c.Fresh, Listen: c.Listen,
 		AllowedHosts: c.AllowedHosts, TokensFile: c.TokensFile, AllowAnonymous: c.AllowAnonymous,
 		Version: version(),
 		Log:     w.logger(&logging),

@@ -36,7 +36,8 @@ func TestAlertLine(t *testing.T) {
 			a.Database, a.Verification.Status = nil, brimline.Unverified
 		}, "ALERT user 27956157 $3,000.00 in 7d (11 transactions, limit $3,000.00) unverified  [weekly-spend, 2026-03-08 12:00:00]"},
 		{"rows counted", func(a *brimline.Alert) {
-			a.Candidate.Rule.Measure, a.Candidate.Rule.Limit, a.Database = brimline.CountAll, brimline.Count(1000), &brimline.Figures{Total: brimline.Count(1001), Count: 1001}
+			a.Candidate.Rule.Measure, a.Candidate.Rule.Limit, a.Database = brimline.CountAll, brimline.Count(1000),
+				&brimline.Figures{Total: brimline.Count(1001), Count: 1001}
 		}, "ALERT user 27956157 1,001 transactions in 7d (limit 1,000) verified  [weekly-spend, 2026-03-08 12:00:00]"},
 		{"an average", func(a *brimline.Alert) {
 			a.Candidate.Rule.Measure = brimline.Avg

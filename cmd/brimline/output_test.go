@@ -19,7 +19,8 @@ func (f full) Write([]byte) (int, error) { return 0, f.err }
 // that has seen enough is none of our business.
 func TestOutputIsNotLostInSilence(t *testing.T) {
 	var errOut bytes.Buffer
-	if code := execute([]string{"topology"}, nil, full{syscall.ENOSPC}, &errOut); code != 3 || !strings.Contains(errOut.String(), "no space left") || !strings.Contains(errOut.String(), "remedy: ") {
+	if code := execute([]string{"topology"}, nil, full{syscall.ENOSPC}, &errOut); code != 3 ||
+		!strings.Contains(errOut.String(), "no space left") || !strings.Contains(errOut.String(), "remedy: ") {
 		t.Errorf("code %d: %s", code, errOut.String())
 	}
 	errOut.Reset()
@@ -32,7 +33,8 @@ func TestOutputIsPlain(t *testing.T) {
 	var b bytes.Buffer
 	stopped := false
 	o := &output{to: &b, stop: func() { stopped = true }}
-	if n, err := o.Write([]byte(clearScreen + "a\x1b[31m\n")); n != len(clearScreen)+7 || err != nil || b.String() != `\u001b[H\u001b[2Ja\u001b[31m`+"\n" {
+	if n, err := o.Write([]byte(clearScreen + "a\x1b[31m\n")); n != len(clearScreen)+7 || err != nil ||
+		b.String() != `\u001b[H\u001b[2Ja\u001b[31m`+"\n" {
 		t.Errorf("%d, %v: %q", n, err, b.String())
 	}
 	o.to = full{errors.New("gone")}

@@ -142,19 +142,9 @@ func (a *App) auditNotices(now time.Time) (all []httpapi.Notice) {
 				"docs/proof.md",
 		})
 	}
-	if a.config.AuditEvery == 0 {
-		return all
+	var newest time.Time
+	if last != nil {
+		newest = last.At.Std()
 	}
-	at := a.started
-	if last != nil && last.At.Std().After(at) {
-		at = last.At.Std()
-	}
-	if now.Sub(at) > lateProofs*a.config.AuditEvery+proofGrace+proofWait {
-		all = append(all, httpapi.Notice{
-			Kind: "audit_late", Level: httpapi.Warning,
-			Message: "the windows' rows have not been compared with the table since " + present.TimeUTC(brimline.TimeOf(at)),
-			Remedy:  "the log of the instance that verifies partition 0 says why; `brimline audit` does as well",
-		})
-	}
-	return all
+	return append(all, a.late(now, a.config.AuditEvery, newest, "audit_late", "the windows' rows have", "audit")...)
 }

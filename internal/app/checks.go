@@ -315,7 +315,7 @@ func loadRules(c *config.Config) (*rules.Set, error) {
 	return nil, &brimline.Error{
 		Class: brimline.ClassInput, Kind: "quiet_without_verification", Where: c.Rules,
 		Remedy: "give --verify=on and --database-url, or take `quiet` and `rearm` out of these rules",
-		Err: fmt.Errorf("rules %s are quiet for a while, or rearm, which PostgreSQL alone can judge, and --verify is off",
+		Err: fmt.Errorf("rules %s are quiet for a while, or rearm, which PostgreSQL alone can decide, and --verify is off",
 			strings.Join(quiet, ", ")),
 	}
 }

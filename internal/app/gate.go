@@ -27,9 +27,8 @@ const unsettledPatience = 15
 // rulesKey is the key of the record of the rules in force.
 const rulesKey = processors.RulesKey
 
-// gate lets this instance judge only while every other instance of the group
-// judges by the same rules. It is passed before the stages join their groups;
-// while they run, the balance strategy of package kafka keeps partitions from
+// gate lets this instance apply its rules only while every other instance of the group applies the same. It is passed
+// before the stages join their groups; while they run, the balance strategy of package kafka keeps partitions from
 // members that disagree with the leader, and the gate hears of it.
 type gate struct {
 	cluster rulesCluster
@@ -58,7 +57,7 @@ type rulesCluster interface {
 	lastRules(ctx context.Context, topic string) (*brimline.RuleSet, error)
 }
 
-// Closed is why this instance does not judge at the moment; nil when it may.
+// Closed is why this instance does not apply its rules at the moment; nil when it may.
 func (g *gate) Closed() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -34,7 +34,8 @@ const (
 
 // layers is in the order of the tree: a row may name only rows above it, so the table cannot hold a cycle.
 func layers() []layer {
-	stage := []string{".", "codecs", "processors", "internal/sliding", "internal/backoff", "internal/failpoint"}
+	stage := []string{".", "codecs", "processors", "internal/perrow", "internal/sliding",
+		"internal/backoff", "internal/failpoint"}
 	routing := append(slices.Clone(stage), "codecs/debezium")
 	keeping := append(slices.Clone(stage), "internal/table")
 	return []layer{
@@ -43,9 +44,10 @@ func layers() []layer {
 		{"internal/urls", nil, nil},
 		{"internal/backoff", nil, nil},
 		{"internal/present", []string{"."}, nil},
-		{"internal/sliding", []string{"."}, nil},
+		{"internal/perrow", []string{"."}, nil},
+		{"internal/sliding", []string{".", "internal/perrow"}, nil},
 		{"codecs/debezium", []string{"."}, nil},
-		{"codecs", []string{".", "codecs/debezium"}, nil},
+		{"codecs", []string{".", "codecs/debezium", "internal/perrow"}, nil},
 		{"internal/rules", []string{".", "internal/present", "internal/sliding"}, []string{yamlModule, "github.com/expr-lang/expr"}},
 		{"internal/postgres", []string{".", "internal/urls"}, []string{pgxModule}},
 		{"internal/ledger", []string{".", "internal/sliding", "internal/postgres", "internal/backoff", "internal/failpoint"},

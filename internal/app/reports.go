@@ -196,9 +196,8 @@ func (a *App) proof(ctx context.Context, now time.Time) (*prove.Result, error) {
 func (a *App) reportOf(r *prove.Result, took time.Duration) *codecs.ProofReport {
 	return &codecs.ProofReport{
 		From: r.From, To: r.To, At: r.At, LSN: r.LSN, Took: took.Truncate(time.Microsecond), Edges: r.Edges, Alerts: r.Alerts,
-		Missing: len(
-			r.Missing,
-		), Superseded: len(r.Superseded), Outdated: len(r.Outdated), False: len(r.False), By: a.Instance(),
+		Missing: len(r.Missing), Superseded: len(r.Superseded), Outdated: len(r.Outdated), False: len(r.False),
+		By: a.Instance(),
 	}
 }
 
@@ -224,21 +223,27 @@ func (a *App) proofNotices(now time.Time) (all []httpapi.Notice) {
 			Remedy: "`brimline prove` lists them; see docs/proof.md for what to do about each",
 		})
 	}
-	if a.config.ProveEvery == 0 {
-		return all
+	var newest time.Time
+	if p != nil {
+		newest = p.At.Std()
 	}
-	last := a.started
-	if p != nil && p.At.Std().After(last) {
-		last = p.At.Std()
+	return append(all, a.late(now, a.config.ProveEvery, newest, "proof_late", "the alerts have", "prove")...)
+}
+
+// late warns of a comparison that should be made every so often and was not made for several times as long.
+func (a *App) late(now time.Time, every time.Duration, newest time.Time, kind, what, command string) []httpapi.Notice {
+	if a.started.After(newest) {
+		newest = a.started
 	}
-	if now.Sub(last) > lateProofs*a.config.ProveEvery+proofGrace+proofWait {
-		all = append(all, httpapi.Notice{
-			Kind: "proof_late", Level: httpapi.Warning,
-			Message: "the alerts have not been compared with the table since " + present.TimeUTC(brimline.TimeOf(last)),
-			Remedy:  "the log of the instance that verifies partition 0 says why; `brimline prove` does as well",
-		})
+	if every == 0 || now.Sub(newest) <= lateProofs*every+proofGrace+proofWait {
+		return nil
 	}
-	return all
+	return []httpapi.Notice{{
+		Kind: kind, Level: httpapi.Warning,
+		Message: what + " not been compared with the table since " + present.TimeUTC(brimline.TimeOf(newest)),
+		Remedy: "the log of the instance that verifies partition 0 says why; `brimline " + command +
+			"` does as well",
+	}}
 }
 
 // have is "1 edge has" or "3 edges have".

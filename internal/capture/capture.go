@@ -144,7 +144,8 @@ func New(o Options) (*Capture, error) {
 	}
 	schema, table, ok := strings.Cut(o.Table, ".")
 	if !ok || schema == "" || table == "" {
-		return nil, inputError("capture_table", fmt.Sprintf("table %q", o.Table), "write it as schema.name", errors.New("no schema"))
+		return nil, inputError("capture_table", fmt.Sprintf("table %q", o.Table),
+			"write it as schema.name", errors.New("no schema"))
 	}
 	// PostgreSQL's own rule; the length leaves room for the suffixes.
 	if !regexp.MustCompile(`^[a-z0-9_]{1,54}$`).MatchString(o.Slot) {

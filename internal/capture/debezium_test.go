@@ -41,7 +41,8 @@ func TestAsDebezium(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					_, err = conn.PgConn().CopyFrom(t.Context(), rows, "COPY streaming.transactions (id, user_id, amount, timestamp, description) FROM STDIN")
+					_, err = conn.PgConn().CopyFrom(t.Context(), rows,
+						"COPY streaming.transactions (id, user_id, amount, timestamp, description) FROM STDIN")
 					rows.Close()
 					if err != nil {
 						t.Fatal(err)

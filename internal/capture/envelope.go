@@ -122,7 +122,9 @@ func (r *relation) appendColumns(to []byte, row tuple, columns func(func(int) bo
 }
 
 // appendEnvelope writes the value, its fields in Debezium's order.
-func (c *Capture) appendEnvelope(b []byte, rel *relation, op byte, before, after tuple, from origin, now time.Time) []byte {
+func (c *Capture) appendEnvelope(
+	b []byte, rel *relation, op byte, before, after tuple, from origin, now time.Time,
+) []byte {
 	snapshot := from.snapshot
 	if snapshot == "" {
 		snapshot = "false"

@@ -54,7 +54,8 @@ func TestFailures(t *testing.T) {
 	exec(t, conn, `CREATE TABLE streaming.hidden (id bigint PRIMARY KEY);
 		ALTER TABLE streaming.hidden ENABLE ROW LEVEL SECURITY;
 		CREATE POLICY part ON streaming.hidden USING (id > 1); CREATE PUBLICATION hidden FOR TABLE streaming.hidden`)
-	exec(t, conn, "CREATE ROLE plain LOGIN; CREATE ROLE blind LOGIN REPLICATION; GRANT USAGE ON SCHEMA streaming TO plain, blind")
+	exec(t, conn, "CREATE ROLE plain LOGIN; CREATE ROLE blind LOGIN REPLICATION; GRANT "+
+		"USAGE ON SCHEMA streaming TO plain, blind")
 	exec(t, conn, "CREATE PUBLICATION ready FOR TABLE streaming.transactions")
 	exec(t, conn, "SELECT pg_create_logical_replication_slot('foreign_plugin', 'test_decoding')")
 	exec(t, conn, "GRANT SELECT ON streaming.hidden TO blind")
@@ -165,7 +166,8 @@ func TestFailures(t *testing.T) {
 
 func TestFailureWrongPassword(t *testing.T) {
 	// A server that asks for a password and refuses it: the embedded one trusts everybody.
-	p, err := embedded.StartPostgres(t.Context(), embedded.PostgresOptions{NoSync: true, Settings: map[string]string{"wal_level": "replica"}})
+	p, err := embedded.StartPostgres(t.Context(), embedded.PostgresOptions{NoSync: true,
+		Settings: map[string]string{"wal_level": "replica"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -240,7 +242,8 @@ func loseSlot(t *testing.T, conn *pgx.Conn) {
 			t.Fatal("the slot will not be lost")
 		}
 		exec(t, conn, "SELECT pg_switch_wal()")
-		exec(t, conn, "INSERT INTO streaming.transactions SELECT max(id) + 1, 0 FROM (SELECT 0 AS id UNION ALL SELECT id FROM streaming.transactions) x")
+		exec(t, conn, "INSERT INTO streaming.transactions SELECT max(id) + 1, 0 FROM (SELECT 0 AS id UNION ALL "+
+			"SELECT id FROM streaming.transactions) x")
 		exec(t, conn, "CHECKPOINT")
 	}
 }

@@ -149,7 +149,8 @@ func database(t *testing.T) (*pgx.Conn, string) {
 		// Other tests of this server need the slots, and a slot holds its database.
 		// It is free a moment after its user is gone.
 		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-			_, err := admin.Exec(ctx, `SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = $1`, name)
+			_, err := admin.Exec(ctx, `SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = $1`,
+				name)
 			if err == nil {
 				_, err = admin.Exec(ctx, "DROP DATABASE "+quote(name)+" WITH (FORCE)")
 			}
@@ -316,13 +317,15 @@ func statements(t *testing.T, file string) []string {
 	return strings.SplitAfter(string(text), ";\n")
 }
 
-const simpleTable = `CREATE SCHEMA streaming; CREATE TABLE streaming.transactions (id bigint PRIMARY KEY, n bigint NOT NULL)`
+const simpleTable = `CREATE SCHEMA streaming;
+	CREATE TABLE streaming.transactions (id bigint PRIMARY KEY, n bigint NOT NULL)`
 
 // rewriteHBA makes the server ask the role locked for its password. The file is
 // written by the server, because it may belong to another user than the test.
 func rewriteHBA(t *testing.T, conn *pgx.Conn, file string) {
 	t.Helper()
-	exec(t, conn, `COPY (SELECT line FROM (VALUES (1, 'host all locked 127.0.0.1/32 scram-sha-256'), (2, 'host all all 127.0.0.1/32 trust')) v (n, line) ORDER BY n) TO '`+file+`'`)
+	exec(t, conn, `COPY (SELECT line FROM (VALUES (1, 'host all locked 127.0.0.1/32 scram-sha-256'),
+		(2, 'host all all 127.0.0.1/32 trust')) v (n, line) ORDER BY n) TO '`+file+`'`)
 	exec(t, conn, "SELECT pg_reload_conf()")
 	eventually(t, "the reload", func() bool {
 		return value[int](t, conn, "SELECT count(*) FROM pg_hba_file_rules WHERE auth_method = 'scram-sha-256'") == 1

@@ -148,7 +148,8 @@ func TestConfirmsOnlyWhatIsAcknowledged(t *testing.T) {
 	held[2](nil)
 	held[1](nil)
 	c.stop()
-	if moved := value[bool](t, conn, "SELECT confirmed_flush_lsn > $1::pg_lsn FROM pg_replication_slots WHERE slot_name = $2", before, slotName(t)); moved {
+	if moved := value[bool](t, conn, "SELECT confirmed_flush_lsn > $1::pg_lsn FROM pg_replication_slots WHERE "+
+		"slot_name = $2", before, slotName(t)); moved {
 		t.Error("the slot passed a record that is not acknowledged")
 	}
 	again := newMemory()
@@ -161,7 +162,8 @@ func TestConfirmsOnlyWhatIsAcknowledged(t *testing.T) {
 		t.Errorf("came again: %v", ids)
 	}
 	eventually(t, "the slot to move", func() bool {
-		return value[bool](t, conn, "SELECT confirmed_flush_lsn > $1::pg_lsn FROM pg_replication_slots WHERE slot_name = $2", before, slotName(t))
+		return value[bool](t, conn, "SELECT confirmed_flush_lsn > $1::pg_lsn FROM pg_replication_slots WHERE slot_name = $2",
+			before, slotName(t))
 	})
 }
 
@@ -174,7 +176,8 @@ func TestIdleTableHoldsNoWAL(t *testing.T) {
 	exec(t, conn, "CREATE TABLE other AS SELECT i FROM generate_series(1, 1000) i")
 	lsn := value[string](t, conn, "SELECT pg_current_wal_lsn()::text")
 	eventually(t, "the slot to move", func() bool {
-		return value[bool](t, conn, "SELECT confirmed_flush_lsn >= $1::pg_lsn FROM pg_replication_slots WHERE slot_name = $2", lsn, slotName(t))
+		return value[bool](t, conn, "SELECT confirmed_flush_lsn >= $1::pg_lsn FROM pg_replication_slots WHERE slot_name = $2",
+			lsn, slotName(t))
 	})
 	eventually(t, "nothing left to confirm", func() bool { s := c.Stats(); return s.ConfirmedLSN >= s.ServerLSN })
 }
@@ -192,7 +195,8 @@ func TestFullSinkKeepsTheConnection(t *testing.T) {
 	exec(t, conn, "INSERT INTO streaming.transactions SELECT i, i FROM generate_series(1, 100) i")
 	pid := value[int](t, conn, "SELECT active_pid FROM pg_replication_slots WHERE slot_name = $1", slotName(t))
 	time.Sleep(4 * time.Second) // wal_sender_timeout is 3 s: the passing of time is what is tested
-	if now := value[int](t, conn, "SELECT coalesce(active_pid, 0) FROM pg_replication_slots WHERE slot_name = $1", slotName(t)); now != pid {
+	if now := value[int](t, conn, "SELECT coalesce(active_pid, 0) FROM pg_replication_slots WHERE slot_name = $1",
+		slotName(t)); now != pid {
 		t.Errorf("server process %d, before %d", now, pid)
 	}
 	sink.set(func(m *memory) { m.block = nil })
@@ -248,7 +252,8 @@ func TestNothingIsLost(t *testing.T) {
 	next := 1
 	for round := range 12 {
 		for range 10 {
-			exec(t, conn, fmt.Sprintf("INSERT INTO streaming.transactions SELECT i, %d FROM generate_series(%d, %d) i", round, next, next+19))
+			exec(t, conn, fmt.Sprintf("INSERT INTO streaming.transactions SELECT i, %d FROM generate_series(%d, %d) i",
+				round, next, next+19))
 			exec(t, conn, fmt.Sprintf("UPDATE streaming.transactions SET n = n + 1 WHERE id %% 7 = %d", chance.IntN(7)))
 			exec(t, conn, fmt.Sprintf("DELETE FROM streaming.transactions WHERE id %% 31 = %d", chance.IntN(31)))
 			next += 20

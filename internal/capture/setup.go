@@ -56,7 +56,8 @@ const (
 func (c *Capture) prepare(ctx context.Context, conn *pgx.Conn) (*look, error) {
 	var version int
 	var walLevel string
-	err := conn.QueryRow(ctx, `SELECT current_setting('server_version_num')::int, current_setting('wal_level')`).Scan(&version, &walLevel)
+	err := conn.QueryRow(ctx, `SELECT current_setting('server_version_num')::int, current_setting('wal_level')`).
+		Scan(&version, &walLevel)
 	if err != nil {
 		return nil, c.failure(c.where(), err)
 	}

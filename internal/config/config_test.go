@@ -169,7 +169,8 @@ func TestSettings(t *testing.T) {
 func TestValidateTellsEverything(t *testing.T) {
 	c := Default()
 	c.Brokers, c.Group, c.Table, c.Format, c.Verify = []string{"nowhere"}, "a b", "transactions", "xml", "maybe"
-	c.Stages, c.Listen, c.LogLevel, c.StopTimeout, c.SweepEvery = []string{"verify", "nap"}, "8480", "loud", 0, -time.Second
+	c.Stages, c.Listen, c.LogLevel, c.StopTimeout, c.SweepEvery = []string{"verify", "nap"},
+		"8480", "loud", 0, -time.Second
 	c.Pprof = ":6060"
 	c.KafkaCertFile, c.KafkaSASLUser, c.AsOf, c.AmountColumnScale, c.Partitions = "cert.pem", "me", "later", -2, -1
 	c.AmountMinorUnits, c.OtherTables, c.AlertsFrom = 19, "drop", "yesterday"
@@ -269,7 +270,8 @@ func TestSecretsAreNotShown(t *testing.T) {
 	var log strings.Builder
 	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "url", c.DatabaseURL, "config", c)
 	for _, shown := range []string{
-		fmt.Sprint(c.DatabaseURL), fmt.Sprintf("%s %q %x %v %#v %d", c.DatabaseURL, c.DatabaseURL, c.DatabaseURL, c.DatabaseURL, c.DatabaseURL, c.DatabaseURL),
+		fmt.Sprint(c.DatabaseURL), fmt.Sprintf("%s %q %x %v %#v %d", c.DatabaseURL, c.DatabaseURL, c.DatabaseURL,
+			c.DatabaseURL, c.DatabaseURL, c.DatabaseURL),
 		fmt.Sprintf("%+v", c), fmt.Sprintf("%#v", c), log.String(),
 	} {
 		if strings.Contains(shown, "hunter2") || strings.Contains(shown, fmt.Sprintf("%x", "hunter2")) {
@@ -285,7 +287,8 @@ func TestReadSecrets(t *testing.T) {
 	c := Default()
 	c.DatabaseURLFile = file(t, "postgres://db/app\n")
 	c.KafkaSASLUser, c.KafkaSASLPasswordFile = "me", file(t, "hunter2")
-	if err := c.ReadSecrets(); err != nil || c.DatabaseURL.Reveal() != "postgres://db/app" || c.KafkaSASLPassword.Reveal() != "hunter2" {
+	if err := c.ReadSecrets(); err != nil || c.DatabaseURL.Reveal() != "postgres://db/app" ||
+		c.KafkaSASLPassword.Reveal() != "hunter2" {
 		t.Errorf("%q, %q, %v", c.DatabaseURL.Reveal(), c.KafkaSASLPassword.Reveal(), err)
 	}
 	if err := c.Valid(); err != nil {
@@ -296,20 +299,23 @@ func TestReadSecrets(t *testing.T) {
 		t.Errorf("an empty file: %v", err)
 	}
 	c.KafkaSASLPasswordFile = filepath.Join(t.TempDir(), "none")
-	if err := c.ReadSecrets(); brimline.ExitCode(err) != int(brimline.ClassInput) || !strings.Contains(err.Error(), "--kafka-sasl-password-file") {
+	if err := c.ReadSecrets(); brimline.ExitCode(err) != int(brimline.ClassInput) ||
+		!strings.Contains(err.Error(), "--kafka-sasl-password-file") {
 		t.Error(err)
 	}
 }
 
 func TestBytes(t *testing.T) {
-	for text, want := range map[string]Bytes{"256MiB": 256 << 20, "1GB": 1e9, "1.5 GiB": 3 << 29, "100000000": 100_000_000} {
+	for text, want := range map[string]Bytes{"256MiB": 256 << 20, "1GB": 1e9,
+		"1.5 GiB": 3 << 29, "100000000": 100_000_000} {
 		var b Bytes
 		if err := b.UnmarshalText([]byte(text)); err != nil || b != want {
 			t.Errorf("%q: %d, %v", text, b, err)
 		}
 	}
 	var b Bytes
-	if err := b.UnmarshalText([]byte("much")); err == nil || !strings.Contains(err.Error(), `"much" is not a size like 256MiB`) {
+	if err := b.UnmarshalText([]byte("much")); err == nil ||
+		!strings.Contains(err.Error(), `"much" is not a size like 256MiB`) {
 		t.Errorf("%v", err)
 	}
 	c := Default()
@@ -318,7 +324,8 @@ func TestBytes(t *testing.T) {
 	}
 	for _, wrong := range []Bytes{minMemory - 1, maxMemory + 1} {
 		c.Memory = wrong
-		if err := c.Valid(); err == nil || !strings.Contains(err.Error(), "--memory: "+strconv.FormatUint(uint64(wrong), 10)+" bytes are not from 64 MiB to 1.0 TiB") {
+		if err := c.Valid(); err == nil || !strings.Contains(err.Error(),
+			"--memory: "+strconv.FormatUint(uint64(wrong), 10)+" bytes are not from 64 MiB to 1.0 TiB") {
 			t.Errorf("%v", err)
 		}
 	}

@@ -107,7 +107,8 @@ func (g *Generator) travel(from time.Time, apart time.Duration) []Row {
 	user := g.anyone()
 	rows := []Row{{user, -g.between(88_000, 175_000), from, "Flight"}, {user, -g.between(92_000, 168_000), from, "Hotel"}}
 	for range 4 + g.rand.IntN(4) {
-		kind := []shop{{"Restaurant", 4_500, 19_000, 0}, {"Car rental", 22_000, 64_000, 0}, {"Museum", 1_800, 6_500, 0}, {"Souvenirs", 2_500, 24_000, 0}}
+		kind := []shop{{"Restaurant", 4_500, 19_000, 0}, {"Car rental", 22_000, 64_000, 0},
+			{"Museum", 1_800, 6_500, 0}, {"Souvenirs", 2_500, 24_000, 0}}
 		s := kind[g.rand.IntN(len(kind))]
 		rows = append(rows, Row{user, -g.between(s.low, s.high), from, s.name})
 	}
@@ -143,7 +144,8 @@ func story(now time.Time) []Row {
 	}{
 		{18_450, 155 * time.Hour, "Groceries"}, {4_320, 140 * time.Hour, "Fuel"}, {62_000, 121 * time.Hour, "Flight"},
 		{9_875, 118 * time.Hour, "Pharmacy"}, {23_640, 97 * time.Hour, "Restaurant"}, {41_200, 93 * time.Hour, "Hotel"},
-		{7_415, 70 * time.Hour, "Public transport"}, {31_950, 49 * time.Hour, "Car rental"}, {15_300, 44 * time.Hour, "Museum"},
+		{7_415, 70 * time.Hour, "Public transport"}, {31_950, 49 * time.Hour, "Car rental"},
+		{15_300, 44 * time.Hour, "Museum"},
 		{28_000, 25 * time.Hour, "Souvenirs"}, {44_000, 5 * time.Hour, "Hotel"}, {58_000, 30 * time.Second, "Electronics"},
 	}
 	rows := make([]Row, len(week))

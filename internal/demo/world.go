@@ -90,7 +90,8 @@ func (w *world) run(ctx context.Context) error {
 	w.resumed = statErr == nil
 
 	w.Step("starting an in-process Kafka (for trying out only, never for production)")
-	broker, err := embedded.StartBroker(ctx, embedded.BrokerOptions{Dir: filepath.Join(w.Dir, "kafka"), Log: w.Log, Announced: true})
+	broker, err := embedded.StartBroker(ctx, embedded.BrokerOptions{Dir: filepath.Join(w.Dir, "kafka"),
+		Log: w.Log, Announced: true})
 	if err != nil {
 		return err
 	}

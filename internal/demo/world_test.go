@@ -51,7 +51,8 @@ func TestDemo(t *testing.T) {
 		}
 		return story != nil
 	})
-	if story == nil || story.Verification.Status != brimline.Verified || story.Database.Total != StoryTotal.Total() || story.Database.Count != 12 {
+	if story == nil || story.Verification.Status != brimline.Verified ||
+		story.Database.Total != StoryTotal.Total() || story.Database.Count != 12 {
 		t.Fatalf("the story's alert: %+v", story)
 	}
 	if first.Resumed {

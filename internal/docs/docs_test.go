@@ -130,7 +130,8 @@ func TestBrokenLinksAreFound(t *testing.T) {
 	}
 }
 
-var decision = regexp.MustCompile(`^# (\d+)\. (.+)\n\nDate: (\d{4}-\d\d-\d\d)\. Status: (in force|superseded by \[\d+\]\([^)]+\))\.\n\n`)
+var decision = regexp.MustCompile(`^# (\d+)\. (.+)\n\nDate: (\d{4}-\d\d-\d\d)\. ` +
+	`Status: (in force|superseded by \[\d+\]\([^)]+\))\.\n\n`)
 
 // TestDecisions: each record says when it was made and whether it still holds, and the index lists them all.
 func TestDecisions(t *testing.T) {
@@ -139,7 +140,8 @@ func TestDecisions(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no decisions (%v)", err)
 	}
-	index := "# Decisions\n\nWhy things are as they are: the situation, what was decided, what follows from it. A record is not rewritten when things change: a new one\n" +
+	index := "# Decisions\n\nWhy things are as they are: the situation, what was decided, what follows from it. A " +
+		"record is not rewritten when things change: a new one\n" +
 		"supersedes it, and its status says so.\n\n| | decision | date | status |\n| --- | --- | --- | --- |\n"
 	numbers := map[string]string{}
 	for _, path := range files {

@@ -114,7 +114,8 @@ func StartPostgres(ctx context.Context, o PostgresOptions) (_ *Postgres, err err
 	if err := p.start(ctx, progs, owner, o); err != nil {
 		return nil, err
 	}
-	o.Log.Info("PostgreSQL started", "port", p.port, "release", progs.major, "programs", progs.bin, "data", p.data, "pid", p.Pid())
+	o.Log.Info("PostgreSQL started", "port", p.port, "release", progs.major,
+		"programs", progs.bin, "data", p.data, "pid", p.Pid())
 	return p, nil
 }
 

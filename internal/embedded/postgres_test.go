@@ -224,8 +224,10 @@ func TestPostgresInitInterrupted(t *testing.T) {
 }
 
 func TestPostgresBadSetting(t *testing.T) {
-	_, err := StartPostgres(t.Context(), PostgresOptions{NoSync: true, Settings: map[string]string{"no_such_setting": "1"}})
-	if err == nil || !strings.Contains(err.Error(), "no_such_setting") || brimline.ExitCode(err) != int(brimline.ClassEnvironment) {
+	_, err := StartPostgres(t.Context(), PostgresOptions{NoSync: true,
+		Settings: map[string]string{"no_such_setting": "1"}})
+	if err == nil || !strings.Contains(err.Error(), "no_such_setting") ||
+		brimline.ExitCode(err) != int(brimline.ClassEnvironment) {
 		t.Fatalf("%v", err)
 	}
 }

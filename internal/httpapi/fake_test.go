@@ -77,21 +77,25 @@ func newFakes() *fakes {
 		{ID: "velocity", Window: time.Hour, Limit: brimline.Count(10), Measure: brimline.CountAll, Severity: "low"},
 	}}}
 	f.rules.Columns = []brimline.Column{{Name: "country", Type: brimline.Text}}
-	amounts := []string{"212.40", "-89.99", "340.00", "-18.25", "512.00", "-230.10", "75.00", "-640.00", "129.90", "310.00", "-42.36", "841.50"}
+	amounts := []string{"212.40", "-89.99", "340.00", "-18.25", "512.00", "-230.10", "75.00", "-640.00",
+		"129.90", "310.00", "-42.36", "841.50"}
 	w := &brimline.Window{Last: 200, Floor: brimline.MinTime, Scale: 2}
 	for i, a := range amounts {
 		w.Rows = append(w.Rows, brimline.RowOf(&brimline.Transaction{
-			ID: fmt.Sprint(18422 + 13*i), Amount: amountOf(a), Time: noon.Add(-time.Duration(len(amounts)-i) * 13 * time.Hour).Add(17 * time.Minute),
+			ID: fmt.Sprint(18422 + 13*i), Amount: amountOf(a),
+			Time:    noon.Add(-time.Duration(len(amounts)-i) * 13 * time.Hour).Add(17 * time.Minute),
 			Columns: []brimline.Field{{Name: "country", Value: []string{"DE", "FR", "NL"}[i%3]}, {Name: "channel", Value: []any{"card", "transfer", nil}[i%3]}},
 		}))
 	}
 	edge := w.Rows[len(w.Rows)-1].Time
 	w.Rules = []brimline.RuleState{{Rule: f.rules.Rules[0].Fingerprint(), Edges: []brimline.Edge{{Time: edge}}}}
 	f.windows["27956157"] = w
-	f.windows["small"] = &brimline.Window{Last: 12, Floor: noon.Add(-24 * time.Hour), Scale: 2, Rows: brimline.RowsOf([]brimline.Transaction{
-		{ID: "1", Amount: amountOf("-200.00"), Time: noon.Add(-time.Hour)}, {ID: "2", Amount: amountOf("1.00"), Time: noon.Add(time.Hour)},
-	})}
-	for i, user := range []string{"27956157", "10000482", "8f14e45f-ceea-467f-a8c9-2b4d1f0a77c1", hostile, "30118", "27956157", "411", "93220017"} {
+	f.windows["small"] = &brimline.Window{Last: 12, Floor: noon.Add(-24 * time.Hour), Scale: 2,
+		Rows: brimline.RowsOf([]brimline.Transaction{
+			{ID: "1", Amount: amountOf("-200.00"), Time: noon.Add(-time.Hour)}, {ID: "2", Amount: amountOf("1.00"), Time: noon.Add(time.Hour)},
+		})}
+	for i, user := range []string{"27956157", "10000482", "8f14e45f-ceea-467f-a8c9-2b4d1f0a77c1", hostile,
+		"30118", "27956157", "411", "93220017"} {
 		f.alerts = append(f.alerts, f.alert(user, i, edge.Add(-time.Duration(i)*53*time.Minute)))
 	}
 	f.status = Status{
@@ -99,9 +103,11 @@ func newFakes() *fakes {
 		Views: []ViewStatus{{Table: "brimline-window-table", Recovered: true, Connected: true}},
 	}
 	for i, name := range processors.StageNames() {
-		s := StageStatus{Name: name, Group: "brimline-" + string(name), Here: true, State: Running, Lag: []int64{0, 0, 1284, 0}[i]}
+		s := StageStatus{Name: name, Group: "brimline-" + string(name), Here: true,
+			State: Running, Lag: []int64{0, 0, 1284, 0}[i]}
 		for p := range int32(8) {
-			s.Partitions = append(s.Partitions, PartitionStatus{Topic: "brimline-changes", Partition: p, Own: p < 4, State: Running, Committed: 50, End: 50})
+			s.Partitions = append(s.Partitions, PartitionStatus{Topic: "brimline-changes", Partition: p, Own: p < 4,
+				State: Running, Committed: 50, End: 50})
 		}
 		f.status.Stages = append(f.status.Stages, s)
 	}
@@ -112,7 +118,8 @@ func newFakes() *fakes {
 const hostile = "\"><script>alert(1)</script>/../\u202eevil"
 
 func (f *fakes) alert(user string, i int, at brimline.Time) *brimline.Alert {
-	figures := brimline.Figures{Before: total("2599.99"), Total: total("3441.50").Add(brimline.Count(int64(i) * 4177)), Count: int64(12 + i)}
+	figures := brimline.Figures{Before: total("2599.99"), Total: total("3441.50").Add(brimline.Count(int64(i) * 4177)),
+		Count: int64(12 + i)}
 	a := &brimline.Alert{
 		Candidate: brimline.Candidate{
 			Kind: brimline.EdgeCandidate, User: user, Scale: 2, Rule: f.rules.Rules[0], Edge: at, Stream: figures,
@@ -137,4 +144,5 @@ func (f *fakes) options() Options {
 	}
 }
 
-var errNotYet = &brimline.Error{Class: brimline.ClassRuntime, Kind: "view_not_recovered", Where: "view", Remedy: "ask again in a moment", Err: errors.New("2 of 8 partitions are complete")}
+var errNotYet = &brimline.Error{Class: brimline.ClassRuntime, Kind: "view_not_recovered", Where: "view",
+	Remedy: "ask again in a moment", Err: errors.New("2 of 8 partitions are complete")}

@@ -215,8 +215,9 @@ const (
 type StageStatus struct {
 	Name  processors.StageName `json:"name"`
 	Group string               `json:"group"` // its consumer group
-	Here  bool                 `json:"here"`  // this instance runs it; the other fields but Lag and Partitions say nothing otherwise
-	State State                `json:"state"`
+	// This instance runs it; the other fields but Lag and Partitions say nothing otherwise.
+	Here  bool  `json:"here"`
+	State State `json:"state"`
 	// Served says that it has been Running since the instance started.
 	Served bool `json:"served"`
 	// Reason says in one sentence why State is not Running, and Remedy what to do about it, where something can be done.
@@ -289,7 +290,8 @@ func (s *Status) NotReady() []string {
 		}
 		for _, p := range stage.Partitions {
 			if p.Own && p.State != Running {
-				reasons = append(reasons, fmt.Sprintf("stage %s: partition %d of %s is %s%s", stage.Name, p.Partition, p.Topic, p.State, recovery(p)))
+				reasons = append(reasons, fmt.Sprintf("stage %s: partition %d of %s is %s%s", stage.Name,
+					p.Partition, p.Topic, p.State, recovery(p)))
 			}
 		}
 	}

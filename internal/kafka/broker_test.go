@@ -14,7 +14,8 @@ import (
 // broker starts an in-process broker and tells how to reach it.
 func broker(t *testing.T, opts ...kfake.Opt) (*kfake.Cluster, Options) {
 	t.Helper()
-	k, err := kfake.NewCluster(append([]kfake.Opt{kfake.NumBrokers(1), kfake.GroupMinSessionTimeout(100 * time.Millisecond)}, opts...)...)
+	k, err := kfake.NewCluster(append([]kfake.Opt{kfake.NumBrokers(1),
+		kfake.GroupMinSessionTimeout(100 * time.Millisecond)}, opts...)...)
 	must(t, err)
 	t.Cleanup(k.Close)
 	return k, Options{Brokers: k.ListenAddrs(), SessionTimeout: 2 * time.Second}
@@ -60,7 +61,8 @@ func produce(t *testing.T, o Options, topic string, partition int32, from, n int
 }
 
 func record(topic string, partition int32, i int) *sarama.ProducerMessage {
-	return &sarama.ProducerMessage{Topic: topic, Partition: partition, Key: sarama.StringEncoder("k"), Value: sarama.StringEncoder(fmt.Sprint(i))}
+	return &sarama.ProducerMessage{Topic: topic, Partition: partition, Key: sarama.StringEncoder("k"),
+		Value: sarama.StringEncoder(fmt.Sprint(i))}
 }
 
 // transact writes n records in one transaction, then its control record; commit false aborts it.

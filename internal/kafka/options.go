@@ -130,7 +130,8 @@ func (o Options) Check() error {
 	var problems []error
 	bad := func(remedy, format string, args ...any) {
 		problems = append(problems, &brimline.Error{
-			Class: brimline.ClassInput, Kind: "kafka_options", Where: "kafka options", Remedy: remedy, Err: fmt.Errorf(format, args...),
+			Class: brimline.ClassInput, Kind: "kafka_options", Where: "kafka options",
+			Remedy: remedy, Err: fmt.Errorf(format, args...),
 		})
 	}
 	o = o.withDefaults()

@@ -41,7 +41,8 @@ func wait(s sarama.ConsumerGroupSession, _ sarama.ConsumerGroupClaim) error {
 	return nil
 }
 
-// join consumes topic t as group g until the test is over or stop is called; the result of Consume comes on the channel.
+// join consumes topic t as group g until the test is over or stop is called; the result of Consume comes on the
+// channel.
 func join(t *testing.T, o Options, g Group, h handler) (stop func(), result <-chan error) {
 	t.Helper()
 	cg, err := o.GroupBuilder(g)(o.Brokers, "g", "client")
@@ -81,18 +82,19 @@ func TestCommitNeverPassesUnfinishedMessages(t *testing.T) {
 		{[]int64{3, 2, 1}, 4},
 	} {
 		marked := make(chan struct{})
-		stop, _ := join(t, o, Group{}, handler{claim: func(s sarama.ConsumerGroupSession, cl sarama.ConsumerGroupClaim) error {
-			for m := range cl.Messages() {
-				if m.Offset == 3 {
-					break
+		stop, _ := join(t, o, Group{},
+			handler{claim: func(s sarama.ConsumerGroupSession, cl sarama.ConsumerGroupClaim) error {
+				for m := range cl.Messages() {
+					if m.Offset == 3 {
+						break
+					}
 				}
-			}
-			for _, offset := range step.finish {
-				s.MarkOffset("t", 0, offset+1, "")
-			}
-			close(marked)
-			return wait(s, cl)
-		}})
+				for _, offset := range step.finish {
+					s.MarkOffset("t", 0, offset+1, "")
+				}
+				close(marked)
+				return wait(s, cl)
+			}})
 		<-marked
 		stop()
 		if got := committed(); got != step.want {
@@ -167,14 +169,17 @@ func TestGenerationsFollowEachOther(t *testing.T) {
 	}
 }
 
-// While rules are rolled out, members with other rules than the leader get nothing and know it; Members shows whose they are.
+// While rules are rolled out, members with other rules than the leader get nothing and know it; Members shows whose
+// they are.
 func TestMembersWithOtherRulesGetNothing(t *testing.T) {
 	t.Parallel()
 	_, o := broker(t, kfake.SeedTopics(2, "t"))
 	c := dialled(t, o)
 	claimed := make(chan string, 16)
 	member := func(rules string) (func(), Group, handler) {
-		g := Group{Rules: []byte(rules), OnExcluded: func(leader []byte) { claimed <- rules + " excluded by " + string(leader) }}
+		g := Group{Rules: []byte(rules), OnExcluded: func(leader []byte) {
+			claimed <- rules + " excluded by " + string(leader)
+		}}
 		h := handler{claim: wait, setup: func(s sarama.ConsumerGroupSession) error {
 			claimed <- fmt.Sprint(rules, " ", len(s.Claims()["t"]))
 			return nil

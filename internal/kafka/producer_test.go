@@ -78,7 +78,8 @@ func TestProducerSettings(t *testing.T) {
 	expect(t, "transactions", value(kgo.TransactionalID), any(""))
 }
 
-// Records of a key stay in order, and the offsets of a partition are consecutive and reported, through faults that are retried.
+// Records of a key stay in order, and the offsets of a partition are consecutive and reported, through faults that are
+// retried.
 func TestProducerKeepsOrderThroughFaults(t *testing.T) {
 	t.Parallel()
 	k, o := broker(t, kfake.SeedTopics(3, "t"))
@@ -153,7 +154,8 @@ func TestProducerPlacesKeysAsSaramaDoes(t *testing.T) {
 		t.Error("a key may move while its partition has no leader")
 	}
 	rapid.Check(t, func(t *rapid.T) {
-		sum := rapid.OneOf(rapid.Uint32(), rapid.SampledFrom([]uint32{0, 1<<31 - 1, 1 << 31, 1<<31 + 1, 1<<32 - 1})).Draw(t, "hash")
+		sum := rapid.OneOf(rapid.Uint32(), rapid.SampledFrom([]uint32{0, 1<<31 - 1, 1 << 31, 1<<31 + 1, 1<<32 - 1})).Draw(t,
+			"hash")
 		partitions := rapid.IntRange(1, 1000).Draw(t, "partitions")
 		key := binary.BigEndian.AppendUint32(nil, sum)
 		want, err := theirs.Partition(&sarama.ProducerMessage{Key: sarama.ByteEncoder(key)}, int32(partitions))
@@ -246,7 +248,8 @@ func TestProducerWaitsWhenItsBufferIsFull(t *testing.T) {
 		}
 	}()
 	until(t, func() bool { return emitted.Load() == maxBuffered })
-	time.Sleep(50 * time.Millisecond) // nothing tells that no further record is taken; one that is would make the count wrong
+	// Nothing tells that no further record is taken; one that is would make the count wrong.
+	time.Sleep(50 * time.Millisecond)
 	expect(t, "records emitted", emitted.Load(), maxBuffered)
 	close(held)
 	until(t, func() bool { return emitted.Load() == maxBuffered+100 })
@@ -267,7 +270,8 @@ func until(t *testing.T, done func() bool) {
 	}
 }
 
-// The first record of a topic does not wait for the age of what is known of others, nor one that is made in the same moment.
+// The first record of a topic does not wait for the age of what is known of others, nor one that is made in the same
+// moment.
 func TestProducerLearnsOfTopicsAtOnce(t *testing.T) {
 	t.Parallel()
 	_, o := broker(t, kfake.SeedTopics(1, "first", "second"))
@@ -302,7 +306,8 @@ func TestEmitterOverTheProducer(t *testing.T) {
 		for _, header := range m.Headers {
 			h += fmt.Sprintf("%s=%s", header.Key, header.Value)
 		}
-		got = append(got, fmt.Sprintf("%d %q null=%v %q null=%v %s", m.Partition, m.Key, m.Key == nil, m.Value, m.Value == nil, h))
+		got = append(got, fmt.Sprintf("%d %q null=%v %q null=%v %s", m.Partition, m.Key,
+			m.Key == nil, m.Value, m.Value == nil, h))
 		return nil
 	}))
 	for _, want := range []string{

@@ -8,11 +8,10 @@ import (
 	"github.com/brimline/brimline/internal/failpoint"
 )
 
-// RulesStrategy shares out partitions by inner, but only among members whose
-// fingerprint of the rules is the leader's own: while rules are being rolled
-// out, two sets of them must not judge side by side. The others get nothing and
-// are told so through onExcluded (may be nil) until the leader agrees with
-// them. A member without a fingerprint agrees with no one who has one.
+// RulesStrategy shares out partitions by inner, but only among members whose fingerprint of the rules is the leader's
+// own: while rules are being rolled out, two sets of them must not be applied side by side. The others get nothing and
+// are told so through onExcluded (may be nil) until the leader agrees with them. A member without a fingerprint agrees
+// with no one who has one.
 //
 // Its name differs from inner's, so that the broker keeps members away that
 // know nothing of it and, as leaders, would share out partitions regardless.
@@ -36,7 +35,8 @@ func (s *rulesStrategy) agrees(rules []byte) bool {
 }
 
 // Plan runs on the leader.
-func (s *rulesStrategy) Plan(members map[string]sarama.ConsumerGroupMemberMetadata, topics map[string][]int32) (sarama.BalanceStrategyPlan, error) {
+func (s *rulesStrategy) Plan(members map[string]sarama.ConsumerGroupMemberMetadata,
+	topics map[string][]int32) (sarama.BalanceStrategyPlan, error) {
 	agreeing := make(map[string]sarama.ConsumerGroupMemberMetadata, len(members))
 	asked := make(map[string][]int32, len(topics)) // what only the others read must not disturb inner's plan
 	for id, m := range members {

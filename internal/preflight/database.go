@@ -210,7 +210,8 @@ func (d *database) connectFailed(err error) {
 
 func (d *database) checkServer(ctx context.Context) error {
 	var text string
-	err := d.conn.QueryRow(ctx, `SELECT current_setting('server_version_num')::int, current_setting('server_version'), pg_is_in_recovery()`).
+	err := d.conn.QueryRow(ctx,
+		`SELECT current_setting('server_version_num')::int, current_setting('server_version'), pg_is_in_recovery()`).
 		Scan(&d.version, &text, &d.replica)
 	if err != nil {
 		return err

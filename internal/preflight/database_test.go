@@ -86,7 +86,8 @@ func newDatabase(t *testing.T) (DatabaseOptions, func(sql string)) {
 	run := func(sql string) { t.Helper(); execute(t, url, sql) }
 	run(schema)
 	return DatabaseOptions{
-		URL: url, Table: "streaming.transactions", ID: []string{"id"}, User: "user_id", Amount: "amount", Time: "timestamp", Scale: 2,
+		URL: url, Table: "streaming.transactions", ID: []string{"id"}, User: "user_id",
+		Amount: "amount", Time: "timestamp", Scale: 2,
 		Columns: []brimline.Column{{Name: "country", Type: brimline.Text}, {Name: "risky", Type: brimline.Boolean}},
 	}, run
 }
@@ -172,7 +173,8 @@ func TestDatabaseAsItShouldBe(t *testing.T) {
 
 // Each case breaks one thing; the finding must come, and the others must stay away.
 func TestDatabaseFindings(t *testing.T) {
-	const all = "postgres_table postgres_select postgres_row_security postgres_columns postgres_primary_key postgres_replica_identity postgres_index postgres_wal_level postgres_publication postgres_clock"
+	const all = "postgres_table postgres_select postgres_row_security postgres_columns postgres_primary_key " +
+		"postgres_replica_identity postgres_index postgres_wal_level postgres_publication postgres_clock"
 	for _, c := range []struct {
 		name  string
 		sql   string
@@ -275,9 +277,12 @@ func TestDatabaseRights(t *testing.T) {
 		t.Fatalf("no user to replace in %s", admin)
 	}
 	findings, _ := Database(t.Context(), o)
-	expectFinding(t, findings, Error, "postgres_select", `may not use the schema`, `GRANT USAGE ON SCHEMA "streaming" TO "reader"`)
-	expectFinding(t, findings, Error, "postgres_select", "may not read columns amount, country, id, risky, timestamp, user_id", `GRANT SELECT ON "streaming"."transactions" TO "reader"`)
-	if err := Err(findings); brimline.ExitCode(err) != int(brimline.ClassEnvironment) || !strings.Contains(err.Error(), "2 problems") {
+	expectFinding(t, findings, Error, "postgres_select", `may not use the schema`,
+		`GRANT USAGE ON SCHEMA "streaming" TO "reader"`)
+	expectFinding(t, findings, Error, "postgres_select", "may not read columns amount, country, id, risky, "+
+		"timestamp, user_id", `GRANT SELECT ON "streaming"."transactions" TO "reader"`)
+	if err := Err(findings); brimline.ExitCode(err) != int(brimline.ClassEnvironment) ||
+		!strings.Contains(err.Error(), "2 problems") {
 		t.Errorf("%v", err)
 	}
 
@@ -288,7 +293,8 @@ func TestDatabaseRights(t *testing.T) {
 	}
 	o.Unverified = false
 
-	run(`GRANT USAGE ON SCHEMA streaming TO reader; GRANT SELECT (id, user_id, amount, "timestamp", country) ON streaming.transactions TO reader`)
+	run(`GRANT USAGE ON SCHEMA streaming TO reader;
+		GRANT SELECT (id, user_id, amount, "timestamp", country) ON streaming.transactions TO reader`)
 	expectFinding(t, look(t, o), Error, "postgres_select", "may not read column risky")
 	run(`GRANT SELECT (risky) ON streaming.transactions TO reader`)
 	findings, _ = Database(t.Context(), o)
@@ -312,7 +318,8 @@ func TestDatabaseRights(t *testing.T) {
 
 func TestDatabasePartitioned(t *testing.T) {
 	o, run := newDatabase(t)
-	run(`CREATE TABLE streaming.parted (id bigint, user_id bigint NOT NULL, amount numeric(12,2) NOT NULL, "timestamp" timestamptz NOT NULL, country text, risky boolean,
+	run(`CREATE TABLE streaming.parted (id bigint, user_id bigint NOT NULL, amount numeric(12,2) NOT NULL,
+		"timestamp" timestamptz NOT NULL, country text, risky boolean,
 		PRIMARY KEY (id, "timestamp")) PARTITION BY RANGE ("timestamp");
 		CREATE TABLE streaming.parted_1 PARTITION OF streaming.parted DEFAULT;
 		ALTER TABLE streaming.parted REPLICA IDENTITY FULL; ALTER TABLE streaming.parted_1 REPLICA IDENTITY FULL;
@@ -326,7 +333,8 @@ func TestDatabasePartitioned(t *testing.T) {
 	findings, _ = Database(t.Context(), unpublished)
 	expectFinding(t, findings, Note, "postgres_publication_none",
 		`CREATE PUBLICATION "none" FOR TABLE "streaming"."parted" WITH (publish_via_partition_root = true)`)
-	run(`ALTER PUBLICATION parted SET (publish_via_partition_root = true); CREATE INDEX ON streaming.parted (user_id, "timestamp")`)
+	run(`ALTER PUBLICATION parted SET (publish_via_partition_root = true);
+		CREATE INDEX ON streaming.parted (user_id, "timestamp")`)
 	quietOn(t, look(t, o), "postgres_publication", "postgres_index", "postgres_primary_key")
 }
 

@@ -86,7 +86,8 @@ func (d *database) checkPublication(ctx context.Context) error {
 		viaRoot = `p.pubviaroot`
 	}
 	// A partition of the table is listed in its place where pubviaroot is off.
-	rows, err := d.conn.Query(ctx, fmt.Sprintf(`SELECT DISTINCT p.pubname, p.pubinsert, p.pubupdate, p.pubdelete, p.pubtruncate, %s, %s
+	rows, err := d.conn.Query(ctx, fmt.Sprintf(`SELECT DISTINCT p.pubname, p.pubinsert, p.pubupdate, p.pubdelete,
+		p.pubtruncate, %s, %s
 		FROM pg_publication_tables t JOIN pg_publication p ON p.pubname = t.pubname
 		WHERE ($4 = '' OR p.pubname = $4) AND (t.schemaname = $1 AND t.tablename = $2
 			OR (t.schemaname, t.tablename) IN (SELECT n.nspname, c.relname FROM pg_partition_tree($3::oid::regclass) tree
@@ -178,7 +179,8 @@ func (d *database) publicationFindings(p publicationFacts) {
 	}
 	if d.table.Kind == "p" && !p.viaRoot {
 		d.add("postgres_publication_partitions", alter+"(publish_via_partition_root = true)"+condition,
-			"publication %q names the partitions of %s instead of the table: their records look like those of other tables", p.name, d.Table)
+			"publication %q names the partitions of %s instead of the table: their records look like those of other tables",
+			p.name, d.Table)
 	}
 	if len(d.findings) == before {
 		d.ok("postgres_publication", "%s is in publication %q", d.Table, p.name)
@@ -222,7 +224,8 @@ func (d *database) checkSlots(ctx context.Context) error {
 	}
 	rows, err := d.conn.Query(ctx, fmt.Sprintf(`SELECT slot_name, active, %s,
 		coalesce(pg_wal_lsn_diff(pg_current_wal_lsn(), coalesce(confirmed_flush_lsn, restart_lsn)), 0)::bigint
-		FROM pg_replication_slots WHERE slot_type = 'logical' AND database = current_database() AND ($1 = '' OR slot_name = $1)
+		FROM pg_replication_slots WHERE slot_type = 'logical' AND database = current_database()
+		AND ($1 = '' OR slot_name = $1)
 		ORDER BY slot_name`, status), d.Slot)
 	if err != nil {
 		return err

@@ -22,14 +22,16 @@ func serverWith(t *testing.T, settings map[string]string) (DatabaseOptions, func
 	url := pg.URL("postgres")
 	execute(t, url, schema)
 	return DatabaseOptions{
-		URL: url, Table: "streaming.transactions", ID: []string{"id"}, User: "user_id", Amount: "amount", Time: "timestamp", Scale: 2,
+		URL: url, Table: "streaming.transactions", ID: []string{"id"}, User: "user_id",
+		Amount: "amount", Time: "timestamp", Scale: 2,
 	}, func(sql string) { t.Helper(); execute(t, url, sql) }
 }
 
 func TestDatabaseWithoutLogicalDecoding(t *testing.T) {
 	o, _ := serverWith(t, map[string]string{"wal_level": "replica", "max_replication_slots": "0", "max_wal_senders": "0"})
 	findings := look(t, o)
-	expectFinding(t, findings, Warning, "postgres_wal_level", "wal_level is replica", "ALTER SYSTEM SET wal_level = 'logical'")
+	expectFinding(t, findings, Warning, "postgres_wal_level", "wal_level is replica", "ALTER SYSTEM SET wal_level "+
+		"= 'logical'")
 	expectFinding(t, findings, Warning, "postgres_replication_limits", "max_replication_slots = 5")
 	expectFinding(t, findings, Warning, "postgres_replication_limits", "max_wal_senders = 5")
 	if err := Err(findings); err != nil {
@@ -40,7 +42,8 @@ func TestDatabaseWithoutLogicalDecoding(t *testing.T) {
 }
 
 func TestDatabaseLostSlot(t *testing.T) {
-	o, run := serverWith(t, map[string]string{"max_slot_wal_keep_size": "1MB", "max_replication_slots": "1", "min_wal_size": "32MB", "max_wal_size": "32MB"})
+	o, run := serverWith(t, map[string]string{"max_slot_wal_keep_size": "1MB", "max_replication_slots": "1",
+		"min_wal_size": "32MB", "max_wal_size": "32MB"})
 	run(createSlot)
 	findings := look(t, o)
 	expectFinding(t, findings, Warning, "postgres_replication_limits", "all 1 of max_replication_slots are in use")

@@ -9,6 +9,7 @@ import (
 	"unsafe"
 
 	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/internal/perrow"
 )
 
 // blockRows is how many rows a block holds at most, unless more of them have the same time.
@@ -34,12 +35,12 @@ type History struct {
 	len     int
 	bytes   int // in records
 	memory  int
-	amounts brimline.Total               // the sum of all rows' |amount|
-	times   *brimline.IDs[brimline.Time] // nil while all rows have always been in one block
-	tags    []uint32                     // of the ids of the only block's rows; nil until one is looked up
-	asked   *brimline.Transaction        // what rules with an expression are shown; nil until there is one
-	one     block                        // what blocks begins with
-	only    [1]*block                    // to one; most users never need another slice for blocks
+	amounts brimline.Total             // the sum of all rows' |amount|
+	times   *perrow.IDs[brimline.Time] // nil while all rows have always been in one block
+	tags    []uint32                   // of the ids of the only block's rows; nil until one is looked up
+	asked   *brimline.Transaction      // what rules with an expression are shown; nil until there is one
+	one     block                      // what blocks begins with
+	only    [1]*block                  // to one; most users never need another slice for blocks
 
 	// kept are the lines of which blocks have sums and bounds, in the order of block.lines. There are none while times is
 	// nil.
@@ -107,7 +108,7 @@ func newHistory(user string, plan *Plan, rows []brimline.Row, most int) *History
 		h.blocks = h.only[:]
 		return h
 	}
-	h.times = brimline.MakeIDs[brimline.Time](len(rows), &rows[0])
+	h.times = perrow.MakeIDs[brimline.Time](len(rows), &rows[0])
 	for len(rows) > 0 {
 		n := len(rows)
 		if n > most {
@@ -130,15 +131,15 @@ func (h *History) Empty() *History { return newHistory(h.user, h.plan, nil, h.mo
 // count takes a row into account, discount out of it.
 func (h *History) count(row *brimline.Row) {
 	h.len++
-	h.bytes += row.Bytes()
-	h.memory += row.Memory()
+	h.bytes += perrow.Bytes(row)
+	h.memory += perrow.Memory(row)
 	h.amounts = h.amounts.AddAmount(row.Amount.Abs())
 }
 
 func (h *History) discount(row *brimline.Row) {
 	h.len--
-	h.bytes -= row.Bytes()
-	h.memory -= row.Memory()
+	h.bytes -= perrow.Bytes(row)
+	h.memory -= perrow.Memory(row)
 	h.amounts = h.amounts.Sub(row.Amount.Abs().Total())
 }
 
@@ -423,7 +424,7 @@ func (h *History) drop(b *block, n int) {
 // widen prepares for more than one block.
 func (h *History) widen() {
 	h.tags = nil
-	h.times = brimline.MakeIDs[brimline.Time](2*h.most, &h.blocks[0].rows[0])
+	h.times = perrow.MakeIDs[brimline.Time](2*h.most, &h.blocks[0].rows[0])
 	for row := range h.All() {
 		h.times.Set(row, row.Time)
 	}

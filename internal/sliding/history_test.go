@@ -12,7 +12,9 @@ import (
 )
 
 func insert(rows []brimline.Transaction, row brimline.Transaction) []brimline.Transaction {
-	at, _ := slices.BinarySearchFunc(rows, &row, func(a brimline.Transaction, b *brimline.Transaction) int { return a.Compare(b) })
+	at, _ := slices.BinarySearchFunc(rows, &row, func(a brimline.Transaction, b *brimline.Transaction) int {
+		return a.Compare(b)
+	})
 	return slices.Insert(rows, at, row)
 }
 
@@ -47,7 +49,8 @@ func TestHistoryIsASlice(t *testing.T) {
 				if around <= floor {
 					continue
 				}
-				row := brimline.Transaction{ID: drawID(t, next), Amount: brimline.Amount(rapid.Int64Range(-20, 30).Draw(t, "amount")), Time: around}
+				row := brimline.Transaction{ID: drawID(t, next),
+					Amount: brimline.Amount(rapid.Int64Range(-20, 30).Draw(t, "amount")), Time: around}
 				next++
 				plain = insert(plain, row)
 				h.Insert(brimline.RowOf(&row))
@@ -56,7 +59,8 @@ func TestHistoryIsASlice(t *testing.T) {
 					continue
 				}
 				n := rapid.IntRange(0, len(plain)-1).Draw(t, "row")
-				sought := brimline.Transaction{ID: plain[n].ID, Time: rapid.SampledFrom([]brimline.Time{plain[n].Time, 7}).Draw(t, "sought at")}
+				sought := brimline.Transaction{ID: plain[n].ID,
+					Time: rapid.SampledFrom([]brimline.Time{plain[n].Time, 7}).Draw(t, "sought at")}
 				at, want := brimline.RowOf(&sought), brimline.RowOf(&plain[n])
 				if got := h.Find(&at); got == nil || !got.SameRow(&want) {
 					t.Fatalf("found %+v, want %+v", got, plain[n])
@@ -103,7 +107,9 @@ func TestHistoryIsASlice(t *testing.T) {
 					t.Fatalf("newest at %d: %+v, want %+v", around, got, want)
 				}
 			}
-			if !slices.EqualFunc(h.Rows(), brimline.RowsOf(plain), func(a, b brimline.Row) bool { return a.SameRow(&b) }) || h.Len() != len(plain) {
+			if !slices.EqualFunc(h.Rows(), brimline.RowsOf(plain), func(a, b brimline.Row) bool {
+				return a.SameRow(&b)
+			}) || h.Len() != len(plain) {
 				t.Fatalf("rows %+v, want %+v", h.Rows(), plain)
 			}
 		}
@@ -184,12 +190,14 @@ func BenchmarkHistory(b *testing.B) {
 			rows := make([]brimline.Transaction, n)
 			span := 14 * 24 * time.Hour.Microseconds()
 			for i := range rows {
-				rows[i] = brimline.Transaction{ID: fmt.Sprint(i), Amount: brimline.Amount(i % 100), Time: brimline.Time(int64(i) * span / int64(n))}
+				rows[i] = brimline.Transaction{ID: fmt.Sprint(i), Amount: brimline.Amount(i % 100),
+					Time: brimline.Time(int64(i) * span / int64(n))}
 			}
 			h := NewHistory("", NewPlan(rules), brimline.RowsOf(rows))
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
-				row := brimline.RowOf(&brimline.Transaction{ID: "-1", Amount: 50, Time: brimline.Time(int64(i*7919) * 1_000_003 % span)})
+				row := brimline.RowOf(&brimline.Transaction{ID: "-1", Amount: 50,
+					Time: brimline.Time(int64(i*7919) * 1_000_003 % span)})
 				h.Insert(row)
 				h.Edges(0, brimline.MinTime, row.Time, row.Time.Add(rules[0].Window))
 				h.Remove(&row)

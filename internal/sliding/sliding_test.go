@@ -101,7 +101,8 @@ func TestFiguresAndEdgesFollowTheDefinition(t *testing.T) {
 }
 
 func TestNewestAreThoseThatCount(t *testing.T) {
-	rows := []brimline.Transaction{{ID: "1", Amount: 1, Time: 0}, {ID: "2", Amount: -1, Time: 5}, {ID: "3", Amount: 2, Time: 6}, {ID: "4", Amount: 3, Time: 6}, {ID: "5", Amount: 4, Time: 7}}
+	rows := []brimline.Transaction{{ID: "1", Amount: 1, Time: 0}, {ID: "2", Amount: -1, Time: 5},
+		{ID: "3", Amount: 2, Time: 6}, {ID: "4", Amount: 3, Time: 6}, {ID: "5", Amount: 4, Time: 7}}
 	rule := &Rule{Rule: brimline.Rule{Window: 5 * time.Microsecond, Measure: brimline.SumIn}}
 	var ids []string
 	for _, row := range Newest(rows, rule, 6, 5) {

@@ -109,7 +109,8 @@ func (l *Local) fail(home string, err error) error {
 		return err
 	}
 	if errors.Is(err, syscall.EAGAIN) { // flock
-		e.Kind, e.Remedy = "state_dir_locked", "give each instance a state directory of its own, or stop the one that uses this one"
+		e.Kind, e.Remedy = "state_dir_locked",
+			"give each instance a state directory of its own, or stop the one that uses this one"
 	}
 	return e
 }

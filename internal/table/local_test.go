@@ -144,7 +144,8 @@ func TestStateInUseIsExplained(t *testing.T) {
 	defer s.Close()
 	other := NewLocal(LocalOptions{Dir: dir, Log: &fakeLog{id: "one"}})
 	_, err := other.Build("g-table", 3)
-	if e, ok := errors.AsType[*brimline.Error](err); !ok || e.Kind != "state_dir_locked" || !strings.Contains(e.Remedy, "own") {
+	if e, ok := errors.AsType[*brimline.Error](err); !ok || e.Kind != "state_dir_locked" ||
+		!strings.Contains(e.Remedy, "own") {
 		t.Fatalf("got %v", err)
 	}
 }

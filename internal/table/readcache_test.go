@@ -49,7 +49,8 @@ func TestReadCacheIsTruthfulAndBounded(t *testing.T) {
 				}
 			}
 			if size != c.size || size > limit || len(c.index)+len(c.free) != len(c.slots) {
-				t.Fatalf("size %d, counted %d of %d; %d entries, %d free of %d", c.size, size, limit, len(c.index), len(c.free), len(c.slots))
+				t.Fatalf("size %d, counted %d of %d; %d entries, %d free of %d", c.size, size, limit,
+					len(c.index), len(c.free), len(c.slots))
 			}
 		}
 		t.Logf("%d hits", hits)

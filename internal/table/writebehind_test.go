@@ -67,7 +67,8 @@ func (p *partition) open() {
 		if value, err := p.g.Get(r.key); err != nil || !bytes.Equal(value, held[r.key]) {
 			p.Fatalf("while it is read, %q is %q (%v), want %q", r.key, value, err, held[r.key])
 		}
-		if old, ok := held[r.key]; !ok || r.value == nil || !bytes.Equal(old, r.value) { // else as if KeepNewer had refused it
+		// Else as if KeepNewer had refused it.
+		if old, ok := held[r.key]; !ok || r.value == nil || !bytes.Equal(old, r.value) {
 			p.apply(r)
 		}
 		set(held, r)
@@ -158,7 +159,8 @@ func (p *partition) write() {
 
 // value is one of a few, so that some records change nothing.
 func (p *partition) value() []byte {
-	return bytes.Repeat([]byte(rapid.SampledFrom([]string{"x", "y"}).Draw(p.T, "value")), rapid.SampledFrom([]int{0, 1, 300}).Draw(p.T, "size"))
+	return bytes.Repeat([]byte(rapid.SampledFrom([]string{"x", "y"}).Draw(p.T, "value")),
+		rapid.SampledFrom([]int{0, 1, 300}).Draw(p.T, "size"))
 }
 
 func (p *partition) look() {
@@ -349,7 +351,8 @@ func TestFailureOfAFlushStays(t *testing.T) {
 	flushNow(w)
 	disk.full = false
 	w.flush()
-	for what, err := range map[string]error{"a write": w.write("b", []byte("v"), 2), "an acknowledgement": w.SetOffset(2)} {
+	for what, err := range map[string]error{"a write": w.write("b", []byte("v"), 2),
+		"an acknowledgement": w.SetOffset(2)} {
 		if !errors.Is(err, syscall.ENOSPC) {
 			t.Errorf("after a failed flush %s gives %v", what, err)
 		}

@@ -1,6 +1,9 @@
 package window
 
-import "github.com/brimline/brimline"
+import (
+	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/internal/perrow"
+)
 
 // What a segment holds at most, unless its only entry is larger: a user's log is cut so, whatever is in it. The numbers
 // are the same in all instances, whatever their topics take: two that fold the same messages cut the same segments.
@@ -24,7 +27,7 @@ func (s *State) segments(w *brimline.Window) []*brimline.Window {
 	c := cutter{state: s}
 	fill(&c, w.Gone, 1, func(id *string) int { return 2 + len(*id) },
 		func(p *brimline.Window, ids []string) { p.Gone = ids })
-	fill(&c, w.Rows, rowEntries, (*brimline.Row).Bytes, func(p *brimline.Window, rows []brimline.Row) { p.Rows = rows })
+	fill(&c, w.Rows, rowEntries, perrow.Bytes, func(p *brimline.Window, rows []brimline.Row) { p.Rows = rows })
 	fill(&c, w.Changed, 1, rowVersionBytes, func(p *brimline.Window, vs []brimline.RowVersion) { p.Changed = vs })
 	for i := range w.Rules {
 		r := &w.Rules[i]
