@@ -57,3 +57,25 @@ func (u *User) Course(rule int, from, to brimline.Time) []Point {
 	}
 	return points
 }
+
+// Counts reports whether a row that is in a window of u.Rules[rule] counts there: where takes it, and so does the
+// measure. False when u was not made by UserAt.
+func (u *User) Counts(rule int, row *brimline.Transaction) bool {
+	if rule < 0 || rule >= len(u.compiled) {
+		return false
+	}
+	_, counts := u.compiled[rule].Weigh(row)
+	return counts
+}
+
+// CountedBy gives the ids of the rules whose figures at u.Now a row is part of, in the order of the rules.
+func (u *User) CountedBy(row *brimline.Transaction) []string {
+	ids := []string{}
+	for i := range u.Rules {
+		r := &u.Rules[i].Rule
+		if row.Time <= u.Now && row.Time >= u.Now.Add(-r.Window) && u.Counts(i, row) {
+			ids = append(ids, r.ID)
+		}
+	}
+	return ids
+}

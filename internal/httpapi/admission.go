@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -217,26 +218,43 @@ type login struct {
 	Base   string
 	Form   string
 	Asked  string // the user who was asked for
+	To     string // the view that was, where it is another one
 	Failed *errorBody
 }
 
 // loginPage asks for a token.
 func (h *handler) loginPage(w http.ResponseWriter, r *http.Request) {
-	if err := checkQuery(r, "user"); err != nil {
+	if err := checkQuery(r, "user", "to"); err != nil {
 		writeError(w, statusOf(err), err)
 		return
 	}
-	h.askForToken(w, r, http.StatusOK, r.URL.Query().Get("user"), nil)
+	h.askForToken(w, r, http.StatusOK, r.URL.Query(), nil)
 }
 
-func (h *handler) askForToken(w http.ResponseWriter, r *http.Request, status int, asked string, failed error) {
+// viewPaths are the views that links lead to, besides the one at the root.
+var viewPaths = []string{"/alert", "/rules", "/operations"}
+
+// viewOf gives the view that a text names, as a path and query after Base; empty where it names none, so that a login
+// leads nowhere else.
+func viewOf(text string) string {
+	path, query, more := strings.Cut(text, "?")
+	switch {
+	case !slices.Contains(viewPaths, path):
+		return ""
+	case more:
+		return path + "?" + (&url.URL{RawQuery: query}).Query().Encode()
+	}
+	return path
+}
+
+func (h *handler) askForToken(w http.ResponseWriter, r *http.Request, status int, wanted url.Values, failed error) {
 	visit := access.Nonce()
 	if c, err := r.Cookie(h.visitCookie()); err == nil && len(c.Value) == len(visit) {
 		visit = c.Value
 	} else {
 		h.setCookie(w, r, h.visitCookie(), visit, access.SessionLasts)
 	}
-	l := login{Base: h.Base, Form: h.sessions.Form(visit), Asked: asked}
+	l := login{Base: h.Base, Form: h.sessions.Form(visit), Asked: wanted.Get("user"), To: viewOf(wanted.Get("to"))}
 	if failed != nil {
 		l.Failed = new(describe(failed))
 	}
@@ -250,16 +268,16 @@ func (h *handler) logIn(w http.ResponseWriter, r *http.Request) {
 		writeError(w, status, err)
 		return
 	}
-	asked := r.PostForm.Get("user")
+	wanted := r.PostForm
 	cookie, err := r.Cookie(h.visitCookie())
 	if err != nil || !h.sessions.FormOf(r.PostForm.Get("csrf"), cookie.Value) {
-		h.askForToken(w, r, http.StatusForbidden, asked, errForm())
+		h.askForToken(w, r, http.StatusForbidden, wanted, errForm())
 		return
 	}
 	who, ok := h.Admission.Tokens().Of(strings.TrimSpace(r.PostForm.Get("token")))
 	if !ok {
 		h.Events.Warn("login refused", "from", addressOf(r))
-		h.askForToken(w, r, http.StatusUnauthorized, asked, &brimline.Error{
+		h.askForToken(w, r, http.StatusUnauthorized, wanted, &brimline.Error{
 			Class: brimline.ClassInput, Kind: "unauthorized", Remedy: "ask the operator for a token",
 			Err: errors.New("this token is not known here"),
 		})
@@ -268,8 +286,10 @@ func (h *handler) logIn(w http.ResponseWriter, r *http.Request) {
 	h.Events.Info("logged in", "who", who.Name, "role", who.Role.String(), "from", addressOf(r))
 	h.setCookie(w, r, h.sessionCookie(), h.sessions.Begin(who, h.Now()), access.SessionLasts)
 	to := h.Base + "/"
-	if asked != "" {
+	if asked := wanted.Get("user"); asked != "" {
 		to += "?user=" + url.QueryEscape(asked)
+	} else if view := viewOf(wanted.Get("to")); view != "" {
+		to = h.Base + view
 	}
 	http.Redirect(w, r, to, http.StatusSeeOther)
 }
@@ -294,12 +314,15 @@ func (h *handler) welcome(next http.HandlerFunc) http.HandlerFunc {
 			h.needs(access.Read, next)(w, r)
 			return
 		}
-		query := ""
+		query, here := "", h.Base+"/"
 		if user := r.URL.Query().Get("user"); user != "" {
 			query = "?user=" + url.QueryEscape(user)
+			here += query
+		} else if view := viewOf(strings.TrimPrefix(r.URL.RequestURI(), h.Base)); view != "" {
+			query, here = "?to="+url.QueryEscape(view), h.Base+view
 		}
 		if r.Header.Get("Sec-Fetch-Site") == "cross-site" {
-			h.render(w, http.StatusOK, "again.html", h.Base+"/"+query)
+			h.render(w, http.StatusOK, "again.html", here)
 			return
 		}
 		http.Redirect(w, r, h.Base+loginPath+query, http.StatusSeeOther)

@@ -4,6 +4,7 @@ import (
 	"math/big"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/internal/present"
@@ -29,6 +30,8 @@ type chart struct {
 	From  brimline.Time
 	To    brimline.Time
 	Peak  string // the highest total shown, formatted
+	Rows  string // SVG path of the transactions that count, each as high as it is large
+	Count int    // of them
 }
 
 type mark struct {
@@ -36,18 +39,19 @@ type mark struct {
 	Time brimline.Time
 }
 
-// chartOf draws rule i of u, nil when there is nothing to draw. It ends now or, when the user's last row is older than
-// a window, where that row leaves. Of an average there is no course: the limit is no line beside its sum.
+// chartOf draws rule i of u, nil when there is nothing to draw. It shows two windows, and ahead of now the next one, in
+// which all that counts now leaves; when the user's last row is older than a window, it ends where that row leaves. Of
+// an average there is no course: the limit is no line beside its sum.
 func chartOf(u *views.User, i int) *chart {
 	f := &u.Rules[i]
 	if len(u.Rows) == 0 || f.Rule.Measure == brimline.Avg {
 		return nil
 	}
-	to := u.Now
-	if newest := u.Rows[len(u.Rows)-1].Time; newest > to || newest.Add(f.Rule.Window) < to {
+	from, to := u.Now.Add(-2*f.Rule.Window), u.Now.Add(f.Rule.Window)
+	if newest := u.Rows[len(u.Rows)-1].Time; newest > u.Now || newest.Add(f.Rule.Window) < u.Now {
 		to = newest.Add(f.Rule.Window / 8)
+		from = to.Add(-2 * f.Rule.Window)
 	}
-	from := to.Add(-2 * f.Rule.Window)
 	points := u.Course(i, from, to)
 	if len(points) == 0 {
 		return nil
@@ -84,10 +88,77 @@ func chartOf(u *views.User, i int) *chart {
 			c.Edges = append(c.Edges, mark{x(e.Time), e.Time})
 		}
 	}
+	c.Rows, c.Count = ticks(u, i, from, to, x)
 	c.Line = steps(points, x, y)
 	zero := strconv.Itoa(y(brimline.Total{}))
 	c.Area = c.Line + "V" + zero + "H0Z"
 	return c
+}
+
+// tickHeight is that of the largest transaction shown.
+const tickHeight = 26
+
+// ticks draws the transactions that count for rule i, the largest for each unit of width.
+func ticks(u *views.User, i int, from, to brimline.Time, x func(brimline.Time) int) (path string, n int) {
+	var largest [chartWidth + 1]brimline.Total
+	var most brimline.Total
+	for r := range u.Rows {
+		row := &u.Rows[r]
+		if row.Time < from || row.Time > to || !u.Counts(i, row) {
+			continue
+		}
+		n++
+		size := row.Amount.Total()
+		if size.Sign() < 0 {
+			size = brimline.Total{}.Sub(size)
+		}
+		if u.Rules[i].Rule.Measure == brimline.CountAll || size.Sign() == 0 {
+			size = brimline.Count(1)
+		}
+		at := &largest[x(row.Time)]
+		if size.Cmp(*at) > 0 {
+			*at = size
+		}
+		if size.Cmp(most) > 0 {
+			most = size
+		}
+	}
+	var b strings.Builder
+	for at, size := range largest {
+		if size.Sign() > 0 {
+			high := max(3, scaled(size, most, tickHeight))
+			b.WriteString("M" + strconv.Itoa(at) + " " + strconv.Itoa(tickHeight) + "v-" + strconv.Itoa(high))
+		}
+	}
+	return b.String(), n
+}
+
+// mostLeaving is how many of the times ahead are written out.
+const mostLeaving = 4
+
+// leavingOf gives the next times at which the total of rule i changes if nothing more comes, and the one from which it
+// is at or below the limit.
+func leavingOf(u *views.User, i int) (all []leaving) {
+	f := &u.Rules[i]
+	if f.Rule.Measure == brimline.Avg {
+		return nil
+	}
+	above := f.Above()
+	points := u.Course(i, u.Now, u.Now.Add(f.Rule.Window).Add(time.Microsecond))
+	for _, p := range points[min(1, len(points)):] {
+		below := above && p.Total.Cmp(f.Rule.Limit) <= 0
+		if len(all) >= mostLeaving && !below {
+			continue
+		}
+		all = append(all, leaving{p.Time, present.Amount("", p.Total.Format(f.Scale)), below})
+		if below {
+			above = false
+		}
+		if len(all) >= mostLeaving && !above {
+			break
+		}
+	}
+	return all
 }
 
 // steps draws points as stairs, at most a rise and a fall per unit of width:

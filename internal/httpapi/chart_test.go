@@ -3,6 +3,7 @@ package httpapi
 import (
 	"math"
 	"regexp"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -24,12 +25,14 @@ func judged(limit string, hours ...int) views.User {
 func TestChart(t *testing.T) {
 	u := judged("1500.00", -36, -14, -12)
 	c := chartOf(&u, 0)
-	// Two days wide: a rise after 12 h, its fall and a rise 22 and 24 h later, one more rise.
-	if c == nil || c.From != noon.Add(-48*time.Hour) || c.To != noon || c.Now != chartWidth || c.Ahead {
+	// Two days and the one ahead wide: a rise after 12 h, its fall and a rise 22 and 24 h later, one more rise; then what
+	// counts now leaves.
+	if c == nil || c.From != noon.Add(-48*time.Hour) || c.To != noon.Add(24*time.Hour) ||
+		c.Now != chartWidth*2/3 || !c.Ahead {
 		t.Fatalf("%+v", c)
 	}
 	// At -12 h the first row is still in, for [-36 h, -12 h] is closed: a peak of three for a microsecond.
-	if want := "M0 160H250V114H708V67H750V20V67H1000"; c.Line != want || c.Area != want+"V160H0Z" {
+	if want := "M0 160H166V114H472V67H500V20V67H805V114H833V160H1000"; c.Line != want || c.Area != want+"V160H0Z" {
 		t.Errorf("line %s, want %s", c.Line, want)
 	}
 	if c.Limit != 90 {
@@ -37,6 +40,9 @@ func TestChart(t *testing.T) {
 	}
 	if c.Peak != "3,000.00" {
 		t.Errorf("peak %s, want 3,000.00: three rows are within 24 h, both ends counting", c.Peak)
+	}
+	if c.Count != 3 || c.Rows != "M166 26v-26M472 26v-26M500 26v-26" {
+		t.Errorf("%d transactions are drawn as %s", c.Count, c.Rows)
 	}
 	for _, number := range regexp.MustCompile(`V(-?\d+)`).FindAllStringSubmatch(c.Line+c.Area, -1) {
 		if y, _ := strconv.Atoi(number[1]); y < 0 || y > chartHeight {
@@ -103,5 +109,29 @@ func TestScaled(t *testing.T) {
 		if got := scaled(c.part, c.whole, 100); got != c.want {
 			t.Errorf("%v of %v: %d, want %d", c.part, c.whole, got, c.want)
 		}
+	}
+}
+
+// What ages out ahead: each fall of the total, and the one after which it is above the limit no more, however far.
+func TestLeaving(t *testing.T) {
+	u := judged("1500.00", -14, -12)
+	got := leavingOf(&u, 0)
+	want := []leaving{
+		{noon.Add(10*time.Hour + time.Microsecond), "1,000.00", true}, {noon.Add(12*time.Hour + time.Microsecond), "0.00", false},
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+	u = judged("1500.00", -20, -19, -18, -17, -16, -15, -14)
+	got = leavingOf(&u, 0)
+	if len(got) != mostLeaving+1 || !got[mostLeaving].Below ||
+		got[mostLeaving].At != noon.Add(9*time.Hour+time.Microsecond) {
+		t.Errorf("%+v", got)
+	}
+	if *u.Rules[0].ClearsAt != got[mostLeaving].At {
+		t.Errorf("it clears at %s, and the page says %s", u.Rules[0].ClearsAt, got[mostLeaving].At)
+	}
+	if got := leavingOf(new(judged("1500.00", -40)), 0); len(got) != 0 {
+		t.Errorf("of nothing: %+v", got)
 	}
 }

@@ -11,6 +11,10 @@
 // describes it all, is served, and every test's answers are compared with it.
 //
 //	/                          the page; ?user=ID shows a user, without JavaScript too
+//	/alert                     one alert with its evidence (?id=), for people
+//	/rules                     the rules and how often they hit, likewise
+//	/operations                stages, partitions and dead letters, likewise
+//	/operations/retry          POST: the form there
 //	/login, /logout            of people, where there are tokens
 //	/healthz                   200 while the process is alive
 //	/readyz                    200 with what is degraded, or 503 with the reasons where it should not be asked

@@ -78,6 +78,9 @@ type handler struct {
 	readers  atomic.Int64 // of the stream
 	limits   limiter
 	sessions *access.Sessions
+
+	alertTally, shadowTally *tally
+	rates                   *rates
 }
 
 // Paths of what holds neither users nor totals.
@@ -135,6 +138,7 @@ func nothingHere(w http.ResponseWriter, remedy string) {
 // New makes the handler of everything in the package comment.
 func New(o Options) http.Handler {
 	h := newHandler(o)
+	h.tallies()
 	h.pages = template.Must(template.New("page.html").Funcs(pageFuncs()).ParseFS(assets, "assets/*.html"))
 
 	mux := http.NewServeMux()
@@ -154,7 +158,12 @@ func New(o Options) http.Handler {
 		}
 		mux.HandleFunc(h.Base+r.path, h.needs(r.role, serve))
 	}
-	mux.HandleFunc(h.Base+"/{$}", h.welcome(h.costly(bounded(h.index))))
+	for path, view := range map[string]http.HandlerFunc{
+		"/{$}": h.index, "/alert": h.showAlert, "/rules": h.showRules, "/operations": h.showOperations,
+	} {
+		mux.HandleFunc(h.Base+path, h.welcome(h.costly(bounded(view))))
+	}
+	mux.HandleFunc("POST "+h.Base+retryForm, h.needs(access.Operate, h.changing(h.costly(bounded(h.retryPage)))))
 	if h.Admission.Tokens != nil {
 		mux.HandleFunc("GET "+h.Base+loginPath, h.loginPage)
 		mux.HandleFunc("POST "+h.Base+loginPath, h.logIn)
@@ -214,7 +223,7 @@ const retryPath = "/api/v1/dead-letters/retry"
 // methods are those that an address takes.
 func (h *handler) methods(path string) []string {
 	switch path {
-	case h.Base + retryPath:
+	case h.Base + retryPath, h.Base + retryForm:
 		return []string{http.MethodPost}
 	case h.Base + logoutPath:
 		if h.Admission.Tokens != nil {

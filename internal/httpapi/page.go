@@ -7,6 +7,7 @@ import (
 	"html/template"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/internal/body"
@@ -20,9 +21,11 @@ const (
 	pageRows   = 200
 )
 
-// page is the template's input.
+// page is the template's input. The fields after Now are those of the views that need them.
 type page struct {
+	View     string // overview, user, alert, rules, operations
 	Base     string
+	At       string // the address of this very view, after Base
 	Metrics  bool   // are served here
 	Who      string // has logged in; empty where that is not so
 	Form     string // what a form of this login brings along
@@ -30,17 +33,24 @@ type page struct {
 	Status   Status
 	NotReady []string
 	Stalled  []string // stages that do not work although the instance is ready
-	Proven   string   // the newest comparison with the table in a sentence
-	Audited  string   // the newest comparison of the windows' rows, likewise
+	Health   health
+	Proven   string // the newest comparison with the table in a sentence
+	Audited  string // the newest comparison of the windows' rows, likewise
 	Stages   []stageCell
 	Rules    []body.Rule
 
 	Asked  string // what was searched for
 	User   *userPage
-	Failed *errorBody // why there is no User
+	Alert  *alertPage
+	Failed *errorBody // why there is no User, Alert or Letters
 
 	Recent       []alertRow
 	RecentFailed *errorBody
+	Hourly       *hourly
+	Pace         pace
+	Checked      *checked
+	RuleRows     []ruleRow
+	Operations   *operations
 }
 
 type stageCell struct {
@@ -54,12 +64,26 @@ type stageCell struct {
 type userPage struct {
 	views.User
 	Rules     []ruleCard
-	Rows      []body.Row // newest first
-	Columns   []string   // further columns of any row
+	Rows      []rowLine // newest first
+	Columns   []string  // further columns of any row
 	RowsTotal int
 	Future    *body.Future
 	Alerts    []alertRow
+	AlertsAll int // of which Alerts are the newest
 	AlertsErr *errorBody
+}
+
+// rowLine is a retained row and the rules that it counts for now.
+type rowLine struct {
+	body.Row
+	Future bool
+}
+
+// leaving is a time ahead at which the total changes if nothing more comes.
+type leaving struct {
+	At    brimline.Time
+	Total string
+	Below bool // the total is at or below the limit from then on
 }
 
 type ruleCard struct {
@@ -71,9 +95,11 @@ type ruleCard struct {
 	Bar      bar
 	Percent  int
 	Chart    *chart
+	Leaves   []leaving
 }
 
 type alertRow struct {
+	ID       string
 	User     string
 	Rule     string
 	Severity string
@@ -88,6 +114,7 @@ type alertRow struct {
 
 	Supersedes   []brimline.Time // edges of alerts that this one takes the place of
 	SupersededBy brimline.Time   // the edge of the alert in the same list that takes this one's place; 0 for none
+	ByID         string          // the id of that alert
 }
 
 func pageFuncs() template.FuncMap {
@@ -97,7 +124,9 @@ func pageFuncs() template.FuncMap {
 		"clock": present.Time, "ago": present.Ago, "word": present.Word,
 		"column": columnText, "measure": measureText,
 		"iso": func(t brimline.Time) string { return t.String() },
-		"sub": func(a, b int) int { return a - b },
+		"sub": func(a, b int) int { return a - b }, "coming": present.Coming, "exact": present.ExactTime,
+		"plural": present.Plural[int], "plural64": present.Plural[int64],
+		"reason": reasonText, "join": func(all []string) string { return strings.Join(all, ", ") },
 	}
 }
 
@@ -125,7 +154,7 @@ func measureText(name string) string {
 }
 
 // columnText is a row's further column as text; nothing for NULL and for a column that it lacks.
-func columnText(row body.Row, name string) string {
+func columnText(row rowLine, name string) string {
 	v := row.Columns[name]
 	if v == nil {
 		return ""
@@ -133,10 +162,12 @@ func columnText(row body.Row, name string) string {
 	return present.Text(fmt.Sprint(v))
 }
 
-func (h *handler) index(w http.ResponseWriter, r *http.Request) {
+// base is a page as every view has it.
+func (h *handler) base(r *http.Request, view string) page {
 	p := page{
-		Base: h.Base, Metrics: !h.Apart, Now: h.now(), Status: h.Status(r.Context()), Asked: r.URL.Query().Get("user"),
+		View: view, Base: h.Base, At: r.URL.RequestURI(), Metrics: !h.Apart, Now: h.now(), Status: h.Status(r.Context()),
 	}
+	p.At = strings.TrimPrefix(p.At, h.Base)
 	if v := visitOf(r); v.session != "" {
 		p.Who, p.Form = v.name(), h.sessions.Form(v.session)
 	}
@@ -147,31 +178,49 @@ func (h *handler) index(w http.ResponseWriter, r *http.Request) {
 		p.Audited = p.Status.Audit.Sentence(p.Now.Std())
 	}
 	p.NotReady, p.Stalled = p.Status.NotReady(), p.Status.stalled()
+	p.Health = healthOf(&p)
 	for _, s := range p.Status.Stages {
 		p.Stages = append(p.Stages, cellOf(s))
 	}
 	for i := range h.Rules.Rules {
 		p.Rules = append(p.Rules, body.RuleOf(&h.Rules.Rules[i], h.Rules.Scale))
 	}
+	return p
+}
+
+func (h *handler) show(w http.ResponseWriter, status int, p *page) {
+	h.render(w, status, "page.html", p)
+}
+
+// fail has the page say why it does not show what was asked for.
+func (p *page) fail(err error) int {
+	p.Failed = new(describe(err))
+	return statusOf(err)
+}
+
+// index shows a user, or how things are where none is asked for.
+func (h *handler) index(w http.ResponseWriter, r *http.Request) {
+	p := h.base(r, "overview")
+	p.Asked = r.URL.Query().Get("user")
+	if p.Asked != "" {
+		p.View = "user"
+	}
 	status := http.StatusOK
 	if err := checkQuery(r, "user"); err != nil {
-		status = statusOf(err)
-		p.Failed = new(describe(err))
+		p.View, status = "user", p.fail(err)
 	} else if p.Asked != "" {
-		user, err := h.userPage(r, p.Asked)
-		if err != nil {
-			status = statusOf(err)
-			p.Failed = new(describe(err))
+		if p.User, err = h.userPage(r, p.Asked); err != nil {
+			status = p.fail(err)
 		}
-		p.User = user
 	}
-	recent, err := h.recent(r)
-	if err != nil {
+	var err error
+	if p.Recent, err = h.recent(r); err != nil {
 		p.RecentFailed = new(describe(err))
 	}
-	p.Recent = recent
-
-	h.render(w, status, "page.html", &p)
+	if p.View == "overview" {
+		h.fillOverview(r, &p)
+	}
+	h.show(w, status, &p)
 }
 
 func (h *handler) render(w http.ResponseWriter, status int, name string, data any) {
@@ -191,7 +240,13 @@ func (h *handler) userPage(r *http.Request, id string) (*userPage, error) {
 		return nil, err
 	}
 	user := body.UserOf(&u, pageRows)
-	p := &userPage{User: u, Rows: user.Rows, RowsTotal: len(u.Rows), Future: user.Future}
+	p := &userPage{User: u, RowsTotal: len(u.Rows), Future: user.Future}
+	for i, row := range user.Rows { // newest first
+		of := &u.Rows[len(u.Rows)-1-i]
+		by := u.CountedBy(of)
+		row.CountedBy = &by
+		p.Rows = append(p.Rows, rowLine{Row: row, Future: of.Time > u.Now})
+	}
 	for i := range u.Rules {
 		f := u.Rules[i]
 		distance := f.Distance
@@ -207,6 +262,7 @@ func (h *handler) userPage(r *http.Request, id string) (*userPage, error) {
 			card.Total = present.Amount("", f.At.Total.Format(f.Scale))
 			card.Distance = present.Amount("", distance.Format(f.Scale))
 			card.Ahead, card.Bar, card.Percent, card.Chart = ahead, barOf(&f), percent(&f), chartOf(&u, i)
+			card.Leaves = leavingOf(&u, i)
 		}
 		p.Rules = append(p.Rules, card)
 	}
@@ -223,7 +279,8 @@ func (h *handler) userPage(r *http.Request, id string) (*userPage, error) {
 		if err != nil {
 			p.AlertsErr = new(describe(err))
 		}
-		p.Alerts = alertRows(alerts)
+		p.Alerts, p.AlertsAll = alertRows(alerts), len(alerts)
+		p.Alerts = p.Alerts[:min(len(p.Alerts), pageRows)]
 	}
 	return p, nil
 }
@@ -253,11 +310,14 @@ func alertRows(alerts []*brimline.Alert) []alertRow {
 			figures, note = *a.Database, "confirmed by PostgreSQL"
 		}
 		rows[i] = alertRow{
-			User: c.User, Rule: c.Rule.ID, Severity: c.Rule.Severity, Window: present.Duration(c.Rule.Window),
+			ID: c.ID(), User: c.User, Rule: c.Rule.ID, Severity: c.Rule.Severity, Window: present.Duration(c.Rule.Window),
 			Total: present.Amount("", figures.Total.Format(scale)), Count: figures.Count,
 			Limit: present.Amount("", c.Rule.Limit.Format(scale)),
 			Edge:  c.Edge, Raised: views.Raised(a), Status: a.Verification.Status, Note: note,
 			Supersedes: a.Supersedes, SupersededBy: by[c.ID()],
+		}
+		if rows[i].SupersededBy != 0 {
+			rows[i].ByID = brimline.AlertID(c.User, c.Rule.ID, rows[i].SupersededBy)
 		}
 	}
 	return rows

@@ -39,3 +39,20 @@ func Ago(t, now brimline.Time) string {
 	}
 	return About(d) + " ago"
 }
+
+// Coming says when a time will be, for people who look at now: at 14:10 today, tomorrow at 14:10, on Friday at 14:10,
+// and on 2026-03-20 at 14:10 where that is a week away or more, or over.
+func Coming(t, now brimline.Time) string {
+	at, from := t.Std().UTC(), now.Std().UTC()
+	day := func(t time.Time) int64 { return t.Unix() / 86_400 }
+	clock := at.Format("15:04")
+	switch days := day(at) - day(from); {
+	case days == 0:
+		return "at " + clock + " today"
+	case days == 1:
+		return "tomorrow at " + clock
+	case days > 1 && days < 7:
+		return "on " + at.Weekday().String() + " at " + clock
+	}
+	return "on " + at.Format(time.DateOnly) + " at " + clock
+}

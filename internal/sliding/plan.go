@@ -22,12 +22,12 @@ type Plan struct {
 	wheres int // different conditions
 }
 
-// line has the figures of all rules with one measure, window, column and condition; of measures whose lifts depend on the limit,
-// with one limit.
+// line has the figures of all rules with one measure, window, column and condition, and one limit where their lifts
+// depend on that.
 type line struct {
 	rule   *Rule // one of them, or one for which there is no rule
 	where  int   // the number of the condition; -1 for none
-	cover  int   // the line of all rows, whose totals no total of this one is above; -1 where there is none, or it is itself
+	cover  int   // the line of all rows, whose totals no total of this one is above; -1 where it has none, or is one
 	shared bool
 }
 
