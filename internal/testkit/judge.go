@@ -273,9 +273,13 @@ func normal(s string, scale int) string {
 	return s
 }
 
-// Totals asks PostgreSQL for each user's newest row time and the rule's total and count there.
-func (tb Table) Totals(t testing.TB, r brimline.Rule) map[string]Verdict {
+// Totals asks PostgreSQL for each user's newest row time and the rule's total and count there. where is the rule's
+// expression in SQL, empty for none; users of whom it takes no row are left out.
+func (tb Table) Totals(t testing.TB, r brimline.Rule, where string) map[string]Verdict {
 	t.Helper()
+	if where == "" {
+		where = "true"
+	}
 	weight, counts := measureSQL(r.Measure)
 	aggregate := aggregateSQL(r.Measure)
 	if r.Measure == brimline.Distinct {
@@ -285,8 +289,8 @@ func (tb Table) Totals(t testing.TB, r brimline.Rule) map[string]Verdict {
 	rows, err := tb.Conn.Query(t.Context(), fmt.Sprintf(`
 		SELECT user_id::text, %[4]s(%[1]s)::text, COUNT(*) FILTER (WHERE %[2]s)
 		FROM (SELECT *, MAX("timestamp") OVER (PARTITION BY user_id) AS newest FROM %[3]s) x
-		WHERE "timestamp" >= newest - $1::interval GROUP BY user_id`,
-		weight, counts, tb.Name.Sanitize(), aggregate), interval(r.Window))
+		WHERE "timestamp" >= newest - $1::interval AND (%[5]s) GROUP BY user_id`,
+		weight, counts, tb.Name.Sanitize(), aggregate, where), interval(r.Window))
 	if err != nil {
 		t.Fatalf("the judge: %v", err)
 	}
