@@ -25,9 +25,7 @@ func (p *Parts) CompareTotals(t testing.TB, names processors.Streams, set *rules
 }
 
 // WrongTotals are the differences between every user's totals in the window table and SQL over the table, where
-// conditions of rules are SQL as
-// well. Those of
-// distrusted users are left out as long as they are not known.
+// conditions of rules are SQL as well. Those of distrusted users are left out as long as they are not known.
 func (p *Parts) WrongTotals(t testing.TB, names processors.Streams, set *rules.Set, table Table) (wrong []string) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
