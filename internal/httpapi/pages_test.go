@@ -341,3 +341,14 @@ func TestRowsSayWhatTheyCountFor(t *testing.T) {
 	says(t, page, "Falls to the limit or below it <time", "if nothing more comes", `class="ticks"`,
 		"no longer above the limit")
 }
+
+// What the overview has figures of is no notice beside them, unless an operator should look at it.
+func TestNoticeOfDisagreements(t *testing.T) {
+	f := newFakes()
+	f.status.Notices = []Notice{{Kind: figuresDiffer, Level: Note, Message: "they differ"}}
+	if page := shown(t, New(f.options()), "/", 200); strings.Contains(page, "they differ") {
+		t.Error("it is said twice")
+	}
+	f.status.Notices[0].Level = Warning
+	says(t, shown(t, New(f.options()), "/", 200), "they differ")
+}

@@ -31,22 +31,20 @@ func TestOverview(t *testing.T) {
 	})
 	b.holds("overview")
 
-	// An alert appears by itself, as it comes: long before the page would be asked for again.
-	b.eval(`window.before = Date.now(); new MutationObserver(() => { if (document.querySelector("#recent").innerText.includes("11000001"))
-		window.appeared ??= Date.now(); }).observe(document.querySelector("#recent"), {childList: true, subtree: true}); 0`)
+	// An alert appears by itself, as it comes: only its event has the words for screen readers.
 	shared.exec(t, `INSERT INTO streaming.transactions (user_id, amount) VALUES (11000001, -2000), (11000001, -1500.25)`)
 	b.says("11000001", "3,500.25")
-	if news := b.eval(`document.getElementById("news").textContent`); news != "New alert: user 11000001, rule weekly-spend" {
-		t.Errorf("a screen reader is told %q", news)
-	}
+	b.until("a screen reader is told", func() bool {
+		return b.eval(`document.getElementById("news").textContent`) == "New alert: user 11000001, rule weekly-spend"
+	})
 
-	// Reading on is not disturbed, and the first view comes within a second.
-	slowest := []float64{}
+	// The first view comes within a second.
+	took := []float64{}
 	for range 3 {
 		b.do(chromedp.Reload())
-		slowest = append(slowest, b.eval(`performance.getEntriesByType("navigation")[0].domContentLoadedEventEnd`).(float64))
+		took = append(took, b.eval(`performance.getEntriesByType("navigation")[0].domContentLoadedEventEnd`).(float64))
 	}
-	if best := slices.Min(slowest); best > 1000 {
+	if best := slices.Min(took); best > 1000 {
 		t.Errorf("a first view takes %.0f ms", best)
 	}
 }
@@ -76,10 +74,14 @@ func TestUserView(t *testing.T) {
 
 func TestAlertView(t *testing.T) {
 	b := open(t)
-	b.visit(shared.demoURL + "/?user=" + hero)
+	const user = "11000003"
+	shared.exec(t, `INSERT INTO streaming.transactions (user_id, amount) VALUES ($1::text::bigint, -2900)`, user)
+	shared.exec(t, `INSERT INTO streaming.transactions (user_id, amount) VALUES ($1::text::bigint, -100.01)`, user)
+	b.visit(shared.demoURL + "/?user=" + user)
+	b.says("Alerts of this user")
 	b.do(chromedp.Click(`//section[@aria-labelledby="user-alerts"]//tbody//a`, chromedp.BySearch))
-	b.says("Alert for user "+hero, "PostgreSQL answered at", "Stream", "PostgreSQL", "postgres.streaming.transactions, partition", "LSN",
-		"this one", "version")
+	b.says("Alert for user "+user, "from 2,900.00 to 3,000.01", "Both agree", "Stream", "PostgreSQL answered at",
+		"this one", "postgres.streaming.transactions, partition", "LSN", "version")
 	b.holds("alert")
 	b.do(cdp.SetPermission(&cdp.PermissionDescriptor{Name: "clipboard-write"}, cdp.PermissionSettingGranted),
 		cdp.SetPermission(&cdp.PermissionDescriptor{Name: "clipboard-read"}, cdp.PermissionSettingGranted))
@@ -88,14 +90,14 @@ func TestAlertView(t *testing.T) {
 	b.do(chromedp.Click(`[data-copy-link]`))
 	b.says("The link is copied.")
 	b.do(chromedp.Click(`details summary`))
-	b.says(`"user_id": "` + hero + `"`)
+	b.says(`"user_id": "` + user + `"`)
 	// The link, in a browser of a colleague.
 	link := b.eval(`location.href`).(string)
 	other := open(t)
 	other.visit(link)
-	other.says("Alert for user " + hero)
+	other.says("Alert for user " + user)
 	other.allow("status of 404")
-	other.visit(strings.Replace(link, hero, "1"+hero, 1))
+	other.visit(strings.Replace(link, user, "1"+user, 1))
 	other.says("This alert cannot be shown", "Remedy: ")
 	other.holds("alert-unknown")
 }
@@ -154,7 +156,8 @@ func TestWithoutScript(t *testing.T) {
 	b := open(t)
 	b.do(emulation.SetScriptExecutionDisabled(true))
 	for view, text := range map[string]string{
-		"/": "Newest alerts", "/?user=" + hero: "441.50 above the limit", "/rules": "Rules in force", "/operations": "Dead letters",
+		"/": "Newest alerts", "/?user=" + hero: "441.50 above the limit", "/rules": "Rules in force",
+		"/operations": "Dead letters",
 	} {
 		b.visit(shared.demoURL + view)
 		b.says(text, "Reload for newer figures")
@@ -166,18 +169,21 @@ func TestStates(t *testing.T) {
 	x := newTexts(t, "texts")
 	b := open(t)
 	b.visit(x.url + "/")
-	b.says("nothing waits", "None yet. One appears at the very transaction", "no alert yet", "It was asked nothing", "large")
+	b.says("nothing waits", "None yet. One appears at the very transaction", "no alert yet", "It was asked nothing",
+		"large")
 	b.holds("empty")
 	b.visit(x.url + "/operations")
 	b.says("None: every record was taken in.")
 
 	long := strings.Repeat("An-id-of-256-characters.", 11)[:256]
 	for _, id := range []string{hostile, long} {
-		shared.exec(t, `INSERT INTO texts (user_id, amount, note) VALUES ($1, 800, $2), ($1, 700, $2), ($1, 5, 'skip')`, id, hostile)
+		shared.exec(t, `INSERT INTO texts (user_id, amount, note)
+			VALUES ($1, 800, $2), ($1, 700, $2), ($1, 5, 'skip')`, id, hostile)
 	}
 	b.visit(x.url + "/")
 	b.says("1,500.00", "An-id-of-256")
-	b.until("both alerts are there", func() bool { return b.eval(`document.querySelectorAll("#recent li").length`).(float64) == 2 })
+	alerts := func() float64 { return b.eval(`document.querySelectorAll("#recent li").length`).(float64) }
+	b.until("both alerts are there", func() bool { return alerts() == 2 })
 	b.holds("hostile-overview")
 	for _, id := range []string{hostile, long} {
 		b.visit(x.url + "/?user=" + url.QueryEscape(id))
@@ -195,10 +201,11 @@ func TestStates(t *testing.T) {
 		t.Error("a text of the table ran as script")
 	}
 
-	shared.exec(t, `INSERT INTO texts (user_id, amount, note) SELECT 'u' || n, 1000 + n, 'many' FROM generate_series(1, 3000) n`)
+	shared.exec(t, `INSERT INTO texts (user_id, amount, note)
+		SELECT 'u' || n, 1000 + n, 'many' FROM generate_series(1, 3000) n`)
 	b.visit(x.url + "/")
-	b.until("thousands of alerts are counted", func() bool { return strings.Contains(b.text(), "3,002") && strings.Contains(b.text(), "nothing waits") })
-	if n := b.eval(`document.querySelectorAll("#recent li").length`).(float64); n != 30 {
+	b.says("3,002", "nothing waits")
+	if n := alerts(); n != 30 {
 		t.Errorf("%v of the newest alerts are shown, want 30", n)
 	}
 	b.holds("thousands")
@@ -212,7 +219,9 @@ func TestStates(t *testing.T) {
 
 	b.allow("net::ERR")
 	x.run.stop()
-	b.says("The connection is lost. What you see is as of", "No connection: figures may be old")
+	b.says("The connection is lost. What you see is as of", "No connection: figures may be old",
+		"How things are now is not known")
+	b.lacks("nothing waits")
 	b.holds("lost")
 }
 

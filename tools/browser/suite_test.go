@@ -96,8 +96,9 @@ func (w *world) begin(dir, path string) (stop func(), err error) {
 	if err := os.WriteFile(tokens, []byte(text), 0o600); err != nil {
 		return stop, err
 	}
-	w.demo, err = start(w.binary, nil, "demo", "--dir", filepath.Join(dir, "demo"), "--listen", "127.0.0.1:0", "--rate", "0",
-		"--backlog", "4000", "--seed", "7", "--tokens-file", tokens, "--allow-anonymous", "--log-level", "info")
+	w.demo, err = start(w.binary, nil, "demo", "--dir", filepath.Join(dir, "demo"), "--listen", "127.0.0.1:0",
+		"--rate", "0", "--backlog", "4000", "--seed", "7", "--tokens-file", tokens, "--allow-anonymous",
+		"--log-level", "info")
 	if err != nil {
 		return stop, err
 	}
@@ -234,19 +235,21 @@ const hostile = "\"><script>document.title='owned'</script><img src=x onerror=\"
 
 func newTexts(t *testing.T, name string) *texts {
 	t.Helper()
-	shared.exec(t, `CREATE TABLE `+name+` (id bigserial PRIMARY KEY, user_id text NOT NULL, amount numeric(12,2) NOT NULL,
-		timestamp timestamptz NOT NULL DEFAULT now(), note text)`)
+	shared.exec(t, `CREATE TABLE `+name+` (id bigserial PRIMARY KEY, user_id text NOT NULL,
+		amount numeric(12,2) NOT NULL, timestamp timestamptz NOT NULL DEFAULT now(), note text)`)
 	shared.exec(t, `ALTER TABLE `+name+` REPLICA IDENTITY FULL`)
 	shared.exec(t, `CREATE INDEX ON `+name+` (user_id, timestamp)`)
 	shared.exec(t, `INSERT INTO `+name+` (user_id, amount, note) VALUES ('first', 1, 'skip')`) // makes the topic
 	rules := filepath.Join(shared.dir, name+".yaml")
 	text := fmt.Sprintf("columns:\n  note: text\nrules:\n  - id: large\n    window: 7d\n    limit: 1000\n"+
-		"    where: note != \"skip\"\n    severity: high\n    description: %q\n  - id: large-trial\n    window: 7d\n    limit: 900\n    mode: shadow\n", hostile)
+		"    where: note != \"skip\"\n    severity: high\n    description: %q\n"+
+		"  - id: large-trial\n    window: 7d\n    limit: 900\n    mode: shadow\n", hostile)
 	if err := os.WriteFile(rules, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	x := &texts{proxy: newProxy(t, shared.database)}
-	common := []string{"--brokers", shared.brokers, "--table", "public." + name, "--source", "postgres.public." + name, "--slot", name, "--publication", name}
+	common := []string{"--brokers", shared.brokers, "--table", "public." + name, "--source", "postgres.public." + name,
+		"--slot", name, "--publication", name}
 	run(t, []string{"BRIMLINE_DATABASE_URL=" + shared.database},
 		append([]string{"capture", "--config", os.DevNull}, common...)...)
 	for end := time.Now().Add(patience); ; time.Sleep(200 * time.Millisecond) {
