@@ -28,7 +28,7 @@ const (
 	operator = "the-token-of-an-operator-1"
 )
 
-// world is what all tests share: a demo, and a group of texts beside it.
+// world holds a demo, which all tests share.
 type world struct {
 	binary, dir string
 	demo        *process

@@ -129,7 +129,7 @@ func (b *tab) visit(url string) {
 	b.do(chromedp.Navigate(url))
 }
 
-// text is what a reader sees; empty where there is no page.
+// text gives the words that a reader sees; none where there is no page.
 func (b *tab) text() (text string) {
 	_ = chromedp.Run(b.ctx, chromedp.Evaluate(`document.body ? document.body.innerText : ""`, &text))
 	return text
