@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"pgregory.net/rapid"
+
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/codecs"
 )
@@ -103,4 +105,29 @@ func TestWindowRefusesAPart(t *testing.T) {
 	if _, err := (codecs.Window{}).Decode(encode(t, codecs.Window{}, part)); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestRulesAreReadIntoThoseOfAnother: nothing of a window shows in the next one that is read into its rules.
+func TestRulesAreReadIntoThoseOfAnother(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var rules []brimline.RuleState
+		for range 4 {
+			b, err := codecs.WindowPart{}.Encode(anyWindow().Draw(t, "window"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			want, err := codecs.WindowPart{}.Decode(b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := codecs.DecodeWindowPart(b, rules)
+			if err != nil || !reflect.DeepEqual(got, want) {
+				t.Fatalf("%+v, %v, want %+v", got, err, want)
+			}
+			if len(got.Rules) > 0 && len(got.Rules) <= cap(rules) && &got.Rules[0] != &rules[:1][0] {
+				t.Fatal("there was room, and it was not taken")
+			}
+			rules = got.Rules
+		}
+	})
 }

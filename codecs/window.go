@@ -169,11 +169,11 @@ func flagsOf(w *brimline.Window) uint64 {
 		if len(w.Rules[i].Forgotten) > 0 {
 			flags |= windowForgotten
 		}
-		if len(w.Rules[i].Unjudged) > 0 {
+		if spans := w.Rules[i].Unjudged; len(spans) > 0 {
 			flags |= windowUnjudged
-		}
-		if slices.ContainsFunc(w.Rules[i].Unjudged, func(s brimline.Span) bool { return s.Apart }) {
-			flags |= windowApart
+			if slices.ContainsFunc(spans, func(s brimline.Span) bool { return s.Apart }) {
+				flags |= windowApart
+			}
 		}
 	}
 	if w.Apart != (brimline.Cause{}) {
@@ -236,12 +236,22 @@ func (Window) Decode(b []byte) (any, error) {
 
 // Decode gives a *brimline.Window. Its rows share one allocation.
 func (WindowPart) Decode(b []byte) (any, error) {
+	w, err := DecodeWindowPart(b, nil)
+	if err != nil {
+		return nil, err
+	}
+	return w, nil
+}
+
+// DecodeWindowPart is WindowPart.Decode for one who reads many: rules, whose contents are lost, becomes the window's
+// Rules where it is large enough. The window must be of no more use when it is given again.
+func DecodeWindowPart(b []byte, rules []brimline.RuleState) (*brimline.Window, error) {
 	if isMarker(b) {
 		return nil, &brimline.Error{Class: brimline.ClassInput, Kind: KindMarker, Where: aWindow,
 			Remedy: "leave out keys that begin with a NUL: they are no users",
 			Err:    errors.New("it is a marker, which is about all users of a partition")}
 	}
-	r := wireReader{b: b}
+	r := wireReader{b: b, spare: rules}
 	most, older := uint64(windowFlags), false
 	switch v := r.byte(); {
 	case r.err != nil || v == windowVersion:

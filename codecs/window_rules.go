@@ -3,6 +3,7 @@ package codecs
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"github.com/brimline/brimline"
 )
@@ -10,11 +11,14 @@ import (
 // A rule is its fingerprint in 8 bytes and its edges: time and cause as differences to the edge before, then the
 // status. Its quiet time follows, if any rule has one.
 func appendRules(b []byte, rules []brimline.RuleState, flags uint64) []byte {
-	b = binary.AppendUvarint(b, uint64(len(rules)))
+	b = binary.AppendUvarint(slices.Grow(b, binary.MaxVarintLen64+minRule*len(rules)), uint64(len(rules)))
 	for i := range rules {
 		rule := &rules[i]
 		b = binary.BigEndian.AppendUint64(b, rule.Rule)
 		b = binary.AppendUvarint(b, uint64(len(rule.Edges)))
+		if len(rule.Edges) == 0 && flags&windowQuiet == 0 {
+			continue
+		}
 		var last brimline.Edge
 		for _, e := range rule.Edges {
 			b = binary.AppendUvarint(b, uint64(e.Time-last.Time))
@@ -35,9 +39,22 @@ func (r *wireReader) rules(flags uint64) []brimline.RuleState {
 	if n == 0 {
 		return nil
 	}
-	rules := make([]brimline.RuleState, n)
+	rules := r.spare
+	if cap(rules) < n {
+		rules = make([]brimline.RuleState, n)
+	}
+	rules = rules[:n]
 	for i := range rules {
-		rules[i].Rule = r.fixed64()
+		rule := &rules[i]
+		if rule.Quiet = 0; rule.Edges != nil || rule.Forgotten != nil || rule.Unjudged != nil {
+			*rule = brimline.RuleState{}
+		}
+		if flags&windowQuiet == 0 && len(r.b) >= minRule && r.b[minRule-1] == 0 { // most have no edges
+			rule.Rule = binary.BigEndian.Uint64(r.b)
+			r.b = r.b[minRule:]
+			continue
+		}
+		rule.Rule = r.fixed64()
 		rules[i].Edges = r.edges()
 		if flags&windowQuiet != 0 {
 			rules[i].Quiet = brimline.Time(r.varint())

@@ -107,6 +107,8 @@ func appendColumnValue(b []byte, v any) ([]byte, error) {
 type wireReader struct {
 	b   []byte
 	err error
+	// spare takes the rules of a window, where they fit.
+	spare []brimline.RuleState
 }
 
 func (r *wireReader) fail(err error) {

@@ -253,11 +253,7 @@ func (s *step) again() {
 // user has not met before takes the edges of the retained history as announced:
 // they lie before the change of rules.
 func (s *step) alignRules() {
-	if slices.EqualFunc(
-		s.w.Rules,
-		s.prints,
-		func(a brimline.RuleState, b uint64) bool { return a.Rule == b },
-	) {
+	if s.areRules(s.w.Rules) {
 		return
 	}
 	old := s.w.Rules
@@ -275,6 +271,19 @@ func (s *step) alignRules() {
 		}
 	}
 	s.setRules(rules)
+}
+
+// areRules says whether these are the rules in force, in their order.
+func (f *Folder) areRules(rules []brimline.RuleState) bool {
+	if len(rules) != len(f.prints) {
+		return false
+	}
+	for i := range rules {
+		if rules[i].Rule != f.prints[i] {
+			return false
+		}
+	}
+	return true
 }
 
 // quiet is the time up to which edges of rule i, which the user meets only now, lie before it and below the history

@@ -43,6 +43,9 @@ type partitionStates struct {
 	recalled bool // doubts and above have those that the table had from before; only Recall uses it
 
 	change brimline.Change // the one that is being folded: a partition's messages are folded one by one
+	// rules are those of the user whose state was opened last, and then of the next one's. A state that is kept keeps
+	// them.
+	rules []brimline.RuleState
 }
 
 // Watch is how the stage follows its table: the states and doubts of each partition, and its marker.
@@ -105,6 +108,9 @@ func (p *partitionStates) keep(state *State) {
 		p.forget(state.user)
 		return
 	}
+	if isSameSlice(p.rules, state.w.Rules) || isSameSlice(p.rules, state.tail.Rules) {
+		p.rules = nil
+	}
 	p.all.kept.Put(p.table.Number(), state.user, state, state.size())
 }
 
@@ -112,8 +118,8 @@ func (p *partitionStates) forget(user string) { p.all.kept.Drop(p.table.Number()
 
 // whole puts together what the table has of a user; nil for nothing.
 func (p *partitionStates) whole(user string, value *brimline.Window) (whole *brimline.Window, entries int, err error) {
-	if value == nil {
-		return nil, 0, nil
+	if value == nil || value.Older.Len() == 0 {
+		return value, 0, nil
 	}
 	return codecs.AssembleWindow(
 		value,
@@ -140,9 +146,26 @@ func (p *partitionStates) open(
 	return nil, nil, err
 }
 
-// value is the table's value under a user's key, nil for none.
+// value is the table's value under a user's key, nil for none. Its rules are of use until the next call, unless the
+// state that is made of it is kept.
 func (p *partitionStates) value(user string) (*brimline.Window, error) {
-	return decoded(p.table.Get(user))
+	raw, err := p.table.Get(user)
+	if err != nil || raw == nil {
+		return nil, err
+	}
+	w, err := codecs.DecodeWindowPart(raw, p.rules)
+	if err != nil {
+		return nil, err
+	}
+	if cap(w.Rules) > 0 {
+		p.rules = w.Rules
+	}
+	return w, nil
+}
+
+// isSameSlice says whether two slices begin at the same place.
+func isSameSlice(a, b []brimline.RuleState) bool {
+	return cap(a) > 0 && cap(b) > 0 && &a[:1][0] == &b[:1][0]
 }
 
 // peek is value for a sweep, which reads those of all users.

@@ -79,17 +79,17 @@ func TestAlertView(t *testing.T) {
 	shared.exec(t, `INSERT INTO streaming.transactions (user_id, amount) VALUES ($1::text::bigint, -100.01)`, user)
 	b.visit(shared.demoURL + "/?user=" + user)
 	b.says("Alerts of this user")
-	b.do(chromedp.Click(`//section[@aria-labelledby="user-alerts"]//tbody//a`, chromedp.BySearch))
+	b.press(`//section[@aria-labelledby="user-alerts"]//tbody//a`, chromedp.BySearch)
 	b.says("Alert for user "+user, "from 2,900.00 to 3,000.01", "Both agree", "Stream", "PostgreSQL answered at",
 		"this one", "postgres.streaming.transactions, partition", "LSN", "version")
 	b.holds("alert")
 	b.do(cdp.SetPermission(&cdp.PermissionDescriptor{Name: "clipboard-write"}, cdp.PermissionSettingGranted),
 		cdp.SetPermission(&cdp.PermissionDescriptor{Name: "clipboard-read"}, cdp.PermissionSettingGranted))
-	b.do(chromedp.Click(`button[data-copy]`))
+	b.press(`button[data-copy]`)
 	b.says("The alert is copied.")
-	b.do(chromedp.Click(`[data-copy-link]`))
+	b.press(`[data-copy-link]`)
 	b.says("The link is copied.")
-	b.do(chromedp.Click(`details summary`))
+	b.press(`details summary`)
 	b.says(`"user_id": "` + user + `"`)
 	// The link, in a browser of a colleague.
 	link := b.eval(`location.href`).(string)
@@ -105,7 +105,7 @@ func TestAlertView(t *testing.T) {
 func TestRulesView(t *testing.T) {
 	b := open(t)
 	b.visit(shared.demoURL + "/")
-	b.do(chromedp.Click(`//nav[@aria-label="Views"]/a[text()="Rules"]`, chromedp.BySearch))
+	b.press(`//nav[@aria-label="Views"]/a[text()="Rules"]`, chromedp.BySearch)
 	b.says("Rules in force", "weekly-spend", "version ", "this hour", "in 24 h", "live")
 	b.holds("rules")
 }
@@ -122,13 +122,13 @@ func TestOperationsView(t *testing.T) {
 	b.holds("login")
 	b.do(chromedp.SendKeys("#token", operator+kb.Enter))
 	b.says("Dead letters", "amount_nan", "bob")
-	b.do(chromedp.Click(`#stage-window summary`))
+	b.press(`#stage-window summary`)
 	b.says("brimline-changes", "this one")
 	b.holds("operations")
-	b.do(chromedp.Click(`form.retry button`))
+	b.press(`form.retry button`)
 	b.says("was sent through again")
 	b.holds("operations-retried")
-	b.do(chromedp.Click(`footer form button`))
+	b.press(`footer form button`)
 	b.says("Log in")
 }
 
@@ -189,7 +189,7 @@ func TestStates(t *testing.T) {
 		b.visit(x.url + "/?user=" + url.QueryEscape(id))
 		b.says("500.00 above the limit", "1,500.00", "large, large-trial")
 		b.holds("hostile-user-" + id[:2])
-		b.do(chromedp.Click(`//section[@aria-labelledby="user-alerts"]//tbody//a`, chromedp.BySearch))
+		b.press(`//section[@aria-labelledby="user-alerts"]//tbody//a`, chromedp.BySearch)
 		b.says("Both agree")
 		b.holds("hostile-alert-" + id[:2])
 	}

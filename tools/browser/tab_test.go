@@ -18,6 +18,7 @@ import (
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 )
 
 //go:embed testdata/axe.min.js
@@ -127,6 +128,12 @@ func (b *tab) look(size, scheme string) {
 func (b *tab) visit(url string) {
 	b.t.Helper()
 	b.do(chromedp.Navigate(url))
+}
+
+// press is Enter on an element: where it stands may change at any time, as the page lives.
+func (b *tab) press(selector string, by ...chromedp.QueryOption) {
+	b.t.Helper()
+	b.do(chromedp.SendKeys(selector, kb.Enter, by...))
 }
 
 // text gives the words that a reader sees; none where there is no page.
