@@ -96,17 +96,30 @@ func NewHistory(user string, plan *Plan, rows []brimline.Row) *History {
 }
 
 func newHistory(user string, plan *Plan, rows []brimline.Row, most int) *History {
-	h := &History{user: user, plan: plan, most: most}
+	h := new(History)
+	h.begin(user, plan, rows, most)
+	return h
+}
+
+// Reset makes the history what NewHistory gives.
+func (h *History) Reset(user string, plan *Plan, rows []brimline.Row) {
+	*h = History{asked: h.asked}
+	h.begin(user, plan, rows, blockRows)
+}
+
+// begin takes over the rows. The history is empty.
+func (h *History) begin(user string, plan *Plan, rows []brimline.Row, most int) {
+	h.user, h.plan, h.most = user, plan, most
 	for i := range rows {
 		h.count(&rows[i])
 	}
 	if len(rows) == 0 {
-		return h
+		return
 	}
 	if len(rows) <= most {
 		h.one.rows, h.only[0] = rows, &h.one
 		h.blocks = h.only[:]
-		return h
+		return
 	}
 	h.times = perrow.MakeIDs[brimline.Time](len(rows), &rows[0])
 	for len(rows) > 0 {
@@ -122,7 +135,6 @@ func newHistory(user string, plan *Plan, rows []brimline.Row, most int) *History
 	for row := range h.All() {
 		h.times.Set(row, row.Time)
 	}
-	return h
 }
 
 // Empty is a history of the same rules without rows.
@@ -291,8 +303,9 @@ func (h *History) place(row *brimline.Row) (b, i int, ok bool) {
 	if from == len(rows) || rows[from].Time != row.Time {
 		return b, from, false
 	}
-	i, ok = slices.BinarySearchFunc(rows[from:], row, func(a brimline.Row, b *brimline.Row) int { return a.Compare(b) })
-	return b, from + i, ok
+	// Not slices.BinarySearchFunc, with which every row that comes would be an allocation.
+	i = from + sort.Search(len(rows)-from, func(n int) bool { return rows[from+n].Compare(row) >= 0 })
+	return b, i, i < len(rows) && rows[i].Compare(row) == 0
 }
 
 // blockAt is the first block that ends at t or later.

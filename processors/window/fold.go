@@ -257,7 +257,12 @@ func (s *step) alignRules() {
 		return
 	}
 	old := s.w.Rules
-	rules := make([]brimline.RuleState, len(s.rules))
+	rules := old
+	if len(old) > 0 || cap(old) < len(s.rules) {
+		rules = make([]brimline.RuleState, len(s.rules))
+	}
+	rules = rules[:len(s.rules)]
+	clear(rules)
 	for i := range s.rules {
 		rules[i].Rule = s.rules[i].Fingerprint
 		if at := slices.IndexFunc(old, func(r brimline.RuleState) bool { return r.Rule == s.rules[i].Fingerprint }); at >= 0 {

@@ -3,6 +3,7 @@ package window
 import (
 	"cmp"
 	"slices"
+	"sort"
 	"time"
 
 	"github.com/brimline/brimline"
@@ -43,8 +44,7 @@ type State struct {
 // Both are taken over.
 func (f *Folder) NewState(user string, value, whole *brimline.Window, entries int) *State {
 	if value == nil {
-		return &State{user: user, w: &brimline.Window{Floor: brimline.MinTime},
-			rows: sliding.NewHistory(user, f.plan, nil), versions: newRowVersions(nil)}
+		whole = &brimline.Window{Floor: brimline.MinTime}
 	}
 	s := &State{user: user, w: whole, rows: sliding.NewHistory(user, f.plan, whole.Rows),
 		versions: newRowVersions(whole.Changed)}
@@ -53,6 +53,21 @@ func (f *Folder) NewState(user string, value, whole *brimline.Window, entries in
 		s.tail, s.entries = value, entries-codecs.Entries(value)
 	}
 	return s
+}
+
+// opened has the parts of a state that is of use until the next one of its partition is opened.
+type opened struct {
+	state  State
+	window brimline.Window
+	rows   sliding.History
+}
+
+// stateOf is NewState of the window in o, which has no segments, and with it.
+func (f *Folder) stateOf(o *opened, user string) *State {
+	o.rows.Reset(user, f.plan, o.window.Rows)
+	o.state = State{user: user, w: &o.window, rows: &o.rows, versions: newRowVersions(o.window.Changed)}
+	o.window.Rows, o.window.Changed = nil, nil
+	return &o.state
 }
 
 // segment is one that is to be written under its number.
@@ -155,8 +170,9 @@ func (s *State) insert(row brimline.Row) {
 	s.changed = true
 	s.rows.Insert(row)
 	if s.tail != nil {
-		at, _ := slices.BinarySearchFunc(s.tail.Rows, &row, func(a brimline.Row, b *brimline.Row) int { return a.Compare(b) })
-		s.tail.Rows = slices.Insert(s.tail.Rows, at, row)
+		in := s.tail.Rows
+		at := sort.Search(len(in), func(n int) bool { return in[n].Compare(&row) >= 0 })
+		s.tail.Rows = slices.Insert(in, at, row)
 	}
 }
 
