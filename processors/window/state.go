@@ -33,6 +33,8 @@ type State struct {
 	entries int // of the segments
 	// changed says that something was done since the last commit, stale that segments hold what the tail cannot take back.
 	changed, stale bool
+	// bare says that no rule has edges or spans. It is noted at the beginning of each fold, and until then false.
+	bare bool
 	// shortened says that history was given up since the last commit because it had become too large.
 	shortened bool
 	// stands is how the change that was folded last stands to what was known of its row.
@@ -128,6 +130,9 @@ func (s *State) commit() (c cut, err error) {
 // live is how many entries the state needs.
 func (s *State) live() int {
 	n := s.rows.Len() + s.versions.len()
+	if s.bare {
+		return n
+	}
 	for i := range s.w.Rules {
 		n += len(s.w.Rules[i].Edges)
 	}
@@ -268,7 +273,7 @@ func (s *State) reachTo(t brimline.Time) {
 
 // setSpans says which spans of rule i were not decided.
 func (s *State) setSpans(i int, spans []brimline.Span) {
-	s.changed = true
+	s.changed, s.bare = true, false
 	if len(spans) == 0 {
 		spans = nil
 	}
@@ -294,7 +299,7 @@ func findEdge(in []brimline.Edge, t brimline.Time) (at int, known bool) {
 
 // setEdge puts in an edge of rule i, or changes it.
 func (s *State) setEdge(i int, e brimline.Edge) {
-	s.changed = true
+	s.changed, s.bare = true, false
 	set := func(in []brimline.Edge) []brimline.Edge {
 		at, known := findEdge(in, e.Time)
 		if !known {
@@ -320,7 +325,7 @@ func (s *State) addEdges(i int, edges []brimline.Edge) {
 		}
 		return
 	}
-	s.changed = true
+	s.changed, s.bare = true, false
 	s.w.Rules[i].Edges = withEdges(s.w.Rules[i].Edges, edges, nil)
 	if s.tail != nil {
 		s.tail.Rules[i].Edges = withEdges(s.tail.Rules[i].Edges, edges, nil)
@@ -415,7 +420,7 @@ func (s *State) forget(i, at int) {
 
 // setRules puts other rules in force.
 func (s *State) setRules(rules []brimline.RuleState) {
-	s.changed, s.stale = true, true
+	s.changed, s.stale, s.bare = true, true, false
 	s.w.Rules = rules
 	if s.tail != nil {
 		s.tail.Rules = make([]brimline.RuleState, len(rules))
