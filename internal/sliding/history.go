@@ -20,8 +20,8 @@ const blockRows = 256
 // Putting in a row, taking one out and finding the edges around it take a time that hardly depends on how many rows
 // there are. Rows are kept in blocks. For each block and line of the plan there are the sum of its rows, and bounds of
 // the totals of the windows that end in it (of measures that are no sums: of their lifts, see Rule.lift): a block whose
-// windows all stay below the limit, or all begin above it, holds no edge and is not looked into. A change of weight w at
-// t moves the totals of all windows that end in [t, t+Window] by w, so bounds are moved along and become exact again
+// windows all stay below the limit, or all begin above it, holds no edge and is not looked into. A change of weight w
+// at t moves the totals of all windows that end in [t, t+Window] by w, so bounds are moved along and become exact again
 // when a caller needs them.
 //
 // Nothing of that is done for a rule whose limit all rows together do not exceed: it begins when a caller needs it.
@@ -872,8 +872,8 @@ func (h *History) throughOne(l int, from, to brimline.Time, look func(brimline.T
 // mostFigures is how many figures are remembered.
 const mostFigures = 2048
 
-// figuresIn are the figures of line l at the row times of the only block in [from, to]. They are remembered for the next
-// rule.
+// figuresIn are the figures of line l at the row times of the only block in [from, to]. They are remembered for the
+// next rule.
 func (h *History) figuresIn(l int, from, to brimline.Time) []Edge {
 	m := h.making()
 	for _, w := range m.walks {
