@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// Measure says what of a row is totalled: summed, counted, or the largest. The zero value is SumAbs.
+// Measure says what of a row is totalled: summed, counted, the largest, or how many are different. The zero value is
+// SumAbs.
 type Measure uint8
 
 // The measures, with their names in rules files. Shrinking measures are those
@@ -22,9 +23,10 @@ const (
 	CountAll                // count: rows
 	Max                     // max: the largest |amount|, 0 where there is no row
 	Avg                     // avg: the sum of |amount|, which is above a limit where it is more than limit × rows
+	Distinct                // distinct: how many different values a column has, NULL being none
 )
 
-var measureNames = [...]string{"sum_abs", "sum", "sum_in", "sum_out", "count", "max", "avg"}
+var measureNames = [...]string{"sum_abs", "sum", "sum_in", "sum_out", "count", "max", "avg", "distinct"}
 
 func (m Measure) String() string {
 	if int(m) < len(measureNames) {
@@ -62,7 +64,7 @@ func (m *Measure) UnmarshalText(b []byte) (err error) {
 }
 
 // Weigh gives what a row adds to the total, or of Max what it lifts it to, and whether it counts as one of the window's
-// transactions.
+// transactions. Of Distinct that is true of a row with a value that no other row of the window has.
 func (m Measure) Weigh(a Amount) (weight Amount, counts bool) {
 	switch m {
 	case Sum:
@@ -71,14 +73,15 @@ func (m Measure) Weigh(a Amount) (weight Amount, counts bool) {
 		return max(a, 0), a > 0
 	case SumOut:
 		return max(-a, 0), a < 0
-	case CountAll:
+	case CountAll, Distinct:
 		return 1, true
 	default:
 		return a.Abs(), true
 	}
 }
 
-// Join is the total of two sets of rows that have nothing in common, given the total of each.
+// Join is the total of two sets of rows that have nothing in common, given the total of each. Of Distinct that cannot be
+// said.
 func (m Measure) Join(a, b Total) Total {
 	switch {
 	case m != Max:
@@ -94,11 +97,14 @@ func (m Measure) Shrinks() bool { return m == Sum || m == Avg }
 
 // Scale is the number of decimals of the measure's totals, given that of the amounts.
 func (m Measure) Scale(amounts int) int {
-	if m == CountAll {
+	if m.Counts() {
 		return 0
 	}
 	return amounts
 }
+
+// Counts reports whether the measure's totals are numbers of something, and no amounts.
+func (m Measure) Counts() bool { return m == CountAll || m == Distinct }
 
 // Rule raises an alert at each edge: a row time t of a user with
 // total(t-Window ≤ time < t) ≤ Limit < total(t-Window ≤ time ≤ t).
@@ -122,6 +128,8 @@ type Rule struct {
 	Rearm  Total
 	// MinCount, of Avg, is with how many rows at least an average is above the limit; 0 is 1.
 	MinCount int64
+	// Column, of Distinct, is the column whose different values are counted. It is one of RuleSet.Columns.
+	Column string
 }
 
 // Above reports whether the figures are above the limit.
@@ -163,7 +171,7 @@ func (r *Rule) Of() string {
 }
 
 // Fingerprint identifies what decides a rule's edges, and where they go: id, window, limit, measure, where, that it
-// is a shadow, quiet, rearm and min_count. Severity and description may change without it.
+// is a shadow, quiet, rearm, min_count and the column. Severity and description may change without it.
 func (r *Rule) Fingerprint() uint64 {
 	h := fnv.New64a()
 	hi, lo := r.Limit.Words()
@@ -180,6 +188,9 @@ func (r *Rule) Fingerprint() uint64 {
 	}
 	if r.MinCount != 0 {
 		decides = append(decides, "min_count", strconv.FormatInt(r.MinCount, 10))
+	}
+	if r.Column != "" {
+		decides = append(decides, "of", r.Column)
 	}
 	for _, s := range decides {
 		_ = binary.Write(h, binary.BigEndian, uint32(len(s)))

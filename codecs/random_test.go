@@ -267,6 +267,9 @@ func anyRule() *rapid.Generator[brimline.Rule] {
 			Shadow:      rapid.Bool().Draw(t, "shadow"),
 		}
 		r.MinCount = rapid.Int64Range(0, 1000).Draw(t, "min count")
+		if r.Measure == brimline.Distinct {
+			r.Column = rapid.StringN(1, 8, -1).Draw(t, "of")
+		}
 		if r.Rearms = rapid.Bool().Draw(t, "rearms"); r.Rearms {
 			r.Rearm = anyTotal().Draw(t, "rearm")
 		}

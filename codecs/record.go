@@ -35,6 +35,7 @@ type ruleRecord struct {
 	Quiet       string           `json:"quiet,omitempty"`
 	Rearm       string           `json:"rearm,omitempty"`
 	MinCount    int64            `json:"min_count,omitempty"`
+	Of          string           `json:"of,omitempty"`
 	Mode        string           `json:"mode,omitempty"`
 }
 
@@ -159,7 +160,8 @@ func (b *candidateBody) candidate() (c brimline.Candidate, err error) {
 func ruleOf(r *brimline.Rule, scale int) (ruleRecord, error) {
 	window, err := formatDuration(r.Window)
 	record := ruleRecord{ID: r.ID, Window: window, Limit: r.Limit.Format(r.Measure.Scale(scale)), Measure: r.Measure,
-		Where: r.Where, Severity: r.Severity, Description: r.Description, MinCount: r.MinCount}
+		Where: r.Where, Severity: r.Severity, Description: r.Description, MinCount: r.MinCount,
+		Of: r.Column}
 	if r.Rearms {
 		record.Rearm = r.Rearm.Format(r.Measure.Scale(scale))
 	}
@@ -174,7 +176,10 @@ func ruleOf(r *brimline.Rule, scale int) (ruleRecord, error) {
 
 func (r *ruleRecord) rule(scale int) (out brimline.Rule, err error) {
 	out = brimline.Rule{ID: r.ID, Measure: r.Measure, Where: r.Where, Severity: r.Severity, Description: r.Description,
-		Shadow: r.Mode == modeShadow, MinCount: r.MinCount}
+		Shadow: r.Mode == modeShadow, MinCount: r.MinCount, Column: r.Of}
+	if (r.Measure == brimline.Distinct) != (r.Of != "") {
+		return out, fmt.Errorf("a rule of measure %v and of %q", r.Measure, r.Of)
+	}
 	if r.Mode != "" && !out.Shadow {
 		return out, fmt.Errorf("a rule of mode %q", r.Mode)
 	}

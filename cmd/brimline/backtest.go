@@ -150,7 +150,11 @@ func (c *backtestCmd) show(w io.Writer, r *backtest.Report, scale int) {
 }
 
 func (c *backtestCmd) condition(r *brimline.Rule, scale int) string {
-	text := fmt.Sprintf("%s over %s in %s", r.Measure, c.amount(r.Limit, r, scale), present.Duration(r.Window))
+	text := r.Measure.String()
+	if r.Column != "" {
+		text += " of " + r.Column
+	}
+	text += fmt.Sprintf(" over %s in %s", c.amount(r.Limit, r, scale), present.Duration(r.Window))
 	if r.Where != "" {
 		text += " where " + r.Where
 	}

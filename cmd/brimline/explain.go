@@ -159,7 +159,7 @@ func (c *explainCmd) explain(w *world, r *explain.Report) {
 		counts[row.Why]++
 	}
 	fmt.Fprintf(w.out, "  rows of the window: %d counted, %d left out by where, %d by the measure\n",
-		counts[explain.Counted], counts[explain.ByWhere], counts[explain.ByDirection])
+		counts[explain.Counted], counts[explain.ByWhere], counts[explain.ByDirection]+counts[explain.ByNull])
 	c.differing(w, "only in PostgreSQL", r.OnlyInDatabase, r.AmountScale)
 	c.differing(w, "only in the stream", r.OnlyInStream, r.AmountScale)
 	c.differing(w, "not the same in both", r.Different, r.AmountScale)
@@ -232,6 +232,8 @@ func counted(why explain.Why) string {
 		return "not counted: where"
 	case explain.ByDirection:
 		return "not counted: its sign"
+	case explain.ByNull:
+		return "not counted: no value"
 	}
 	return "counted"
 }

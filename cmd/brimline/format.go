@@ -41,6 +41,10 @@ func (m Money) alert(a *brimline.Alert) string {
 	if c.Rule.Measure == brimline.Max {
 		what = "one of " + what
 	}
+	if c.Rule.Measure == brimline.Distinct {
+		what = fmt.Sprintf("%s different %s by %s in %s (limit %s)", m.amount(f.Total, &c.Rule, c.Scale),
+			present.Word(c.Rule.Column), present.Plural(f.Count, "transaction"), present.Duration(c.Rule.Window), limit)
+	}
 	text := fmt.Sprintf("ALERT user %s %s %s  [%s, %s]", present.Word(c.User), what, a.Verification.Status,
 		present.Word(c.Rule.ID), present.Time(c.Edge))
 	for i, edge := range a.Supersedes {

@@ -156,13 +156,11 @@ func (p *Proof) readRules(ctx context.Context) error {
 		if len(p.o.Rules) > 0 && !slices.Contains(p.o.Rules, rule.ID) && !slices.Contains(p.o.Rules, rule.Of()) {
 			continue
 		}
-		takes, err := rules.Compile(rule.Where, p.set.Columns, p.set.Scale)
+		compiled, err := p.compiled(rule)
 		if err != nil {
 			return err
 		}
-		p.rules = append(p.rules, prove.Rule{
-			Rule: reference.Rule{Rule: rule, Takes: takes}, Since: since[rule.Fingerprint()],
-		})
+		p.rules = append(p.rules, prove.Rule{Rule: compiled, Since: since[rule.Fingerprint()]})
 	}
 	for _, id := range p.o.Rules {
 		if !slices.Contains(ids, id) {
@@ -326,16 +324,21 @@ func (p *Proof) Alert(ctx context.Context, id string) (*Fate, error) {
 			Err:    fmt.Errorf("topic %q has no alert with this id", p.o.Streams.Alerts),
 		}
 	}
-	takes, err := rules.Compile(j.Alert.Candidate.Rule.Where, p.set.Columns, p.set.Scale)
+	rule, err := p.compiled(j.Alert.Candidate.Rule)
 	if err != nil {
 		return nil, err
 	}
 	err = p.ledger.Look(ctx, func(k *ledger.Look) (err error) {
 		j.LSN, j.At = k.LSN, brimline.TimeOf(p.o.Clock())
-		j.Verdict, j.Edge, err = prove.Fate(ctx, k, j.Alert, takes, linked)
+		j.Verdict, j.Edge, err = prove.Fate(ctx, k, j.Alert, rule, linked)
 		return err
 	})
 	return j, err
+}
+
+func (p *Proof) compiled(rule brimline.Rule) (reference.Rule, error) {
+	c, err := rules.CompileRule(rule, p.set.Columns, p.set.Scale)
+	return reference.Rule{Rule: rule, Takes: c.Takes, Value: c.Value}, err
 }
 
 // Scale is the number of decimals of the group's amounts.

@@ -11,6 +11,7 @@ import (
 	"github.com/brimline/brimline/internal/kafka"
 	"github.com/brimline/brimline/internal/ledger"
 	"github.com/brimline/brimline/internal/rules"
+	"github.com/brimline/brimline/internal/sliding"
 	"github.com/brimline/brimline/processors"
 	"github.com/brimline/brimline/processors/verify"
 	"github.com/lovoo/goka"
@@ -38,8 +39,8 @@ func (a *App) verifyAttempt(t *traffic, own *memberPartitions) attempt {
 				settings, err := a.kafka.ReaderSettings()
 				return append(settings, kafka.OnTaken(t.take)), err
 			},
-			Compile: func(where string) (func(*brimline.Transaction) bool, error) {
-				return rules.Compile(where, a.rules.Columns, a.rules.Scale, a.whereFailed())
+			Compile: func(rule brimline.Rule) (sliding.Rule, error) {
+				return rules.CompileRule(rule, a.rules.Columns, a.rules.Scale, a.whereFailed())
 			},
 			Off: a.config.Verify == "off", AsOfNow: a.config.AsOf == "now", AlertsFrom: a.alertsFrom,
 			DistrustAfter: a.config.DistrustAfter, Budget: a.budget, Folded: a.folded.now,

@@ -111,7 +111,7 @@ func Run(ctx context.Context, l *ledger.Ledger, o Options) (*Report, error) {
 	w := ledger.Walk{To: o.To, Timeout: o.Timeout}
 	for _, rules := range [][]sliding.Rule{o.Rules, o.Against} {
 		for i := range rules {
-			w.Whole = w.Whole || rules[i].Takes != nil
+			w.Whole = w.Whole || rules[i].NeedsColumns()
 		}
 	}
 	window, quiet := longest(&o)

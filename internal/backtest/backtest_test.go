@@ -103,6 +103,10 @@ func everyMeasure(r *rand.Rand) string {
 		if m == brimline.Max {
 			limit = brimline.Amount(r.Int64N(10_000)).Format(2)
 		}
+		if m == brimline.Distinct {
+			limit = fmt.Sprint(r.IntN(8))
+			of += ", of: description"
+		}
 		window := 1 + r.IntN(96)
 		fmt.Fprintf(&b, "  - {id: r%d, window: %dh, limit: %q, measure: %s}\n", i, window, limit, of)
 		same := fmt.Sprintf("window: %dh, limit: %q, measure: %s", window, limit, of)
@@ -486,7 +490,7 @@ func TestByTheDefinition(t *testing.T) {
 	var want []string
 	for _, rule := range set.Compiled() {
 		for user := range users {
-			judged := &reference.Rule{Rule: rule.Rule, Takes: rule.Takes}
+			judged := &reference.Rule{Rule: rule.Rule, Takes: rule.Takes, Value: rule.Value}
 			for _, e := range table.Edges(judged, user, brimline.MinTime, brimline.MaxTime) {
 				want = append(want, brimline.AlertID(user, rule.ID, e.At))
 			}

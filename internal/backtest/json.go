@@ -41,6 +41,7 @@ type conditionJSON struct {
 	Quiet    string           `json:"quiet,omitempty"`
 	Rearm    string           `json:"rearm,omitempty"`
 	MinCount int64            `json:"min_count,omitempty"`
+	Of       string           `json:"of,omitempty"`
 }
 
 type dayJSON struct {
@@ -166,7 +167,7 @@ func conditionOf(r *brimline.Rule, scale int) *conditionJSON {
 	}
 	return &conditionJSON{
 		Window: present.Duration(r.Window), Limit: r.Limit.Format(r.Measure.Scale(scale)),
-		Measure: r.Measure, Where: r.Where, Quiet: quiet, Rearm: rearm, MinCount: r.MinCount,
+		Measure: r.Measure, Where: r.Where, Quiet: quiet, Rearm: rearm, MinCount: r.MinCount, Of: r.Column,
 	}
 }
 

@@ -107,6 +107,7 @@ type Rule struct {
 	Quiet         string `json:"quiet,omitempty"`
 	Rearm         string `json:"rearm,omitempty"`
 	MinCount      int64  `json:"min_count,omitempty"`
+	Of            string `json:"of,omitempty"`
 }
 
 // RuleOf gives a rule over amounts with that many decimals.
@@ -124,7 +125,7 @@ func RuleOf(r *brimline.Rule, amountScale int) Rule {
 		rearm = r.Rearm.Format(r.Measure.Scale(amountScale))
 	}
 	return Rule{
-		Mode: mode, Quiet: quiet, Rearm: rearm, MinCount: r.MinCount,
+		Mode: mode, Quiet: quiet, Rearm: rearm, MinCount: r.MinCount, Of: r.Column,
 		ID: r.ID, Description: r.Description, Severity: r.Severity,
 		Window: present.Duration(r.Window), WindowSeconds: int64(r.Window.Seconds()),
 		Measure: r.Measure.String(), Where: r.Where, Limit: r.Limit.Format(r.Measure.Scale(amountScale)),

@@ -16,7 +16,7 @@ func (r *round) judge() (wrong []string) {
 	table := testkit.Table{Conn: testkit.Connect(r, r.adminURL()), Name: []string{"streaming", "transactions"}}
 	edges := map[string]testkit.Verdict{}
 	for _, rule := range r.rules.Rules {
-		maps.Copy(edges, table.Edges(r, rule, ""))
+		maps.Copy(edges, table.Edges(r, rule, rule.Where))
 	}
 	alerts := r.g.Alerts(r, r.names.Alerts)
 	switch {
@@ -64,7 +64,7 @@ func (r *round) judgeStories(alerts []*brimline.Alert, table testkit.Table) (wro
 				of = append(of, a)
 			}
 		}
-		edges := table.Edges(r, rule, "")
+		edges := table.Edges(r, rule, rule.Where)
 		s := testkit.Stories(of, edges, !rule.Measure.Shrinks())
 		r.Logf("rule %s: %v", rule.ID, s)
 		if wrong = append(wrong, s.Wrong...); s.Told != len(edges) {

@@ -32,6 +32,7 @@ func shape(rows int) testkit.Shape {
 // drawRules draws limits that some users pass now and then, up to ones that most pass all the time.
 func drawRules(r *rand.Rand) string {
 	return fmt.Sprintf(`lateness: %dh
+columns: {description: text}
 rules:
   - {id: week, window: 7d, limit: "%d.00"}
   - {id: calm, window: 48h, limit: "%d.00", quiet: %dh}
@@ -39,8 +40,11 @@ rules:
   - {id: often, window: 30h, limit: %d, measure: count}
   - {id: signed, window: 24h, limit: "%d.00", measure: sum}
   - {id: out, window: 96h, limit: "%d.00", measure: sum_out}
+  - {id: peak, window: 72h, limit: "%d.00", measure: max}
+  - {id: usual, window: 48h, limit: "%d.00", measure: avg, min_count: %d}
+  - {id: kinds, window: 36h, limit: %d, measure: distinct, of: description, where: amount > 20}
 `, 6+r.IntN(42), 300+r.IntN(900), 100+r.IntN(300), 1+r.IntN(96), 150+r.IntN(400), 50+r.IntN(51), 3+r.IntN(6),
-		80+r.IntN(300), 40+r.IntN(250))
+		80+r.IntN(300), 40+r.IntN(250), 80+r.IntN(20), 30+r.IntN(50), 1+r.IntN(4), 2+r.IntN(5))
 }
 
 // drawEvents makes the stream of rows: some late, some twice, some records broken.

@@ -186,9 +186,9 @@ func (r *round) judgeRoll(alerts []*brimline.Alert, all testkit.Table) (wrong []
 	for f, rule := range r.roll.rules() {
 		v := verdict{
 			old: has(r.roll.from, f), new: has(r.roll.to, f),
-			early: handled.Edges(r, rule, ""), late: written.Edges(r, rule, ""), unkept: r.unkept(written, rule),
+			early: handled.Edges(r, rule, rule.Where), late: written.Edges(r, rule, ""), unkept: r.unkept(written, rule),
 		}
-		want, must, may := v.judge(all.Edges(r, rule, ""), byRule[f])
+		want, must, may := v.judge(all.Edges(r, rule, rule.Where), byRule[f])
 		for _, w := range testkit.Differences(byRule[f], want) {
 			wrong = append(wrong, fmt.Sprintf("%s (old rules: %v, new rules: %v)", w, v.old, v.new))
 		}

@@ -102,6 +102,9 @@ func (g *wholeGround) together() string {
 			if r.MinCount != 0 {
 				fmt.Fprintf(&b, ", min_count: %d", r.MinCount)
 			}
+			if r.Column != "" {
+				fmt.Fprintf(&b, ", of: %s", r.Column)
+			}
 			if r.Rearms && r.ID == r.Of() {
 				fmt.Fprintf(&b, ", rearm: %q", r.Rearm.Format(r.Measure.Scale(2)))
 			}

@@ -200,7 +200,7 @@ func (j *job) edges(t *testing.T) map[string]testkit.Verdict {
 // drawRules makes a rules file with every measure, some of which are quiet or rearm as well, in YAML.
 func drawRules(r *rand.Rand, mean int64) (yaml string) {
 	var b strings.Builder
-	fmt.Fprintf(&b, "lateness: %dh\nrules:\n", 1+r.IntN(48))
+	fmt.Fprintf(&b, "lateness: %dh\ncolumns: {description: text}\nrules:\n", 1+r.IntN(48))
 	for i, measure := range append(brimline.Measures(), brimline.SumAbs) {
 		hours, of := 1+r.IntN(96), measure.String()
 		limit := brimline.Amount(r.Int64N(mean * 6)).Format(2)
@@ -213,6 +213,10 @@ func drawRules(r *rand.Rand, mean int64) (yaml string) {
 		if measure == brimline.Avg {
 			limit = brimline.Amount(r.Int64N(mean * 3 / 2)).Format(2)
 			of += fmt.Sprintf(", min_count: %d", 1+r.IntN(4))
+		}
+		if measure == brimline.Distinct {
+			limit = fmt.Sprint(r.IntN(4))
+			of += ", of: description"
 		}
 		fmt.Fprintf(&b, "  - {id: r%d, window: %dh, limit: %q, measure: %s}\n", i, hours, limit, of)
 		if !measure.Shrinks() && r.IntN(2) == 0 {

@@ -141,6 +141,9 @@ func drawRules(r *rand.Rand) *rules.Set {
 		if m == brimline.Avg {
 			rule.MinCount = int64(r.IntN(4))
 		}
+		if m == brimline.Distinct {
+			rule.Column, rule.Limit, limit = "description", brimline.Count(int64(r.IntN(2))), brimline.Count(0)
+		}
 		if i%2 == 0 {
 			rule.Where = `description == "x"`
 		}
@@ -149,7 +152,7 @@ func drawRules(r *rand.Rand) *rules.Set {
 			rule.Quiet = time.Duration(1+r.IntN(6)) * day
 		case n == 1 && !m.Shrinks():
 			rule.Rearms, rule.Rearm = true, limit
-			if m != brimline.CountAll {
+			if !m.Counts() {
 				rule.Rearm = brimline.Amount(r.IntN(20_000)).Total()
 			}
 		}
@@ -379,6 +382,11 @@ func (w *scene) write() {
 	w.table.Exec(w.t, `DROP SCHEMA IF EXISTS seen CASCADE`)
 	for _, sql := range []string{
 		`CREATE SCHEMA seen`,
+		// No window function of PostgreSQL's counts different values.
+		`CREATE OR REPLACE FUNCTION number_of_different(numeric[]) RETURNS numeric LANGUAGE sql IMMUTABLE AS
+			'SELECT count(DISTINCT v) FROM unnest($1) v'`,
+		`CREATE OR REPLACE AGGREGATE different(numeric) (sfunc = array_append, stype = numeric[], initcond = '{}',
+			finalfunc = number_of_different)`,
 		`CREATE TABLE seen.rules (rule text, span interval, lim numeric, measure text, only_x boolean, shadow boolean, quiet_for interval,
 			rearm numeric, fewest int)`,
 		`CREATE TABLE seen.stream (user_id text, id text, amount numeric, ts timestamptz, description text)`,
@@ -509,8 +517,11 @@ func (w *scene) points() (all []point) {
 	)
 	for _, rule := range w.set.Rules {
 		aggregate := "sum"
-		if rule.Measure == brimline.Max {
+		switch rule.Measure {
+		case brimline.Max:
 			aggregate = "max"
+		case brimline.Distinct:
+			aggregate = "different"
 		}
 		w.table.Exec(w.t, fmt.Sprintf(figuresSQL, rule.ID, fmt.Sprintf("%d hours", int(rule.Window.Hours())), aggregate))
 	}
@@ -535,8 +546,11 @@ func (w *scene) points() (all []point) {
 			return err
 		}
 		want.total = sum.Format(2)
-		if all[n].rule.Measure == brimline.CountAll {
+		switch all[n].rule.Measure {
+		case brimline.CountAll:
 			want.total = strconv.FormatInt(count, 10)
+		case brimline.Distinct:
+			want.total = total
 		}
 		if edge != nil {
 			want.edge = brimline.TimeOf(*edge)
@@ -554,7 +568,7 @@ CREATE TABLE seen.weighed AS
 		NOT r.only_x OR h.description = 'x' AS taken,
 		CASE r.measure WHEN 'sum_abs' THEN abs(amount) WHEN 'sum' THEN amount WHEN 'sum_in' THEN greatest(amount, 0)
 			WHEN 'sum_out' THEN greatest(-amount, 0) WHEN 'max' THEN abs(amount)
-			WHEN 'avg' THEN abs(amount) ELSE 1 END AS weight,
+			WHEN 'avg' THEN abs(amount) WHEN 'distinct' THEN hashtext(description) ELSE 1 END AS weight,
 		CASE r.measure WHEN 'sum_in' THEN amount > 0 WHEN 'sum_out' THEN amount < 0 ELSE true END AS counts
 	FROM (SELECT true AS db, user_id::text, id::text, amount, "timestamp" AS ts, description FROM %s
 		UNION ALL SELECT false, user_id, id, amount, ts, description FROM seen.stream) h CROSS JOIN seen.rules r`
@@ -586,13 +600,15 @@ WITH p AS MATERIALIZED (
 			AND (p.measure <> 'avg' OR s.counted + s.others >= p.fewest) AS over_all,
 		(SELECT count(*) FROM seen.weighed w WHERE NOT w.db AND w.user_id = p.user_id
 			AND w.rule = p.rule AND w.taken AND w.ts BETWEEN p.at - p.span AND p.at) AS streamed_n,
-		(SELECT coalesce(CASE p.measure WHEN 'max' THEN max(weight) ELSE sum(weight) END, 0) FROM seen.weighed w
+		(SELECT coalesce(CASE p.measure WHEN 'max' THEN max(weight) WHEN 'distinct' THEN different(weight)
+			ELSE sum(weight) END, 0) FROM seen.weighed w
 			WHERE NOT w.db AND w.user_id = p.user_id
 			AND w.rule = p.rule AND w.taken AND w.ts BETWEEN p.at - p.span AND p.at) AS streamed
 	FROM p CROSS JOIN LATERAL (
 		SELECT coalesce(CASE p.measure WHEN 'max' THEN max(weight) FILTER (WHERE taken)
-				ELSE sum(weight) FILTER (WHERE taken) END, 0) AS total, count(*) FILTER (WHERE taken AND counts) AS counted,
-			coalesce(CASE p.measure WHEN 'max' THEN max(weight) ELSE sum(weight) END, 0) AS withall,
+				WHEN 'distinct' THEN different(weight) FILTER (WHERE taken) ELSE sum(weight) FILTER (WHERE taken) END, 0) AS total, count(*) FILTER (WHERE taken AND counts) AS counted,
+			coalesce(CASE p.measure WHEN 'max' THEN max(weight) WHEN 'distinct' THEN different(weight)
+				ELSE sum(weight) END, 0) AS withall,
 			count(*) FILTER (WHERE NOT taken AND counts) AS others,
 			max(ts) FILTER (WHERE taken) AS newest, count(*) FILTER (WHERE db) AS there
 		FROM seen.weighed w WHERE w.db = p.db AND w.user_id = p.user_id AND w.rule = p.rule

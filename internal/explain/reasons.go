@@ -62,6 +62,9 @@ func (r *Report) Sentence(w Writing) string {
 		sum = fmt.Sprintf("the average of %s by %s in %s", total, present.Plural(r.Count, "transaction"), window)
 		left = "smaller amounts left the window, which raises no alert"
 	}
+	if rule.Measure == brimline.Distinct {
+		sum = fmt.Sprintf("the number of different %s in %s, %s,", w.Text(rule.Column), window, total)
+	}
 	crossed := "it went over " + limit + " at " + edge
 	if r.Edge == 0 {
 		crossed = "it went over " + limit + " before what is known"

@@ -61,6 +61,7 @@ const (
 	Counted     Why = "counted"
 	ByWhere     Why = "where"     // the rule's condition is not met
 	ByDirection Why = "direction" // the measure takes the other sign only
+	ByNull      Why = "null"      // the column whose different values are counted has none
 )
 
 // WhyOf says whether the rule counts a row.
@@ -68,10 +69,13 @@ func WhyOf(rule *sliding.Rule, row *brimline.Transaction) Why {
 	if rule.Takes != nil && !rule.Takes(row) {
 		return ByWhere
 	}
-	if _, counts := rule.Measure.Weigh(row.Amount); !counts {
-		return ByDirection
+	switch _, counts := rule.Weigh(row); {
+	case counts:
+		return Counted
+	case rule.Value != nil:
+		return ByNull
 	}
-	return Counted
+	return ByDirection
 }
 
 // Distance is limit less total, of an average what all transactions together are below the limit.
@@ -105,19 +109,29 @@ func (e *Evidence) figures() *Report {
 	}
 	start := u.Now.Add(-e.Rule.Window)
 	r.WithAll = r.Total
+	var values sliding.Values // of rows that count and of those that a condition leaves out
 	for i := range rows {
 		row := &rows[i]
 		if row.Time < start || row.Time > u.Now {
 			continue
 		}
 		why := WhyOf(e.Rule, row)
+		value := any(nil)
+		if e.Rule.Value != nil {
+			if value = e.Rule.Value(row); value != nil {
+				values.Enter(value)
+			}
+		}
 		if why != ByWhere {
 			r.Newest = row.Time
-		} else if w, counts := e.Rule.Measure.Weigh(row.Amount); counts {
+		} else if w, counts := e.Rule.Measure.Weigh(row.Amount); counts && (e.Rule.Value == nil || value != nil) {
 			r.NotCounted++
 			r.WithAll = e.Rule.Measure.Join(r.WithAll, w.Total())
 		}
 		r.Rows = append(r.Rows, Row{*row, why})
+	}
+	if e.Rule.Value != nil && r.NotCounted > 0 {
+		r.WithAll = values.Total()
 	}
 	if e.Database != nil {
 		r.RowsInDatabase = len(r.Rows)

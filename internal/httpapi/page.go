@@ -147,6 +147,8 @@ func measureText(name string) string {
 		return "average absolute amount"
 	case brimline.Max:
 		return "largest absolute amount"
+	case brimline.Distinct:
+		return "number of different values"
 	}
 	return name
 }

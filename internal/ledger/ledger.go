@@ -171,7 +171,7 @@ func (l *Ledger) Figures(
 	at brimline.Time,
 	after ...brimline.Source,
 ) (f brimline.Figures, lsn uint64, err error) {
-	if rule.Takes != nil {
+	if rule.NeedsColumns() {
 		rows, lsn, err := l.taken(ctx, user, rule, at.Add(-rule.Window), at, after)
 		if err != nil {
 			return f, 0, err
@@ -252,6 +252,15 @@ func (l *Ledger) Edges(
 	}
 }
 
+// kept leaves of a row that the rule takes the time, the amount and the rule's column.
+func kept(rule *sliding.Rule, row *brimline.Transaction) brimline.Transaction {
+	t := brimline.Transaction{Amount: row.Amount, Time: row.Time}
+	if value, there := row.Column(rule.Column); there && rule.Value != nil {
+		t.Columns = []brimline.Field{{Name: rule.Column, Value: value}}
+	}
+	return t
+}
+
 // withoutTakes is the rule for rows that it takes.
 func withoutTakes(rule *sliding.Rule) *sliding.Rule {
 	r := *rule
@@ -264,7 +273,7 @@ func (l *Ledger) rowsOf(
 	user string,
 	rule *sliding.Rule,
 ) (some, page func(*statements) (string, error), newScan func(*layout) rowScan) {
-	if rule.Takes == nil {
+	if !rule.NeedsColumns() {
 		return func(s *statements) (string, error) { return s.amounts, nil },
 			func(s *statements) (string, error) { return s.amountsPage, nil }, l.newAmountScan
 	}
@@ -273,8 +282,8 @@ func (l *Ledger) rowsOf(
 		func(found *layout) rowScan { return l.newRowScan(user, found) }
 }
 
-// taken are times and amounts of the rows from ≤ time ≤ to that the rule takes, by time. No more of them is kept: a
-// row's columns may be large.
+// taken are times and amounts of the rows from ≤ time ≤ to that the rule takes, by time, and the column whose values
+// it counts. No more of them is kept: a row's columns may be large.
 func (l *Ledger) taken(
 	ctx context.Context, user string, rule *sliding.Rule, from, to brimline.Time, after []brimline.Source,
 ) (rows []brimline.Transaction, lsn uint64, err error) {
@@ -291,7 +300,7 @@ func (l *Ledger) taken(
 					return err
 				}
 				if rule.Takes == nil || rule.Takes(&row) {
-					rows = append(rows, brimline.Transaction{Amount: row.Amount, Time: row.Time})
+					rows = append(rows, kept(rule, &row))
 				}
 			}
 			if read >= l.sizes.fetched {

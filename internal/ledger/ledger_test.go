@@ -63,6 +63,7 @@ func judged(t *testing.T, s *server, o Options) {
 	measures := map[brimline.Measure]string{
 		brimline.SumAbs: "abs(a)", brimline.Max: "abs(a)", brimline.Avg: "abs(a)", brimline.Sum: "a", brimline.CountAll: "1",
 		brimline.SumIn: "CASE WHEN a > 0 THEN a ELSE 0 END", brimline.SumOut: "CASE WHEN a < 0 THEN -a ELSE 0 END",
+		brimline.Distinct: quote(o.Extra[0].Name),
 	}
 	for _, m := range brimline.Measures() {
 		if measures[m] == "" {
@@ -78,12 +79,16 @@ func judged(t *testing.T, s *server, o Options) {
 		n := rapid.IntRange(1, 40).Draw(t, "rows")
 		var ids, amounts []int64
 		var stamps []time.Time
-		var kinds []string
+		var kinds []*string
 		for i := range n {
 			ids = append(ids, users.Load()*1000+int64(i))
 			amounts = append(amounts, rapid.Int64Range(-8, 10).Draw(t, "amount"))
 			stamps = append(stamps, start.Add(time.Duration(rapid.IntRange(0, 30).Draw(t, "time"))*time.Hour).Std())
-			kinds = append(kinds, rapid.SampledFrom([]string{"card", "wire"}).Draw(t, "kind"))
+			possible := []*string{new("card"), new("wire"), new("cash")}
+			if o.Columns.User == "user_id" { // the other table is divided by it
+				possible = append(possible, nil)
+			}
+			kinds = append(kinds, rapid.SampledFrom(possible).Draw(t, "kind"))
 		}
 		insert := fmt.Sprintf(
 			`INSERT INTO %s (%s, %s, %s, %s, %s) SELECT *, $5::text FROM unnest($1::bigint[], $2::bigint[], $3::timestamptz[], $4::text[])`,
@@ -123,6 +128,16 @@ func judged(t *testing.T, s *server, o Options) {
 			rule.MinCount = rapid.SampledFrom([]int64{0, 2, 3}).Draw(t, "min count")
 			bar, earlier = bar+" * n", bar+" * before_n"
 		}
+		if rule.Measure == brimline.Distinct {
+			limit, rule.Column = (limit+5)%4, o.Extra[0].Name
+			rule.Value = func(row *brimline.Transaction) any { v, _ := row.Column(o.Extra[0].Name); return v }
+		}
+		total, before, none := "total", "before", "0"
+		if rule.Measure == brimline.Distinct { // no window function of PostgreSQL's counts different values
+			aggregate, none = "array_agg", "'{}'"
+			total = "(SELECT count(DISTINCT v) FROM unnest(total) v)"
+			before = "(SELECT count(DISTINCT v) FROM unnest(before) v)"
+		}
 		above := fmt.Sprintf("(total > %s AND n >= %d)", bar, rule.MinCount)
 		edge := fmt.Sprintf("(%s AND NOT (before > %s AND before_n >= %d))", above, earlier, rule.MinCount)
 		rule.Limit, _ = brimline.ParseTotal(fmt.Sprint(limit), rule.Measure.Scale(2))
@@ -144,11 +159,11 @@ func judged(t *testing.T, s *server, o Options) {
 			FROM (SELECT *, max(at) FILTER (WHERE before <= $6::text::numeric) OVER (ORDER BY at) AS low,
 			  max(at) FILTER (WHERE total > $3::text::numeric)
 			    OVER (ORDER BY at ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS high
-			FROM (SELECT DISTINCT at, total, before, n, before_n FROM (
+			FROM (SELECT DISTINCT at, %[9]s AS total, %[10]s AS before, n, before_n FROM (
 			SELECT at, %[6]s(m) OVER (ORDER BY at RANGE BETWEEN $2::interval PRECEDING AND CURRENT ROW) AS total,
 			  coalesce(%[6]s(m) OVER (ORDER BY at
 			    RANGE BETWEEN $2::interval PRECEDING AND CURRENT ROW EXCLUDE GROUP),
-			    0) AS before,
+			    %[11]s) AS before,
 			  count(*) OVER (ORDER BY at RANGE BETWEEN $2::interval PRECEDING AND CURRENT ROW) AS n,
 			  count(*) OVER (ORDER BY at RANGE BETWEEN $2::interval PRECEDING AND CURRENT ROW EXCLUDE GROUP) AS before_n
 			FROM (SELECT %[1]s::timestamptz AS at, %[2]s AS m FROM (SELECT *, %[3]s::numeric AS a FROM %[4]s) r
@@ -163,6 +178,7 @@ func judged(t *testing.T, s *server, o Options) {
 			aggregate,
 			filter,
 			edge,
+			total, before, none,
 		)
 		rows, err := s.admin.Query(context.Background(), judge, user, rule.Window,
 			rule.Limit.Format(rule.Measure.Scale(2)), rule.Quiet, rule.Rearms, rule.Rearm.Format(rule.Measure.Scale(2)))

@@ -76,7 +76,7 @@ func (r *reading) exact(p *part) error {
 
 // add adds the rows from lo to hi. Exactly says that each amount must be one that can be taken.
 func (r *reading) add(sum *total, lo, hi brimline.Time, exactly bool) error {
-	if r.rule.Takes != nil {
+	if r.rule.NeedsColumns() {
 		return r.addTaken(sum, lo, hi)
 	}
 	for lo <= hi {
@@ -120,6 +120,9 @@ func (r *reading) addTaken(sum *total, lo, hi brimline.Time) error {
 
 // figures are those at a time.
 func (r *reading) figures(at brimline.Time) (f brimline.Figures, err error) {
+	if r.rule.Value != nil {
+		return r.values(at)
+	}
 	scale := r.rule.Measure.Scale(r.q.l.o.Scale)
 	sum := total{text: "0"}
 	if at > brimline.MinTime {
@@ -139,6 +142,22 @@ func (r *reading) figures(at brimline.Time) (f brimline.Figures, err error) {
 	f.Count = sum.count
 	f.Total, err = r.q.l.total(sum.text, scale)
 	return f, err
+}
+
+// values is figures of the measure distinct.
+func (r *reading) values(at brimline.Time) (f brimline.Figures, err error) {
+	inside := content{rule: r.rule}
+	for rows := r.sift(at.Add(-r.rule.Window), at); ; {
+		m, err := rows.next()
+		if err != nil || m == nil {
+			f.Total, f.Count = inside.total(), inside.counts
+			return f, err
+		}
+		inside.take(m, 1)
+		if m.at < at {
+			f.Before = inside.total()
+		}
+	}
 }
 
 // alerts are the edges in [from, to] that are not silent.
@@ -164,8 +183,8 @@ func (r *reading) alerts(from, to brimline.Time) ([]brimline.Time, error) {
 // look finds the edges in [from, to].
 func (r *reading) look(from, to brimline.Time) error {
 	start := from.Add(-r.rule.Window)
-	// No sum of many rows tells of a condition, a maximum or an average.
-	if r.rule.Takes != nil || r.rule.Measure == brimline.Max || r.rule.Measure == brimline.Avg {
+	// No sum of many rows tells of a condition, a maximum, an average or of different values.
+	if r.rule.NeedsColumns() || r.rule.Measure == brimline.Max || r.rule.Measure == brimline.Avg {
 		return r.walk(brimline.Total{}, from, r.sift(start, to), r.sift(start, to))
 	}
 	sum := total{text: "0"}
@@ -296,6 +315,7 @@ type moment struct {
 	at     brimline.Time
 	weight brimline.Total
 	counts int64
+	values []any // of the rows that count, with the measure distinct
 }
 
 // sifter reads the rows of a span, some thousand at a time, and keeps what they add.
@@ -358,11 +378,19 @@ func (m *sifter) page() error {
 				continue
 			}
 			weight, counts := r.rule.Measure.Weigh(row.Amount)
+			var value any
+			if r.rule.Value != nil {
+				value = r.rule.Value(&row)
+				counts = value != nil
+			}
 			if n := len(m.buffer); n == 0 || m.buffer[n-1].at != row.Time {
 				m.buffer = append(m.buffer, moment{at: row.Time})
 			}
 			of := &m.buffer[len(m.buffer)-1]
 			of.weight = r.rule.Measure.Join(of.weight, weight.Total())
+			if value != nil {
+				of.values = append(of.values, value)
+			}
 			if counts {
 				of.counts++
 			}
@@ -375,18 +403,28 @@ func (m *sifter) page() error {
 }
 
 // content sums up the rows of a window, as far as it decides edges. Of a largest amount it is how many moments
-// are above the limit, and how many others above the rearm: that takes no room however many rows there are.
+// are above the limit, and how many others above the rearm: that takes no room however many rows there are. Of
+// different values it is all of them.
 type content struct {
 	rule           *sliding.Rule
 	sum            brimline.Total
 	counts         int64
 	above, between int
+	values         sliding.Values
 }
 
 // take takes what a moment adds, or with n -1 takes that back.
 func (c *content) take(m *moment, n int) {
 	c.counts += int64(n) * m.counts
 	switch weight := m.weight; {
+	case c.rule.Value != nil:
+		for _, v := range m.values {
+			if n > 0 {
+				c.values.Enter(v)
+			} else {
+				c.values.Leave(v)
+			}
+		}
 	case c.rule.Measure != brimline.Max && n > 0:
 		c.sum = c.sum.Add(weight)
 	case c.rule.Measure != brimline.Max:
@@ -401,6 +439,8 @@ func (c *content) take(m *moment, n int) {
 // total is the total, or one that stands to limit and rearm as the total does.
 func (c *content) total() brimline.Total {
 	switch {
+	case c.rule.Value != nil:
+		return c.values.Total()
 	case c.rule.Measure != brimline.Max:
 		return c.sum
 	case c.above > 0:

@@ -37,11 +37,11 @@ func (l *Ledger) edgesOf(
 	if len(stretches) == 0 {
 		return make([][]brimline.Time, len(spans)), true, 0, nil
 	}
-	taken := map[*sliding.Rule][]brimline.Transaction{} // times and amounts of the rows that each rule takes
+	taken := map[*sliding.Rule][]brimline.Transaction{} // what each rule needs of the rows that it takes
 	sql, newScan := func(s *statements) (string, error) { return s.amountsOf, nil }, l.newAmountScan
 	for _, s := range spans {
 		taken[s.Rule] = nil
-		if s.Rule.Takes != nil {
+		if s.Rule.NeedsColumns() {
 			sql = func(s *statements) (string, error) { return s.rowsOf, nil }
 			newScan = func(found *layout) rowScan { return l.newRowScan(user, found) }
 		}
@@ -62,7 +62,7 @@ func (l *Ledger) edgesOf(
 				}
 				for rule := range taken {
 					if rule.Takes == nil || rule.Takes(&row) {
-						taken[rule] = append(taken[rule], brimline.Transaction{Amount: row.Amount, Time: row.Time})
+						taken[rule] = append(taken[rule], kept(rule, &row))
 					}
 				}
 			}

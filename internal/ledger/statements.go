@@ -45,7 +45,9 @@ type statements struct {
 	exact string // the amount in whole units
 }
 
-const measures = 7
+// measures is the number of those about which PostgreSQL sums up. The values that distinct counts are compared here,
+// as those of the stream are.
+const measures = int(brimline.Distinct)
 
 func figures(by *[measures]string, m brimline.Measure) (string, error) {
 	if int(m) >= len(by) {

@@ -24,7 +24,7 @@ func Amount(currency, decimal string) string {
 
 // Total writes a rule's total or limit, of amounts with that many decimals: $3,441.50, or 27 where the rule counts.
 func Total(currency string, t brimline.Total, rule *brimline.Rule, amountScale int) string {
-	if rule.Measure == brimline.CountAll {
+	if rule.Measure.Counts() {
 		currency = ""
 	}
 	return Amount(currency, t.Format(rule.Measure.Scale(amountScale)))

@@ -357,7 +357,7 @@ func Edges(
 			}
 		}
 		begin := span.From.Add(-rule.Quiet)
-		if rule.Takes != nil || rule.Rearms {
+		if rule.Takes != nil || rule.Value != nil || rule.Rearms {
 			sweeps = append(sweeps, reference.NewSweep(&rule.Rule, begin, span.To, edge))
 			if from = min(from, begin.Add(-rule.Window)); rule.Rearms {
 				from = brimline.MinTime
@@ -424,13 +424,13 @@ func verdict(e Edge) Verdict {
 	return False
 }
 
-// Fate says whether an alert is still true, with the table's figures where the edge is there. takes is the condition of
-// the alert's rule, others are the alerts of the same user and rule.
+// Fate says whether an alert is still true, with the table's figures where the edge is there. rule is that of the
+// alert, others are the alerts of the same user and rule.
 func Fate(
 	ctx context.Context,
 	k *ledger.Look,
 	a *brimline.Alert,
-	takes func(*brimline.Transaction) bool,
+	rule reference.Rule,
 	others []*brimline.Alert,
 ) (Verdict, *Edge, error) {
 	edge := EdgeOf(a)
@@ -446,7 +446,7 @@ func Fate(
 			from = min(from, e.At)
 		}
 	}
-	rules := []Rule{{Rule: reference.Rule{Rule: a.Candidate.Rule, Takes: takes}}}
+	rules := []Rule{{Rule: rule}}
 	span := ledger.Span{From: from, To: edge.At, User: &a.Candidate.User}
 	err := Edges(ctx, k, rules, span, nil, func(e Edge) { p.edges[e.ID] = e })
 	if err != nil {

@@ -63,7 +63,7 @@ func TestReferencesAgree(t *testing.T) {
 		}
 		exec(
 			fmt.Sprintf(
-				`CREATE TABLE %s (id text, "the User" %s, amount %s, "at" %s)`,
+				`CREATE TABLE %s (id text, "the User" %s, amount %s, "at" %s, shop text)`,
 				name,
 				of.user,
 				of.amount,
@@ -75,8 +75,8 @@ func TestReferencesAgree(t *testing.T) {
 		insert := func(table string, row *brimline.Transaction, null bool) {
 			amount := row.Amount.Format(2 - of.minor)
 			exec(fmt.Sprintf(`INSERT INTO %s VALUES ($1, $2::text::%s, CASE WHEN $5 THEN NULL ELSE $3::text::%s END,
-				$4::text::timestamptz AT TIME ZONE 'UTC')`, table, of.user, of.amount), row.ID, row.User, amount,
-				row.Time.String(), null)
+				$4::text::timestamptz AT TIME ZONE 'UTC', $6)`, table, of.user, of.amount), row.ID, row.User, amount,
+				row.Time.String(), null, shop(row))
 		}
 		if of.time == "timestamptz" {
 			exec(`SET timezone = 'UTC'`)
@@ -86,7 +86,11 @@ func TestReferencesAgree(t *testing.T) {
 		for n := range 150 {
 			row := brimline.Transaction{
 				ID: strconv.Itoa(n), User: users[r.IntN(len(users))], Amount: brimline.Amount(r.Int64N(100001) - 40000),
-				Time: start.Add(time.Duration(r.Int64N(60))*time.Hour + time.Duration(r.Int64N(2))*time.Microsecond),
+				Time:    start.Add(time.Duration(r.Int64N(60))*time.Hour + time.Duration(r.Int64N(2))*time.Microsecond),
+				Columns: []brimline.Field{{Name: "shop"}},
+			}
+			if n := r.IntN(5); n > 0 {
+				row.Columns[0].Value = strconv.Itoa(n)
 			}
 			table.Put(&row)
 			insert(name, &row, false)
@@ -104,6 +108,7 @@ func TestReferencesAgree(t *testing.T) {
 		l, err := ledger.Open(t.Context(), ledger.Options{
 			URL: pg.URL("postgres"), Table: name, Scale: 2, MinorUnits: of.minor,
 			Columns: ledger.Columns{ID: []string{"id"}, User: "the User", Amount: "amount", Time: "at"},
+			Extra:   []brimline.Column{{Name: "shop", Type: brimline.Text}},
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -123,6 +128,10 @@ func TestReferencesAgree(t *testing.T) {
 			if m == brimline.Max {
 				rule.Limit = brimline.Amount(r.Int64N(60000)).Total()
 			}
+			var value func(*brimline.Transaction) any
+			if m == brimline.Distinct {
+				rule.Limit, rule.Column, value = brimline.Count(r.Int64N(4)), "shop", shop
+			}
 			if r.IntN(2) == 0 {
 				rule.Quiet = time.Duration(1+r.IntN(20)) * time.Hour
 			} else if limit, _ := rule.Limit.Int64(); !m.Shrinks() {
@@ -133,7 +142,7 @@ func TestReferencesAgree(t *testing.T) {
 				func(*brimline.Transaction) bool { return true },
 				func(row *brimline.Transaction) bool { return row.Amount%5 != 0 && row.User != "2" },
 			} {
-				judged := reference.Rule{Rule: rule, Takes: takes}
+				judged := reference.Rule{Rule: rule, Takes: takes, Value: value}
 				for _, only := range []*string{nil, new("10")} {
 					var got, want []string
 					err := l.Look(t.Context(), func(k *ledger.Look) error {
@@ -183,4 +192,9 @@ func TestReferencesAgree(t *testing.T) {
 			t.Errorf("%+v: no rule has an edge", of)
 		}
 	}
+}
+
+func shop(row *brimline.Transaction) any {
+	v, _ := row.Column("shop")
+	return v
 }

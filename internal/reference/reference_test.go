@@ -89,9 +89,18 @@ func randomTable(r *rand.Rand) (table reference.Table, rows []brimline.Transacti
 			ID: strconv.Itoa(i), User: []string{"ada", "Ada", "ada ", "7", "7.0"}[r.IntN(5)],
 			Amount: brimline.Amount(r.Int64N(100001) - 40000), Time: at,
 		}
+		row.Columns = []brimline.Field{{Name: "merchant"}}
+		if n := r.IntN(6); n > 0 {
+			row.Columns[0].Value = fmt.Sprint("m", n)
+		}
 		table.Put(&row)
 	}
 	return table, table.Rows()
+}
+
+func merchant(row *brimline.Transaction) any {
+	v, _ := row.Column("merchant")
+	return v
 }
 
 // drawRules has a rule for each measure, half of them with a condition that takes most rows.
@@ -109,6 +118,9 @@ func drawRules(r *rand.Rand) (all []reference.Rule) {
 		}
 		if m == brimline.Max {
 			rule.Limit = brimline.Amount(r.Int64N(60000)).Total()
+		}
+		if m == brimline.Distinct {
+			rule.Limit, rule.Column, rule.Value = brimline.Count(r.Int64N(4)), "merchant", merchant
 		}
 		if r.IntN(2) == 0 {
 			rule.Quiet = time.Duration(1+r.IntN(30)) * time.Hour
@@ -173,7 +185,7 @@ func (s *server) documentedSQL(t *testing.T) {
 	variables, sql, measures := documented(t)
 	page, err := os.ReadFile("../../docs/semantics.md")
 	for name, shown := range map[string]string{
-		"loud.sql": reference.LoudSQL, "avg.sql": reference.AvgSQL, "rearm.sql": reference.RearmSQL,
+		"loud.sql": reference.LoudSQL, "avg.sql": reference.AvgSQL, "distinct.sql": reference.DistinctSQL, "rearm.sql": reference.RearmSQL,
 	} {
 		if err != nil || !strings.Contains(string(page), "```sql\n"+shown+"```") {
 			t.Errorf("docs/semantics.md does not show internal/reference/%s, %v", name, err)
@@ -192,18 +204,24 @@ func (s *server) documentedSQL(t *testing.T) {
 	s.exec(t, `CREATE SCHEMA streaming`)
 	s.exec(
 		t,
-		`CREATE TABLE streaming.transactions (id text, user_id text, amount numeric(12,2), "timestamp" timestamptz)`,
+		`CREATE TABLE streaming.transactions (id text, user_id text, amount numeric(12,2), "timestamp" timestamptz,
+			merchant text)`,
 	)
 	for _, row := range rows {
-		s.exec(t, `INSERT INTO streaming.transactions VALUES ($1, $2, $3::text::numeric, $4)`,
-			row.ID, row.User, row.Amount.Format(2), row.Time.Std())
+		s.exec(t, `INSERT INTO streaming.transactions VALUES ($1, $2, $3::text::numeric, $4, $5)`,
+			row.ID, row.User, row.Amount.Format(2), row.Time.Std(), merchant(&row))
 	}
 	s.exec(t, `INSERT INTO streaming.transactions VALUES ('null', 'ada', NULL, $1)`, rows[0].Time.Std())
 	s.byPSQL(t, &table)
 	conn := s.connect(t, s.url)
 	found := 0
 	for _, rule := range drawRules(r) {
-		aggregate, weight, counts := reference.MeasureSQL(rule.Measure)
+		var aggregate, weight, counts string
+		if rule.Measure == brimline.Distinct {
+			aggregate, weight, counts = "COUNT", "DISTINCT of", "of IS NOT NULL"
+		} else {
+			aggregate, weight, counts = reference.MeasureSQL(rule.Measure)
+		}
 		shown, ok := measures[rule.Measure.String()]
 		if !ok || shown != [3]string{aggregate, weight, counts} {
 			t.Errorf("docs/semantics.md has %q for %s", shown, rule.Measure)
@@ -220,6 +238,10 @@ func (s *server) documentedSQL(t *testing.T) {
 		if rule.Measure == brimline.Avg {
 			variables["min_count"] = strconv.FormatInt(max(1, rule.MinCount), 10)
 			sql, shownSQL = reference.AvgSQL, reference.AvgSQL
+		}
+		if rule.Measure == brimline.Distinct {
+			variables["of"] = rule.Column
+			sql, shownSQL = reference.DistinctSQL, reference.DistinctSQL
 		}
 		if rule.Quiet > 0 {
 			variables["quiet"] = fmt.Sprintf("%d microseconds", rule.Quiet.Microseconds())

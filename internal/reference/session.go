@@ -2,6 +2,7 @@ package reference
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/big"
@@ -35,7 +36,7 @@ func Open(ctx context.Context, url string) (*Session, error) {
 	err = scratch.Exec(
 		ctx,
 		`CREATE TEMPORARY TABLE transactions (id text, user_id text NOT NULL, amount numeric NOT NULL,
-		"timestamp" timestamptz NOT NULL, takes text[] NOT NULL) ON COMMIT DROP`,
+		"timestamp" timestamptz NOT NULL, takes text[] NOT NULL, of jsonb NOT NULL) ON COMMIT DROP`,
 	)
 	if err != nil {
 		scratch.Close()
@@ -66,23 +67,36 @@ func (s *Session) Edges(
 	if err := s.scratch.Exec(ctx, "TRUNCATE pg_temp.transactions"); err != nil {
 		return nil, s.scratch.Fail(doing, err)
 	}
-	var ids, users, amounts, times, takes []string
+	var ids, users, amounts, times, takes, of []string
 	for i := range rows {
 		row := &rows[i]
 		var by []string
+		values := map[string]string{} // by rule, of those that count different ones
 		for r := range rules {
 			if rules[r].Takes == nil || rules[r].Takes(row) {
 				by = append(by, rules[r].ID)
+			}
+			if rules[r].Value == nil {
+				continue
+			}
+			if value := rules[r].Value(row); value != nil {
+				values[rules[r].ID] = fmt.Sprint(value)
 			}
 		}
 		ids, users = append(ids, row.ID), append(users, row.User)
 		amounts, times = append(amounts, row.Amount.Format(scale)), append(times, row.Time.String())
 		takes = append(takes, strings.Join(by, ",")) // a rule's id holds no comma
+		b, err := json.Marshal(values)
+		if err != nil {
+			return nil, err
+		}
+		of = append(of, string(b))
 	}
 	err := s.scratch.Exec(ctx, `INSERT INTO pg_temp.transactions
-		SELECT id, user_id, amount::numeric, at::timestamptz, string_to_array(takes, ',')
-		FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[]) AS given(id, user_id, amount, at, takes)`,
-		ids, users, amounts, times, takes)
+		SELECT id, user_id, amount::numeric, at::timestamptz, string_to_array(takes, ','), of::jsonb
+		FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[])
+			AS given(id, user_id, amount, at, takes, of)`,
+		ids, users, amounts, times, takes, of)
 	if err != nil {
 		return nil, s.scratch.Fail(doing, err)
 	}
@@ -97,7 +111,7 @@ func (s *Session) Edges(
 }
 
 func (s *Session) edges(ctx context.Context, r *Rule, scale int) (found []Edge, err error) {
-	all := edges(&r.Rule, "pg_temp.transactions", "$3::text = ANY (takes)")
+	all := edges(&r.Rule, "pg_temp.transactions", "$3::text = ANY (takes)", "(of ->> $3::text)")
 	args := []any{fmt.Sprintf("%d microseconds", r.Window.Microseconds()), r.Limit.Format(scale), r.ID}
 	if r.Quiet > 0 {
 		all, args = loud(all), append(args, fmt.Sprintf("%d microseconds", r.Quiet.Microseconds()))

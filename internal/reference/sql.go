@@ -21,6 +21,11 @@ var EdgesSQL string
 //go:embed avg.sql
 var AvgSQL string
 
+// DistinctSQL is EdgesSQL for the measure distinct; :of is SQL, the column.
+//
+//go:embed distinct.sql
+var DistinctSQL string
+
 // LoudSQL gives of the edges of one rule, which EdgesSQL gives as :edges, those that raise alerts, where the rule is
 // quiet for the interval :'quiet'.
 //
@@ -74,16 +79,21 @@ func rearmed(edges string) string {
 	return strings.TrimSuffix(strings.TrimSpace(sql), ";")
 }
 
-// edges is EdgesSQL, or AvgSQL, over a table for a rule's measure, as a subquery: $1 is the window, $2 the limit.
-// where may have further parameters.
-func edges(r *brimline.Rule, table, where string) string {
-	aggregate, weight, counts := MeasureSQL(r.Measure)
+// edges is EdgesSQL, AvgSQL or DistinctSQL, over a table for a rule's measure, as a subquery: $1 is the window, $2 the
+// limit. where may have further parameters; of is the column whose different values are counted.
+func edges(r *brimline.Rule, table, where, of string) string {
+	var aggregate, weight, counts string
 	text := EdgesSQL
-	if r.Measure == brimline.Avg {
+	switch r.Measure {
+	case brimline.Distinct:
+		text = DistinctSQL
+	case brimline.Avg:
 		text = AvgSQL
+	default:
+		aggregate, weight, counts = MeasureSQL(r.Measure)
 	}
 	sql := strings.NewReplacer(
-		":table", table, ":where", where, ":aggregate", aggregate, ":weight", weight, ":counts", counts,
+		":table", table, ":where", where, ":of", of, ":aggregate", aggregate, ":weight", weight, ":counts", counts,
 		"INTERVAL :'window'", "$1::text::interval", ":limit", "$2::text::numeric",
 		":min_count", strconv.FormatInt(max(1, r.MinCount), 10),
 	).Replace(text)

@@ -7,10 +7,12 @@ import (
 	"github.com/brimline/brimline"
 )
 
-// Rule is a rule and which rows its where expression takes; nil takes all.
+// Rule is a rule and which rows its where expression takes; nil takes all. Value gives, of the measure distinct, a row's
+// value of the rule's column, nil for NULL.
 type Rule struct {
 	brimline.Rule
 	Takes func(*brimline.Transaction) bool
+	Value func(*brimline.Transaction) any
 }
 
 // Figures are a rule's figures around one time, as numbers of any size in units of the measure's last decimal.
@@ -98,9 +100,20 @@ func (t *Table) Times(user string) (times []brimline.Time) {
 func (t *Table) At(r *Rule, user string, at brimline.Time) Figures {
 	f := Figures{Before: new(big.Int), Total: new(big.Int)}
 	begin := int64(at) - r.Window.Microseconds()
+	before, all := map[any]bool{}, map[any]bool{}
 	for _, row := range t.rows {
 		when := int64(row.Time)
 		if row.User != user || when < begin || row.Time > at || r.Takes != nil && !r.Takes(&row) {
+			continue
+		}
+		if r.Measure == brimline.Distinct {
+			if value := r.Value(&row); value != nil {
+				f.Count++
+				if all[value] = true; row.Time < at {
+					f.Earlier++
+					before[value] = true
+				}
+			}
 			continue
 		}
 		weight, counts := weigh(r.Measure, int64(row.Amount))
@@ -118,6 +131,10 @@ func (t *Table) At(r *Rule, user string, at brimline.Time) Figures {
 				f.Earlier++
 			}
 		}
+	}
+	if r.Measure == brimline.Distinct {
+		f.Before.SetInt64(int64(len(before)))
+		f.Total.SetInt64(int64(len(all)))
 	}
 	return f
 }

@@ -9,7 +9,7 @@ import (
 
 // TableSQL gives the same as EdgesSQL for a table of any size: what was there before is the total without the rows of
 // that time, since EXCLUDE GROUP takes time with the square of a user's rows. Of a largest amount there is no other
-// way; it is asked once for each moment. relation is one in SQL with the columns user_id, "timestamp" and amount. $1
+// way; it is asked once for each moment. Of different values it is not for: NewSweep is. relation is one in SQL with the columns user_id, "timestamp" and amount. $1
 // is the window (Interval), $2 the limit; the edges are those from $5 to $6, which have a type of the time column's.
 // The columns are user, time, total before, total and transactions.
 func TableSQL(r *brimline.Rule, relation, timeType string) string {
@@ -61,6 +61,7 @@ type moment struct {
 	at     brimline.Time
 	weight brimline.Total
 	counts int64
+	values []any // with the measure distinct
 }
 
 // NewSweep calls found for each edge between from and to, both closed; of a rule that rearms for those that raise
@@ -91,6 +92,12 @@ func (s *Sweep) Row(row *brimline.Transaction) {
 		last = len(s.moments) - 1
 	}
 	weight, counts := s.rule.Measure.Weigh(row.Amount)
+	if s.rule.Measure == brimline.Distinct {
+		value := s.rule.Value(row)
+		if counts = value != nil; counts {
+			s.moments[last].values = append(s.moments[last].values, value)
+		}
+	}
 	for _, m := range []*moment{&s.moments[last], &s.sum} {
 		if s.rule.Measure == brimline.Max {
 			m.weight = larger(m.weight, weight.Total())
@@ -125,6 +132,9 @@ func (s *Sweep) decide() {
 	if s.rule.Measure == brimline.Avg {
 		f.Earlier = f.Count - now.counts
 	}
+	if s.rule.Measure == brimline.Distinct {
+		f.Before, f.Total = s.different(len(s.moments)-1), s.different(len(s.moments))
+	}
 	is := s.rule.IsEdge(f)
 	if s.rule.Rearms {
 		s.silent = s.silent && f.Before.Cmp(s.rule.Rearm) > 0
@@ -135,6 +145,17 @@ func (s *Sweep) decide() {
 	if now.at >= s.from && now.at <= s.to && is {
 		s.found(s.user, now.at, f)
 	}
+}
+
+// different is how many different values the first n moments have.
+func (s *Sweep) different(n int) brimline.Total {
+	all := map[any]bool{}
+	for i := range s.moments[:n] {
+		for _, value := range s.moments[i].values {
+			all[value] = true
+		}
+	}
+	return brimline.Count(int64(len(all)))
 }
 
 func larger(a, b brimline.Total) brimline.Total {

@@ -25,6 +25,9 @@ func Describe(s *Set) string {
 		if rule.MinCount != 0 {
 			cells = append(cells, "min_count "+strconv.FormatInt(rule.MinCount, 10))
 		}
+		if rule.Column != "" {
+			cells = append(cells, "of "+rule.Column)
+		}
 		if rule.Rearms {
 			cells = append(cells, "rearms at "+rule.Rearm.Format(rule.Measure.Scale(s.Scale)))
 		}

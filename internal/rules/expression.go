@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/expr-lang/expr/ast"
@@ -66,7 +68,46 @@ func CompileRule(rule brimline.Rule, columns []brimline.Column, scale int, opts 
 	if err != nil {
 		return sliding.Rule{}, err
 	}
-	return sliding.Rule{Rule: rule, Fingerprint: rule.Fingerprint(), Takes: takes}, nil
+	compiled := sliding.Rule{Rule: rule, Fingerprint: rule.Fingerprint(), Takes: takes}
+	if rule.Measure != brimline.Distinct {
+		return compiled, nil
+	}
+	column, ok := declared(columns, rule.Column)
+	if !ok {
+		return sliding.Rule{}, &brimline.Error{
+			Class: brimline.ClassInput, Kind: "where_invalid", Where: "of " + strconv.Quote(rule.Column),
+			Err: errors.New("there is no such column among those that are declared"),
+		}
+	}
+	compiled.Value = valueOf(column, opts)
+	return compiled, nil
+}
+
+func declared(columns []brimline.Column, name string) (brimline.Column, bool) {
+	n := slices.IndexFunc(columns, func(c brimline.Column) bool { return name != "" && c.Name == name })
+	if n < 0 {
+		return brimline.Column{}, false
+	}
+	return columns[n], true
+}
+
+// valueOf gives rows' values of a column for sliding.Rule.Value. A row that lacks the column or holds another type in it
+// has none.
+func valueOf(column brimline.Column, opts []Option) func(*brimline.Transaction) any {
+	var o options
+	for _, opt := range opts {
+		opt(&o)
+	}
+	return func(t *brimline.Transaction) any {
+		v, there := t.Column(column.Name)
+		if v != nil && fits(column.Type, v) {
+			return v
+		}
+		if o.failed != nil && (v != nil || !there) {
+			o.failed(explain(t, []brimline.Column{column}))
+		}
+		return nil
+	}
 }
 
 // predicate is a compiled expression; holds is nil for a blank one.

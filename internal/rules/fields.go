@@ -28,8 +28,7 @@ func fileFields() []string { return []string{"scale", "lateness", "columns", "ru
 func ruleFields() []string {
 	return []string{
 		"id", "window", "limit", "limits", "measure", "where", "severity", "description", "mode", "quiet",
-		"rearm", "min_count",
-		"enabled",
+		"rearm", "min_count", "of", "enabled",
 	}
 }
 
@@ -269,6 +268,7 @@ func (r *reader) rule(
 	rule.Description = r.label(fields["description"], "description", maxDescription)
 	rule.Quiet = r.duration(fields["quiet"], "quiet")
 	rule.MinCount = r.minCount(fields["min_count"], rule.Measure, measured)
+	rule.Column = r.of(n, fields, rule.Measure, measured, s)
 	rule.Shadow = r.word(fields["mode"], "mode", modeLive, modeShadow) == modeShadow
 	enabled = r.word(fields["enabled"], "enabled", "true", "false") != "false"
 	tiers = []brimline.Rule{rule}
@@ -300,6 +300,40 @@ func (r *reader) minCount(n *yaml.Node, m brimline.Measure, measured bool) int64
 	return count
 }
 
+// of reads which column's different values are counted.
+func (r *reader) of(
+	rule *yaml.Node, fields map[string]*yaml.Node, m brimline.Measure, measured bool, s *Set,
+) string {
+	n, given := fields["of"]
+	if measured && m == brimline.Distinct && !given {
+		r.problemAt(rule, "the rule has no of: distinct counts the different values of a column; write of: and its name")
+		return ""
+	}
+	name, ok := r.scalar(n, "of")
+	if !ok {
+		return ""
+	}
+	if measured && m != brimline.Distinct {
+		r.problemAt(n, "of is for the measure distinct, and the rule's is %v; leave it out", m)
+		return ""
+	}
+	if _, known := declared(s.Columns, name); !known {
+		names := make([]string, len(s.Columns))
+		for i, c := range s.Columns {
+			names[i] = c.Name
+		}
+		hint := suggest(name, names)
+		switch {
+		case slices.Contains(builtIn[:], name):
+			hint = "; it can be of declared columns only"
+		case hint == "":
+			hint = "; declare it under columns with its type"
+		}
+		r.problemAt(n, "of: there is no column %q%s", name, hint)
+	}
+	return name
+}
+
 // rearm reads at or below which total a rule alerts again: a total, or so many hundredths of each limit.
 func (r *reader) rearm(n *yaml.Node, tiers []brimline.Rule, tiered bool, amounts int, sure, limited bool) {
 	text, ok := r.scalar(n, "rearm")
@@ -309,7 +343,7 @@ func (r *reader) rearm(n *yaml.Node, tiers []brimline.Rule, tiered bool, amounts
 	switch rule := &tiers[0]; {
 	case rule.Measure.Shrinks():
 		r.problemAt(n, "rearm is not possible with %v, whose total can fall when a row is added; "+
-			"use sum_abs, sum_in, sum_out, count or max", rule.Measure)
+			"use sum_abs, sum_in, sum_out, count, max or distinct", rule.Measure)
 		return
 	case rule.Quiet != 0:
 		r.problemAt(n, "rearm and quiet exclude each other; leave out one of them")
@@ -432,7 +466,7 @@ func (r *reader) total(n *yaml.Node, name string, m brimline.Measure, amounts in
 	}
 	limit, err := brimline.ParseTotal(text, scale)
 	switch {
-	case errors.Is(err, brimline.ErrAmountScale) && m == brimline.CountAll:
+	case errors.Is(err, brimline.ErrAmountScale) && m.Counts():
 		r.problemAt(n, "%s %q: the %s of a count is a whole number", name, text, name)
 	case errors.Is(err, brimline.ErrAmountScale):
 		r.problemAt(n, "%s %q has more decimals than the scale of amounts, %d", name, text, amounts)

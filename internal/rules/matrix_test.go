@@ -61,13 +61,14 @@ func TestWhatGoesWithWhat(t *testing.T) {
 				}
 			case field == "any `window`":
 				for _, window := range []string{"1us", "90s", "36h", "7d", "3653d"} {
-					file := fmt.Appendf(nil, "rules: [{id: a, window: %s, measure: %v, limit: 5}]", window, m)
+					file := fmt.Appendf(nil, "columns: {c: text}\nrules: [{id: a, window: %s, %s, limit: 5}]", window, measure(m))
 					if _, err := rules.Parse("x", file); err != nil {
 						t.Error(err)
 					}
 				}
 			default:
-				_, err := rules.Parse("x", fmt.Appendf(nil, "rules: [{id: a, window: 7d, measure: %v, %s}]", m, fragment))
+				_, err := rules.Parse("x",
+					fmt.Appendf(nil, "columns: {c: text}\nrules: [{id: a, window: 7d, %s, %s}]", measure(m), fragment))
 				if refused := err != nil; refused != (says == "refused") || !refused && says != "exact" {
 					t.Errorf("%v with %s is %q in the table; the reader says %v", m, field, says, err)
 				}
@@ -81,4 +82,12 @@ func TestWhatGoesWithWhat(t *testing.T) {
 	if !slices.Equal(measures, all) {
 		t.Errorf("the table has the measures %q, there are %q", measures, all)
 	}
+}
+
+// measure is how a file names a measure.
+func measure(m brimline.Measure) string {
+	if m == brimline.Distinct {
+		return "measure: distinct, of: c"
+	}
+	return "measure: " + m.String()
 }

@@ -4,13 +4,16 @@ import (
 	"slices"
 
 	"github.com/expr-lang/expr/ast"
+
+	"github.com/brimline/brimline"
 )
 
-// AsksNull are the columns of which some rule asks whether they are NULL, in their order.
+// AsksNull are the columns of which some rule asks whether they are NULL, as distinct does, in their order.
 func (s *Set) AsksNull() (names []string) {
 	for _, c := range s.Columns {
 		asked := func(p predicate) bool { return slices.Contains(p.nulls, c.Name) }
-		if slices.ContainsFunc(s.predicates, asked) {
+		counted := func(r brimline.Rule) bool { return r.Column == c.Name }
+		if slices.ContainsFunc(s.predicates, asked) || slices.ContainsFunc(s.Rules, counted) {
 			names = append(names, c.Name)
 		}
 	}

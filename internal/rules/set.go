@@ -34,6 +34,9 @@ func (s *Set) Compiled(opts ...Option) []sliding.Rule {
 	for i, p := range s.predicates {
 		rule := s.Rules[i]
 		compiled[i] = sliding.Rule{Rule: rule, Fingerprint: rule.Fingerprint(), Takes: p.takes(opts)}
+		if column, ok := declared(s.Columns, rule.Column); ok {
+			compiled[i].Value = valueOf(column, opts)
+		}
 	}
 	return compiled
 }

@@ -141,7 +141,7 @@ type verifier struct {
 func newVerifier(set *rules.Set) verifier {
 	v := verifier{rules: map[string]*reference.Rule{}}
 	for _, r := range set.Compiled() {
-		v.rules[r.ID] = &reference.Rule{Rule: r.Rule, Takes: r.Takes}
+		v.rules[r.ID] = &reference.Rule{Rule: r.Rule, Takes: r.Takes, Value: r.Value}
 	}
 	return v
 }

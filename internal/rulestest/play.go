@@ -116,7 +116,7 @@ type player struct {
 func newPlayer(c *Case, o Options) *player {
 	p := &player{Case: c, Options: o, judged: map[edgeKey]reference.Figures{}, shown: map[edgeKey]bool{}}
 	for _, r := range c.File.Rules.Compiled() {
-		p.rules = append(p.rules, reference.Rule{Rule: r.Rule, Takes: r.Takes})
+		p.rules = append(p.rules, reference.Rule{Rule: r.Rule, Takes: r.Takes, Value: r.Value})
 	}
 	p.result = Result{Case: c}
 	return p

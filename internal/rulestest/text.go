@@ -127,6 +127,9 @@ func (r *Result) course(w io.Writer, c *Course) {
 	if c.Rule.MinCount != 0 {
 		quiet += fmt.Sprintf(", min_count %d", c.Rule.MinCount)
 	}
+	if c.Rule.Column != "" {
+		quiet += ", of " + c.Rule.Column
+	}
 	if c.Rule.Rearms {
 		quiet += ", rearm " + c.Rule.Rearm.Format(scale)
 	}

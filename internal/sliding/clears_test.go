@@ -20,9 +20,13 @@ func TestClearsAt(t *testing.T) {
 			Measure: rapid.SampledFrom(brimline.Measures()).Draw(t, "measure"),
 			Limit:   brimline.Count(rapid.Int64Range(0, 12).Draw(t, "limit")),
 		}}
+		if rule.Measure == brimline.Distinct {
+			rule.Limit, rule.Value = brimline.Count(rapid.Int64Range(0, 3).Draw(t, "different")), shop
+		}
 		rows := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) brimline.Transaction {
 			return brimline.Transaction{Amount: brimline.Amount(rapid.Int64Range(-5, 6).Draw(t, "amount")),
-				ID: rapid.StringMatching("[a-z]{8}").Draw(t, "id"), Time: brimline.Time(rapid.Int64Range(0, 30).Draw(t, "time"))}
+				ID: rapid.StringMatching("[a-z]{8}").Draw(t, "id"), Columns: drawShop(t),
+				Time: brimline.Time(rapid.Int64Range(0, 30).Draw(t, "time"))}
 		}), 0, 20).Draw(t, "rows")
 		slices.SortFunc(rows, func(a, b brimline.Transaction) int { return int(a.Time - b.Time) })
 		at := brimline.Time(rapid.Int64Range(0, 30).Draw(t, "at"))

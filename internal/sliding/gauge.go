@@ -9,6 +9,7 @@ type Gauge struct {
 	counts int64
 	// largest, of Max, are the weights that no later one is above, in their order: the first is the total.
 	largest []brimline.Amount
+	values  Values // of Distinct
 }
 
 // NewGauge is a gauge without rows.
@@ -17,6 +18,8 @@ func NewGauge(rule *Rule) *Gauge { return &Gauge{rule: rule} }
 // Total is the total of the rows that have entered and not left.
 func (g *Gauge) Total() brimline.Total {
 	switch {
+	case g.rule.Measure == brimline.Distinct:
+		return g.values.Total()
 	case g.rule.Measure != brimline.Max:
 		return g.sum
 	case len(g.largest) == 0:
@@ -34,7 +37,11 @@ func (g *Gauge) Enter(row *brimline.Transaction) {
 	if counts {
 		g.counts++
 	}
-	if g.rule.Measure != brimline.Max {
+	switch {
+	case g.rule.Measure == brimline.Distinct && counts:
+		g.values.Enter(g.rule.Value(row))
+		return
+	case g.rule.Measure != brimline.Max:
 		g.sum = g.sum.AddAmount(w)
 		return
 	}
@@ -52,6 +59,8 @@ func (g *Gauge) Leave(row *brimline.Transaction) {
 		g.counts--
 	}
 	switch {
+	case g.rule.Measure == brimline.Distinct && counts:
+		g.values.Leave(g.rule.Value(row))
 	case g.rule.Measure != brimline.Max:
 		g.sum = g.sum.Sub(w.Total())
 	case g.largest[0] == w:
@@ -62,14 +71,19 @@ func (g *Gauge) Leave(row *brimline.Transaction) {
 // lift is a row's part of the figure that decides where the rule has edges, which crosses bar there. Of a sum that is
 // the total itself. A largest amount is above the limit where the number of rows that are above it is not 0, an
 // average where the sum of what the rows have more than the limit is; and a sum can be kept: a row that leaves takes
-// back what it added.
+// back what it added. Of a number of different values a lift is the most that the row may add or take back.
 func (r *Rule) lift(row *brimline.Transaction) (brimline.Amount, bool) {
 	w, counts := r.Weigh(row)
 	return r.lifted(w, counts), counts
 }
 
-// sums reports whether the lifts are what the rows add to the total.
-func (r *Rule) sums() bool { return r.Measure != brimline.Max && r.Measure != brimline.Avg }
+// sums reports whether the lifts are what the rows add to the total, whatever other rows there are.
+func (r *Rule) sums() bool {
+	return !r.byLimit() && r.Measure != brimline.Distinct
+}
+
+// byLimit reports whether the lifts depend on the limit.
+func (r *Rule) byLimit() bool { return r.Measure == brimline.Max || r.Measure == brimline.Avg }
 
 func (r *Rule) lifted(w brimline.Amount, counts bool) brimline.Amount {
 	switch {
@@ -89,10 +103,10 @@ func (r *Rule) lifted(w brimline.Amount, counts bool) brimline.Amount {
 
 // bar is the value that an edge's lifts cross: before the edge they are at or below it, with the edge above.
 func (r *Rule) bar() brimline.Total {
-	if r.sums() {
-		return r.Limit
+	if r.byLimit() {
+		return brimline.Total{}
 	}
-	return brimline.Total{}
+	return r.Limit
 }
 
 // fewest is with how many transactions at least a rule is above its limit.

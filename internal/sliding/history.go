@@ -5,7 +5,6 @@ import (
 	"iter"
 	"slices"
 	"sort"
-	"time"
 	"unsafe"
 
 	"github.com/brimline/brimline"
@@ -548,7 +547,7 @@ func (h *History) weighed(b *block, i int, row *brimline.Row, sign int64) {
 		if counts {
 			n = sign
 		}
-		h.shift(at, line.rule.Window, row.Time, w, n)
+		h.shift(at, line.rule, row.Time, w, n)
 		if sign > 0 && b.lines[at].known { // its time may be one that the block did not have
 			f := h.liftAt(l, row.Time)
 			b.lines[at].include(&f)
@@ -556,10 +555,10 @@ func (h *History) weighed(b *block, i int, row *brimline.Row, sign int64) {
 	}
 }
 
-// shift moves the bounds of the line that is kept at a place, for a row at t whose weight changed by w, and the
+// shift moves the bounds of the line of a rule that is kept at a place, for a row at t whose weight changed by w, and the
 // transactions by n.
-func (h *History) shift(at int, window time.Duration, t brimline.Time, w brimline.Total, n int64) {
-	end := t.Add(window)
+func (h *History) shift(at int, rule *Rule, t brimline.Time, w brimline.Total, n int64) {
+	end := t.Add(rule.Window)
 	for _, b := range h.blocks[h.blockAt(t):] {
 		if b.first() > end {
 			return
@@ -569,10 +568,11 @@ func (h *History) shift(at int, window time.Duration, t brimline.Time, w brimlin
 			continue
 		}
 		all := t < b.first() && b.last() <= end
-		if rises := w.Sign() > 0; rises || all {
+		moves := all && rule.Value == nil // else w is the most by which a total moves, and it may not move at all
+		if rises := w.Sign() > 0; rises || moves {
 			line.most = line.most.Add(w)
 		}
-		if falls := w.Sign() < 0; falls || all {
+		if falls := w.Sign() < 0; falls || moves {
 			line.least = line.least.Add(w)
 		}
 		if n < 0 || all {
@@ -641,9 +641,55 @@ func (h *History) largestAt(r int, t brimline.Time) (f brimline.Figures) {
 
 // liftAt are the lifts of line l before t and at t in place of totals, and always the transactions before.
 func (h *History) liftAt(l int, t brimline.Time) brimline.Figures {
+	if line := &h.plan.lines[l]; line.rule.Value != nil {
+		return h.valuesAt(line, t)
+	}
 	before, n := h.between(l, t.Add(-h.plan.lines[l].rule.Window), t)
 	at, m := h.between(l, t, t+1)
 	return brimline.Figures{Before: before, Total: before.Add(at), Count: n + m, Earlier: n}
+}
+
+// valuesAt is liftAt of the measure distinct, which looks at all rows of the window.
+func (h *History) valuesAt(line *line, t brimline.Time) (f brimline.Figures) {
+	var values Values
+	f.Earlier = h.enter(&values, line, t.Add(-line.rule.Window), t)
+	f.Before = values.Total()
+	f.Count = f.Earlier + h.enter(&values, line, t, t+1)
+	f.Total = values.Total()
+	return f
+}
+
+// enter takes the values of the rows from from on and before to in, and gives how many of the rows count.
+func (h *History) enter(values *Values, line *line, from, to brimline.Time) (counts int64) {
+	for _, b := range h.blocks[h.blockAt(from):] {
+		for i := firstFrom(b.rows, from); i < len(b.rows); i++ {
+			if b.rows[i].Time >= to {
+				return counts
+			}
+			if v := h.value(line, b, i); v != nil {
+				values.Enter(v)
+				counts++
+			}
+		}
+	}
+	return counts
+}
+
+// value is the value of row i of a block, nil if the row does not count.
+func (h *History) value(l *line, b *block, i int) any {
+	if l.where >= 0 && !h.takes(l, b, i) {
+		return nil
+	}
+	return h.valueOf(l, &b.rows[i])
+}
+
+// valueOf is a row's value, whether the row meets the condition or not.
+func (h *History) valueOf(l *line, row *brimline.Row) any {
+	if h.asked == nil {
+		h.asked = new(brimline.Transaction)
+	}
+	*h.asked = brimline.Transaction{Columns: row.Columns()}
+	return l.rule.Value(h.asked)
 }
 
 // between sums up line l over the rows from from on and before to.
@@ -692,7 +738,7 @@ func (h *History) sum(l *line, b *block, low, high int) (sum brimline.Total, cou
 
 // lift is Rule.lift of a line.
 func (h *History) lift(l *line, row *brimline.Row) (brimline.Amount, bool) {
-	if l.where >= 0 && !h.asks(l, row) {
+	if l.where >= 0 && !h.asks(l, row) || l.rule.Value != nil && h.valueOf(l, row) == nil {
 		return l.lifted(0, false)
 	}
 	return l.lifted(l.rule.Measure.Weigh(row.Amount))
@@ -712,7 +758,7 @@ func (l *line) lifted(w brimline.Amount, counts bool) (brimline.Amount, bool) {
 
 // weigh is Rule.Weigh of a line, of row i of a block.
 func (h *History) weigh(l *line, b *block, i int) (brimline.Amount, bool) {
-	if l.where >= 0 && !h.takes(l, b, i) {
+	if l.where >= 0 && !h.takes(l, b, i) || l.rule.Value != nil && h.valueOf(l, &b.rows[i]) == nil {
 		return 0, false
 	}
 	return l.rule.Measure.Weigh(b.rows[i].Amount)
@@ -754,6 +800,7 @@ func (h *History) Moves(r int, row *brimline.Row) bool {
 	switch b, i, held := h.place(row); {
 	case held:
 		w, counts = h.weigh(line, h.blocks[b], i)
+	case line.rule.Value != nil && h.valueOf(line, row) == nil:
 	case line.where < 0 || h.asks(line, row):
 		w, counts = line.rule.Measure.Weigh(row.Amount)
 	}
@@ -927,6 +974,10 @@ func (h *History) walk(n, l int, from, to brimline.Time, each func(t brimline.Ti
 		return
 	}
 	start := rows[high].Time.Add(-window)
+	if line.rule.Value != nil {
+		h.walkValues(line, b, high, to, each)
+		return
+	}
 	sum, count := h.between(l, start, rows[high].Time)
 	for low := h.cursor(start); high < len(rows) && rows[high].Time <= to; {
 		t := rows[high].Time
@@ -946,6 +997,34 @@ func (h *History) walk(n, l int, from, to brimline.Time, each func(t brimline.Ti
 			}
 		}
 		each(t, brimline.Figures{Before: before, Total: sum, Count: count, Earlier: earlier})
+	}
+}
+
+// walkValues is walk of the measure distinct, from row high of a block on.
+func (h *History) walkValues(
+	line *line, b *block, high int, to brimline.Time, each func(t brimline.Time, f brimline.Figures),
+) {
+	var values Values
+	rows := b.rows
+	start := rows[high].Time.Add(-line.rule.Window)
+	count := h.enter(&values, line, start, rows[high].Time)
+	for low := h.cursor(start); high < len(rows) && rows[high].Time <= to; {
+		t := rows[high].Time
+		for start = t.Add(-line.rule.Window); low.row().Time < start; low.next() {
+			if v := h.value(line, h.blocks[low.block], low.i); v != nil {
+				values.Leave(v)
+				count--
+			}
+		}
+		f := brimline.Figures{Before: values.Total(), Earlier: count}
+		for ; high < len(rows) && rows[high].Time == t; high++ {
+			if v := h.value(line, b, high); v != nil {
+				values.Enter(v)
+				count++
+			}
+		}
+		f.Total, f.Count = values.Total(), count
+		each(t, f)
 	}
 }
 

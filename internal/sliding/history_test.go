@@ -50,7 +50,7 @@ func TestHistoryIsASlice(t *testing.T) {
 				if around <= floor {
 					continue
 				}
-				row := brimline.Transaction{ID: drawID(t, next),
+				row := brimline.Transaction{ID: drawID(t, next), Columns: drawShop(t),
 					Amount: brimline.Amount(rapid.Int64Range(-20, 30).Draw(t, "amount")), Time: around}
 				next++
 				plain = insert(plain, row)

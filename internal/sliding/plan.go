@@ -22,8 +22,8 @@ type Plan struct {
 	wheres int // different conditions
 }
 
-// line has the figures of all rules with one measure, window and condition, and one limit where their lifts depend on
-// that.
+// line has the figures of all rules with one measure, window, column and condition, and one limit where their lifts
+// depend on that.
 type line struct {
 	rule   *Rule // one of them, or one for which there is no rule
 	where  int   // the number of the condition; -1 for none
@@ -46,7 +46,7 @@ func bounds(m brimline.Measure) bound {
 	switch m {
 	case brimline.SumAbs, brimline.Sum, brimline.SumIn, brimline.SumOut, brimline.Max, brimline.Avg:
 		return amountsBound
-	case brimline.CountAll:
+	case brimline.CountAll, brimline.Distinct:
 		return rowsBound
 	}
 	return noBound
@@ -85,7 +85,7 @@ func (p *Plan) where(rule *Rule, names map[string]int) int {
 func (p *Plan) line(rule *Rule, where int) int {
 	n := slices.IndexFunc(p.lines, func(l line) bool {
 		return l.where == where && l.rule.Window == rule.Window && l.rule.Measure == rule.Measure &&
-			(rule.sums() || l.rule.Limit == rule.Limit)
+			l.rule.Column == rule.Column && (!rule.byLimit() || l.rule.Limit == rule.Limit)
 	})
 	if n >= 0 {
 		p.lines[n].shared = true

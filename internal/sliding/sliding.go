@@ -20,7 +20,13 @@ type Rule struct {
 	// Takes is the compiled where expression; nil takes every row. It must be
 	// a pure function that is safe for concurrent use.
 	Takes func(*brimline.Transaction) bool
+	// Value, of the measure distinct and no other, is a row's value of the rule's column: one that can be compared, nil
+	// for NULL. It needs nothing of the row but its columns, and is pure like Takes.
+	Value func(*brimline.Transaction) any
 }
+
+// NeedsColumns reports whether a row's time and amount do not say what it adds.
+func (r *Rule) NeedsColumns() bool { return r.Takes != nil || r.Value != nil }
 
 // Span is the window ends of a rule at From, at To and between.
 type Span struct {
@@ -28,9 +34,10 @@ type Span struct {
 	From, To brimline.Time
 }
 
-// Weigh gives what row adds to the rule's total, or lifts it to, and whether it is one of its transactions.
+// Weigh gives what row adds to the rule's total, or lifts it to, and whether it is one of its transactions. With the
+// measure distinct it adds 1 if no other row of the window has its value.
 func (r *Rule) Weigh(row *brimline.Transaction) (brimline.Amount, bool) {
-	if r.Takes != nil && !r.Takes(row) {
+	if r.Takes != nil && !r.Takes(row) || r.Value != nil && r.Value(row) == nil {
 		return 0, false
 	}
 	return r.Measure.Weigh(row.Amount)
@@ -39,12 +46,10 @@ func (r *Rule) Weigh(row *brimline.Transaction) (brimline.Amount, bool) {
 // FiguresAt are the rule's figures at time t over rows, which are in time order.
 func FiguresAt(rows []brimline.Transaction, rule *Rule, t brimline.Time) brimline.Figures {
 	var f brimline.Figures
+	sum := NewGauge(rule)
 	for i := lowerBound(rows, t.Add(-rule.Window)); i < len(rows) && rows[i].Time <= t; i++ {
-		w, counts := rule.Weigh(&rows[i])
-		f.Total = rule.Measure.Join(f.Total, w.Total())
-		if counts {
-			f.Count++
-		}
+		sum.Enter(&rows[i])
+		f.Total, f.Count = sum.Total(), sum.Count()
 		if rows[i].Time < t {
 			f.Before, f.Earlier = f.Total, f.Count
 		}

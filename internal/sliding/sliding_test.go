@@ -16,7 +16,8 @@ func drawRows(t *rapid.T) []brimline.Transaction {
 	for i := range rows {
 		rows[i] = brimline.Transaction{
 			ID: drawID(t, i), Amount: brimline.Amount(rapid.Int64Range(-20, 30).Draw(t, "amount")),
-			Time: brimline.Time(rapid.Int64Range(0, 40).Draw(t, "time")),
+			Time:    brimline.Time(rapid.Int64Range(0, 40).Draw(t, "time")),
+			Columns: drawShop(t),
 		}
 	}
 	slices.SortFunc(rows, func(a, b brimline.Transaction) int { return a.Compare(&b) })
@@ -40,11 +41,24 @@ func drawRule(t *rapid.T) *Rule {
 	if r.Measure == brimline.Max && r.Limit.Sign() < 0 { // no rules file has it
 		r.Limit = brimline.Total{}
 	}
+	if r.Measure == brimline.Distinct {
+		r.Limit = brimline.Count(rapid.Int64Range(0, 3).Draw(t, "different"))
+		r.Column, r.Value = "shop", shop
+	}
 	if rapid.Bool().Draw(t, "where") {
 		r.Where = "not threes"
 		r.Takes = func(row *brimline.Transaction) bool { return row.Amount%3 != 0 && row.ID[0] != '9' }
 	}
 	return r
+}
+
+func drawShop(t *rapid.T) []brimline.Field {
+	return []brimline.Field{{Name: "shop", Value: rapid.SampledFrom([]any{nil, "a", "b", "c"}).Draw(t, "shop")}}
+}
+
+func shop(row *brimline.Transaction) any {
+	v, _ := row.Column("shop")
+	return v
 }
 
 // join is a total with one row more.
@@ -58,9 +72,20 @@ func join(m brimline.Measure, total brimline.Total, w brimline.Amount) brimline.
 
 // literal is the definition, word by word.
 func literal(rows []brimline.Transaction, r *Rule, t brimline.Time) (f brimline.Figures) {
+	all, before := map[any]bool{}, map[any]bool{}
 	for i := range rows {
 		row := &rows[i]
 		if row.Time < t-brimline.Time(r.Window.Microseconds()) || row.Time > t || r.Takes != nil && !r.Takes(row) {
+			continue
+		}
+		if r.Measure == brimline.Distinct {
+			if v := shop(row); v != nil {
+				f.Count++
+				if all[v] = true; row.Time != t {
+					before[v] = true
+				}
+			}
+			f.Total, f.Before = brimline.Count(int64(len(all))), brimline.Count(int64(len(before)))
 			continue
 		}
 		w, counts := r.Measure.Weigh(row.Amount)

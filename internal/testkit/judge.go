@@ -141,6 +141,8 @@ func measureSQL(m brimline.Measure) (weight, counts string) {
 		return "GREATEST(-amount, 0)", "amount < 0"
 	case brimline.CountAll:
 		return "1", "true"
+	case brimline.Distinct: // what it is of has SQL of its own
+		return "", ""
 	}
 	panic("no SQL for measure " + m.String())
 }
@@ -155,6 +157,9 @@ func (tb Table) Edges(t testing.TB, r brimline.Rule, where string) map[string]Ve
 	}
 	if r.Rearms {
 		return tb.rearmed(t, r, weight, counts, where)
+	}
+	if r.Measure == brimline.Distinct {
+		return tb.different(t, r, where)
 	}
 	tb.Exec(t, `SET work_mem = '1GB'`) // a frame that does not fit takes time with the square of its rows as well
 	rows, err := tb.Conn.Query(t.Context(), fmt.Sprintf(`
@@ -178,27 +183,57 @@ func (tb Table) Edges(t testing.TB, r brimline.Rule, where string) map[string]Ve
 	return verdicts(t, r, rows)
 }
 
+// differentSQL gives user_id, ts, total, before and count of the rule's row times. The interval is $1.
+func (tb Table) differentSQL(r brimline.Rule, where string) string {
+	return fmt.Sprintf(`
+		SELECT DISTINCT t.user_id::text, t."timestamp" AS ts,
+		  (SELECT COUNT(DISTINCT %[1]s) FROM %[2]s r WHERE r.user_id = t.user_id AND (%[3]s)
+		    AND r."timestamp" >= t."timestamp" - $1::interval AND r."timestamp" <= t."timestamp") AS total,
+		  (SELECT COUNT(DISTINCT %[1]s) FROM %[2]s r WHERE r.user_id = t.user_id AND (%[3]s)
+		    AND r."timestamp" >= t."timestamp" - $1::interval AND r."timestamp" < t."timestamp") AS before,
+		  (SELECT COUNT(%[1]s) FROM %[2]s r WHERE r.user_id = t.user_id AND (%[3]s)
+		    AND r."timestamp" >= t."timestamp" - $1::interval AND r."timestamp" <= t."timestamp") AS count
+		FROM (SELECT * FROM %[2]s WHERE (%[3]s)) t`, pgx.Identifier{r.Column}.Sanitize(), tb.Name.Sanitize(), where)
+}
+
+// different is Edges of the measure distinct.
+func (tb Table) different(t testing.TB, r brimline.Rule, where string) map[string]Verdict {
+	t.Helper()
+	rows, err := tb.Conn.Query(t.Context(), fmt.Sprintf(`
+		SELECT user_id, ts, total::text, before::text, count FROM (
+		SELECT *, lag(ts) OVER (PARTITION BY user_id ORDER BY ts) AS earlier FROM (%s) x
+		WHERE total > $2::text::numeric AND before <= $2::text::numeric
+		) followed WHERE earlier IS NULL OR $3::interval = '0' OR ts - earlier > $3::interval`, tb.differentSQL(r, where)),
+		interval(r.Window), r.Limit.Format(0), interval(r.Quiet))
+	if err != nil {
+		t.Fatalf("the judge: %v", err)
+	}
+	return verdicts(t, r, rows)
+}
+
 // rearmed is Edges of a rule that rearms: of the totals at all row times it takes those above the limit, with a total
 // at or below the rearm since the last of them.
 func (tb Table) rearmed(t testing.TB, r brimline.Rule, weight, counts, where string) map[string]Verdict {
 	t.Helper()
 	scale := r.Measure.Scale(2)
-	rows, err := tb.Conn.Query(t.Context(), fmt.Sprintf(`
-		SELECT user_id, ts, total::text, before::text, count FROM (
-		SELECT *, max(ts) FILTER (WHERE before <= $3::text::numeric) OVER (PARTITION BY user_id ORDER BY ts) AS low,
-		  max(ts) FILTER (WHERE total > $2::text::numeric) OVER (PARTITION BY user_id ORDER BY ts
-		    ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS high
-		FROM (
-		SELECT DISTINCT user_id::text, ts, total, before, count FROM (
+	all := tb.differentSQL(r, where)
+	if r.Measure != brimline.Distinct {
+		all = fmt.Sprintf(`SELECT DISTINCT user_id::text, ts, total, before, count FROM (
 		  SELECT user_id, "timestamp" AS ts,
 		         %[5]s(%[1]s) OVER w AS total,
 		         %[6]s AS before,
 		         COUNT(*) FILTER (WHERE %[2]s) OVER w AS count
 		  FROM %[3]s WHERE %[4]s
 		  WINDOW w AS (PARTITION BY user_id ORDER BY "timestamp" RANGE BETWEEN $1::interval PRECEDING AND CURRENT ROW)
-		) x) tb) y WHERE total > $2::text::numeric AND low IS NOT NULL AND (high IS NULL OR low > high)`,
-		weight, counts, tb.Name.Sanitize(), where, aggregateSQL(r.Measure), beforeSQL(r.Measure, weight)),
-		interval(r.Window), r.Limit.Format(scale), r.Rearm.Format(scale))
+		) x`, weight, counts, tb.Name.Sanitize(), where, aggregateSQL(r.Measure), beforeSQL(r.Measure, weight))
+	}
+	rows, err := tb.Conn.Query(t.Context(), fmt.Sprintf(`
+		SELECT user_id, ts, total::text, before::text, count FROM (
+		SELECT *, max(ts) FILTER (WHERE before <= $3::text::numeric) OVER (PARTITION BY user_id ORDER BY ts) AS low,
+		  max(ts) FILTER (WHERE total > $2::text::numeric) OVER (PARTITION BY user_id ORDER BY ts
+		    ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS high
+		FROM (%s) tb) y WHERE total > $2::text::numeric AND low IS NOT NULL AND (high IS NULL OR low > high)`,
+		all), interval(r.Window), r.Limit.Format(scale), r.Rearm.Format(scale))
 	if err != nil {
 		t.Fatalf("the judge: %v", err)
 	}
@@ -238,16 +273,24 @@ func normal(s string, scale int) string {
 	return s
 }
 
-// Totals asks PostgreSQL for each user's newest row time and the rule's total and count there.
-func (tb Table) Totals(t testing.TB, r brimline.Rule) map[string]Verdict {
+// Totals asks PostgreSQL for each user's newest row time and the rule's total and count there. where is the rule's
+// expression in SQL, empty for none; users of whom it takes no row are left out.
+func (tb Table) Totals(t testing.TB, r brimline.Rule, where string) map[string]Verdict {
 	t.Helper()
+	if where == "" {
+		where = "true"
+	}
 	weight, counts := measureSQL(r.Measure)
+	aggregate := aggregateSQL(r.Measure)
+	if r.Measure == brimline.Distinct {
+		of := pgx.Identifier{r.Column}.Sanitize()
+		aggregate, weight, counts = "COUNT", "DISTINCT "+of, of+" IS NOT NULL"
+	}
 	rows, err := tb.Conn.Query(t.Context(), fmt.Sprintf(`
 		SELECT user_id::text, %[4]s(%[1]s)::text, COUNT(*) FILTER (WHERE %[2]s)
 		FROM (SELECT *, MAX("timestamp") OVER (PARTITION BY user_id) AS newest FROM %[3]s) x
-		WHERE "timestamp" >= newest - $1::interval GROUP BY user_id`,
-		weight, counts, tb.Name.Sanitize(), aggregateSQL(r.Measure)),
-		interval(r.Window))
+		WHERE "timestamp" >= newest - $1::interval AND (%[5]s) GROUP BY user_id`,
+		weight, counts, tb.Name.Sanitize(), aggregate, where), interval(r.Window))
 	if err != nil {
 		t.Fatalf("the judge: %v", err)
 	}

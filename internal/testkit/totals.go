@@ -24,8 +24,8 @@ func (p *Parts) CompareTotals(t testing.TB, names processors.Streams, set *rules
 	}
 }
 
-// WrongTotals are the differences between every user's totals in the window table and SQL over the table. Those of
-// distrusted users are left out as long as they are not known.
+// WrongTotals are the differences between every user's totals in the window table and SQL over the table, where
+// conditions of rules are SQL as well. Those of distrusted users are left out as long as they are not known.
 func (p *Parts) WrongTotals(t testing.TB, names processors.Streams, set *rules.Set, table Table) (wrong []string) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -42,7 +42,7 @@ func (p *Parts) WrongTotals(t testing.TB, names processors.Streams, set *rules.S
 	distrusted := 0
 	users := map[string]views.User{} // each looked up once: the view asks the brokers each time how old its answer is
 	for _, rule := range set.Compiled() {
-		totals := table.Totals(t, rule.Rule)
+		totals := table.Totals(t, rule.Rule, rule.Where)
 		for _, id := range slices.Sorted(maps.Keys(totals)) {
 			u, known := users[id]
 			if !known {

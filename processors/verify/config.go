@@ -87,7 +87,7 @@ type Config struct {
 	Long Database
 	// Compile turns a where expression into a function that is pure, total and
 	// safe for concurrent use. It is called once per rule.
-	Compile func(where string) (func(*brimline.Transaction) bool, error)
+	Compile func(rule brimline.Rule) (sliding.Rule, error)
 	// Off lets edges pass as unverified alerts, and dismisses late candidates, which only a database can answer.
 	Off bool
 	// AlertsFrom is the time from which alerts are written; what is confirmed of an edge before it goes to dismissed.

@@ -200,8 +200,11 @@ func (w *world) unstarted(name string) *Stage {
 		Client: w.with(w.options.ClientSettings), Transactions: w.with(w.options.TransactionSettings),
 		Reader: w.with(w.options.ReaderSettings),
 		Member: w.with(func() ([]kgo.Opt, error) { return w.options.MemberSettings(kafka.Group{}) }),
-		Compile: func(where string) (func(*brimline.Transaction) bool, error) {
-			return nil, errors.New("no such column")
+		Compile: func(rule brimline.Rule) (sliding.Rule, error) {
+			if rule.Where != "" {
+				return sliding.Rule{}, errors.New("no such column")
+			}
+			return sliding.Rule{Rule: rule, Fingerprint: rule.Fingerprint()}, nil
 		},
 		Metrics: NewMetrics(metrics), Log: slog.New(slog.NewTextHandler(testLog{w.t}, nil)), Patience: 50 * time.Millisecond,
 		ProbeEvery: time.Hour,

@@ -10,7 +10,7 @@ import (
 // ruleCache compiles the rules that candidates carry, each once. Their number
 // is that of the rules that were ever in force while candidates waited.
 type ruleCache struct {
-	compile func(where string) (func(*brimline.Transaction) bool, error)
+	compile func(rule brimline.Rule) (sliding.Rule, error)
 	mu      sync.Mutex
 	rules   map[uint64]*sliding.Rule
 }
@@ -22,16 +22,12 @@ func (r *ruleCache) of(rule *brimline.Rule) (*sliding.Rule, error) {
 	if known := r.rules[fingerprint]; known != nil {
 		return known, nil
 	}
-	compiled := &sliding.Rule{Rule: *rule, Fingerprint: fingerprint}
-	if rule.Where != "" {
-		takes, err := r.compile(rule.Where)
-		if err != nil {
-			return nil, brimline.BadInput("bad_rule",
-				"put the rule's columns back into the rules file and retry, or drop the candidate",
-				"rule %q of the candidate: %w", rule.ID, err)
-		}
-		compiled.Takes = takes
+	compiled, err := r.compile(*rule)
+	if err != nil {
+		return nil, brimline.BadInput("bad_rule",
+			"put the rule's columns back into the rules file and retry, or drop the candidate",
+			"rule %q of the candidate: %w", rule.ID, err)
 	}
-	r.rules[fingerprint] = compiled
-	return compiled, nil
+	r.rules[fingerprint] = &compiled
+	return &compiled, nil
 }

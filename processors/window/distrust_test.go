@@ -83,7 +83,7 @@ func newDoubts(t failer, script []write, rules ...brimline.Rule) *doubts {
 		d.script[i].number = i + 1
 	}
 	for _, r := range rules {
-		d.compiled = append(d.compiled, sliding.Rule{Rule: r, Fingerprint: r.Fingerprint()})
+		d.compiled = append(d.compiled, compiledOf(r))
 	}
 	d.fold = NewFolder(&d.set, d.compiled, 1000*time.Hour)
 	d.state = d.kept.load(t, d.fold)
@@ -108,18 +108,11 @@ func edgesOf(rows map[string]brimline.Transaction, r *brimline.Rule) (edges []br
 		times = append(times, row.Time)
 	}
 	return loudOf(times, r, brimline.MinTime, brimline.MaxTime, func(at brimline.Time) (f brimline.Figures) {
+		sum := newSum(r, at)
 		for _, row := range rows {
-			weight, _ := r.Measure.Weigh(row.Amount)
-			if row.Time < at.Add(-r.Window) || row.Time > at {
-				continue
-			}
-			f.Count++
-			if f.Total = totalWith(r.Measure, f.Total, weight); row.Time < at {
-				f.Before = totalWith(r.Measure, f.Before, weight)
-				f.Earlier++
-			}
+			sum.add(&row)
 		}
-		return f
+		return sum.f
 	})
 }
 
@@ -240,22 +233,11 @@ func (d *doubts) stillDismissed() {
 
 // figures are PostgreSQL's at a candidate's edge.
 func (d *doubts) figures(c *brimline.Candidate) (f brimline.Figures) {
+	sum := newSum(&c.Rule, c.Edge)
 	for _, row := range d.rows(d.shown) {
-		weight, counts := c.Rule.Measure.Weigh(row.Amount)
-		if row.Time < c.Edge.Add(-c.Rule.Window) || row.Time > c.Edge {
-			continue
-		}
-		if f.Total = totalWith(c.Rule.Measure, f.Total, weight); row.Time < c.Edge {
-			f.Before = totalWith(c.Rule.Measure, f.Before, weight)
-			if c.Rule.Measure == brimline.Avg {
-				f.Earlier++
-			}
-		}
-		if counts {
-			f.Count++
-		}
+		sum.add(&row)
 	}
-	return f
+	return sum.f
 }
 
 // run takes the move that is picked until there is none.
@@ -482,9 +464,9 @@ func drawWrites(t *rapid.T) (all []write) {
 	n := rapid.IntRange(1, 14).Draw(t, "transactions")
 	lossy := rapid.IntRange(0, n).Draw(t, "lossy")
 	for i := range n {
-		w := write{row: brimline.Transaction{ID: fmt.Sprint(rapid.IntRange(0, 6).Draw(t, "row")), User: "u",
+		w := write{row: inShop(brimline.Transaction{ID: fmt.Sprint(rapid.IntRange(0, 6).Draw(t, "row")), User: "u",
 			Amount: brimline.Amount(rapid.Int64Range(-6, 9).Draw(t, "amount")),
-			Time:   hour * brimline.Time(i+int(rapid.Int64Range(-12, 4).Draw(t, "hour")))}}
+			Time:   hour * brimline.Time(i+int(rapid.Int64Range(-12, 4).Draw(t, "hour")))})}
 		w.gone = rapid.IntRange(0, 3).Draw(t, "gone") == 0
 		w.lost = i < lossy && rapid.IntRange(0, 2).Draw(t, "lost") == 0
 		w.blind, w.silent = rapid.IntRange(0, 3).Draw(t, "blind") == 0, rapid.IntRange(0, 3).Draw(t, "silent") == 0

@@ -36,26 +36,84 @@ type world struct {
 }
 
 func (w *world) figures(r *brimline.Rule, at brimline.Time) (f brimline.Figures, rows int) {
+	sum := newSum(r, at)
 	for i := range w.table {
-		row := &w.table[i]
-		weight, counts := r.Measure.Weigh(row.Amount)
-		if row.Time < at.Add(-r.Window) || row.Time > at {
-			continue
-		}
-		f.Total = totalWith(r.Measure, f.Total, weight)
-		if counts {
-			f.Count++
-			if r.Measure == brimline.Avg && row.Time < at {
-				f.Earlier++
-			}
-		}
-		if row.Time < at {
-			f.Before = totalWith(r.Measure, f.Before, weight)
-		} else {
+		if sum.add(&w.table[i]) {
 			rows++
 		}
 	}
-	return f, rows
+	return sum.f, rows
+}
+
+// sum is the definition of a rule's figures at a time, row by row.
+type sum struct {
+	r           *brimline.Rule
+	at          brimline.Time
+	f           brimline.Figures
+	all, before map[any]bool // shops
+}
+
+func newSum(r *brimline.Rule, at brimline.Time) *sum {
+	return &sum{r: r, at: at, all: map[any]bool{}, before: map[any]bool{}}
+}
+
+// add takes a row in, and says whether it has the time itself.
+func (s *sum) add(row *brimline.Transaction) (here bool) {
+	if row.Time < s.at.Add(-s.r.Window) || row.Time > s.at {
+		return false
+	}
+	here = row.Time == s.at
+	weight, counts := s.r.Measure.Weigh(row.Amount)
+	if s.r.Measure == brimline.Distinct {
+		shop := shopOf(row.Amount)
+		if counts = shop != nil; counts {
+			s.all[shop] = true
+			if !here {
+				s.before[shop] = true
+			}
+		}
+	}
+	if counts {
+		s.f.Count++
+		if s.r.Measure == brimline.Avg && !here {
+			s.f.Earlier++
+		}
+	}
+	switch {
+	case s.r.Measure == brimline.Distinct:
+		s.f.Total, s.f.Before = brimline.Count(int64(len(s.all))), brimline.Count(int64(len(s.before)))
+	case here:
+		s.f.Total = totalWith(s.r.Measure, s.f.Total, weight)
+	default:
+		s.f.Total = totalWith(s.r.Measure, s.f.Total, weight)
+		s.f.Before = totalWith(s.r.Measure, s.f.Before, weight)
+	}
+	return here
+}
+
+// inShop gives a row a column that depends on its amount, with three values and NULL.
+func inShop(row brimline.Transaction) brimline.Transaction {
+	row.Columns = []brimline.Field{{Name: "shop", Value: shopOf(row.Amount)}}
+	return row
+}
+
+func shopOf(a brimline.Amount) any {
+	if n := (int64(a)%4 + 4) % 4; n != 0 {
+		return n
+	}
+	return nil
+}
+
+// compiledOf makes drawn rules ready, whose column is that of inShop.
+func compiledOf(r brimline.Rule) sliding.Rule {
+	compiled := sliding.Rule{Rule: r, Fingerprint: r.Fingerprint()}
+	if r.Measure == brimline.Distinct {
+		compiled.Value = func(row *brimline.Transaction) any {
+			v, _ := row.Column(r.Column)
+			return v
+		}
+	}
+	return compiled
 }
 
 // totalWith is a total with one row more.
@@ -118,8 +176,12 @@ func loudOf(
 	return loud
 }
 
-// drawSilences makes a third of the rules quiet, and a third rearm. Averages have a limit that rows cross.
+// drawSilences makes a third of the rules quiet, and a third rearm. Averages and numbers of shops have a limit that rows
+// cross.
 func drawSilences(t *rapid.T, r *brimline.Rule) {
+	if r.Measure == brimline.Distinct {
+		r.Column, r.Limit = "shop", brimline.Count(rapid.Int64Range(0, 2).Draw(t, "shops"))
+	}
 	if r.Measure == brimline.Avg {
 		r.Limit = brimline.Count(rapid.Int64Range(0, 15).Draw(t, "average"))
 		r.MinCount = rapid.SampledFrom([]int64{0, 2, 3}).Draw(t, "min count")
@@ -227,17 +289,17 @@ func drawWorld(t *rapid.T) *world {
 		}
 		drawSilences(t, &r)
 		w.set.Rules = append(w.set.Rules, r)
-		w.compiled = append(w.compiled, sliding.Rule{Rule: r, Fingerprint: r.Fingerprint()})
+		w.compiled = append(w.compiled, compiledOf(r))
 	}
 	w.set.Lateness = time.Duration(rapid.IntRange(1, 10).Draw(t, "lateness")) * time.Hour
 	w.fold = NewFolder(&w.set, w.compiled, time.Hour)
 	w.state = w.fold.NewState("u", nil, nil, 0)
 	for i := range rapid.IntRange(1, 40).Draw(t, "rows") {
-		w.table = append(w.table, brimline.Transaction{
+		w.table = append(w.table, inShop(brimline.Transaction{
 			ID: strconv.Itoa(i), User: "u",
 			Amount: brimline.Amount(rapid.Int64Range(-30, 40).Draw(t, "amount")),
 			Time:   brimline.Time(rapid.Int64Range(0, 60).Draw(t, "hour") * 3600 * 1e6),
-		})
+		}))
 	}
 	for _, row := range rapid.Permutation(w.table).Draw(t, "arrival") {
 		w.stream = append(w.stream, brimline.Change{Kind: brimline.Upsert, User: "u", Row: row})
@@ -277,6 +339,7 @@ func TestFoldAppliesUpdatesAndDeletes(t *testing.T) {
 			if rapid.Bool().Draw(t, "change it") {
 				row := c.Row
 				row.Amount += 5
+				row = inShop(row)
 				row.Time += brimline.Time(rapid.Int64Range(-1, 1).Draw(t, "move") * 3600 * 1e6)
 				changes = append(changes, brimline.Change{Kind: brimline.Upsert, User: "u", Row: row})
 			}

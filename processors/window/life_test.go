@@ -80,6 +80,7 @@ type message struct {
 
 // alertOf is the alert id of an edge.
 func (l *life) figures(user string, r *brimline.Rule, at brimline.Time) (f brimline.Figures, there bool, err error) {
+	sum := newSum(r, at)
 	for _, row := range l.rows {
 		if row.gone || row.User != user || row.Time < at.Add(-r.Window) || row.Time > at {
 			continue
@@ -88,21 +89,9 @@ func (l *life) figures(user string, r *brimline.Rule, at brimline.Time) (f briml
 			err = errors.New("NaN")
 			continue
 		}
-		weight, counts := r.Measure.Weigh(row.Amount)
-		f.Total = totalWith(r.Measure, f.Total, weight)
-		if counts {
-			f.Count++
-			if r.Measure == brimline.Avg && row.Time < at {
-				f.Earlier++
-			}
-		}
-		if row.Time < at {
-			f.Before = totalWith(r.Measure, f.Before, weight)
-		} else {
-			there = true
-		}
+		there = sum.add(&row.Transaction) || there
 	}
-	return f, there, err
+	return sum.f, there, err
 }
 
 // edges are those that raise alerts.
@@ -261,7 +250,8 @@ func (l *life) repaired(m *message) {
 // notSought says whether an edge may be missing, because only a change to a row below the history makes it one.
 func (l *life) notSought(user string, r *brimline.Rule, at brimline.Time) bool {
 	return slices.ContainsFunc(l.late, func(f *fact) bool {
-		weight, _ := r.Measure.Weigh(f.Amount)
+		rule := compiledOf(*r)
+		weight, _ := rule.Weigh(&f.Transaction)
 		return f.User == user && f.Time <= at && at <= f.Time.Add(r.Reach()) && (f.gone || weight == 0)
 	})
 }
@@ -515,7 +505,7 @@ func drawLife(t *rapid.T, inOrder bool) *life {
 		}
 		drawSilences(t, &r)
 		l.set.Rules = append(l.set.Rules, r)
-		l.compiled = append(l.compiled, sliding.Rule{Rule: r, Fingerprint: r.Fingerprint()})
+		l.compiled = append(l.compiled, compiledOf(r))
 	}
 	l.set.Lateness = time.Duration(rapid.IntRange(1, 10).Draw(t, "lateness")) * time.Hour
 	l.keep = time.Duration(rapid.IntRange(0, 20).Draw(t, "keep")) * time.Hour
@@ -525,9 +515,9 @@ func drawLife(t *rapid.T, inOrder bool) *life {
 	for i := range rapid.IntRange(1, 60).Draw(t, "rows") {
 		at += hour * brimline.Time(rapid.SampledFrom([]int{0, 0, 1, 2, 5, 30, 100, 400}).Draw(t, "hours later"))
 		facts = append(facts,
-			&fact{Transaction: brimline.Transaction{ID: strconv.Itoa(i),
+			&fact{Transaction: inShop(brimline.Transaction{ID: strconv.Itoa(i),
 				User:   fmt.Sprint("u", rapid.IntRange(0, 3).Draw(t, "user")),
-				Amount: brimline.Amount(rapid.Int64Range(-20, 40).Draw(t, "amount")), Time: at}})
+				Amount: brimline.Amount(rapid.Int64Range(-20, 40).Draw(t, "amount")), Time: at})})
 	}
 	if !inOrder {
 		facts = rapid.Permutation(facts).Draw(t, "arrival")
@@ -575,10 +565,11 @@ func (l *life) repair(f *fact, soon bool) {
 		change.Update = f.hidden
 		if f.hidden {
 			change.Row.Amount = brimline.Amount(rapid.Int64Range(-20, 40).Draw(l.t, "other amount"))
+			change.Row = inShop(change.Row)
 		}
 		kind := rapid.IntRange(0, 3).Draw(l.t, "how")
 		commit := func() {
-			f.bad, f.Amount = false, change.Row.Amount
+			f.bad, f.Amount, f.Columns = false, change.Row.Amount, change.Row.Columns
 			f.gone = kind == 1
 		}
 		remove := change

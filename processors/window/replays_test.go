@@ -27,8 +27,11 @@ func TestReplaysAskWhatWasAskedFirst(t *testing.T) {
 				Window:  time.Duration(rapid.IntRange(1, 8).Draw(t, "window")) * time.Hour,
 				Measure: rapid.SampledFrom(brimline.Measures()).Draw(t, "measure"),
 				Limit:   brimline.Count(rapid.Int64Range(0, 30).Draw(t, "limit"))}
+			if r.Measure == brimline.Distinct {
+				r.Column, r.Limit = "shop", brimline.Count(rapid.Int64Range(0, 2).Draw(t, "shops"))
+			}
 			h.set.Rules = append(h.set.Rules, r)
-			h.compiled = append(h.compiled, sliding.Rule{Rule: r, Fingerprint: r.Fingerprint()})
+			h.compiled = append(h.compiled, compiledOf(r))
 		}
 		h.fold, h.table = NewFolder(&h.set, h.compiled, time.Hour), newTable()
 		h.state = h.table.load(t, h.fold)
@@ -78,9 +81,9 @@ func (h *replays) draw() *brimline.Change {
 	if rapid.IntRange(0, 4).Draw(t, "delete") == 0 {
 		c.Kind = brimline.Delete
 	}
-	c.Row = brimline.Transaction{ID: strconv.Itoa(rapid.IntRange(0, 12).Draw(t, "row")), User: "u",
+	c.Row = inShop(brimline.Transaction{ID: strconv.Itoa(rapid.IntRange(0, 12).Draw(t, "row")), User: "u",
 		Amount: brimline.Amount(rapid.Int64Range(-15, 20).Draw(t, "amount")),
-		Time:   brimline.Time(rapid.Int64Range(0, 40).Draw(t, "hour")) * hour}
+		Time:   brimline.Time(rapid.Int64Range(0, 40).Draw(t, "hour")) * hour})
 	switch {
 	case c.Kind == brimline.Upsert:
 		c.Update = rapid.Bool().Draw(t, "update")
