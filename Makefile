@@ -18,7 +18,7 @@ VERSION ?= $(shell { git describe --tags --match 'v[0-9]*' 2>/dev/null || \
   git diff --quiet HEAD 2>/dev/null || echo +dirty)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-race test-stack test-tools test-versions test-crash test-proofs test-release bench bench-stack fuzz vet lint release image clean
+.PHONY: help build demo test test-race test-stack test-browser test-tools test-versions test-crash test-proofs test-release bench bench-stack fuzz vet lint release image clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ test-race: ## the same under the race detector; RACE=. for every test that start
 
 test-stack: ## the suites on real Kafka, Debezium and PostgreSQL (deploy/stack: needs a JDK, Maven and PostgreSQL)
 	BRIMLINE_STACK=1 $(GOTEST) -count=1 -run '^TestStack' -timeout $(STACK_TIMEOUT) ./internal/e2e/... ./internal/security/...
+
+test-browser: ## the page in a headless Chromium (needs chromium): every view and state, and axe-core; BRIMLINE_SCREENSHOTS=DIR for pictures
+	cd tools/browser && $(GOTEST) -count=1 -timeout 10m .
 
 test-tools: ## the Python example (needs Python 3 with venv; fetches its packages into .cache)
 	python3 -m venv .cache/python
@@ -72,6 +75,7 @@ fuzz: ## every fuzz target for FUZZTIME (10s)
 
 vet: ## go vet
 	$(GO) vet ./...
+	cd tools/browser && $(GO) vet .
 
 lint: ## golangci-lint (staticcheck, goimports, errorlint, ...), actionlint, goreleaser's file and, where it is installed, shellcheck; nothing tracked that is ignored
 	@tracked=$$(git ls-files --cached --ignored --exclude-standard); \

@@ -141,9 +141,10 @@ func (Change) Decode(b []byte) (any, error) {
 	return c, nil
 }
 
-// DecodeChange is Change's Decode into a change that the caller has. It fails alike, and leaves then anything in c.
+// DecodeChange is Change's Decode into a change that the caller has. A User that c has, and that is the same, is kept.
+// It fails alike, and leaves then anything in c.
 func DecodeChange(b []byte, c *brimline.Change) error {
-	r := wireReader{b: b}
+	r, user := wireReader{b: b}, c.User
 	most, older := uint64(changeParts), false
 	switch v := r.byte(); {
 	case r.err != nil || v == changeVersion:
@@ -164,7 +165,7 @@ func DecodeChange(b []byte, c *brimline.Change) error {
 	}
 	c.Update, c.Inserted, c.Apart = parts&changeUpdate != 0, parts&changeInserted != 0, parts&changeApart != 0
 	c.Whole, c.Source.Snapshot = parts&changeWhole != 0, parts&changeSnapshot != 0
-	c.User = r.id()
+	c.User = r.idLike(user)
 	c.Source.Partition = int32(r.varint())
 	c.Source.Offset = r.varint()
 	c.Source.LSN = r.uvarint()

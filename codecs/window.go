@@ -236,29 +236,29 @@ func (Window) Decode(b []byte) (any, error) {
 
 // Decode gives a *brimline.Window. Its rows share one allocation.
 func (WindowPart) Decode(b []byte) (any, error) {
-	w, err := DecodeWindowPart(b, nil)
-	if err != nil {
+	w := new(brimline.Window)
+	if err := DecodeWindowPart(b, w); err != nil {
 		return nil, err
 	}
 	return w, nil
 }
 
-// DecodeWindowPart is WindowPart.Decode for one who reads many: rules, whose contents are lost, becomes the window's
-// Rules where it is large enough. The window must be of no more use when it is given again.
-func DecodeWindowPart(b []byte, rules []brimline.RuleState) (*brimline.Window, error) {
+// DecodeWindowPart is WindowPart.Decode into a window that the caller has, for one who reads many. The slice of its
+// Rules is used again; nothing else of what it has is kept or changed. It fails alike, and leaves then anything in w.
+func DecodeWindowPart(b []byte, w *brimline.Window) error {
 	if isMarker(b) {
-		return nil, &brimline.Error{Class: brimline.ClassInput, Kind: KindMarker, Where: aWindow,
+		return &brimline.Error{Class: brimline.ClassInput, Kind: KindMarker, Where: aWindow,
 			Remedy: "leave out keys that begin with a NUL: they are no users",
 			Err:    errors.New("it is a marker, which is about all users of a partition")}
 	}
-	r := wireReader{b: b, spare: rules}
+	r := wireReader{b: b, spare: w.Rules[:0]}
 	most, older := uint64(windowFlags), false
 	switch v := r.byte(); {
 	case r.err != nil || v == windowVersion:
 	case v == olderWindowVersion:
 		most, older = olderWindowFlags, true
 	default:
-		return nil, unknown(aWindow, int(v), windowVersion)
+		return unknown(aWindow, int(v), windowVersion)
 	}
 	flags := r.uvarint()
 	if flags > most {
@@ -267,7 +267,7 @@ func DecodeWindowPart(b []byte, rules []brimline.RuleState) (*brimline.Window, e
 	if older {
 		flags = todaysFlags(flags)
 	}
-	w := &brimline.Window{Last: r.varint(), Floor: brimline.MinTime}
+	*w = brimline.Window{Last: r.varint(), Floor: brimline.MinTime}
 	scale := r.byte()
 	w.Scale = int(scale &^ windowNewest)
 	if r.err == nil && w.Scale > brimline.MaxScale {
@@ -319,9 +319,9 @@ func DecodeWindowPart(b []byte, rules []brimline.RuleState) (*brimline.Window, e
 		r.newest(w)
 	}
 	if err := r.end(); err != nil {
-		return nil, corrupt(aWindow, err)
+		return corrupt(aWindow, err)
 	}
-	return w, nil
+	return nil
 }
 
 // todaysFlags are the flags of version 2 as those of version 3, which has stamps between them.

@@ -207,6 +207,26 @@ func (r *wireReader) counted(n uint64, size int) int {
 	return int(n)
 }
 
+// idLike is id where it is likely to be the same as one that there is.
+func (r *wireReader) idLike(one string) string {
+	var digits [20]byte
+	rest := *r
+	switch n := rest.uvarint(); {
+	case rest.err != nil:
+	case n == 0:
+		if n := rest.varint(); rest.err == nil && string(strconv.AppendInt(digits[:0], n, 10)) == one {
+			r.b = rest.b
+			return one
+		}
+	default:
+		if b := rest.bytes(n - 1); rest.err == nil && string(b) == one {
+			r.b = rest.b
+			return one
+		}
+	}
+	return r.id()
+}
+
 func (r *wireReader) id() string {
 	switch n := r.uvarint(); {
 	case r.err != nil:

@@ -21,6 +21,7 @@ type alertPage struct {
 	Version     string // of the rule
 	Link        string // of this page, for a colleague
 	JSON        string // as the topic has it
+	Before      string // as Total, from PostgreSQL where it was asked
 	Stream      evidence
 	Database    *evidence // nil: PostgreSQL was not asked
 	Agree       bool      // both have the same total and count
@@ -101,7 +102,9 @@ func (h *handler) evidencePage(r *http.Request) (*alertPage, error) {
 		Source: c.Source, Verified: a.Verification, ClearsAt: c.ClearsAt,
 		Link: h.Base + "/alert?" + r.URL.RawQuery,
 	}
+	p.Before = p.Stream.Before
 	if a.Database != nil {
+		p.Before = present.Amount("", a.Database.Before.Format(scale))
 		e := evidenceOf(a.Database, &c.Rule, scale)
 		p.Database, p.Agree = &e, a.Database.Total == c.Stream.Total && a.Database.Count == c.Stream.Count
 		p.Took = a.Verification.Duration.Round(10 * time.Microsecond).String()

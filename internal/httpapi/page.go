@@ -34,8 +34,9 @@ type page struct {
 	NotReady []string
 	Stalled  []string // stages that do not work although the instance is ready
 	Health   health
-	Proven   string // the newest comparison with the table in a sentence
-	Audited  string // the newest comparison of the windows' rows, likewise
+	Notices  []Notice // those of Status, but for what the overview has figures of
+	Proven   string   // the newest comparison with the table in a sentence
+	Audited  string   // the newest comparison of the windows' rows, likewise
 	Stages   []stageCell
 	Rules    []body.Rule
 
@@ -179,6 +180,11 @@ func (h *handler) base(r *http.Request, view string) page {
 	}
 	p.NotReady, p.Stalled = p.Status.NotReady(), p.Status.stalled()
 	p.Health = healthOf(&p)
+	for _, n := range p.Status.Notices {
+		if n.Kind != figuresDiffer || n.Level != Note {
+			p.Notices = append(p.Notices, n)
+		}
+	}
 	for _, s := range p.Status.Stages {
 		p.Stages = append(p.Stages, cellOf(s))
 	}

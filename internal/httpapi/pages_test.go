@@ -182,6 +182,7 @@ func TestAlertPage(t *testing.T) {
 	late.Supersedes = []brimline.Time{first.Candidate.Edge}
 	differs := *late.Database
 	differs.Count++
+	differs.Before = total("2700.01")
 	late.Database = &differs
 	f.alerts = append([]*brimline.Alert{late}, f.alerts...)
 	h := New(f.withTopics(t))
@@ -192,7 +193,7 @@ func TestAlertPage(t *testing.T) {
 		"1.2s after the commit", "takes the place of this one", `data-copy="json"`, "&#34;version&#34;: 1", "this one</span>")
 	says(t, strings.ToUpper(page), `HREF="`+strings.ToUpper(at(late))+`"`)
 	page = shown(t, h, at(late), 200)
-	says(t, page, "They differ", "this takes the place of")
+	says(t, page, "They differ", "this takes the place of", `went from <b class="num">2,700.01</b> to <b class="num">3,441.50</b>`)
 	says(t, strings.ToUpper(page), `HREF="`+strings.ToUpper(at(first))+`"`)
 	says(t, shown(t, h, at(f.alerts[5]), 200), "PostgreSQL was not asked")
 	says(t, shown(t, h, at(f.alert("unknown", 0, noon)), 404), "the topic has no such alert", "Remedy: ")
@@ -339,4 +340,15 @@ func TestRowsSayWhatTheyCountFor(t *testing.T) {
 	page = shown(t, New(newFakes().options()), "/?user=27956157", 200)
 	says(t, page, "Falls to the limit or below it <time", "if nothing more comes", `class="ticks"`,
 		"no longer above the limit")
+}
+
+// What the overview has figures of is no notice beside them, unless an operator should look at it.
+func TestNoticeOfDisagreements(t *testing.T) {
+	f := newFakes()
+	f.status.Notices = []Notice{{Kind: figuresDiffer, Level: Note, Message: "they differ"}}
+	if page := shown(t, New(f.options()), "/", 200); strings.Contains(page, "they differ") {
+		t.Error("it is said twice")
+	}
+	f.status.Notices[0].Level = Warning
+	says(t, shown(t, New(f.options()), "/", 200), "they differ")
 }

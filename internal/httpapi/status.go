@@ -138,6 +138,9 @@ func (j Tally) Since(before Tally) Tally {
 	}
 }
 
+// figuresDiffer is the kind of the notice about what PostgreSQL dismissed.
+const figuresDiffer = "figures_differ"
+
 // Notice says in a sentence what PostgreSQL dismissed in the last hour; nil where that is nothing. dismissed is the
 // topic that has the figures of each.
 func (v *Verification) Notice(dismissed string) *Notice {
@@ -152,7 +155,7 @@ func (v *Verification) Notice(dismissed string) *Notice {
 	if total == 0 {
 		return nil
 	}
-	n := &Notice{Kind: "figures_differ", Level: Note}
+	n := &Notice{Kind: figuresDiffer, Level: Note}
 	var parts []string
 	for _, reason := range reasons {
 		of := v.LastHour.Dismissed[reason]

@@ -19,8 +19,8 @@ const blockRows = 256
 // Putting in a row, taking one out and finding the edges around it take a time that hardly depends on how many rows
 // there are. Rows are kept in blocks. For each block and line of the plan there are the sum of its rows, and bounds of
 // the totals of the windows that end in it (of measures that are no sums: of their lifts, see Rule.lift): a block whose
-// windows all stay below the limit, or all begin above it, holds no edge and is not looked into. A change of weight w at
-// t moves the totals of all windows that end in [t, t+Window] by w, so bounds are moved along and become exact again
+// windows all stay below the limit, or all begin above it, holds no edge and is not looked into. A change of weight w
+// at t moves the totals of all windows that end in [t, t+Window] by w, so bounds are moved along and become exact again
 // when a caller needs them.
 //
 // Nothing of that is done for a rule whose limit all rows together do not exceed: it begins when a caller needs it.
@@ -95,17 +95,30 @@ func NewHistory(user string, plan *Plan, rows []brimline.Row) *History {
 }
 
 func newHistory(user string, plan *Plan, rows []brimline.Row, most int) *History {
-	h := &History{user: user, plan: plan, most: most}
+	h := new(History)
+	h.begin(user, plan, rows, most)
+	return h
+}
+
+// Reset makes the history what NewHistory gives.
+func (h *History) Reset(user string, plan *Plan, rows []brimline.Row) {
+	*h = History{asked: h.asked}
+	h.begin(user, plan, rows, blockRows)
+}
+
+// begin takes over the rows. The history is empty.
+func (h *History) begin(user string, plan *Plan, rows []brimline.Row, most int) {
+	h.user, h.plan, h.most = user, plan, most
 	for i := range rows {
 		h.count(&rows[i])
 	}
 	if len(rows) == 0 {
-		return h
+		return
 	}
 	if len(rows) <= most {
 		h.one.rows, h.only[0] = rows, &h.one
 		h.blocks = h.only[:]
-		return h
+		return
 	}
 	h.times = perrow.MakeIDs[brimline.Time](len(rows), &rows[0])
 	for len(rows) > 0 {
@@ -121,7 +134,6 @@ func newHistory(user string, plan *Plan, rows []brimline.Row, most int) *History
 	for row := range h.All() {
 		h.times.Set(row, row.Time)
 	}
-	return h
 }
 
 // Empty is a history of the same rules without rows.
@@ -290,8 +302,9 @@ func (h *History) place(row *brimline.Row) (b, i int, ok bool) {
 	if from == len(rows) || rows[from].Time != row.Time {
 		return b, from, false
 	}
-	i, ok = slices.BinarySearchFunc(rows[from:], row, func(a brimline.Row, b *brimline.Row) int { return a.Compare(b) })
-	return b, from + i, ok
+	// Not slices.BinarySearchFunc, with which every row that comes would be an allocation.
+	i = from + sort.Search(len(rows)-from, func(n int) bool { return rows[from+n].Compare(row) >= 0 })
+	return b, i, i < len(rows) && rows[i].Compare(row) == 0
 }
 
 // blockAt is the first block that ends at t or later.
@@ -906,8 +919,8 @@ func (h *History) throughOne(l int, from, to brimline.Time, look func(brimline.T
 // mostFigures is how many figures are remembered.
 const mostFigures = 2048
 
-// figuresIn are the figures of line l at the row times of the only block in [from, to]. They are remembered for the next
-// rule.
+// figuresIn are the figures of line l at the row times of the only block in [from, to]. They are remembered for the
+// next rule.
 func (h *History) figuresIn(l int, from, to brimline.Time) []Edge {
 	m := h.making()
 	for _, w := range m.walks {

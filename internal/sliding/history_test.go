@@ -38,7 +38,8 @@ func TestHistoryIsASlice(t *testing.T) {
 		}
 		var (
 			plain = drawRows(t)
-			h     = newHistory("", NewPlan(rules), brimline.RowsOf(plain), rapid.SampledFrom([]int{1, 2, 3, 5, 8, 500}).Draw(t, "most"))
+			most  = rapid.SampledFrom([]int{1, 2, 3, 5, 8, 500}).Draw(t, "most")
+			h     = newHistory("", NewPlan(rules), brimline.RowsOf(plain), most)
 			floor = brimline.MinTime
 			next  = len(plain)
 		)

@@ -148,24 +148,33 @@ func BenchmarkStage(b *testing.B) {
 }
 
 // BenchmarkRules is BenchmarkStage, shorter, for more rules than one: of sums of amounts, ten windows by ten limits,
-// and of a hundred expressions, beside one rule of the longest window.
+// and of a hundred expressions, beside one rule of the longest window. Of those that cross, the limits are such that
+// most users come above some of them.
 func BenchmarkRules(b *testing.B) {
 	all := drawChanges(b, 200_000)
 	rule := func(id string, hours, limit int) brimline.Rule {
 		return brimline.Rule{ID: id, Measure: brimline.SumAbs, Window: time.Duration(hours) * time.Hour,
 			Limit: brimline.Amount(limit * 10_000_000_000).Total()}
 	}
-	var limits, where []brimline.Rule
+	crossing := func(r brimline.Rule, n int) brimline.Rule {
+		r.Limit = brimline.Amount(n * 10_000).Total()
+		return r
+	}
+	var limits, where, crossed, whereCrossed []brimline.Rule
 	for i := range 100 {
 		limits = append(limits, rule(fmt.Sprint("r", i), 24*(1+i/10), 1+i%10))
 		w := limits[i]
 		w.Where = fmt.Sprintf("amount > %d.00", i)
 		where = append(where, w)
+		crossed, whereCrossed = append(crossed, crossing(limits[i], 1+i%10)), append(whereCrossed, crossing(w, 1+i%10))
 	}
 	b.Run("1", func(b *testing.B) { takeThrough(b, all, rule("one", 240, 1)) })
 	b.Run("10-limits", func(b *testing.B) { takeThrough(b, all, limits[90:]...) })
 	b.Run("10-windows-10-limits", func(b *testing.B) { takeThrough(b, all, limits...) })
 	b.Run("100-where", func(b *testing.B) { takeThrough(b, all, where...) })
+	b.Run("1-crossed", func(b *testing.B) { takeThrough(b, all, crossed[99]) })
+	b.Run("100-crossed", func(b *testing.B) { takeThrough(b, all, crossed...) })
+	b.Run("100-where-crossed", func(b *testing.B) { takeThrough(b, all, whereCrossed...) })
 }
 
 // BenchmarkWindow is BenchmarkStage, shorter, for windows of 7, 30 and 90 days, while the history is of 14.

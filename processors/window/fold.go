@@ -253,11 +253,16 @@ func (s *step) again() {
 // user has not met before takes the edges of the retained history as announced:
 // they lie before the change of rules.
 func (s *step) alignRules() {
-	if s.areRules(s.w.Rules) {
+	if s.inForce() {
 		return
 	}
 	old := s.w.Rules
-	rules := make([]brimline.RuleState, len(s.rules))
+	rules := old
+	if len(old) > 0 || cap(old) < len(s.rules) {
+		rules = make([]brimline.RuleState, len(s.rules))
+	}
+	rules = rules[:len(s.rules)]
+	clear(rules)
 	for i := range s.rules {
 		rules[i].Rule = s.rules[i].Fingerprint
 		if at := slices.IndexFunc(old, func(r brimline.RuleState) bool { return r.Rule == s.rules[i].Fingerprint }); at >= 0 {
@@ -273,16 +278,21 @@ func (s *step) alignRules() {
 	s.setRules(rules)
 }
 
-// areRules says whether these are the rules in force, in their order.
-func (f *Folder) areRules(rules []brimline.RuleState) bool {
-	if len(rules) != len(f.prints) {
+// inForce says whether w.Rules are those in force, in their order, and notes whether they are bare.
+func (s *step) inForce() bool {
+	rules := s.w.Rules
+	s.bare = false
+	if len(rules) != len(s.prints) {
 		return false
 	}
+	known := 0
 	for i := range rules {
-		if rules[i].Rule != f.prints[i] {
+		if rules[i].Rule != s.prints[i] {
 			return false
 		}
+		known |= len(rules[i].Edges) | len(rules[i].Unjudged)
 	}
+	s.bare = known == 0
 	return true
 }
 
@@ -369,6 +379,9 @@ func (s *step) upsert() bool {
 		}
 	}
 	below := s.rows.AllBelow()
+	if below && s.bare {
+		return true
+	}
 	for i := range s.rules {
 		if !s.touches(i, from, below) {
 			continue
@@ -404,6 +417,9 @@ func (s *step) delete() bool {
 		}
 	}
 	below := s.rows.AllBelow()
+	if below && s.bare {
+		return true
+	}
 	for i := range s.rules {
 		if s.touches(i, gone.Time, below) {
 			s.reviseRow(i, gone.Time, true, true)
@@ -665,7 +681,7 @@ func (s *step) evict() {
 	if s.w.Stirred.Last != 0 && s.w.Above.Last == 0 && !s.asked() && s.in.Offset-s.w.Stirred.Last > replayReach {
 		s.w.Stirred, s.changed = brimline.Stir{}, true
 	}
-	if s.asked() {
+	if s.asked() || s.bare {
 		return // an answer on its way may name an edge that was announced
 	}
 	forgotten := horizon.Add(-s.keep)

@@ -80,6 +80,7 @@ func newTask(c Config) *task {
 func (t *task) change(ctx goka.Context, msg any) {
 	states := t.States.partition(ctx.Partition())
 	change := &states.change
+	change.User = ctx.Key()
 	err := codecs.DecodeChange(msg.([]byte), change)
 	if err == nil {
 		err = unfit(ctx.Key(), change)
@@ -176,11 +177,7 @@ func writtenAt(ctx goka.Context) brimline.Time {
 
 // open reads a user's state from the table.
 func (t *task) open(ctx goka.Context, states *partitionStates) *State {
-	value, err := states.value(ctx.Key())
-	if err != nil {
-		table.Fail(ctx, err)
-	}
-	state, broken, err := states.open(t.fold, ctx.Key(), value, brimline.TimeOf(t.Clock()))
+	state, broken, err := states.open(t.fold, ctx.Key(), brimline.TimeOf(t.Clock()))
 	if err != nil {
 		table.Fail(ctx, err)
 	}

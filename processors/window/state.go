@@ -3,6 +3,7 @@ package window
 import (
 	"cmp"
 	"slices"
+	"sort"
 	"time"
 
 	"github.com/brimline/brimline"
@@ -32,6 +33,8 @@ type State struct {
 	entries int // of the segments
 	// changed says that something was done since the last commit, stale that segments hold what the tail cannot take back.
 	changed, stale bool
+	// bare says that no rule has edges or spans. It is noted at the beginning of each fold, and until then false.
+	bare bool
 	// shortened says that history was given up since the last commit because it had become too large.
 	shortened bool
 	// stands is how the change that was folded last stands to what was known of its row.
@@ -43,8 +46,7 @@ type State struct {
 // Both are taken over.
 func (f *Folder) NewState(user string, value, whole *brimline.Window, entries int) *State {
 	if value == nil {
-		return &State{user: user, w: &brimline.Window{Floor: brimline.MinTime},
-			rows: sliding.NewHistory(user, f.plan, nil), versions: newRowVersions(nil)}
+		whole = &brimline.Window{Floor: brimline.MinTime}
 	}
 	s := &State{user: user, w: whole, rows: sliding.NewHistory(user, f.plan, whole.Rows),
 		versions: newRowVersions(whole.Changed)}
@@ -53,6 +55,21 @@ func (f *Folder) NewState(user string, value, whole *brimline.Window, entries in
 		s.tail, s.entries = value, entries-codecs.Entries(value)
 	}
 	return s
+}
+
+// opened has the parts of a state that is of use until the next one of its partition is opened.
+type opened struct {
+	state  State
+	window brimline.Window
+	rows   sliding.History
+}
+
+// stateOf is NewState of the window in o, which has no segments, and with it.
+func (f *Folder) stateOf(o *opened, user string) *State {
+	o.rows.Reset(user, f.plan, o.window.Rows)
+	o.state = State{user: user, w: &o.window, rows: &o.rows, versions: newRowVersions(o.window.Changed)}
+	o.window.Rows, o.window.Changed = nil, nil
+	return &o.state
 }
 
 // segment is one that is to be written under its number.
@@ -113,6 +130,9 @@ func (s *State) commit() (c cut, err error) {
 // live is how many entries the state needs.
 func (s *State) live() int {
 	n := s.rows.Len() + s.versions.len()
+	if s.bare {
+		return n
+	}
 	for i := range s.w.Rules {
 		n += len(s.w.Rules[i].Edges)
 	}
@@ -155,8 +175,9 @@ func (s *State) insert(row brimline.Row) {
 	s.changed = true
 	s.rows.Insert(row)
 	if s.tail != nil {
-		at, _ := slices.BinarySearchFunc(s.tail.Rows, &row, func(a brimline.Row, b *brimline.Row) int { return a.Compare(b) })
-		s.tail.Rows = slices.Insert(s.tail.Rows, at, row)
+		in := s.tail.Rows
+		at := sort.Search(len(in), func(n int) bool { return in[n].Compare(&row) >= 0 })
+		s.tail.Rows = slices.Insert(in, at, row)
 	}
 }
 
@@ -252,7 +273,7 @@ func (s *State) reachTo(t brimline.Time) {
 
 // setSpans says which spans of rule i were not decided.
 func (s *State) setSpans(i int, spans []brimline.Span) {
-	s.changed = true
+	s.changed, s.bare = true, false
 	if len(spans) == 0 {
 		spans = nil
 	}
@@ -278,7 +299,7 @@ func findEdge(in []brimline.Edge, t brimline.Time) (at int, known bool) {
 
 // setEdge puts in an edge of rule i, or changes it.
 func (s *State) setEdge(i int, e brimline.Edge) {
-	s.changed = true
+	s.changed, s.bare = true, false
 	set := func(in []brimline.Edge) []brimline.Edge {
 		at, known := findEdge(in, e.Time)
 		if !known {
@@ -304,7 +325,7 @@ func (s *State) addEdges(i int, edges []brimline.Edge) {
 		}
 		return
 	}
-	s.changed = true
+	s.changed, s.bare = true, false
 	s.w.Rules[i].Edges = withEdges(s.w.Rules[i].Edges, edges, nil)
 	if s.tail != nil {
 		s.tail.Rules[i].Edges = withEdges(s.tail.Rules[i].Edges, edges, nil)
@@ -399,7 +420,7 @@ func (s *State) forget(i, at int) {
 
 // setRules puts other rules in force.
 func (s *State) setRules(rules []brimline.RuleState) {
-	s.changed, s.stale = true, true
+	s.changed, s.stale, s.bare = true, true, false
 	s.w.Rules = rules
 	if s.tail != nil {
 		s.tail.Rules = make([]brimline.RuleState, len(rules))

@@ -43,9 +43,8 @@ type partitionStates struct {
 	recalled bool // doubts and above have those that the table had from before; only Recall uses it
 
 	change brimline.Change // the one that is being folded: a partition's messages are folded one by one
-	// rules are those of the user whose state was opened last, and then of the next one's. A state that is kept keeps
-	// them.
-	rules []brimline.RuleState
+	// last is the state that was opened last, if it is not kept. The next one is opened in its place.
+	last *opened
 }
 
 // Watch is how the stage follows its table: the states and doubts of each partition, and its marker.
@@ -108,8 +107,8 @@ func (p *partitionStates) keep(state *State) {
 		p.forget(state.user)
 		return
 	}
-	if isSameSlice(p.rules, state.w.Rules) || isSameSlice(p.rules, state.tail.Rules) {
-		p.rules = nil
+	if p.last != nil && state == &p.last.state {
+		p.last = nil
 	}
 	p.all.kept.Put(p.table.Number(), state.user, state, state.size())
 }
@@ -127,15 +126,27 @@ func (p *partitionStates) whole(user string, value *brimline.Window) (whole *bri
 	)
 }
 
-// open gives the state of a user whose value in the table is value, nil for
-// nothing. broken says why its older part could not be had; the state is then one that knows nothing up to floor, and
-// leaves everything to PostgreSQL.
-func (p *partitionStates) open(
-	f *Folder,
-	user string,
-	value *brimline.Window,
-	floor brimline.Time,
-) (s *State, broken, err error) {
+// open gives the state of a user as the table has it. Unless it is kept it is of use until the next one is opened.
+// broken says why its older part could not be had; the state is then one that knows nothing up to floor, and leaves
+// everything to PostgreSQL.
+func (p *partitionStates) open(f *Folder, user string, floor brimline.Time) (s *State, broken, err error) {
+	raw, err := p.table.Get(user)
+	if err != nil {
+		return nil, nil, err
+	}
+	if p.last == nil {
+		p.last = new(opened)
+	}
+	value := &p.last.window
+	if raw == nil {
+		*value = brimline.Window{Floor: brimline.MinTime, Rules: value.Rules[:0]}
+	} else if err := codecs.DecodeWindowPart(raw, value); err != nil {
+		return nil, nil, err
+	}
+	if value.Older.Len() == 0 {
+		return f.stateOf(p.last, user), nil, nil
+	}
+	p.last = nil // the state's from now on
 	whole, entries, err := p.whole(user, value)
 	switch {
 	case err == nil:
@@ -144,28 +155,6 @@ func (p *partitionStates) open(
 		return f.brokenState(user, value, whole, floor), err, nil
 	}
 	return nil, nil, err
-}
-
-// value is the table's value under a user's key, nil for none. Its rules are of use until the next call, unless the
-// state that is made of it is kept.
-func (p *partitionStates) value(user string) (*brimline.Window, error) {
-	raw, err := p.table.Get(user)
-	if err != nil || raw == nil {
-		return nil, err
-	}
-	w, err := codecs.DecodeWindowPart(raw, p.rules)
-	if err != nil {
-		return nil, err
-	}
-	if cap(w.Rules) > 0 {
-		p.rules = w.Rules
-	}
-	return w, nil
-}
-
-// isSameSlice says whether two slices begin at the same place.
-func isSameSlice(a, b []brimline.RuleState) bool {
-	return cap(a) > 0 && cap(b) > 0 && &a[:1][0] == &b[:1][0]
 }
 
 // peek is value for a sweep, which reads those of all users.

@@ -127,17 +127,20 @@ type rowVersions struct {
 
 // newRowVersions takes over those of a value, by id.
 func newRowVersions(all []brimline.RowVersion) rowVersions {
-	vs := rowVersions{newest: brimline.MinTime}
-	if len(all) <= fewRowVersions {
-		vs.few = all
-	}
+	vs := rowVersions{few: all, newest: brimline.MinTime}
 	for i := range all {
 		vs.bytes += rowVersionBytes(&all[i])
 		vs.newest = max(vs.newest, all[i].Time)
 	}
 	if len(all) > fewRowVersions {
-		vs.index(all)
+		return vs.indexed()
 	}
+	return vs
+}
+
+// indexed is vs with indexes in place of a list. It is apart because it costs an allocation.
+func (vs rowVersions) indexed() rowVersions {
+	vs.index(vs.few)
 	return vs
 }
 

@@ -18,7 +18,11 @@
     note.className = gone ? "stale" : events === "open" ? "live" : "slower";
     lost.hidden = !gone;
     const old = "The connection is lost. What you see is as of " + new Date(since).toISOString().slice(11, 19) + " UTC.";
-    if (gone && lost.textContent !== old) lost.textContent = old;
+    if (!gone) return;
+    if (lost.textContent !== old) lost.textContent = old;
+    const health = document.getElementById("health"), unknown = "How things are now is not known.";
+    health.className = "health bad";
+    if (health.lastElementChild.textContent !== unknown) health.lastElementChild.textContent = unknown;
   }
 
   async function refresh() {
@@ -53,7 +57,7 @@
       const now = other.querySelector("#" + CSS.escape(old.id));
       if (now && old.open) now.open = true;
     }
-    if (other.innerHTML !== part.innerHTML) part.replaceChildren(...other.childNodes);
+    if (other.innerHTML !== part.innerHTML || part.querySelector("#health.bad")) part.replaceChildren(...other.childNodes);
   }
 
   let waiting = 0;
