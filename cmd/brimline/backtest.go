@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/big"
 	"strconv"
 	"strings"
 	"time"
@@ -25,6 +24,7 @@ type backtestCmd struct {
 	To      time.Time `help:"Last time of alerts. Without it: the newest row's." placeholder:"TIME"`
 	JSON    bool      `name:"json" help:"As JSON." xor:"form"`
 	CSV     bool      `name:"csv" help:"The alerts themselves, one a line." xor:"form"`
+	HTML    bool      `name:"html" help:"As a page with charts, which loads nothing from anywhere." xor:"form"`
 
 	WithoutIndex     bool          `help:"Read a large table also where no index has its rows by user and time."`
 	StatementTimeout time.Duration `help:"Bound of one statement on the server. Where PostgreSQL sorts, the first one takes all its time." default:"5m"`
@@ -51,7 +51,8 @@ every ten seconds how far it has come.
 Examples:
 
 	brimline backtest --rules new.yaml --against rules.yaml --from 2026-01-01T00:00:00Z
-	brimline backtest --rules new.yaml --csv > alerts.csv`
+	brimline backtest --rules new.yaml --csv > alerts.csv
+	brimline backtest --rules new.yaml --against rules.yaml --html > report.html`
 }
 
 // every is how often standard error says how far a command has come.
@@ -117,6 +118,10 @@ func (c *backtestCmd) Run(w *world) error {
 		return lines.Error()
 	case c.JSON:
 		return report.WriteJSON(w.out, set.Scale)
+	case c.HTML:
+		return report.WriteHTML(w.out, backtest.Heading{
+			File: c.Rules, Against: c.Against, Made: time.Now(), Currency: c.Currency,
+		}, set.Scale)
 	}
 	c.show(w.out, report, set.Scale)
 	return nil
@@ -150,24 +155,7 @@ func (c *backtestCmd) show(w io.Writer, r *backtest.Report, scale int) {
 }
 
 func (c *backtestCmd) condition(r *brimline.Rule, scale int) string {
-	text := r.Measure.String()
-	if r.Column != "" {
-		text += " of " + r.Column
-	}
-	text += fmt.Sprintf(" over %s in %s", c.amount(r.Limit, r, scale), present.Duration(r.Window))
-	if r.Where != "" {
-		text += " where " + r.Where
-	}
-	if r.MinCount != 0 {
-		text += fmt.Sprintf(", with %d transactions or more", r.MinCount)
-	}
-	if r.Quiet != 0 {
-		text += ", quiet for " + present.Duration(r.Quiet)
-	}
-	if r.Rearms {
-		text += ", rearmed at " + c.amount(r.Rearm, r, scale)
-	}
-	return text
+	return backtest.Condition(r, c.Currency, scale)
 }
 
 func (c *backtestCmd) showRule(w io.Writer, r *backtest.RuleReport, scale int, compared bool) {
@@ -253,23 +241,8 @@ func (c *backtestCmd) curve(w io.Writer, r *backtest.RuleReport, scale int) {
 		return
 	}
 	rows := [][]string{{"  limit", "alerts"}}
-	for _, percent := range []int64{50, 75, 90, 100, 110, 125, 150, 200, 300} {
-		limit := share(r.Rule.Limit, percent)
-		row := []string{"  " + c.amount(limit, r.Rule, scale), strconv.FormatInt(backtest.AlertsAt(steps, limit), 10)}
-		if last := rows[len(rows)-1]; last[0] != row[0] {
-			rows = append(rows, row)
-		}
+	for _, s := range backtest.Around(steps, r.Rule.Limit) {
+		rows = append(rows, []string{"  " + c.amount(s.Limit, r.Rule, scale), strconv.FormatInt(s.Alerts, 10)})
 	}
 	table(w, []bool{true, true}, rows...)
-}
-
-// share is so many hundredths of a total, rounded down.
-func share(t brimline.Total, percent int64) brimline.Total {
-	n, _ := new(big.Int).SetString(t.Format(0), 10)
-	n.Mul(n, big.NewInt(percent)).Div(n, big.NewInt(100))
-	part, err := brimline.ParseTotal(n.String(), 0)
-	if err != nil {
-		return t // beyond what a total can be
-	}
-	return part
 }

@@ -1,6 +1,7 @@
 package backtest
 
 import (
+	"math/big"
 	"slices"
 	"sort"
 
@@ -92,6 +93,28 @@ func AlertsAt(steps []Step, limit brimline.Total) int64 {
 		return 0
 	}
 	return steps[i-1].Alerts
+}
+
+// Around is how many alerts there are with limits from half of a limit to three times as much.
+func Around(steps []Step, limit brimline.Total) (around []Step) {
+	for _, percent := range []int64{50, 75, 90, 100, 110, 125, 150, 200, 300} {
+		part := share(limit, percent)
+		if n := len(around); n == 0 || around[n-1].Limit != part {
+			around = append(around, Step{part, AlertsAt(steps, part)})
+		}
+	}
+	return around
+}
+
+// share is so many hundredths of a total, rounded down.
+func share(t brimline.Total, percent int64) brimline.Total {
+	n, _ := new(big.Int).SetString(t.Format(0), 10)
+	n.Mul(n, big.NewInt(percent)).Div(n, big.NewInt(100))
+	part, err := brimline.ParseTotal(n.String(), 0)
+	if err != nil {
+		return t // beyond what a total can be
+	}
+	return part
 }
 
 // thinned are at most so many of the steps, the first and the last among them.

@@ -66,3 +66,23 @@ func TestThinned(t *testing.T) {
 		}
 	}
 }
+
+// Shares of a limit are exact, whatever its size and sign.
+func TestShare(t *testing.T) {
+	for _, c := range []struct {
+		of      string
+		percent int64
+		want    string
+	}{
+		{"3000.00", 90, "2700.00"}, {"0.03", 50, "0.01"}, {"-0.03", 50, "-0.02"}, {"0.00", 300, "0.00"},
+		{"90000000000000000000.01", 200, "180000000000000000000.02"},
+	} {
+		total, err := brimline.ParseTotal(c.of, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := share(total, c.percent).Format(2); got != c.want {
+			t.Errorf("%d %% of %s is %s, want %s", c.percent, c.of, got, c.want)
+		}
+	}
+}

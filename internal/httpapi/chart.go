@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"math/big"
 	"strconv"
 	"strings"
 	"time"
@@ -74,10 +73,10 @@ func chartOf(u *views.User, i int) *chart {
 	}
 	y := func(t brimline.Total) int {
 		// An eighth is left free above.
-		return chartHeight - scaled(t.Sub(bottom), top.Sub(bottom), chartHeight*7/8)
+		return chartHeight - present.Scaled(t.Sub(bottom), top.Sub(bottom), chartHeight*7/8)
 	}
 	x := func(t brimline.Time) int {
-		return scaled(brimline.Count(int64(t-from)), brimline.Count(int64(to-from)), chartWidth)
+		return present.Scaled(brimline.Count(int64(t-from)), brimline.Count(int64(to-from)), chartWidth)
 	}
 	c := &chart{Limit: y(f.Rule.Limit), Now: -1, From: from, To: to, Peak: present.Amount("", peak.Format(f.Scale))}
 	if u.Now >= from && u.Now <= to {
@@ -126,7 +125,7 @@ func ticks(u *views.User, i int, from, to brimline.Time, x func(brimline.Time) i
 	var b strings.Builder
 	for at, size := range largest {
 		if size.Sign() > 0 {
-			high := max(3, scaled(size, most, tickHeight))
+			high := max(3, present.Scaled(size, most, tickHeight))
 			b.WriteString("M" + strconv.Itoa(at) + " " + strconv.Itoa(tickHeight) + "v-" + strconv.Itoa(high))
 		}
 	}
@@ -191,13 +190,13 @@ type bar struct {
 func barOf(f *views.RuleFigures) bar {
 	limit, total := f.Rule.Limit, f.At.Total
 	if limit.Sign() <= 0 {
-		return bar{Fill: scaled(total, total, barWidth)}
+		return bar{Fill: present.Scaled(total, total, barWidth)}
 	}
 	at := barWidth * 4 / 5
-	if fill := scaled(total, limit, at); fill <= barWidth {
+	if fill := present.Scaled(total, limit, at); fill <= barWidth {
 		return bar{Fill: max(0, fill), Limit: at}
 	}
-	return bar{Fill: barWidth, Limit: scaled(limit, total, barWidth)}
+	return bar{Fill: barWidth, Limit: present.Scaled(limit, total, barWidth)}
 }
 
 // percent is total/limit in whole percent, cut off; -1 for a limit that is not above zero.
@@ -205,30 +204,5 @@ func percent(f *views.RuleFigures) int {
 	if f.Rule.Limit.Sign() <= 0 {
 		return -1
 	}
-	return scaled(f.At.Total, f.Rule.Limit, 100)
-}
-
-// scaled is part/whole·size, cut off towards zero and bounded so that it is
-// always a number that can be drawn; 0 when whole is zero.
-func scaled(part, whole brimline.Total, size int) int {
-	if whole.Sign() == 0 {
-		return 0
-	}
-	n := integer(part)
-	n.Mul(n, big.NewInt(int64(size)))
-	n.Quo(n, integer(whole))
-	const bound = 1_000_000
-	switch {
-	case n.Cmp(big.NewInt(bound)) > 0:
-		return bound
-	case n.Cmp(big.NewInt(-bound)) < 0:
-		return -bound
-	}
-	return int(n.Int64())
-}
-
-func integer(t brimline.Total) *big.Int {
-	hi, lo := t.Words()
-	n := big.NewInt(hi)
-	return n.Lsh(n, 64).Add(n, new(big.Int).SetUint64(lo))
+	return present.Scaled(f.At.Total, f.Rule.Limit, 100)
 }

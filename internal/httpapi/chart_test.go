@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"math"
 	"regexp"
 	"slices"
 	"strconv"
@@ -93,21 +92,6 @@ func TestBar(t *testing.T) {
 		u := judged(c.limit, []int{-1, -2, -3, -4}[4-c.rows:]...)
 		if got := barOf(&u.Rules[0]); got != c.want {
 			t.Errorf("%d rows of a limit of %s: %+v, want %+v", c.rows, c.limit, got, c.want)
-		}
-	}
-}
-
-func TestScaled(t *testing.T) {
-	huge := brimline.TotalOf(math.MaxInt64, math.MaxUint64)
-	for _, c := range []struct {
-		part, whole brimline.Total
-		want        int
-	}{
-		{huge, huge, 100}, {brimline.TotalOf(math.MinInt64, 0), huge, -100}, {huge, brimline.Count(1), 1_000_000},
-		{brimline.TotalOf(math.MinInt64, 0), brimline.Count(1), -1_000_000}, {brimline.Count(1), brimline.Count(3), 33}, {huge, brimline.Total{}, 0},
-	} {
-		if got := scaled(c.part, c.whole, 100); got != c.want {
-			t.Errorf("%v of %v: %d, want %d", c.part, c.whole, got, c.want)
 		}
 	}
 }
