@@ -81,6 +81,7 @@ lint: ## golangci-lint (staticcheck, goimports, errorlint, ...), actionlint, gor
 	@tracked=$$(git ls-files --cached --ignored --exclude-standard); \
 	  [ -z "$$tracked" ] || { printf 'tracked by git though ignored:\n%s\n' "$$tracked"; exit 1; }
 	$(call TOOL,golangci-lint) run
+	cd tools/browser && $(GO) tool -modfile=../golangci-lint/go.mod golangci-lint run
 	$(call TOOL,actionlint)
 	VERSION=$(VERSION) $(call TOOL,goreleaser) check --quiet
 	@if command -v shellcheck >/dev/null; then shellcheck -x -P SCRIPTDIR .ci/run deploy/stack/*.sh deploy/compose/*.sh internal/bench/*.sh internal/tools/*.sh; \

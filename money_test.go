@@ -92,7 +92,7 @@ func TestMeasures(t *testing.T) {
 	}{
 		{SumAbs, -5, 5, true}, {Sum, -5, -5, true}, {SumIn, -5, 0, false}, {SumIn, 5, 5, true},
 		{SumOut, -5, 5, true}, {SumOut, 5, 0, false}, {CountAll, 0, 1, true}, {SumAbs, 0, 0, true},
-		{Avg, -5, 5, true}, {Max, -5, 5, true}, {Max, 0, 0, true},
+		{Avg, -5, 5, true}, {Max, -5, 5, true}, {Max, 0, 0, true}, {Distinct, -5, 1, true},
 	} {
 		tried[tc.m] = true
 		if w, c := tc.m.Weigh(tc.amount); w != tc.weight || c != tc.counts {

@@ -88,10 +88,27 @@ func (f *faults) add(kind string, r testkit.Row) {
 }
 
 // TestAuditUnderLoad: rows are deleted, inserted, changed and moved behind the stream, and records of its topic are
-// deleted before any was read. Exactly these rows are found, also while 500 changes a second come, some of them late,
-// and of users who never rest. After the repair nothing is found, and the alerts are PostgreSQL's.
+// deleted before any was read. Exactly these rows are found, also while 500 changes a second come for a minute, some of
+// them late, and of users who never rest. After the repair nothing is found, and the alerts are PostgreSQL's.
+//
+// BRIMLINE_AUDIT_LOAD is how long changes come, BRIMLINE_AUDIT_RATE how many in a second.
 func TestAuditUnderLoad(t *testing.T) {
 	t.Parallel()
+	under, rate := time.Minute, 500
+	if text := os.Getenv("BRIMLINE_AUDIT_LOAD"); text != "" {
+		d, err := time.ParseDuration(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		under = d
+	}
+	if text := os.Getenv("BRIMLINE_AUDIT_RATE"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 50 {
+			t.Fatalf("BRIMLINE_AUDIT_RATE: %q is not a whole number from 50 on, %v", text, err)
+		}
+		rate = n
+	}
 	const partitions, users, quiet = 3, 150, 1000 // users of the load, and users above quiet have no load
 	r := testkit.Rand(testkit.Seed(t))
 	j := newJob(t, parts(t), partitions, "rules: [{id: week, window: 7d, limit: 3000}]")
@@ -189,8 +206,9 @@ func TestAuditUnderLoad(t *testing.T) {
 	run := j.start(t, 0)
 	j.waitHandled(t, 1)
 	stop, stopped := make(chan struct{}), make(chan int, 1)
-	go func() { stopped <- j.load(t, r, users, event, stop) }()
-	for range 2 {
+	go func() { stopped <- j.load(t, r, users, rate/10, event, stop) }()
+	began, audits := time.Now(), 0
+	for ; audits < 2 || time.Since(began) < under; audits++ {
 		a := j.audit(t)
 		if !slices.Equal(a.found, sorted(planted)) || a.Unknown != 1 || len(a.NotYet)+len(a.Unsettled) > 0 {
 			t.Errorf("under load:\n%q\n%q\n%d unknown, %d not yet, %d unsettled, %d looks", a.found, sorted(planted), a.Unknown,
@@ -201,7 +219,8 @@ func TestAuditUnderLoad(t *testing.T) {
 		}
 	}
 	close(stop)
-	t.Logf("%d changes came meanwhile", <-stopped)
+	t.Logf("%d changes came in %v, and %d audits were made meanwhile",
+		<-stopped, time.Since(began).Round(time.Second), audits)
 	_, missing, _ := j.amiss(t)
 	if len(missing) == 0 {
 		t.Error("no edge is missing: there is nothing to repair")
@@ -224,9 +243,10 @@ func TestAuditUnderLoad(t *testing.T) {
 	}
 }
 
-// load makes 500 changes a second in table and stream, one in twenty of them late, until it is stopped.
+// load makes so many changes each tenth of a second in table and stream, one in twenty of them late, until it is
+// stopped.
 func (j *job) load(
-	t *testing.T, r *rand.Rand, users int64, event func(string, *testkit.Row, *testkit.Row, int64) testkit.Event,
+	t *testing.T, r *rand.Rand, users int64, each int, event func(string, *testkit.Row, *testkit.Row, int64) testkit.Event,
 	stop chan struct{},
 ) (changes int) {
 	table := testkit.OpenTable(t, j.url, "streaming", "transactions")
@@ -248,7 +268,7 @@ func (j *job) load(
 		}
 		var fresh []testkit.Row
 		now := time.Now()
-		for range 40 {
+		for range each * 4 / 5 {
 			id++
 			at := now.Add(-time.Duration(r.Int64N(int64(100 * time.Millisecond))))
 			if r.IntN(20) == 0 {
@@ -264,7 +284,7 @@ func (j *job) load(
 			events = append(events, event("c", nil, &fresh[i], lsn+int64(i)))
 		}
 		live = append(live, fresh...)
-		for n := range 10 {
+		for n := range each / 5 {
 			at := r.IntN(len(live))
 			was := live[at]
 			is := was

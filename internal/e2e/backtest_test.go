@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/brimline/brimline"
+	"github.com/brimline/brimline/internal/present"
 	"github.com/brimline/brimline/internal/testkit"
 )
 
@@ -90,9 +91,15 @@ func TestBacktestIsLive(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := j.backtest(t, 0, "--rules", j.rulesFile(), "--against", j.rulesFile(), "--currency", "")
+	page := j.backtest(t, 0, "--rules", j.rulesFile(), "--html")
 	var all int64
 	for _, rule := range report.Rules {
 		all += rule.Alerts
+		_, section, _ := strings.Cut(page, "<h2><bdi>"+rule.ID+"</bdi></h2>")
+		section, _, _ = strings.Cut(section, "</section>")
+		if figure := "<dt>alerts</dt><dd>" + present.Count(rule.Alerts) + "</dd>"; !strings.Contains(section, figure) {
+			t.Errorf("the page has no %q of rule %s:\n%s", figure, rule.ID, section)
+		}
 		n := regexp.MustCompile(`(?m)^` + rule.ID + ` \(.*\): (\d+) alerts? of `).FindStringSubmatch(text)
 		if n == nil || n[1] != fmt.Sprint(rule.Alerts) {
 			t.Errorf("rule %s: %v, as JSON %d", rule.ID, n, rule.Alerts)

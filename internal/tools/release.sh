@@ -8,7 +8,7 @@ records=docs/records/README.md
 commit=$(git rev-parse --short HEAD)
 git diff --quiet HEAD || commit+=+dirty
 logs=$(mktemp -d "${TMPDIR:-/tmp}/brimline-release-XXXXXX")
-all=(test race matrix versions tools crash proofs network bench-stack bench fuzz)
+all=(test race matrix versions tools audit crash proofs network bench-stack bench fuzz)
 failed=0
 
 suite() {
@@ -18,6 +18,7 @@ suite() {
   matrix) BRIMLINE_MATRIX=all make test-stack STACK_TIMEOUT=8h ;;
   versions) make test-versions ;;
   tools) make test-tools ;;
+  audit) BRIMLINE_AUDIT_LOAD=1h BRIMLINE_AUDIT_RATE=5000 make test PKG=./internal/e2e GOTEST='go test -count=1 -v -run ^TestAuditUnderLoad$$ -timeout 2h' ;;
   crash) BRIMLINE_CRASH_FAULTS=all BRIMLINE_CRASH_ROUNDS=50 BRIMLINE_CRASH_ROWS=200000 BRIMLINE_CRASH_REPORT=$logs/crash.md make test-crash ;;
   proofs) make test-proofs ;;
   network)
