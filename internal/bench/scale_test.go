@@ -9,9 +9,9 @@ import (
 	"github.com/brimline/brimline/internal/testkit"
 )
 
-// BenchmarkScaleOut is a catch-up by 1, 2 and 4 instances of a group, until the last alert is there. The machine's cores
-// are theirs and the broker's together, so events per second of processor time say what sharing costs, and events per
-// second what is left of the machine.
+// BenchmarkScaleOut is a catch-up by 1, 2 and 4 instances of a group, until the last alert is there. The machine's
+// cores are theirs and the broker's together, so events per second of processor time say what sharing costs, and events
+// per second what is left of the machine.
 func BenchmarkScaleOut(b *testing.B) {
 	c := crowd{users: 100_000, rows: 1_000_000, s: 1.1, q: 500}
 	for _, instances := range []int{1, 2, 4} {
