@@ -80,8 +80,8 @@ func (m Measure) Weigh(a Amount) (weight Amount, counts bool) {
 	}
 }
 
-// Join is the total of two sets of rows that have nothing in common, given the total of each. Of Distinct that cannot be
-// said.
+// Join is the total of two sets of rows that have nothing in common, given the total of each. Of Distinct that cannot
+// be said.
 func (m Measure) Join(a, b Total) Total {
 	switch {
 	case m != Max:

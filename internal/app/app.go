@@ -354,10 +354,13 @@ func (a *App) makeParts() (parts []part) {
 		} else {
 			own := &memberPartitions{}
 			p.own = own
-			if name == processors.Route {
+			switch name {
+			case processors.Route:
 				run = a.catalog.guard(a.routeAttempt(p.traffic, own))
-			} else {
+			case processors.Verify:
 				run = a.verifyAttempt(p.traffic, own)
+			default:
+				panic("no way to run the stage " + string(name))
 			}
 		}
 		p.supervised = newSupervised(string(name), a.log, a.metrics, run)

@@ -62,7 +62,9 @@ func written(t *testing.T, r *Report) string {
 func TestHTMLIsHarmless(t *testing.T) {
 	for _, compared := range []bool{false, true} {
 		page := written(t, hostileReport(compared))
-		for _, forbidden := range []string{`(?i)<script`, `(?i)<[^>]*\son[a-z]+\s*=`, `(?i)(src|href|action)\s*=`, `url\(`, `<b>`, `ZgotmplZ`} {
+		for _, forbidden := range []string{
+			`(?i)<script`, `(?i)<[^>]*\son[a-z]+\s*=`, `(?i)(src|href|action)\s*=`, `url\(`, `<b>`, `ZgotmplZ`,
+		} {
 			if found := regexp.MustCompile(forbidden).FindString(page); found != "" {
 				t.Errorf("the page has %q", found)
 			}

@@ -2,6 +2,7 @@
 // judges every run by PostgreSQL's own window query. `make bench-stack` runs it; docs/benchmarks has results.
 //
 //   - BenchmarkCatchUp works through rows that are there at the start.
+//   - BenchmarkScaleOut does so with 1, 2 and 4 instances.
 //   - BenchmarkDeletes does so where a tenth of the rows were deleted, with and without asking again about edges that
 //     PostgreSQL refuses.
 //   - BenchmarkLatency sends rows at a fixed rate and takes the time until a reader of committed alerts has them.

@@ -606,7 +606,8 @@ WITH p AS MATERIALIZED (
 			AND w.rule = p.rule AND w.taken AND w.ts BETWEEN p.at - p.span AND p.at) AS streamed
 	FROM p CROSS JOIN LATERAL (
 		SELECT coalesce(CASE p.measure WHEN 'max' THEN max(weight) FILTER (WHERE taken)
-				WHEN 'distinct' THEN different(weight) FILTER (WHERE taken) ELSE sum(weight) FILTER (WHERE taken) END, 0) AS total, count(*) FILTER (WHERE taken AND counts) AS counted,
+				WHEN 'distinct' THEN different(weight) FILTER (WHERE taken) ELSE sum(weight) FILTER (WHERE taken) END,
+				0) AS total, count(*) FILTER (WHERE taken AND counts) AS counted,
 			coalesce(CASE p.measure WHEN 'max' THEN max(weight) WHEN 'distinct' THEN different(weight)
 				ELSE sum(weight) END, 0) AS withall,
 			count(*) FILTER (WHERE NOT taken AND counts) AS others,

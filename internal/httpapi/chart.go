@@ -83,6 +83,9 @@ func chartOf(u *views.User, i int) *chart {
 		c.Now, c.Ahead = x(u.Now), u.Now < to
 	}
 	for _, e := range f.Edges {
+		if e.Status == brimline.EdgeDismissed || e.Status == brimline.Unjudged { // no alert was sent
+			continue
+		}
 		if e.Time >= from && e.Time <= to {
 			c.Edges = append(c.Edges, mark{x(e.Time), e.Time})
 		}
@@ -111,7 +114,7 @@ func ticks(u *views.User, i int, from, to brimline.Time, x func(brimline.Time) i
 		if size.Sign() < 0 {
 			size = brimline.Total{}.Sub(size)
 		}
-		if u.Rules[i].Rule.Measure == brimline.CountAll || size.Sign() == 0 {
+		if u.Rules[i].Rule.Measure.Counts() || size.Sign() == 0 {
 			size = brimline.Count(1)
 		}
 		at := &largest[x(row.Time)]

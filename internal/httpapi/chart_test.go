@@ -49,6 +49,11 @@ func TestChart(t *testing.T) {
 		}
 	}
 
+	u.Rules[0].Edges = []brimline.Edge{{Time: noon.Add(-14 * time.Hour), Status: brimline.EdgeDismissed},
+		{Time: noon.Add(-13 * time.Hour), Status: brimline.Unjudged}, {Time: noon.Add(-12 * time.Hour)}}
+	if c := chartOf(&u, 0); len(c.Edges) != 1 || c.Edges[0].Time != noon.Add(-12*time.Hour) {
+		t.Errorf("marked as alerts: %+v", c.Edges)
+	}
 	if u := judged("1500.00"); chartOf(&u, 0) != nil {
 		t.Error("a chart of nothing")
 	}

@@ -20,6 +20,7 @@
 //	/readyz                    200 with what is degraded, or 503 with the reasons where it should not be asked
 //	/metrics                   Prometheus
 //	/api/v1/users/{id}         figures as of now, newest rows (?rows=100)
+//	/api/v1/users/{id}/explain why there was an alert of a rule at a time, or none
 //	/api/v1/users/{id}/alerts  the user's alerts, newest edge first
 //	/api/v1/alerts             alerts by user, rule, severity and time, page by page (cursor)
 //	/api/v1/alerts.csv         the same as a table

@@ -193,7 +193,8 @@ func TestAlertPage(t *testing.T) {
 		"1.2s after the commit", "takes the place of this one", `data-copy="json"`, "&#34;version&#34;: 1", "this one</span>")
 	says(t, strings.ToUpper(page), `HREF="`+strings.ToUpper(at(late))+`"`)
 	page = shown(t, h, at(late), 200)
-	says(t, page, "They differ", "this takes the place of", `went from <b class="num">2,700.01</b> to <b class="num">3,441.50</b>`)
+	says(t, page, "They differ", "this takes the place of",
+		`went from <b class="num">2,700.01</b> to <b class="num">3,441.50</b>`)
 	says(t, strings.ToUpper(page), `HREF="`+strings.ToUpper(at(first))+`"`)
 	says(t, shown(t, h, at(f.alerts[5]), 200), "PostgreSQL was not asked")
 	says(t, shown(t, h, at(f.alert("unknown", 0, noon)), 404), "the topic has no such alert", "Remedy: ")

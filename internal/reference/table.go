@@ -7,8 +7,8 @@ import (
 	"github.com/brimline/brimline"
 )
 
-// Rule is a rule and which rows its where expression takes; nil takes all. Value gives, of the measure distinct, a row's
-// value of the rule's column, nil for NULL.
+// Rule is a rule and which rows its where expression takes; nil takes all. Value gives, of the measure distinct, the
+// value that a row has of the rule's column, nil for NULL.
 type Rule struct {
 	brimline.Rule
 	Takes func(*brimline.Transaction) bool

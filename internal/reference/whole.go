@@ -9,9 +9,9 @@ import (
 
 // TableSQL gives the same as EdgesSQL for a table of any size: what was there before is the total without the rows of
 // that time, since EXCLUDE GROUP takes time with the square of a user's rows. Of a largest amount there is no other
-// way; it is asked once for each moment. Of different values it is not for: NewSweep is. relation is one in SQL with the columns user_id, "timestamp" and amount. $1
-// is the window (Interval), $2 the limit; the edges are those from $5 to $6, which have a type of the time column's.
-// The columns are user, time, total before, total and transactions.
+// way; it is asked once for each moment. Of different values it is not for: NewSweep is. relation is one in SQL with
+// the columns user_id, "timestamp" and amount. $1 is the window (Interval), $2 the limit; the edges are those from $5
+// to $6, which have a type of the time column's. The columns are user, time, total before, total and transactions.
 func TableSQL(r *brimline.Rule, relation, timeType string) string {
 	m := r.Measure
 	aggregate, weight, counts := MeasureSQL(m)

@@ -91,8 +91,8 @@ func declared(columns []brimline.Column, name string) (brimline.Column, bool) {
 	return columns[n], true
 }
 
-// valueOf gives rows' values of a column for sliding.Rule.Value. A row that lacks the column or holds another type in it
-// has none.
+// valueOf gives rows' values of a column for sliding.Rule.Value. A row that lacks the column, or holds another type in
+// it, has none.
 func valueOf(column brimline.Column, opts []Option) func(*brimline.Transaction) any {
 	var o options
 	for _, opt := range opts {

@@ -555,8 +555,8 @@ func (h *History) weighed(b *block, i int, row *brimline.Row, sign int64) {
 	}
 }
 
-// shift moves the bounds of the line of a rule that is kept at a place, for a row at t whose weight changed by w, and the
-// transactions by n.
+// shift moves the bounds of the line of a rule that is kept at a place, for a row at t whose weight changed by w, and
+// the transactions by n.
 func (h *History) shift(at int, rule *Rule, t brimline.Time, w brimline.Total, n int64) {
 	end := t.Add(rule.Window)
 	for _, b := range h.blocks[h.blockAt(t):] {

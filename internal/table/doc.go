@@ -36,9 +36,10 @@
 //     the cache is left alone too (TestWrittenKeysAreKnown, TestKeysThatAreNewAreNotLookedFor).
 //   - openFiles: a table that could not be written is not taken for one (TestTablesAreWrittenWhenTheyAreSynced).
 //   - writeBehind: LevelDB holds the values of all records up to an offset that the changelog has acknowledged, and
-//     that offset, written in one transaction. It may lose what came since the last flush, some two seconds or 2 MiB,
-//     which the changelog has, or else the message comes again (TestLevelDBIsAPrefixOfTheLog,
-//     TestFlushWaitsForTheLastAcknowledgement). A flush that fails ends the partition (TestFailureOfAFlushStays).
+//     that offset, written in one transaction. It may lose what came since the last flush, some two seconds or 2 MiB
+//     (more on a slow disk, or where the changelog is slow: decision 6), which the changelog has, or else the message
+//     comes again (TestLevelDBIsAPrefixOfTheLog, TestFlushWaitsForTheLastAcknowledgement). A flush that fails ends the
+//     partition (TestFailureOfAFlushStays).
 //   - guard: the stored offset never passes a record that another instance wrote and that was not read here. It loses
 //     nothing; it may give up the state (TestGuardToleratesOneWriterOnly, TestGuardDistrustsALogThatLostRecords,
 //     TestRefusedWritesStayOutOfLevelDB).

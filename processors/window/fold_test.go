@@ -176,8 +176,8 @@ func loudOf(
 	return loud
 }
 
-// drawSilences makes a third of the rules quiet, and a third rearm. Averages and numbers of shops have a limit that rows
-// cross.
+// drawSilences makes a third of the rules quiet, and a third rearm. Averages and numbers of shops have a limit that
+// rows cross.
 func drawSilences(t *rapid.T, r *brimline.Rule) {
 	if r.Measure == brimline.Distinct {
 		r.Column, r.Limit = "shop", brimline.Count(rapid.Int64Range(0, 2).Draw(t, "shops"))
