@@ -334,8 +334,8 @@ func EdgeOf(a *brimline.Alert) Edge {
 	}
 }
 
-// Edges asks PostgreSQL for all edges of the rules in a span that raise alerts: by SQL, or, where a rule has a condition,
-// counts different values, or rearms, by a walk through the rows. asking may be nil, else see Options.
+// Edges asks PostgreSQL for all edges of the rules in a span that raise alerts: by SQL, or, where a rule has a
+// condition, counts different values, or rearms, by a walk through the rows. asking may be nil, else see Options.
 func Edges(
 	ctx context.Context, k *ledger.Look, rules []Rule, span ledger.Span, asking func(n, of int), found func(Edge),
 ) error {
