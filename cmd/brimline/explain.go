@@ -9,6 +9,7 @@ import (
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/internal/app"
+	"github.com/brimline/brimline/internal/backtest"
 	"github.com/brimline/brimline/internal/body"
 	"github.com/brimline/brimline/internal/config"
 	"github.com/brimline/brimline/internal/explain"
@@ -118,18 +119,9 @@ func (c *explainCmd) print(w *world, reports []*explain.Report) {
 
 func (c *explainCmd) explain(w *world, r *explain.Report) {
 	money := func(t brimline.Total) string { return c.Money.amount(t, &r.Rule, r.AmountScale) }
-	fmt.Fprintf(
-		w.out,
-		"user %s, rule %s (%v over %s in %s), at %s\n  %s: %s\n",
-		present.Word(r.User),
-		present.Word(r.Rule.ID),
-		r.Rule.Measure,
-		money(r.Rule.Limit),
-		present.Duration(r.Rule.Window),
-		present.ExactTime(r.At),
-		r.Reason,
-		r.Sentence(explain.Writing{Amount: money, Time: present.ExactTime, Text: present.Word}),
-	)
+	fmt.Fprintf(w.out, "user %s, rule %s (%s), at %s\n  %s: %s\n", present.Word(r.User), present.Word(r.Rule.ID),
+		present.Text(backtest.Condition(&r.Rule, c.Currency, r.AmountScale)), present.ExactTime(r.At), r.Reason,
+		r.Sentence(explain.Writing{Amount: money, Time: present.ExactTime, Text: present.Word}))
 	figures := [][]string{{"", "TOTAL", "BEFORE", "TRANSACTIONS", ""}}
 	note := ""
 	switch {

@@ -5,7 +5,6 @@ import (
 
 	"github.com/brimline/brimline"
 	"github.com/brimline/brimline/internal/body"
-	"github.com/brimline/brimline/internal/present"
 	"github.com/brimline/brimline/internal/sliding"
 	"github.com/brimline/brimline/views"
 )
@@ -186,7 +185,7 @@ func (e *Evidence) compare(r *Report, from brimline.Time) {
 type Body struct {
 	User        string          `json:"user_id"`
 	Found       bool            `json:"found"`
-	Rule        ruleBody        `json:"rule"`
+	Rule        body.Rule       `json:"rule"`
 	At          brimline.Time   `json:"at"`
 	Reason      Reason          `json:"reason"`
 	Sentence    string          `json:"sentence"`
@@ -201,17 +200,8 @@ type Body struct {
 	Differences *differBody     `json:"differences,omitempty"`
 	Letters     []letterBody    `json:"dead_letters"`
 	Dismissed   []dismissalBody `json:"dismissed"`
-	Distrusted  *distrustBody   `json:"distrusted,omitempty"`
+	Distrusted  *body.Doubt     `json:"distrusted,omitempty"`
 	QuietUpTo   *brimline.Time  `json:"no_alerts_up_to,omitempty"`
-}
-
-type ruleBody struct {
-	ID      string           `json:"id"`
-	Window  string           `json:"window"`
-	Measure brimline.Measure `json:"measure"`
-	Where   string           `json:"where,omitempty"`
-	Limit   string           `json:"limit"`
-	Mode    string           `json:"mode,omitempty"`
 }
 
 type edgeBody struct {
@@ -282,12 +272,6 @@ type dismissalBody struct {
 	Database *figuresBody  `json:"database,omitempty"`
 }
 
-type distrustBody struct {
-	Reason brimline.DistrustReason `json:"reason"`
-	Since  brimline.Time           `json:"since"`
-	UpTo   brimline.Time           `json:"up_to"`
-}
-
 // most is how many entries of a kind a report names.
 const most = 20
 
@@ -299,19 +283,13 @@ func (r *Report) Body(rowsMost int) Body {
 	}
 	b := Body{
 		User: r.User, Found: r.Found, At: r.At, Reason: r.Reason, Sentence: r.Sentence(plainly),
-		Rule: ruleBody{
-			ID: r.Rule.ID, Window: present.Duration(r.Rule.Window), Measure: r.Rule.Measure, Where: r.Rule.Where,
-			Limit: plainly.Amount(r.Rule.Limit),
-		},
+		Rule: body.RuleOf(&r.Rule, r.AmountScale),
 		Stream: streamBody{
 			r.figuresBody(
 				&r.Stream.At,
 			), r.Stream.Complete, r.Stream.Distrusted, r.AsOf.Input, r.AsOf.Partition, r.AsOf.Lag,
 		},
 		Rows: []rowBody{}, RowsTotal: len(r.Rows), Letters: []letterBody{}, Dismissed: []dismissalBody{},
-	}
-	if r.Rule.Shadow {
-		b.Rule.Mode = "shadow"
 	}
 	if r.Known {
 		b.Distance = new(plainly.Amount(r.Distance()))
@@ -360,7 +338,7 @@ func (r *Report) Body(rowsMost int) Body {
 		b.Dismissed = append(b.Dismissed, dismissal)
 	}
 	if d := r.Doubt; d != nil {
-		b.Distrusted = &distrustBody{d.Reason, d.At, d.Floor}
+		b.Distrusted = &body.Doubt{Reason: string(d.Reason), Since: d.At, UpTo: d.Floor}
 	}
 	if r.Quiet != 0 {
 		b.QuietUpTo = &r.Quiet

@@ -24,7 +24,7 @@ type Retried struct {
 	Topic     string `json:"topic"` // of its record
 	Partition int32  `json:"partition"`
 	Offset    int64  `json:"offset"`
-	// Into is source where the record was written once more, and window where the window stage has it judged.
+	// Into is source where the record was written once more, and window where the window stage asks about it again.
 	Into string `json:"into"`
 }
 

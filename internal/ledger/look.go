@@ -12,7 +12,7 @@ import (
 	"github.com/brimline/brimline/internal/postgres"
 )
 
-// Look is one snapshot of the whole table, for those who judge: all that is read in it is as at one moment.
+// Look is one snapshot of the whole table: all that is read in it is as at one moment.
 type Look struct {
 	// LSN is the server's write-ahead log position before the snapshot: what it had shown below that is in it.
 	LSN uint64

@@ -45,8 +45,8 @@ type statements struct {
 	exact string // the amount in whole units
 }
 
-// measures is how many PostgreSQL sums up: all that stand before Distinct, which stays the last one. Its different values
-// are counted by this program, from rows (decision 54).
+// measures is how many PostgreSQL sums up: all that stand before Distinct, which stays the last one. Its different
+// values are counted by this program, from rows (decision 54).
 const measures = int(brimline.Distinct)
 
 func figures(by *[measures]string, m brimline.Measure) (string, error) {

@@ -1,6 +1,5 @@
-// Package prove compares the edges of the table, by the judge's SQL, with the
-// alerts that were sent: what is missing, what is no edge any more, and up to
-// when that holds. It shares no question with the stages (package judge).
+// Package prove compares the edges of the table, by the SQL of package reference, with the alerts that were sent: what
+// is missing, what is no edge any more, and up to when that holds. It shares no question with the stages.
 package prove
 
 import (
@@ -335,8 +334,8 @@ func EdgeOf(a *brimline.Alert) Edge {
 	}
 }
 
-// Edges asks the judge for all edges of the rules in a span that raise alerts: by SQL, or, where a rule has a
-// condition or rearms, by a walk through the rows. asking may be nil, else see Options.
+// Edges asks PostgreSQL for all edges of the rules in a span that raise alerts: by SQL, or, where a rule has a
+// condition, counts different values, or rearms, by a walk through the rows. asking may be nil, else see Options.
 func Edges(
 	ctx context.Context, k *ledger.Look, rules []Rule, span ledger.Span, asking func(n, of int), found func(Edge),
 ) error {

@@ -139,7 +139,7 @@ func explain(t *brimline.Transaction, used []brimline.Column) error {
 			return fmt.Errorf("column %q is declared %s, and the row holds a %T", c.Name, c.Type, field)
 		}
 	}
-	return fmt.Errorf("the row could not be judged")
+	return fmt.Errorf("the row could not be evaluated")
 }
 
 func fits(t brimline.ColumnType, field any) (ok bool) {
