@@ -14,6 +14,10 @@ import (
 // settleEvery is the pause before another try, when another producer came between.
 const settleEvery = 100 * time.Millisecond
 
+// mostServerErrors is how often a broker may say that it failed by itself. Kafka 4.3 was seen to do so for one of two
+// that take an id at once.
+const mostServerErrors = 20
+
 // Settle has decide say, from the newest values of a topic with one partition, what is to be written there by key, and
 // writes it as if no one else decided at the same time: where another did so with the same id in between, it reads
 // and asks again. decide gives nothing where everything is settled, and may be asked several times; its error ends it.
@@ -30,7 +34,7 @@ func (c *Cluster) Settle(
 			producer.Close()
 		}
 	}()
-	for {
+	for failed := 0; ; {
 		newest := map[string][]byte{}
 		err := c.Tail(ctx, topic, Oldest, false, func(m *Message) error {
 			if newest[string(m.Key)] = m.Value; m.Value == nil {
@@ -46,17 +50,19 @@ func (c *Cluster) Settle(
 			return err
 		}
 		if producer == nil {
-			if producer, err = o.fencing(ctx, id); err != nil {
-				return Explain(inWordsOfSarama(err), where)
+			if producer, err = o.fencing(ctx, id); err == nil {
+				continue
 			}
-			continue
-		}
-		if err = write(ctx, producer, topic, values); err == nil {
+		} else if err = write(ctx, producer, topic, values); err == nil {
 			return nil
+		} else {
+			producer.Close()
+			producer = nil
 		}
-		producer.Close()
-		producer = nil
-		if !isFenced(err) {
+		if errors.Is(err, kerr.UnknownServerError) {
+			failed++
+		}
+		if !isFenced(err) && (!errors.Is(err, kerr.UnknownServerError) || failed > mostServerErrors) {
 			return Explain(inWordsOfSarama(err), where)
 		}
 		select {

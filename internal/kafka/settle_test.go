@@ -6,10 +6,13 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // settleOnce settles a key with a value, unless it has one, and gives the one that it has.
@@ -132,5 +135,47 @@ func TestSettleMayNot(t *testing.T) {
 	_, err = settleOnce(deadline(t), c, o, "first", func() {})
 	if kindOf(err) != KindPermission || !strings.Contains(err.Error(), "facts") {
 		t.Error(err)
+	}
+}
+
+// TestSettleOutlastsAServersErrors: a broker on which two ask for the id at once may fail by itself. Nothing is written
+// twice for that, and a broker that goes on failing is told of.
+func TestSettleOutlastsAServersErrors(t *testing.T) {
+	t.Parallel()
+	for _, request := range []kmsg.Request{&kmsg.InitProducerIDRequest{}, &kmsg.EndTxnRequest{}} {
+		for _, times := range []int{2, 1000} {
+			t.Run(fmt.Sprintf("%T, %d times", request, times), func(t *testing.T) {
+				t.Parallel()
+				k, o := broker(t, kfake.SeedTopics(1, "facts"))
+				c := dialled(t, o)
+				var left atomic.Int64
+				left.Store(int64(times))
+				k.ControlKey(request.Key(), func(r kmsg.Request) (kmsg.Response, error, bool) {
+					k.KeepControl()
+					if left.Add(-1) < 0 {
+						return nil, nil, false
+					}
+					switch response := r.ResponseKind().(type) {
+					case *kmsg.InitProducerIDResponse:
+						response.ErrorCode = kerr.UnknownServerError.Code
+						return response, nil, true
+					case *kmsg.EndTxnResponse:
+						response.ErrorCode = kerr.UnknownServerError.Code
+						return response, nil, true
+					}
+					return nil, nil, false
+				})
+				won, err := settleOnce(deadline(t), c, o, "one", func() {})
+				switch {
+				case times > 100 && err == nil:
+					t.Error("a broker that fails all the time is not told of")
+				case times <= 100 && (err != nil || won != "one"):
+					t.Errorf("won %q, %v", won, err)
+				}
+				if got := values(t, c); len(got) > 1 {
+					t.Errorf("written %q", got)
+				}
+			})
+		}
 	}
 }
