@@ -215,7 +215,7 @@ func drawRules(r *rand.Rand, mean int64) (yaml string) {
 			of += fmt.Sprintf(", min_count: %d", 1+r.IntN(4))
 		}
 		if measure == brimline.Distinct {
-			limit = fmt.Sprint(3 + r.IntN(8))
+			limit = fmt.Sprint(6 + r.IntN(20))
 			of += ", of: description"
 		}
 		fmt.Fprintf(&b, "  - {id: r%d, window: %dh, limit: %q, measure: %s}\n", i, hours, limit, of)
